@@ -1,0 +1,145 @@
+//! The disk seam: everything that the engine asks of a disk, and nothing else.
+//!
+//! Four backends stand behind it: [`ring`] (production, a private io_uring per thread), [`pwrite`] (plain system calls, for
+//! comparison and for machines without io_uring), `sim::SimDisk` (two images per file, for the crash tests), and
+//! [`latch::Latch`], which wraps any of them and never lets a failed write or sync be followed by another (D3).
+//!
+//! * Buffers given to an operation are owned by it until it completes.
+//! * An operation that was started goes on when its future is dropped; only its result is lost.
+//! * Writes are all or nothing to the caller: short writes are finished inside.
+//! * Nothing is `Send`: a disk belongs to one thread. A file handle may cross threads where the backend says so.
+
+mod buffer;
+pub mod latch;
+pub mod pwrite;
+pub mod ring;
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+pub use buffer::AlignedBuffer;
+
+use crate::types::Position;
+
+/// How a file is opened. All files are opened for reading and writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// The file exists.
+    Existing,
+    /// The file is made when it is not there.
+    Create,
+    /// The file is made, or emptied when it is there.
+    Truncate,
+    /// The file exists and each write reaches the medium before it completes (`O_DIRECT | O_DSYNC` where the file system
+    /// has it, `O_DSYNC` otherwise). Writes go through [`Disk::write_aligned`] only.
+    Durable,
+}
+
+/// A disk, as seen by one thread.
+///
+/// Errors are those of the operating system, unchanged; `ENOSPC` and `EDQUOT` tell a full disk (D7), any other error of a
+/// write or a sync means that what it covered can not be trusted any more (D3).
+pub trait Disk: Clone + 'static {
+    /// An open file: a cheap handle, closed when its last clone is dropped.
+    type File: Clone + 'static;
+
+    /// Opens a file.
+    fn open(&self, path: &Path, mode: OpenMode) -> impl Future<Output = io::Result<Self::File>>;
+
+    /// The file's length in bytes.
+    fn len(&self, file: &Self::File) -> impl Future<Output = io::Result<u64>>;
+
+    /// Up to `length` bytes from `position` on; fewer only where the file ends.
+    fn read(&self, file: &Self::File, position: Position, length: usize) -> impl Future<Output = io::Result<Bytes>>;
+
+    /// Writes `parts`, one behind the other, from `position` on. Not durable before [`Disk::sync`].
+    fn write(&self, file: &Self::File, position: Position, parts: Vec<Bytes>) -> impl Future<Output = io::Result<()>>;
+
+    /// Writes a whole aligned buffer to a file opened with [`OpenMode::Durable`] and gives the buffer back; `position` and
+    /// the buffer's length are multiples of [`AlignedBuffer::ALIGNMENT`]. Durable when it completes.
+    fn write_aligned(
+        &self,
+        file: &Self::File,
+        position: Position,
+        buffer: AlignedBuffer,
+    ) -> impl Future<Output = (io::Result<()>, AlignedBuffer)>;
+
+    /// Makes the file's data and length durable (`fdatasync`).
+    fn sync(&self, file: &Self::File) -> impl Future<Output = io::Result<()>>;
+
+    /// Cuts the file, or extends it with zeros. Durable after [`Disk::sync`].
+    fn set_len(&self, file: &Self::File, length: u64) -> impl Future<Output = io::Result<()>>;
+
+    /// Asks the system to bring a range into memory, and waits until its last byte is there.
+    fn prefetch(&self, file: &Self::File, position: Position, length: u64) -> impl Future<Output = io::Result<()>>;
+
+    /// Makes a directory and the ones above it. Durable after [`Disk::sync_dir`] of the directory above.
+    fn create_dir(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+
+    /// What a directory holds, in no order; an error when it is not there.
+    fn list(&self, path: &Path) -> impl Future<Output = io::Result<Vec<Entry>>>;
+
+    /// Renames a file or a directory, replacing a file that has the new name. Durable after [`Disk::sync_dir`].
+    fn rename(&self, from: &Path, to: &Path) -> impl Future<Output = io::Result<()>>;
+
+    /// Removes a file. Durable after [`Disk::sync_dir`].
+    fn remove_file(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+
+    /// Removes a directory and all that it holds. Durable after [`Disk::sync_dir`] of the directory above.
+    fn remove_dir(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+
+    /// Makes the directory's entries durable.
+    fn sync_dir(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+}
+
+/// One entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name, without the directory; names that are not UTF-8 are left out of a listing.
+    pub name: String,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+    /// A file's length in bytes; 0 for a directory.
+    pub length: u64,
+}
+
+/// Whether the error says that there is no room left (D7), which is no damage and may pass.
+pub fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+/// Replaces the file `path` whole: after a crash it holds either the old bytes or the new ones.
+///
+/// Writes `<path>.tmp`, syncs it, renames it over `path` and syncs the directory.
+pub async fn replace<D: Disk>(disk: &D, path: &Path, content: Bytes) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    let file = disk.open(&temporary, OpenMode::Truncate).await?;
+    disk.write(&file, 0, vec![content]).await?;
+    disk.sync(&file).await?;
+    disk.rename(&temporary, path).await?;
+    disk.sync_dir(path.parent().expect("a file stands in a directory")).await
+}
+
+/// The whole content of a small file; `None` when it is not there.
+///
+/// A file longer than `length_max` is an error of the kind `InvalidData`, so that no file can eat memory (D8).
+pub async fn read_whole<D: Disk>(disk: &D, path: &Path, length_max: u64) -> io::Result<Option<Bytes>> {
+    let file = match disk.open(path, OpenMode::Existing).await {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let length = disk.len(&file).await?;
+    if length > length_max {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{} has {length} bytes, {length_max} at most are expected", path.display()),
+        ));
+    }
+    disk.read(&file, 0, length as usize).await.map(Some)
+}

@@ -1,0 +1,4 @@
+//! A durable, thread-per-core log engine.
+
+pub mod io;
+pub mod types;

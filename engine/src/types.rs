@@ -1,0 +1,193 @@
+//! The nouns of the engine as types of their own, so that an offset can not be used as a byte position.
+//!
+//! Everything here is a small `Copy` value without behaviour beyond its bounds.
+
+use std::fmt;
+
+/// A record's logical place in a partition: 0, 1, 2, ... without reuse. Never negative.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Offset(i64);
+
+impl Offset {
+    /// The first offset of every partition.
+    pub const ZERO: Offset = Offset(0);
+
+    /// # Panics
+    /// When `value` is negative: offsets from outside go through [`Offset::checked`].
+    pub const fn new(value: i64) -> Offset {
+        assert!(value >= 0, "an offset is never negative");
+        Offset(value)
+    }
+
+    /// `None` for a negative number.
+    pub const fn checked(value: i64) -> Option<Offset> {
+        if value >= 0 { Some(Offset(value)) } else { None }
+    }
+
+    /// The number that travels on the wire.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+
+    /// The offset `count` records later; `None` past `i64::MAX`.
+    pub const fn checked_add(self, count: i64) -> Option<Offset> {
+        match self.0.checked_add(count) {
+            Some(sum) => Offset::checked(sum),
+            None => None,
+        }
+    }
+
+    /// The offset `count` records later.
+    ///
+    /// # Panics
+    /// Past `i64::MAX`.
+    pub fn plus(self, count: i64) -> Offset {
+        self.checked_add(count).expect("an offset stays below 2^63")
+    }
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A byte place in a file.
+pub type Position = u64;
+
+/// Milliseconds since 1970-01-01 UTC; [`NO_TIMESTAMP`] where there is none.
+pub type Timestamp = i64;
+
+/// "No timestamp", as Kafka writes it.
+pub const NO_TIMESTAMP: Timestamp = -1;
+
+/// The term of a partition's leader. A single node has one term: [`LeaderEpoch::FIRST`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LeaderEpoch(pub i32);
+
+impl LeaderEpoch {
+    /// The only epoch of a node that never hands over leadership.
+    pub const FIRST: LeaderEpoch = LeaderEpoch(0);
+}
+
+/// A topic's identity. A topic that is deleted and made again under the same name gets another one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct TopicId([u8; 16]);
+
+impl TopicId {
+    /// "No topic", as Kafka writes it.
+    pub const ZERO: TopicId = TopicId([0; 16]);
+
+    /// A new random identity (a version 4 UUID, so never [`TopicId::ZERO`]).
+    pub fn random() -> TopicId {
+        TopicId(random_uuid())
+    }
+
+    /// The identity with these bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> TopicId {
+        TopicId(bytes)
+    }
+
+    /// The bytes that travel on the wire.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&base64_url(&self.0))
+    }
+}
+
+impl fmt::Debug for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// 16 random bytes in the form of a version 4 UUID.
+pub fn random_uuid() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
+            .expect("getrandom(2) of 16 bytes does not fail once the system is up");
+    }
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    bytes
+}
+
+/// The 22 characters in which Kafka shows a UUID: base64url without padding.
+pub fn base64_url(bytes: &[u8; 16]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::with_capacity(22);
+    for chunk in bytes.chunks(3) {
+        let mut bits = 0u32;
+        for at in 0..3 {
+            bits = (bits << 8) | u32::from(chunk.get(at).copied().unwrap_or(0));
+        }
+        for at in 0..=chunk.len() {
+            text.push(char::from(ALPHABET[(bits >> (18 - 6 * at)) as usize & 63]));
+        }
+    }
+    text
+}
+
+/// One partition of one topic.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PartitionId {
+    /// The topic.
+    pub topic: TopicId,
+    /// 0 for the first partition.
+    pub index: u32,
+}
+
+impl PartitionId {
+    /// The partition `index` of `topic`.
+    pub const fn new(topic: TopicId, index: u32) -> PartitionId {
+        PartitionId { topic, index }
+    }
+
+    /// The shard that owns this partition among `shards`: neighbours go to neighbouring shards.
+    pub fn shard(self, shards: usize) -> usize {
+        let hash = u64::from_le_bytes(self.topic.0[..8].try_into().expect("8 of 16 bytes"));
+        ((hash % shards as u64) as usize + self.index as usize) % shards
+    }
+}
+
+impl fmt::Display for PartitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_reads_as_kafka_prints_it() {
+        assert_eq!(base64_url(&[0; 16]), "AAAAAAAAAAAAAAAAAAAAAA");
+        let mut one = [0; 16];
+        one[15] = 1;
+        assert_eq!(base64_url(&one), "AAAAAAAAAAAAAAAAAAAAAQ", "the id of __cluster_metadata");
+    }
+
+    #[test]
+    fn partitions_of_one_topic_spread_evenly() {
+        let topic = TopicId::random();
+        let mut owned = [0; 3];
+        for index in 0..9 {
+            owned[PartitionId::new(topic, index).shard(3)] += 1;
+        }
+        assert_eq!(owned, [3, 3, 3]);
+    }
+}
