@@ -1,4 +1,5 @@
 //! A durable, thread-per-core log engine.
 
+pub mod format;
 pub mod io;
 pub mod types;

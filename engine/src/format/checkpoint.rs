@@ -1,0 +1,231 @@
+//! A shard's `checkpoint` file: what is known to be durable in the segments, so that recovery reads only the journal and what lies behind.
+//!
+//! ```text
+//! body, version 1: partition after partition up to the end
+//! partition  | topic 16 | index u32 | producer count u32 | log start i64 | segment base i64 | position u64 |
+//!            | next offset i64 | max timestamp i64 |                                          then each producer
+//! producer   | id i64 | last timestamp i64 | epoch i16 | batch count u16 |                    then each batch
+//! batch      | base offset i64 | timestamp i64 | first sequence i32 | last sequence i32 |
+//! ```
+
+use bytes::{BufMut, Bytes};
+use zerocopy::little_endian::{I16, I32, I64, U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::envelope::{self, Body, EnvelopeError, Kind, Sealer};
+use crate::types::{Offset, PartitionId, Position, Timestamp, TopicId};
+
+/// The kind of the file.
+pub const CHECKPOINT_KIND: Kind = Kind(*b"STRLCHKP");
+/// The version that is written.
+pub const CHECKPOINT_VERSION: u16 = 1;
+/// The batches of a producer that are remembered to tell a retry from a gap; as many as Kafka's clients keep in flight.
+pub const PRODUCER_BATCHES_MAX: usize = 5;
+
+/// The recovery point of one partition: everything before it is durable in segments, everything behind it is in the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionCheckpoint {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first offset that may be read.
+    pub log_start: Offset,
+    /// The base offset of the segment that the recovery point lies in.
+    pub segment_base: Offset,
+    /// Where in that segment's `.log` file the recovery point lies.
+    pub position: Position,
+    /// The offset that the batch at the recovery point has, or would have.
+    pub next_offset: Offset,
+    /// The largest timestamp of that segment's batches before the recovery point; -1 for none.
+    pub max_timestamp: Timestamp,
+    /// The state of every producer at the recovery point.
+    pub producers: Vec<ProducerCheckpoint>,
+}
+
+/// What is known of one producer in one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducerCheckpoint {
+    /// The producer id.
+    pub id: i64,
+    /// Its newest epoch.
+    pub epoch: i16,
+    /// When it last appended, by which it is forgotten.
+    pub last_timestamp: Timestamp,
+    /// Its last batches of that epoch, oldest first, at most [`PRODUCER_BATCHES_MAX`].
+    pub batches: Vec<ProducerBatch>,
+}
+
+/// One batch of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerBatch {
+    /// The sequence of its first record.
+    pub first_sequence: i32,
+    /// The sequence of its last record.
+    pub last_sequence: i32,
+    /// The base offset that it got.
+    pub base_offset: Offset,
+    /// The timestamp that its producer was answered.
+    pub timestamp: Timestamp,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct PartitionRow {
+    topic: [u8; 16],
+    index: U32,
+    producer_count: U32,
+    log_start: I64,
+    segment_base: I64,
+    position: U64,
+    next_offset: I64,
+    max_timestamp: I64,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct ProducerRow {
+    id: I64,
+    last_timestamp: I64,
+    epoch: I16,
+    batch_count: U16,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct BatchRow {
+    base_offset: I64,
+    timestamp: I64,
+    first_sequence: I32,
+    last_sequence: I32,
+}
+
+const _: () = {
+    assert!(size_of::<PartitionRow>() == 64);
+    assert!(std::mem::offset_of!(PartitionRow, log_start) == 24);
+    assert!(std::mem::offset_of!(PartitionRow, max_timestamp) == 56);
+    assert!(size_of::<ProducerRow>() == 20);
+    assert!(std::mem::offset_of!(ProducerRow, epoch) == 16);
+    assert!(size_of::<BatchRow>() == 24);
+    assert!(std::mem::offset_of!(BatchRow, first_sequence) == 16);
+};
+
+/// A checkpoint in the making. Partitions may be pushed over several turns of the shard.
+#[derive(Debug)]
+pub struct CheckpointEncoder {
+    file: Sealer,
+}
+
+impl Default for CheckpointEncoder {
+    fn default() -> CheckpointEncoder {
+        CheckpointEncoder::new()
+    }
+}
+
+impl CheckpointEncoder {
+    /// A checkpoint without partitions.
+    pub fn new() -> CheckpointEncoder {
+        CheckpointEncoder { file: Sealer::new(CHECKPOINT_KIND, CHECKPOINT_VERSION) }
+    }
+
+    /// Appends one partition.
+    ///
+    /// # Panics
+    /// For more than [`PRODUCER_BATCHES_MAX`] batches, or a negative producer id: the log keeps neither.
+    pub fn push(&mut self, checkpoint: &PartitionCheckpoint) {
+        let body = self.file.body();
+        let row = PartitionRow {
+            topic: checkpoint.partition.topic.to_bytes(),
+            index: U32::new(checkpoint.partition.index),
+            producer_count: U32::new(checkpoint.producers.len() as u32),
+            log_start: I64::new(checkpoint.log_start.get()),
+            segment_base: I64::new(checkpoint.segment_base.get()),
+            position: U64::new(checkpoint.position),
+            next_offset: I64::new(checkpoint.next_offset.get()),
+            max_timestamp: I64::new(checkpoint.max_timestamp),
+        };
+        body.put_slice(row.as_bytes());
+        for producer in &checkpoint.producers {
+            assert!(producer.batches.len() <= PRODUCER_BATCHES_MAX, "at most five batches are remembered");
+            assert!(producer.id >= 0, "a producer has an id");
+            let row = ProducerRow {
+                id: I64::new(producer.id),
+                last_timestamp: I64::new(producer.last_timestamp),
+                epoch: I16::new(producer.epoch),
+                batch_count: U16::new(producer.batches.len() as u16),
+            };
+            body.put_slice(row.as_bytes());
+            for batch in &producer.batches {
+                let row = BatchRow {
+                    base_offset: I64::new(batch.base_offset.get()),
+                    timestamp: I64::new(batch.timestamp),
+                    first_sequence: I32::new(batch.first_sequence),
+                    last_sequence: I32::new(batch.last_sequence),
+                };
+                body.put_slice(row.as_bytes());
+            }
+        }
+    }
+
+    /// The whole file.
+    pub fn finish(self) -> Bytes {
+        self.file.finish()
+    }
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// [`EnvelopeError`]; `Body` also for a negative offset or producer id, and too many batches.
+pub fn decode(bytes: &[u8]) -> Result<Vec<PartitionCheckpoint>, EnvelopeError> {
+    let mut body = envelope::open_version(CHECKPOINT_KIND, CHECKPOINT_VERSION, bytes)?;
+    let mut partitions = Vec::new();
+    while !body.is_empty() {
+        partitions.push(decode_partition(&mut body)?);
+    }
+    Ok(partitions)
+}
+
+fn decode_partition(body: &mut Body<'_>) -> Result<PartitionCheckpoint, EnvelopeError> {
+    let row = body.row::<PartitionRow>()?;
+    let mut checkpoint = PartitionCheckpoint {
+        partition: PartitionId::new(TopicId::from_bytes(row.topic), row.index.get()),
+        log_start: offset(body, row.log_start)?,
+        segment_base: offset(body, row.segment_base)?,
+        position: row.position.get(),
+        next_offset: offset(body, row.next_offset)?,
+        max_timestamp: row.max_timestamp.get(),
+        producers: Vec::new(),
+    };
+    // The count is not trusted with memory: the list grows only by what was read.
+    for _ in 0..row.producer_count.get() {
+        checkpoint.producers.push(decode_producer(body)?);
+    }
+    Ok(checkpoint)
+}
+
+fn decode_producer(body: &mut Body<'_>) -> Result<ProducerCheckpoint, EnvelopeError> {
+    let row = body.row::<ProducerRow>()?;
+    let batch_count = usize::from(row.batch_count.get());
+    if batch_count > PRODUCER_BATCHES_MAX || row.id.get() < 0 {
+        return Err(body.malformed());
+    }
+    let mut batches = Vec::with_capacity(batch_count);
+    for _ in 0..batch_count {
+        let row = body.row::<BatchRow>()?;
+        batches.push(ProducerBatch {
+            first_sequence: row.first_sequence.get(),
+            last_sequence: row.last_sequence.get(),
+            base_offset: offset(body, row.base_offset)?,
+            timestamp: row.timestamp.get(),
+        });
+    }
+    Ok(ProducerCheckpoint {
+        id: row.id.get(),
+        epoch: row.epoch.get(),
+        last_timestamp: row.last_timestamp.get(),
+        batches,
+    })
+}
+
+fn offset(body: &Body<'_>, field: I64) -> Result<Offset, EnvelopeError> {
+    Offset::checked(field.get()).ok_or_else(|| body.malformed())
+}

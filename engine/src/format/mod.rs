@@ -1,0 +1,29 @@
+//! Every byte that the engine keeps, as pure functions: no file, no clock, no task.
+//!
+//! ```text
+//! varint > record > batch            what travels on the wire and lies in a `.log` file (Kafka's record batch v2, big-endian)
+//! compression, builder, check        what is done with a batch: unpack it, make one, decide whether a client's may be stored
+//! journal                            the shard's write-ahead journal                        (ours, little-endian)
+//! index                              a segment's sparse index by offset and by time         (ours, little-endian)
+//! envelope > meta, topics,           small files that are replaced whole                    (ours, little-endian)
+//!            checkpoint, producer_ids
+//! names                              what the files are called
+//! ```
+//!
+//! `docs/format.md` is the normative description; golden bytes hold the two together. Whatever bytes come in, nothing here
+//! panics, and nothing allocates by a number that was read but not yet compared with the bytes that are there.
+
+pub mod batch;
+pub mod builder;
+pub mod check;
+pub mod checkpoint;
+pub mod compression;
+pub mod envelope;
+pub mod index;
+pub mod journal;
+pub mod meta;
+pub mod names;
+pub mod producer_ids;
+pub mod record;
+pub mod topics;
+pub mod varint;

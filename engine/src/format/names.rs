@@ -1,0 +1,108 @@
+//! What files and directories are called, and which names a topic may have.
+//!
+//! Parsers accept exactly what the formatters write: whatever else lies in a directory is not ours.
+
+use crate::types::Offset;
+
+/// The longest topic name; with `-` and a partition number it stays below the 255 bytes that file systems allow.
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+
+const OFFSET_DIGITS: usize = 20;
+
+/// Which of a segment's files a name belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SegmentFileKind {
+    /// The record batches.
+    Log,
+    /// The sparse index.
+    Index,
+}
+
+/// The name of the file with a segment's batches.
+pub fn segment_log(base: Offset) -> String {
+    format!("{:020}.log", base.get())
+}
+
+/// The name of a segment's index file.
+pub fn segment_index(base: Offset) -> String {
+    format!("{:020}.index", base.get())
+}
+
+/// The segment and the kind of file that a name belongs to; `None` when it is not a segment's.
+pub fn parse_segment(name: &str) -> Option<(Offset, SegmentFileKind)> {
+    let (digits, extension) = name.split_once('.')?;
+    let kind = match extension {
+        "log" => SegmentFileKind::Log,
+        "index" => SegmentFileKind::Index,
+        _ => return None,
+    };
+    if digits.len() != OFFSET_DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some((Offset::checked(digits.parse().ok()?)?, kind))
+}
+
+/// The name of a partition's directory.
+pub fn partition_dir(topic: &str, index: u32) -> String {
+    format!("{topic}-{index}")
+}
+
+/// The topic and the partition that a directory belongs to; `None` when it is not a partition's.
+pub fn parse_partition_dir(name: &str) -> Option<(&str, u32)> {
+    let (topic, digits) = name.rsplit_once('-')?;
+    let plain = digits == "0" || !digits.starts_with('0');
+    if !plain || !digits.bytes().all(|byte| byte.is_ascii_digit()) || check_topic_name(topic).is_err() {
+        return None;
+    }
+    Some((topic, digits.parse().ok()?))
+}
+
+/// Why a topic can not have a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicNameError {
+    /// No character at all.
+    #[error("a topic name has at least one character")]
+    Empty,
+    /// More than [`TOPIC_NAME_BYTES_MAX`].
+    #[error("a topic name of {found} bytes, at most {TOPIC_NAME_BYTES_MAX} are allowed")]
+    TooLong {
+        /// The bytes of the name.
+        found: usize,
+    },
+    /// `.` and `..` are directories already.
+    #[error("a topic can not be called '.' or '..'")]
+    Dots,
+    /// Something else than ASCII letters, digits, `.`, `_` and `-`.
+    #[error("a topic name has only ASCII letters, digits, '.', '_' and '-', not {found:?}")]
+    Character {
+        /// The first such character.
+        found: char,
+    },
+}
+
+/// Kafka's rule for topic names.
+///
+/// # Errors
+/// [`TopicNameError`].
+pub fn check_topic_name(name: &str) -> Result<(), TopicNameError> {
+    if name.is_empty() {
+        return Err(TopicNameError::Empty);
+    }
+    if name.len() > TOPIC_NAME_BYTES_MAX {
+        return Err(TopicNameError::TooLong { found: name.len() });
+    }
+    if name == "." || name == ".." {
+        return Err(TopicNameError::Dots);
+    }
+    let allowed = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
+    match name.chars().find(|character| !allowed(*character)) {
+        Some(found) => Err(TopicNameError::Character { found }),
+        None => Ok(()),
+    }
+}
+
+/// Whether two topics may not exist side by side: metrics write `.` as `_`, and would take one for the other.
+pub fn collides(a: &str, b: &str) -> bool {
+    let seen = |byte: u8| if byte == b'.' { b'_' } else { byte };
+    a.bytes().map(seen).eq(b.bytes().map(seen))
+}
