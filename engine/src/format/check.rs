@@ -330,7 +330,7 @@ fn check_records(
         if record.offset_delta as u32 != index {
             return Err(CheckError::OffsetDelta { expected: index, found: record.offset_delta });
         }
-        // A sum that leaves 64 bits is out of every range, and saturated it stays out of them.
+        // A sum that leaves 64 bits saturates: outside of every window that has a bound on that side.
         let timestamp = base_timestamp.saturating_add(record.timestamp_delta);
         if let Some(reason) = reject(&record, timestamp, rules) {
             rejected.add(index, reason);
@@ -357,5 +357,4 @@ fn reject(record: &Record<'_>, timestamp: Timestamp, rules: &CheckRules) -> Opti
 }
 
 #[cfg(test)]
-#[path = "check_tests.rs"]
 mod tests;

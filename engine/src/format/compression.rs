@@ -89,11 +89,7 @@ pub fn decompress(codec: Codec, bytes: &[u8], limit: usize) -> Result<Vec<u8>, D
         Codec::None => Ok(bytes.to_vec()),
         Codec::Gzip => gunzip(bytes, limit),
         Codec::Snappy => unsnappy(bytes, limit),
-        Codec::Lz4 => {
-            let mut out = Vec::new();
-            read_bounded(codec, lz4_flex::frame::FrameDecoder::new(bytes), &mut out, limit)?;
-            Ok(out)
-        }
+        Codec::Lz4 => unlz4(bytes, limit),
         Codec::Zstd => {
             let decoder = zstd::stream::read::Decoder::with_buffer(bytes)
                 .map_err(|_| DecompressError::Invalid { codec })?;
@@ -132,6 +128,18 @@ fn gunzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
             return Ok(out);
         }
     }
+}
+
+fn unlz4(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
+    // The decoder takes the end of its input for the end of the frame; Java's reader does not, and neither may we. So an end mark
+    // (with room for a content sum) follows the input, and a decoder that touches it has missed the frame's own.
+    const END_MARK: [u8; 8] = [0; 8];
+    let codec = Codec::Lz4;
+    let mut decoder = lz4_flex::frame::FrameDecoder::new(bytes.chain(&END_MARK[..]));
+    let mut out = Vec::new();
+    read_bounded(codec, &mut decoder, &mut out, limit)?;
+    let (_, end_mark) = decoder.into_inner().into_inner();
+    if end_mark.len() == END_MARK.len() { Ok(out) } else { Err(DecompressError::Invalid { codec }) }
 }
 
 const XERIAL_MAGIC: &[u8; 8] = b"\x82SNAPPY\0";
@@ -211,5 +219,88 @@ pub fn compress(codec: Codec, bytes: &[u8]) -> Vec<u8> {
             encoder.finish().expect(TO_MEMORY)
         }
         Codec::Zstd => zstd::stream::encode_all(bytes, zstd::DEFAULT_COMPRESSION_LEVEL).expect(TO_MEMORY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> Vec<u8> {
+        (0..100_000u32).map(|at| (at % 251) as u8 ^ (at >> 10) as u8).collect()
+    }
+
+    #[test]
+    fn what_is_compressed_comes_back() {
+        for codec in Codec::ALL {
+            assert_eq!(Codec::from_id(codec.id()), Some(codec));
+            for bytes in [&b""[..], b"x", &text()] {
+                let packed = compress(codec, bytes);
+                assert_eq!(decompress(codec, &packed, bytes.len()).as_deref(), Ok(bytes), "{}", codec.name());
+            }
+        }
+    }
+
+    #[test]
+    fn output_stops_at_the_limit() {
+        for codec in Codec::ALL {
+            let error = DecompressError::TooLarge { codec, limit: 99_999 };
+            assert_eq!(decompress(codec, &compress(codec, &text()), 99_999), Err(error));
+        }
+    }
+
+    #[test]
+    fn snappy_is_read_in_both_framings() {
+        let raw = b"\x0a\x10hello\x12\x05\x00";
+        assert_eq!(decompress(Codec::Snappy, raw, 100).as_deref(), Ok(&b"hellohello"[..]));
+        let block = [&[0, 0, 0, raw.len() as u8][..], raw].concat();
+        let glued = [&XERIAL_HEADER[..], &block, &block, XERIAL_HEADER, &block].concat();
+        assert_eq!(decompress(Codec::Snappy, &glued, 100).as_deref(), Ok(&b"hellohello".repeat(3)[..]));
+    }
+
+    #[test]
+    fn a_promise_of_gigabytes_is_not_believed() {
+        let invalid = Err(DecompressError::Invalid { codec: Codec::Snappy });
+        assert_eq!(decompress(Codec::Snappy, b"\xff\xff\xff\xff\x07\x00a", usize::MAX), invalid);
+    }
+
+    #[test]
+    fn bytes_after_the_end_are_treated_as_kafka_does() {
+        let with_tail = |codec| [&compress(codec, b"records")[..], b"tail of no codec"].concat();
+        for codec in [Codec::Gzip, Codec::Lz4] {
+            assert_eq!(decompress(codec, &with_tail(codec), 100).as_deref(), Ok(&b"records"[..]));
+        }
+        for codec in [Codec::Snappy, Codec::Zstd] {
+            assert_eq!(decompress(codec, &with_tail(codec), 100), Err(DecompressError::Invalid { codec }));
+        }
+        for codec in [Codec::Gzip, Codec::Zstd] {
+            let twice = [compress(codec, b"rec"), compress(codec, b"ords")].concat();
+            assert_eq!(decompress(codec, &twice, 7).as_deref(), Ok(&b"records"[..]));
+        }
+    }
+
+    #[test]
+    fn a_cut_stream_is_an_error_and_a_damaged_one_stays_in_bounds() {
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let sound = compress(codec, &b"some records, some more records".repeat(3));
+            for end in 0..sound.len() {
+                // Xerial blocks have no end of their own: a cut between two of them is a shorter stream.
+                let short = codec == Codec::Snappy && end == XERIAL_HEADER.len();
+                let cut = decompress(codec, &sound[..end], 200);
+                assert_eq!(cut.is_ok(), short, "{} cut to {end}", codec.name());
+            }
+            let mut copy = sound.clone();
+            for bit in 0..sound.len() * 8 {
+                copy[bit / 8] ^= 1 << (bit % 8);
+                let _ = decompress(codec, &copy, 200).map(|out| assert!(out.len() <= 200));
+                copy[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+    }
+
+    #[test]
+    fn an_lz4_frame_as_java_writes_it_is_read() {
+        let frame = b"\x04\x22\x4d\x18\x60\x40\x82\x05\x00\x00\x80hello\x00\x00\x00\x00";
+        assert_eq!(decompress(Codec::Lz4, frame, 5).as_deref(), Ok(&b"hello"[..]));
     }
 }

@@ -246,3 +246,41 @@ fn last_where(entries: &[IndexEntry], holds: impl Fn(&IndexEntry) -> bool) -> Op
     let count = entries.partition_point(holds);
     entries[..count].last().copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries() -> Vec<IndexEntry> {
+        let entry = |relative_offset, position, max_timestamp| IndexEntry {
+            relative_offset,
+            position,
+            max_timestamp,
+        };
+        vec![entry(10, 100, -1), entry(20, 200, 50), entry(30, 300, 50), entry(40, 400, 90)]
+    }
+
+    #[test]
+    fn lookups_find_what_a_scan_finds() {
+        let entries = entries();
+        let scan = |holds: &dyn Fn(&IndexEntry) -> bool| entries.iter().copied().rfind(|entry| holds(entry));
+        for at in 0..500u32 {
+            assert_eq!(floor(&entries, at), scan(&|entry| entry.relative_offset <= at));
+            assert_eq!(floor_position(&entries, u64::from(at)), scan(&|entry| entry.position <= at));
+            let time = i64::from(at);
+            assert_eq!(before_timestamp(&entries, time), scan(&|entry| entry.max_timestamp < time));
+        }
+        assert_eq!(before_timestamp(&entries, -1), None);
+        assert_eq!(floor_position(&entries, u64::MAX), entries.last().copied());
+    }
+
+    #[test]
+    fn chunks_that_do_not_ascend_end_the_index() {
+        let mut file = encode_header(Offset::ZERO);
+        file.extend(encode_chunk(&entries()));
+        let valid_bytes = file.len();
+        file.extend(encode_chunk(&entries()[3..]));
+        let read = decode_index(&file).expect("a sound header");
+        assert_eq!((read.entries, read.valid_bytes), (entries(), valid_bytes));
+    }
+}

@@ -5,7 +5,7 @@
 //! commit  | header | entry 0 ... entry n-1 | batch 0 ... batch n-1, byte for byte | zeros up to the alignment |
 //!           '-- crc covers these ---------'  '- and the first 61 bytes of each: the batch's own sum lies there
 //! ```
-//! **Nothing is summed twice.** A batch brings a CRC-32C over its records, which was verified when it came in. The commit's sum covers
+//! **No record is summed twice.** A batch brings a CRC-32C over its records, which was verified when it came in. The commit's sum covers
 //! the header, the entries and each batch's header (base offset, leader epoch and that very CRC-32C are not covered by it). So a commit
 //! is whole when [`read_commit`] accepts it **and** [`Commit::verify`] does; only then may it be replayed.
 //!
@@ -339,14 +339,19 @@ pub fn read_commit(bytes: &[u8], expect: Expect) -> Result<Commit<'_>, End> {
     if place != length {
         return Err(End::Entry { entry: entry_count - 1 });
     }
-    for (number, (entry, batch)) in (0..).zip(entries.iter().zip(commit.batches())) {
+    let mut whole = 0;
+    for (entry, batch) in entries.iter().zip(commit.batches()) {
         let fits = entry.kind == KIND_BATCH
             && BatchHeader::peek(batch.bytes).is_ok_and(|head| {
                 head.total_bytes() == batch.bytes.len() && head.base_offset() == batch.base_offset
             });
         if !fits {
-            return Err(End::Entry { entry: number });
+            break;
         }
+        whole += 1;
+    }
+    if whole < entry_count {
+        return Err(End::Entry { entry: whole });
     }
     Ok(commit)
 }
@@ -407,3 +412,6 @@ impl<'a> Commit<'a> {
         HEADER_BYTES + size_of_val(self.entries)
     }
 }
+
+#[cfg(test)]
+mod tests;

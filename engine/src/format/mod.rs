@@ -27,3 +27,6 @@ pub mod producer_ids;
 pub mod record;
 pub mod topics;
 pub mod varint;
+
+#[cfg(test)]
+mod tests;

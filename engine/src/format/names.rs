@@ -106,3 +106,48 @@ pub fn collides(a: &str, b: &str) -> bool {
     let seen = |byte: u8| if byte == b'.' { b'_' } else { byte };
     a.bytes().map(seen).eq(b.bytes().map(seen))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back_and_nothing_else_is_taken_for_one() {
+        assert_eq!(segment_log(Offset::new(42)), "00000000000000000042.log");
+        for base in [0, 42, i64::MAX].map(Offset::new) {
+            assert_eq!(parse_segment(&segment_log(base)), Some((base, SegmentFileKind::Log)));
+            assert_eq!(parse_segment(&segment_index(base)), Some((base, SegmentFileKind::Index)));
+        }
+        for name in [
+            "",
+            "42.log",
+            "00000000000000000042.log.deleted",
+            "00000000000000000042",
+            "+0000000000000000042.log",
+        ] {
+            assert_eq!(parse_segment(name), None, "{name}");
+        }
+        assert_eq!(parse_segment("09223372036854775808.log"), None, "beyond the range of offsets");
+
+        assert_eq!(parse_partition_dir(&partition_dir("a-b.c", 0)), Some(("a-b.c", 0)));
+        assert_eq!(parse_partition_dir("orders-4294967295"), Some(("orders", u32::MAX)));
+        for name in
+            ["orders", "orders-", "orders-01", "orders-+1", "orders-4294967296", "-1", "..-1", "a b-1"]
+        {
+            assert_eq!(parse_partition_dir(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn topic_names_follow_kafka() {
+        for name in ["a", "...", "A.b_c-9", &"x".repeat(249)] {
+            assert_eq!(check_topic_name(name), Ok(()), "{name}");
+        }
+        assert_eq!(check_topic_name(""), Err(TopicNameError::Empty));
+        assert_eq!(check_topic_name(&"x".repeat(250)), Err(TopicNameError::TooLong { found: 250 }));
+        assert_eq!(check_topic_name(".."), Err(TopicNameError::Dots));
+        assert_eq!(check_topic_name("a/b"), Err(TopicNameError::Character { found: '/' }));
+        assert_eq!(check_topic_name("ä"), Err(TopicNameError::Character { found: 'ä' }));
+        assert!(collides("a.b", "a_b") && !collides("a.b", "a-b") && !collides("a.b", "a.b."));
+    }
+}

@@ -1,0 +1,178 @@
+use super::*;
+use crate::format::builder::BatchBuilder;
+
+const NOW: Timestamp = 1_700_000_000_000;
+
+fn rules() -> CheckRules {
+    CheckRules {
+        bytes_max: 1 << 20,
+        keys_required: false,
+        timestamp_type: TimestampType::CreateTime,
+        before_max_ms: 10_000,
+        after_max_ms: 1_000,
+        now: NOW,
+        decompressed_bytes_max: 1 << 20,
+    }
+}
+
+fn one(codec: Codec) -> BytesMut {
+    let mut builder = BatchBuilder::new(codec);
+    builder.push(NOW, Some(b"key"), Some(&[b'x'; 500]), &[("h", None)]);
+    builder.push(NOW - 7, None, Some(b"value"), &[]);
+    builder.build()
+}
+
+/// Changes header bytes and makes the sum right again, so that only the rule in question can object.
+fn forged(mut batch: BytesMut, place: usize, bytes: &[u8]) -> BytesMut {
+    batch[place..place + bytes.len()].copy_from_slice(bytes);
+    let crc = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    batch
+}
+
+fn refused(batch: BytesMut, rules: &CheckRules) -> CheckError {
+    check(batch, rules).map(|_| ()).expect_err("the batch is refused")
+}
+
+#[test]
+fn every_codec_passes_unchanged() {
+    for codec in Codec::ALL {
+        let batch = one(codec);
+        let checked = check(batch.clone(), &rules()).expect("a sound batch");
+        assert_eq!(checked.header().codec(), Ok(codec));
+        assert_eq!(checked.into_bytes_mut(), batch);
+    }
+}
+
+#[test]
+fn exactly_one_batch_is_taken() {
+    let batch = one(Codec::None);
+    let batch_bytes = batch.len();
+    let mut two = batch.clone();
+    two.extend_from_slice(&batch);
+    assert_eq!(refused(two, &rules()), CheckError::ManyBatches { batch_bytes, found: 2 * batch_bytes });
+    assert_eq!(refused(BytesMut::new(), &rules()), CheckError::NoBatch);
+    let cut = BytesMut::from(&batch[..batch_bytes - 1]);
+    let error = BatchError::Truncated { needed: batch_bytes, found: batch_bytes - 1 };
+    assert_eq!(refused(cut, &rules()), CheckError::Corrupt(error));
+    let tight = CheckRules { bytes_max: batch_bytes - 1, ..rules() };
+    assert_eq!(
+        refused(batch.clone(), &tight),
+        CheckError::TooLarge { bytes_max: batch_bytes - 1, found: batch_bytes }
+    );
+    check(batch, &CheckRules { bytes_max: batch_bytes, ..rules() }).expect("the limit itself is allowed");
+}
+
+#[test]
+fn each_rule_of_the_header_has_its_own_answer() {
+    let batch = || one(Codec::None);
+    assert_eq!(
+        refused(forged(batch(), 0, &1i64.to_be_bytes()), &rules()),
+        CheckError::BaseOffset { found: 1 }
+    );
+    assert_eq!(
+        refused(forged(batch(), 0, &(-1i64).to_be_bytes()), &rules()),
+        CheckError::BaseOffset { found: -1 }
+    );
+    assert_eq!(refused(forged(batch(), 16, &[1]), &rules()), CheckError::Magic { found: 1 });
+    for (last_offset_delta, record_count) in [(0, 2), (1, 1), (-1, 0), (1, -2), (i32::MIN, i32::MAX)] {
+        let batch = forged(batch(), 23, &i32::to_be_bytes(last_offset_delta));
+        let batch = forged(batch, 57, &i32::to_be_bytes(record_count));
+        assert_eq!(refused(batch, &rules()), CheckError::Counts { last_offset_delta, record_count });
+    }
+    assert_eq!(refused(forged(batch(), 21, &[0, 1 << 5]), &rules()), CheckError::Control);
+    assert_eq!(refused(forged(batch(), 21, &[0, 1 << 3]), &rules()), CheckError::LogAppendTime);
+    assert_eq!(refused(forged(batch(), 21, &[0, 5]), &rules()), CheckError::Codec { found: 5 });
+    let sequence = CheckError::Sequence { producer_id: 9, base_sequence: -1 };
+    assert_eq!(refused(forged(batch(), 43, &9i64.to_be_bytes()), &rules()), sequence);
+    let mut damaged = batch();
+    damaged[100] ^= 1;
+    assert!(matches!(refused(damaged, &rules()), CheckError::Corrupt(BatchError::Crc { .. })));
+}
+
+#[test]
+fn a_compacted_topic_names_the_records_without_a_key() {
+    let rules = CheckRules { keys_required: true, ..rules() };
+    for codec in Codec::ALL {
+        let CheckError::Rejected(rejected) = refused(one(codec), &rules) else { panic!("{codec:?}") };
+        assert_eq!(rejected.named(), [RejectedRecord { index: 1, reason: RejectReason::MissingKey }]);
+        assert!(!rejected.any_timestamp());
+    }
+    let mut builder = BatchBuilder::new(Codec::None);
+    (0..250).for_each(|_| builder.push(NOW, None, None, &[]));
+    let CheckError::Rejected(rejected) = refused(builder.build(), &rules) else { panic!("no keys") };
+    assert_eq!((rejected.named().len(), rejected.total()), (REJECTED_RECORDS_MAX, 250));
+}
+
+#[test]
+fn timestamps_outside_the_window_are_named_and_the_edges_are_inside() {
+    let times = [NOW - 10_000, NOW - 10_001, NOW + 1_000, NOW + 1_001, NO_TIMESTAMP, i64::MAX, i64::MIN / 2];
+    let mut builder = BatchBuilder::new(Codec::Zstd);
+    times.iter().for_each(|time| builder.push(*time, Some(b"k"), None, &[]));
+    let batch = builder.build();
+    let CheckError::Rejected(rejected) = refused(batch.clone(), &rules()) else { panic!("times") };
+    let named: Vec<_> = rejected.named().iter().map(|record| (record.index, record.reason)).collect();
+    let (old, new) = (RejectReason::TimestampTooOld, RejectReason::TimestampTooNew);
+    assert_eq!(named, [(1, old), (3, new), (5, new), (6, old)]);
+    assert!(rejected.any_timestamp());
+
+    let log_time = CheckRules { timestamp_type: TimestampType::LogAppendTime, ..rules() };
+    let checked = check(batch, &log_time).expect("the log's time counts, not the records'");
+    assert_eq!(checked.header().timestamp_type(), TimestampType::LogAppendTime);
+    assert_eq!(checked.header().max_timestamp(), NOW);
+    batch::verify_crc(checked.as_ref()).expect("a renewed sum");
+}
+
+#[test]
+fn a_wrong_max_timestamp_is_corrected() {
+    for codec in Codec::ALL {
+        let batch = one(codec);
+        let checked =
+            check(forged(batch.clone(), 35, &i64::MAX.to_be_bytes()), &rules()).expect("a sound batch");
+        assert_eq!(checked.into_bytes_mut(), batch);
+    }
+}
+
+#[test]
+fn records_that_do_not_add_up_are_refused() {
+    let batch = one(Codec::None);
+    let grown =
+        |count: i32| forged(forged(batch.clone(), 23, &(count - 1).to_be_bytes()), 57, &count.to_be_bytes());
+    assert!(matches!(refused(grown(3), &rules()), CheckError::Record(RecordError { record: 2, .. })));
+    let left_over = RecordProblem::LeftOver { left: batch.len() - second_record(&batch) };
+    assert_eq!(
+        refused(grown(1), &rules()),
+        CheckError::Record(RecordError { record: 1, problem: left_over })
+    );
+    // length (1 byte), attributes, timestamp delta (1 byte), then the offset delta
+    let place = second_record(&batch) + 3;
+    assert_eq!(batch[place], 2, "zigzag of 1");
+    let error = CheckError::OffsetDelta { expected: 1, found: 2 };
+    assert_eq!(refused(forged(batch.clone(), place, &[4]), &rules()), error);
+}
+
+fn second_record(batch: &[u8]) -> usize {
+    let mut rest = &batch[BATCH_HEADER_BYTES..];
+    let length = crate::format::varint::read_varint(&mut rest).expect("the first record's length");
+    batch.len() - rest.len() + length as usize
+}
+
+#[test]
+fn a_bomb_stops_at_the_limit() {
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        let mut builder = BatchBuilder::new(codec);
+        builder.push(NOW, None, Some(&vec![0; 4 << 20]), &[]);
+        let limit = rules().decompressed_bytes_max;
+        let error = CheckError::Decompress(DecompressError::TooLarge { codec, limit });
+        assert_eq!(refused(builder.build(), &rules()), error);
+    }
+}
+
+#[test]
+fn a_stamped_batch_is_what_a_log_holds() {
+    let mut checked = check(one(Codec::Lz4), &rules()).expect("a sound batch");
+    checked.stamp(Offset::new(77), LeaderEpoch(4));
+    assert_eq!(checked.header().next_offset(), Offset::new(79));
+    assert_eq!(checked.len(), checked.header().total_bytes());
+    batch::verify_crc(checked.as_ref()).expect("the sum does not cover the stamp");
+}

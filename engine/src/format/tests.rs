@@ -1,0 +1,330 @@
+//! What holds for every format: the golden bytes, and that no damage panics or passes for truth.
+
+use bytes::BytesMut;
+
+use super::batch::{self, BatchHeader, Batches, Producer, TimestampType};
+use super::builder::BatchBuilder;
+use super::check::{CheckRules, check};
+use super::checkpoint::{self, CheckpointEncoder, PartitionCheckpoint, ProducerBatch, ProducerCheckpoint};
+use super::compression::Codec;
+use super::index::{self, IndexEntry};
+use super::journal::{self, Expect};
+use super::meta::Meta;
+use super::record::Records;
+use super::topics::TopicRecord;
+use super::{producer_ids, topics};
+use crate::io::AlignedBuffer;
+use crate::types::{LeaderEpoch, Offset, PartitionId, TopicId};
+
+/// The bytes of a golden file. They were made from the tables of `docs/format.md` by a program that shares no code with this one.
+fn golden(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let digit = |byte: u8| char::from(byte).to_digit(16).expect("a hex digit") as u8;
+    digits.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+}
+
+const TIME: i64 = 1_700_000_000_000;
+const BATCH: &str = include_str!("../../tests/golden/batch-v2.hex");
+const JOURNAL: &str = include_str!("../../tests/golden/journal-v1.hex");
+const INDEX: &str = include_str!("../../tests/golden/index-v1.hex");
+const META: &str = include_str!("../../tests/golden/meta-v1.hex");
+const TOPICS: &str = include_str!("../../tests/golden/topics-v1.hex");
+const CHECKPOINT: &str = include_str!("../../tests/golden/checkpoint-v1.hex");
+const PRODUCER_IDS: &str = include_str!("../../tests/golden/producer-ids-v1.hex");
+
+fn topic() -> TopicId {
+    TopicId::from_bytes(std::array::from_fn(|at| at as u8))
+}
+
+fn golden_batch() -> BytesMut {
+    let mut builder = BatchBuilder::new(Codec::None).producer(4242, 7, i32::MAX - 1).transactional(true);
+    builder.push(TIME, Some(b"key"), Some(b"value"), &[("h", Some(b"x")), ("n", None)]);
+    builder.push(TIME - 5, None, None, &[]);
+    builder.push(TIME + 250, Some(b""), Some(&[0; 70]), &[]);
+    assert_eq!(builder.len(), 3);
+    let estimate = builder.bytes_estimate();
+    let batch = builder.build();
+    assert_eq!(batch.len(), estimate);
+    batch
+}
+
+fn rules() -> CheckRules {
+    CheckRules {
+        bytes_max: 1 << 20,
+        keys_required: false,
+        timestamp_type: TimestampType::CreateTime,
+        before_max_ms: i64::MAX,
+        after_max_ms: 3_600_000,
+        now: TIME,
+        decompressed_bytes_max: 1 << 20,
+    }
+}
+
+/// Calls `holds` with every cut and every single flipped bit of `bytes`.
+fn every_damage(bytes: &[u8], mut holds: impl FnMut(&[u8], &str)) {
+    for end in 0..bytes.len() {
+        holds(&bytes[..end], &format!("cut to {end} bytes"));
+    }
+    let mut copy = bytes.to_vec();
+    for bit in 0..bytes.len() * 8 {
+        copy[bit / 8] ^= 1 << (bit % 8);
+        holds(&copy, &format!("bit {} of byte {} flipped", bit % 8, bit / 8));
+        copy[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+#[test]
+fn a_batch_is_built_and_read_as_kafka_lays_it_out() {
+    let bytes = golden(BATCH);
+    assert_eq!(golden_batch(), bytes);
+
+    let header = BatchHeader::peek(&bytes).expect("the golden batch");
+    assert_eq!(header.total_bytes(), bytes.len());
+    assert_eq!(header.base_offset(), Offset::ZERO);
+    assert_eq!((header.last_offset(), header.next_offset()), (Offset::new(2), Offset::new(3)));
+    assert_eq!((header.record_count(), header.last_offset_delta()), (3, 2));
+    assert_eq!((header.base_timestamp(), header.max_timestamp()), (TIME, TIME + 250));
+    assert_eq!(header.producer(), Some(Producer { id: 4242, epoch: 7 }));
+    assert_eq!((header.base_sequence(), header.last_sequence()), (i32::MAX - 1, 0), "the sequence wraps");
+    assert_eq!(header.codec(), Ok(Codec::None));
+    assert_eq!(header.timestamp_type(), TimestampType::CreateTime);
+    assert!(header.is_transactional() && !header.is_control() && !header.has_delete_horizon());
+    assert_eq!(header.leader_epoch(), LeaderEpoch(-1));
+    batch::verify_crc(&bytes).expect("a right sum");
+
+    let records: Vec<_> = Records::new(&bytes[61..], 3).map(|record| record.expect("a record")).collect();
+    assert_eq!((records[0].key, records[0].value), (Some(&b"key"[..]), Some(&b"value"[..])));
+    let headers: Vec<_> = records[0].headers.map(|header| header.expect("a header")).collect();
+    assert_eq!(headers, [(&b"h"[..], Some(&b"x"[..])), (&b"n"[..], None)]);
+    assert_eq!((records[1].key, records[1].value, records[1].timestamp_delta), (None, None, -5));
+    assert_eq!((records[2].key, records[2].offset_delta), (Some(&b""[..]), 2));
+}
+
+#[test]
+fn stamping_a_batch_leaves_its_sum_right_and_changing_its_time_renews_it() {
+    let mut bytes = golden_batch();
+    let crc = BatchHeader::peek(&bytes).expect("a batch").crc();
+    batch::stamp(&mut bytes, Offset::new(1 << 40), LeaderEpoch(9));
+    let header = BatchHeader::peek(&bytes).expect("a batch");
+    assert_eq!((header.crc(), header.leader_epoch()), (crc, LeaderEpoch(9)));
+    assert_eq!(header.next_offset(), Offset::new((1 << 40) + 3));
+    batch::verify_crc(&bytes).expect("stamped");
+
+    batch::set_log_append_time(&mut bytes, TIME + 9000);
+    let header = BatchHeader::peek(&bytes).expect("a batch");
+    assert_eq!(
+        (header.timestamp_type(), header.max_timestamp()),
+        (TimestampType::LogAppendTime, TIME + 9000)
+    );
+    batch::verify_crc(&bytes).expect("with append time");
+    batch::set_max_timestamp(&mut bytes, TIME);
+    batch::verify_crc(&bytes).expect("with another max timestamp");
+}
+
+#[test]
+fn a_walk_over_batches_ends_before_a_cut_one_and_says_where() {
+    let one = golden_batch();
+    let mut bytes = one.to_vec();
+    bytes.extend_from_slice(&one);
+    for end in 0..=bytes.len() {
+        let mut batches = Batches::new(&bytes[..end]);
+        let seen = batches.by_ref().inspect(|batch| assert!(batch.is_ok())).count();
+        assert_eq!((seen, batches.consumed()), (end / one.len(), end / one.len() * one.len()));
+    }
+    bytes[one.len() + 16] = 1;
+    let mut batches = Batches::new(&bytes);
+    assert!(batches.next().is_some_and(|batch| batch.is_ok()));
+    assert_eq!(batches.next(), Some(Err(batch::BatchError::Magic { found: 1 })));
+    assert_eq!((batches.next(), batches.consumed()), (None, one.len()), "an error ends the walk");
+}
+
+#[test]
+fn a_damaged_batch_never_passes_the_check() {
+    let sound = golden_batch();
+    check(sound.clone(), &rules()).expect("the golden batch passes");
+    every_damage(&sound, |bytes, damage| {
+        // The leader epoch is no part of the sum, and means nothing in a client's batch: the log stamps over it.
+        let epoch_only =
+            bytes.len() == sound.len() && bytes[..12] == sound[..12] && bytes[16..] == sound[16..];
+        assert_eq!(check(BytesMut::from(bytes), &rules()).is_ok(), epoch_only, "{damage}");
+        for record in Records::new(bytes.get(61..).unwrap_or(&[]), 3).flatten() {
+            let _ = record.headers.check();
+        }
+    });
+}
+
+#[test]
+fn damaged_records_under_a_right_sum_never_panic() {
+    for codec in Codec::ALL {
+        let mut builder = BatchBuilder::new(codec);
+        builder.push(TIME, Some(b"key"), Some(&[7; 40]), &[("name", Some(b"value"))]);
+        builder.push(TIME, None, None, &[]);
+        let sound = builder.build();
+        let mut passed = 0;
+        every_damage(&sound.clone(), |bytes, _| {
+            if bytes.len() == sound.len() {
+                let mut bytes = BytesMut::from(bytes);
+                let claimed = i64::from_be_bytes(bytes[35..43].try_into().expect("8 bytes"));
+                batch::set_max_timestamp(&mut bytes, claimed);
+                passed += usize::from(check(bytes, &rules()).is_ok());
+            }
+        });
+        assert!(passed > 0, "a flipped value is a value");
+    }
+}
+
+#[test]
+fn a_commit_is_written_and_read_as_documented() {
+    let bytes = golden(JOURNAL);
+    let (mut first, mut second) = (golden_batch(), golden_batch());
+    batch::stamp(&mut first, Offset::new(1000), LeaderEpoch::FIRST);
+    batch::stamp(&mut second, Offset::new(5), LeaderEpoch::FIRST);
+    let batches = [(PartitionId::new(topic(), 0), &first[..]), (PartitionId::new(topic(), 7), &second[..])];
+    let mut buffer = AlignedBuffer::new();
+    journal::encode_commit(&mut buffer, 0x1122_3344_5566_7788, 3, &batches);
+    assert_eq!(buffer.len(), journal::commit_bytes(2, first.len() + second.len()));
+    let (body, padding) = buffer.as_ref().split_at(bytes.len());
+    assert_eq!(body, bytes);
+    assert!(padding.iter().all(|byte| *byte == 0));
+
+    let expect = Expect { generation: None, sequence: 3 };
+    let commit = journal::read_commit(buffer.as_ref(), expect).expect("the golden commit");
+    commit.verify().expect("whole batches");
+    assert_eq!((commit.generation(), commit.sequence()), (0x1122_3344_5566_7788, 3));
+    assert_eq!((commit.len(), commit.padded_bytes()), (2, 4096));
+    for (read, (partition, written)) in commit.batches().zip(batches) {
+        assert_eq!((read.partition, read.bytes), (partition, written));
+        assert_eq!(read.base_offset, read.header().base_offset());
+        assert_eq!(&buffer.as_ref()[read.range], written);
+    }
+}
+
+#[test]
+fn a_damaged_commit_is_never_taken_for_whole() {
+    let bytes = golden(JOURNAL);
+    let expect = Expect { generation: Some(0x1122_3344_5566_7788), sequence: 3 };
+    let whole = |bytes: &[u8]| {
+        let _ = journal::peek_commit(bytes, expect);
+        journal::read_commit(bytes, expect).and_then(|commit| commit.verify()).is_ok()
+    };
+    assert!(whole(&bytes));
+    every_damage(&bytes, |bytes, damage| assert!(!whole(bytes), "{damage}"));
+}
+
+#[test]
+fn an_index_is_written_and_read_as_documented() {
+    let bytes = golden(INDEX);
+    let entry =
+        |relative_offset, position, max_timestamp| IndexEntry { relative_offset, position, max_timestamp };
+    let entries = [entry(40, 4100, -1), entry(80, 8200, TIME + 250), entry(120, 12300, TIME + 250)];
+    let mut written = index::encode_header(Offset::new(1000));
+    written.extend(index::encode_chunk(&entries[..2]));
+    written.extend(index::encode_chunk(&entries[2..]));
+    assert_eq!(written, bytes);
+
+    let read = index::decode_index(&bytes).expect("the golden index");
+    assert_eq!(
+        (read.base, &read.entries[..], read.valid_bytes),
+        (Offset::new(1000), &entries[..], bytes.len())
+    );
+    every_damage(&bytes, |damaged, damage| {
+        let Ok(read) = index::decode_index(damaged) else { return };
+        assert_eq!(read.entries, entries[..read.entries.len()], "{damage}: only what was written");
+        let ends = [24, 24 + 12 + 32, bytes.len()];
+        assert_eq!(read.valid_bytes, ends[read.entries.len().div_ceil(2)], "{damage}");
+        assert!(damaged.len() < bytes.len() || read.valid_bytes < bytes.len(), "{damage}: a flip is noticed");
+    });
+}
+
+#[test]
+fn the_small_files_are_written_and_read_as_documented() {
+    let meta = Meta { cluster_id: topic().to_bytes(), node_id: 3 };
+    assert_eq!(meta.encode(), golden(META));
+    assert_eq!(Meta::decode(&golden(META)), Ok(meta));
+
+    assert_eq!(producer_ids::encode(2000), golden(PRODUCER_IDS));
+    assert_eq!(producer_ids::decode(&golden(PRODUCER_IDS)), Ok(2000));
+
+    let mut backwards = topic().to_bytes();
+    backwards.reverse();
+    let config = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let table = [
+        TopicRecord {
+            name: "orders".to_owned(),
+            id: topic(),
+            partitions: 12,
+            configs: vec![config("cleanup.policy", "compact"), config("retention.ms", "")],
+        },
+        TopicRecord {
+            name: "a.b_c-d".to_owned(),
+            id: TopicId::from_bytes(backwards),
+            partitions: 1,
+            configs: vec![],
+        },
+    ];
+    assert_eq!(topics::encode(&table), golden(TOPICS));
+    assert_eq!(topics::decode(&golden(TOPICS)).as_deref(), Ok(&table[..]));
+
+    let remembered = |base: i64, timestamp, first_sequence, last_sequence| ProducerBatch {
+        first_sequence,
+        last_sequence,
+        base_offset: Offset::new(base),
+        timestamp,
+    };
+    let partitions = [
+        PartitionCheckpoint {
+            partition: PartitionId::new(topic(), 2),
+            log_start: Offset::new(10),
+            segment_base: Offset::new(1000),
+            position: 65536,
+            next_offset: Offset::new(2000),
+            max_timestamp: TIME + 250,
+            producers: vec![ProducerCheckpoint {
+                id: 4242,
+                epoch: 7,
+                last_timestamp: TIME,
+                batches: vec![remembered(1990, TIME, 0, 4), remembered(1995, TIME + 250, 5, 9)],
+            }],
+        },
+        PartitionCheckpoint {
+            partition: PartitionId::new(topic(), 3),
+            log_start: Offset::ZERO,
+            segment_base: Offset::ZERO,
+            position: 0,
+            next_offset: Offset::ZERO,
+            max_timestamp: -1,
+            producers: vec![],
+        },
+    ];
+    let mut encoder = CheckpointEncoder::new();
+    partitions.iter().for_each(|partition| encoder.push(partition));
+    assert_eq!(encoder.finish(), golden(CHECKPOINT));
+    assert_eq!(checkpoint::decode(&golden(CHECKPOINT)).as_deref(), Ok(&partitions[..]));
+}
+
+#[test]
+fn no_damage_to_a_small_file_goes_unnoticed() {
+    every_damage(&golden(META), |bytes, damage| assert!(Meta::decode(bytes).is_err(), "{damage}"));
+    every_damage(&golden(TOPICS), |bytes, damage| assert!(topics::decode(bytes).is_err(), "{damage}"));
+    every_damage(&golden(CHECKPOINT), |bytes, damage| {
+        assert!(checkpoint::decode(bytes).is_err(), "{damage}")
+    });
+    every_damage(&golden(PRODUCER_IDS), |bytes, damage| {
+        assert!(producer_ids::decode(bytes).is_err(), "{damage}")
+    });
+}
+
+#[test]
+fn damaged_bodies_in_a_right_envelope_never_panic() {
+    use super::envelope::{ENVELOPE_BYTES, seal};
+    let body = |hex| golden(hex)[ENVELOPE_BYTES..].to_vec();
+    every_damage(&body(TOPICS), |body, _| {
+        let _ = topics::decode(&seal(topics::TOPICS_KIND, 1, body));
+    });
+    every_damage(&body(CHECKPOINT), |body, _| {
+        let _ = checkpoint::decode(&seal(checkpoint::CHECKPOINT_KIND, 1, body));
+    });
+    let newer = seal(topics::TOPICS_KIND, 2, &body(TOPICS));
+    let refused = super::envelope::EnvelopeError::Version { found: 2, newest: 1 };
+    assert_eq!(topics::decode(&newer), Err(refused), "what a newer program wrote is not guessed at");
+}
