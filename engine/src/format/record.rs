@@ -206,3 +206,39 @@ fn take_nullable<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, RecordPro
         length => take(bytes, length).map(Some),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The walk's answers for one record with this body behind its length.
+    fn problem(body: &[u8]) -> RecordProblem {
+        let bytes = [&[2 * body.len() as u8], body].concat();
+        let record = Records::new(&bytes, 1).next().expect("an answer");
+        match record {
+            Ok(record) => record.headers.check().expect_err("a malformed record"),
+            Err(error) => error.problem,
+        }
+    }
+
+    #[test]
+    fn each_thing_that_can_be_wrong_with_a_record_is_named() {
+        // attributes, timestamp delta, offset delta, key length, value length, header count, headers
+        assert_eq!(problem(&[0, 0, 0, 1, 1, 0, 9]), RecordProblem::LeftOver { left: 1 });
+        assert_eq!(problem(&[0, 0, 0, 1, 1, 1]), RecordProblem::HeaderCount { count: -1, left: 0 });
+        assert_eq!(problem(&[0, 0, 0, 1, 1, 4, 0, 1, 0]), RecordProblem::HeaderCount { count: 2, left: 3 });
+        assert_eq!(problem(&[0, 0, 0, 3, 1, 0]), RecordProblem::NegativeLength { found: -2 });
+        assert_eq!(problem(&[0, 0, 0, 20, 1, 0]), RecordProblem::Overrun { length: 10, left: 2 });
+        assert_eq!(problem(&[0, 0, 0, 1, 1]), RecordProblem::Varint(VarintError::Truncated));
+        assert_eq!(problem(&[0, 0, 0, 1, 1, 2, 1, 1]), RecordProblem::NegativeLength { found: -1 });
+        assert_eq!(problem(&[0, 0, 0, 1, 1, 2, 0, 1, 9]), RecordProblem::LeftOver { left: 1 });
+        assert_eq!(problem(&[]), RecordProblem::Overrun { length: 1, left: 0 });
+    }
+
+    #[test]
+    fn a_walk_ends_after_its_first_error() {
+        let mut records = Records::new(&[2, 0, 0, 0], 1_000_000);
+        assert!(records.next().is_some_and(|record| record.is_err()));
+        assert!(records.next().is_none());
+    }
+}

@@ -327,4 +327,24 @@ fn damaged_bodies_in_a_right_envelope_never_panic() {
     let newer = seal(topics::TOPICS_KIND, 2, &body(TOPICS));
     let refused = super::envelope::EnvelopeError::Version { found: 2, newest: 1 };
     assert_eq!(topics::decode(&newer), Err(refused), "what a newer program wrote is not guessed at");
+
+    let mut longer = golden(META);
+    longer.push(0);
+    let refused = super::envelope::EnvelopeError::Length { needed: longer.len() - 1, found: longer.len() };
+    assert_eq!(Meta::decode(&longer), Err(refused), "a file ends where its body ends");
+}
+
+#[test]
+fn a_topic_that_can_not_exist_is_refused() {
+    use super::envelope::{ENVELOPE_BYTES, EnvelopeError, seal};
+    let refused = |place: usize, byte: u8| {
+        let mut body = golden(TOPICS)[ENVELOPE_BYTES..].to_vec();
+        body[place] = byte;
+        let read = topics::decode(&seal(topics::TOPICS_KIND, 1, &body));
+        assert!(matches!(read, Err(EnvelopeError::Body { .. })), "byte {place} made {byte}");
+    };
+    refused(16, 0); // no partition
+    refused(26, b'/'); // the name's first letter
+    refused(24, 0); // no name
+    refused(20, 9); // more configs than there are
 }

@@ -110,4 +110,12 @@ fn entries_that_contradict_their_batches_are_refused_even_under_a_right_sum() {
         forged[12..16].copy_from_slice(&crc.to_le_bytes());
         assert_eq!(end(&forged, expect(0)), End::Entry { entry: 0 }, "{place}");
     }
+
+    let mut longer = sound.as_ref().to_vec();
+    let bytes = u32::from_le_bytes(longer[32..36].try_into().expect("4 bytes")) + 1;
+    longer[32..36].copy_from_slice(&bytes.to_le_bytes());
+    longer[12..16].fill(0);
+    let crc = crc32fast::hash(&longer[..entry + ENTRY_BYTES + BATCH_HEADER_BYTES]);
+    longer[12..16].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(end(&longer, expect(0)), End::Entry { entry: 0 }, "bytes that no entry names");
 }
