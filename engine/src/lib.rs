@@ -2,4 +2,5 @@
 
 pub mod format;
 pub mod io;
+pub mod shard;
 pub mod types;

@@ -22,6 +22,12 @@ impl AlignedBuffer {
         AlignedBuffer::default()
     }
 
+    /// A buffer of `length` zeros, to be read into.
+    pub fn zeroed(length: usize) -> AlignedBuffer {
+        let pages = vec![Page([0; Self::ALIGNMENT]); length.div_ceil(Self::ALIGNMENT)];
+        AlignedBuffer { pages, length }
+    }
+
     /// The number of bytes written so far.
     pub fn len(&self) -> usize {
         self.length
@@ -82,6 +88,9 @@ mod tests {
         assert_eq!(buffer.len(), 4096);
         assert_eq!(buffer.as_ref().as_ptr() as usize % AlignedBuffer::ALIGNMENT, 0);
         assert_eq!(&buffer.as_ref()[..10], [1; 10]);
-        assert!(buffer.as_ref()[10..].iter().all(|byte| *byte == 0), "nothing of an earlier use shines through");
+        assert!(
+            buffer.as_ref()[10..].iter().all(|byte| *byte == 0),
+            "nothing of an earlier use shines through"
+        );
     }
 }

@@ -10,9 +10,12 @@
 //! * Nothing is `Send`: a disk belongs to one thread. A file handle may cross threads where the backend says so.
 
 mod buffer;
+mod file;
 pub mod latch;
 pub mod pwrite;
 pub mod ring;
+pub mod socket;
+mod turn;
 
 use std::future::Future;
 use std::io;
@@ -21,6 +24,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 pub use buffer::AlignedBuffer;
+pub use file::DiskFile;
+pub use turn::yield_now;
 
 use crate::types::Position;
 
@@ -53,10 +58,20 @@ pub trait Disk: Clone + 'static {
     fn len(&self, file: &Self::File) -> impl Future<Output = io::Result<u64>>;
 
     /// Up to `length` bytes from `position` on; fewer only where the file ends.
-    fn read(&self, file: &Self::File, position: Position, length: usize) -> impl Future<Output = io::Result<Bytes>>;
+    fn read(
+        &self,
+        file: &Self::File,
+        position: Position,
+        length: usize,
+    ) -> impl Future<Output = io::Result<Bytes>>;
 
     /// Writes `parts`, one behind the other, from `position` on. Not durable before [`Disk::sync`].
-    fn write(&self, file: &Self::File, position: Position, parts: Vec<Bytes>) -> impl Future<Output = io::Result<()>>;
+    fn write(
+        &self,
+        file: &Self::File,
+        position: Position,
+        parts: Vec<Bytes>,
+    ) -> impl Future<Output = io::Result<()>>;
 
     /// Writes a whole aligned buffer to a file opened with [`OpenMode::Durable`] and gives the buffer back; `position` and
     /// the buffer's length are multiples of [`AlignedBuffer::ALIGNMENT`]. Durable when it completes.
@@ -74,7 +89,12 @@ pub trait Disk: Clone + 'static {
     fn set_len(&self, file: &Self::File, length: u64) -> impl Future<Output = io::Result<()>>;
 
     /// Asks the system to bring a range into memory, and waits until its last byte is there.
-    fn prefetch(&self, file: &Self::File, position: Position, length: u64) -> impl Future<Output = io::Result<()>>;
+    fn prefetch(
+        &self,
+        file: &Self::File,
+        position: Position,
+        length: u64,
+    ) -> impl Future<Output = io::Result<()>>;
 
     /// Makes a directory and the ones above it. Durable after [`Disk::sync_dir`] of the directory above.
     fn create_dir(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
@@ -108,7 +128,10 @@ pub struct Entry {
 
 /// Whether the error says that there is no room left (D7), which is no damage and may pass.
 pub fn is_no_space(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 /// Replaces the file `path` whole: after a crash it holds either the old bytes or the new ones.

@@ -1,0 +1,404 @@
+//! The ring itself: slots for operations under way, submission, completion.
+//!
+//! ```text
+//! start ──> slot + waiting queue ──(pump's turn)──> submission queue ──> kernel
+//!                 ^    short: again                                        │
+//!                 └──────────────────────────── completion queue <─────────┘──> waker, or, without a future, dropped
+//! ```
+//!
+//! * An operation stays in its slot, with all its memory, from [`Ring::start`] until its last completion.
+//! * Nothing is submitted by `start`: what one turn of the executor starts goes to the kernel in one system call.
+//! * No waker is called or dropped, and no operation is dropped, while the ring is borrowed: both may run foreign code.
+
+#![allow(unsafe_code)]
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::task::{Poll, Waker};
+
+use io_uring::{IoUring, opcode, squeue};
+use rustix::event::EventfdFlags;
+
+use super::op::{Op, Step};
+
+/// Submission queue entries; 28 KiB of locked memory on a new kernel. More operations than this wait in user space.
+const RING_DEPTH: u32 = 256;
+
+/// How many kernel threads may wait for disks at once on behalf of one executor. 64 syncs take 4.7 ms with the kernel's
+/// default of 8 on two cores, 2.05 ms with 32.
+const WORKERS_MAX: u32 = 32;
+
+/// The completion of a cancellation, which nobody waits for.
+const CANCELLATION: u64 = u64::MAX;
+
+/// A slot and the number of its tenant, so that a late cancellation never meets the next one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key {
+    slot: u32,
+    tenant: u32,
+}
+
+impl Key {
+    fn to_user_data(self) -> u64 {
+        u64::from(self.tenant) << 32 | u64::from(self.slot)
+    }
+
+    fn from_user_data(data: u64) -> Key {
+        Key { slot: data as u32, tenant: (data >> 32) as u32 }
+    }
+}
+
+#[derive(Default)]
+struct Slot {
+    tenant: u32,
+    operation: Option<Operation>,
+}
+
+struct Operation {
+    op: Op,
+    /// The task that waits for the result.
+    waker: Option<Waker>,
+    result: Option<io::Result<()>>,
+    /// Nobody waits for the result any more.
+    orphan: bool,
+    /// In the kernel's hands.
+    submitted: bool,
+}
+
+pub(super) struct Ring {
+    state: RefCell<State>,
+    /// Counts completions; a task of the executor reads it.
+    event: OwnedFd,
+}
+
+struct State {
+    ring: IoUring,
+    slots: Vec<Slot>,
+    vacant: Vec<u32>,
+    /// Started or short, not yet submitted, in this order.
+    waiting: VecDeque<Key>,
+    cancellations: VecDeque<Key>,
+    /// Operations in the kernel's hands, polls not counted: at most as many as the completion queue has room for.
+    submitted: usize,
+    polls: usize,
+    pump: Option<Waker>,
+    closing: bool,
+}
+
+/// What a turn leaves to do when the ring is not borrowed any more.
+#[derive(Default)]
+struct Aftermath {
+    wakers: Vec<Waker>,
+    orphans: Vec<Operation>,
+}
+
+impl Ring {
+    pub(super) fn new() -> io::Result<Ring> {
+        let ring = build().map_err(explain)?;
+        let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC)?;
+        ring.submitter().register_eventfd(event.as_raw_fd())?;
+        unpin_workers(&ring);
+        let state = State {
+            ring,
+            slots: Vec::new(),
+            vacant: Vec::new(),
+            waiting: VecDeque::new(),
+            cancellations: VecDeque::new(),
+            submitted: 0,
+            polls: 0,
+            pump: None,
+            closing: false,
+        };
+        Ok(Ring { state: RefCell::new(state), event })
+    }
+
+    pub(super) fn event(&self) -> &OwnedFd {
+        &self.event
+    }
+
+    /// Takes an operation in; it is submitted by the pump's next turn. An error, and the operation back, once the ring closes.
+    pub(super) fn start(&self, op: Op, waker: &Waker) -> Result<Key, (Op, io::Error)> {
+        let mut state = self.state.borrow_mut();
+        if state.closing {
+            return Err((op, io::Error::new(io::ErrorKind::BrokenPipe, "the ring has been closed")));
+        }
+        let slot = state.vacant.pop().unwrap_or_else(|| {
+            state.slots.push(Slot::default());
+            state.slots.len() as u32 - 1
+        });
+        let waker = Some(waker.clone());
+        let vacancy = &mut state.slots[slot as usize];
+        vacancy.operation = Some(Operation { op, waker, result: None, orphan: false, submitted: false });
+        let key = Key { slot, tenant: vacancy.tenant };
+        state.waiting.push_back(key);
+        self.kick(state);
+        Ok(key)
+    }
+
+    /// The operation and its result, when it is over.
+    pub(super) fn poll(&self, key: Key, waker: &Waker) -> Poll<(Op, io::Result<()>)> {
+        let mut state = self.state.borrow_mut();
+        let operation = state.operation(key).expect("an operation is taken once");
+        match operation.result.take() {
+            Some(result) => {
+                let operation = state.vacate(key);
+                Poll::Ready((operation.op, result))
+            }
+            None => {
+                let fresh = operation.waker.as_ref().is_none_or(|known| !known.will_wake(waker));
+                let stale = if fresh { operation.waker.replace(waker.clone()) } else { None };
+                drop(state);
+                drop(stale);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Takes note that nobody waits for the result: the operation goes on, except that a poll is cancelled.
+    pub(super) fn abandon(&self, key: Key) {
+        let mut state = self.state.borrow_mut();
+        let operation = state.operation(key).expect("an operation is abandoned once");
+        operation.orphan = true;
+        let waker = operation.waker.take();
+        let (is_poll, submitted) = (operation.op.is_poll(), operation.submitted);
+        let mut finished = None;
+        if operation.result.is_some() || (is_poll && !submitted) {
+            finished = Some(state.vacate(key));
+        } else if is_poll {
+            state.cancellations.push_back(key);
+        }
+        self.kick(state);
+        drop((waker, finished));
+    }
+
+    /// Refuses new operations, cancels polls, and lets the pump end when the rest is done.
+    pub(super) fn close(&self) {
+        let mut borrow = self.state.borrow_mut();
+        let state = &mut *borrow;
+        state.closing = true;
+        let mut wakers = Vec::new();
+        for (index, slot) in state.slots.iter_mut().enumerate() {
+            match &mut slot.operation {
+                Some(operation) if operation.op.is_poll() && operation.result.is_none() => {
+                    if operation.submitted {
+                        state.cancellations.push_back(Key { slot: index as u32, tenant: slot.tenant });
+                    } else {
+                        operation.result = Some(Err(io::Error::from_raw_os_error(libc::ECANCELED)));
+                        wakers.extend(operation.waker.take());
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.kick(borrow);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Wakes the pump, once per turn.
+    fn kick(&self, mut state: std::cell::RefMut<'_, State>) {
+        let pump = state.pump.take();
+        drop(state);
+        if let Some(pump) = pump {
+            pump.wake();
+        }
+    }
+
+    /// Submits what waits, takes in what is complete, and wakes who waits for it, until there is nothing left to submit.
+    pub(super) fn turn(&self) {
+        loop {
+            let mut aftermath = Aftermath::default();
+            let mut state = self.state.borrow_mut();
+            state.submit();
+            state.complete(&mut aftermath);
+            let more = state.has_submissions();
+            drop(state);
+            aftermath.wakers.into_iter().for_each(Waker::wake);
+            drop(aftermath.orphans);
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// Whether a completion may still come.
+    pub(super) fn is_busy(&self) -> bool {
+        let state = self.state.borrow();
+        state.submitted + state.polls > 0
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.state.borrow().closing
+    }
+
+    /// Has the pump woken by the next operation.
+    pub(super) fn set_pump(&self, waker: &Waker) {
+        let stale = self.state.borrow_mut().pump.replace(waker.clone());
+        drop(stale);
+    }
+}
+
+impl State {
+    fn operation(&mut self, key: Key) -> Option<&mut Operation> {
+        let slot = &mut self.slots[key.slot as usize];
+        if slot.tenant == key.tenant { slot.operation.as_mut() } else { None }
+    }
+
+    fn vacate(&mut self, key: Key) -> Operation {
+        let slot = &mut self.slots[key.slot as usize];
+        slot.tenant = slot.tenant.wrapping_add(1);
+        self.vacant.push(key.slot);
+        slot.operation.take().expect("only a tenant leaves")
+    }
+
+    fn has_submissions(&mut self) -> bool {
+        let room = self.submitted < self.ring.params().cq_entries() as usize;
+        !self.cancellations.is_empty()
+            || (room && !self.waiting.is_empty())
+            || !self.ring.submission().is_empty()
+    }
+
+    /// Fills the submission queue once and hands it to the kernel.
+    fn submit(&mut self) {
+        let in_flight_max = self.ring.params().cq_entries() as usize;
+        while self.submitted < in_flight_max && !self.ring.submission().is_full() {
+            let Some(key) = self.waiting.pop_front() else { break };
+            // Nothing, or a result: a poll that ended before it was submitted.
+            let Some(operation) = self.operation(key) else { continue };
+            if operation.result.is_some() {
+                continue;
+            }
+            operation.submitted = true;
+            let submission = operation.op.submission().user_data(key.to_user_data());
+            match operation.op.is_poll() {
+                true => self.polls += 1,
+                false => self.submitted += 1,
+            }
+            self.push(&submission);
+        }
+        while !self.ring.submission().is_full() {
+            let Some(key) = self.cancellations.pop_front() else { break };
+            if self.operation(key).is_some() {
+                let submission = opcode::PollRemove::new(key.to_user_data()).build();
+                self.push(&submission.user_data(CANCELLATION));
+            }
+        }
+        if self.ring.submission().is_empty() {
+            return;
+        }
+        if let Err(error) = self.ring.submit() {
+            match error.raw_os_error() {
+                // Interrupted, out of memory for the moment, or the completion queue is full: the entries stay queued, and the
+                // next round, which takes completions out first, submits them.
+                Some(libc::EINTR | libc::EAGAIN | libc::EBUSY) => {}
+                _ => panic!("the kernel refuses to run the ring: {error}"),
+            }
+        }
+    }
+
+    fn push(&mut self, submission: &squeue::Entry) {
+        // SAFETY: a submission's pointers lead to heap memory owned by an operation in `slots`, which stays there, unchanged,
+        // until its completion has been taken in; `State::drop` waits for that. Descriptors are owned by the operation too, or, for
+        // a poll, borrowed by a future; a closed one makes the kernel answer EBADF and touches no memory.
+        unsafe { self.ring.submission().push(submission) }.expect("there is room");
+    }
+
+    fn complete(&mut self, aftermath: &mut Aftermath) {
+        // Collected first: `ring` and `slots` are both borrowed below.
+        let completions: Vec<(u64, i32)> =
+            self.ring.completion().map(|completion| (completion.user_data(), completion.result())).collect();
+        for (user_data, result) in completions {
+            if user_data == CANCELLATION {
+                continue;
+            }
+            let key = Key::from_user_data(user_data);
+            let operation = self.operation(key).expect("a completion belongs to an operation under way");
+            operation.submitted = false;
+            let step = operation.op.advance(result);
+            let (is_poll, orphan) = (operation.op.is_poll(), operation.orphan);
+            match step {
+                Step::Again => self.waiting.push_front(key),
+                Step::Done(_) if orphan => aftermath.orphans.push(self.vacate(key)),
+                Step::Done(result) => {
+                    operation.result = Some(result);
+                    aftermath.wakers.extend(operation.waker.take());
+                }
+            }
+            match is_poll {
+                true => self.polls -= 1,
+                false => self.submitted -= 1,
+            }
+        }
+    }
+}
+
+impl Drop for State {
+    /// Finishes what was started: the kernel may touch an operation's memory until its completion, and a write that was
+    /// started is not lost. Polls own no memory and end with the ring.
+    fn drop(&mut self) {
+        let mut aftermath = Aftermath::default();
+        loop {
+            self.submit();
+            self.complete(&mut aftermath);
+            if self.submitted == 0 && !self.has_submissions() {
+                return;
+            }
+            if self.submitted > 0
+                && let Err(error) = self.ring.submit_and_wait(1)
+                && !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY))
+            {
+                panic!("the kernel refuses to run the ring: {error}");
+            }
+        }
+    }
+}
+
+/// `COOP_TASKRUN` saves interrupts (kernel 5.19); `SUBMIT_ALL` (5.18) goes on behind a submission that is refused. Not
+/// `DEFER_TASKRUN`: completions would wait for this thread to ask for them, and the eventfd with them.
+fn build() -> io::Result<IoUring> {
+    match IoUring::builder().setup_coop_taskrun().setup_submit_all().build(RING_DEPTH) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => IoUring::new(RING_DEPTH),
+        result => result,
+    }
+}
+
+/// Says what to do about a ring that can not be had.
+fn explain(error: io::Error) -> io::Error {
+    let hint = match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            "it is blocked, by the sysctl kernel.io_uring_disabled (set it to 0) or by the container's seccomp profile \
+             (allow io_uring_setup, io_uring_enter and io_uring_register)"
+        }
+        Some(libc::ENOSYS) => {
+            "this kernel has none (5.11 or newer is needed), or the container's seccomp profile hides it (allow io_uring_setup, \
+             io_uring_enter and io_uring_register)"
+        }
+        Some(libc::ENOMEM) => {
+            "the limit on locked memory is used up by all rings of this user (raise `ulimit -l`, or LimitMEMLOCK= of the \
+             service)"
+        }
+        _ => "unexpected",
+    };
+    io::Error::new(error.kind(), format!("io_uring can not be set up: {error}: {hint}"))
+}
+
+/// The kernel's worker threads inherit the executor's one CPU, and there are few of them. Both are wishes: without them the
+/// ring is slower and right.
+fn unpin_workers(ring: &IoUring) {
+    let submitter = ring.submitter();
+    if let Err(error) = submitter.register_iowq_max_workers(&mut [WORKERS_MAX, 0]) {
+        tracing::debug!(%error, "the number of io_uring workers stays as it is");
+    }
+    let process = rustix::process::getpid();
+    let Ok(allowed) = rustix::thread::sched_getaffinity(Some(process)) else { return };
+    // SAFETY: a CPU set is an array of bits, and no bits is a value.
+    let mut cpus: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for cpu in (0..libc::CPU_SETSIZE as usize).filter(|cpu| allowed.is_set(*cpu)) {
+        // SAFETY: sets a bit below CPU_SETSIZE.
+        unsafe { libc::CPU_SET(cpu, &mut cpus) };
+    }
+    if let Err(error) = submitter.register_iowq_aff(&cpus) {
+        tracing::debug!(%error, "io_uring workers stay on this executor's CPU");
+    }
+}

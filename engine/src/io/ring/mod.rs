@@ -1,0 +1,261 @@
+//! The production disk: a private io_uring per thread.
+//!
+//! * An operation starts when its future is first polled, and then goes on even if the future is dropped.
+//! * Operations that one turn of the executor starts are submitted together.
+//! * Cached reads do not use the ring at all.
+//! * Somebody must run [`RingDisk::pump`] as a task of the same executor; without it nothing moves.
+//!
+//! [`op`] says what can be asked, [`driver`] is the ring, [`pump`] ties it to the executor.
+
+mod driver;
+mod op;
+mod pump;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::CString;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use io_uring::types::FsyncFlags;
+
+use self::driver::{Key, Ring};
+use self::op::Op;
+use super::file::{self, DiskFile, ReadBuffer};
+use super::{AlignedBuffer, Disk, Entry, OpenMode, yield_now};
+use crate::types::Position;
+
+/// How much is copied from memory in one go, so that a big cached read does not hold up the thread: some 30 us.
+const COPY_BYTES_MAX: usize = 256 << 10;
+
+/// How much one advice covers: the kernel reads ahead at most this much per call on a common disk.
+const ADVICE_BYTES_MAX: u64 = 128 << 10;
+
+/// A private ring, shared by its clones, for the thread that made it.
+#[derive(Clone)]
+pub struct RingDisk {
+    ring: Rc<Ring>,
+}
+
+impl RingDisk {
+    /// Sets up a ring, on the thread that will use it.
+    ///
+    /// # Errors
+    /// When io_uring is blocked, missing, or out of locked memory; the message says what to do about it.
+    pub fn new() -> io::Result<RingDisk> {
+        Ok(RingDisk { ring: Rc::new(Ring::new()?) })
+    }
+
+    /// Runs the ring. Ends after [`RingDisk::close`], when everything that was started is done.
+    ///
+    /// To be run once, as a task of the executor; the task must be awaited, not dropped, or its descriptor stays open.
+    pub fn pump(&self) -> impl Future<Output = io::Result<()>> + 'static {
+        let ring = self.ring.clone();
+        async move { pump::run(&ring).await }
+    }
+
+    /// Refuses new operations from now on (`BrokenPipe`), ends polls (`ECANCELED`), lets the others finish.
+    pub fn close(&self) {
+        self.ring.close();
+    }
+
+    /// Waits until the descriptor can be read, or has failed. Not for eventfds (see [`pump`]).
+    pub async fn readable(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        self.ready(descriptor, libc::POLLIN).await
+    }
+
+    /// Waits until the descriptor can be written, or has failed. Not for eventfds (see [`pump`]).
+    pub async fn writable(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        self.ready(descriptor, libc::POLLOUT).await
+    }
+
+    async fn ready(&self, descriptor: BorrowedFd<'_>, events: libc::c_short) -> io::Result<()> {
+        self.run(Op::Poll { descriptor: descriptor.as_raw_fd(), events: events as u32 }).await.1
+    }
+
+    fn run(&self, op: Op) -> Run<'_> {
+        Run { ring: &self.ring, state: RunState::New(op) }
+    }
+
+    async fn unlink(&self, path: &Path, flags: i32) -> io::Result<()> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        self.run(Op::Unlink { path, flags }).await.1
+    }
+}
+
+impl Disk for RingDisk {
+    type File = DiskFile;
+
+    async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<DiskFile> {
+        DiskFile::open(path, mode)
+    }
+
+    async fn len(&self, file: &DiskFile) -> io::Result<u64> {
+        file.len()
+    }
+
+    async fn read(&self, file: &DiskFile, position: Position, length: usize) -> io::Result<Bytes> {
+        let mut buffer = ReadBuffer::new(file, position, length);
+        while !buffer.rest().is_empty() {
+            let place = buffer.start + buffer.done as u64;
+            let rest = buffer.rest();
+            let slice = rest.len().min(COPY_BYTES_MAX);
+            let copied = file.read_cached(place, &mut rest[..slice]);
+            buffer.advance(copied);
+            if copied < slice {
+                // Not in memory, or the end of the file: the ring finds out.
+                let (op, result) = self.run(Op::Read { file: file.clone(), buffer }).await;
+                result?;
+                let Op::Read { buffer, .. } = op else { unreachable!("an operation keeps its kind") };
+                return Ok(buffer.into_bytes());
+            }
+            if !buffer.rest().is_empty() {
+                yield_now().await;
+            }
+        }
+        Ok(buffer.into_bytes())
+    }
+
+    async fn write(&self, file: &DiskFile, position: Position, parts: Vec<Bytes>) -> io::Result<()> {
+        if parts.iter().all(Bytes::is_empty) {
+            return Ok(());
+        }
+        self.run(Op::Write { file: file.clone(), position, parts, done: 0, vectors: Vec::new() }).await.1
+    }
+
+    async fn write_aligned(
+        &self,
+        file: &DiskFile,
+        position: Position,
+        buffer: AlignedBuffer,
+    ) -> (io::Result<()>, AlignedBuffer) {
+        if buffer.is_empty() {
+            return (Ok(()), buffer);
+        }
+        let (op, result) = self.run(Op::WriteAligned { file: file.clone(), position, buffer, done: 0 }).await;
+        let Op::WriteAligned { buffer, .. } = op else { unreachable!("an operation keeps its kind") };
+        (result, buffer)
+    }
+
+    async fn sync(&self, file: &DiskFile) -> io::Result<()> {
+        self.run(Op::Sync { file: file.clone(), flags: FsyncFlags::DATASYNC }).await.1
+    }
+
+    async fn set_len(&self, file: &DiskFile, length: u64) -> io::Result<()> {
+        match self.run(Op::SetLen { file: file.clone(), length }).await.1 {
+            // Kernels before 6.9 do not know the operation, and answer before they touch the file.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => file.std().set_len(length),
+            result => result,
+        }
+    }
+
+    async fn prefetch(&self, file: &DiskFile, position: Position, length: u64) -> io::Result<()> {
+        if file.is_cached(position, length) {
+            return Ok(());
+        }
+        let end = (position + length).min(file.len()?);
+        let advices = (position..end).step_by(ADVICE_BYTES_MAX as usize).map(|position| {
+            let length = ADVICE_BYTES_MAX.min(end - position);
+            self.run(Op::Prefetch { file: file.clone(), position, length })
+        });
+        for (_, result) in join_all(advices).await {
+            result?;
+        }
+        let last = ReadBuffer::new(file, end.saturating_sub(1), 1);
+        self.run(Op::Read { file: file.clone(), buffer: last }).await.1
+    }
+
+    async fn create_dir(&self, path: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(path)
+    }
+
+    async fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        file::list(path)
+    }
+
+    async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    async fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.unlink(path, 0).await
+    }
+
+    async fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let mut directories = vec![path.to_owned()];
+        let mut listed = 0;
+        while listed < directories.len() {
+            for entry in std::fs::read_dir(&directories[listed])? {
+                let entry = entry?;
+                match entry.file_type()?.is_dir() {
+                    true => directories.push(entry.path()),
+                    false => self.unlink(&entry.path(), 0).await?,
+                }
+            }
+            listed += 1;
+        }
+        for directory in directories.iter().rev() {
+            self.unlink(directory, libc::AT_REMOVEDIR).await?;
+        }
+        Ok(())
+    }
+
+    async fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let file = DiskFile::open_dir(path)?;
+        self.run(Op::Sync { file, flags: FsyncFlags::empty() }).await.1
+    }
+}
+
+/// An operation on its way through the ring.
+struct Run<'a> {
+    ring: &'a Ring,
+    state: RunState,
+}
+
+enum RunState {
+    New(Op),
+    Started(Key),
+    Over,
+}
+
+impl Unpin for Run<'_> {}
+
+impl Future for Run<'_> {
+    type Output = (Op, io::Result<()>);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match std::mem::replace(&mut self.state, RunState::Over) {
+            RunState::New(op) => match self.ring.start(op, context.waker()) {
+                Ok(key) => {
+                    self.state = RunState::Started(key);
+                    Poll::Pending
+                }
+                Err((op, error)) => Poll::Ready((op, Err(error))),
+            },
+            RunState::Started(key) => {
+                let poll = self.ring.poll(key, context.waker());
+                if poll.is_pending() {
+                    self.state = RunState::Started(key);
+                }
+                poll
+            }
+            RunState::Over => panic!("polled after it was ready"),
+        }
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        if let RunState::Started(key) = self.state {
+            self.ring.abandon(key);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What the ring can be asked to do: each operation owns all the memory that the kernel may touch on its behalf.
+//!
+//! An operation may take several submissions: [`Op::advance`] asks for another one until a short read or write is whole. So an
+//! operation whose future was dropped is still finished by the ring.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use bytes::Bytes;
+use io_uring::{opcode, squeue, types};
+
+use crate::io::AlignedBuffer;
+use crate::io::file::{DiskFile, ReadBuffer};
+use crate::types::Position;
+
+/// The most bytes that one submission moves: below the kernel's own bound, and aligned.
+const SUBMISSION_BYTES_MAX: usize = 1 << 30;
+
+/// The most parts that one `WRITEV` takes (`IOV_MAX`).
+const PARTS_MAX: usize = 1024;
+
+pub(super) enum Op {
+    Read {
+        file: DiskFile,
+        buffer: ReadBuffer,
+    },
+    Write {
+        file: DiskFile,
+        position: Position,
+        parts: Vec<Bytes>,
+        done: usize,
+        /// What the kernel reads while a submission is under way; points into `parts`.
+        vectors: Vec<libc::iovec>,
+    },
+    WriteAligned {
+        file: DiskFile,
+        position: Position,
+        buffer: AlignedBuffer,
+        done: usize,
+    },
+    Sync {
+        file: DiskFile,
+        flags: types::FsyncFlags,
+    },
+    SetLen {
+        file: DiskFile,
+        length: u64,
+    },
+    /// Starts to bring a range into memory, without waiting for it.
+    Prefetch {
+        file: DiskFile,
+        position: Position,
+        length: u64,
+    },
+    Unlink {
+        path: CString,
+        flags: i32,
+    },
+    /// Waits for a descriptor, which the future borrows. Touches no memory, and is the only operation that may take forever:
+    /// it is cancelled when its future is dropped.
+    Poll {
+        descriptor: RawFd,
+        events: u32,
+    },
+}
+
+/// What a completion means for its operation.
+pub(super) enum Step {
+    /// The rest must be submitted.
+    Again,
+    Done(io::Result<()>),
+}
+
+impl Op {
+    pub(super) fn is_poll(&self) -> bool {
+        matches!(self, Op::Poll { .. })
+    }
+
+    /// The next submission. Its pointers lead to heap memory that the operation owns, so they stay good while the operation
+    /// itself is moved, and until it is dropped.
+    pub(super) fn submission(&mut self) -> squeue::Entry {
+        match self {
+            Op::Read { file, buffer } => {
+                let place = buffer.start + buffer.done as u64;
+                let rest = buffer.rest();
+                let length = rest.len().min(SUBMISSION_BYTES_MAX) as u32;
+                opcode::Read::new(descriptor(file), rest.as_mut_ptr(), length).offset(place).build()
+            }
+            Op::Write { file, position, parts, done, vectors } => {
+                gather(parts, *done, vectors);
+                let count = vectors.len() as u32;
+                opcode::Writev::new(descriptor(file), vectors.as_ptr(), count)
+                    .offset(*position + *done as u64)
+                    .build()
+            }
+            Op::WriteAligned { file, position, buffer, done } => {
+                let rest = &buffer.as_ref()[*done..];
+                let length = rest.len().min(SUBMISSION_BYTES_MAX) as u32;
+                opcode::Write::new(descriptor(file), rest.as_ptr(), length)
+                    .offset(*position + *done as u64)
+                    .build()
+            }
+            Op::Sync { file, flags } => opcode::Fsync::new(descriptor(file)).flags(*flags).build(),
+            Op::SetLen { file, length } => opcode::Ftruncate::new(descriptor(file), *length).build(),
+            Op::Prefetch { file, position, length } => {
+                opcode::Fadvise::new(descriptor(file), *length as libc::off_t, libc::POSIX_FADV_WILLNEED)
+                    .offset(*position)
+                    .build()
+            }
+            Op::Unlink { path, flags } => {
+                opcode::UnlinkAt::new(types::Fd(libc::AT_FDCWD), path.as_ptr()).flags(*flags).build()
+            }
+            Op::Poll { descriptor, events } => opcode::PollAdd::new(types::Fd(*descriptor), *events).build(),
+        }
+    }
+
+    /// Takes in the result of a submission: a count, or a negative error number.
+    pub(super) fn advance(&mut self, result: i32) -> Step {
+        let transfers = matches!(self, Op::Read { .. } | Op::Write { .. } | Op::WriteAligned { .. });
+        if result < 0 {
+            // A transfer that was interrupted before it began has not failed; an interrupted sync says nothing and is an error.
+            if transfers && -result == libc::EINTR {
+                return Step::Again;
+            }
+            return Step::Done(Err(io::Error::from_raw_os_error(-result)));
+        }
+        let moved = result as usize;
+        let over = match self {
+            Op::Read { buffer, .. } => buffer.advance(moved),
+            Op::Write { parts, done, .. } => {
+                *done += moved;
+                *done == parts.iter().map(Bytes::len).sum::<usize>()
+            }
+            Op::WriteAligned { buffer, done, .. } => {
+                *done += moved;
+                *done == buffer.len()
+            }
+            _ => true,
+        };
+        if over {
+            Step::Done(Ok(()))
+        } else if moved == 0 {
+            Step::Done(Err(io::ErrorKind::WriteZero.into()))
+        } else {
+            Step::Again
+        }
+    }
+}
+
+fn descriptor(file: &DiskFile) -> types::Fd {
+    types::Fd(file.as_fd().as_raw_fd())
+}
+
+/// Points `vectors` at what is left of `parts` behind the first `done` bytes.
+fn gather(parts: &[Bytes], done: usize, vectors: &mut Vec<libc::iovec>) {
+    vectors.clear();
+    let mut skip = done;
+    for part in parts {
+        let rest = &part[skip.min(part.len())..];
+        skip -= part.len() - rest.len();
+        if !rest.is_empty() {
+            vectors.push(libc::iovec { iov_base: rest.as_ptr().cast_mut().cast(), iov_len: rest.len() });
+        }
+        if vectors.len() == PARTS_MAX {
+            break;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::OpenMode;
+
+    #[test]
+    fn a_short_write_goes_on_where_it_stopped_and_leaves_nothing_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = DiskFile::open(&dir.path().join("file"), OpenMode::Create).unwrap();
+        let parts = vec![
+            Bytes::from_static(b"abc"),
+            Bytes::new(),
+            Bytes::from_static(b"defgh"),
+            Bytes::from_static(b"i"),
+        ];
+        let mut op = Op::Write { file, position: 100, parts, done: 0, vectors: Vec::new() };
+        for (moved, rest) in [(2, vec![3, 5, 1]), (1, vec![1, 5, 1]), (4, vec![5, 1]), (2, vec![1, 1])] {
+            op.submission();
+            let Op::Write { vectors, .. } = &op else { unreachable!() };
+            assert_eq!(vectors.iter().map(|vector| vector.iov_len).collect::<Vec<_>>(), rest);
+            match op.advance(moved) {
+                Step::Again => assert_ne!(rest, [1, 1]),
+                Step::Done(result) => {
+                    result.unwrap();
+                    assert_eq!(rest, [1, 1]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_that_moves_nothing_is_an_error_and_no_endless_loop() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = DiskFile::open(&dir.path().join("file"), OpenMode::Create).unwrap();
+        let parts = vec![Bytes::from_static(b"abc")];
+        let mut op = Op::Write { file, position: 0, parts, done: 0, vectors: Vec::new() };
+        op.submission();
+        assert!(matches!(op.advance(0), Step::Done(Err(error)) if error.kind() == io::ErrorKind::WriteZero));
+    }
+}

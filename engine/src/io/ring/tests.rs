@@ -1,0 +1,365 @@
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::*;
+use crate::io::pwrite::PwriteDisk;
+use crate::io::socket::{SendFileError, Sender, set_congestion_control, set_nodelay};
+use crate::shard::reactor::{Queue, sleep, spawn, spawn_executor, with_timeout};
+
+/// Runs a test on an executor of its own with a ring, and ends both cleanly.
+fn on_ring<F, T>(test: impl FnOnce(RingDisk, PathBuf) -> F + Send + 'static) -> T
+where
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_owned();
+    let executor = spawn_executor("test", None, Duration::ZERO, move || async move {
+        let disk = RingDisk::new().unwrap();
+        let pump = spawn(Queue::Storage, disk.pump());
+        let output = spawn(Queue::Net, test(disk.clone(), path)).await;
+        disk.close();
+        with_timeout(Duration::from_secs(20), pump).await.expect("the pump ends").unwrap();
+        output
+    });
+    executor.unwrap().join().unwrap()
+}
+
+fn pattern(length: usize) -> Bytes {
+    (0..length).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<u8>>().into()
+}
+
+fn drop_from_cache(file: &DiskFile) {
+    file.std().sync_all().unwrap();
+    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+}
+
+/// What every backend must do; the same body runs on the ring and on plain system calls.
+async fn behaves_like_a_disk<D: Disk>(disk: D, root: PathBuf) {
+    let dir = root.join("a/b");
+    disk.create_dir(&dir).await.unwrap();
+    disk.create_dir(&dir).await.unwrap();
+    let path = dir.join("file");
+    let missing = disk.open(&path, OpenMode::Existing).await.err().unwrap();
+    assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    assert_eq!(disk.open(&path, OpenMode::Durable).await.err().unwrap().kind(), io::ErrorKind::NotFound);
+
+    let file = disk.open(&path, OpenMode::Create).await.unwrap();
+    // More parts than one system call takes.
+    let parts: Vec<Bytes> = (0..3000).map(|part| pattern(part % 7)).collect();
+    let whole = parts.concat();
+    disk.write(&file, 10, parts).await.unwrap();
+    disk.write(&file, 1, vec![Bytes::new()]).await.unwrap();
+    disk.write(&file, 1, Vec::new()).await.unwrap();
+    disk.sync(&file).await.unwrap();
+    disk.sync_dir(&dir).await.unwrap();
+    assert_eq!(disk.len(&file).await.unwrap(), 10 + whole.len() as u64);
+    assert_eq!(disk.read(&file, 10, whole.len()).await.unwrap(), whole);
+    assert_eq!(disk.read(&file, 0, 10).await.unwrap(), [0; 10][..]);
+    assert_eq!(
+        disk.read(&file, 12, usize::from(u16::MAX)).await.unwrap(),
+        whole[2..],
+        "a read ends with the file"
+    );
+    assert!(disk.read(&file, 1 << 40, 10).await.unwrap().is_empty());
+    assert!(disk.read(&file, 0, 0).await.unwrap().is_empty());
+
+    disk.set_len(&file, 15).await.unwrap();
+    assert_eq!(disk.read(&file, 10, 100).await.unwrap(), whole[..5]);
+    disk.set_len(&file, 20).await.unwrap();
+    assert_eq!(disk.read(&file, 15, 100).await.unwrap(), [0; 5][..]);
+    drop(disk.open(&path, OpenMode::Create).await.unwrap());
+    assert_eq!(disk.len(&file).await.unwrap(), 20, "an existing file is not emptied");
+    drop(disk.open(&path, OpenMode::Truncate).await.unwrap());
+    assert_eq!(disk.len(&file).await.unwrap(), 0);
+
+    // A durable file: aligned writes, reads at any place.
+    let durable = disk.open(&path, OpenMode::Durable).await.unwrap();
+    let content = pattern(5 * AlignedBuffer::ALIGNMENT);
+    let mut buffer = AlignedBuffer::new();
+    buffer.extend(&content);
+    let memory = buffer.as_ref().as_ptr();
+    let (result, buffer) = disk.write_aligned(&durable, 4096, buffer).await;
+    result.unwrap();
+    assert_eq!((buffer.as_ref().as_ptr(), buffer.len()), (memory, content.len()), "the buffer comes back");
+    disk.set_len(&file, 4096 + 20_000).await.unwrap();
+    for (position, length) in
+        [(4096, 20_000), (4097, 1), (8191, 2), (4096 + 19_990, 500), (0, 4096), (100_000, 5)]
+    {
+        let direct = disk.read(&durable, position, length).await.unwrap();
+        assert_eq!(direct, disk.read(&file, position, length).await.unwrap(), "{length} bytes at {position}");
+    }
+    assert_eq!(disk.read(&durable, 4100, 6).await.unwrap(), content[4..10]);
+    disk.prefetch(&durable, 0, 10).await.unwrap();
+
+    let renamed = dir.join("renamed");
+    disk.rename(&path, &renamed).await.unwrap();
+    let mut entries = disk.list(&root.join("a")).await.unwrap();
+    entries.extend(disk.list(&dir).await.unwrap());
+    assert_eq!(
+        entries,
+        [
+            Entry { name: "b".to_owned(), is_dir: true, length: 0 },
+            Entry { name: "renamed".to_owned(), is_dir: false, length: 24_096 }
+        ]
+    );
+    disk.remove_file(&renamed).await.unwrap();
+    assert_eq!(disk.remove_file(&renamed).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    disk.open(&dir.join("again"), OpenMode::Create).await.unwrap();
+    disk.remove_dir(&root.join("a")).await.unwrap();
+    assert_eq!(disk.list(&root.join("a")).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert!(disk.list(&root).await.unwrap().is_empty());
+}
+
+#[test]
+fn the_ring_behaves_like_a_disk() {
+    on_ring(behaves_like_a_disk);
+}
+
+#[test]
+fn plain_system_calls_behave_like_a_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    futures_executor::block_on(behaves_like_a_disk(PwriteDisk, dir.path().to_owned()));
+}
+
+#[test]
+fn a_cold_range_is_warm_after_prefetch_and_reads_the_same() {
+    on_ring(|disk, dir| async move {
+        let content = pattern(3 << 20);
+        let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
+        disk.write(&file, 0, vec![content.clone()]).await.unwrap();
+        drop_from_cache(&file);
+        assert!(!file.is_cached(1 << 20, 1 << 20));
+        disk.prefetch(&file, 1 << 20, 1 << 20).await.unwrap();
+        let mut all = vec![0; 1 << 20];
+        assert_eq!(file.read_cached(1 << 20, &mut all), 1 << 20, "not only the last byte is in memory");
+        disk.prefetch(&file, 0, u64::MAX >> 2).await.unwrap();
+        disk.prefetch(&file, 1 << 40, 5).await.unwrap();
+        drop_from_cache(&file);
+        assert_eq!(disk.read(&file, 0, content.len()).await.unwrap(), content, "cold");
+        assert_eq!(disk.read(&file, 0, content.len()).await.unwrap(), content, "warm");
+    });
+}
+
+#[test]
+fn a_write_goes_on_when_its_future_is_dropped() {
+    let content = pattern(1 << 20);
+    let expected = content.clone();
+    let found = on_ring(move |disk, dir| async move {
+        let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
+        for part in 0..16 {
+            let bytes = content.slice(part << 16..(part + 1) << 16);
+            let mut write = pin!(disk.write(&file, (part << 16) as u64, vec![bytes]));
+            assert!(write.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        drop(content);
+        while disk.len(&file).await.unwrap() < 1 << 20 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        disk.sync(&file).await.unwrap();
+        disk.read(&file, 0, 1 << 20).await.unwrap()
+    });
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_ring_without_a_pump_finishes_its_writes_when_it_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let disk = RingDisk::new().unwrap();
+    let file = DiskFile::open(&path, OpenMode::Create).unwrap();
+    for part in 0..1000 {
+        let mut write = pin!(disk.write(&file, part * 100, vec![Bytes::from(vec![b'x'; 100])]));
+        assert!(write.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    assert_eq!(file.len().unwrap(), 0);
+    drop(disk);
+    assert_eq!(std::fs::read(path).unwrap(), vec![b'x'; 100_000]);
+}
+
+#[test]
+fn ten_thousand_reads_at_once_are_all_answered_rightly() {
+    on_ring(|disk, dir| async move {
+        let content = pattern(10_000 * 512);
+        let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
+        disk.write(&file, 0, vec![content.clone()]).await.unwrap();
+        disk.sync(&file).await.unwrap();
+        // Straight to the ring, past the shortcut for cached bytes.
+        let reads = (0..10_000).map(|index| {
+            let buffer = ReadBuffer::new(&file, index * 512, 512);
+            disk.run(Op::Read { file: file.clone(), buffer })
+        });
+        for (index, (op, result)) in join_all(reads).await.into_iter().enumerate() {
+            result.unwrap();
+            let Op::Read { buffer, .. } = op else { unreachable!() };
+            assert_eq!(buffer.into_bytes(), content[index * 512..(index + 1) * 512]);
+        }
+    });
+}
+
+/// A connected pair whose second end is non-blocking.
+fn connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let reader = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let writer = listener.accept().unwrap().0;
+    writer.set_nonblocking(true).unwrap();
+    (reader, writer)
+}
+
+#[test]
+fn a_slow_reader_gets_header_file_and_trailer_whole_while_other_tasks_run() {
+    let length = 64 << 20;
+    on_ring(move |disk, dir| async move {
+        let content = pattern(length + 1000);
+        let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
+        disk.write(&file, 0, vec![content.clone()]).await.unwrap();
+        drop_from_cache(&file);
+        let (mut reader, writer) = connection();
+        set_nodelay(writer.as_fd()).unwrap();
+        set_congestion_control(writer.as_fd(), "reno");
+        assert!(!set_congestion_control(writer.as_fd(), "no-such-thing"));
+        let receiver = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            let mut chunk = vec![0; 1 << 20];
+            loop {
+                match reader.read(&mut chunk).unwrap() {
+                    0 => return all,
+                    read => all.extend_from_slice(&chunk[..read]),
+                }
+                std::thread::sleep(Duration::from_micros(300));
+            }
+        });
+        let turns = Rc::new(Cell::new(0));
+        let counter = turns.clone();
+        let other = spawn(Queue::Net, async move {
+            loop {
+                counter.set(counter.get() + 1);
+                yield_now().await;
+            }
+        });
+        let sender = Sender::new(&disk);
+        sender.send(writer.as_fd(), b"header", true).await.unwrap();
+        sender.send_file(writer.as_fd(), &file, 500, length as u64).await.unwrap();
+        sender.send(writer.as_fd(), &content[..3 << 20], false).await.unwrap();
+        drop(other);
+        drop(writer);
+        let received = receiver.join().unwrap();
+        assert_eq!(received[..6], b"header"[..]);
+        assert!(received[6..6 + length] == content[500..500 + length]);
+        assert!(received[6 + length..] == content[..3 << 20]);
+        assert!(turns.get() > length / (256 << 10), "{} turns", turns.get());
+    });
+}
+
+#[test]
+fn a_file_that_ends_too_early_is_an_error_and_so_is_a_closed_peer() {
+    on_ring(|disk, dir| async move {
+        let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
+        disk.write(&file, 0, vec![pattern(5000)]).await.unwrap();
+        let (reader, writer) = connection();
+        let sender = Sender::new(&disk);
+        match sender.send_file(writer.as_fd(), &file, 1000, 5000).await {
+            Err(SendFileError::FileEnded { position: 5000, missing: 1000 }) => {}
+            other => panic!("{other:?}"),
+        }
+        disk.write(&file, 0, vec![pattern(32 << 20)]).await.unwrap();
+        let (file, waiting) = (file.clone(), disk.clone());
+        let sending = spawn(Queue::Net, async move {
+            Sender::new(&waiting).send_file(writer.as_fd(), &file, 0, 32 << 20).await
+        });
+        sleep(Duration::from_millis(20)).await;
+        drop(reader);
+        assert!(matches!(sending.await, Err(SendFileError::Io(_))));
+    });
+}
+
+#[test]
+fn readiness_is_awaited_and_a_dropped_wait_is_cancelled() {
+    on_ring(|disk, _| async move {
+        let (mut reader, writer) = connection();
+        for _ in 0..2000 {
+            let waited = with_timeout(Duration::ZERO, disk.readable(writer.as_fd())).await;
+            assert!(waited.is_none());
+        }
+        let waiting = with_timeout(Duration::from_secs(10), disk.readable(writer.as_fd()));
+        reader.write_all(b"x").unwrap();
+        waiting.await.expect("it is readable").unwrap();
+        disk.writable(writer.as_fd()).await.unwrap();
+        sleep(Duration::from_millis(5)).await;
+        assert!(!disk.ring.is_busy(), "nothing of the cancelled waits is left in the kernel");
+    });
+}
+
+#[test]
+fn closing_ends_waits_and_refuses_what_comes_later() {
+    on_ring(|disk, dir| async move {
+        let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
+        let (_reader, writer) = connection();
+        let second = writer.try_clone().unwrap();
+        let waiting = disk.clone();
+        let submitted = spawn(Queue::Net, async move { waiting.readable(writer.as_fd()).await });
+        sleep(Duration::from_millis(5)).await;
+        let waiting = disk.clone();
+        let mut unsubmitted = pin!(waiting.readable(second.as_fd()));
+        assert!(unsubmitted.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        disk.close();
+        assert_eq!(submitted.await.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
+        assert_eq!(unsubmitted.await.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
+        let refused = disk.write(&file, 0, vec![pattern(1)]).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::BrokenPipe);
+        let (result, buffer) = disk.write_aligned(&file, 0, AlignedBuffer::zeroed(4096)).await;
+        assert_eq!((result.unwrap_err().kind(), buffer.len()), (io::ErrorKind::BrokenPipe, 4096));
+    });
+}
+
+#[test]
+fn errors_of_the_system_come_back_unchanged() {
+    on_ring(|disk, dir| async move {
+        let full = disk.open(Path::new("/dev/full"), OpenMode::Existing).await.unwrap();
+        let error = disk.write(&full, 0, vec![pattern(10)]).await.unwrap_err();
+        assert!(crate::io::is_no_space(&error), "{error}");
+        let path = dir.join("file");
+        std::fs::write(&path, b"abc").unwrap();
+        let durable = disk.open(&path, OpenMode::Durable).await.unwrap();
+        let (result, _) = disk.write_aligned(&durable, 1, AlignedBuffer::zeroed(4096)).await;
+        assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EINVAL), "an unaligned position");
+        let error = disk.remove_dir(&path).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+    });
+}
+
+#[test]
+fn executors_and_rings_leave_no_descriptor_behind() {
+    // In a process of its own: the other tests open and close descriptors at the same time.
+    const CHILD: &str = "STRANDLINE_TEST_DESCRIPTORS";
+    if std::env::var_os(CHILD).is_none() {
+        let name = "io::ring::tests::executors_and_rings_leave_no_descriptor_behind";
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = child.args(["--exact", name, "--test-threads=1"]).env(CHILD, "1").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let round = || {
+        on_ring(|disk, dir| async move {
+            let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
+            disk.write(&file, 0, vec![pattern(10_000)]).await.unwrap();
+            drop_from_cache(&file);
+            disk.read(&file, 0, 10_000).await.unwrap();
+            let (_reader, writer) = connection();
+            let wait = with_timeout(Duration::from_millis(1), disk.readable(writer.as_fd()));
+            assert!(wait.await.is_none());
+        });
+    };
+    round();
+    let before = descriptors();
+    (0..20).for_each(|_| round());
+    assert_eq!(descriptors(), before);
+}

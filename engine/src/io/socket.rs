@@ -1,0 +1,120 @@
+//! Sending on a socket from memory and from files, without ever waiting in a system call.
+//!
+//! Works on the raw descriptor of a connected, non-blocking socket; the ring waits when the socket is full. A send whose future
+//! is dropped has sent an unknown part: the connection must be closed then, as after an error.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+use rustix::net::sockopt;
+
+use super::ring::RingDisk;
+use super::{Disk, DiskFile, yield_now};
+use crate::types::Position;
+
+/// How much is handed to the socket in one system call: 15-150 us from memory.
+const SLICE_BYTES_MAX: u64 = 256 << 10;
+
+/// How far a cold file is read ahead of the socket.
+const READ_AHEAD_BYTES: u64 = 1 << 20;
+
+/// Why a file was not sent whole.
+#[derive(Debug, thiserror::Error)]
+pub enum SendFileError {
+    /// The socket or the disk failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The file ends before the range does.
+    #[error("the file ends at position {position}, {missing} bytes before the range's end")]
+    FileEnded {
+        /// The position at which nothing more was read.
+        position: Position,
+        /// How many bytes were still to be sent.
+        missing: u64,
+    },
+}
+
+/// Sends on sockets, with a ring to wait on.
+#[derive(Clone)]
+pub struct Sender {
+    ring: RingDisk,
+}
+
+impl Sender {
+    /// A sender that waits on `ring`.
+    pub fn new(ring: &RingDisk) -> Sender {
+        Sender { ring: ring.clone() }
+    }
+
+    /// Sends all of `bytes`; `more` says that something follows at once, so that both may share a packet (`MSG_MORE`).
+    pub async fn send(&self, socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<()> {
+        let mut flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        flags.set(SendFlags::MORE, more);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let slice = rest.len().min(SLICE_BYTES_MAX as usize);
+            // More follows within this send, too.
+            let within = if slice < rest.len() { flags | SendFlags::MORE } else { flags };
+            match rustix::net::send(socket, &rest[..slice], within) {
+                Ok(sent) => rest = &rest[sent..],
+                Err(Errno::AGAIN) => {
+                    self.ring.writable(socket).await?;
+                    continue;
+                }
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(errno.into()),
+            }
+            if !rest.is_empty() {
+                yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends `length` bytes of a file from `position` on (`sendfile`), bringing what is cold into memory before, and giving way to other
+    /// tasks between slices. The socket must be non-blocking.
+    pub async fn send_file(
+        &self,
+        socket: BorrowedFd<'_>,
+        file: &DiskFile,
+        position: Position,
+        length: u64,
+    ) -> Result<(), SendFileError> {
+        let end = position + length;
+        let mut position = position;
+        while position < end {
+            let slice = SLICE_BYTES_MAX.min(end - position);
+            if !file.is_cached(position, slice) {
+                self.ring.prefetch(file, position, READ_AHEAD_BYTES.min(end - position)).await?;
+            }
+            let mut place = position;
+            match rustix::fs::sendfile(socket, file, Some(&mut place), slice as usize) {
+                Ok(0) => return Err(SendFileError::FileEnded { position, missing: end - position }),
+                Ok(sent) => position += sent as u64,
+                Err(Errno::AGAIN) => {
+                    self.ring.writable(socket).await?;
+                    continue;
+                }
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(io::Error::from(errno).into()),
+            }
+            if position < end {
+                yield_now().await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends small answers at once instead of waiting for more (`TCP_NODELAY`).
+pub fn set_nodelay(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(sockopt::set_tcp_nodelay(socket, true)?)
+}
+
+/// Chooses the congestion control (`TCP_CONGESTION`); whether the system has it and allows it. The common default `bbr` paces, which holds
+/// a loopback connection to 3 GB/s; `reno`, which every system allows, reaches 9.
+pub fn set_congestion_control(socket: BorrowedFd<'_>, name: &str) -> bool {
+    sockopt::set_tcp_congestion(socket, name).is_ok()
+}

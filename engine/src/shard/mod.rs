@@ -1,0 +1,3 @@
+//! One thread with its executor, its partitions, its journal and its connections.
+
+pub mod reactor;
