@@ -1,1 +1,4 @@
+//! The Kafka front of the Strandline engine, as a library.
 
+pub mod messages;
+pub mod wire;
