@@ -170,7 +170,7 @@ message! {
 pub struct RecordsGap {
     /// Which records: the caller's number.
     pub index: usize,
-    /// How many bytes. Nothing is left out of the response when 0, and no piece is made.
+    /// How many bytes. 0 is a partition without records: nothing is to be filled, so no piece is made.
     pub length: u32,
 }
 

@@ -115,9 +115,10 @@ impl TopicProduceData {
             false => topic.topic_id = TopicId::read(reader)?,
         }
         let partitions = reader.count::<PartitionProduceData>()?.ok_or_else(|| reader.null())?;
-        reader.charge(partitions * size_of::<Option<Place>>())?;
+        // Twice, since `places` doubles as it grows from topic to topic.
+        reader.charge(2 * partitions * size_of::<Option<Place>>())?;
         topic.partition_data = Vec::with_capacity(partitions);
-        places.reserve_exact(partitions);
+        places.reserve(partitions);
         for _ in 0..partitions {
             let index = i32::read(reader)?;
             let length = reader.bytes()?.map(<[u8]>::len);

@@ -1,0 +1,5 @@
+//! Tests of the Kafka front through its public interface.
+
+mod wire_hostile;
+mod wire_oracle;
+mod wire_samples;

@@ -1,0 +1,472 @@
+//! A populated value of every message, made from a seed.
+//!
+//! A sample has a value other than the default in every field, including those that its version does not have, except
+//! where writing such a value is refused. Struct and field names are Kafka's, which the oracle relies on.
+
+use bytes::{Bytes, BytesMut};
+use strandline::messages::*;
+use strandline_engine::types::TopicId;
+
+/// Values of which each differs from those before it.
+pub(crate) struct Seed(u64);
+
+impl Seed {
+    pub(crate) fn new(seed: u64) -> Seed {
+        Seed(seed)
+    }
+
+    /// A number of all 64 bits (xorshift64*).
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn i8(&mut self) -> i8 {
+        2 + (self.next() >> 58) as i8
+    }
+
+    fn i16(&mut self) -> i16 {
+        1 + (self.next() >> 50) as i16
+    }
+
+    fn i32(&mut self) -> i32 {
+        1 + (self.next() >> 34) as i32
+    }
+
+    fn i64(&mut self) -> i64 {
+        1 + (self.next() >> 2) as i64
+    }
+
+    fn string(&mut self) -> String {
+        format!("text-é-{:x}", self.next() >> (self.next() % 60))
+    }
+
+    fn some(&mut self) -> Option<String> {
+        Some(self.string())
+    }
+
+    fn id(&mut self) -> TopicId {
+        let mut bytes = [0x11; 16];
+        bytes[8..].copy_from_slice(&self.next().to_be_bytes());
+        TopicId::from_bytes(bytes)
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        let length = 1 + self.next() % 300;
+        (0..length).map(|_| self.next() as u8).collect()
+    }
+
+    fn ids(&mut self) -> Vec<i32> {
+        self.several(Seed::i32)
+    }
+
+    /// One to three elements.
+    fn several<T>(&mut self, mut one: impl FnMut(&mut Seed) -> T) -> Vec<T> {
+        let count = 1 + self.next() % 3;
+        (0..count).map(|_| one(self)).collect()
+    }
+}
+
+/// `value` where the version has it, else the default.
+fn only<T: Default>(has: bool, value: T) -> T {
+    if has { value } else { T::default() }
+}
+
+fn leader(s: &mut Seed) -> LeaderIdAndEpoch {
+    LeaderIdAndEpoch { leader_id: s.i32(), leader_epoch: s.i32() }
+}
+
+fn endpoint(s: &mut Seed) -> NodeEndpoint {
+    NodeEndpoint { node_id: s.i32(), host: s.string(), port: s.i32(), rack: s.some() }
+}
+
+pub(crate) fn api_versions_request(_version: i16, s: &mut Seed) -> ApiVersionsRequest {
+    ApiVersionsRequest { client_software_name: s.string(), client_software_version: s.string() }
+}
+
+pub(crate) fn api_versions_response(_version: i16, s: &mut Seed) -> ApiVersionsResponse {
+    ApiVersionsResponse {
+        error_code: s.i16(),
+        api_keys: s.several(|s| ApiVersion { api_key: s.i16(), min_version: s.i16(), max_version: s.i16() }),
+        throttle_time_ms: s.i32(),
+        supported_features: s.several(|s| SupportedFeatureKey {
+            name: s.string(),
+            min_version: s.i16(),
+            max_version: s.i16(),
+        }),
+        finalized_features_epoch: s.i64(),
+        finalized_features: s.several(|s| FinalizedFeatureKey {
+            name: s.string(),
+            max_version_level: s.i16(),
+            min_version_level: s.i16(),
+        }),
+        zk_migration_ready: true,
+    }
+}
+
+pub(crate) fn metadata_request(version: i16, s: &mut Seed) -> MetadataRequest {
+    MetadataRequest {
+        topics: Some(s.several(|s| MetadataRequestTopic { topic_id: s.id(), name: s.some() })),
+        allow_auto_topic_creation: version < 4,
+        include_cluster_authorized_operations: (8..=10).contains(&version),
+        include_topic_authorized_operations: version >= 8,
+    }
+}
+
+pub(crate) fn metadata_response(_version: i16, s: &mut Seed) -> MetadataResponse {
+    MetadataResponse {
+        throttle_time_ms: s.i32(),
+        brokers: s.several(|s| MetadataResponseBroker {
+            node_id: s.i32(),
+            host: s.string(),
+            port: s.i32(),
+            rack: s.some(),
+        }),
+        cluster_id: s.some(),
+        controller_id: s.i32(),
+        topics: s.several(|s| MetadataResponseTopic {
+            error_code: s.i16(),
+            name: s.some(),
+            topic_id: s.id(),
+            is_internal: true,
+            partitions: s.several(|s| MetadataResponsePartition {
+                error_code: s.i16(),
+                partition_index: s.i32(),
+                leader_id: s.i32(),
+                leader_epoch: s.i32(),
+                replica_nodes: s.ids(),
+                isr_nodes: s.ids(),
+                offline_replicas: s.ids(),
+            }),
+            topic_authorized_operations: s.i32(),
+        }),
+        cluster_authorized_operations: s.i32(),
+        error_code: s.i16(),
+    }
+}
+
+pub(crate) fn create_topics_request(_version: i16, s: &mut Seed) -> CreateTopicsRequest {
+    CreateTopicsRequest {
+        topics: s.several(|s| CreatableTopic {
+            name: s.string(),
+            num_partitions: s.i32(),
+            replication_factor: s.i16(),
+            assignments: s
+                .several(|s| CreatableReplicaAssignment { partition_index: s.i32(), broker_ids: s.ids() }),
+            configs: s.several(|s| CreatableTopicConfig { name: s.string(), value: s.some() }),
+        }),
+        timeout_ms: s.i32(),
+        validate_only: true,
+    }
+}
+
+pub(crate) fn create_topics_response(_version: i16, s: &mut Seed) -> CreateTopicsResponse {
+    CreateTopicsResponse {
+        throttle_time_ms: s.i32(),
+        topics: s.several(|s| CreatableTopicResult {
+            name: s.string(),
+            topic_id: s.id(),
+            error_code: s.i16(),
+            error_message: s.some(),
+            topic_config_error_code: s.i16(),
+            num_partitions: s.i32(),
+            replication_factor: s.i16(),
+            configs: Some(s.several(|s| CreatableTopicConfigs {
+                name: s.string(),
+                value: s.some(),
+                read_only: true,
+                config_source: s.i8(),
+                is_sensitive: true,
+            })),
+        }),
+    }
+}
+
+pub(crate) fn delete_topics_request(version: i16, s: &mut Seed) -> DeleteTopicsRequest {
+    let topics = s.several(|s| DeleteTopicState { name: s.some(), topic_id: s.id() });
+    let topic_names = s.several(Seed::string);
+    DeleteTopicsRequest {
+        topics: only(version >= 6, topics),
+        topic_names: only(version <= 5, topic_names),
+        timeout_ms: s.i32(),
+    }
+}
+
+pub(crate) fn delete_topics_response(_version: i16, s: &mut Seed) -> DeleteTopicsResponse {
+    DeleteTopicsResponse {
+        throttle_time_ms: s.i32(),
+        responses: s.several(|s| DeletableTopicResult {
+            name: s.some(),
+            topic_id: s.id(),
+            error_code: s.i16(),
+            error_message: s.some(),
+        }),
+    }
+}
+
+pub(crate) fn list_offsets_request(version: i16, s: &mut Seed) -> ListOffsetsRequest {
+    ListOffsetsRequest {
+        replica_id: s.i32(),
+        isolation_level: only(version >= 2, s.i8()),
+        topics: s.several(|s| ListOffsetsTopic {
+            name: s.string(),
+            partitions: s.several(|s| ListOffsetsPartition {
+                partition_index: s.i32(),
+                current_leader_epoch: s.i32(),
+                timestamp: -s.i64(),
+            }),
+        }),
+        timeout_ms: s.i32(),
+    }
+}
+
+pub(crate) fn list_offsets_response(_version: i16, s: &mut Seed) -> ListOffsetsResponse {
+    ListOffsetsResponse {
+        throttle_time_ms: s.i32(),
+        topics: s.several(|s| ListOffsetsTopicResponse {
+            name: s.string(),
+            partitions: s.several(|s| ListOffsetsPartitionResponse {
+                partition_index: s.i32(),
+                error_code: s.i16(),
+                timestamp: s.i64(),
+                offset: s.i64(),
+                leader_epoch: s.i32(),
+            }),
+        }),
+    }
+}
+
+pub(crate) fn init_producer_id_request(version: i16, s: &mut Seed) -> InitProducerIdRequest {
+    InitProducerIdRequest {
+        transactional_id: s.some(),
+        transaction_timeout_ms: s.i32(),
+        producer_id: if version >= 3 { s.i64() } else { -1 },
+        producer_epoch: if version >= 3 { s.i16() } else { -1 },
+    }
+}
+
+pub(crate) fn init_producer_id_response(_version: i16, s: &mut Seed) -> InitProducerIdResponse {
+    InitProducerIdResponse {
+        throttle_time_ms: s.i32(),
+        error_code: s.i16(),
+        producer_id: s.i64(),
+        producer_epoch: s.i16(),
+    }
+}
+
+pub(crate) fn describe_cluster_request(version: i16, s: &mut Seed) -> DescribeClusterRequest {
+    DescribeClusterRequest {
+        include_cluster_authorized_operations: true,
+        endpoint_type: if version >= 1 { s.i8() } else { 1 },
+        include_fenced_brokers: version >= 2,
+    }
+}
+
+pub(crate) fn describe_cluster_response(_version: i16, s: &mut Seed) -> DescribeClusterResponse {
+    DescribeClusterResponse {
+        throttle_time_ms: s.i32(),
+        error_code: s.i16(),
+        error_message: s.some(),
+        endpoint_type: s.i8(),
+        cluster_id: s.string(),
+        controller_id: s.i32(),
+        brokers: s.several(|s| DescribeClusterBroker {
+            broker_id: s.i32(),
+            host: s.string(),
+            port: s.i32(),
+            rack: s.some(),
+            is_fenced: true,
+        }),
+        cluster_authorized_operations: s.i32(),
+    }
+}
+
+pub(crate) fn describe_configs_request(version: i16, s: &mut Seed) -> DescribeConfigsRequest {
+    DescribeConfigsRequest {
+        resources: s.several(|s| DescribeConfigsResource {
+            resource_type: s.i8(),
+            resource_name: s.string(),
+            configuration_keys: Some(s.several(Seed::string)),
+        }),
+        include_synonyms: true,
+        include_documentation: version >= 3,
+    }
+}
+
+pub(crate) fn describe_configs_response(_version: i16, s: &mut Seed) -> DescribeConfigsResponse {
+    DescribeConfigsResponse {
+        throttle_time_ms: s.i32(),
+        results: s.several(|s| DescribeConfigsResult {
+            error_code: s.i16(),
+            error_message: s.some(),
+            resource_type: s.i8(),
+            resource_name: s.string(),
+            configs: s.several(|s| DescribeConfigsResourceResult {
+                name: s.string(),
+                value: s.some(),
+                read_only: true,
+                config_source: s.i8(),
+                is_sensitive: true,
+                synonyms: s.several(|s| DescribeConfigsSynonym {
+                    name: s.string(),
+                    value: s.some(),
+                    source: s.i8(),
+                }),
+                config_type: s.i8(),
+                documentation: s.some(),
+            }),
+        }),
+    }
+}
+
+pub(crate) fn produce_request(version: i16, s: &mut Seed) -> ProduceRequest {
+    ProduceRequest {
+        transactional_id: s.some(),
+        acks: s.i16(),
+        timeout_ms: s.i32(),
+        topic_data: s.several(|s| TopicProduceData {
+            name: only(version <= 12, s.string()),
+            topic_id: only(version >= 13, s.id()),
+            partition_data: s.several(|s| PartitionProduceData {
+                index: s.i32(),
+                records: (s.next() % 5 > 0).then(|| BytesMut::from(&s.bytes()[..])),
+            }),
+        }),
+    }
+}
+
+pub(crate) fn produce_response(_version: i16, s: &mut Seed) -> ProduceResponse {
+    ProduceResponse {
+        responses: s.several(|s| TopicProduceResponse {
+            name: s.string(),
+            topic_id: s.id(),
+            partition_responses: s.several(|s| PartitionProduceResponse {
+                index: s.i32(),
+                error_code: s.i16(),
+                base_offset: s.i64(),
+                log_append_time_ms: s.i64(),
+                log_start_offset: s.i64(),
+                record_errors: s.several(|s| BatchIndexAndErrorMessage {
+                    batch_index: s.i32(),
+                    batch_index_error_message: s.some(),
+                }),
+                error_message: s.some(),
+                current_leader: leader(s),
+            }),
+        }),
+        throttle_time_ms: s.i32(),
+        node_endpoints: s.several(endpoint),
+    }
+}
+
+pub(crate) fn fetch_request(version: i16, s: &mut Seed) -> FetchRequest {
+    let forgotten =
+        s.several(|s| ForgottenTopic { topic: s.string(), topic_id: s.id(), partitions: s.ids() });
+    FetchRequest {
+        cluster_id: s.some(),
+        replica_id: if version <= 14 { s.i32() } else { -1 },
+        replica_state: ReplicaState { replica_id: s.i32(), replica_epoch: s.i64() },
+        max_wait_ms: s.i32(),
+        min_bytes: s.i32(),
+        max_bytes: s.i32(),
+        isolation_level: s.i8(),
+        session_id: s.i32(),
+        session_epoch: s.i32(),
+        topics: s.several(|s| FetchTopic {
+            topic: s.string(),
+            topic_id: s.id(),
+            partitions: s.several(|s| FetchPartition {
+                partition: s.i32(),
+                current_leader_epoch: s.i32(),
+                fetch_offset: s.i64(),
+                last_fetched_epoch: if version >= 12 { s.i32() } else { -1 },
+                log_start_offset: s.i64(),
+                partition_max_bytes: s.i32(),
+                replica_directory_id: s.id(),
+            }),
+        }),
+        forgotten_topics_data: only(version >= 7, forgotten),
+        rack_id: s.string(),
+    }
+}
+
+/// A Fetch response as a client has it.
+pub(crate) fn fetch_response(version: i16, s: &mut Seed) -> FetchResponse<Bytes> {
+    let has = |from: i16| version >= from;
+    FetchResponse {
+        throttle_time_ms: s.i32(),
+        error_code: only(has(7), s.i16()),
+        session_id: only(has(7), s.i32()),
+        responses: s.several(|s| FetchableTopicResponse {
+            topic: only(!has(13), s.string()),
+            topic_id: only(has(13), s.id()),
+            partitions: s.several(|s| PartitionData {
+                partition_index: s.i32(),
+                error_code: s.i16(),
+                high_watermark: s.i64(),
+                last_stable_offset: s.i64(),
+                log_start_offset: if has(5) { s.i64() } else { -1 },
+                diverging_epoch: only(has(12), EpochEndOffset { epoch: s.i32(), end_offset: s.i64() }),
+                current_leader: only(has(12), leader(s)),
+                snapshot_id: only(has(12), SnapshotId { end_offset: s.i64(), epoch: s.i32() }),
+                aborted_transactions: (s.next() % 3 > 0).then(|| {
+                    s.several(|s| AbortedTransaction { producer_id: s.i64(), first_offset: s.i64() })
+                }),
+                preferred_read_replica: if has(11) { s.i32() } else { -1 },
+                records: if s.next() % 4 == 0 { Bytes::new() } else { s.bytes().into() },
+            }),
+        }),
+        node_endpoints: only(has(16), s.several(endpoint)),
+    }
+}
+
+/// The response with other records.
+pub(crate) fn map_records<R, S>(response: FetchResponse<R>, mut map: impl FnMut(R) -> S) -> FetchResponse<S> {
+    let mut partition = |partition: PartitionData<R>| PartitionData {
+        partition_index: partition.partition_index,
+        error_code: partition.error_code,
+        high_watermark: partition.high_watermark,
+        last_stable_offset: partition.last_stable_offset,
+        log_start_offset: partition.log_start_offset,
+        diverging_epoch: partition.diverging_epoch,
+        current_leader: partition.current_leader,
+        snapshot_id: partition.snapshot_id,
+        aborted_transactions: partition.aborted_transactions,
+        preferred_read_replica: partition.preferred_read_replica,
+        records: map(partition.records),
+    };
+    let responses = response.responses.into_iter().map(|topic| FetchableTopicResponse {
+        topic: topic.topic,
+        topic_id: topic.topic_id,
+        partitions: topic.partitions.into_iter().map(&mut partition).collect(),
+    });
+    FetchResponse {
+        responses: responses.collect(),
+        throttle_time_ms: response.throttle_time_ms,
+        error_code: response.error_code,
+        session_id: response.session_id,
+        node_endpoints: response.node_endpoints,
+    }
+}
+
+/// The frame of a Fetch response as it goes over the wire: every gap filled.
+pub(crate) fn fetch_frame(response: FetchResponse<Bytes>, version: i16, correlation_id: i32) -> Bytes {
+    let mut records = Vec::new();
+    let response = map_records(response, |bytes| {
+        records.push(bytes);
+        RecordsGap { index: records.len() - 1, length: records[records.len() - 1].len() as u32 }
+    });
+    let mut frame = BytesMut::new();
+    for piece in response.encode(version, correlation_id).unwrap() {
+        match piece {
+            Piece::Bytes(bytes) => frame.extend_from_slice(&bytes),
+            Piece::Records(gap) => {
+                assert_eq!(gap.length as usize, records[gap.index].len());
+                frame.extend_from_slice(&records[gap.index]);
+            }
+        }
+    }
+    frame.freeze()
+}
