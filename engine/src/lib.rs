@@ -1,7 +1,51 @@
-//! A durable, thread-per-core log engine.
+//! A durable, thread-per-core log engine: partitions of Kafka record batches, journaled before they are acknowledged.
+//!
+//! ```text
+//!              your thread                                  a shard's thread (one a core)
+//!   Handle::append(partition, batch)          +------------------------------------------------------------+
+//!     check the batch (CRC, rules) --mailbox--> inbox > draft: offsets, sequences                           |
+//!                                             |           > segment write (page cache)                      |
+//!   PendingAppend::settled() <----------------|           > one journal write for all partitions, durable   |
+//!                                             |           > high watermark moves, readers wake              |
+//!   Handle::read(offset) -------------mailbox--> partition > segment index > range of the segment's file    |
+//!     FileRange (sendfile it, or copy it) <---|                                                             |
+//!                                             | background: sync segments, checkpoint, recycle the journal  |
+//!                                             +------------------------------------------------------------+
+//! ```
+//!
+//! * [`Engine::start`] locks and recovers a data directory and starts the shards, each with a [`Front`] on its thread ([`NoFront`] when
+//!   there is none).
+//! * [`Handle`] is `Send + Clone` and independent of any runtime; [`Local`] is the same from a shard's own thread, without a hop for the
+//!   partitions that the shard owns.
+//! * A record batch is made with [`BatchBuilder`](format::builder::BatchBuilder), and taken apart with
+//!   [`Batches`](format::batch::Batches) and [`Records`](format::record::Records).
+//!
+//! The invariants that code and tests cite as D1 to D9 stand in `docs/durability.md`, the files in `docs/format.md`.
 
+mod catalog;
+pub mod config;
+mod engine;
+pub mod error;
 pub mod format;
+mod front;
+mod handle;
 pub mod io;
-pub mod shard;
+mod journal;
+mod log;
+mod partition;
+mod recovery;
+mod segment;
+mod shard;
 pub mod sim;
+mod sync;
+pub mod topics;
 pub mod types;
+
+pub use engine::{Engine, StopError};
+pub use front::{File, Front, Local, NoFront};
+pub use handle::{Handle, PendingAppend};
+pub use log::{FileRange, OffsetAndTimestamp};
+pub use partition::ReadResult;
+pub use recovery::RecoveryReport;
+pub use shard::reactor;
+pub use shard::{Appended, OffsetQuery, ReadRequest, ShardStats};

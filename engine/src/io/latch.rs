@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -31,7 +32,7 @@ pub struct Latch<D> {
 #[derive(Clone)]
 pub struct LatchedFile<F> {
     file: F,
-    fence: Rc<Fence>,
+    fence: Arc<Fence>,
 }
 
 impl<F> LatchedFile<F> {
@@ -198,13 +199,13 @@ impl<D: Disk> Disk for Latch<D> {
 /// What is known of one file, shared by all of its handles.
 struct Fence {
     path: PathBuf,
-    first: RefCell<Option<Fenced>>,
+    first: OnceLock<Fenced>,
 }
 
 impl Fence {
     /// Lets an operation pass when none has failed before it.
     fn attempt(&self, operation: Operation) -> io::Result<Attempt<'_>> {
-        match &*self.first.borrow() {
+        match self.first.get() {
             Some(fenced) => Err(io::Error::other(fenced.clone())),
             None => Ok(Attempt { fence: self, operation, settled: false }),
         }
@@ -212,7 +213,7 @@ impl Fence {
 
     fn close(&self, operation: Operation, failure: Option<Failure>) {
         let path = self.path.clone();
-        self.first.borrow_mut().get_or_insert(Fenced { path, operation, failure });
+        self.first.get_or_init(|| Fenced { path, operation, failure });
     }
 }
 
@@ -247,27 +248,27 @@ impl Drop for Attempt<'_> {
 /// The fences of all open and all fenced files.
 #[derive(Default)]
 struct Files {
-    fences: BTreeMap<PathBuf, Rc<Fence>>,
+    fences: BTreeMap<PathBuf, Arc<Fence>>,
     /// The number of entries at which those of closed files are swept out.
     sweep_at: usize,
 }
 
 impl Files {
-    fn fence(&mut self, path: &Path) -> Rc<Fence> {
+    fn fence(&mut self, path: &Path) -> Arc<Fence> {
         if let Some(fence) = self.fences.get(path) {
             return fence.clone();
         }
         if self.fences.len() >= self.sweep_at {
-            self.fences.retain(|_, fence| Rc::strong_count(fence) > 1 || fence.first.borrow().is_some());
+            self.fences.retain(|_, fence| Arc::strong_count(fence) > 1 || fence.first.get().is_some());
             self.sweep_at = 2 * self.fences.len() + 64;
         }
-        let fence = Rc::new(Fence { path: path.to_owned(), first: RefCell::default() });
+        let fence = Arc::new(Fence { path: path.to_owned(), first: OnceLock::new() });
         self.fences.insert(path.to_owned(), fence.clone());
         fence
     }
 
     /// Forgets a file, or all the files of a directory.
-    fn take_under(&mut self, path: &Path) -> Vec<(PathBuf, Rc<Fence>)> {
+    fn take_under(&mut self, path: &Path) -> Vec<(PathBuf, Arc<Fence>)> {
         // Paths are ordered by their parts, so a directory's files follow it.
         let under = self.fences.range(path.to_owned()..).take_while(|(name, _)| name.starts_with(path));
         let names: Vec<PathBuf> = under.map(|(name, _)| name.clone()).collect();

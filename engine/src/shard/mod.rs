@@ -1,3 +1,252 @@
-//! One thread with its executor, its partitions, its journal and its connections.
+//! A shard: the partitions of one thread, their journal, and the requests of other threads.
+//!
+//! Everything here runs in one thread and needs nothing but a disk and an executor for three futures, which the engine spawns on
+//! glommio ([`reactor`]) and the crash tests on a simulated disk:
+//!
+//! * [`Shard::run_commits`]: the turns that append;
+//! * [`Shard::run_background`]: recycling journal files, writing the checkpoint, syncing what relaxed topics have acknowledged;
+//! * [`Shard::run_requests`]: what other threads ask through the mailbox.
+//!
+//! A partition is opened when it is first used: ten thousand idle ones cost a row each.
 
+mod background;
+mod commit;
+mod inbox;
+pub(crate) mod message;
 pub mod reactor;
+mod requests;
+mod stats;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+use futures_util::lock::Mutex;
+
+pub use message::{Appended, OffsetQuery, ReadRequest};
+pub use stats::ShardStats;
+
+use crate::error::{AppendError, Fault, ReadError, StartError};
+use crate::format::check::CheckedBatch;
+use crate::format::checkpoint::PartitionCheckpoint;
+use crate::format::names;
+use crate::io::Disk;
+use crate::journal::{Journal, JournalPool};
+use crate::log::{Log, OffsetAndTimestamp};
+use crate::partition::{Partition, ReadResult, WakeOnce};
+use crate::segment::OpenFiles;
+use crate::sync::{Published, Signal};
+use crate::topics::TopicTable;
+use crate::types::{Offset, PartitionId, Timestamp, TopicId};
+use inbox::{Arrival, Inbox};
+use stats::Counters;
+
+/// Reads the wall clock; the crash tests bring their own.
+pub(crate) type Clock = Rc<dyn Fn() -> Timestamp>;
+
+/// What a shard is started with.
+pub(crate) struct ShardStart<D: Disk> {
+    pub(crate) disk: D,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) index: usize,
+    pub(crate) topics: Arc<Published<TopicTable>>,
+    /// The recovery points of the shard's partitions.
+    pub(crate) checkpoints: Vec<PartitionCheckpoint>,
+    /// The number of the shard's first new journal file.
+    pub(crate) journal_number: u64,
+    /// The generation of the first use of a journal file: random, so that no record can be made to look like a commit.
+    pub(crate) generation: u64,
+    pub(crate) journal_file_bytes_max: u64,
+    pub(crate) open_files_max: usize,
+    pub(crate) clock: Clock,
+}
+
+pub(crate) struct Shard<D: Disk> {
+    disk: D,
+    data_dir: PathBuf,
+    directory: PathBuf,
+    topics: Arc<Published<TopicTable>>,
+    files: Rc<OpenFiles<D>>,
+    partitions: RefCell<HashMap<PartitionId, Rc<Partition<D>>>>,
+    /// Recovery points of partitions that are not open.
+    closed: RefCell<HashMap<PartitionId, PartitionCheckpoint>>,
+    /// One partition is opened at a time.
+    opening: Mutex<()>,
+    inbox: Inbox,
+    pool: Rc<JournalPool<D>>,
+    flushes: Flushes<D>,
+    /// Checkpoints are written one at a time.
+    checkpointing: Mutex<()>,
+    counters: Counters,
+    clock: Clock,
+}
+
+/// Partitions whose topic's `flush.messages` asks for a sync.
+struct Flushes<D: Disk> {
+    due: RefCell<Vec<Rc<Partition<D>>>>,
+    signal: Signal,
+}
+
+impl<D: Disk> Flushes<D> {
+    fn push(&self, partition: Rc<Partition<D>>) {
+        let mut due = self.due.borrow_mut();
+        if !due.iter().any(|other| Rc::ptr_eq(other, &partition)) {
+            due.push(partition);
+        }
+        self.signal.notify();
+    }
+}
+
+/// The directory that the shards' own directories stand in: no partition's directory can have its name.
+pub(crate) const SHARDS: &str = "shards";
+
+/// The directory of a shard's journal and checkpoint.
+pub(crate) fn shard_dir(data_dir: &Path, index: usize) -> PathBuf {
+    data_dir.join(SHARDS).join(index.to_string())
+}
+
+/// The name of the checkpoint in a shard's directory.
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+
+impl<D: Disk> Shard<D> {
+    /// Makes the shard's journal, empty and durable. Recovery has run.
+    pub(crate) async fn start(start: ShardStart<D>) -> Result<(Rc<Shard<D>>, Journal<D>), StartError> {
+        let directory = shard_dir(&start.data_dir, start.index);
+        let failed =
+            |source| StartError::Io { doing: "creating the journal in", path: directory.clone(), source };
+        let (pool, active) = JournalPool::create(
+            start.disk.clone(),
+            &directory,
+            start.journal_number,
+            start.generation,
+            start.journal_file_bytes_max,
+        )
+        .await
+        .map_err(failed)?;
+        let journal = Journal::new(start.disk.clone(), pool.clone(), active);
+        let shard = Shard {
+            disk: start.disk,
+            data_dir: start.data_dir,
+            directory,
+            topics: start.topics,
+            files: OpenFiles::new(start.open_files_max),
+            partitions: RefCell::new(HashMap::new()),
+            closed: RefCell::new(
+                start.checkpoints.into_iter().map(|point| (point.partition, point)).collect(),
+            ),
+            opening: Mutex::new(()),
+            inbox: Inbox::default(),
+            pool,
+            flushes: Flushes { due: RefCell::new(Vec::new()), signal: Signal::new() },
+            checkpointing: Mutex::new(()),
+            counters: Counters::default(),
+            clock: start.clock,
+        };
+        Ok((Rc::new(shard), journal))
+    }
+
+    // ---- partitions ------------------------------------------------------------------------------------------------------
+
+    /// The partition, opened if it was not; `None` when there is no such topic or partition.
+    async fn partition(&self, id: PartitionId) -> Result<Option<Rc<Partition<D>>>, Fault> {
+        if let Some(partition) = self.partitions.borrow().get(&id) {
+            return Ok(Some(partition.clone()));
+        }
+        let _one_at_a_time = self.opening.lock().await;
+        if let Some(partition) = self.partitions.borrow().get(&id) {
+            return Ok(Some(partition.clone()));
+        }
+        let topics = self.topics.get();
+        let Some(topic) = topics.by_id(id.topic).filter(|topic| id.index < topic.partitions) else {
+            return Ok(None);
+        };
+        let directory = self.data_dir.join(names::partition_dir(&topic.name, id.index));
+        let point = self.closed.borrow().get(&id).cloned();
+        let recovery =
+            Log::open(self.disk.clone(), self.files.clone(), &directory, id, point.as_ref()).await?;
+        let durable = point.unwrap_or_else(|| recovery.recovery_point());
+        let partition = Rc::new(Partition::new(id, recovery.log, topic.config.clone(), durable));
+        self.closed.borrow_mut().remove(&id);
+        self.partitions.borrow_mut().insert(id, partition.clone());
+        self.counters.add(|stats| stats.open_partitions += 1);
+        Ok(Some(partition))
+    }
+
+    fn open_partitions(&self) -> Vec<Rc<Partition<D>>> {
+        self.partitions.borrow().values().cloned().collect()
+    }
+
+    /// Lets go of a topic that the table does not hold any more; who waits for it wakes up and is told.
+    pub(crate) fn close_topic(&self, topic: TopicId) {
+        self.closed.borrow_mut().retain(|id, _| id.topic != topic);
+        let closed: Vec<_> = self
+            .partitions
+            .borrow_mut()
+            .extract_if(|id, _| id.topic == topic)
+            .map(|(_, gone)| gone)
+            .collect();
+        for partition in closed {
+            partition.wake_all();
+            self.counters.add(|stats| stats.open_partitions -= 1);
+        }
+    }
+
+    // ---- the words of the engine -----------------------------------------------------------------------------------------
+
+    /// Takes a batch for the next turn. The answer comes when it is durable, or as durable as its topic wants it.
+    pub(crate) async fn append(
+        &self,
+        partition: PartitionId,
+        batch: CheckedBatch,
+    ) -> oneshot::Receiver<Result<Appended, AppendError>> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.room().await;
+        self.inbox.push(Arrival { partition, batch, reply });
+        answer
+    }
+
+    pub(crate) async fn read(&self, request: ReadRequest) -> Result<ReadResult<D::File>, ReadError> {
+        let partition = self.readable(request.partition).await?;
+        partition.read(request.offset, request.bytes_max, true).await
+    }
+
+    /// Wakes `wake` as soon as one of the partitions has records beyond its offset, or goes away.
+    pub(crate) async fn wait(&self, beyond: &[(PartitionId, Offset)], wake: &WakeOnce) {
+        for (id, offset) in beyond {
+            match self.partition(*id).await {
+                Ok(Some(partition)) => partition.wait(*offset, wake),
+                Ok(None) | Err(_) => wake.wake(),
+            }
+        }
+    }
+
+    pub(crate) async fn find_offset(
+        &self,
+        id: PartitionId,
+        query: OffsetQuery,
+    ) -> Result<Option<OffsetAndTimestamp>, ReadError> {
+        let partition = self.readable(id).await?;
+        let without_time = |offset| OffsetAndTimestamp { offset, timestamp: crate::types::NO_TIMESTAMP };
+        match query {
+            OffsetQuery::Earliest => Ok(Some(without_time(partition.log.log_start()))),
+            OffsetQuery::Latest => Ok(Some(without_time(partition.high_watermark()))),
+            OffsetQuery::MaxTimestamp => partition.offset_of_max_timestamp().await,
+            OffsetQuery::AtTimestamp(timestamp) => partition.offset_for_timestamp(timestamp).await,
+        }
+    }
+
+    async fn readable(&self, id: PartitionId) -> Result<Rc<Partition<D>>, ReadError> {
+        match self.partition(id).await {
+            Ok(Some(partition)) => Ok(partition),
+            Ok(None) => Err(ReadError::UnknownPartition(id)),
+            Err(fault) => Err(ReadError::Faulty { partition: id, fault }),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> ShardStats {
+        self.counters.get()
+    }
+}

@@ -1,0 +1,125 @@
+//! The one place that changes the topic table and gives out producer ids. Shard 0 keeps it.
+//!
+//! A change is durable before anybody sees it, and seen by everybody before it is answered (D9). A topic is deleted in this order, so
+//! that its directories never mix with those of a topic made later under the same name: the table without it is durable; all shards have
+//! let go of its partitions; the directories are removed, durably. A crash in between leaves directories that no topic claims, which
+//! the next start removes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_channel::Sender;
+use futures_channel::oneshot;
+use futures_util::lock::Mutex;
+
+use crate::config::TopicDefaults;
+use crate::error::{TopicError, io_fault};
+use crate::format::{names, producer_ids, topics};
+use crate::io::{Disk, replace};
+use crate::shard::message::Message;
+use crate::sync::Published;
+use crate::topics::{NewTopic, Topic, TopicTable};
+use crate::types::TopicId;
+
+/// Producer ids that are taken from the file at once; what a crash leaves unused is never given out.
+const PRODUCER_ID_BLOCK: i64 = 1000;
+
+/// The file with the topic table, in the data directory.
+pub(crate) const TOPICS_FILE: &str = "topics";
+
+/// The file with the next unused producer id, in the data directory.
+pub(crate) const PRODUCER_IDS_FILE: &str = "producer-ids";
+
+pub(crate) struct Catalog<D: Disk> {
+    disk: D,
+    data_dir: PathBuf,
+    topics: Arc<Published<TopicTable>>,
+    defaults: Arc<TopicDefaults>,
+    mailboxes: Vec<Sender<Message<D::File>>>,
+    /// Changes are made one after the other.
+    changing: Mutex<ProducerIds>,
+}
+
+/// Producer ids that may be given out, and the first one that the file does not cover.
+struct ProducerIds {
+    next: i64,
+    end: i64,
+}
+
+impl<D: Disk> Catalog<D> {
+    pub(crate) fn new(
+        disk: D,
+        data_dir: PathBuf,
+        topics: Arc<Published<TopicTable>>,
+        defaults: Arc<TopicDefaults>,
+        mailboxes: Vec<Sender<Message<D::File>>>,
+        next_producer_id: i64,
+    ) -> Catalog<D> {
+        let ids = ProducerIds { next: next_producer_id, end: next_producer_id };
+        Catalog { disk, data_dir, topics, defaults, mailboxes, changing: Mutex::new(ids) }
+    }
+
+    pub(crate) async fn create(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let id = TopicId::random();
+        let table = self.topics.get().with(new, id, &self.defaults)?;
+        self.write_table(&table).await?;
+        let topic = table.by_id(id).expect("it was just added").clone();
+        self.topics.set(table);
+        tracing::info!(topic = topic.name, id = %topic.id, partitions = topic.partitions, "topic created");
+        Ok(topic)
+    }
+
+    pub(crate) async fn delete(&self, id: TopicId) -> Result<(), TopicError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let old = self.topics.get();
+        let Some(topic) = old.by_id(id) else { return Err(TopicError::Unknown(id.to_string())) };
+        let table = old.without(id);
+        self.write_table(&table).await?;
+        self.topics.set(table);
+        for mailbox in &self.mailboxes {
+            let (reply, closed) = oneshot::channel();
+            if mailbox.send(Message::CloseTopic { topic: id, reply }).await.is_ok() {
+                // A shard that stops meanwhile drops the reply: it has let go too.
+                let _ = closed.await;
+            }
+        }
+        self.remove_directories(topic).await?;
+        tracing::info!(topic = topic.name, id = %topic.id, "topic deleted");
+        Ok(())
+    }
+
+    async fn remove_directories(&self, topic: &Topic) -> Result<(), TopicError> {
+        for index in 0..topic.partitions {
+            let path = self.data_dir.join(names::partition_dir(&topic.name, index));
+            match self.disk.remove_dir(&path).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(TopicError::Storage(io_fault("remove", path, 0, error))),
+            }
+        }
+        let fault = |error| TopicError::Storage(io_fault("sync", &self.data_dir, 0, error));
+        self.disk.sync_dir(&self.data_dir).await.map_err(fault)
+    }
+
+    async fn write_table(&self, table: &TopicTable) -> Result<(), TopicError> {
+        let path = self.data_dir.join(TOPICS_FILE);
+        let written = replace(&self.disk, &path, topics::encode(&table.records())).await;
+        written.map_err(|error| TopicError::Storage(io_fault("write", path, 0, error)))
+    }
+
+    pub(crate) async fn allocate_producer_id(&self) -> Result<i64, TopicError> {
+        let mut ids = self.changing.lock().await;
+        if ids.next == ids.end {
+            let end = ids.end + PRODUCER_ID_BLOCK;
+            let path = self.data_dir.join(PRODUCER_IDS_FILE);
+            replace(&self.disk, &path, producer_ids::encode(end))
+                .await
+                .map_err(|error| TopicError::Storage(io_fault("write", path, 0, error)))?;
+            ids.end = end;
+        }
+        let id = ids.next;
+        ids.next += 1;
+        Ok(id)
+    }
+}

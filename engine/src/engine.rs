@@ -1,0 +1,323 @@
+//! Starting and stopping: the lock on the data directory, recovery, one thread a shard.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use async_channel::{Receiver, Sender};
+use futures_executor::block_on;
+
+use crate::catalog::Catalog;
+use crate::config::{EngineConfig, SHARDS_MAX};
+use crate::error::{Fault, StartError};
+use crate::format::checkpoint::PartitionCheckpoint;
+use crate::front::{Front, Local};
+use crate::handle::{Handle, Shared, now};
+use crate::io::Disk;
+use crate::io::latch::Latch;
+use crate::io::pwrite::PwriteDisk;
+use crate::io::ring::RingDisk;
+use crate::recovery::{Recovered, RecoveryReport, recover};
+use crate::shard::message::Message;
+use crate::shard::reactor::{self, ExecutorHandle, Queue};
+use crate::shard::{Shard, ShardStart};
+use crate::sync::Published;
+use crate::topics::TopicTable;
+use crate::types::random_uuid;
+
+/// The disk that shards run on.
+pub(crate) type EngineDisk = Latch<RingDisk>;
+
+/// Requests that wait in a shard's mailbox before their senders wait too.
+const MAILBOX_MESSAGES: usize = 1024;
+
+/// How often a shard looks for syncs that `flush.ms` asks for: its precision.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long a shard's thread looks for work before it sleeps. Waking up a sleeping thread costs 30 to 45 us here.
+const SPIN: Duration = Duration::ZERO;
+
+/// A running engine. Dropping it stops it.
+pub struct Engine {
+    handle: Handle,
+    running: Option<Running>,
+    report: RecoveryReport,
+    recovery_time: Duration,
+}
+
+struct Running {
+    shards: Vec<ExecutorHandle<Result<(), Fault>>>,
+    /// Closing it tells the fronts to end.
+    stop: Sender<()>,
+    /// Closing it tells the shards to end.
+    close: Sender<()>,
+    fronts_done: mpsc::Receiver<usize>,
+    /// Held for as long as the shards run.
+    _lock: fs::File,
+}
+
+/// Why an engine has not stopped cleanly. Nothing acknowledged is lost: the next start recovers it.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// A shard could not write what it had to.
+    #[error("shard {shard}: {fault}")]
+    Fault {
+        /// The shard.
+        shard: usize,
+        /// What failed.
+        fault: Fault,
+    },
+    /// A shard's thread has ended before.
+    #[error("shard {shard} has ended: {source}")]
+    Ended {
+        /// The shard.
+        shard: usize,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Engine {
+    /// Locks the data directory, recovers it, and starts the shards with `front` on each. Returns when all of them serve.
+    pub fn start<F: Front>(config: EngineConfig, front: F) -> Result<Engine, StartError> {
+        if config.shards == 0 || config.shards > SHARDS_MAX {
+            return Err(StartError::Shards { found: config.shards, max: SHARDS_MAX });
+        }
+        let lock = lock_data_dir(&config.data_dir)?;
+        let began = Instant::now();
+        let recovered =
+            block_on(recover(&PwriteDisk, &config.data_dir, config.shards, &config.topic_defaults))?;
+        let recovery_time = began.elapsed();
+        let report = recovered.report;
+        let (handle, running) = start_shards(&config, front, recovered, lock)?;
+        Ok(Engine { handle, running: Some(running), report, recovery_time })
+    }
+
+    /// A handle for any thread.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// What recovery found, and how long it took.
+    pub fn recovery(&self) -> (RecoveryReport, Duration) {
+        (self.report, self.recovery_time)
+    }
+
+    /// Ends the fronts, answers what is under way, syncs everything. The next start then replays nothing.
+    pub fn stop(mut self) -> Result<(), StopError> {
+        self.running.take().map_or(Ok(()), Running::stop)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take()
+            && let Err(error) = running.stop()
+        {
+            tracing::error!(%error, "the engine has not stopped cleanly; the next start recovers");
+        }
+    }
+}
+
+impl Running {
+    fn stop(self) -> Result<(), StopError> {
+        self.stop.close();
+        for _ in &self.shards {
+            // A shard whose thread has ended sends nothing; joining it tells why.
+            if self.fronts_done.recv().is_err() {
+                break;
+            }
+        }
+        self.close.close();
+        let mut result = Ok(());
+        for (shard, thread) in self.shards.into_iter().enumerate() {
+            let ended = match thread.join() {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(fault)) => Err(StopError::Fault { shard, fault }),
+                Err(source) => Err(StopError::Ended { shard, source }),
+            };
+            result = result.and(ended);
+        }
+        result
+    }
+}
+
+/// Makes the data directory and takes the lock that keeps a second engine out.
+fn lock_data_dir(data_dir: &Path) -> Result<fs::File, StartError> {
+    let failed = |doing| move |source| StartError::Io { doing, path: data_dir.to_owned(), source };
+    fs::create_dir_all(data_dir).map_err(failed("creating"))?;
+    let path = data_dir.join("lock");
+    let lock =
+        fs::File::options().create(true).truncate(false).write(true).open(path).map_err(failed("locking"))?;
+    match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::InUse { path: data_dir.to_owned() }),
+        Err(errno) => Err(failed("locking")(errno.into())),
+    }
+}
+
+/// What each shard's thread is given.
+struct ShardSeed {
+    index: usize,
+    config: EngineConfig,
+    topics: Arc<Published<TopicTable>>,
+    checkpoints: Vec<PartitionCheckpoint>,
+    journal_number: u64,
+    next_producer_id: i64,
+    handle: Handle,
+    mailbox: Receiver<Message<<EngineDisk as Disk>::File>>,
+    mailboxes: Vec<Sender<Message<<EngineDisk as Disk>::File>>>,
+    stop: Receiver<()>,
+    close: Receiver<()>,
+    ready: mpsc::Sender<Result<(), StartError>>,
+    front_done: mpsc::Sender<usize>,
+}
+
+fn start_shards<F: Front>(
+    config: &EngineConfig,
+    front: F,
+    recovered: Recovered,
+    lock: fs::File,
+) -> Result<(Handle, Running), StartError> {
+    let (mailboxes, receivers): (Vec<_>, Vec<_>) =
+        (0..config.shards).map(|_| async_channel::bounded(MAILBOX_MESSAGES)).unzip();
+    let topics = Arc::new(Published::new(recovered.topics));
+    let handle = Handle::new(Shared {
+        meta: recovered.meta,
+        topics: topics.clone(),
+        defaults: Arc::new(config.topic_defaults.clone()),
+        mailboxes: mailboxes.clone(),
+    });
+    let (stop, stopped) = async_channel::bounded(1);
+    let (close, closed) = async_channel::bounded(1);
+    let (ready, readies) = mpsc::channel();
+    let (front_done, fronts_done) = mpsc::channel();
+    let mut running = Running { shards: Vec::new(), stop, close, fronts_done, _lock: lock };
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    for (index, (mailbox, checkpoints)) in receivers.into_iter().zip(recovered.checkpoints).enumerate() {
+        let seed = ShardSeed {
+            index,
+            config: config.clone(),
+            topics: topics.clone(),
+            checkpoints,
+            journal_number: recovered.journal_number,
+            next_producer_id: recovered.next_producer_id,
+            handle: handle.clone(),
+            mailbox,
+            mailboxes: mailboxes.clone(),
+            stop: stopped.clone(),
+            close: closed.clone(),
+            ready: ready.clone(),
+            front_done: front_done.clone(),
+        };
+        let front = front.clone();
+        // More shards than cores share them; pinning would stack them on the first ones.
+        let cpu = (config.pin_threads && config.shards <= cores).then_some(index);
+        let name = format!("shard-{index}");
+        let thread = reactor::spawn_executor(&name, cpu, SPIN, move || run_shard(seed, front))
+            .map_err(|source| StartError::Shard { shard: index, source })?;
+        running.shards.push(thread);
+    }
+    drop((ready, front_done));
+    let mut failure = None;
+    for _ in 0..config.shards {
+        match readies.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => failure = failure.or(Some(error)),
+            // A thread has ended without a word: stopping tells which, and why.
+            Err(mpsc::RecvError) => break,
+        }
+    }
+    drop(readies);
+    if failure.is_none() {
+        return Ok((handle, running));
+    }
+    let stopped = running.stop();
+    Err(match (failure, stopped) {
+        (_, Err(StopError::Ended { shard, source })) => StartError::Shard { shard, source },
+        (Some(error), _) => error,
+        (None, _) => unreachable!("a failure was found above"),
+    })
+}
+
+async fn run_shard<F: Front>(seed: ShardSeed, front: F) -> Result<(), Fault> {
+    let index = seed.index;
+    let ring = match RingDisk::new() {
+        Ok(ring) => ring,
+        Err(source) => {
+            let _ = seed.ready.send(Err(StartError::Shard { shard: index, source }));
+            let _ = seed.front_done.send(index);
+            return Ok(());
+        }
+    };
+    let pump = reactor::spawn(Queue::Storage, ring.pump());
+    let result = serve_shard(seed, front, &ring).await;
+    ring.close();
+    if let Err(error) = pump.await {
+        tracing::error!(shard = index, %error, "the ring has failed");
+    }
+    result
+}
+
+async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Result<(), Fault> {
+    let disk = Latch::new(ring.clone());
+    let generation = u64::from_le_bytes(random_uuid()[8..].try_into().expect("8 of 16 bytes")) >> 1;
+    let started = Shard::start(ShardStart {
+        disk: disk.clone(),
+        data_dir: seed.config.data_dir.clone(),
+        index: seed.index,
+        topics: seed.topics.clone(),
+        checkpoints: seed.checkpoints,
+        journal_number: seed.journal_number,
+        generation,
+        journal_file_bytes_max: seed.config.journal_file_bytes_max,
+        open_files_max: seed.config.open_files_max,
+        clock: Rc::new(now),
+    })
+    .await;
+    let (shard, journal) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            let _ = seed.ready.send(Err(error));
+            let _ = seed.front_done.send(seed.index);
+            return Ok(());
+        }
+    };
+    let catalog = (seed.index == 0).then(|| {
+        let defaults = Arc::new(seed.config.topic_defaults.clone());
+        let (topics, mailboxes) = (seed.topics.clone(), seed.mailboxes.clone());
+        let data_dir: PathBuf = seed.config.data_dir.clone();
+        Rc::new(Catalog::new(disk, data_dir, topics, defaults, mailboxes, seed.next_producer_id))
+    });
+    let commits = reactor::spawn(Queue::Storage, shard.clone().run_commits(journal));
+    let background = reactor::spawn(Queue::Background, shard.clone().run_background());
+    let requests = reactor::spawn(Queue::Storage, shard.clone().run_requests(seed.mailbox.clone(), catalog));
+    let ticking = shard.clone();
+    let ticks = reactor::spawn(Queue::Background, async move {
+        loop {
+            reactor::sleep(TICK).await;
+            ticking.tick(now());
+        }
+    });
+    let _ = seed.ready.send(Ok(()));
+    drop(seed.ready);
+
+    let local = Local::new(seed.index, shard.clone(), seed.handle, ring.clone(), seed.stop);
+    let front = reactor::spawn(Queue::Net, front.run(local.clone()));
+    front.await;
+    local.stopped().await;
+    let _ = seed.front_done.send(seed.index);
+    // Nothing is ever sent; the channel closes when every front has ended.
+    let _ = seed.close.recv().await;
+
+    seed.mailbox.close();
+    requests.await;
+    shard.close();
+    let journal = commits.await;
+    ticks.cancel().await;
+    background.cancel().await;
+    shard.shut_down(journal).await
+}

@@ -1,0 +1,206 @@
+//! What can go wrong, one enum per operation. Fields say where, what was expected and what was found.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::format::check::CheckError;
+use crate::types::{Offset, PartitionId, Position};
+
+/// Why a file, and what it holds, can not be trusted any more (D3, D5). Cheap to clone: one fault answers many requests.
+pub type Fault = Arc<FaultKind>;
+
+/// The kinds of [`Fault`].
+#[derive(Debug, thiserror::Error)]
+pub enum FaultKind {
+    /// The operating system refused a write, a sync or a read.
+    #[error("{operation} of {path} at position {position} failed: {source}")]
+    Io {
+        /// "write", "sync", ...
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Where in the file the operation began.
+        position: Position,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Bytes that were durable once are not what was written.
+    #[error("{path} is damaged at position {position}: {what}; offsets from {offset} on are not served")]
+    Damage {
+        /// The file.
+        path: PathBuf,
+        /// The first byte that can not be trusted.
+        position: Position,
+        /// The first offset that can not be served.
+        offset: Offset,
+        /// What was found there.
+        what: String,
+    },
+}
+
+/// Why batches were not appended.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// No such topic or partition, or it was deleted meanwhile.
+    #[error("partition {0} does not exist")]
+    UnknownPartition(PartitionId),
+    /// The batch breaks a rule of the format or of the topic's configuration.
+    #[error(transparent)]
+    Invalid(#[from] CheckError),
+    /// The producer's sequence has a gap, or a duplicate that is older than the window of five batches.
+    #[error("producer {producer_id} sent sequence {found}, expected {expected}")]
+    OutOfOrderSequence {
+        /// The producer.
+        producer_id: i64,
+        /// The sequence that would have followed.
+        expected: i32,
+        /// The sequence that came.
+        found: i32,
+    },
+    /// A newer instance of the producer has written already.
+    #[error("producer {producer_id} has epoch {current}, the batch carries {found}")]
+    StaleProducerEpoch {
+        /// The producer.
+        producer_id: i64,
+        /// The newest epoch seen.
+        current: i16,
+        /// The batch's epoch.
+        found: i16,
+    },
+    /// The disk is full: nothing was lost, the same request may succeed later (D7).
+    #[error("no space left for partition {0}")]
+    NoSpace(PartitionId),
+    /// A write or a sync failed earlier: the partition takes no appends until the next start (D3).
+    #[error("partition {partition} is fenced: {fault}")]
+    Fenced {
+        /// The partition.
+        partition: PartitionId,
+        /// What happened.
+        fault: Fault,
+    },
+    /// The engine is stopping; whether the batch is kept is not known.
+    #[error("the engine is stopping")]
+    Stopping,
+}
+
+/// Why nothing was read.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No such topic or partition, or it was deleted meanwhile.
+    #[error("partition {0} does not exist")]
+    UnknownPartition(PartitionId),
+    /// The offset lies outside of the log.
+    #[error("offset {requested} is outside of {log_start}..={high_watermark}")]
+    OffsetOutOfRange {
+        /// The offset asked for.
+        requested: Offset,
+        /// The first offset there is.
+        log_start: Offset,
+        /// The end of what may be read.
+        high_watermark: Offset,
+    },
+    /// The bytes can not be read, or are not what was written (D5).
+    #[error("partition {partition}: {fault}")]
+    Faulty {
+        /// The partition.
+        partition: PartitionId,
+        /// What happened.
+        fault: Fault,
+    },
+    /// The engine is stopping.
+    #[error("the engine is stopping")]
+    Stopping,
+}
+
+/// Why a topic was not made or deleted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TopicError {
+    /// The name breaks Kafka's rules.
+    #[error(transparent)]
+    Name(#[from] crate::format::names::TopicNameError),
+    /// There is a topic of that name.
+    #[error("topic '{0}' exists")]
+    Exists(String),
+    /// There is a topic whose name differs in '.' and '_' only.
+    #[error("topic '{name}' collides with '{other}': '.' and '_' count as the same character")]
+    Collides {
+        /// The name asked for.
+        name: String,
+        /// The topic there is.
+        other: String,
+    },
+    /// There is no such topic.
+    #[error("topic '{0}' does not exist")]
+    Unknown(String),
+    /// Zero partitions, or more than [`crate::config::PARTITIONS_MAX`].
+    #[error("a topic has 1 to {max} partitions, not {found}")]
+    Partitions {
+        /// The number asked for.
+        found: u32,
+        /// The most there can be.
+        max: u32,
+    },
+    /// A configuration has no such name or does not take the value.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// The topic table could not be made durable (D9): nothing has changed.
+    #[error("the topic table could not be written: {0}")]
+    Storage(Fault),
+    /// The engine is stopping.
+    #[error("the engine is stopping")]
+    Stopping,
+}
+
+/// Why an engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process holds the data directory.
+    #[error("{path} is in use by another process")]
+    InUse {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The data directory was written by something newer, or a file that can not be rebuilt is damaged.
+    #[error("{path}: {what}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The system refused something.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was done.
+        doing: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A shard could not start.
+    #[error("shard {shard} did not start: {source}")]
+    Shard {
+        /// The shard.
+        shard: usize,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The number of shards is 0 or above [`crate::config::SHARDS_MAX`].
+    #[error("an engine has 1 to {max} shards, not {found}")]
+    Shards {
+        /// The number asked for.
+        found: usize,
+        /// The most there can be.
+        max: usize,
+    },
+}
+
+pub(crate) fn io_fault(
+    operation: &'static str,
+    path: impl Into<PathBuf>,
+    position: Position,
+    source: std::io::Error,
+) -> Fault {
+    Arc::new(FaultKind::Io { operation, path: path.into(), position, source })
+}

@@ -1,0 +1,215 @@
+//! The front seam: how a network protocol, or anything else that runs on the shards' own threads, uses the engine.
+//!
+//! The seam speaks the engine's words only (append, read, wait, find an offset); protocols stay above it. The Kafka front of the server
+//! and the loopback front of the benchmarks stand on it, and their difference is the cost of the network.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use async_channel::Receiver;
+use bytes::BytesMut;
+use futures_channel::oneshot;
+use futures_util::future::join_all;
+
+use crate::engine::EngineDisk;
+use crate::error::{AppendError, ReadError, TopicError};
+use crate::handle::{Handle, PendingAppend, unlatch};
+use crate::io::ring::RingDisk;
+use crate::io::socket::Sender;
+use crate::log::OffsetAndTimestamp;
+use crate::partition::ReadResult;
+use crate::shard::message::Message;
+use crate::shard::{OffsetQuery, ReadRequest, Shard, ShardStats};
+use crate::topics::{NewTopic, Topic, TopicTable};
+use crate::types::{Offset, PartitionId, TopicId};
+
+/// Something that serves the engine's shards, one instance on each of their threads.
+pub trait Front: Clone + Send + 'static {
+    /// Runs on the shard's thread until [`Local::stopped`] returns. When it returns earlier, the shard still serves the others.
+    fn run(self, shard: Local) -> impl Future<Output = ()>;
+}
+
+/// A front that does nothing: the engine is used through its [`Handle`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoFront;
+
+impl Front for NoFront {
+    async fn run(self, shard: Local) {
+        shard.stopped().await;
+    }
+}
+
+/// The engine as seen from one shard's thread: its own partitions directly, those of other shards by one hop.
+#[derive(Clone)]
+pub struct Local {
+    index: usize,
+    shard: Rc<Shard<EngineDisk>>,
+    handle: Handle,
+    ring: RingDisk,
+    stop: Receiver<()>,
+}
+
+/// The file of a [`ReadResult`]: the segment's, open as long as the result is held.
+pub type File = crate::io::DiskFile;
+
+impl Local {
+    pub(crate) fn new(
+        index: usize,
+        shard: Rc<Shard<EngineDisk>>,
+        handle: Handle,
+        ring: RingDisk,
+        stop: Receiver<()>,
+    ) -> Local {
+        Local { index, shard, handle, ring, stop }
+    }
+
+    /// The number of this shard.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Number of shards.
+    pub fn shards(&self) -> usize {
+        self.handle.shards()
+    }
+
+    /// A handle for other threads.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Returns when the engine stops: the front should end its work.
+    pub async fn stopped(&self) {
+        // Nothing is ever sent; the channel closes.
+        let _ = self.stop.recv().await;
+    }
+
+    /// A sender for this thread's sockets, waiting on the shard's ring.
+    pub fn sender(&self) -> Sender {
+        Sender::new(&self.ring)
+    }
+
+    /// The shard's ring, to wait for sockets.
+    pub fn ring(&self) -> &RingDisk {
+        &self.ring
+    }
+
+    fn owns(&self, partition: PartitionId) -> bool {
+        partition.shard(self.shards()) == self.index
+    }
+
+    /// All topics at this moment.
+    pub fn topics(&self) -> Arc<TopicTable> {
+        self.handle.topics()
+    }
+
+    /// Checks one record batch against the topic's rules and hands it over; see [`Handle::append`] for the two steps of the answer.
+    ///
+    /// # Errors
+    /// What is wrong with the batch, or that there is no such partition. Everything else is told by the [`PendingAppend`].
+    pub async fn append(
+        &self,
+        partition: PartitionId,
+        batch: BytesMut,
+    ) -> Result<PendingAppend, AppendError> {
+        if !self.owns(partition) {
+            return self.handle.append(partition, batch).await;
+        }
+        let batch = self.handle.check(partition, batch)?;
+        Ok(PendingAppend::new(self.shard.append(partition, batch).await))
+    }
+
+    /// Reads several partitions; the results stand in the order of the requests. See [`Handle::read`].
+    pub async fn read(&self, requests: &[ReadRequest]) -> Vec<Result<ReadResult<File>, ReadError>> {
+        if let [request] = requests
+            && self.owns(request.partition)
+        {
+            return vec![self.shard.read(*request).await.map(unlatch)];
+        }
+        let mut by_shard: Vec<Vec<usize>> = vec![Vec::new(); self.shards()];
+        for (at, request) in requests.iter().enumerate() {
+            by_shard[request.partition.shard(self.shards())].push(at);
+        }
+        let mut results: Vec<_> = requests.iter().map(|_| Err(ReadError::Stopping)).collect();
+        let remote = join_all(
+            by_shard.iter().enumerate().filter(|(shard, at)| *shard != self.index && !at.is_empty()).map(
+                async |(shard, at)| {
+                    let asked = at.iter().map(|at| requests[*at]).collect();
+                    (at, self.handle.read_at(shard, asked).await)
+                },
+            ),
+        );
+        let local = async {
+            let mut found = Vec::new();
+            for at in &by_shard[self.index] {
+                found.push((*at, self.shard.read(requests[*at]).await.map(unlatch)));
+            }
+            found
+        };
+        let (remote, local) = futures_util::future::join(remote, local).await;
+        for (at, result) in local {
+            results[at] = result;
+        }
+        for (places, found) in remote {
+            for (at, result) in places.iter().zip(found) {
+                results[*at] = result;
+            }
+        }
+        results
+    }
+
+    /// Returns when one of the partitions has records beyond its offset, or is gone. Dropping the future ends the wait.
+    pub async fn wait(&self, beyond: &[(PartitionId, Offset)]) {
+        let mut by_shard: Vec<Vec<(PartitionId, Offset)>> = vec![Vec::new(); self.shards()];
+        for entry in beyond {
+            by_shard[entry.0.shard(self.shards())].push(*entry);
+        }
+        let mut waits = Vec::new();
+        for (shard, entries) in by_shard.into_iter().enumerate().filter(|(_, entries)| !entries.is_empty()) {
+            if shard == self.index {
+                waits.push(self.shard.wait_receiver(&entries).await);
+            } else {
+                let (reply, receiver) = oneshot::channel();
+                self.handle.send(shard, Message::Wait { beyond: entries, reply }).await;
+                waits.push(receiver);
+            }
+        }
+        if !waits.is_empty() {
+            // A dropped sender means that the partition has gone: that ends the wait as well.
+            let _ = futures_util::future::select_all(waits).await;
+        }
+    }
+
+    /// Finds an offset; `None` when no record fits. See [`Handle::find_offset`].
+    pub async fn find_offset(
+        &self,
+        partition: PartitionId,
+        query: OffsetQuery,
+    ) -> Result<Option<OffsetAndTimestamp>, ReadError> {
+        if self.owns(partition) {
+            return self.shard.find_offset(partition, query).await;
+        }
+        self.handle.find_offset(partition, query).await
+    }
+
+    /// Makes a topic; see [`Handle::create_topic`].
+    pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
+        self.handle.create_topic(new).await
+    }
+
+    /// Deletes a topic; see [`Handle::delete_topic`].
+    pub async fn delete_topic(&self, id: TopicId) -> Result<(), TopicError> {
+        self.handle.delete_topic(id).await
+    }
+
+    /// A producer id that was never given out; see [`Handle::allocate_producer_id`].
+    pub async fn allocate_producer_id(&self) -> Result<i64, TopicError> {
+        self.handle.allocate_producer_id().await
+    }
+
+    /// The counters of this shard.
+    pub fn stats(&self) -> ShardStats {
+        self.shard.stats()
+    }
+}

@@ -1,0 +1,226 @@
+//! The engine for threads of other runtimes: `Send`, `Clone`, and every call is a message to the shard that owns the partition.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_channel::Sender;
+use bytes::{Bytes, BytesMut};
+use futures_channel::oneshot;
+use futures_util::future::join_all;
+
+use crate::config::TopicDefaults;
+use crate::engine::EngineDisk;
+use crate::error::{AppendError, ReadError, TopicError};
+use crate::format::check::{self, CheckedBatch};
+use crate::format::meta::Meta;
+use crate::front::File;
+use crate::io::Disk;
+use crate::log::{FileRange, OffsetAndTimestamp};
+use crate::partition::ReadResult;
+use crate::shard::message::{Appended, CatalogMessage, Message};
+use crate::shard::{OffsetQuery, ReadRequest, ShardStats};
+use crate::sync::Published;
+use crate::topics::{NewTopic, Topic, TopicTable};
+use crate::types::{PartitionId, Timestamp, TopicId};
+
+type EngineFile = <EngineDisk as Disk>::File;
+
+/// The shard that keeps the topic table.
+const CATALOG_SHARD: usize = 0;
+
+/// The engine, for any thread.
+#[derive(Clone)]
+pub struct Handle(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) meta: Meta,
+    pub(crate) topics: Arc<Published<TopicTable>>,
+    pub(crate) defaults: Arc<TopicDefaults>,
+    pub(crate) mailboxes: Vec<Sender<Message<EngineFile>>>,
+}
+
+/// A batch on its way: the answer comes when it is durable.
+#[must_use = "the batch is acknowledged by awaiting this"]
+pub struct PendingAppend(oneshot::Receiver<Result<Appended, AppendError>>);
+
+impl PendingAppend {
+    pub(crate) fn new(answer: oneshot::Receiver<Result<Appended, AppendError>>) -> PendingAppend {
+        PendingAppend(answer)
+    }
+
+    /// Waits until the batch is durable (or as durable as its topic wants it). Dropping the future does not undo the append.
+    pub async fn settled(self) -> Result<Appended, AppendError> {
+        self.0.await.unwrap_or(Err(AppendError::Stopping))
+    }
+}
+
+impl Handle {
+    pub(crate) fn new(shared: Shared) -> Handle {
+        Handle(Arc::new(shared))
+    }
+
+    /// Number of shards.
+    pub fn shards(&self) -> usize {
+        self.0.mailboxes.len()
+    }
+
+    /// The identity of the data directory.
+    pub fn meta(&self) -> Meta {
+        self.0.meta
+    }
+
+    /// All topics at this moment.
+    pub fn topics(&self) -> Arc<TopicTable> {
+        self.0.topics.get()
+    }
+
+    /// The settings of topics that say nothing themselves.
+    pub fn topic_defaults(&self) -> &TopicDefaults {
+        &self.0.defaults
+    }
+
+    pub(crate) async fn send(&self, shard: usize, message: Message<EngineFile>) {
+        // A closed mailbox drops the message and the reply in it, which tells the asker that the engine stops.
+        let _ = self.0.mailboxes[shard].send(message).await;
+    }
+
+    async fn ask<T>(
+        &self,
+        shard: usize,
+        message: impl FnOnce(oneshot::Sender<T>) -> Message<EngineFile>,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.send(shard, message(reply)).await;
+        answer.await.ok()
+    }
+
+    fn owner(&self, partition: PartitionId) -> usize {
+        partition.shard(self.shards())
+    }
+
+    pub(crate) fn check(&self, partition: PartitionId, batch: BytesMut) -> Result<CheckedBatch, AppendError> {
+        let topics = self.topics();
+        let topic = topics
+            .by_id(partition.topic)
+            .filter(|topic| partition.index < topic.partitions)
+            .ok_or(AppendError::UnknownPartition(partition))?;
+        Ok(check::check(batch, &topic.config.check_rules(now()))?)
+    }
+
+    /// Appends one record batch (see [`BatchBuilder`](crate::format::builder::BatchBuilder)) in two steps: this call checks it and hands it
+    /// over, so that batches of one caller keep their order; [`PendingAppend::settled`] tells when it is durable, and its offset.
+    ///
+    /// # Errors
+    /// What is wrong with the batch, or that there is no such partition. Everything else is told by the [`PendingAppend`].
+    pub async fn append(
+        &self,
+        partition: PartitionId,
+        batch: BytesMut,
+    ) -> Result<PendingAppend, AppendError> {
+        let batch = self.check(partition, batch)?;
+        let (reply, answer) = oneshot::channel();
+        self.send(self.owner(partition), Message::Append { partition, batch, reply }).await;
+        Ok(PendingAppend(answer))
+    }
+
+    /// Reads whole record batches from several partitions; results stand in the order of the requests.
+    ///
+    /// What comes back are ranges of open files, not copies: [`FileRange::read`] copies.
+    pub async fn read(&self, requests: &[ReadRequest]) -> Vec<Result<ReadResult<File>, ReadError>> {
+        let reads =
+            requests.iter().map(|request| self.read_at(self.owner(request.partition), vec![*request]));
+        join_all(reads).await.into_iter().flatten().collect()
+    }
+
+    pub(crate) async fn read_at(
+        &self,
+        shard: usize,
+        requests: Vec<ReadRequest>,
+    ) -> Vec<Result<ReadResult<File>, ReadError>> {
+        let count = requests.len();
+        match self.ask(shard, |reply| Message::Read { requests, reply }).await {
+            Some(results) => results.into_iter().map(|result| result.map(unlatch)).collect(),
+            None => (0..count).map(|_| Err(ReadError::Stopping)).collect(),
+        }
+    }
+
+    /// Returns when the partition has records at or beyond `offset`, or is gone.
+    pub async fn wait(&self, partition: PartitionId, offset: crate::types::Offset) {
+        let beyond = vec![(partition, offset)];
+        // No answer means that the engine stops: that ends the wait as well.
+        let _ = self.ask(self.owner(partition), |reply| Message::Wait { beyond, reply }).await;
+    }
+
+    /// Finds an offset; `None` when no record fits.
+    pub async fn find_offset(
+        &self,
+        partition: PartitionId,
+        query: OffsetQuery,
+    ) -> Result<Option<OffsetAndTimestamp>, ReadError> {
+        let shard = self.owner(partition);
+        let found = self.ask(shard, |reply| Message::FindOffset { partition, query, reply }).await;
+        found.unwrap_or(Err(ReadError::Stopping))
+    }
+
+    async fn ask_catalog<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<Result<T, TopicError>>) -> CatalogMessage,
+    ) -> Result<T, TopicError> {
+        let answer = self.ask(CATALOG_SHARD, |reply| Message::Catalog(message(reply))).await;
+        answer.unwrap_or(Err(TopicError::Stopping))
+    }
+
+    /// Makes a topic. It is durable, and every shard knows it, when this returns.
+    pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
+        self.ask_catalog(|reply| CatalogMessage::CreateTopic { new, reply }).await
+    }
+
+    /// Deletes a topic and its records. It is gone for good when this returns.
+    pub async fn delete_topic(&self, id: TopicId) -> Result<(), TopicError> {
+        self.ask_catalog(|reply| CatalogMessage::DeleteTopic { id, reply }).await
+    }
+
+    /// A producer id that was never given out and never will be again, also after a crash.
+    pub async fn allocate_producer_id(&self) -> Result<i64, TopicError> {
+        self.ask_catalog(|reply| CatalogMessage::AllocateProducerId { reply }).await
+    }
+
+    /// The counters of every shard.
+    pub async fn stats(&self) -> Vec<ShardStats> {
+        let asks = (0..self.shards()).map(|shard| self.ask(shard, |reply| Message::Stats { reply }));
+        join_all(asks).await.into_iter().flatten().collect()
+    }
+}
+
+impl FileRange<File> {
+    /// Copies the batches out of the file. Waits for the disk when they are not in memory.
+    ///
+    /// # Errors
+    /// What the system says; `UnexpectedEof` when the file is shorter than it was.
+    pub fn read(&self) -> std::io::Result<Bytes> {
+        let mut bytes = BytesMut::zeroed(self.length as usize);
+        let mut done = 0;
+        while done < bytes.len() {
+            match rustix::io::pread(&self.file, &mut bytes[done..], self.position + done as u64)? {
+                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                read => done += read,
+            }
+        }
+        Ok(bytes.freeze())
+    }
+}
+
+/// The plain file of a range: who only reads needs no latch.
+pub(crate) fn unlatch(result: ReadResult<EngineFile>) -> ReadResult<File> {
+    let batches = result.batches.map(|range| FileRange {
+        file: range.file.get_ref().clone(),
+        position: range.position,
+        length: range.length,
+    });
+    ReadResult { high_watermark: result.high_watermark, log_start: result.log_start, batches }
+}
+
+/// The wall clock in milliseconds.
+pub(crate) fn now() -> Timestamp {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}

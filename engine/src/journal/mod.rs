@@ -1,0 +1,123 @@
+//! A shard's write-ahead journal: what makes an append durable before the segments are synced.
+//!
+//! ```text
+//! journal-0   [commit][commit][commit]..............     in use: one O_DIRECT|O_DSYNC write per turn of the shard
+//! journal-1   [commit][commit][commit][commit][commit]   retired: waits until the segments it covers are synced
+//! journal-2   ......................................     fresh: takes over when the first is full
+//! ```
+//!
+//! * Files are written full of zeros before they are used, so that a commit changes no metadata and needs no second disk write.
+//! * Commits are written one after the other: when a commit is there, all before it are. A file's commits carry its generation, which
+//!   is new at each use, and a sequence; reading stops at the first that does not fit.
+//! * A file is used again only when the segments it covers are synced and the shard's checkpoint says so durably ([`Recycler`]).
+//! * Files start small and grow as they fill, so that an empty broker does not write hundreds of megabytes before its first answer.
+//! * A failed write is never repeated: the file takes no more commits and what the write held is fenced by the caller (D3).
+
+mod pool;
+pub(crate) mod replay;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+pub(crate) use pool::{JournalFile, JournalPool, Refusal, Retired};
+
+use crate::error::{Fault, io_fault};
+use crate::format::journal::{COMMIT_BYTES_MAX, commit_bytes, encode_commit};
+use crate::io::{AlignedBuffer, Disk};
+use crate::types::{PartitionId, Position};
+
+/// The name under which a shard's `number`th journal file stands in the shard's directory.
+pub(crate) fn file_name(number: u64) -> String {
+    format!("journal-{number}")
+}
+
+/// The writing end of the journal.
+pub(crate) struct Journal<D: Disk> {
+    disk: D,
+    pool: Rc<JournalPool<D>>,
+    active: JournalFile<D>,
+    position: Position,
+    sequence: u64,
+    /// Partitions with batches in the active file.
+    covered: HashSet<PartitionId>,
+    buffer: AlignedBuffer,
+}
+
+/// Why a commit was not written.
+#[derive(Debug)]
+pub(crate) enum CommitFailure {
+    /// There is no room for a next journal file, and no file can be recycled, because the disk is full: nothing was written.
+    NoSpace,
+    /// The write failed; whether the commit will be there after a restart is not known.
+    Fault(Fault),
+}
+
+impl<D: Disk> Journal<D> {
+    pub(crate) fn new(disk: D, pool: Rc<JournalPool<D>>, active: JournalFile<D>) -> Journal<D> {
+        Journal {
+            disk,
+            pool,
+            active,
+            position: 0,
+            sequence: 0,
+            covered: HashSet::new(),
+            buffer: AlignedBuffer::new(),
+        }
+    }
+
+    /// Whether a commit of that size fits a file of the present size. One that does not is made durable by syncing its segments.
+    pub(crate) fn fits(&self, entries: usize, bytes: usize) -> bool {
+        let length = commit_bytes(entries, bytes);
+        length <= COMMIT_BYTES_MAX && length as u64 <= self.active.bytes
+    }
+
+    /// Writes the batches in one commit; they are durable when it returns.
+    pub(crate) async fn commit(&mut self, batches: &[(PartitionId, &[u8])]) -> Result<(), CommitFailure> {
+        let bytes = batches.iter().map(|(_, batch)| batch.len()).sum();
+        let length = commit_bytes(batches.len(), bytes) as u64;
+        if self.position + length > self.active.bytes {
+            self.rotate(false).await?;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        encode_commit(&mut buffer, self.active.generation, self.sequence, batches);
+        assert_eq!(buffer.len() as u64, length, "a commit has the size that was planned");
+        let (result, buffer) = self.disk.write_aligned(&self.active.file, self.position, buffer).await;
+        self.buffer = buffer;
+        self.covered.extend(batches.iter().map(|(partition, _)| *partition));
+        match result {
+            Ok(()) => {
+                self.position += length;
+                self.sequence += 1;
+                Ok(())
+            }
+            Err(error) => {
+                let fault = io_fault("write", self.path(), self.position, error);
+                // The next turn goes to another file; without one, each following commit fails with its own reason.
+                let _ = self.rotate(true).await;
+                Err(CommitFailure::Fault(fault))
+            }
+        }
+    }
+
+    /// The file in use.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.pool.path(self.active.number)
+    }
+
+    /// Whether the file in use has taken a commit.
+    pub(crate) fn is_used(&self) -> bool {
+        self.sequence > 0
+    }
+
+    /// Hands the active file over for recycling and goes on in a fresh one.
+    async fn rotate(&mut self, broken: bool) -> Result<(), CommitFailure> {
+        let fresh = self.pool.take_fresh().await?;
+        let full = std::mem::replace(&mut self.active, fresh);
+        self.pool.retire(Retired { file: full, partitions: std::mem::take(&mut self.covered), broken });
+        self.position = 0;
+        self.sequence = 0;
+        Ok(())
+    }
+}

@@ -1,0 +1,239 @@
+//! The journal's files between two uses: fresh ones, and retired ones that wait for their segments to be synced.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::{CommitFailure, file_name};
+use crate::error::{Fault, io_fault};
+use crate::io::{Disk, OpenMode, is_no_space};
+use crate::sync::Signal;
+use crate::types::PartitionId;
+
+/// Files of one journal: one in use, one fresh, one that is recycled.
+const FILES: usize = 3;
+
+/// Size of the first files: small enough to be written in a millisecond.
+const FILE_BYTES_FIRST: u64 = 1 << 20;
+
+/// By how much the file that replaces a full one is larger: a broker that has written little keeps a small journal.
+const GROWTH: u64 = 4;
+
+/// Bytes of zeros written at once.
+const ZEROS_BYTES: usize = 1 << 20;
+
+/// A journal file: pre-written, opened for durable writes.
+pub(crate) struct JournalFile<D: Disk> {
+    pub(crate) file: D::File,
+    pub(crate) number: u64,
+    pub(crate) bytes: u64,
+    /// The generation of its present use.
+    pub(crate) generation: u64,
+}
+
+/// A full journal file, and the partitions whose batches it holds.
+pub(crate) struct Retired<D: Disk> {
+    pub(crate) file: JournalFile<D>,
+    pub(crate) partitions: HashSet<PartitionId>,
+    /// A write to it failed: it is replaced instead of used again.
+    pub(crate) broken: bool,
+}
+
+pub(crate) struct JournalPool<D: Disk> {
+    disk: D,
+    directory: PathBuf,
+    file_bytes_max: u64,
+    next_number: Cell<u64>,
+    next_generation: Cell<u64>,
+    fresh: RefCell<Vec<JournalFile<D>>>,
+    retired: RefCell<VecDeque<Retired<D>>>,
+    failure: RefCell<Option<Refusal>>,
+    /// Told when there is something to recycle, or when a commit can not go on without.
+    wanted: Signal,
+    /// Told when a file was recycled, or could not be.
+    returned: Signal,
+}
+
+/// Why no fresh file could be had.
+#[derive(Clone)]
+pub(crate) enum Refusal {
+    NoSpace,
+    Fault(Fault),
+}
+
+impl<D: Disk> JournalPool<D> {
+    /// Makes the journal's files in `directory`, with numbers from `first_number` on. The directory is synced.
+    pub(crate) async fn create(
+        disk: D,
+        directory: &Path,
+        first_number: u64,
+        first_generation: u64,
+        file_bytes_max: u64,
+    ) -> io::Result<(Rc<JournalPool<D>>, JournalFile<D>)> {
+        let pool = Rc::new(JournalPool {
+            disk,
+            directory: directory.to_owned(),
+            file_bytes_max: file_bytes_max.max(FILE_BYTES_FIRST),
+            next_number: Cell::new(first_number),
+            next_generation: Cell::new(first_generation),
+            fresh: RefCell::new(Vec::new()),
+            retired: RefCell::new(VecDeque::new()),
+            failure: RefCell::new(None),
+            wanted: Signal::new(),
+            returned: Signal::new(),
+        });
+        for _ in 0..FILES {
+            let file = pool.make_file(FILE_BYTES_FIRST).await?;
+            pool.fresh.borrow_mut().push(file);
+        }
+        pool.disk.sync_dir(directory).await?;
+        let mut active = pool.fresh.borrow_mut().pop().expect("more than one file was made");
+        active.generation = pool.new_generation();
+        Ok((pool, active))
+    }
+
+    pub(crate) fn path(&self, number: u64) -> PathBuf {
+        self.directory.join(file_name(number))
+    }
+
+    fn new_generation(&self) -> u64 {
+        let generation = self.next_generation.get();
+        self.next_generation.set(generation + 1);
+        generation
+    }
+
+    /// A new file full of zeros, synced; its directory entry is not.
+    async fn make_file(&self, bytes: u64) -> io::Result<JournalFile<D>> {
+        let number = self.next_number.get();
+        self.next_number.set(number + 1);
+        let path = self.path(number);
+        let made = self.write_zeros(&path, bytes).await;
+        if made.is_err() {
+            // Give the space back; what is left of it is removed at the next start.
+            let _ = self.disk.remove_file(&path).await;
+        }
+        made?;
+        let file = self.disk.open(&path, OpenMode::Durable).await?;
+        Ok(JournalFile { file, number, bytes, generation: 0 })
+    }
+
+    async fn write_zeros(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let file = self.disk.open(path, OpenMode::Truncate).await?;
+        let zeros = bytes::Bytes::from(vec![0; ZEROS_BYTES]);
+        let mut position = 0;
+        while position < bytes {
+            let part = zeros.slice(..(bytes - position).min(ZEROS_BYTES as u64) as usize);
+            let length = part.len() as u64;
+            self.disk.write(&file, position, vec![part]).await?;
+            position += length;
+        }
+        self.disk.sync(&file).await
+    }
+
+    // ---- the committing side ---------------------------------------------------------------------------------------------
+
+    /// A file for the next commits; waits until one was recycled, or until that is known to be impossible now.
+    pub(super) async fn take_fresh(&self) -> Result<JournalFile<D>, CommitFailure> {
+        loop {
+            let fresh = self.fresh.borrow_mut().pop();
+            if let Some(mut file) = fresh {
+                file.generation = self.new_generation();
+                return Ok(file);
+            }
+            self.failure.take();
+            self.wanted.notify();
+            self.returned.wait().await;
+            match self.failure.take() {
+                None => {}
+                Some(Refusal::NoSpace) => return Err(CommitFailure::NoSpace),
+                Some(Refusal::Fault(fault)) => return Err(CommitFailure::Fault(fault)),
+            }
+        }
+    }
+
+    pub(super) fn retire(&self, retired: Retired<D>) {
+        self.retired.borrow_mut().push_back(retired);
+        self.wanted.notify();
+    }
+
+    // ---- the recycling side ----------------------------------------------------------------------------------------------
+
+    /// Waits until there may be something to do.
+    pub(crate) async fn wanted(&self) {
+        self.wanted.wait().await;
+    }
+
+    /// The partitions of the oldest retired file; `None` when no file waits.
+    pub(crate) fn oldest_retired(&self) -> Option<HashSet<PartitionId>> {
+        self.retired.borrow().front().map(|retired| retired.partitions.clone())
+    }
+
+    /// Takes the oldest retired file back into use: what it covered is durable and the checkpoint says so.
+    ///
+    /// It is replaced by a larger one while there is one, and by a new one when a write has failed on it.
+    pub(crate) async fn recycle_oldest(&self) -> Result<(), Refusal> {
+        let Some(retired) = self.retired.borrow_mut().pop_front() else { return Ok(()) };
+        let wanted = (retired.file.bytes * GROWTH).min(self.file_bytes_max);
+        if !retired.broken && retired.file.bytes >= wanted {
+            self.give_back(retired.file);
+            return Ok(());
+        }
+        match self.replace(&retired, wanted).await {
+            Ok(file) => {
+                self.give_back(file);
+                Ok(())
+            }
+            Err(error) if !retired.broken => {
+                tracing::warn!(%error, "no larger journal file could be made; the old one stays in use");
+                self.give_back(retired.file);
+                Ok(())
+            }
+            Err(error) => {
+                let refusal = if is_no_space(&error) {
+                    Refusal::NoSpace
+                } else {
+                    Refusal::Fault(io_fault("create", self.path(retired.file.number), 0, error))
+                };
+                self.retired.borrow_mut().push_front(retired);
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn replace(&self, retired: &Retired<D>, bytes: u64) -> io::Result<JournalFile<D>> {
+        let file = self.make_file(bytes).await?;
+        self.disk.sync_dir(&self.directory).await?;
+        // A crash that brings the old file back brings back what is synced already.
+        self.disk.remove_file(&self.path(retired.file.number)).await?;
+        Ok(file)
+    }
+
+    fn give_back(&self, file: JournalFile<D>) {
+        self.fresh.borrow_mut().push(file);
+        self.returned.notify();
+    }
+
+    /// Keeps the oldest retired file as it is, for the next start: what it covers could not be synced.
+    pub(crate) async fn set_oldest_aside(&self) -> Result<(), Refusal> {
+        let Some(retired) = self.retired.borrow_mut().pop_front() else { return Ok(()) };
+        let fault = |error: io::Error| {
+            if is_no_space(&error) {
+                Refusal::NoSpace
+            } else {
+                Refusal::Fault(io_fault("create", self.path(retired.file.number), 0, error))
+            }
+        };
+        let file = self.make_file(retired.file.bytes).await.map_err(fault)?;
+        self.disk.sync_dir(&self.directory).await.map_err(fault)?;
+        self.give_back(file);
+        Ok(())
+    }
+
+    /// Tells a waiting commit that nothing could be recycled.
+    pub(crate) fn refuse(&self, refusal: Refusal) {
+        *self.failure.borrow_mut() = Some(refusal);
+        self.returned.notify();
+    }
+}

@@ -1,0 +1,143 @@
+//! Reading a shard's journal files at start.
+//!
+//! A file holds the commits of its present use, one behind the other, then zeros or what an earlier use has left. Reading follows the
+//! sequence; where it ends, the rest of the file is searched for commits of the same generation. There are none after a crash, since a
+//! commit is written only when all before it are durable: if there is one, what stands before it was damaged later (D5), and the
+//! commits behind it still count.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use crate::format::journal::{COMMIT_ALIGNMENT, Commit, End, Expect, peek_commit, read_commit};
+use crate::io::{Disk, OpenMode};
+use crate::types::{Offset, PartitionId, Position};
+
+/// Bytes read at once in search of commits behind the end.
+const SEARCH_BYTES: usize = 1 << 20;
+
+/// A batch that a journal file holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JournaledBatch {
+    pub(crate) partition: PartitionId,
+    pub(crate) base_offset: Offset,
+    pub(crate) position: Position,
+    pub(crate) length: u32,
+}
+
+/// What one journal file holds.
+pub(crate) struct JournalContent {
+    pub(crate) path: PathBuf,
+    pub(crate) batches: Vec<JournaledBatch>,
+    /// Where the sequence of commits breaks off although there are later ones.
+    pub(crate) damage: Option<(Position, End)>,
+}
+
+/// Reads the file's commits; the batches themselves are verified, and left in the file.
+pub(crate) async fn read_journal<D: Disk>(disk: &D, path: &Path) -> io::Result<JournalContent> {
+    let file = disk.open(path, OpenMode::Existing).await?;
+    let length = disk.len(&file).await?;
+    let mut content = JournalContent { path: path.to_owned(), batches: Vec::new(), damage: None };
+    let mut expect = Expect { generation: None, sequence: 0 };
+    let mut position = 0;
+    loop {
+        let read = read_commit_at(disk, &file, position, length, expect).await?;
+        match read {
+            Ok(bytes) => {
+                let commit = parse(&bytes, expect).expect("verified when it was read");
+                expect.generation = Some(commit.generation());
+                expect.sequence = commit.sequence() + 1;
+                note(&mut content, &commit, position);
+                position += commit.padded_bytes() as u64;
+            }
+            Err(end) => {
+                let Some(generation) = expect.generation else { return Ok(content) };
+                match find_generation(
+                    disk,
+                    &file,
+                    position + COMMIT_ALIGNMENT as u64,
+                    length,
+                    generation,
+                    expect.sequence,
+                )
+                .await?
+                {
+                    None => return Ok(content),
+                    Some((found, sequence)) => {
+                        content.damage.get_or_insert((position, end));
+                        position = found;
+                        expect.sequence = sequence;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn parse(bytes: &Bytes, expect: Expect) -> Result<Commit<'_>, End> {
+    let commit = read_commit(bytes, expect)?;
+    commit.verify()?;
+    Ok(commit)
+}
+
+fn note(content: &mut JournalContent, commit: &Commit<'_>, position: Position) {
+    content.batches.extend(commit.batches().map(|batch| JournaledBatch {
+        partition: batch.partition,
+        base_offset: batch.base_offset,
+        position: position + batch.range.start as u64,
+        length: batch.bytes.len() as u32,
+    }));
+}
+
+/// The bytes of the whole, verified commit at `position`.
+async fn read_commit_at<D: Disk>(
+    disk: &D,
+    file: &D::File,
+    position: Position,
+    length: u64,
+    expect: Expect,
+) -> io::Result<Result<Bytes, End>> {
+    let block = disk.read(file, position, COMMIT_ALIGNMENT).await?;
+    let total = match peek_commit(&block, expect) {
+        Ok(total) => total,
+        Err(end) => return Ok(Err(end)),
+    };
+    // A length beyond the file is a lie; believing it would cost memory.
+    if position + total as u64 > length {
+        return Ok(Err(End::Short { needed: total, found: (length - position) as usize }));
+    }
+    let bytes = disk.read(file, position, total).await?;
+    let end = parse(&bytes, expect).err();
+    Ok(end.map_or(Ok(bytes), Err))
+}
+
+/// The next place from `start` on where a whole commit of `generation` with at least `sequence` begins.
+async fn find_generation<D: Disk>(
+    disk: &D,
+    file: &D::File,
+    start: Position,
+    length: u64,
+    generation: u64,
+    sequence: u64,
+) -> io::Result<Option<(Position, u64)>> {
+    let mut at = start;
+    while at < length {
+        let chunk = disk.read(file, at, SEARCH_BYTES.min((length - at) as usize)).await?;
+        for (number, block) in chunk.chunks(COMMIT_ALIGNMENT).enumerate() {
+            // The sequence that a block claims comes from the refusal; then it is read as if it were expected.
+            let probe = Expect { generation: Some(generation), sequence: u64::MAX };
+            let Err(End::Sequence { found, .. }) = peek_commit(block, probe) else { continue };
+            if found < sequence {
+                continue;
+            }
+            let position = at + (number * COMMIT_ALIGNMENT) as u64;
+            let expect = Expect { generation: Some(generation), sequence: found };
+            if read_commit_at(disk, file, position, length, expect).await?.is_ok() {
+                return Ok(Some((position, found)));
+            }
+        }
+        at += chunk.len().max(1) as u64;
+    }
+    Ok(None)
+}

@@ -1,0 +1,227 @@
+//! What one turn of the shard wants to append to one partition.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::Log;
+use super::producers::{DraftProducers, Producers};
+use crate::config::TopicConfig;
+use crate::error::{AppendError, Fault};
+use crate::format::batch::BatchHeader;
+use crate::format::check::CheckedBatch;
+use crate::format::index::IndexEntry;
+use crate::io::Disk;
+use crate::log::producers::Sequence;
+use crate::segment::{Segment, SegmentEnd, WriteFailure, boundary};
+use crate::types::{LeaderEpoch, Offset, Position, Timestamp};
+
+/// Appended batches of one partition, between "given an offset" and "settled".
+pub(crate) struct Draft<D: Disk> {
+    /// The log end offset that the draft starts from.
+    pub(super) start: Offset,
+    pub(super) runs: Vec<Run<D>>,
+    pub(super) producers: DraftProducers,
+    /// Where the next batch goes.
+    segment: Rc<Segment<D>>,
+    tail: SegmentEnd,
+    last_indexed: Position,
+    limits: RollLimits,
+    batches: Vec<Bytes>,
+    bytes: u64,
+    records: u64,
+}
+
+/// Consecutive batches for one segment.
+pub(super) struct Run<D: Disk> {
+    pub(super) segment: Rc<Segment<D>>,
+    pub(super) end: SegmentEnd,
+    pub(super) boundaries: Vec<IndexEntry>,
+    position: Position,
+    batches: Vec<Bytes>,
+}
+
+#[derive(Clone, Copy)]
+struct RollLimits {
+    segment_bytes: u64,
+    segment_ms: i64,
+    index_interval_bytes: u64,
+}
+
+/// Where a batch has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It was appended at this offset.
+    Appended(Offset),
+    /// It was there before, at this offset and with this timestamp (facts of Kafka: the first answer is given again).
+    Duplicate(Offset, Timestamp),
+}
+
+impl<D: Disk> Draft<D> {
+    pub(super) fn new(active: Rc<Segment<D>>, config: &TopicConfig) -> Draft<D> {
+        let tail = active.end();
+        Draft {
+            start: tail.next_offset,
+            runs: Vec::new(),
+            producers: DraftProducers::default(),
+            last_indexed: active.last_indexed(),
+            segment: active,
+            tail,
+            limits: RollLimits {
+                segment_bytes: config.segment_bytes,
+                segment_ms: config.segment_ms,
+                index_interval_bytes: config.index_interval_bytes,
+            },
+            batches: Vec::new(),
+            bytes: 0,
+            records: 0,
+        }
+    }
+
+    /// Gives a batch its offset, unless its producer's sequence says that it must not be appended (again).
+    pub(crate) fn push(&mut self, log: &Log<D>, mut batch: CheckedBatch) -> Result<Place, AppendError> {
+        let settled = log.producers.borrow();
+        match self.producers.check(&settled, batch.header())? {
+            Sequence::Duplicate { base_offset, timestamp } => Ok(Place::Duplicate(base_offset, timestamp)),
+            Sequence::New => {
+                let offset = self.tail.next_offset;
+                batch.stamp(offset, LeaderEpoch::FIRST);
+                self.place(log, &settled, batch.into_bytes_mut().freeze());
+                Ok(Place::Appended(offset))
+            }
+        }
+    }
+
+    /// Places a batch that carries its offset already, as recovery does with what the journal holds.
+    ///
+    /// # Panics
+    /// When its base offset is not the next one.
+    pub(crate) fn push_stamped(&mut self, log: &Log<D>, batch: Bytes) {
+        self.place(log, &log.producers.borrow(), batch);
+    }
+
+    fn place(&mut self, log: &Log<D>, settled: &Producers, batch: Bytes) {
+        let header = *BatchHeader::peek(&batch).expect("a checked batch has a header");
+        assert_eq!(header.base_offset(), self.tail.next_offset, "offsets follow each other");
+        if self.must_roll(&header) {
+            self.segment = log.new_segment(self.tail.next_offset);
+            self.tail = self.segment.end();
+            self.last_indexed = 0;
+        }
+        let position = self.tail.position;
+        let starts_run = self.runs.last().is_none_or(|run| !Rc::ptr_eq(&run.segment, &self.segment));
+        if starts_run {
+            self.runs.push(Run {
+                segment: self.segment.clone(),
+                end: self.tail,
+                boundaries: Vec::new(),
+                position,
+                batches: Vec::new(),
+            });
+        }
+        let run = self.runs.last_mut().expect("pushed above");
+        if position - self.last_indexed >= self.limits.index_interval_bytes && position > 0 {
+            run.boundaries.push(boundary(
+                self.segment.base(),
+                header.base_offset(),
+                position,
+                self.tail.max_timestamp,
+            ));
+            self.last_indexed = position;
+        }
+        self.tail = SegmentEnd {
+            position: position + batch.len() as u64,
+            next_offset: header.next_offset(),
+            first_timestamp: self.tail.first_timestamp.or(Some(header.max_timestamp())),
+            max_timestamp: self.tail.max_timestamp.max(header.max_timestamp()),
+        };
+        run.end = self.tail;
+        run.batches.push(batch.clone());
+        self.producers.note(settled, &header);
+        self.bytes += batch.len() as u64;
+        self.records += u64::from(header.record_count().max(0) as u32);
+        self.batches.push(batch);
+    }
+
+    /// Kafka's rules: by size, by the span of the records' timestamps, and where a 32-bit relative offset ends.
+    fn must_roll(&self, header: &BatchHeader) -> bool {
+        if self.tail.position == 0 {
+            return false;
+        }
+        let full = self.tail.position + header.total_bytes() as u64 > self.limits.segment_bytes;
+        let old = self
+            .tail
+            .first_timestamp
+            .is_some_and(|first| header.max_timestamp().saturating_sub(first) > self.limits.segment_ms);
+        let far = header.last_offset().get() - self.segment.base().get() > i64::from(i32::MAX);
+        full || old || far
+    }
+
+    /// Writes the batches behind the ends of their segments.
+    pub(crate) async fn write(&mut self, log: &Log<D>) -> Result<(), WriteFailure> {
+        if self.runs.is_empty() {
+            return Ok(());
+        }
+        log.ensure_directory().await.map_err(|error| {
+            if crate::io::is_no_space(&error) {
+                WriteFailure::NoSpace
+            } else {
+                WriteFailure::Fault(crate::error::io_fault("create", &*log.directory, 0, error))
+            }
+        })?;
+        for run in &mut self.runs {
+            run.segment.write(run.position, std::mem::take(&mut run.batches)).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was written durable without the journal: the segments of this draft, those before them that still wait for their
+    /// sync (a later segment that survives alone would be cut at recovery), and the directory entries.
+    pub(crate) async fn sync(&self, log: &Log<D>) -> Result<(), Fault> {
+        let mut segments: Vec<_> = {
+            let own =
+                |segment: &Rc<Segment<D>>| self.runs.iter().any(|run| Rc::ptr_eq(&run.segment, segment));
+            let there = log.segments.borrow();
+            there
+                .iter()
+                .rev()
+                .take_while(|segment| segment.is_dirty())
+                .filter(|segment| !own(segment))
+                .cloned()
+                .collect()
+        };
+        segments.reverse();
+        for segment in segments {
+            segment.sync().await?;
+        }
+        for run in &self.runs {
+            run.segment.sync_written(run.end.position).await?;
+        }
+        let makes_segment =
+            self.runs.iter().any(|run| !log.active().is_some_and(|active| Rc::ptr_eq(&active, &run.segment)));
+        if makes_segment || log.directory_dirty.get() {
+            log.sync_directory().await?;
+        }
+        Ok(())
+    }
+
+    /// The batches with their offsets, in order.
+    pub(crate) fn batches(&self) -> &[Bytes] {
+        &self.batches
+    }
+
+    /// Whether nothing is to be written: all batches were duplicates.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Bytes of all batches.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Records of all batches.
+    pub(crate) fn records(&self) -> u64 {
+        self.records
+    }
+}

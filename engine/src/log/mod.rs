@@ -1,0 +1,283 @@
+//! The ordered segments of one partition: append, read, roll, recover.
+//!
+//! Appending is done in three steps, so that a turn of the shard that fails leaves nothing behind:
+//!
+//! 1. [`Log::draft`] starts a [`Draft`]; [`Draft::push`] gives each batch its offset and its place in a segment, in memory only;
+//! 2. [`Draft::write`] writes the batches behind the ends of their segments, where nobody looks;
+//! 3. [`Log::adopt`] moves the ends. Dropping the draft instead, after [`Log::discard`], forgets it.
+//!
+//! Invariants: segments are ordered by base offset and follow each other without a gap; only the last one grows; everything before
+//! an end is whole batches.
+
+mod draft;
+mod open;
+mod producers;
+
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+pub(crate) use draft::{Draft, Place};
+
+use crate::config::TopicConfig;
+use crate::error::Fault;
+use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader};
+use crate::format::checkpoint::PartitionCheckpoint;
+use crate::format::compression::decompress;
+use crate::format::record::Records;
+use crate::io::Disk;
+use crate::segment::{OpenFiles, Segment};
+use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Timestamp};
+use producers::Producers;
+
+/// Milliseconds of silence after which an idempotent producer is forgotten (Kafka's `producer.id.expiration.ms`).
+const PRODUCER_EXPIRATION_MS: i64 = 86_400_000;
+
+pub(crate) struct Log<D: Disk> {
+    disk: D,
+    partition: PartitionId,
+    directory: Rc<Path>,
+    files: Rc<OpenFiles<D>>,
+    segments: RefCell<Vec<Rc<Segment<D>>>>,
+    log_start: Cell<Offset>,
+    producers: RefCell<Producers>,
+    /// Entries were made in the directory, or the directory itself was, since the last sync of it.
+    directory_dirty: Cell<bool>,
+    /// What was found damaged when the log was opened: nothing from there on is served, and nothing is appended.
+    damage: RefCell<Option<Fault>>,
+}
+
+/// A stretch of whole batches in one file, ready to be sent. Holding it keeps the file alive, even when its segment is removed.
+#[derive(Clone, Debug)]
+pub struct FileRange<F> {
+    /// The open file.
+    pub file: F,
+    /// The first byte.
+    pub position: u64,
+    /// Number of bytes.
+    pub length: u64,
+}
+
+/// A record's place in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetAndTimestamp {
+    /// The record's offset.
+    pub offset: Offset,
+    /// The record's timestamp.
+    pub timestamp: Timestamp,
+}
+
+impl<D: Disk> Log<D> {
+    pub(crate) fn log_start(&self) -> Offset {
+        self.log_start.get()
+    }
+
+    /// The offset that the next record gets.
+    pub(crate) fn end(&self) -> Offset {
+        self.segments.borrow().last().map_or(self.log_start.get(), |segment| segment.end().next_offset)
+    }
+
+    /// What was found damaged when the log was opened.
+    pub(crate) fn damage(&self) -> Option<Fault> {
+        self.damage.borrow().clone()
+    }
+
+    fn active(&self) -> Option<Rc<Segment<D>>> {
+        self.segments.borrow().last().cloned()
+    }
+
+    // ---- append ----------------------------------------------------------------------------------------------------------
+
+    /// Starts a draft on top of the log's end.
+    pub(crate) async fn draft(&self, config: &TopicConfig) -> Result<Draft<D>, Fault> {
+        let active = match self.active() {
+            Some(segment) => segment,
+            None => self.new_segment(self.log_start.get()),
+        };
+        active.load_index().await?;
+        Ok(Draft::new(active, config))
+    }
+
+    fn new_segment(&self, base: Offset) -> Rc<Segment<D>> {
+        Segment::empty(self.disk.clone(), self.files.clone(), self.directory.clone(), base)
+    }
+
+    /// Takes in what a draft has written. From here on the records can be read.
+    pub(crate) fn adopt(&self, draft: Draft<D>) {
+        assert_eq!(draft.start, self.end(), "one draft at a time");
+        let mut segments = self.segments.borrow_mut();
+        for run in draft.runs {
+            let known = segments.last().is_some_and(|last| Rc::ptr_eq(last, &run.segment));
+            if !known {
+                if let Some(last) = segments.last() {
+                    last.seal();
+                }
+                self.directory_dirty.set(true);
+                segments.push(run.segment.clone());
+            }
+            run.segment.extend(run.end, &run.boundaries);
+        }
+        self.producers.borrow_mut().adopt(draft.producers);
+    }
+
+    /// Clears away what a draft may have written in part.
+    pub(crate) async fn discard(&self, draft: Draft<D>) -> Result<(), Fault> {
+        for run in draft.runs {
+            run.segment.cut_to_end().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the directory that the first segment will stand in.
+    pub(crate) async fn ensure_directory(&self) -> std::io::Result<()> {
+        if self.segments.borrow().is_empty() {
+            self.disk.create_dir(&self.directory).await?;
+            self.directory_dirty.set(true);
+        }
+        Ok(())
+    }
+
+    // ---- sync ------------------------------------------------------------------------------------------------------------
+
+    /// Makes everything up to the end durable, with the directory entries that it needs, and says what that is.
+    pub(crate) async fn sync(&self) -> Result<PartitionCheckpoint, Fault> {
+        let checkpoint = self.checkpoint();
+        let dirty: Vec<_> =
+            self.segments.borrow().iter().rev().take_while(|segment| segment.is_dirty()).cloned().collect();
+        for segment in dirty.into_iter().rev() {
+            segment.sync().await?;
+        }
+        if self.directory_dirty.replace(false)
+            && let Err(fault) = self.sync_directory().await
+        {
+            self.directory_dirty.set(true);
+            return Err(fault);
+        }
+        Ok(checkpoint)
+    }
+
+    async fn sync_directory(&self) -> Result<(), Fault> {
+        let parent = self.directory.parent().expect("a partition stands in the data directory");
+        for directory in [&*self.directory, parent] {
+            let fault = |error| crate::error::io_fault("sync", directory, 0, error);
+            self.disk.sync_dir(directory).await.map_err(fault)?;
+        }
+        Ok(())
+    }
+
+    /// The log's end and producers, as they go into the shard's checkpoint once the end is durable.
+    pub(crate) fn checkpoint(&self) -> PartitionCheckpoint {
+        let end = self.active().map(|segment| (segment.base(), segment.end()));
+        PartitionCheckpoint {
+            partition: self.partition,
+            log_start: self.log_start.get(),
+            segment_base: end.map_or(self.log_start.get(), |(base, _)| base),
+            position: end.map_or(0, |(_, end)| end.position),
+            next_offset: end.map_or(self.log_start.get(), |(_, end)| end.next_offset),
+            max_timestamp: end.map_or(NO_TIMESTAMP, |(_, end)| end.max_timestamp),
+            producers: self.producers.borrow().to_checkpoint(),
+        }
+    }
+
+    /// Forgets idempotent producers that were silent for a day.
+    pub(crate) fn expire_producers(&self, now: Timestamp) {
+        self.producers.borrow_mut().expire(now - PRODUCER_EXPIRATION_MS);
+    }
+
+    /// Appends to the index files what lies before `checkpoint`. Losing it costs reading, never records.
+    pub(crate) async fn persist_indexes(&self, checkpoint: &PartitionCheckpoint) -> std::io::Result<()> {
+        let segments: Vec<_> = self.segments.borrow().iter().rev().take(2).cloned().collect();
+        for segment in segments {
+            let upto = if segment.base() == checkpoint.segment_base {
+                checkpoint.position
+            } else {
+                segment.end().position
+            };
+            segment.persist_index(upto).await?;
+        }
+        Ok(())
+    }
+
+    // ---- read ------------------------------------------------------------------------------------------------------------
+
+    /// Whole batches from the one that holds `offset` on: `bytes_max` at most, but the first one whatever its size when `first_whole`.
+    /// `None` when there is nothing at or behind `offset`. The caller has checked that the offset is in range.
+    pub(crate) async fn read(
+        &self,
+        offset: Offset,
+        bytes_max: u64,
+        first_whole: bool,
+    ) -> Result<Option<FileRange<D::File>>, Fault> {
+        let mut at =
+            self.segments.borrow().partition_point(|segment| segment.base() <= offset).saturating_sub(1);
+        loop {
+            let Some(segment) = self.segments.borrow().get(at).cloned() else { return Ok(None) };
+            if let Some(position) = segment.locate(offset).await? {
+                let extent = segment.extent(position, bytes_max, first_whole).await?;
+                let file = segment.file().await?;
+                return Ok(Some(FileRange { file, position: extent.position, length: extent.length }));
+            }
+            at += 1;
+        }
+    }
+
+    /// The first record, in offset order, with a timestamp of at least `timestamp`.
+    pub(crate) async fn offset_for_timestamp(
+        &self,
+        timestamp: Timestamp,
+    ) -> Result<Option<OffsetAndTimestamp>, Fault> {
+        let segments = self.segments.borrow().clone();
+        for segment in segments {
+            if segment.max_timestamp().await? < timestamp {
+                continue;
+            }
+            if let Some(position) = segment.first_at_or_after(timestamp).await? {
+                let batch = segment.read_batch(position).await?;
+                let found = first_record(&batch, |at| at >= timestamp)
+                    .map_err(|what| segment.damage(position, what))?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record that has the largest timestamp of the log.
+    pub(crate) async fn offset_of_max_timestamp(&self) -> Result<Option<OffsetAndTimestamp>, Fault> {
+        let segments = self.segments.borrow().clone();
+        let mut largest = NO_TIMESTAMP;
+        for segment in segments {
+            largest = largest.max(segment.max_timestamp().await?);
+        }
+        if largest == NO_TIMESTAMP { Ok(None) } else { self.offset_for_timestamp(largest).await }
+    }
+}
+
+/// The first record of a batch whose timestamp passes.
+fn first_record(
+    batch: &Bytes,
+    passes: impl Fn(Timestamp) -> bool,
+) -> Result<Option<OffsetAndTimestamp>, String> {
+    use crate::format::batch::TimestampType::LogAppendTime;
+    let header = BatchHeader::peek(batch).map_err(|error| error.to_string())?;
+    if header.timestamp_type() == LogAppendTime {
+        let stamp = OffsetAndTimestamp { offset: header.base_offset(), timestamp: header.max_timestamp() };
+        return Ok(passes(stamp.timestamp).then_some(stamp));
+    }
+    let codec = header.codec().map_err(|error| error.to_string())?;
+    let body = &batch[BATCH_HEADER_BYTES..];
+    let records =
+        decompress(codec, body, crate::config::DECOMPRESSED_BYTES_MAX).map_err(|error| error.to_string())?;
+    for record in Records::new(&records, header.record_count().max(0) as u32) {
+        let record = record.map_err(|error| error.to_string())?;
+        let timestamp = header.base_timestamp() + record.timestamp_delta;
+        if passes(timestamp) {
+            let offset = header.base_offset().plus(i64::from(record.offset_delta));
+            return Ok(Some(OffsetAndTimestamp { offset, timestamp }));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,320 @@
+//! Opening a partition's log, after a clean stop or after a crash.
+//!
+//! What is on the disk is judged by the recovery point of the shard's checkpoint: everything before it was synced once.
+//!
+//! | found | before the recovery point | behind it |
+//! |---|---|---|
+//! | intact batches | kept unread | kept, if they continue the offsets; checksums verified |
+//! | a torn or foreign batch | damage: found when it is read, never cut | torn tail: cut, durably |
+//! | the file is shorter, or missing | damage: appends are refused, the rest is served | nothing was acknowledged there |
+//! | a segment that does not continue the one before | - | torn tail: removed |
+//!
+//! Then the journal's batches are laid over it ([`Recovery::replay`]); they were acknowledged, so they win:
+//!
+//! | the journal's batch | done |
+//! |---|---|
+//! | ends before the recovery point | skipped |
+//! | is in the log, byte for byte by checksum | skipped |
+//! | differs from what the log has at its offset | the log is cut there, the batch is appended |
+//! | continues the log | appended |
+//! | begins behind the log's end | damage: acknowledged records are missing, nothing more is appended |
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::Log;
+use super::producers::Producers;
+use crate::config::TopicConfig;
+use crate::error::{Fault, FaultKind, io_fault};
+use crate::format::batch::BatchHeader;
+use crate::format::checkpoint::PartitionCheckpoint;
+use crate::format::names::{self, SegmentFileKind};
+use crate::io::Disk;
+use crate::segment::{OpenFiles, Scanned, Segment, SegmentEnd, WriteFailure, scan_checked};
+use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Position};
+
+/// A log that was opened, with the batches found behind the recovery point.
+pub(crate) struct Recovery<D: Disk> {
+    pub(crate) log: Log<D>,
+    scanned: Vec<ScannedIn<D>>,
+    recovery_point: PartitionCheckpoint,
+}
+
+struct ScannedIn<D: Disk> {
+    segment: Rc<Segment<D>>,
+    batch: Scanned,
+}
+
+/// What stands in a partition's directory.
+struct Found {
+    base: Offset,
+    length: u64,
+}
+
+impl<D: Disk> Log<D> {
+    /// Opens the log in `directory`, which need not be there. `checkpoint` is its newest recovery point, `None` when it has none.
+    pub(crate) async fn open(
+        disk: D,
+        files: Rc<OpenFiles<D>>,
+        directory: &Path,
+        partition: PartitionId,
+        checkpoint: Option<&PartitionCheckpoint>,
+    ) -> Result<Recovery<D>, Fault> {
+        let found = list_segments(&disk, directory).await?;
+        let first_base = found.first().map(|segment| segment.base);
+        let point = match checkpoint {
+            Some(checkpoint) => checkpoint.clone(),
+            None => PartitionCheckpoint {
+                partition,
+                log_start: first_base.unwrap_or(Offset::ZERO),
+                segment_base: first_base.unwrap_or(Offset::ZERO),
+                position: 0,
+                next_offset: first_base.unwrap_or(Offset::ZERO),
+                max_timestamp: NO_TIMESTAMP,
+                producers: Vec::new(),
+            },
+        };
+        let log = Log {
+            disk,
+            partition,
+            directory: directory.into(),
+            files,
+            segments: RefCell::new(Vec::new()),
+            log_start: Cell::new(point.log_start),
+            producers: RefCell::new(Producers::from_checkpoint(&point.producers)),
+            directory_dirty: Cell::new(!found.is_empty()),
+            damage: RefCell::new(None),
+        };
+        let mut recovery = Recovery { log, scanned: Vec::new(), recovery_point: point.clone() };
+        recovery.take_synced(&found, &point);
+        if recovery.log.damage().is_none() {
+            recovery.scan_unsynced(&found, &point).await?;
+        }
+        Ok(recovery)
+    }
+
+    fn existing_segment(&self, base: Offset, end: SegmentEnd, synced: Position) -> Rc<Segment<D>> {
+        Segment::existing(self.disk.clone(), self.files.clone(), self.directory.clone(), base, end, synced)
+    }
+}
+
+impl<D: Disk> Recovery<D> {
+    /// Takes in the segments, and the part of one, that lie before the recovery point, without reading them.
+    fn take_synced(&mut self, found: &[Found], point: &PartitionCheckpoint) {
+        let log = &self.log;
+        let mut segments = Vec::new();
+        for (at, file) in found.iter().enumerate().filter(|(_, file)| file.base < point.segment_base) {
+            let next_offset = found.get(at + 1).map_or(point.segment_base, |next| next.base);
+            let end = SegmentEnd {
+                position: file.length,
+                next_offset: next_offset.min(point.segment_base),
+                first_timestamp: None,
+                max_timestamp: NO_TIMESTAMP,
+            };
+            segments.push(log.existing_segment(file.base, end, file.length));
+        }
+        if point.position > 0 {
+            let length =
+                found.iter().find(|file| file.base == point.segment_base).map_or(0, |file| file.length);
+            if length < point.position {
+                *log.damage.borrow_mut() = Some(
+                    FaultKind::Damage {
+                        path: log.directory.join(names::segment_log(point.segment_base)),
+                        position: length,
+                        offset: point.segment_base,
+                        what: format!("the file has {length} bytes, {} were synced", point.position),
+                    }
+                    .into(),
+                );
+            } else {
+                let end = SegmentEnd {
+                    position: point.position,
+                    next_offset: point.next_offset,
+                    first_timestamp: None,
+                    max_timestamp: point.max_timestamp,
+                };
+                segments.push(log.existing_segment(point.segment_base, end, point.position));
+            }
+        }
+        *log.segments.borrow_mut() = segments;
+    }
+
+    /// Reads what lies behind the recovery point, keeps what is intact and cuts what is not.
+    async fn scan_unsynced(&mut self, found: &[Found], point: &PartitionCheckpoint) -> Result<(), Fault> {
+        let log = &self.log;
+        let mut intact = true;
+        for file in found.iter().filter(|file| file.base >= point.segment_base) {
+            let mut next = log.end();
+            if intact && file.base != point.segment_base && file.base != next {
+                intact = false;
+            }
+            if !intact {
+                self.remove(file.base).await?;
+                continue;
+            }
+            let known = log.active().filter(|segment| segment.base() == file.base);
+            let start = known.as_ref().map_or(0, |segment| segment.end().position);
+            let mut end = known.as_ref().map_or(
+                SegmentEnd {
+                    position: 0,
+                    next_offset: file.base,
+                    first_timestamp: None,
+                    max_timestamp: NO_TIMESTAMP,
+                },
+                |segment| segment.end(),
+            );
+            if known.is_some() && start == file.length {
+                continue;
+            }
+            let segment = known.unwrap_or_else(|| {
+                let segment = log.existing_segment(file.base, end, 0);
+                log.segments.borrow_mut().push(segment.clone());
+                segment
+            });
+            for batch in scan_checked(&segment, start, file.length, next).await? {
+                next = batch.header.next_offset();
+                end.position = batch.position + batch.header.total_bytes() as u64;
+                end.next_offset = next;
+                end.max_timestamp = end.max_timestamp.max(batch.header.max_timestamp());
+                log.producers.borrow_mut().note(&batch.header);
+                self.scanned.push(ScannedIn { segment: segment.clone(), batch });
+            }
+            if end.position > start {
+                segment.extend(end, &[]);
+            }
+            if end.position < file.length {
+                tracing::warn!(
+                    path = %segment.log_path().display(),
+                    position = end.position,
+                    bytes = file.length - end.position,
+                    "torn tail is cut"
+                );
+                segment.truncate(end).await?;
+                intact = false;
+            }
+            if end.position == 0 {
+                log.segments.borrow_mut().pop();
+                self.remove(file.base).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a segment's files, durably: nothing of them may come back (D4).
+    async fn remove(&self, base: Offset) -> Result<(), Fault> {
+        let directory = &self.log.directory;
+        for name in [names::segment_log(base), names::segment_index(base)] {
+            let path = directory.join(name);
+            match self.log.disk.remove_file(&path).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io_fault("remove", path, 0, error)),
+            }
+        }
+        self.log.disk.sync_dir(directory).await.map_err(|error| io_fault("sync", &**directory, 0, error))
+    }
+
+    /// The point up to which the log was known to be durable before it was opened.
+    pub(crate) fn recovery_point(&self) -> PartitionCheckpoint {
+        self.recovery_point.clone()
+    }
+
+    /// Lays one batch of the journal over the log, by the table above. Batches come in the order of their offsets.
+    pub(crate) async fn replay(&mut self, batch: Bytes, config: &TopicConfig) -> Result<(), WriteFailure> {
+        let header = *BatchHeader::peek(&batch).expect("the journal's reader has verified the batch");
+        if header.base_offset() < self.recovery_point.next_offset || self.log.damage().is_some() {
+            return Ok(());
+        }
+        if header.base_offset() < self.log.end() {
+            let same = self.scanned.iter().any(|found| {
+                let there = &found.batch.header;
+                there.base_offset() == header.base_offset()
+                    && there.crc() == header.crc()
+                    && there.total_bytes() == header.total_bytes()
+            });
+            if same {
+                return Ok(());
+            }
+            self.cut(header.base_offset()).await.map_err(WriteFailure::Fault)?;
+        }
+        if header.base_offset() > self.log.end() {
+            self.note_gap(header.base_offset());
+            return Ok(());
+        }
+        let mut draft = self.log.draft(config).await.map_err(WriteFailure::Fault)?;
+        draft.push_stamped(&self.log, batch);
+        match draft.write(&self.log).await {
+            Ok(()) => {
+                self.log.adopt(draft);
+                Ok(())
+            }
+            Err(failure) => {
+                self.log.discard(draft).await.map_err(WriteFailure::Fault)?;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Cuts everything from the scanned batch on that holds `offset`, and what it said about producers.
+    async fn cut(&mut self, offset: Offset) -> Result<(), Fault> {
+        let Some(first) = self.scanned.iter().position(|found| found.batch.header.last_offset() >= offset)
+        else {
+            return Ok(());
+        };
+        let cut = self.scanned.split_off(first);
+        let mut producers = Producers::from_checkpoint(&self.recovery_point.producers);
+        for kept in &self.scanned {
+            producers.note(&kept.batch.header);
+        }
+        *self.log.producers.borrow_mut() = producers;
+        let keep = &cut[0];
+        loop {
+            let last = self.log.active().expect("the scanned batch stands in a segment");
+            if Rc::ptr_eq(&last, &keep.segment) {
+                break;
+            }
+            self.log.segments.borrow_mut().pop();
+            self.remove(last.base()).await?;
+        }
+        let mut end = keep.segment.end();
+        end.position = keep.batch.position;
+        end.next_offset = keep.batch.header.base_offset();
+        keep.segment.truncate(end).await?;
+        if end.position == 0 {
+            self.log.segments.borrow_mut().pop();
+            self.remove(keep.segment.base()).await?;
+        }
+        Ok(())
+    }
+
+    fn note_gap(&self, found: Offset) {
+        let end = self.log.end();
+        let (path, position) = match self.log.active() {
+            Some(segment) => (segment.log_path(), segment.end().position),
+            None => (self.log.directory.to_path_buf(), 0),
+        };
+        let what = format!("acknowledged records from {end} to {found} are missing");
+        *self.log.damage.borrow_mut() = Some(FaultKind::Damage { path, position, offset: end, what }.into());
+    }
+}
+
+async fn list_segments<D: Disk>(disk: &D, directory: &Path) -> Result<Vec<Found>, Fault> {
+    let entries = match disk.list(directory).await {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(io_fault("list", directory, 0, error)),
+    };
+    let mut found: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| match names::parse_segment(&entry.name) {
+            Some((base, SegmentFileKind::Log)) => Some(Found { base, length: entry.length }),
+            _ => None,
+        })
+        .collect();
+    found.sort_unstable_by_key(|segment| segment.base);
+    Ok(found)
+}

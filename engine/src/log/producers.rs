@@ -1,0 +1,266 @@
+//! What a partition remembers of its idempotent producers.
+//!
+//! Per producer: the newest epoch and the last five batches, so that a batch that is sent again after a lost answer is
+//! recognised and answered with its first offset (Kafka's rules; five is the most that a producer has in flight).
+//! The state belongs to the log: it is rebuilt from batch headers, and kept in the shard's checkpoint.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::error::AppendError;
+use crate::format::batch::BatchHeader;
+use crate::format::checkpoint::{ProducerBatch, ProducerCheckpoint};
+use crate::types::{Offset, Timestamp};
+
+/// Batches remembered per producer.
+const WINDOW: usize = 5;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ProducerState {
+    epoch: i16,
+    last_timestamp: Timestamp,
+    batches: VecDeque<ProducerBatch>,
+}
+
+/// What the sequence of a batch says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sequence {
+    /// It continues what is there.
+    New,
+    /// It was appended before.
+    Duplicate { base_offset: Offset, timestamp: Timestamp },
+}
+
+/// The producers of one partition.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Producers {
+    states: HashMap<i64, ProducerState>,
+}
+
+impl Producers {
+    pub(crate) fn from_checkpoint(producers: &[ProducerCheckpoint]) -> Producers {
+        let states = producers
+            .iter()
+            .map(|producer| {
+                let state = ProducerState {
+                    epoch: producer.epoch,
+                    last_timestamp: producer.last_timestamp,
+                    batches: producer.batches.iter().copied().collect(),
+                };
+                (producer.id, state)
+            })
+            .collect();
+        Producers { states }
+    }
+
+    pub(crate) fn to_checkpoint(&self) -> Vec<ProducerCheckpoint> {
+        let mut producers: Vec<_> = self
+            .states
+            .iter()
+            .map(|(id, state)| ProducerCheckpoint {
+                id: *id,
+                epoch: state.epoch,
+                last_timestamp: state.last_timestamp,
+                batches: state.batches.iter().copied().collect(),
+            })
+            .collect();
+        producers.sort_unstable_by_key(|producer| producer.id);
+        producers
+    }
+
+    /// Forgets the producers that were silent since `before`.
+    pub(crate) fn expire(&mut self, before: Timestamp) {
+        self.states.retain(|_, state| state.last_timestamp >= before);
+    }
+
+    /// Notes an appended batch.
+    pub(crate) fn note(&mut self, header: &BatchHeader) {
+        let Some(producer) = header.producer() else { return };
+        let state = self.states.entry(producer.id).or_insert_with(|| ProducerState::new(producer.epoch));
+        state.note(producer.epoch, header);
+    }
+
+    /// Takes over what a draft has noted.
+    pub(crate) fn adopt(&mut self, draft: DraftProducers) {
+        self.states.extend(draft.states);
+    }
+}
+
+impl ProducerState {
+    fn new(epoch: i16) -> ProducerState {
+        ProducerState { epoch, last_timestamp: 0, batches: VecDeque::with_capacity(WINDOW) }
+    }
+
+    fn note(&mut self, epoch: i16, header: &BatchHeader) {
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            self.batches.clear();
+        }
+        self.last_timestamp = self.last_timestamp.max(header.max_timestamp());
+        if header.is_control() {
+            return;
+        }
+        if self.batches.len() == WINDOW {
+            self.batches.pop_front();
+        }
+        self.batches.push_back(ProducerBatch {
+            first_sequence: header.base_sequence(),
+            last_sequence: header.last_sequence(),
+            base_offset: header.base_offset(),
+            timestamp: header.max_timestamp(),
+        });
+    }
+
+    fn check(&self, id: i64, epoch: i16, header: &BatchHeader) -> Result<Sequence, AppendError> {
+        let found = header.base_sequence();
+        let out_of_order =
+            |expected| Err(AppendError::OutOfOrderSequence { producer_id: id, expected, found });
+        if epoch < self.epoch {
+            return Err(AppendError::StaleProducerEpoch {
+                producer_id: id,
+                current: self.epoch,
+                found: epoch,
+            });
+        }
+        if epoch > self.epoch {
+            return if found == 0 { Ok(Sequence::New) } else { out_of_order(0) };
+        }
+        let same = |batch: &&ProducerBatch| {
+            batch.first_sequence == found && batch.last_sequence == header.last_sequence()
+        };
+        if let Some(batch) = self.batches.iter().find(same) {
+            return Ok(Sequence::Duplicate { base_offset: batch.base_offset, timestamp: batch.timestamp });
+        }
+        match self.batches.back() {
+            None => Ok(Sequence::New),
+            Some(last) => {
+                let expected = if last.last_sequence == i32::MAX { 0 } else { last.last_sequence + 1 };
+                if found == expected { Ok(Sequence::New) } else { out_of_order(expected) }
+            }
+        }
+    }
+}
+
+/// The producers that a turn's batches have touched, not yet part of the partition's state: a turn that fails leaves nothing behind.
+#[derive(Debug, Default)]
+pub(crate) struct DraftProducers {
+    states: HashMap<i64, ProducerState>,
+}
+
+impl DraftProducers {
+    /// Judges the sequence of a batch on top of `settled` and of what this draft has noted.
+    pub(crate) fn check(&self, settled: &Producers, header: &BatchHeader) -> Result<Sequence, AppendError> {
+        let Some(producer) = header.producer() else { return Ok(Sequence::New) };
+        match self.states.get(&producer.id).or_else(|| settled.states.get(&producer.id)) {
+            Some(state) => state.check(producer.id, producer.epoch, header),
+            None => Ok(Sequence::New),
+        }
+    }
+
+    /// Notes a batch that this draft appends.
+    pub(crate) fn note(&mut self, settled: &Producers, header: &BatchHeader) {
+        let Some(producer) = header.producer() else { return };
+        let state = self.states.entry(producer.id).or_insert_with(|| {
+            settled.states.get(&producer.id).cloned().unwrap_or_else(|| ProducerState::new(producer.epoch))
+        });
+        state.note(producer.epoch, header);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::batch::{BATCH_HEADER_BYTES, stamp};
+    use crate::format::builder::BatchBuilder;
+    use crate::format::compression::Codec;
+    use crate::types::LeaderEpoch;
+
+    fn batch(epoch: i16, sequence: i32, records: usize, base_offset: i64) -> Vec<u8> {
+        let mut builder = BatchBuilder::new(Codec::None).producer(7, epoch, sequence);
+        for _ in 0..records {
+            builder.push(1000, None, Some(b"v"), &[]);
+        }
+        let mut bytes = builder.build().to_vec();
+        stamp(&mut bytes, Offset::new(base_offset), LeaderEpoch::FIRST);
+        bytes
+    }
+
+    fn judge(producers: &Producers, bytes: &[u8]) -> Result<Sequence, AppendError> {
+        assert!(bytes.len() > BATCH_HEADER_BYTES);
+        DraftProducers::default().check(producers, BatchHeader::peek(bytes).unwrap())
+    }
+
+    fn noted(batches: &[Vec<u8>]) -> Producers {
+        let mut producers = Producers::default();
+        for bytes in batches {
+            producers.note(BatchHeader::peek(bytes).unwrap());
+        }
+        producers
+    }
+
+    #[test]
+    fn a_batch_sent_again_is_answered_with_its_first_offset() {
+        let sent: Vec<_> = (0..6).map(|n| batch(0, n * 10, 10, 100 + i64::from(n) * 10)).collect();
+        let producers = noted(&sent);
+        for again in &sent[1..] {
+            let base_offset = BatchHeader::peek(again).unwrap().base_offset();
+            assert_eq!(
+                judge(&producers, again).unwrap(),
+                Sequence::Duplicate { base_offset, timestamp: 1000 }
+            );
+        }
+        assert!(
+            matches!(judge(&producers, &sent[0]), Err(AppendError::OutOfOrderSequence { expected: 60, .. })),
+            "older than the window of five"
+        );
+    }
+
+    #[test]
+    fn a_gap_is_refused_and_the_next_sequence_is_not() {
+        let producers = noted(&[batch(0, 0, 3, 0)]);
+        assert_eq!(judge(&producers, &batch(0, 3, 1, 0)).unwrap(), Sequence::New);
+        assert!(matches!(
+            judge(&producers, &batch(0, 4, 1, 0)),
+            Err(AppendError::OutOfOrderSequence { expected: 3, found: 4, producer_id: 7 })
+        ));
+        assert!(judge(&producers, &batch(0, 0, 2, 0)).is_err(), "same start, other end: no duplicate");
+    }
+
+    #[test]
+    fn a_new_epoch_starts_at_zero_and_fences_the_old_one() {
+        let producers = noted(&[batch(1, 0, 3, 0)]);
+        assert_eq!(judge(&producers, &batch(2, 0, 1, 0)).unwrap(), Sequence::New);
+        assert!(matches!(judge(&producers, &batch(2, 3, 1, 0)), Err(AppendError::OutOfOrderSequence { .. })));
+        assert!(matches!(
+            judge(&producers, &batch(0, 3, 1, 0)),
+            Err(AppendError::StaleProducerEpoch { current: 1, found: 0, .. })
+        ));
+    }
+
+    #[test]
+    fn sequences_wrap_after_the_largest_number() {
+        let producers = noted(&[batch(0, i32::MAX - 1, 2, 0)]);
+        assert_eq!(judge(&producers, &batch(0, 0, 1, 0)).unwrap(), Sequence::New);
+    }
+
+    #[test]
+    fn a_dropped_draft_leaves_nothing_behind() {
+        let mut settled = noted(&[batch(0, 0, 3, 0)]);
+        let next = batch(0, 3, 2, 3);
+        let mut draft = DraftProducers::default();
+        draft.note(&settled, BatchHeader::peek(&next).unwrap());
+        assert!(matches!(
+            draft.check(&settled, BatchHeader::peek(&next).unwrap()),
+            Ok(Sequence::Duplicate { .. })
+        ));
+        assert_eq!(judge(&settled, &next).unwrap(), Sequence::New);
+        settled.adopt(draft);
+        assert!(matches!(judge(&settled, &next), Ok(Sequence::Duplicate { .. })));
+    }
+
+    #[test]
+    fn the_checkpoint_keeps_the_window() {
+        let producers = noted(&[batch(3, 0, 3, 0), batch(3, 3, 1, 3)]);
+        let restored = Producers::from_checkpoint(&producers.to_checkpoint());
+        assert_eq!(restored.states, producers.states);
+    }
+}

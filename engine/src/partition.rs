@@ -1,0 +1,257 @@
+//! One partition: its log, who waits for it, and whether it may be written.
+//!
+//! * The high watermark of a single node is the log end offset: the log's end moves only when an append has settled, which in the
+//!   default configuration means that it is durable (D1, D2).
+//! * After a failed write or sync the partition is fenced: appends are refused with the fault until the next start, reads go on (D3).
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+
+use crate::config::TopicConfig;
+use crate::error::{AppendError, Fault, ReadError};
+use crate::format::checkpoint::PartitionCheckpoint;
+use crate::io::Disk;
+use crate::log::{FileRange, Log, OffsetAndTimestamp};
+use crate::types::{Offset, PartitionId, Timestamp};
+
+pub(crate) struct Partition<D: Disk> {
+    pub(crate) id: PartitionId,
+    pub(crate) log: Log<D>,
+    config: RefCell<Arc<TopicConfig>>,
+    fence: RefCell<Option<Fault>>,
+    /// What is known to be durable, for the shard's checkpoint.
+    durable: RefCell<PartitionCheckpoint>,
+    relaxed: Cell<Relaxed>,
+    waiters: RefCell<Vec<Waiter>>,
+    /// Waiters that are pruned when there are so many.
+    prune_at: Cell<usize>,
+}
+
+/// What a partition with relaxed durability has acknowledged and not synced.
+#[derive(Clone, Copy, Default)]
+struct Relaxed {
+    records: u64,
+    since: Timestamp,
+}
+
+struct Waiter {
+    beyond: Offset,
+    wake: WakeOnce,
+}
+
+/// Wakes one waiting reader, once, whichever of its partitions moves first.
+#[derive(Clone)]
+pub(crate) struct WakeOnce(Rc<RefCell<Option<oneshot::Sender<()>>>>);
+
+impl WakeOnce {
+    pub(crate) fn new(sender: oneshot::Sender<()>) -> WakeOnce {
+        WakeOnce(Rc::new(RefCell::new(Some(sender))))
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(sender) = self.0.borrow_mut().take() {
+            // The reader may have gone: then nobody minds.
+            let _ = sender.send(());
+        }
+    }
+
+    fn is_spent(&self) -> bool {
+        self.0.borrow().as_ref().is_none_or(|sender| sender.is_canceled())
+    }
+}
+
+/// What a read found.
+#[derive(Clone, Debug)]
+pub struct ReadResult<F> {
+    /// The end of what may be read.
+    pub high_watermark: Offset,
+    /// The first offset there is.
+    pub log_start: Offset,
+    /// Whole record batches, the first of which holds the offset asked for or the first one behind it; `None` at the end.
+    pub batches: Option<FileRange<F>>,
+}
+
+impl<F> ReadResult<F> {
+    /// Bytes of the batches.
+    pub fn bytes(&self) -> u64 {
+        self.batches.as_ref().map_or(0, |range| range.length)
+    }
+}
+
+impl<D: Disk> Partition<D> {
+    pub(crate) fn new(
+        id: PartitionId,
+        log: Log<D>,
+        config: Arc<TopicConfig>,
+        durable: PartitionCheckpoint,
+    ) -> Partition<D> {
+        let fence = RefCell::new(log.damage());
+        Partition {
+            id,
+            log,
+            config: RefCell::new(config),
+            fence,
+            durable: RefCell::new(durable),
+            relaxed: Cell::new(Relaxed::default()),
+            waiters: RefCell::new(Vec::new()),
+            prune_at: Cell::new(64),
+        }
+    }
+
+    pub(crate) fn config(&self) -> Arc<TopicConfig> {
+        self.config.borrow().clone()
+    }
+
+    pub(crate) fn high_watermark(&self) -> Offset {
+        self.log.end()
+    }
+
+    // ---- fence -----------------------------------------------------------------------------------------------------------
+
+    /// Refuses appends from here on. The first fault stays.
+    pub(crate) fn fence(&self, fault: &Fault) {
+        let mut fence = self.fence.borrow_mut();
+        if fence.is_none() {
+            tracing::error!(partition = %self.id, %fault, "partition is fenced: it takes no appends until the next start");
+            *fence = Some(fault.clone());
+        }
+    }
+
+    pub(crate) fn check_fence(&self) -> Result<(), AppendError> {
+        match &*self.fence.borrow() {
+            None => Ok(()),
+            Some(fault) => Err(AppendError::Fenced { partition: self.id, fault: fault.clone() }),
+        }
+    }
+
+    // ---- durability ------------------------------------------------------------------------------------------------------
+
+    /// Notes records that were acknowledged before they are durable; true when the topic's `flush.messages` asks for a sync now.
+    pub(crate) fn note_relaxed(&self, records: u64, now: Timestamp) -> bool {
+        let mut relaxed = self.relaxed.get();
+        if relaxed.records == 0 {
+            relaxed.since = now;
+        }
+        relaxed.records += records;
+        self.relaxed.set(relaxed);
+        relaxed.records >= self.config.borrow().flush_messages
+    }
+
+    /// Whether records were acknowledged that no sync covers yet.
+    pub(crate) fn has_relaxed(&self) -> bool {
+        self.relaxed.get().records > 0
+    }
+
+    /// Whether the topic's `flush.ms` asks for a sync.
+    pub(crate) fn is_flush_due(&self, now: Timestamp) -> bool {
+        let relaxed = self.relaxed.get();
+        relaxed.records > 0 && now.saturating_sub(relaxed.since) as u64 >= self.config.borrow().flush_ms
+    }
+
+    /// Makes all that is settled durable. A failure fences the partition.
+    pub(crate) async fn sync(&self) -> Result<(), Fault> {
+        if self.log.damage().is_some() {
+            return Ok(());
+        }
+        let relaxed = self.relaxed.take();
+        match self.log.sync().await {
+            Ok(checkpoint) => {
+                self.note_durable(checkpoint);
+                Ok(())
+            }
+            Err(fault) => {
+                self.relaxed
+                    .set(Relaxed { records: relaxed.records + self.relaxed.get().records, ..relaxed });
+                self.fence(&fault);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Notes what a sync has covered. Of two syncs that overlap, the one that saw more stays.
+    fn note_durable(&self, checkpoint: PartitionCheckpoint) {
+        let mut durable = self.durable.borrow_mut();
+        if checkpoint.next_offset >= durable.next_offset {
+            *durable = checkpoint;
+        }
+    }
+
+    /// What is known to be durable.
+    pub(crate) fn durable(&self) -> PartitionCheckpoint {
+        self.durable.borrow().clone()
+    }
+
+    // ---- read ------------------------------------------------------------------------------------------------------------
+
+    pub(crate) async fn read(
+        &self,
+        offset: Offset,
+        bytes_max: u64,
+        first_whole: bool,
+    ) -> Result<ReadResult<D::File>, ReadError> {
+        let (log_start, high_watermark) = (self.log.log_start(), self.high_watermark());
+        if offset < log_start || offset > high_watermark {
+            return Err(ReadError::OffsetOutOfRange { requested: offset, log_start, high_watermark });
+        }
+        let batches = if offset == high_watermark {
+            None
+        } else {
+            self.log.read(offset, bytes_max, first_whole).await.map_err(|fault| self.faulty(fault))?
+        };
+        Ok(ReadResult { high_watermark, log_start, batches: batches.filter(|range| range.length > 0) })
+    }
+
+    pub(crate) async fn offset_for_timestamp(
+        &self,
+        timestamp: Timestamp,
+    ) -> Result<Option<OffsetAndTimestamp>, ReadError> {
+        self.log.offset_for_timestamp(timestamp).await.map_err(|fault| self.faulty(fault))
+    }
+
+    pub(crate) async fn offset_of_max_timestamp(&self) -> Result<Option<OffsetAndTimestamp>, ReadError> {
+        self.log.offset_of_max_timestamp().await.map_err(|fault| self.faulty(fault))
+    }
+
+    fn faulty(&self, fault: Fault) -> ReadError {
+        tracing::error!(partition = %self.id, %fault, "read failed");
+        ReadError::Faulty { partition: self.id, fault }
+    }
+
+    // ---- wait ------------------------------------------------------------------------------------------------------------
+
+    /// Wakes `wake` as soon as the high watermark lies beyond `beyond`.
+    pub(crate) fn wait(&self, beyond: Offset, wake: &WakeOnce) {
+        if self.high_watermark() > beyond {
+            wake.wake();
+            return;
+        }
+        let mut waiters = self.waiters.borrow_mut();
+        if waiters.len() >= self.prune_at.get() {
+            waiters.retain(|waiter| !waiter.wake.is_spent());
+            self.prune_at.set((waiters.len() * 2).max(64));
+        }
+        waiters.push(Waiter { beyond, wake: wake.clone() });
+    }
+
+    /// Wakes the readers that waited for what has been appended.
+    pub(crate) fn wake(&self) {
+        let high_watermark = self.high_watermark();
+        self.waiters.borrow_mut().retain(|waiter| {
+            if high_watermark > waiter.beyond {
+                waiter.wake.wake();
+                return false;
+            }
+            true
+        });
+    }
+
+    /// Wakes everybody: the partition goes away.
+    pub(crate) fn wake_all(&self) {
+        for waiter in self.waiters.take() {
+            waiter.wake.wake();
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! From what a stop or a crash has left to a data directory that needs no journal.
+//!
+//! One pass, before any shard runs and whatever their number was or will be:
+//!
+//! 1. read every checkpoint: of each partition the recovery point that is farthest counts;
+//! 2. read every journal: the batches, by partition and offset;
+//! 3. open each partition that a journal names, lay its batches over what the segments hold (`log/open.rs` has the table), sync;
+//! 4. write the checkpoints of the coming shards, remove what no topic claims, then the journals and the other shards' directories.
+//!
+//! Journals are removed last, so a crash at any point of this repeats it with the same result (D8). Where acknowledged records are
+//! missing, the journals stay, and the partition is fenced at every start until somebody decides.
+//! The cost follows the journals: a partition that no journal names is not opened here.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::catalog::{PRODUCER_IDS_FILE, TOPICS_FILE};
+use crate::config::TopicDefaults;
+use crate::error::{Fault, FaultKind, StartError};
+use crate::format::checkpoint::{self, CheckpointEncoder, PartitionCheckpoint};
+use crate::format::meta::Meta;
+use crate::format::{names, producer_ids, topics};
+use crate::io::{Disk, OpenMode, read_whole, replace};
+use crate::journal::replay::{JournaledBatch, read_journal};
+use crate::log::Log;
+use crate::segment::{OpenFiles, WriteFailure};
+use crate::shard::{CHECKPOINT, SHARDS, shard_dir};
+use crate::topics::{Topic, TopicTable};
+use crate::types::{PartitionId, random_uuid};
+
+/// The file with the identity of the data directory.
+const META_FILE: &str = "meta";
+
+/// Most bytes of a small file that is read whole; a table of 100,000 topics has a tenth of it.
+const SMALL_FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// What recovery hands to the shards.
+pub(crate) struct Recovered {
+    pub(crate) meta: Meta,
+    pub(crate) topics: TopicTable,
+    pub(crate) next_producer_id: i64,
+    /// Recovery points, by the shard that will own the partition.
+    pub(crate) checkpoints: Vec<Vec<PartitionCheckpoint>>,
+    /// A number that no journal file that was kept has.
+    pub(crate) journal_number: u64,
+    pub(crate) report: RecoveryReport,
+}
+
+/// What recovery did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Journal files that were read.
+    pub journals: u64,
+    /// Batches that they held.
+    pub batches: u64,
+    /// Partitions that they named.
+    pub partitions: u64,
+    /// Partitions of which acknowledged records are missing or damaged; the log names them.
+    pub damaged_partitions: u64,
+}
+
+/// Files of all shard directories.
+struct ShardFiles {
+    directories: Vec<PathBuf>,
+    checkpoints: Vec<PathBuf>,
+    journals: Vec<PathBuf>,
+}
+
+/// Recovers the data directory for `shards` shards; makes it when it is empty.
+pub(crate) async fn recover<D: Disk>(
+    disk: &D,
+    data_dir: &Path,
+    shards: usize,
+    defaults: &TopicDefaults,
+) -> Result<Recovered, StartError> {
+    let meta = read_or_make_meta(disk, data_dir).await?;
+    let topics = read_topics(disk, data_dir, defaults).await?;
+    let next_producer_id = read_producer_ids(disk, data_dir).await?;
+    let files = find_shard_files(disk, data_dir).await?;
+    let mut points = read_checkpoints(disk, &files.checkpoints, &topics).await?;
+    let mut report = RecoveryReport { journals: files.journals.len() as u64, ..RecoveryReport::default() };
+    let keep_journals = replay(disk, data_dir, &files.journals, &topics, &mut points, &mut report).await?;
+    let checkpoints = write_checkpoints(disk, data_dir, shards, points).await?;
+    remove_unclaimed(disk, data_dir, &topics).await?;
+    let journal_number = remove_old(disk, data_dir, &files, shards, keep_journals).await?;
+    Ok(Recovered { meta, topics, next_producer_id, checkpoints, journal_number, report })
+}
+
+fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> StartError + 'a {
+    move |source| StartError::Io { doing, path: path.to_owned(), source }
+}
+
+fn misformed(path: &Path, what: impl ToString) -> StartError {
+    StartError::Format { path: path.to_owned(), what: what.to_string() }
+}
+
+async fn read_or_make_meta<D: Disk>(disk: &D, data_dir: &Path) -> Result<Meta, StartError> {
+    let path = data_dir.join(META_FILE);
+    if let Some(bytes) =
+        read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?
+    {
+        return Meta::decode(&bytes).map_err(|error| misformed(&path, error));
+    }
+    let meta = Meta { cluster_id: random_uuid(), node_id: 1 };
+    replace(disk, &path, meta.encode()).await.map_err(failed("writing", &path))?;
+    Ok(meta)
+}
+
+async fn read_topics<D: Disk>(
+    disk: &D,
+    data_dir: &Path,
+    defaults: &TopicDefaults,
+) -> Result<TopicTable, StartError> {
+    let path = data_dir.join(TOPICS_FILE);
+    let read = read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?;
+    let Some(bytes) = read else { return Ok(TopicTable::default()) };
+    let records = topics::decode(&bytes).map_err(|error| misformed(&path, error))?;
+    TopicTable::from_records(records, defaults).map_err(|error| misformed(&path, error))
+}
+
+async fn read_producer_ids<D: Disk>(disk: &D, data_dir: &Path) -> Result<i64, StartError> {
+    let path = data_dir.join(PRODUCER_IDS_FILE);
+    match read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))? {
+        Some(bytes) => producer_ids::decode(&bytes).map_err(|error| misformed(&path, error)),
+        None => Ok(0),
+    }
+}
+
+async fn find_shard_files<D: Disk>(disk: &D, data_dir: &Path) -> Result<ShardFiles, StartError> {
+    let mut files = ShardFiles { directories: Vec::new(), checkpoints: Vec::new(), journals: Vec::new() };
+    let shards = data_dir.join(SHARDS);
+    disk.create_dir(&shards).await.map_err(failed("making", &shards))?;
+    for entry in disk.list(&shards).await.map_err(failed("listing", &shards))? {
+        if !entry.is_dir {
+            continue;
+        }
+        let directory = shards.join(&entry.name);
+        for file in disk.list(&directory).await.map_err(failed("listing", &directory))? {
+            if file.name == CHECKPOINT {
+                files.checkpoints.push(directory.join(file.name));
+            } else if journal_number(&file.name).is_some() {
+                files.journals.push(directory.join(file.name));
+            }
+        }
+        files.directories.push(directory);
+    }
+    files.journals.sort();
+    Ok(files)
+}
+
+fn journal_number(name: &str) -> Option<u64> {
+    name.strip_prefix("journal-")?.parse().ok()
+}
+
+/// The farthest recovery point of each partition. A checkpoint that can not be read costs time, not records: its partitions are
+/// read from their beginning.
+async fn read_checkpoints<D: Disk>(
+    disk: &D,
+    paths: &[PathBuf],
+    topics: &TopicTable,
+) -> Result<HashMap<PartitionId, PartitionCheckpoint>, StartError> {
+    let mut farthest: HashMap<PartitionId, PartitionCheckpoint> = HashMap::new();
+    for path in paths {
+        let read = read_whole(disk, path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", path))?;
+        let Some(bytes) = read else { continue };
+        let points = match checkpoint::decode(&bytes) {
+            Ok(points) => points,
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "the checkpoint is damaged; its partitions are read from their beginning");
+                continue;
+            }
+        };
+        for point in points.into_iter().filter(|point| topics.holds(point.partition)) {
+            let known = farthest.get(&point.partition);
+            if known.is_none_or(|known| known.next_offset <= point.next_offset) {
+                farthest.insert(point.partition, point);
+            }
+        }
+    }
+    Ok(farthest)
+}
+
+/// Lays the journals over the segments and moves the recovery points. True when the journals must stay.
+async fn replay<D: Disk>(
+    disk: &D,
+    data_dir: &Path,
+    journals: &[PathBuf],
+    topics: &TopicTable,
+    points: &mut HashMap<PartitionId, PartitionCheckpoint>,
+    report: &mut RecoveryReport,
+) -> Result<bool, StartError> {
+    let mut by_partition: BTreeMap<PartitionId, Vec<(usize, JournaledBatch)>> = BTreeMap::new();
+    let mut damaged = false;
+    for (number, path) in journals.iter().enumerate() {
+        let content = read_journal(disk, path).await.map_err(failed("reading", path))?;
+        if let Some((position, end)) = content.damage {
+            tracing::error!(path = %content.path.display(), position, %end, "the journal is damaged in its middle; what is intact behind it is used");
+            damaged = true;
+        }
+        report.batches += content.batches.len() as u64;
+        for batch in content.batches {
+            by_partition.entry(batch.partition).or_default().push((number, batch));
+        }
+    }
+    let files = OpenFiles::new(64);
+    for (partition, mut batches) in by_partition {
+        let Some(topic) = topics.by_id(partition.topic).filter(|topic| partition.index < topic.partitions)
+        else {
+            continue;
+        };
+        report.partitions += 1;
+        batches.sort_by_key(|(_, batch)| batch.base_offset);
+        let directory = data_dir.join(names::partition_dir(&topic.name, partition.index));
+        let replay =
+            PartitionReplay { disk, files: &files, directory: &directory, partition, topic, journals };
+        let replayed = replay.run(&batches, points.get(&partition)).await;
+        match replayed {
+            Ok(point) => {
+                points.insert(partition, point);
+            }
+            Err(ReplayFailure::Damage(fault)) => {
+                tracing::error!(topic = topic.name, partition = partition.index, %fault, "acknowledged records are damaged or missing; the partition takes no appends");
+                report.damaged_partitions += 1;
+                damaged = true;
+            }
+            Err(ReplayFailure::Io(source)) => {
+                return Err(StartError::Io { doing: "recovering", path: directory, source });
+            }
+        }
+    }
+    Ok(damaged)
+}
+
+struct PartitionReplay<'a, D: Disk> {
+    disk: &'a D,
+    files: &'a std::rc::Rc<OpenFiles<D>>,
+    directory: &'a Path,
+    partition: PartitionId,
+    topic: &'a Topic,
+    journals: &'a [PathBuf],
+}
+
+enum ReplayFailure {
+    /// The partition can not be recovered whole; the others can.
+    Damage(Fault),
+    /// Recovery can not go on: the disk is full or refuses.
+    Io(io::Error),
+}
+
+impl From<Fault> for ReplayFailure {
+    fn from(fault: Fault) -> ReplayFailure {
+        match &*fault {
+            FaultKind::Damage { .. } => ReplayFailure::Damage(fault),
+            FaultKind::Io { source, .. } => {
+                ReplayFailure::Io(io::Error::new(source.kind(), fault.to_string()))
+            }
+        }
+    }
+}
+
+impl<D: Disk> PartitionReplay<'_, D> {
+    async fn run(
+        &self,
+        batches: &[(usize, JournaledBatch)],
+        point: Option<&PartitionCheckpoint>,
+    ) -> Result<PartitionCheckpoint, ReplayFailure> {
+        let mut recovery =
+            Log::open(self.disk.clone(), self.files.clone(), self.directory, self.partition, point).await?;
+        for (journal, batch) in batches {
+            if point.is_some_and(|point| batch.base_offset < point.next_offset) {
+                continue;
+            }
+            let file = self
+                .disk
+                .open(&self.journals[*journal], OpenMode::Existing)
+                .await
+                .map_err(ReplayFailure::Io)?;
+            let bytes = self
+                .disk
+                .read(&file, batch.position, batch.length as usize)
+                .await
+                .map_err(ReplayFailure::Io)?;
+            match recovery.replay(bytes, &self.topic.config).await {
+                Ok(()) => {}
+                Err(WriteFailure::NoSpace) => {
+                    return Err(ReplayFailure::Io(io::ErrorKind::StorageFull.into()));
+                }
+                Err(WriteFailure::Fault(fault)) => return Err(fault.into()),
+            }
+        }
+        if let Some(fault) = recovery.log.damage() {
+            return Err(ReplayFailure::Damage(fault));
+        }
+        Ok(recovery.log.sync().await?)
+    }
+}
+
+async fn write_checkpoints<D: Disk>(
+    disk: &D,
+    data_dir: &Path,
+    shards: usize,
+    points: HashMap<PartitionId, PartitionCheckpoint>,
+) -> Result<Vec<Vec<PartitionCheckpoint>>, StartError> {
+    let mut by_shard = vec![Vec::new(); shards];
+    for point in points.into_values() {
+        by_shard[point.partition.shard(shards)].push(point);
+    }
+    for (shard, points) in by_shard.iter().enumerate() {
+        let directory = shard_dir(data_dir, shard);
+        disk.create_dir(&directory).await.map_err(failed("making", &directory))?;
+        let mut encoder = CheckpointEncoder::new();
+        for point in points {
+            encoder.push(point);
+        }
+        let path = directory.join(CHECKPOINT);
+        replace(disk, &path, encoder.finish()).await.map_err(failed("writing", &path))?;
+    }
+    for directory in [&data_dir.join(SHARDS), data_dir] {
+        disk.sync_dir(directory).await.map_err(failed("syncing", directory))?;
+    }
+    Ok(by_shard)
+}
+
+/// Removes partition directories that no topic claims: their topic was deleted, and the crash came before they were removed.
+async fn remove_unclaimed<D: Disk>(disk: &D, data_dir: &Path, topics: &TopicTable) -> Result<(), StartError> {
+    let mut removed = false;
+    for entry in disk.list(data_dir).await.map_err(failed("listing", data_dir))? {
+        let Some((topic, index)) = names::parse_partition_dir(&entry.name).filter(|_| entry.is_dir) else {
+            continue;
+        };
+        let claimed = topics.by_name(topic).is_some_and(|topic| index < topic.partitions);
+        if claimed {
+            continue;
+        }
+        let path = data_dir.join(&entry.name);
+        tracing::info!(path = %path.display(), "removing the directory of a deleted topic");
+        disk.remove_dir(&path).await.map_err(failed("removing", &path))?;
+        removed = true;
+    }
+    if removed {
+        disk.sync_dir(data_dir).await.map_err(failed("syncing", data_dir))?;
+    }
+    Ok(())
+}
+
+/// Removes the journals, which are not needed any more, and directories of shards that there will not be. Gives the first free number.
+async fn remove_old<D: Disk>(
+    disk: &D,
+    data_dir: &Path,
+    files: &ShardFiles,
+    shards: usize,
+    keep_journals: bool,
+) -> Result<u64, StartError> {
+    if keep_journals {
+        let numbers = files.journals.iter().filter_map(|path| journal_number(path.file_name()?.to_str()?));
+        return Ok(numbers.max().map_or(0, |last| last + 1));
+    }
+    let mut changed = HashSet::new();
+    for path in &files.journals {
+        disk.remove_file(path).await.map_err(failed("removing", path))?;
+        changed.extend(path.parent().map(Path::to_path_buf));
+    }
+    for directory in changed {
+        disk.sync_dir(&directory).await.map_err(failed("syncing", &directory))?;
+    }
+    let current: HashSet<_> = (0..shards).map(|shard| shard_dir(data_dir, shard)).collect();
+    for directory in files.directories.iter().filter(|directory| !current.contains(*directory)) {
+        disk.remove_dir(directory).await.map_err(failed("removing", directory))?;
+    }
+    let shards = data_dir.join(SHARDS);
+    disk.sync_dir(&shards).await.map_err(failed("syncing", &shards))?;
+    Ok(0)
+}

@@ -1,0 +1,485 @@
+//! One data file of a partition, with its index.
+//!
+//! ```text
+//! 00000000000000004711.log     batch | batch | batch | batch | ...      record batches v2, as they travel on the wire
+//! 00000000000000004711.index            ^               ^                every 4 KiB: offset, position, largest timestamp before
+//! ```
+//!
+//! * The end of a segment moves only when the shard says that an append has settled; what lies behind it in the file does not exist.
+//! * The index is a hint about boundaries, kept in memory while the segment is in use, appended to its file in checksummed chunks when
+//!   the shard's checkpoint is written, and completed by reading batch headers where the file falls short. It can always be rebuilt.
+//! * File and index are let go when the shard has too many open ([`OpenFiles`]) and taken up again at the next use.
+
+mod open_files;
+mod scan;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+pub(crate) use open_files::OpenFiles;
+pub(crate) use scan::{HeaderScan, Scanned, scan_checked};
+
+use crate::error::{Fault, FaultKind, io_fault};
+use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader};
+use crate::format::index::{self, IndexEntry};
+use crate::format::names;
+use crate::io::{Disk, OpenMode};
+use crate::types::{NO_TIMESTAMP, Offset, Position, Timestamp};
+
+/// Largest index file that is read, in bytes: a segment of 2 GiB with an entry every 256 bytes has no larger one.
+const INDEX_BYTES_MAX: u64 = 160 << 20;
+
+/// Where a segment ends, and what that end tells about it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct SegmentEnd {
+    pub(crate) position: Position,
+    pub(crate) next_offset: Offset,
+    /// Largest timestamp of the first batch; `None` in an empty segment and in one that was not read yet.
+    pub(crate) first_timestamp: Option<Timestamp>,
+    /// Largest timestamp of all batches; [`NO_TIMESTAMP`] in an empty segment.
+    pub(crate) max_timestamp: Timestamp,
+}
+
+/// A stretch of whole batches in a segment's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) position: Position,
+    pub(crate) length: u64,
+}
+
+pub(crate) struct Segment<D: Disk> {
+    disk: D,
+    files: Rc<OpenFiles<D>>,
+    directory: Rc<Path>,
+    base: Offset,
+    end: Cell<SegmentEnd>,
+    synced: Cell<Position>,
+    file: RefCell<Option<D::File>>,
+    index: RefCell<IndexState>,
+    last_used: Cell<u64>,
+}
+
+/// The index as far as it is in memory, and how much of it the index file has.
+struct IndexState {
+    /// `None` while it is not loaded.
+    entries: Option<Vec<IndexEntry>>,
+    /// Entries and bytes that the file holds; `None` while that is not known.
+    persisted: Option<Persisted>,
+    /// Entries of the file that start behind this position come from before a recovery and do not count.
+    trusted: Position,
+}
+
+#[derive(Clone, Copy)]
+struct Persisted {
+    entries: usize,
+    bytes: u64,
+}
+
+impl<D: Disk> Segment<D> {
+    /// A segment that begins with `base` and has no file yet: the first write makes it.
+    pub(crate) fn empty(
+        disk: D,
+        files: Rc<OpenFiles<D>>,
+        directory: Rc<Path>,
+        base: Offset,
+    ) -> Rc<Segment<D>> {
+        let end =
+            SegmentEnd { position: 0, next_offset: base, first_timestamp: None, max_timestamp: NO_TIMESTAMP };
+        let segment = Segment::existing(disk, files, directory, base, end, 0);
+        segment.index.borrow_mut().entries = Some(Vec::new());
+        segment.index.borrow_mut().persisted = Some(Persisted { entries: 0, bytes: 0 });
+        segment
+    }
+
+    /// A segment whose file is there and good up to `end`; of its index file, entries up to `trusted` count.
+    pub(crate) fn existing(
+        disk: D,
+        files: Rc<OpenFiles<D>>,
+        directory: Rc<Path>,
+        base: Offset,
+        end: SegmentEnd,
+        trusted: Position,
+    ) -> Rc<Segment<D>> {
+        Rc::new(Segment {
+            disk,
+            files,
+            directory,
+            base,
+            end: Cell::new(end),
+            synced: Cell::new(trusted),
+            file: RefCell::new(None),
+            index: RefCell::new(IndexState { entries: None, persisted: None, trusted }),
+            last_used: Cell::new(0),
+        })
+    }
+
+    pub(crate) fn base(&self) -> Offset {
+        self.base
+    }
+
+    pub(crate) fn end(&self) -> SegmentEnd {
+        self.end.get()
+    }
+
+    /// Whether bytes before the end are not known to be durable.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.synced.get() < self.end.get().position
+    }
+
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.directory.join(names::segment_log(self.base))
+    }
+
+    fn index_path(&self) -> PathBuf {
+        self.directory.join(names::segment_index(self.base))
+    }
+
+    // ---- append ----------------------------------------------------------------------------------------------------------
+
+    /// The open file; made when the segment is empty.
+    pub(crate) async fn file(self: &Rc<Self>) -> Result<D::File, Fault> {
+        self.files.touch(self);
+        if let Some(file) = self.file.borrow().as_ref() {
+            return Ok(file.clone());
+        }
+        let mode = if self.end.get().position == 0 { OpenMode::Create } else { OpenMode::Existing };
+        let path = self.log_path();
+        let opened = self.disk.open(&path, mode).await.map_err(|error| io_fault("open", path, 0, error))?;
+        let mut file = self.file.borrow_mut();
+        Ok(file.get_or_insert_with(|| opened).clone())
+    }
+
+    /// Writes batches behind the end without moving it: until [`Segment::extend`] they do not exist.
+    pub(crate) async fn write(
+        self: &Rc<Self>,
+        position: Position,
+        batches: Vec<Bytes>,
+    ) -> Result<(), WriteFailure> {
+        let file = self.file().await.map_err(WriteFailure::from_open)?;
+        match self.disk.write(&file, position, batches).await {
+            Ok(()) => Ok(()),
+            Err(error) if crate::io::is_no_space(&error) => Err(WriteFailure::NoSpace),
+            Err(error) => Err(WriteFailure::Fault(io_fault("write", self.log_path(), position, error))),
+        }
+    }
+
+    /// Takes in what was written up to `end`, with the index entries of it.
+    pub(crate) fn extend(&self, end: SegmentEnd, boundaries: &[IndexEntry]) {
+        assert!(end.position > self.end.get().position, "a segment only grows");
+        self.end.set(end);
+        if let Some(entries) = self.index.borrow_mut().entries.as_mut() {
+            entries.extend_from_slice(boundaries);
+        }
+    }
+
+    /// Cuts away what lies behind the end in the file: the rest of a write that found no space.
+    pub(crate) async fn cut_to_end(self: &Rc<Self>) -> Result<(), Fault> {
+        let end = self.end.get().position;
+        let file = self.file().await?;
+        self.disk.set_len(&file, end).await.map_err(|error| io_fault("truncate", self.log_path(), end, error))
+    }
+
+    /// Moves the end back to `end` and cuts the file durably, so that nothing of what was cut comes back (D4).
+    pub(crate) async fn truncate(self: &Rc<Self>, end: SegmentEnd) -> Result<(), Fault> {
+        let file = self.file().await?;
+        let fault = |error| io_fault("truncate", self.log_path(), end.position, error);
+        self.disk.set_len(&file, end.position).await.map_err(fault)?;
+        self.disk.sync(&file).await.map_err(fault)?;
+        self.end.set(end);
+        self.synced.set(end.position);
+        let trusted = self.index.borrow().trusted.min(end.position);
+        *self.index.borrow_mut() = IndexState { entries: None, persisted: None, trusted };
+        Ok(())
+    }
+
+    /// Makes everything before the end durable.
+    pub(crate) async fn sync(self: &Rc<Self>) -> Result<(), Fault> {
+        let position = self.end.get().position;
+        if self.synced.get() >= position { Ok(()) } else { self.sync_written(position).await }
+    }
+
+    /// Makes everything up to `position` durable, be it settled or only written.
+    pub(crate) async fn sync_written(self: &Rc<Self>, position: Position) -> Result<(), Fault> {
+        let file = self.file().await?;
+        self.disk.sync(&file).await.map_err(|error| io_fault("sync", self.log_path(), position, error))?;
+        self.synced.set(self.synced.get().max(position));
+        Ok(())
+    }
+
+    // ---- read ------------------------------------------------------------------------------------------------------------
+
+    /// Where the batch begins that holds `offset`, or else the first one behind it; `None` when none follows in this segment.
+    pub(crate) async fn locate(self: &Rc<Self>, offset: Offset) -> Result<Option<Position>, Fault> {
+        let end = self.end.get();
+        if offset >= end.next_offset {
+            return Ok(None);
+        }
+        if offset <= self.base {
+            return Ok(Some(0));
+        }
+        self.load_index().await?;
+        let relative = (offset.get() - self.base.get()) as u32;
+        let start = self.with_entries(|entries| index::floor(entries, relative));
+        let start = match start {
+            Some(entry) if entry.relative_offset == relative => return Ok(Some(u64::from(entry.position))),
+            Some(entry) => u64::from(entry.position),
+            None => 0,
+        };
+        let mut scan = HeaderScan::new(self, start, end.position);
+        while let Some((position, header)) = scan.next().await? {
+            if header.last_offset() >= offset {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whole batches from `position` on, `bytes_max` at most; the first one whatever its size when `first_whole`.
+    pub(crate) async fn extent(
+        self: &Rc<Self>,
+        position: Position,
+        bytes_max: u64,
+        first_whole: bool,
+    ) -> Result<Extent, Fault> {
+        let end = self.end.get().position;
+        if position >= end {
+            return Ok(Extent { position, length: 0 });
+        }
+        let limit = position.saturating_add(bytes_max);
+        if limit >= end {
+            return Ok(Extent { position, length: end - position });
+        }
+        self.load_index().await?;
+        let last = self.with_entries(|entries| index::floor_position(entries, limit));
+        if let Some(entry) = last
+            && u64::from(entry.position) > position
+        {
+            return Ok(Extent { position, length: u64::from(entry.position) - position });
+        }
+        // The limit lies within one stride of the index: walk to the last batch that fits.
+        let mut reached = position;
+        let mut scan = HeaderScan::new(self, position, end);
+        while let Some((at, header)) = scan.next().await? {
+            let next = at + header.total_bytes() as u64;
+            let fits = next <= limit || (first_whole && at == position);
+            if !fits {
+                break;
+            }
+            reached = next;
+        }
+        Ok(Extent { position, length: reached - position })
+    }
+
+    /// The first batch, in offset order, whose largest timestamp is at least `timestamp`.
+    pub(crate) async fn first_at_or_after(
+        self: &Rc<Self>,
+        timestamp: Timestamp,
+    ) -> Result<Option<Position>, Fault> {
+        let end = self.end.get();
+        self.load_index().await?;
+        let start = self.with_entries(|entries| index::before_timestamp(entries, timestamp));
+        let mut scan =
+            HeaderScan::new(self, start.map_or(0, |entry| u64::from(entry.position)), end.position);
+        while let Some((position, header)) = scan.next().await? {
+            if header.max_timestamp() >= timestamp {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The largest timestamp of the segment's records; [`NO_TIMESTAMP`] when it is empty.
+    pub(crate) async fn max_timestamp(self: &Rc<Self>) -> Result<Timestamp, Fault> {
+        self.load_index().await?;
+        Ok(self.end.get().max_timestamp)
+    }
+
+    /// The whole batch at `position`, its checksum verified.
+    pub(crate) async fn read_batch(self: &Rc<Self>, position: Position) -> Result<Bytes, Fault> {
+        let head = self.read(position, BATCH_HEADER_BYTES).await?;
+        let total =
+            BatchHeader::peek(&head).map_err(|error| self.damage(position, error.to_string()))?.total_bytes();
+        if position + total as u64 > self.end.get().position {
+            return Err(
+                self.damage(position, format!("a batch of {total} bytes crosses the end of the segment"))
+            );
+        }
+        let batch = self.read(position, total).await?;
+        crate::format::batch::verify_crc(&batch).map_err(|error| self.damage(position, error.to_string()))?;
+        Ok(batch)
+    }
+
+    /// Up to `length` bytes of the file.
+    pub(crate) async fn read(self: &Rc<Self>, position: Position, length: usize) -> Result<Bytes, Fault> {
+        let file = self.file().await?;
+        let fault = |error| io_fault("read", self.log_path(), position, error);
+        self.disk.read(&file, position, length).await.map_err(fault)
+    }
+
+    pub(crate) fn damage(&self, position: Position, what: String) -> Fault {
+        FaultKind::Damage { path: self.log_path(), position, offset: self.base, what }.into()
+    }
+
+    // ---- index -----------------------------------------------------------------------------------------------------------
+
+    fn with_entries<T>(&self, look: impl FnOnce(&[IndexEntry]) -> T) -> T {
+        look(self.index.borrow().entries.as_deref().expect("the index was loaded"))
+    }
+
+    /// The position of the last index entry, 0 without one.
+    pub(crate) fn last_indexed(&self) -> Position {
+        self.with_entries(|entries| entries.last().map_or(0, |entry| u64::from(entry.position)))
+    }
+
+    /// Brings the index into memory: from its file, and from the batch headers behind the file's last entry.
+    pub(crate) async fn load_index(self: &Rc<Self>) -> Result<(), Fault> {
+        self.files.touch(self);
+        if self.index.borrow().entries.is_some() {
+            return Ok(());
+        }
+        let end = self.end.get();
+        let trusted = self.index.borrow().trusted;
+        let (mut entries, persisted) = self.read_index_file(trusted).await?;
+        let mut last = entries.last().map_or(0, |entry| u64::from(entry.position));
+        let mut max_timestamp = entries.last().map_or(NO_TIMESTAMP, |entry| entry.max_timestamp);
+        let mut scan = HeaderScan::new(self, last, end.position);
+        while let Some((position, header)) = scan.next().await? {
+            if position - last >= INDEX_STRIDE_BYTES {
+                entries.push(boundary(self.base, header.base_offset(), position, max_timestamp));
+                last = position;
+            }
+            max_timestamp = max_timestamp.max(header.max_timestamp());
+        }
+        let first = HeaderScan::new(self, 0, end.position).next().await?;
+        let first_timestamp = first.map(|(_, header)| header.max_timestamp());
+        // Another task may have loaded it, and appended to it, while this one was reading.
+        let mut index = self.index.borrow_mut();
+        if index.entries.is_none() {
+            index.entries = Some(entries);
+            index.persisted = Some(persisted);
+            let mut end = self.end.get();
+            end.max_timestamp = end.max_timestamp.max(max_timestamp);
+            end.first_timestamp = end.first_timestamp.or(first_timestamp);
+            self.end.set(end);
+        }
+        Ok(())
+    }
+
+    /// The entries of the index file that can be trusted. Others are cut off durably, or they would come back as truth later.
+    async fn read_index_file(&self, trusted: Position) -> Result<(Vec<IndexEntry>, Persisted), Fault> {
+        let path = self.index_path();
+        let fault = |error: io::Error| io_fault("read", &path, 0, error);
+        let Some(bytes) = crate::io::read_whole(&self.disk, &path, INDEX_BYTES_MAX).await.map_err(fault)?
+        else {
+            return Ok((Vec::new(), Persisted { entries: 0, bytes: 0 }));
+        };
+        let (entries, valid_bytes) = match index::decode_index(&bytes) {
+            Ok(decoded) if decoded.base == self.base => (decoded.entries, decoded.valid_bytes),
+            Ok(_) | Err(_) => (Vec::new(), 0),
+        };
+        let usable = entries.partition_point(|entry| u64::from(entry.position) <= trusted);
+        if usable == entries.len() && valid_bytes == bytes.len() {
+            let persisted = Persisted { entries: entries.len(), bytes: bytes.len() as u64 };
+            return Ok((entries, persisted));
+        }
+        tracing::info!(path = %path.display(), "the index ends beyond what was recovered; it is written anew");
+        let file = self.disk.open(&path, OpenMode::Existing).await.map_err(fault)?;
+        self.disk.set_len(&file, 0).await.map_err(fault)?;
+        self.disk.sync(&file).await.map_err(fault)?;
+        Ok((entries[..usable].to_vec(), Persisted { entries: 0, bytes: 0 }))
+    }
+
+    /// Appends the entries up to `position` that the index file lacks. A crash may lose them; they are made again by reading.
+    pub(crate) async fn persist_index(self: &Rc<Self>, position: Position) -> io::Result<()> {
+        let (offset, chunk, entries) = {
+            let index = self.index.borrow();
+            let (Some(entries), Some(persisted)) = (index.entries.as_deref(), index.persisted) else {
+                return Ok(());
+            };
+            let upto = entries.partition_point(|entry| u64::from(entry.position) <= position);
+            if upto <= persisted.entries {
+                return Ok(());
+            }
+            let mut chunk = Vec::new();
+            if persisted.bytes == 0 {
+                chunk.extend_from_slice(&index::encode_header(self.base));
+            }
+            chunk.extend_from_slice(&index::encode_chunk(&entries[persisted.entries..upto]));
+            (persisted.bytes, chunk, upto)
+        };
+        let file = self.disk.open(&self.index_path(), OpenMode::Create).await?;
+        let bytes = offset + chunk.len() as u64;
+        self.disk.write(&file, offset, vec![chunk.into()]).await?;
+        self.index.borrow_mut().persisted = Some(Persisted { entries, bytes });
+        Ok(())
+    }
+
+    /// Adds the boundary at the end, once no batch will follow: the file then tells the segment's largest timestamp.
+    pub(crate) fn seal(&self) {
+        let end = self.end.get();
+        if let Some(entries) = self.index.borrow_mut().entries.as_mut()
+            && entries.last().is_none_or(|entry| u64::from(entry.position) < end.position)
+            && end.position > 0
+        {
+            entries.push(boundary(self.base, end.next_offset, end.position, end.max_timestamp));
+        }
+    }
+
+    /// Lets go of file and index, unless bytes wait for their sync: their errors are told to an open file only.
+    fn release(&self) -> bool {
+        if self.is_dirty() || self.end.get().position == 0 {
+            return false;
+        }
+        *self.file.borrow_mut() = None;
+        let mut index = self.index.borrow_mut();
+        let complete = match (&index.entries, index.persisted) {
+            (Some(entries), Some(persisted)) => entries.len() == persisted.entries,
+            _ => true,
+        };
+        if complete {
+            let end = self.end.get().position;
+            *index = IndexState { entries: None, persisted: None, trusted: end };
+        }
+        true
+    }
+}
+
+/// The index entry for the batch that begins at `position`.
+pub(crate) fn boundary(
+    base: Offset,
+    offset: Offset,
+    position: Position,
+    max_timestamp: Timestamp,
+) -> IndexEntry {
+    let narrow = "a segment rolls before an offset or a position in it passes 32 bits";
+    IndexEntry {
+        relative_offset: u32::try_from(offset.get() - base.get()).expect(narrow),
+        position: u32::try_from(position).expect(narrow),
+        max_timestamp,
+    }
+}
+
+/// Distance of index entries that are made by reading headers, where the topic's own setting is not at hand.
+const INDEX_STRIDE_BYTES: u64 = 4096;
+
+/// Why batches were not written.
+#[derive(Debug)]
+pub(crate) enum WriteFailure {
+    /// The disk is full; nothing is wrong with what is there.
+    NoSpace,
+    /// Anything else.
+    Fault(Fault),
+}
+
+impl WriteFailure {
+    fn from_open(fault: Fault) -> WriteFailure {
+        match &*fault {
+            FaultKind::Io { source, .. } if crate::io::is_no_space(source) => WriteFailure::NoSpace,
+            _ => WriteFailure::Fault(fault),
+        }
+    }
+}

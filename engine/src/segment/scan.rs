@@ -1,0 +1,97 @@
+//! Walking a segment's file from batch to batch.
+
+use std::rc::Rc;
+
+use bytes::{Buf, Bytes};
+
+use super::Segment;
+use crate::error::Fault;
+use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader, verify_crc};
+use crate::io::Disk;
+use crate::types::{Offset, Position};
+
+/// Bytes read at once: several small batches cost one read, a large one costs little more than its header.
+const SCAN_READ_BYTES: usize = 8 << 10;
+
+/// Bytes read at once where the records are read too.
+const CHECK_READ_BYTES: usize = 1 << 20;
+
+/// The headers between two batch boundaries of a segment. Records are not read, checksums are not verified.
+pub(crate) struct HeaderScan<'a, D: Disk> {
+    segment: &'a Rc<Segment<D>>,
+    position: Position,
+    end: Position,
+    /// Bytes of the file from `position` on.
+    ahead: Bytes,
+}
+
+impl<'a, D: Disk> HeaderScan<'a, D> {
+    /// # Panics
+    /// Never; `position` should be a boundary, or the first step reports damage.
+    pub(crate) fn new(segment: &'a Rc<Segment<D>>, position: Position, end: Position) -> HeaderScan<'a, D> {
+        HeaderScan { segment, position, end, ahead: Bytes::new() }
+    }
+
+    /// The next batch's position and header.
+    pub(crate) async fn next(&mut self) -> Result<Option<(Position, BatchHeader)>, Fault> {
+        if self.position >= self.end {
+            return Ok(None);
+        }
+        if self.ahead.len() < BATCH_HEADER_BYTES {
+            let wanted = SCAN_READ_BYTES.min((self.end - self.position) as usize);
+            self.ahead = self.segment.read(self.position, wanted).await?;
+        }
+        let position = self.position;
+        let header = *BatchHeader::peek(&self.ahead)
+            .map_err(|error| self.segment.damage(position, error.to_string()))?;
+        let total = header.total_bytes();
+        if position + total as u64 > self.end {
+            return Err(self.segment.damage(position, format!("a batch of {total} bytes crosses the end")));
+        }
+        self.position += total as u64;
+        self.ahead.advance(total.min(self.ahead.len()));
+        Ok(Some((position, header)))
+    }
+}
+
+/// One batch that [`scan_checked`] found intact.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scanned {
+    pub(crate) position: Position,
+    pub(crate) header: BatchHeader,
+}
+
+/// Reads the file from `position` to `length` and finds the longest row of intact batches that continues `next`; after a crash
+/// what follows them is a torn tail. At each batch its checksum is verified and its base offset must continue the one before.
+pub(crate) async fn scan_checked<D: Disk>(
+    segment: &Rc<Segment<D>>,
+    position: Position,
+    length: Position,
+    next: Offset,
+) -> Result<Vec<Scanned>, Fault> {
+    let mut found = Vec::new();
+    let mut at = position;
+    let mut next = next;
+    let mut ahead = Bytes::new();
+    while at < length {
+        if ahead.len() < BATCH_HEADER_BYTES {
+            ahead = segment.read(at, CHECK_READ_BYTES.min((length - at) as usize)).await?;
+        }
+        let Ok(header) = BatchHeader::peek(&ahead).copied() else { break };
+        let total = header.total_bytes();
+        if at + total as u64 > length || header.base_offset() != next {
+            break;
+        }
+        if ahead.len() < total {
+            ahead = segment.read(at, total.max(CHECK_READ_BYTES).min((length - at) as usize)).await?;
+        }
+        if ahead.len() < total || verify_crc(&ahead[..total]).is_err() {
+            break;
+        }
+        found.push(Scanned { position: at, header });
+        next = header.next_offset();
+        at += total as u64;
+        ahead.advance(total);
+    }
+    Ok(found)
+}

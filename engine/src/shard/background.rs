@@ -1,0 +1,128 @@
+//! What a shard does behind its appends: syncing segments, writing its checkpoint, recycling journal files.
+//!
+//! A journal file is used again in this order, each step durable before the next: the segments that it covers are synced, with their
+//! directories; the checkpoint with the new recovery points replaces the old one; the file is fresh. A crash in between repeats some
+//! of it at the next start.
+
+use std::rc::Rc;
+
+use futures_util::StreamExt;
+use futures_util::future::{Either, select};
+use futures_util::stream;
+
+use super::{CHECKPOINT, Shard};
+use crate::error::{Fault, io_fault};
+use crate::format::checkpoint::CheckpointEncoder;
+use crate::io::{Disk, is_no_space, replace};
+use crate::journal::{Journal, Refusal};
+use crate::partition::Partition;
+use crate::types::Timestamp;
+
+/// Segments that are synced at the same time: measured, 16 in parallel take a fifth of the time of 16 in a row.
+const SYNCS_AT_ONCE: usize = 16;
+
+impl<D: Disk> Shard<D> {
+    /// Recycles journal files and syncs relaxed partitions, for ever.
+    pub(crate) async fn run_background(self: Rc<Self>) {
+        loop {
+            {
+                let recycling = std::pin::pin!(self.pool.wanted());
+                let flushing = std::pin::pin!(self.flushes.signal.wait());
+                match select(recycling, flushing).await {
+                    Either::Left(_) | Either::Right(_) => {}
+                }
+            }
+            let due = std::mem::take(&mut *self.flushes.due.borrow_mut());
+            self.sync_all(due).await;
+            self.recycle_all().await;
+        }
+    }
+
+    async fn recycle_all(&self) {
+        while let Some(covered) = self.pool.oldest_retired() {
+            let partitions: Vec<_> = {
+                let open = self.partitions.borrow();
+                covered.iter().filter_map(|id| open.get(id).cloned()).collect()
+            };
+            let all_synced = self.sync_all(partitions.clone()).await;
+            for partition in &partitions {
+                if let Err(error) = partition.log.persist_indexes(&partition.durable()).await {
+                    tracing::warn!(partition = %partition.id, %error, "the index was not written; it is kept in memory");
+                }
+            }
+            let recycled = match (self.write_checkpoint().await, all_synced) {
+                (Ok(()), true) => self.pool.recycle_oldest().await,
+                (Ok(()), false) => self.pool.set_oldest_aside().await,
+                (Err(refusal), _) => Err(refusal),
+            };
+            if let Err(refusal) = recycled {
+                self.pool.refuse(refusal);
+                return;
+            }
+        }
+    }
+
+    /// Syncs the partitions, several at a time; false when one of them failed and is fenced now.
+    async fn sync_all(&self, partitions: Vec<Rc<Partition<D>>>) -> bool {
+        let syncs = stream::iter(partitions).map(|partition| async move {
+            let synced = partition.sync().await.is_ok();
+            self.counters.add(|stats| stats.background_syncs += 1);
+            synced
+        });
+        syncs.buffer_unordered(SYNCS_AT_ONCE).fold(true, |all, synced| async move { all && synced }).await
+    }
+
+    /// Replaces the shard's checkpoint by what is durable now.
+    pub(crate) async fn write_checkpoint(&self) -> Result<(), Refusal> {
+        let _one_at_a_time = self.checkpointing.lock().await;
+        let mut encoder = CheckpointEncoder::new();
+        for point in self.closed.borrow().values() {
+            encoder.push(point);
+        }
+        for partition in self.partitions.borrow().values() {
+            partition.log.expire_producers((self.clock)());
+            encoder.push(&partition.durable());
+        }
+        let path = self.directory.join(CHECKPOINT);
+        replace(&self.disk, &path, encoder.finish()).await.map_err(|error| {
+            if is_no_space(&error) {
+                Refusal::NoSpace
+            } else {
+                Refusal::Fault(io_fault("write", path, 0, error))
+            }
+        })
+    }
+
+    /// Asks for the syncs that `flush.ms` wants. Called every now and then.
+    pub(crate) fn tick(&self, now: Timestamp) {
+        for partition in self.partitions.borrow().values() {
+            if partition.is_flush_due(now) {
+                self.flushes.push(partition.clone());
+            }
+        }
+    }
+
+    /// Takes no more appends.
+    pub(crate) fn close(&self) {
+        self.inbox.close();
+    }
+
+    /// Leaves a data directory that needs no recovery: everything synced, the checkpoint says so, the journal is not needed any more.
+    pub(crate) async fn shut_down(&self, journal: Journal<D>) -> Result<(), Fault> {
+        let partitions = self.open_partitions();
+        let all_synced = self.sync_all(partitions.clone()).await;
+        for partition in &partitions {
+            // What is not written is made again by reading.
+            let _ = partition.log.persist_indexes(&partition.durable()).await;
+        }
+        if let Err(Refusal::Fault(fault)) = self.write_checkpoint().await {
+            return Err(fault);
+        }
+        let path = journal.path();
+        drop(journal);
+        if all_synced {
+            tracing::debug!(journal = %path.display(), "everything is synced; the next start replays nothing");
+        }
+        Ok(())
+    }
+}

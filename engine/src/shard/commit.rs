@@ -1,0 +1,268 @@
+//! The turn of a shard: the batches that have arrived become durable together, then their senders are answered.
+//!
+//! ```text
+//! arrivals > draft (offsets, sequences) > write segments (page cache) > one journal write > settle: ends move, answers, readers wake
+//! ```
+//!
+//! * While a journal write is in flight, the next turn's batches collect: the busier the shard, the more records one sync carries.
+//! * A segment that can not take its batches drops out before the journal sees them, so the journal never brings back what was refused.
+//! * A group that does not fit the journal is made durable by syncing its segments; the two mix safely, since a sync of a segment covers
+//!   all that was appended to it before.
+//! * Partitions whose topic relaxes durability (`flush.messages` above 1) are answered after the segment write.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use futures_util::future::join_all;
+
+use super::Shard;
+use super::inbox::Arrival;
+use super::message::{Appended, Reply};
+use crate::error::{AppendError, Fault};
+use crate::format::batch::TimestampType;
+use crate::io::Disk;
+use crate::journal::{CommitFailure, Journal};
+use crate::log::{Draft, Place};
+use crate::partition::Partition;
+use crate::segment::WriteFailure;
+use crate::types::{NO_TIMESTAMP, PartitionId, Timestamp};
+
+/// Bytes of batches in one turn: a journal write of a few megabytes runs at the disk's full rate and still takes about a millisecond.
+const TURN_BYTES_MAX: usize = 2 << 20;
+
+/// One partition's part of a turn.
+struct Group<D: Disk> {
+    partition: Rc<Partition<D>>,
+    draft: Draft<D>,
+    answers: Vec<(Reply<Result<Appended, AppendError>>, Appended)>,
+}
+
+/// How a part of a turn becomes durable.
+enum Plan<D: Disk> {
+    Journal(Vec<Group<D>>),
+    Direct(Group<D>),
+}
+
+impl<D: Disk> Group<D> {
+    fn answer_error(self, error: &AppendError) {
+        for (reply, _) in self.answers {
+            let _ = reply.send(Err(error.clone()));
+        }
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// Runs turns until the inbox is closed and empty. Gives the journal back.
+    pub(crate) async fn run_commits(self: Rc<Self>, mut journal: Journal<D>) -> Journal<D> {
+        while let Some(arrivals) = self.inbox.take(TURN_BYTES_MAX).await {
+            self.turn(&mut journal, arrivals).await;
+        }
+        journal
+    }
+
+    async fn turn(&self, journal: &mut Journal<D>, arrivals: Vec<Arrival>) {
+        let groups = self.draft_all(arrivals).await;
+        let groups = self.write_all(groups).await;
+        let (durable, relaxed): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|group| group.partition.config().is_durable());
+        for group in relaxed {
+            let records = group.draft.records();
+            let partition = group.partition.clone();
+            self.settle(group);
+            if partition.note_relaxed(records, self.now()) {
+                self.flushes.push(partition);
+            }
+        }
+        for plan in self.plan(journal, durable) {
+            match plan {
+                Plan::Journal(groups) => self.commit_journaled(journal, groups).await,
+                Plan::Direct(group) => self.commit_direct(group).await,
+            }
+        }
+    }
+
+    /// Gives every batch its offset, partition by partition in the order of arrival.
+    async fn draft_all(&self, arrivals: Vec<Arrival>) -> Vec<Group<D>> {
+        let mut groups: Vec<Group<D>> = Vec::new();
+        let mut places: HashMap<PartitionId, usize> = HashMap::new();
+        for Arrival { partition: id, batch, reply } in arrivals {
+            let at = match places.get(&id) {
+                Some(at) => *at,
+                None => match self.start_group(id).await {
+                    Ok(group) => {
+                        groups.push(group);
+                        places.insert(id, groups.len() - 1);
+                        groups.len() - 1
+                    }
+                    Err(error) => {
+                        let _ = reply.send(Err(error));
+                        continue;
+                    }
+                },
+            };
+            let group = &mut groups[at];
+            let header = batch.header();
+            let log_append_time = match header.timestamp_type() {
+                TimestampType::LogAppendTime => header.max_timestamp(),
+                TimestampType::CreateTime => NO_TIMESTAMP,
+            };
+            let log_start = group.partition.log.log_start();
+            let stamps = log_append_time != NO_TIMESTAMP;
+            match group.draft.push(&group.partition.log, batch) {
+                Ok(Place::Appended(base_offset)) => {
+                    let appended = Appended { base_offset, log_start, log_append_time, duplicate: false };
+                    group.answers.push((reply, appended));
+                }
+                Ok(Place::Duplicate(base_offset, timestamp)) => {
+                    let log_append_time = if stamps { timestamp } else { NO_TIMESTAMP };
+                    let appended = Appended { base_offset, log_start, log_append_time, duplicate: true };
+                    group.answers.push((reply, appended));
+                }
+                Err(error) => {
+                    let _ = reply.send(Err(error));
+                }
+            }
+        }
+        groups
+    }
+
+    async fn start_group(&self, id: PartitionId) -> Result<Group<D>, AppendError> {
+        let partition = match self.partition(id).await {
+            Ok(Some(partition)) => partition,
+            Ok(None) => return Err(AppendError::UnknownPartition(id)),
+            Err(fault) => return Err(AppendError::Fenced { partition: id, fault }),
+        };
+        partition.check_fence()?;
+        match partition.log.draft(&partition.config()).await {
+            Ok(draft) => Ok(Group { partition, draft, answers: Vec::new() }),
+            Err(fault) => Err(AppendError::Fenced { partition: id, fault }),
+        }
+    }
+
+    /// Writes all segments at once. Groups whose segment refuses are answered and drop out.
+    async fn write_all(&self, mut groups: Vec<Group<D>>) -> Vec<Group<D>> {
+        let results = join_all(groups.iter_mut().map(|group| group.draft.write(&group.partition.log))).await;
+        let mut written = Vec::with_capacity(groups.len());
+        for (group, result) in groups.into_iter().zip(results) {
+            match result {
+                Ok(()) => written.push(group),
+                Err(WriteFailure::NoSpace) => self.refuse_no_space(group).await,
+                Err(WriteFailure::Fault(fault)) => self.fence_group(group, &fault),
+            }
+        }
+        written
+    }
+
+    /// Packs the groups into journal writes, mostly one. What the journal can not hold alone, and partitions that have acknowledged
+    /// records which no journal holds, are synced in their segments.
+    fn plan(&self, journal: &Journal<D>, groups: Vec<Group<D>>) -> Vec<Plan<D>> {
+        let mut plans = Vec::new();
+        let (mut packed, mut entries, mut bytes) = (Vec::new(), 0, 0);
+        for group in groups {
+            let (more, size) = (group.draft.batches().len(), group.draft.bytes() as usize);
+            if group.partition.has_relaxed() || !journal.fits(more, size) {
+                plans.push(Plan::Direct(group));
+                continue;
+            }
+            if !journal.fits(entries + more, bytes + size) {
+                plans.push(Plan::Journal(std::mem::take(&mut packed)));
+                (entries, bytes) = (0, 0);
+            }
+            entries += more;
+            bytes += size;
+            packed.push(group);
+        }
+        if !packed.is_empty() {
+            plans.push(Plan::Journal(packed));
+        }
+        plans
+    }
+
+    async fn commit_direct(&self, group: Group<D>) {
+        match group.draft.sync(&group.partition.log).await {
+            Ok(()) => {
+                self.counters.add(|stats| stats.direct_syncs += 1);
+                self.settle(group);
+            }
+            Err(fault) => self.fence_group(group, &fault),
+        }
+    }
+
+    async fn commit_journaled(&self, journal: &mut Journal<D>, groups: Vec<Group<D>>) {
+        let mut batches = Vec::new();
+        let mut records = 0;
+        for group in &groups {
+            records += group.draft.records();
+            batches.extend(group.draft.batches().iter().map(|batch| (group.partition.id, &batch[..])));
+        }
+        if !batches.is_empty() {
+            let bytes: usize = batches.iter().map(|(_, batch)| batch.len()).sum();
+            match journal.commit(&batches).await {
+                Ok(()) => self.counters.add(|stats| {
+                    stats.journal_commits += 1;
+                    stats.journal_records += records;
+                    stats.journal_bytes += bytes as u64;
+                }),
+                Err(CommitFailure::NoSpace) => {
+                    for group in groups {
+                        self.refuse_no_space(group).await;
+                    }
+                    return;
+                }
+                Err(CommitFailure::Fault(fault)) => {
+                    for group in groups {
+                        self.fence_group(group, &fault);
+                    }
+                    return;
+                }
+            }
+        }
+        for group in groups {
+            self.settle(group);
+        }
+    }
+
+    /// The records exist from here on: readers see them, and their senders are answered.
+    fn settle(&self, group: Group<D>) {
+        let Group { partition, draft, answers } = group;
+        let (batches, records, bytes) = (draft.batches().len() as u64, draft.records(), draft.bytes());
+        if !draft.is_empty() {
+            partition.log.adopt(draft);
+        }
+        self.counters.add(|stats| {
+            stats.batches += batches;
+            stats.records += records;
+            stats.bytes += bytes;
+        });
+        for (reply, appended) in answers {
+            let _ = reply.send(Ok(appended));
+        }
+        partition.wake();
+    }
+
+    /// The disk is full (D7): what was written in part is cut off again, and the senders may try again.
+    async fn refuse_no_space(&self, group: Group<D>) {
+        let Group { partition, draft, answers } = group;
+        let error = match partition.log.discard(draft).await {
+            Ok(()) => AppendError::NoSpace(partition.id),
+            Err(fault) => {
+                partition.fence(&fault);
+                AppendError::Fenced { partition: partition.id, fault }
+            }
+        };
+        for (reply, _) in answers {
+            let _ = reply.send(Err(error.clone()));
+        }
+    }
+
+    /// Whether the group's records are on the disk is not known (D3): its partition takes nothing more.
+    fn fence_group(&self, group: Group<D>, fault: &Fault) {
+        group.partition.fence(fault);
+        let error = AppendError::Fenced { partition: group.partition.id, fault: fault.clone() };
+        group.answer_error(&error);
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+}

@@ -1,0 +1,87 @@
+//! Batches that wait for the shard's next turn.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use super::message::{Appended, Reply};
+use crate::error::AppendError;
+use crate::format::check::CheckedBatch;
+use crate::sync::Signal;
+use crate::types::PartitionId;
+
+/// Bytes that may wait before whoever brings more has to wait too: several turns' worth, so that the disk never starves.
+const WAITING_BYTES_MAX: usize = 32 << 20;
+
+/// A batch that has arrived.
+pub(crate) struct Arrival {
+    pub(crate) partition: PartitionId,
+    pub(crate) batch: CheckedBatch,
+    pub(crate) reply: Reply<Result<Appended, AppendError>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Inbox {
+    waiting: RefCell<VecDeque<Arrival>>,
+    bytes: Cell<usize>,
+    arrived: Signal,
+    closed: Cell<bool>,
+    room: RefCell<VecDeque<futures_channel::oneshot::Sender<()>>>,
+}
+
+impl Inbox {
+    /// Waits until more batches may come. Those who wait go on in the order in which they came.
+    pub(crate) async fn room(&self) {
+        while self.bytes.get() >= WAITING_BYTES_MAX && !self.closed.get() {
+            let (sender, receiver) = futures_channel::oneshot::channel();
+            self.room.borrow_mut().push_back(sender);
+            // A dropped sender means that the inbox has closed: the loop's condition tells.
+            let _ = receiver.await;
+        }
+    }
+
+    /// Takes in a batch. After [`Inbox::close`] it is refused.
+    pub(crate) fn push(&self, arrival: Arrival) {
+        if self.closed.get() {
+            let _ = arrival.reply.send(Err(AppendError::Stopping));
+            return;
+        }
+        self.bytes.set(self.bytes.get() + arrival.batch.len());
+        self.waiting.borrow_mut().push_back(arrival);
+        self.arrived.notify();
+    }
+
+    /// The batches of the next turn: at least one, and not more than `bytes_max` unless the first alone is. `None` once closed and empty.
+    pub(crate) async fn take(&self, bytes_max: usize) -> Option<Vec<Arrival>> {
+        while self.waiting.borrow().is_empty() {
+            if self.closed.get() {
+                return None;
+            }
+            self.arrived.wait().await;
+        }
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        let mut waiting = self.waiting.borrow_mut();
+        while let Some(next) = waiting.front() {
+            let length = next.batch.len();
+            if !taken.is_empty() && bytes + length > bytes_max {
+                break;
+            }
+            bytes += length;
+            taken.extend(waiting.pop_front());
+        }
+        self.bytes.set(self.bytes.get() - bytes);
+        if self.bytes.get() < WAITING_BYTES_MAX {
+            for sender in self.room.borrow_mut().drain(..) {
+                let _ = sender.send(());
+            }
+        }
+        Some(taken)
+    }
+
+    /// Takes no more batches; those that wait are still taken out.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        self.arrived.notify();
+        self.room.borrow_mut().clear();
+    }
+}

@@ -1,0 +1,89 @@
+//! What one thread asks of a shard.
+
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+
+use super::stats::ShardStats;
+use crate::error::{AppendError, ReadError, TopicError};
+use crate::format::check::CheckedBatch;
+use crate::log::OffsetAndTimestamp;
+use crate::partition::ReadResult;
+use crate::topics::{NewTopic, Topic};
+use crate::types::{Offset, PartitionId, Timestamp, TopicId};
+
+/// Where an acknowledged batch stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The offset of its first record.
+    pub base_offset: Offset,
+    /// The first offset of the log.
+    pub log_start: Offset,
+    /// The broker's time where the topic stamps records with it, else -1.
+    pub log_append_time: Timestamp,
+    /// Whether the batch was there before: its producer sent it again.
+    pub duplicate: bool,
+}
+
+/// What is to be read of one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadRequest {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first offset wanted.
+    pub offset: Offset,
+    /// Most bytes of whole batches; the first batch is returned whatever its size.
+    pub bytes_max: u64,
+}
+
+/// Which offset is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetQuery {
+    /// The first one of the log.
+    Earliest,
+    /// The high watermark.
+    Latest,
+    /// The first record with the largest timestamp.
+    MaxTimestamp,
+    /// The first record with at least this timestamp.
+    AtTimestamp(Timestamp),
+}
+
+pub(crate) type Reply<T> = oneshot::Sender<T>;
+
+/// A request to a shard. Replies whose asker has gone are dropped.
+pub(crate) enum Message<F> {
+    Append {
+        partition: PartitionId,
+        batch: CheckedBatch,
+        reply: Reply<Result<Appended, AppendError>>,
+    },
+    Read {
+        requests: Vec<ReadRequest>,
+        reply: Reply<Vec<Result<ReadResult<F>, ReadError>>>,
+    },
+    Wait {
+        beyond: Vec<(PartitionId, Offset)>,
+        reply: Reply<()>,
+    },
+    FindOffset {
+        partition: PartitionId,
+        query: OffsetQuery,
+        reply: Reply<Result<Option<OffsetAndTimestamp>, ReadError>>,
+    },
+    CloseTopic {
+        topic: TopicId,
+        reply: Reply<()>,
+    },
+    Catalog(CatalogMessage),
+    Stats {
+        reply: Reply<ShardStats>,
+    },
+}
+
+/// A change that the shard makes that keeps the topic table.
+pub(crate) enum CatalogMessage {
+    CreateTopic { new: NewTopic, reply: Reply<Result<Arc<Topic>, TopicError>> },
+    DeleteTopic { id: TopicId, reply: Reply<Result<(), TopicError>> },
+    AllocateProducerId { reply: Reply<Result<i64, TopicError>> },
+}

@@ -1,0 +1,101 @@
+//! What other threads ask of this shard, through its mailbox.
+
+use std::rc::Rc;
+
+use async_channel::Receiver;
+use futures_channel::oneshot;
+use futures_util::future::{Either, LocalBoxFuture, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::Shard;
+use super::inbox::Arrival;
+use super::message::{CatalogMessage, Message};
+use crate::catalog::Catalog;
+use crate::io::Disk;
+use crate::partition::WakeOnce;
+
+impl<D: Disk> Shard<D> {
+    /// Serves requests until the mailbox is closed. `catalog` is there on the shard that keeps the topic table.
+    ///
+    /// Appends go to the inbox in the order in which they come; everything else runs side by side, so that a read from a cold disk holds
+    /// nobody up.
+    pub(crate) async fn run_requests(
+        self: Rc<Self>,
+        mailbox: Receiver<Message<D::File>>,
+        catalog: Option<Rc<Catalog<D>>>,
+    ) {
+        let mut running: FuturesUnordered<LocalBoxFuture<'static, ()>> = FuturesUnordered::new();
+        let mut mailbox = Box::pin(mailbox);
+        loop {
+            let message = if running.is_empty() {
+                mailbox.next().await
+            } else {
+                match select(mailbox.next(), running.next()).await {
+                    Either::Left((message, _)) => message,
+                    Either::Right(_) => continue,
+                }
+            };
+            match message {
+                None => break,
+                Some(Message::Append { partition, batch, reply }) => {
+                    // The senders' own limits keep this short; without room the mailbox fills and they wait in turn.
+                    self.inbox.room().await;
+                    self.inbox.push(Arrival { partition, batch, reply });
+                }
+                Some(other) => running.push(Box::pin(self.clone().answer(other, catalog.clone()))),
+            }
+        }
+        while running.next().await.is_some() {}
+    }
+
+    /// Answers one request; an asker that has gone is not missed.
+    async fn answer(self: Rc<Self>, message: Message<D::File>, catalog: Option<Rc<Catalog<D>>>) {
+        match message {
+            Message::Append { partition, batch, reply } => {
+                self.inbox.push(Arrival { partition, batch, reply })
+            }
+            Message::Read { requests, reply } => {
+                let mut results = Vec::with_capacity(requests.len());
+                for request in requests {
+                    results.push(self.read(request).await);
+                }
+                let _ = reply.send(results);
+            }
+            Message::Wait { beyond, reply } => self.wait(&beyond, &WakeOnce::new(reply)).await,
+            Message::FindOffset { partition, query, reply } => {
+                let _ = reply.send(self.find_offset(partition, query).await);
+            }
+            Message::CloseTopic { topic, reply } => {
+                self.close_topic(topic);
+                let _ = reply.send(());
+            }
+            Message::Stats { reply } => {
+                let _ = reply.send(self.stats());
+            }
+            Message::Catalog(message) => {
+                let catalog = catalog.expect("catalog messages go to the shard that has the catalog");
+                match message {
+                    CatalogMessage::CreateTopic { new, reply } => {
+                        let _ = reply.send(catalog.create(new).await);
+                    }
+                    CatalogMessage::DeleteTopic { id, reply } => {
+                        let _ = reply.send(catalog.delete(id).await);
+                    }
+                    CatalogMessage::AllocateProducerId { reply } => {
+                        let _ = reply.send(catalog.allocate_producer_id().await);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Registers a wait for the partitions of this shard.
+    pub(crate) async fn wait_receiver(
+        &self,
+        beyond: &[(crate::types::PartitionId, crate::types::Offset)],
+    ) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.wait(beyond, &WakeOnce::new(sender)).await;
+        receiver
+    }
+}
