@@ -1,0 +1,103 @@
+"""A broker under test: where it is built, how it is started, when it answers, how it ends.
+
+Shared by run, walkthrough and kill9. Loopback only; a process is ended by its pid and only by who started it.
+"""
+
+import os
+import pathlib
+import shlex
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve()
+CACHE = TARGET / "interop"
+CLIENTS = HERE / "clients"
+
+DEFAULT_START = f"{shlex.quote(str(TARGET / 'release' / 'strandline'))} serve --listen 127.0.0.1:{{port}} --data-dir {{data}}"
+START_HELP = ("start command of the broker, with {port} and {data} in it; it must stay in the foreground "
+              "(default: the release build of strandline)")
+
+READY_SECONDS = 60
+STOP_SECONDS = 30
+
+
+def die_tidily():
+    """Turns SIGTERM into an exception, so that `finally` ends what was started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def build():
+    subprocess.run(["cargo", "build", "--release", "--bin", "strandline"], cwd=ROOT, check=True)
+
+
+def install(client):
+    """Installs one client once; returns its directory and the line that names its version."""
+    directory = CACHE / client
+    CACHE.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run([CLIENTS / client / "install", directory], check=True, stdout=subprocess.PIPE, text=True)
+    return directory, done.stdout.strip().splitlines()[-1]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def answers(port):
+    """Whether an ApiVersions v0 request gets an answer without error."""
+    request = struct.pack(">hhih", 18, 0, 1, -1)
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as s, s.makefile("rb") as answer:
+            s.sendall(struct.pack(">i", len(request)) + request)
+            _, correlation, error = struct.unpack(">iih", answer.read(10))
+            return (correlation, error) == (1, 0)
+    except (OSError, struct.error):
+        return False
+
+
+class Broker:
+    """One broker on one port and one data directory; may be started again after it ended."""
+
+    def __init__(self, start, data, log):
+        self.start_command, self.data, self.log = start, data, log
+        self.port = free_port()
+        self.bootstrap = f"127.0.0.1:{self.port}"
+        self.process = None
+
+    def start(self):
+        """Returns when it answers; the seconds that took."""
+        command = shlex.split(self.start_command.format(port=self.port, data=shlex.quote(str(self.data))))
+        began = time.monotonic()
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            start_new_session=True)
+        while not answers(self.port):
+            if self.process.poll() is not None:
+                raise SystemExit(f"the broker ended with {self.process.returncode}; see {self.log}")
+            if time.monotonic() > began + READY_SECONDS:
+                raise SystemExit(f"the broker does not answer after {READY_SECONDS} s; see {self.log}")
+            time.sleep(0.02)
+        return time.monotonic() - began
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self):
+        if self.alive():
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self):
+        if self.alive():
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
