@@ -15,7 +15,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/pom.xml")
-jars=${KAFKA_PEER_DIR:-${CARGO_TARGET_DIR:-$root/target}/peers/kafka-$version}
+jars=$(realpath -m "${KAFKA_PEER_DIR:-${CARGO_TARGET_DIR:-$root/target}/peers/kafka-$version}")
 
 ready_seconds=60
 stop_seconds=30

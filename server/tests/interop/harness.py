@@ -36,11 +36,11 @@ def build():
     subprocess.run(["cargo", "build", "--release", "--bin", "strandline"], cwd=ROOT, check=True)
 
 
-def install(client):
-    """Installs one client once; returns its directory and the line that names its version."""
-    directory = CACHE / client
+def install(part):
+    """Runs one folder's `install` into its own directory of the cache; returns that and the line that names the version."""
+    directory = CACHE / pathlib.Path(part).name
     CACHE.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run([CLIENTS / client / "install", directory], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([HERE / part / "install", directory], check=True, stdout=subprocess.PIPE, text=True)
     return directory, done.stdout.strip().splitlines()[-1]
 
 

@@ -514,7 +514,7 @@ public final class Client {
 
     private static void tail() throws Exception {
         TopicPartition partition = new TopicPartition(filled("tail", 1, System.currentTimeMillis()), 0);
-        try (var consumer = consumer("fetch.max.wait.ms", 15_000); var producer = producer("linger.ms", 0)) {
+        try (var consumer = consumer("fetch.max.wait.ms", 5_000); var producer = producer("linger.ms", 0)) {
             consumer.assign(List.of(partition));
             consumer.seekToEnd(List.of(partition));
             check(consumer.poll(Duration.ofSeconds(2)).isEmpty(), "something came before the end moved");
@@ -532,12 +532,14 @@ public final class Client {
         }
     }
 
-    // What walkthrough wrote: record i has key "k" + i % keys in five digits and value i in ten digits, a space, a filler.
+    // What walkthrough wrote; producer/producer.c says what record i looks like.
 
     private static void verify(String topic, int records, int keys, int valueBytes) {
-        byte[] table = new byte[4096 + valueBytes];
-        for (int i = 0; i < table.length; i++) {
-            table[i] = (byte) ('a' + ((long) i * i * 31 + i) / 7 % 26);
+        byte[] letters = new byte[65536 + valueBytes];
+        int state = 1;
+        for (int i = 0; i < letters.length; i++) {
+            state = state * 1664525 + 1013904223;
+            letters[i] = (byte) ('a' + (state >>> 24) % 26);
         }
         Set<Integer> partitionsSeen = new HashSet<>();
         int[] lastOfKey = new int[keys];
@@ -561,7 +563,8 @@ public final class Client {
                     int i = Integer.parseInt(new String(value, 0, 10, StandardCharsets.US_ASCII));
                     int key = Integer.parseInt(text(r.key()).substring(1));
                     equal(key, i % keys);
-                    check(Arrays.equals(value, 11, valueBytes, table, i % 4096, i % 4096 + valueBytes - 11), "value " + i + " is damaged");
+                    int begin = (int) (i * 1031L % 65536);
+                    check(Arrays.equals(value, 11, valueBytes, letters, begin, begin + valueBytes - 11), "value " + i + " is damaged");
                     equal(i, lastOfKey[key] < 0 ? key : lastOfKey[key] + keys);
                     check(partitionOfKey[key] < 0 || partitionOfKey[key] == r.partition(), "key " + key + " is in two partitions");
                     lastOfKey[key] = i;
