@@ -25,6 +25,7 @@ pub(crate) struct Partition<D: Disk> {
     /// What is known to be durable, for the shard's checkpoint.
     durable: RefCell<PartitionCheckpoint>,
     relaxed: Cell<Relaxed>,
+    closed: Cell<bool>,
     waiters: RefCell<Vec<Waiter>>,
     /// Waiters that are pruned when there are so many.
     prune_at: Cell<usize>,
@@ -96,6 +97,7 @@ impl<D: Disk> Partition<D> {
             fence,
             durable: RefCell::new(durable),
             relaxed: Cell::new(Relaxed::default()),
+            closed: Cell::new(false),
             waiters: RefCell::new(Vec::new()),
             prune_at: Cell::new(64),
         }
@@ -107,6 +109,11 @@ impl<D: Disk> Partition<D> {
 
     pub(crate) fn high_watermark(&self) -> Offset {
         self.log.end()
+    }
+
+    /// Whether the topic was deleted meanwhile.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
     }
 
     // ---- fence -----------------------------------------------------------------------------------------------------------
@@ -248,8 +255,9 @@ impl<D: Disk> Partition<D> {
         });
     }
 
-    /// Wakes everybody: the partition goes away.
-    pub(crate) fn wake_all(&self) {
+    /// Wakes everybody: the topic was deleted.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
         for waiter in self.waiters.take() {
             waiter.wake.wake();
         }

@@ -101,14 +101,13 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// The file in use.
-    pub(crate) fn path(&self) -> PathBuf {
+    fn path(&self) -> PathBuf {
         self.pool.path(self.active.number)
     }
 
-    /// Whether the file in use has taken a commit.
-    pub(crate) fn is_used(&self) -> bool {
-        self.sequence > 0
+    /// Removes the journal's files: all that they hold is synced, and the checkpoint says so.
+    pub(crate) async fn remove(self) -> Result<(), Fault> {
+        self.pool.remove_all(self.active).await
     }
 
     /// Hands the active file over for recycling and goes on in a fresh one.

@@ -231,6 +231,18 @@ impl<D: Disk> JournalPool<D> {
         Ok(())
     }
 
+    /// Removes every file, and `active`.
+    pub(super) async fn remove_all(&self, active: JournalFile<D>) -> Result<(), Fault> {
+        let fresh = self.fresh.take().into_iter();
+        let retired = self.retired.take().into_iter().map(|retired| retired.file);
+        for file in fresh.chain(retired).chain([active]) {
+            let path = self.path(file.number);
+            self.disk.remove_file(&path).await.map_err(|error| io_fault("remove", path, 0, error))?;
+        }
+        let fault = |error| io_fault("sync", &self.directory, 0, error);
+        self.disk.sync_dir(&self.directory).await.map_err(fault)
+    }
+
     /// Tells a waiting commit that nothing could be recycled.
     pub(crate) fn refuse(&self, refusal: Refusal) {
         *self.failure.borrow_mut() = Some(refusal);

@@ -32,8 +32,9 @@ impl<D: Disk> Shard<D> {
                     Either::Left(_) | Either::Right(_) => {}
                 }
             }
+            let _round = self.background.lock().await;
             let due = std::mem::take(&mut *self.flushes.due.borrow_mut());
-            self.sync_all(due).await;
+            self.sync_all(due.into_iter().filter(|partition| !partition.is_closed()).collect()).await;
             self.recycle_all().await;
         }
     }
@@ -74,7 +75,6 @@ impl<D: Disk> Shard<D> {
 
     /// Replaces the shard's checkpoint by what is durable now.
     pub(crate) async fn write_checkpoint(&self) -> Result<(), Refusal> {
-        let _one_at_a_time = self.checkpointing.lock().await;
         let mut encoder = CheckpointEncoder::new();
         for point in self.closed.borrow().values() {
             encoder.push(point);
@@ -118,11 +118,6 @@ impl<D: Disk> Shard<D> {
         if let Err(Refusal::Fault(fault)) = self.write_checkpoint().await {
             return Err(fault);
         }
-        let path = journal.path();
-        drop(journal);
-        if all_synced {
-            tracing::debug!(journal = %path.display(), "everything is synced; the next start replays nothing");
-        }
-        Ok(())
+        if all_synced { journal.remove().await } else { Ok(()) }
     }
 }

@@ -55,6 +55,7 @@ impl<D: Disk> Shard<D> {
     /// Runs turns until the inbox is closed and empty. Gives the journal back.
     pub(crate) async fn run_commits(self: Rc<Self>, mut journal: Journal<D>) -> Journal<D> {
         while let Some(arrivals) = self.inbox.take(TURN_BYTES_MAX).await {
+            let _turn = self.turn.lock().await;
             self.turn(&mut journal, arrivals).await;
         }
         journal

@@ -78,8 +78,9 @@ pub(crate) struct Shard<D: Disk> {
     inbox: Inbox,
     pool: Rc<JournalPool<D>>,
     flushes: Flushes<D>,
-    /// Checkpoints are written one at a time.
-    checkpointing: Mutex<()>,
+    /// Held by a turn, and by a round of background work: a topic is let go when neither may still write into its directories.
+    turn: Mutex<()>,
+    background: Mutex<()>,
     counters: Counters,
     clock: Clock,
 }
@@ -141,7 +142,8 @@ impl<D: Disk> Shard<D> {
             inbox: Inbox::default(),
             pool,
             flushes: Flushes { due: RefCell::new(Vec::new()), signal: Signal::new() },
-            checkpointing: Mutex::new(()),
+            turn: Mutex::new(()),
+            background: Mutex::new(()),
             counters: Counters::default(),
             clock: start.clock,
         };
@@ -179,8 +181,12 @@ impl<D: Disk> Shard<D> {
         self.partitions.borrow().values().cloned().collect()
     }
 
-    /// Lets go of a topic that the table does not hold any more; who waits for it wakes up and is told.
-    pub(crate) fn close_topic(&self, topic: TopicId) {
+    /// Lets go of a topic that the table does not hold any more; who waits for it wakes up and is told. When this returns, nothing
+    /// writes into the topic's directories, which the next topic of its name will use.
+    pub(crate) async fn close_topic(&self, topic: TopicId) {
+        let _no_turn = self.turn.lock().await;
+        let _no_background = self.background.lock().await;
+        let _no_opening = self.opening.lock().await;
         self.closed.borrow_mut().retain(|id, _| id.topic != topic);
         let closed: Vec<_> = self
             .partitions
@@ -189,7 +195,7 @@ impl<D: Disk> Shard<D> {
             .map(|(_, gone)| gone)
             .collect();
         for partition in closed {
-            partition.wake_all();
+            partition.close();
             self.counters.add(|stats| stats.open_partitions -= 1);
         }
     }
@@ -210,7 +216,9 @@ impl<D: Disk> Shard<D> {
 
     pub(crate) async fn read(&self, request: ReadRequest) -> Result<ReadResult<D::File>, ReadError> {
         let partition = self.readable(request.partition).await?;
-        partition.read(request.offset, request.bytes_max, true).await
+        let result = partition.read(request.offset, request.bytes_max, true).await;
+        // A file that was opened after the topic was deleted may be another topic's of the same name.
+        if partition.is_closed() { Err(ReadError::UnknownPartition(request.partition)) } else { result }
     }
 
     /// Wakes `wake` as soon as one of the partitions has records beyond its offset, or goes away.

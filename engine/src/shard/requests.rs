@@ -66,7 +66,7 @@ impl<D: Disk> Shard<D> {
                 let _ = reply.send(self.find_offset(partition, query).await);
             }
             Message::CloseTopic { topic, reply } => {
-                self.close_topic(topic);
+                self.close_topic(topic).await;
                 let _ = reply.send(());
             }
             Message::Stats { reply } => {
