@@ -294,6 +294,7 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
     });
     let commits = reactor::spawn(Queue::Storage, shard.clone().run_commits(journal));
     let background = reactor::spawn(Queue::Background, shard.clone().run_background());
+    let write_backs = reactor::spawn(Queue::Background, shard.clone().run_write_backs());
     let requests = reactor::spawn(Queue::Storage, shard.clone().run_requests(seed.mailbox.clone(), catalog));
     let ticking = shard.clone();
     let ticks = reactor::spawn(Queue::Background, async move {
@@ -318,6 +319,7 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
     shard.close();
     let journal = commits.await;
     ticks.cancel().await;
+    write_backs.cancel().await;
     background.cancel().await;
     shard.shut_down(journal).await
 }

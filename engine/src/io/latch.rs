@@ -165,6 +165,10 @@ impl<D: Disk> Disk for Latch<D> {
         self.disk.prefetch(&file.file, position, length).await
     }
 
+    async fn write_back(&self, file: &Self::File, position: Position, length: u64) -> io::Result<()> {
+        self.disk.write_back(&file.file, position, length).await
+    }
+
     async fn create_dir(&self, path: &Path) -> io::Result<()> {
         self.disk.create_dir(path).await
     }

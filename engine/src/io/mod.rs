@@ -96,6 +96,16 @@ pub trait Disk: Clone + 'static {
         length: u64,
     ) -> impl Future<Output = io::Result<()>>;
 
+    /// Asks the system to begin writing a range to the medium. A hint: nothing is durable by it, but a later sync has less to do.
+    fn write_back(
+        &self,
+        _file: &Self::File,
+        _position: Position,
+        _length: u64,
+    ) -> impl Future<Output = io::Result<()>> {
+        std::future::ready(Ok(()))
+    }
+
     /// Makes a directory and the ones above it. Durable after [`Disk::sync_dir`] of the directory above.
     fn create_dir(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
 

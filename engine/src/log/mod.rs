@@ -139,6 +139,11 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
+    /// The active segment, when it has grown enough to be written out.
+    pub(crate) fn wants_write_back(&self) -> Option<Rc<Segment<D>>> {
+        self.active().filter(|segment| segment.wants_write_back())
+    }
+
     // ---- sync ------------------------------------------------------------------------------------------------------------
 
     /// Makes everything up to the end durable, with the directory entries that it needs, and says what that is.

@@ -58,6 +58,8 @@ pub(crate) struct Segment<D: Disk> {
     base: Offset,
     end: Cell<SegmentEnd>,
     synced: Cell<Position>,
+    /// Up to where the system was asked to write the file out.
+    written_back: Cell<Position>,
     file: RefCell<Option<D::File>>,
     index: RefCell<IndexState>,
     last_used: Cell<u64>,
@@ -111,6 +113,7 @@ impl<D: Disk> Segment<D> {
             base,
             end: Cell::new(end),
             synced: Cell::new(trusted),
+            written_back: Cell::new(trusted),
             file: RefCell::new(None),
             index: RefCell::new(IndexState { entries: None, persisted: None, trusted }),
             last_used: Cell::new(0),
@@ -200,6 +203,24 @@ impl<D: Disk> Segment<D> {
     pub(crate) async fn sync(self: &Rc<Self>) -> Result<(), Fault> {
         let position = self.end.get().position;
         if self.synced.get() >= position { Ok(()) } else { self.sync_written(position).await }
+    }
+
+    /// Whether enough was appended since the last [`Segment::write_back`] for another one.
+    pub(crate) fn wants_write_back(&self) -> bool {
+        self.end.get().position >= self.written_back.get() + WRITE_BACK_BYTES
+    }
+
+    /// Has the system begin to write the file out, so that the sync of a full journal finds little to do and the disk's queue stays
+    /// short. The last page stays, since it will change.
+    pub(crate) async fn write_back(self: &Rc<Self>) {
+        let start = self.written_back.get();
+        let end = self.end.get().position & !0xfff;
+        self.written_back.set(end);
+        let Some(file) = self.file.borrow().clone() else { return };
+        if end > start {
+            // A hint that fails costs nothing: the sync will tell.
+            let _ = self.disk.write_back(&file, start, end - start).await;
+        }
     }
 
     /// Makes everything up to `position` durable, be it settled or only written.
@@ -462,6 +483,9 @@ pub(crate) fn boundary(
         max_timestamp,
     }
 }
+
+/// Appended bytes after which the system is asked to write them out.
+const WRITE_BACK_BYTES: u64 = 1 << 20;
 
 /// Distance of index entries that are made by reading headers, where the topic's own setting is not at hand.
 const INDEX_STRIDE_BYTES: u64 = 4096;

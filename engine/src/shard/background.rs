@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use futures_util::StreamExt;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 use futures_util::stream;
 
 use super::{CHECKPOINT, Shard};
@@ -36,6 +36,15 @@ impl<D: Disk> Shard<D> {
             let due = std::mem::take(&mut *self.flushes.due.borrow_mut());
             self.sync_all(due.into_iter().filter(|partition| !partition.is_closed()).collect()).await;
             self.recycle_all().await;
+        }
+    }
+
+    /// Has the system write segments out while they grow, for ever.
+    pub(crate) async fn run_write_backs(self: Rc<Self>) {
+        loop {
+            self.write_backs.signal.wait().await;
+            let due = std::mem::take(&mut *self.write_backs.due.borrow_mut());
+            join_all(due.iter().map(|segment| segment.write_back())).await;
         }
     }
 

@@ -239,6 +239,9 @@ impl<D: Disk> Shard<D> {
             let _ = reply.send(Ok(appended));
         }
         partition.wake();
+        if let Some(segment) = partition.log.wants_write_back() {
+            self.write_backs.push(segment);
+        }
     }
 
     /// The disk is full (D7): what was written in part is cut off again, and the senders may try again.

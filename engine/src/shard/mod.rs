@@ -37,7 +37,7 @@ use crate::io::Disk;
 use crate::journal::{Journal, JournalPool};
 use crate::log::{Log, OffsetAndTimestamp};
 use crate::partition::{Partition, ReadResult, WakeOnce};
-use crate::segment::OpenFiles;
+use crate::segment::{OpenFiles, Segment};
 use crate::sync::{Published, Signal};
 use crate::topics::TopicTable;
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
@@ -78,6 +78,7 @@ pub(crate) struct Shard<D: Disk> {
     inbox: Inbox,
     pool: Rc<JournalPool<D>>,
     flushes: Flushes<D>,
+    write_backs: WriteBacks<D>,
     /// Held by a turn, and by a round of background work: a topic is let go when neither may still write into its directories.
     turn: Mutex<()>,
     background: Mutex<()>,
@@ -97,6 +98,19 @@ impl<D: Disk> Flushes<D> {
         if !due.iter().any(|other| Rc::ptr_eq(other, &partition)) {
             due.push(partition);
         }
+        self.signal.notify();
+    }
+}
+
+/// Segments that have grown enough to be written out.
+struct WriteBacks<D: Disk> {
+    due: RefCell<Vec<Rc<Segment<D>>>>,
+    signal: Signal,
+}
+
+impl<D: Disk> WriteBacks<D> {
+    fn push(&self, segment: Rc<Segment<D>>) {
+        self.due.borrow_mut().push(segment);
         self.signal.notify();
     }
 }
@@ -142,6 +156,7 @@ impl<D: Disk> Shard<D> {
             inbox: Inbox::default(),
             pool,
             flushes: Flushes { due: RefCell::new(Vec::new()), signal: Signal::new() },
+            write_backs: WriteBacks { due: RefCell::new(Vec::new()), signal: Signal::new() },
             turn: Mutex::new(()),
             background: Mutex::new(()),
             counters: Counters::default(),

@@ -180,6 +180,11 @@ impl Disk for RingDisk {
         Ok(())
     }
 
+    async fn write_back(&self, file: &DiskFile, position: Position, length: u64) -> io::Result<()> {
+        let length = length.min(u64::from(u32::MAX)) as u32;
+        self.run(Op::WriteBack { file: file.clone(), position, length }).await.1
+    }
+
     async fn create_dir(&self, path: &Path) -> io::Result<()> {
         std::fs::create_dir_all(path)
     }

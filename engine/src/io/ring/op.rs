@@ -53,6 +53,12 @@ pub(super) enum Op {
         position: Position,
         length: u64,
     },
+    /// Starts to write a range to the medium, without waiting for it.
+    WriteBack {
+        file: DiskFile,
+        position: Position,
+        length: u32,
+    },
     Unlink {
         path: CString,
         flags: i32,
@@ -106,6 +112,12 @@ impl Op {
             Op::Prefetch { file, position, length } => {
                 opcode::Fadvise::new(descriptor(file), *length as libc::off_t, libc::POSIX_FADV_WILLNEED)
                     .offset(*position)
+                    .build()
+            }
+            Op::WriteBack { file, position, length } => {
+                opcode::SyncFileRange::new(descriptor(file), *length)
+                    .offset(*position)
+                    .flags(libc::SYNC_FILE_RANGE_WRITE)
                     .build()
             }
             Op::Unlink { path, flags } => {
