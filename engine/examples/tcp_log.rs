@@ -89,7 +89,9 @@ async fn put(shard: &Local, partition: PartitionId, text: &str) -> Result<Offset
 async fn get(shard: &Local, partition: PartitionId, offset: &str) -> Result<String, Failure> {
     let offset = Offset::checked(offset.parse()?).ok_or("an offset is not negative")?;
     let request = ReadRequest { partition, offset, bytes_max: 1 };
-    let Some(range) = shard.read(&[request]).await.remove(0)?.batches else { return Err("not there yet".into()) };
+    let Some(range) = shard.read(&[request]).await.remove(0)?.batches else {
+        return Err("not there yet".into());
+    };
     let bytes = range.read()?;
     for batch in Batches::new(&bytes) {
         let (header, batch) = batch?;

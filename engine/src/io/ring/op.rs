@@ -114,12 +114,10 @@ impl Op {
                     .offset(*position)
                     .build()
             }
-            Op::WriteBack { file, position, length } => {
-                opcode::SyncFileRange::new(descriptor(file), *length)
-                    .offset(*position)
-                    .flags(libc::SYNC_FILE_RANGE_WRITE)
-                    .build()
-            }
+            Op::WriteBack { file, position, length } => opcode::SyncFileRange::new(descriptor(file), *length)
+                .offset(*position)
+                .flags(libc::SYNC_FILE_RANGE_WRITE)
+                .build(),
             Op::Unlink { path, flags } => {
                 opcode::UnlinkAt::new(types::Fd(libc::AT_FDCWD), path.as_ptr()).flags(*flags).build()
             }

@@ -134,11 +134,16 @@ fn a_cold_range_is_warm_after_prefetch_and_reads_the_same() {
         let content = pattern(3 << 20);
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
         disk.write(&file, 0, vec![content.clone()]).await.unwrap();
-        drop_from_cache(&file);
-        assert!(!file.is_cached(1 << 20, 1 << 20));
-        disk.prefetch(&file, 1 << 20, 1 << 20).await.unwrap();
-        let mut all = vec![0; 1 << 20];
-        assert_eq!(file.read_cached(1 << 20, &mut all), 1 << 20, "not only the last byte is in memory");
+        // The system may keep a page that it was asked to drop, and drop one that was just read: one clean round of ten shows it.
+        let mut shown = false;
+        for _ in 0..10 {
+            drop_from_cache(&file);
+            let cold = !file.is_cached(1 << 20, 1 << 20);
+            disk.prefetch(&file, 1 << 20, 1 << 20).await.unwrap();
+            let mut all = vec![0; 1 << 20];
+            shown |= cold && file.read_cached(1 << 20, &mut all) == 1 << 20;
+        }
+        assert!(shown, "a prefetched range is in memory as a whole");
         disk.prefetch(&file, 0, u64::MAX >> 2).await.unwrap();
         disk.prefetch(&file, 1 << 40, 5).await.unwrap();
         drop_from_cache(&file);
@@ -181,6 +186,18 @@ fn a_ring_without_a_pump_finishes_its_writes_when_it_is_dropped() {
     assert_eq!(file.len().unwrap(), 0);
     drop(disk);
     assert_eq!(std::fs::read(path).unwrap(), vec![b'x'; 100_000]);
+}
+
+/// The runtime once slept on with a task ready to run, about once in 100,000 appends, and the append never returned.
+#[test]
+fn appends_one_after_the_other_all_return() {
+    on_ring(|disk, dir| async move {
+        let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
+        let bytes = pattern(4096);
+        for index in 0..200_000 {
+            disk.write(&file, index % 1000 * 4096, vec![bytes.clone()]).await.unwrap();
+        }
+    });
 }
 
 #[test]
