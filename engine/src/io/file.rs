@@ -3,7 +3,7 @@
 //! Shared by the backends [`super::ring`] and [`super::pwrite`]. Nothing here is asynchronous; what may wait for a disk says so.
 
 use std::fs;
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +14,9 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{AlignedBuffer, Entry, OpenMode};
 use crate::types::Position;
+
+/// The most parts that one gathering write takes (`IOV_MAX`).
+pub(super) const PARTS_MAX: usize = 1024;
 
 /// An open file; the descriptor is closed when the last clone is dropped. Clones may cross threads.
 #[derive(Clone, Debug)]
@@ -83,6 +86,16 @@ impl DiskFile {
             }
         }
         done
+    }
+
+    /// Writes the parts as far as one call takes them, and says how far that was. Waits only when the system is short of clean memory.
+    pub(super) fn write_now(&self, position: Position, parts: &[Bytes]) -> io::Result<usize> {
+        let slices: Vec<_> = parts.iter().take(PARTS_MAX).map(|part| IoSlice::new(part)).collect();
+        match rustix::io::pwritev(self, &slices, position) {
+            Ok(written) => Ok(written),
+            Err(Errno::INTR) => Ok(0),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Whether the first and the last byte of a range are in memory (1-2 us); a range past the end of the file counts as

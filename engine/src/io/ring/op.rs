@@ -11,14 +11,11 @@ use bytes::Bytes;
 use io_uring::{opcode, squeue, types};
 
 use crate::io::AlignedBuffer;
-use crate::io::file::{DiskFile, ReadBuffer};
+use crate::io::file::{DiskFile, PARTS_MAX, ReadBuffer};
 use crate::types::Position;
 
 /// The most bytes that one submission moves: below the kernel's own bound, and aligned.
 const SUBMISSION_BYTES_MAX: usize = 1 << 30;
-
-/// The most parts that one `WRITEV` takes (`IOV_MAX`).
-const PARTS_MAX: usize = 1024;
 
 pub(super) enum Op {
     Read {
