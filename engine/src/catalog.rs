@@ -6,6 +6,7 @@
 //! the next start removes.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use async_channel::Sender;
@@ -36,6 +37,8 @@ pub(crate) struct Catalog<D: Disk> {
     topics: Arc<Published<TopicTable>>,
     defaults: Arc<TopicDefaults>,
     mailboxes: Vec<Sender<Message<D::File>>>,
+    /// Makes up identities; the crash tests bring their own.
+    new_topic_id: Rc<dyn Fn() -> TopicId>,
     /// Changes are made one after the other.
     changing: Mutex<ProducerIds>,
 }
@@ -53,15 +56,16 @@ impl<D: Disk> Catalog<D> {
         topics: Arc<Published<TopicTable>>,
         defaults: Arc<TopicDefaults>,
         mailboxes: Vec<Sender<Message<D::File>>>,
+        new_topic_id: Rc<dyn Fn() -> TopicId>,
         next_producer_id: i64,
     ) -> Catalog<D> {
         let ids = ProducerIds { next: next_producer_id, end: next_producer_id };
-        Catalog { disk, data_dir, topics, defaults, mailboxes, changing: Mutex::new(ids) }
+        Catalog { disk, data_dir, topics, defaults, mailboxes, new_topic_id, changing: Mutex::new(ids) }
     }
 
     pub(crate) async fn create(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
         let _one_at_a_time = self.changing.lock().await;
-        let id = TopicId::random();
+        let id = (self.new_topic_id)();
         let table = self.topics.get().with(new, id, &self.defaults)?;
         self.write_table(&table).await?;
         let topic = table.by_id(id).expect("it was just added").clone();

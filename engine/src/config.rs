@@ -239,6 +239,12 @@ impl TopicDefaults {
         Ok(())
     }
 
+    /// Sets a default outside of its bounds: tests want segments that a few batches fill.
+    #[cfg(test)]
+    pub(crate) fn set_unchecked(&mut self, name: &str, value: &str) {
+        self.set.insert(topic_config_entry(name).expect("a name of the table").name, value.to_owned());
+    }
+
     /// The value in force for a topic that says nothing itself, and whether the operator set it.
     pub fn get(&self, entry: &'static TopicConfigEntry) -> (&str, bool) {
         match self.set.get(entry.name) {

@@ -26,7 +26,7 @@ use crate::shard::reactor::{self, ExecutorHandle, Queue};
 use crate::shard::{Shard, ShardStart};
 use crate::sync::Published;
 use crate::topics::TopicTable;
-use crate::types::random_uuid;
+use crate::types::{TopicId, random_uuid};
 
 /// The disk that shards run on.
 pub(crate) type EngineDisk = Latch<RingDisk>;
@@ -290,7 +290,8 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
         let defaults = Arc::new(seed.config.topic_defaults.clone());
         let (topics, mailboxes) = (seed.topics.clone(), seed.mailboxes.clone());
         let data_dir: PathBuf = seed.config.data_dir.clone();
-        Rc::new(Catalog::new(disk, data_dir, topics, defaults, mailboxes, seed.next_producer_id))
+        let new_topic_id = Rc::new(TopicId::random);
+        Rc::new(Catalog::new(disk, data_dir, topics, defaults, mailboxes, new_topic_id, seed.next_producer_id))
     });
     let commits = reactor::spawn(Queue::Storage, shard.clone().run_commits(journal));
     let background = reactor::spawn(Queue::Background, shard.clone().run_background());
@@ -320,6 +321,7 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
     let journal = commits.await;
     ticks.cancel().await;
     write_backs.cancel().await;
-    background.cancel().await;
+    shard.end_background();
+    background.await;
     shard.shut_down(journal).await
 }

@@ -24,6 +24,8 @@
 
 mod catalog;
 pub mod config;
+#[cfg(test)]
+mod crash;
 mod engine;
 pub mod error;
 pub mod format;

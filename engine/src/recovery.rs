@@ -11,7 +11,7 @@
 //! missing, the journals stay, and the partition is fenced at every start until somebody decides.
 //! The cost follows the journals: a partition that no journal names is not opened here.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -159,8 +159,8 @@ async fn read_checkpoints<D: Disk>(
     disk: &D,
     paths: &[PathBuf],
     topics: &TopicTable,
-) -> Result<HashMap<PartitionId, PartitionCheckpoint>, StartError> {
-    let mut farthest: HashMap<PartitionId, PartitionCheckpoint> = HashMap::new();
+) -> Result<BTreeMap<PartitionId, PartitionCheckpoint>, StartError> {
+    let mut farthest: BTreeMap<PartitionId, PartitionCheckpoint> = BTreeMap::new();
     for path in paths {
         let read = read_whole(disk, path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", path))?;
         let Some(bytes) = read else { continue };
@@ -187,7 +187,7 @@ async fn replay<D: Disk>(
     data_dir: &Path,
     journals: &[PathBuf],
     topics: &TopicTable,
-    points: &mut HashMap<PartitionId, PartitionCheckpoint>,
+    points: &mut BTreeMap<PartitionId, PartitionCheckpoint>,
     report: &mut RecoveryReport,
 ) -> Result<bool, StartError> {
     let mut by_partition: BTreeMap<PartitionId, Vec<(usize, JournaledBatch)>> = BTreeMap::new();
@@ -300,7 +300,7 @@ async fn write_checkpoints<D: Disk>(
     disk: &D,
     data_dir: &Path,
     shards: usize,
-    points: HashMap<PartitionId, PartitionCheckpoint>,
+    points: BTreeMap<PartitionId, PartitionCheckpoint>,
 ) -> Result<Vec<Vec<PartitionCheckpoint>>, StartError> {
     let mut by_shard = vec![Vec::new(); shards];
     for point in points.into_values() {
@@ -356,7 +356,7 @@ async fn remove_old<D: Disk>(
         let numbers = files.journals.iter().filter_map(|path| journal_number(path.file_name()?.to_str()?));
         return Ok(numbers.max().map_or(0, |last| last + 1));
     }
-    let mut changed = HashSet::new();
+    let mut changed = BTreeSet::new();
     for path in &files.journals {
         disk.remove_file(path).await.map_err(failed("removing", path))?;
         changed.extend(path.parent().map(Path::to_path_buf));
@@ -364,7 +364,7 @@ async fn remove_old<D: Disk>(
     for directory in changed {
         disk.sync_dir(&directory).await.map_err(failed("syncing", &directory))?;
     }
-    let current: HashSet<_> = (0..shards).map(|shard| shard_dir(data_dir, shard)).collect();
+    let current: BTreeSet<_> = (0..shards).map(|shard| shard_dir(data_dir, shard)).collect();
     for directory in files.directories.iter().filter(|directory| !current.contains(*directory)) {
         disk.remove_dir(directory).await.map_err(failed("removing", directory))?;
     }

@@ -16,7 +16,7 @@
 mod pool;
 pub(crate) mod replay;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -40,7 +40,7 @@ pub(crate) struct Journal<D: Disk> {
     position: Position,
     sequence: u64,
     /// Partitions with batches in the active file.
-    covered: HashSet<PartitionId>,
+    covered: BTreeSet<PartitionId>,
     buffer: AlignedBuffer,
 }
 
@@ -61,7 +61,7 @@ impl<D: Disk> Journal<D> {
             active,
             position: 0,
             sequence: 0,
-            covered: HashSet::new(),
+            covered: BTreeSet::new(),
             buffer: AlignedBuffer::new(),
         }
     }

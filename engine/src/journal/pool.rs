@@ -1,13 +1,14 @@
 //! The journal's files between two uses: fresh ones, and retired ones that wait for their segments to be synced.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::{CommitFailure, file_name};
 use crate::error::{Fault, io_fault};
+use crate::format::journal::COMMIT_ALIGNMENT;
 use crate::io::{Disk, OpenMode, is_no_space};
 use crate::sync::Signal;
 use crate::types::PartitionId;
@@ -36,7 +37,7 @@ pub(crate) struct JournalFile<D: Disk> {
 /// A full journal file, and the partitions whose batches it holds.
 pub(crate) struct Retired<D: Disk> {
     pub(crate) file: JournalFile<D>,
-    pub(crate) partitions: HashSet<PartitionId>,
+    pub(crate) partitions: BTreeSet<PartitionId>,
     /// A write to it failed: it is replaced instead of used again.
     pub(crate) broken: bool,
 }
@@ -72,10 +73,11 @@ impl<D: Disk> JournalPool<D> {
         first_generation: u64,
         file_bytes_max: u64,
     ) -> io::Result<(Rc<JournalPool<D>>, JournalFile<D>)> {
+        let file_bytes_max = file_bytes_max.next_multiple_of(COMMIT_ALIGNMENT as u64);
         let pool = Rc::new(JournalPool {
             disk,
             directory: directory.to_owned(),
-            file_bytes_max: file_bytes_max.max(FILE_BYTES_FIRST),
+            file_bytes_max,
             next_number: Cell::new(first_number),
             next_generation: Cell::new(first_generation),
             fresh: RefCell::new(Vec::new()),
@@ -85,7 +87,7 @@ impl<D: Disk> JournalPool<D> {
             returned: Signal::new(),
         });
         for _ in 0..FILES {
-            let file = pool.make_file(FILE_BYTES_FIRST).await?;
+            let file = pool.make_file(FILE_BYTES_FIRST.min(file_bytes_max)).await?;
             pool.fresh.borrow_mut().push(file);
         }
         pool.disk.sync_dir(directory).await?;
@@ -166,7 +168,7 @@ impl<D: Disk> JournalPool<D> {
     }
 
     /// The partitions of the oldest retired file; `None` when no file waits.
-    pub(crate) fn oldest_retired(&self) -> Option<HashSet<PartitionId>> {
+    pub(crate) fn oldest_retired(&self) -> Option<BTreeSet<PartitionId>> {
         self.retired.borrow().front().map(|retired| retired.partitions.clone())
     }
 

@@ -22,9 +22,10 @@ use crate::types::Timestamp;
 const SYNCS_AT_ONCE: usize = 16;
 
 impl<D: Disk> Shard<D> {
-    /// Recycles journal files and syncs relaxed partitions, for ever.
+    /// Recycles journal files and syncs relaxed partitions, until [`Shard::end_background`]. It is never dropped instead: a sync whose
+    /// result nobody waits for has failed as far as anybody knows, and fences its file.
     pub(crate) async fn run_background(self: Rc<Self>) {
-        loop {
+        while !self.background_ended.get() {
             {
                 let recycling = std::pin::pin!(self.pool.wanted());
                 let flushing = std::pin::pin!(self.flushes.signal.wait());
@@ -109,6 +110,12 @@ impl<D: Disk> Shard<D> {
                 self.flushes.push(partition.clone());
             }
         }
+    }
+
+    /// Ends [`Shard::run_background`] after what it is doing. The turns have ended before: they may wait for it.
+    pub(crate) fn end_background(&self) {
+        self.background_ended.set(true);
+        self.flushes.signal.notify();
     }
 
     /// Takes no more appends.

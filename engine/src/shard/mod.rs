@@ -17,8 +17,8 @@ pub mod reactor;
 mod requests;
 mod stats;
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -70,9 +70,9 @@ pub(crate) struct Shard<D: Disk> {
     directory: PathBuf,
     topics: Arc<Published<TopicTable>>,
     files: Rc<OpenFiles<D>>,
-    partitions: RefCell<HashMap<PartitionId, Rc<Partition<D>>>>,
+    partitions: RefCell<BTreeMap<PartitionId, Rc<Partition<D>>>>,
     /// Recovery points of partitions that are not open.
-    closed: RefCell<HashMap<PartitionId, PartitionCheckpoint>>,
+    closed: RefCell<BTreeMap<PartitionId, PartitionCheckpoint>>,
     /// One partition is opened at a time.
     opening: Mutex<()>,
     inbox: Inbox,
@@ -82,6 +82,7 @@ pub(crate) struct Shard<D: Disk> {
     /// Held by a turn, and by a round of background work: a topic is let go when neither may still write into its directories.
     turn: Mutex<()>,
     background: Mutex<()>,
+    background_ended: Cell<bool>,
     counters: Counters,
     clock: Clock,
 }
@@ -148,7 +149,7 @@ impl<D: Disk> Shard<D> {
             directory,
             topics: start.topics,
             files: OpenFiles::new(start.open_files_max),
-            partitions: RefCell::new(HashMap::new()),
+            partitions: RefCell::new(BTreeMap::new()),
             closed: RefCell::new(
                 start.checkpoints.into_iter().map(|point| (point.partition, point)).collect(),
             ),
@@ -159,6 +160,7 @@ impl<D: Disk> Shard<D> {
             write_backs: WriteBacks { due: RefCell::new(Vec::new()), signal: Signal::new() },
             turn: Mutex::new(()),
             background: Mutex::new(()),
+            background_ended: Cell::new(false),
             counters: Counters::default(),
             clock: start.clock,
         };
@@ -206,7 +208,7 @@ impl<D: Disk> Shard<D> {
         let closed: Vec<_> = self
             .partitions
             .borrow_mut()
-            .extract_if(|id, _| id.topic == topic)
+            .extract_if(.., |id, _| id.topic == topic)
             .map(|(_, gone)| gone)
             .collect();
         for partition in closed {

@@ -121,6 +121,11 @@ impl SimDisk {
         self.state.borrow_mut().stop_after = count;
     }
 
+    /// The count that [`SimDisk::stop_after`] was given.
+    pub fn stop_after_count(&self) -> u64 {
+        self.state.borrow().stop_after
+    }
+
     /// Sets what goes wrong from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.state.borrow_mut().faults = faults;

@@ -1,0 +1,229 @@
+//! One process of the engine on a simulated machine: the shipping recovery, shards and catalog, without threads and sockets.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use async_channel::Sender;
+use bytes::Bytes;
+use fastrand::Rng;
+use futures_channel::oneshot;
+
+use crate::catalog::Catalog;
+use crate::config::TopicDefaults;
+use crate::error::{Fault, ReadError, StartError, TopicError};
+use crate::io::Disk;
+use crate::io::latch::Latch;
+use crate::journal::Journal;
+use crate::partition::ReadResult;
+use crate::recovery::{RecoveryReport, recover};
+use crate::shard::message::{CatalogMessage, Message};
+use crate::shard::{ReadRequest, Shard, ShardStart};
+use crate::sim::{SimDisk, SimFile, Simulation};
+use crate::sync::Published;
+use crate::topics::{NewTopic, Topic, TopicTable};
+use crate::types::{Offset, PartitionId, TopicId};
+
+/// What a shard runs on: as in production, with the simulated disk in place of the ring.
+pub(super) type CrashDisk = Latch<SimDisk>;
+type File = <CrashDisk as Disk>::File;
+
+/// Where everything is kept. Its parent is the root of the simulated disk.
+pub(super) const DATA_DIR: &str = "/data";
+
+/// How an engine is started.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) shards: usize,
+    pub(super) journal_file_bytes_max: u64,
+    pub(super) open_files_max: usize,
+    pub(super) topic_defaults: TopicDefaults,
+}
+
+impl Settings {
+    /// Small enough that a few hundred batches roll segments and recycle journal files many times.
+    pub(super) fn small(shards: usize) -> Settings {
+        let mut topic_defaults = TopicDefaults::default();
+        topic_defaults.set_unchecked("segment.bytes", "8192");
+        topic_defaults.set_unchecked("index.interval.bytes", "256");
+        Settings { shards, journal_file_bytes_max: 16 << 10, open_files_max: 4, topic_defaults }
+    }
+
+    pub(super) fn random(rng: &mut Rng) -> Settings {
+        let mut settings = Settings::small(rng.usize(1..=3));
+        settings.journal_file_bytes_max = 4096 * rng.u64(2..=10);
+        settings.open_files_max = rng.usize(1..=8);
+        let segment_bytes = rng.u64(1024..20_000).to_string();
+        settings.topic_defaults.set_unchecked("segment.bytes", &segment_bytes);
+        settings.topic_defaults.set_unchecked("index.interval.bytes", &rng.u64(0..1000).to_string());
+        settings
+    }
+}
+
+/// A running engine. It is gone when its simulation has crashed.
+#[derive(Clone)]
+pub(super) struct Process {
+    pub(super) disk: SimDisk,
+    pub(super) settings: Settings,
+    pub(super) shards: Vec<Rc<Shard<CrashDisk>>>,
+    pub(super) topics: Arc<Published<TopicTable>>,
+    pub(super) report: RecoveryReport,
+    mailboxes: Vec<Sender<Message<File>>>,
+    ends: Rc<std::cell::RefCell<Vec<End>>>,
+}
+
+/// What comes back when a shard ends.
+struct End {
+    journal: oneshot::Receiver<Journal<CrashDisk>>,
+    requests: oneshot::Receiver<()>,
+    background: oneshot::Receiver<()>,
+}
+
+/// Starts the engine; `None` when the machine stops before it runs.
+pub(super) fn start(
+    simulation: &mut Simulation,
+    settings: &Settings,
+) -> Option<Result<Process, StartError>> {
+    let disk = simulation.disk();
+    let generation = simulation.rng().u64(..) >> 1;
+    let mut ids = simulation.rng().fork();
+    let clock = simulation.clock();
+    let data_dir = Path::new(DATA_DIR);
+    let topics_and_shards = simulation.try_run_until(async {
+        let recovered = recover(&disk, data_dir, settings.shards, &settings.topic_defaults).await?;
+        let topics = Arc::new(Published::new(recovered.topics));
+        let mut shards = Vec::new();
+        for (index, checkpoints) in recovered.checkpoints.into_iter().enumerate() {
+            let clock = clock.clone();
+            let latch = Latch::new(disk.clone());
+            let start = ShardStart {
+                disk: latch.clone(),
+                data_dir: data_dir.to_owned(),
+                index,
+                topics: topics.clone(),
+                checkpoints,
+                journal_number: recovered.journal_number,
+                generation: generation + ((index as u64) << 20),
+                journal_file_bytes_max: settings.journal_file_bytes_max,
+                open_files_max: settings.open_files_max,
+                clock: Rc::new(move || clock.timestamp()),
+            };
+            let (shard, journal) = Shard::start(start).await?;
+            shards.push((shard, journal, latch));
+        }
+        Ok((topics, shards, recovered.next_producer_id, recovered.report))
+    })?;
+    let (topics, started, next_producer_id, report) = match topics_and_shards {
+        Ok(started) => started,
+        Err(error) => return Some(Err(error)),
+    };
+    let (mailboxes, receivers): (Vec<_>, Vec<_>) =
+        started.iter().map(|_| async_channel::bounded(1024)).unzip();
+    let (mut shards, mut ends) = (Vec::new(), Vec::new());
+    for (index, ((shard, journal, latch), mailbox)) in started.into_iter().zip(receivers).enumerate() {
+        let catalog = (index == 0).then(|| {
+            let ids = std::cell::RefCell::new(ids.fork());
+            Rc::new(Catalog::new(
+                latch,
+                data_dir.to_owned(),
+                topics.clone(),
+                Arc::new(settings.topic_defaults.clone()),
+                mailboxes.clone(),
+                Rc::new(move || TopicId::from_bytes(ids.borrow_mut().u128(1..).to_le_bytes())),
+                next_producer_id,
+            ))
+        });
+        let journal = spawn(simulation, shard.clone().run_commits(journal));
+        let requests = spawn(simulation, shard.clone().run_requests(mailbox, catalog));
+        let background = spawn(simulation, shard.clone().run_background());
+        shards.push(shard);
+        ends.push(End { journal, requests, background });
+    }
+    let ends = Rc::new(std::cell::RefCell::new(ends));
+    Some(Ok(Process { disk, settings: settings.clone(), shards, topics, report, mailboxes, ends }))
+}
+
+fn spawn<T: 'static>(
+    simulation: &Simulation,
+    task: impl Future<Output = T> + 'static,
+) -> oneshot::Receiver<T> {
+    let (sender, receiver) = oneshot::channel();
+    simulation.spawn(async move { drop(sender.send(task.await)) });
+    receiver
+}
+
+impl Process {
+    pub(super) fn owner(&self, partition: PartitionId) -> &Rc<Shard<CrashDisk>> {
+        &self.shards[partition.shard(self.shards.len())]
+    }
+
+    async fn ask_catalog<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<Result<T, TopicError>>) -> CatalogMessage,
+    ) -> oneshot::Receiver<Result<T, TopicError>> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.mailboxes[0].send(Message::Catalog(message(reply))).await;
+        answer
+    }
+
+    pub(super) async fn create_topic(
+        &self,
+        new: NewTopic,
+    ) -> oneshot::Receiver<Result<Arc<Topic>, TopicError>> {
+        self.ask_catalog(|reply| CatalogMessage::CreateTopic { new, reply }).await
+    }
+
+    pub(super) async fn delete_topic(&self, id: TopicId) -> oneshot::Receiver<Result<(), TopicError>> {
+        self.ask_catalog(|reply| CatalogMessage::DeleteTopic { id, reply }).await
+    }
+
+    pub(super) async fn allocate_producer_id(&self) -> oneshot::Receiver<Result<i64, TopicError>> {
+        self.ask_catalog(|reply| CatalogMessage::AllocateProducerId { reply }).await
+    }
+
+    /// The result of a read with the bytes that it leads to.
+    pub(super) async fn read(
+        &self,
+        partition: PartitionId,
+        offset: Offset,
+        bytes_max: u64,
+    ) -> Result<(ReadResult<File>, Bytes), ReadError> {
+        let result = self.owner(partition).read(ReadRequest { partition, offset, bytes_max }).await?;
+        let bytes = match &result.batches {
+            None => Bytes::new(),
+            Some(range) => {
+                let file: &SimFile = range.file.get_ref();
+                self.disk
+                    .read(file, range.position, range.length as usize)
+                    .await
+                    .expect("nobody asked for read errors")
+            }
+        };
+        Ok((result, bytes))
+    }
+
+    /// Lets some operations of the disk complete.
+    pub(super) async fn pass_time(&self, operations: usize) {
+        for _ in 0..operations {
+            let _ = self.disk.list(Path::new("/")).await;
+        }
+    }
+
+    /// Ends as the engine does when it is stopped.
+    pub(super) async fn stop(&self) -> Result<(), Fault> {
+        for mailbox in &self.mailboxes {
+            mailbox.close();
+        }
+        let ends = std::mem::take(&mut *self.ends.borrow_mut());
+        let mut result = Ok(());
+        for (shard, end) in self.shards.iter().zip(ends) {
+            end.requests.await.expect("the task lives as long as the simulation");
+            shard.close();
+            let journal = end.journal.await.expect("the task lives as long as the simulation");
+            shard.end_background();
+            end.background.await.expect("the task lives as long as the simulation");
+            result = result.and(shard.shut_down(journal).await);
+        }
+        result
+    }
+}

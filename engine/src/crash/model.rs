@@ -1,0 +1,170 @@
+//! What the engine must remember: a plain model of partitions, fed with what was sent, answered and read.
+//!
+//! A batch that was sent may be in the log or not, once, until it is *known*: acknowledged, or seen by a reader. What is known stays,
+//! at its offset and byte for byte. Nothing else is ever found. Of a topic with relaxed durability, what lies behind `floor` may be
+//! lost when the power goes out.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+
+use crate::format::batch::{BatchHeader, Batches, verify_crc};
+use crate::types::{Offset, PartitionId, Timestamp};
+
+/// The first byte of a batch behind what the log stamps: base offset, length and leader epoch.
+const STAMPED_BYTES: usize = 16;
+
+/// A batch that was sent, by its number.
+pub(super) type BatchNumber = usize;
+
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub(super) partition: PartitionId,
+    pub(super) bytes: Bytes,
+    /// What was asked for first; later attempts send the same bytes.
+    pub(super) producer: Option<(i64, i16, i32)>,
+    pub(super) timestamps: Vec<Timestamp>,
+}
+
+#[derive(Default)]
+pub(super) struct PartitionModel {
+    pub(super) durable: bool,
+    /// The batches that must be there, by base offset.
+    pub(super) known: BTreeMap<i64, BatchNumber>,
+    pub(super) offset_of: HashMap<BatchNumber, i64>,
+    /// Behind it a relaxed topic may lose what is known.
+    pub(super) floor: i64,
+}
+
+#[derive(Default)]
+pub(super) struct Model {
+    pub(super) sent: Vec<Sent>,
+    by_content: HashMap<Bytes, BatchNumber>,
+    pub(super) partitions: BTreeMap<PartitionId, PartitionModel>,
+}
+
+impl Model {
+    pub(super) fn add_partition(&mut self, id: PartitionId, durable: bool) {
+        self.partitions.insert(id, PartitionModel { durable, ..PartitionModel::default() });
+    }
+
+    pub(super) fn send(&mut self, sent: Sent) -> BatchNumber {
+        let number = self.sent.len();
+        let twin = self.by_content.insert(sent.bytes.slice(STAMPED_BYTES..), number);
+        assert!(twin.is_none(), "every batch of a test is different");
+        self.sent.push(sent);
+        number
+    }
+
+    pub(super) fn end(&self, id: PartitionId) -> i64 {
+        self.partitions[&id].known.iter().next_back().map_or(0, |(offset, number)| offset + self.records(*number))
+    }
+
+    fn records(&self, number: BatchNumber) -> i64 {
+        self.sent[number].timestamps.len() as i64
+    }
+
+    /// The batch was acknowledged at this offset, or found there.
+    pub(super) fn know(&mut self, id: PartitionId, offset: i64, number: BatchNumber, how: &str) {
+        assert_eq!(self.sent[number].partition, id, "batch {number} {how} in another partition");
+        let Some(partition) = self.partitions.get_mut(&id) else { return };
+        let there = *partition.known.entry(offset).or_insert(number);
+        assert_eq!(there, number, "{id} offset {offset}: batch {number} {how} where another was");
+        let first = *partition.offset_of.entry(number).or_insert(offset);
+        assert_eq!(first, offset, "{id}: batch {number} {how} at a second offset");
+    }
+
+    /// Takes apart what was read from `offset` on: whole, intact batches that were sent, without a gap.
+    pub(super) fn identify(&self, id: PartitionId, bytes: &[u8]) -> Vec<(i64, BatchNumber)> {
+        let mut found = Vec::new();
+        let mut batches = Batches::new(bytes);
+        let mut next: Option<i64> = None;
+        for batch in &mut batches {
+            let (header, batch): (&BatchHeader, &[u8]) = batch.unwrap_or_else(|error| panic!("{id}: {error}"));
+            verify_crc(batch).unwrap_or_else(|error| panic!("{id}: {error}"));
+            let offset = header.base_offset().get();
+            assert!(next.is_none_or(|next| next == offset), "{id}: offset {offset} follows {next:?}");
+            let number = self.by_content.get(&batch[STAMPED_BYTES..]);
+            let number = *number.unwrap_or_else(|| panic!("{id}: nobody sent what lies at {offset}"));
+            found.push((offset, number));
+            next = Some(header.next_offset().get());
+        }
+        assert_eq!(batches.consumed(), bytes.len(), "{id}: what is read is whole batches");
+        found
+    }
+
+    /// What a reader was given at `offset` is known from now on (D2).
+    pub(super) fn note_read(&mut self, id: PartitionId, offset: Offset, bytes: &[u8]) {
+        let found = self.identify(id, bytes);
+        let Some((first, number)) = found.first() else { return };
+        assert!(
+            (*first..first + self.records(*number)).contains(&offset.get()),
+            "{id}: asked for {offset} and got the batch at {first}"
+        );
+        for (offset, number) in found {
+            self.know(id, offset, number, "was read");
+        }
+    }
+
+    /// The power went out: what a relaxed topic may have lost is not known any more.
+    pub(super) fn lose_power(&mut self) {
+        for partition in self.partitions.values_mut().filter(|partition| !partition.durable) {
+            for (_, number) in partition.known.split_off(&partition.floor) {
+                partition.offset_of.remove(&number);
+            }
+        }
+    }
+
+    /// Compares a whole partition after a start with what must be there; it is the new truth.
+    pub(super) fn compare(&mut self, id: PartitionId, log: &[(i64, BatchNumber)]) {
+        let found: BTreeMap<i64, BatchNumber> = log.iter().copied().collect();
+        assert_eq!(log.first().map_or(0, |(offset, _)| *offset), 0, "{id}: the log starts at 0");
+        for (offset, number) in &self.partitions[&id].known {
+            assert!(
+                found.get(offset) == Some(number),
+                "{id}: batch {number} was known at offset {offset}; there is {:?} now, of {} batches",
+                found.get(offset),
+                found.len()
+            );
+        }
+        for (offset, number) in log {
+            self.know(id, *offset, *number, "was found");
+        }
+        self.check_sequences(id, log);
+        let end = self.end(id);
+        self.partitions.get_mut(&id).expect("it was just compared").floor = end;
+    }
+
+    /// The sequences of a producer follow each other within an epoch, and epochs only grow.
+    fn check_sequences(&self, id: PartitionId, log: &[(i64, BatchNumber)]) {
+        let mut last: BTreeMap<i64, (i16, i32)> = BTreeMap::new();
+        for (offset, number) in log {
+            let Some((producer, epoch, sequence)) = self.sent[*number].producer else { continue };
+            let next = sequence + self.records(*number) as i32;
+            if let Some((known, expected)) = last.insert(producer, (epoch, next)) {
+                let follows = if known == epoch { sequence == expected } else { epoch > known && sequence == 0 };
+                assert!(
+                    follows,
+                    "{id} offset {offset}: producer {producer} epoch {epoch} sequence {sequence} after {known}, {expected}"
+                );
+            }
+        }
+    }
+
+    /// The first record, in offset order, with a timestamp of at least `timestamp`.
+    pub(super) fn offset_for_timestamp(&self, id: PartitionId, timestamp: Timestamp) -> Option<(i64, Timestamp)> {
+        self.records_of(id).find(|(_, at)| *at >= timestamp)
+    }
+
+    /// The first record that has the largest timestamp.
+    pub(super) fn offset_of_max_timestamp(&self, id: PartitionId) -> Option<(i64, Timestamp)> {
+        let largest = self.records_of(id).map(|(_, at)| at).max()?;
+        self.offset_for_timestamp(id, largest)
+    }
+
+    fn records_of(&self, id: PartitionId) -> impl Iterator<Item = (i64, Timestamp)> {
+        self.partitions[&id].known.iter().flat_map(|(offset, number)| {
+            self.sent[*number].timestamps.iter().enumerate().map(move |(at, stamp)| (offset + at as i64, *stamp))
+        })
+    }
+}
