@@ -64,7 +64,6 @@ impl Settings {
 #[derive(Clone)]
 pub(super) struct Process {
     pub(super) disk: SimDisk,
-    pub(super) settings: Settings,
     pub(super) shards: Vec<Rc<Shard<CrashDisk>>>,
     pub(super) topics: Arc<Published<TopicTable>>,
     pub(super) report: RecoveryReport,
@@ -140,7 +139,7 @@ pub(super) fn start(
         ends.push(End { journal, requests, background });
     }
     let ends = Rc::new(std::cell::RefCell::new(ends));
-    Some(Ok(Process { disk, settings: settings.clone(), shards, topics, report, mailboxes, ends }))
+    Some(Ok(Process { disk, shards, topics, report, mailboxes, ends }))
 }
 
 fn spawn<T: 'static>(

@@ -314,7 +314,8 @@ impl Run {
     }
 
     async fn operation(&mut self, process: &Process) {
-        match self.rng.u8(..100) {
+        let kind = self.rng.u8(..100);
+        match kind {
             0..=29 => self.append(process, false).await,
             30..=54 => self.append(process, true).await,
             55..=61 => self.append_again(process).await,
@@ -541,7 +542,7 @@ impl Run {
     async fn read(&mut self, process: &Process) {
         let Some((partition, _)) = self.any_partition() else { return };
         let end = self.model.end(partition);
-        let offset = Offset::new(self.rng.i64(..=end));
+        let offset = Offset::new(self.rng.i64(0..=end));
         let bytes_max = self.rng.u64(..10_000);
         match process.read(partition, offset, bytes_max).await {
             Ok((result, bytes)) => {
@@ -566,7 +567,7 @@ impl Run {
         let Some((partition, _)) = self.any_partition() else { return };
         let end = self.model.end(partition);
         let (sender, mut woken) = futures_channel::oneshot::channel();
-        let beyond = self.rng.i64(..=end);
+        let beyond = self.rng.i64(0..=end);
         process.owner(partition).wait(&[(partition, Offset::new(beyond))], &WakeOnce::new(sender)).await;
         if beyond < end {
             assert!(matches!(woken.try_recv(), Ok(Some(()))), "{partition}: {beyond} of {end} is there");

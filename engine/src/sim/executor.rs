@@ -89,11 +89,12 @@ impl Simulation {
         let mut context = Context::from_waker(Waker::noop());
         loop {
             loop {
+                // The tasks first: what they wake must not be overlooked when the disk has nothing left to do.
+                self.pool.run_until_stalled();
                 let polls_before = polls.get();
                 if let Poll::Ready(output) = woken.poll_next_unpin(&mut context) {
                     return output;
                 }
-                self.pool.run_until_stalled();
                 if polls.get() == polls_before {
                     break;
                 }
