@@ -148,7 +148,13 @@ impl Running {
 /// Makes the data directory and takes the lock that keeps a second engine out.
 fn lock_data_dir(data_dir: &Path) -> Result<fs::File, StartError> {
     let failed = |doing| move |source| StartError::Io { doing, path: data_dir.to_owned(), source };
+    let missing: Vec<_> = data_dir.ancestors().take_while(|path| !path.exists()).collect();
     fs::create_dir_all(data_dir).map_err(failed("creating"))?;
+    for made in missing.iter().skip(1) {
+        // Recovery syncs the directory above the data directory; this is for the ones above that (D1).
+        let above = made.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::File::open(above).and_then(|above| above.sync_all()).map_err(failed("syncing above"))?;
+    }
     let path = data_dir.join("lock");
     let lock =
         fs::File::options().create(true).truncate(false).write(true).open(path).map_err(failed("locking"))?;

@@ -102,6 +102,11 @@ async fn read_or_make_meta<D: Disk>(disk: &D, data_dir: &Path) -> Result<Meta, S
     {
         return Meta::decode(&bytes).map_err(|error| misformed(&path, error));
     }
+    // The first start may have made the directory: without its own name, nothing that is synced in it is durable (D1).
+    let parent = data_dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    disk.create_dir(data_dir).await.map_err(failed("making", data_dir))?;
+    disk.sync_dir(parent).await.map_err(failed("syncing", parent))?;
     let meta = Meta { cluster_id: random_uuid(), node_id: 1 };
     replace(disk, &path, meta.encode()).await.map_err(failed("writing", &path))?;
     Ok(meta)
