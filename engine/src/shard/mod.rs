@@ -186,6 +186,10 @@ impl<D: Disk> Shard<D> {
         let point = self.closed.borrow().get(&id).cloned();
         let recovery =
             Log::open(self.disk.clone(), self.files.clone(), &directory, id, point.as_ref()).await?;
+        // A topic that was deleted meanwhile must not be taken in: `close_topic` has passed.
+        if !self.topics.get().holds(id) {
+            return Ok(None);
+        }
         let durable = point.unwrap_or_else(|| recovery.recovery_point());
         let partition = Rc::new(Partition::new(id, recovery.log, topic.config.clone(), durable));
         self.closed.borrow_mut().remove(&id);
