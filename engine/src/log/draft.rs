@@ -178,19 +178,12 @@ impl<D: Disk> Draft<D> {
     /// Makes what was written durable without the journal: the segments of this draft, those before them that still wait for their
     /// sync (a later segment that survives alone would be cut at recovery), and the directory entries.
     pub(crate) async fn sync(&self, log: &Log<D>) -> Result<(), Fault> {
-        let mut segments: Vec<_> = {
+        let segments: Vec<_> = {
             let own =
                 |segment: &Rc<Segment<D>>| self.runs.iter().any(|run| Rc::ptr_eq(&run.segment, segment));
             let there = log.segments.borrow();
-            there
-                .iter()
-                .rev()
-                .take_while(|segment| segment.is_dirty())
-                .filter(|segment| !own(segment))
-                .cloned()
-                .collect()
+            there.iter().filter(|segment| segment.is_dirty() && !own(segment)).cloned().collect()
         };
-        segments.reverse();
         for segment in segments {
             segment.sync().await?;
         }

@@ -150,8 +150,8 @@ impl<D: Disk> Log<D> {
     pub(crate) async fn sync(&self) -> Result<PartitionCheckpoint, Fault> {
         let checkpoint = self.checkpoint();
         let dirty: Vec<_> =
-            self.segments.borrow().iter().rev().take_while(|segment| segment.is_dirty()).cloned().collect();
-        for segment in dirty.into_iter().rev() {
+            self.segments.borrow().iter().filter(|segment| segment.is_dirty()).cloned().collect();
+        for segment in dirty {
             segment.sync().await?;
         }
         if self.directory_dirty.replace(false)
