@@ -192,7 +192,7 @@ impl<D: Disk> Draft<D> {
         }
         let makes_segment =
             self.runs.iter().any(|run| !log.active().is_some_and(|active| Rc::ptr_eq(&active, &run.segment)));
-        if makes_segment || log.directory_dirty.get() {
+        if makes_segment || log.is_directory_dirty() {
             log.sync_directory().await?;
         }
         Ok(())

@@ -43,8 +43,10 @@ pub(crate) struct Log<D: Disk> {
     segments: RefCell<Vec<Rc<Segment<D>>>>,
     log_start: Cell<Offset>,
     producers: RefCell<Producers>,
-    /// Entries were made in the directory, or the directory itself was, since the last sync of it.
-    directory_dirty: Cell<bool>,
+    /// Entries that were made in the directory, or the directory itself, and how many of them a sync is known to cover. A sync that
+    /// is under way covers nothing yet: an append that relied on it would be acknowledged too early.
+    entries_made: Cell<u64>,
+    entries_synced: Cell<u64>,
     /// What was found damaged when the log was opened: nothing from there on is served, and nothing is appended.
     damage: RefCell<Option<Fault>>,
 }
@@ -114,7 +116,7 @@ impl<D: Disk> Log<D> {
                 if let Some(last) = segments.last() {
                     last.seal();
                 }
-                self.directory_dirty.set(true);
+                self.note_entry();
                 segments.push(run.segment.clone());
             }
             run.segment.extend(run.end, &run.boundaries);
@@ -134,7 +136,7 @@ impl<D: Disk> Log<D> {
     pub(crate) async fn ensure_directory(&self) -> std::io::Result<()> {
         if self.segments.borrow().is_empty() {
             self.disk.create_dir(&self.directory).await?;
-            self.directory_dirty.set(true);
+            self.note_entry();
         }
         Ok(())
     }
@@ -154,21 +156,28 @@ impl<D: Disk> Log<D> {
         for segment in dirty {
             segment.sync().await?;
         }
-        if self.directory_dirty.replace(false)
-            && let Err(fault) = self.sync_directory().await
-        {
-            self.directory_dirty.set(true);
-            return Err(fault);
+        if self.is_directory_dirty() {
+            self.sync_directory().await?;
         }
         Ok(checkpoint)
     }
 
+    fn note_entry(&self) {
+        self.entries_made.set(self.entries_made.get() + 1);
+    }
+
+    fn is_directory_dirty(&self) -> bool {
+        self.entries_synced.get() < self.entries_made.get()
+    }
+
     async fn sync_directory(&self) -> Result<(), Fault> {
+        let covered = self.entries_made.get();
         let parent = self.directory.parent().expect("a partition stands in the data directory");
         for directory in [&*self.directory, parent] {
             let fault = |error| crate::error::io_fault("sync", directory, 0, error);
             self.disk.sync_dir(directory).await.map_err(fault)?;
         }
+        self.entries_synced.set(self.entries_synced.get().max(covered));
         Ok(())
     }
 

@@ -86,7 +86,8 @@ impl<D: Disk> Log<D> {
             segments: RefCell::new(Vec::new()),
             log_start: Cell::new(point.log_start),
             producers: RefCell::new(Producers::from_checkpoint(&point.producers)),
-            directory_dirty: Cell::new(!found.is_empty()),
+            entries_made: Cell::new(found.len() as u64),
+            entries_synced: Cell::new(0),
             damage: RefCell::new(None),
         };
         let mut recovery = Recovery { log, scanned: Vec::new(), recovery_point: point.clone() };
