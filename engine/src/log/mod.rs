@@ -127,7 +127,10 @@ impl<D: Disk> Log<D> {
     /// Clears away what a draft may have written in part.
     pub(crate) async fn discard(&self, draft: Draft<D>) -> Result<(), Fault> {
         for run in draft.runs {
-            run.segment.cut_to_end().await?;
+            let known = self.active().is_some_and(|active| Rc::ptr_eq(&active, &run.segment));
+            // A file that stayed behind would stand in the way once the segment before it has grown past its base offset.
+            let cleared = if known { run.segment.cut_to_end().await } else { run.segment.remove().await };
+            cleared?;
         }
         Ok(())
     }

@@ -186,6 +186,18 @@ impl<D: Disk> Segment<D> {
         self.disk.set_len(&file, end).await.map_err(|error| io_fault("truncate", self.log_path(), end, error))
     }
 
+    /// Removes the file of a segment that never came to be. Durable with the next sync of the directory, and not needed before: what
+    /// follows wins over what comes back.
+    pub(crate) async fn remove(&self) -> Result<(), Fault> {
+        *self.file.borrow_mut() = None;
+        match self.disk.remove_file(&self.log_path()).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(io_fault("remove", self.log_path(), 0, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Moves the end back to `end` and cuts the file durably, so that nothing of what was cut comes back (D4).
     pub(crate) async fn truncate(self: &Rc<Self>, end: SegmentEnd) -> Result<(), Fault> {
         let file = self.file().await?;
