@@ -165,6 +165,11 @@ impl<D: Disk> Log<D> {
         Ok(checkpoint)
     }
 
+    /// Whether something before the end is not known to be durable.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.segments.borrow().iter().any(|segment| segment.is_dirty())
+    }
+
     fn note_entry(&self) {
         self.entries_made.set(self.entries_made.get() + 1);
     }

@@ -186,12 +186,16 @@ impl<D: Disk> Shard<D> {
         let point = self.closed.borrow().get(&id).cloned();
         let recovery =
             Log::open(self.disk.clone(), self.files.clone(), &directory, id, point.as_ref()).await?;
+        let durable = point.unwrap_or_else(|| recovery.recovery_point());
+        let partition = Rc::new(Partition::new(id, recovery.log, topic.config.clone(), durable));
+        if partition.log.is_dirty() {
+            // Behind the recovery point and in no journal: perhaps only in the page cache, and nobody may see it before it is durable.
+            partition.sync().await?;
+        }
         // A topic that was deleted meanwhile must not be taken in: `close_topic` has passed.
         if !self.topics.get().holds(id) {
             return Ok(None);
         }
-        let durable = point.unwrap_or_else(|| recovery.recovery_point());
-        let partition = Rc::new(Partition::new(id, recovery.log, topic.config.clone(), durable));
         self.closed.borrow_mut().remove(&id);
         self.partitions.borrow_mut().insert(id, partition.clone());
         self.counters.add(|stats| stats.open_partitions += 1);
