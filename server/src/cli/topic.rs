@@ -1,0 +1,185 @@
+//! `strandline topic`: create, list, describe and delete topics.
+
+use super::{CommandError, connect, name_and_value};
+use crate::client::{Address, Client, Moment, Partition, Setting, Topic, TopicSpec};
+use crate::wire::ErrorCode;
+use clap::Subcommand;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  strandline topic create events
+  strandline topic create events --partitions 8 --config retention.ms=86400000
+  strandline topic create state --config cleanup.policy=compact --if-not-exists";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TopicCommand {
+    /// Create a topic, and wait until it can be used
+    #[command(after_help = CREATE_EXAMPLES)]
+    Create {
+        /// The topic
+        name: String,
+        /// How many partitions; the broker's num.partitions unless given
+        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+        partitions: Option<i32>,
+        /// A setting by Kafka's name; may be repeated
+        #[arg(short, long = "config", value_name = "NAME=VALUE", value_parser = name_and_value)]
+        configs: Vec<(String, String)>,
+        /// Do nothing, successfully, when it is there (whatever its partitions and settings are)
+        #[arg(long)]
+        if_not_exists: bool,
+    },
+    /// Print the names of all topics, one a line
+    List {
+        /// Print a JSON array of objects with name, id, partitions and internal
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a topic's partitions and the settings that were made for it
+    Describe {
+        /// The topic
+        name: String,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete a topic with all its records
+    Delete {
+        /// The topic
+        name: String,
+        /// Do nothing, successfully, when it is not there
+        #[arg(long)]
+        if_exists: bool,
+    },
+}
+
+impl TopicCommand {
+    pub(super) fn run(self, bootstrap: &[Address]) -> Result<(), CommandError> {
+        let mut client = connect(bootstrap)?;
+        match self {
+            TopicCommand::Create { name, partitions, configs, if_not_exists } => {
+                let spec = TopicSpec { name, partitions, settings: configs };
+                match client.create_topic(&spec) {
+                    Err(error)
+                        if if_not_exists
+                            && error.code().is_some_and(|code| code.is(ErrorCode::TopicAlreadyExists)) =>
+                    {
+                        Ok(())
+                    }
+                    done => Ok(done?),
+                }
+            }
+            TopicCommand::List { json } => list(&client.topics()?, json, &mut io::stdout().lock()),
+            TopicCommand::Describe { name, json } => {
+                let description = Description::of(&mut client, &name)?;
+                let mut out = io::stdout().lock();
+                match json {
+                    true => writeln!(out, "{}", description.json())?,
+                    false => description.text(&mut out)?,
+                }
+                Ok(())
+            }
+            TopicCommand::Delete { name, if_exists } => match client.delete_topic(&name) {
+                Err(error) if if_exists && error.code().is_some_and(|code| code.is_unknown_topic()) => Ok(()),
+                done => Ok(done?),
+            },
+        }
+    }
+}
+
+fn list(topics: &[Topic], json: bool, out: &mut impl Write) -> Result<(), CommandError> {
+    if json {
+        let topics = topics.iter().map(|topic| {
+            json!({
+                "name": topic.name,
+                "id": topic.id.to_string(),
+                "partitions": topic.partitions.len(),
+                "internal": topic.internal,
+            })
+        });
+        writeln!(out, "{}", serde_json::Value::Array(topics.collect()))?;
+        return Ok(());
+    }
+    for topic in topics {
+        writeln!(out, "{}", topic.name)?;
+    }
+    Ok(())
+}
+
+/// What there is to say about a topic.
+struct Description {
+    topic: Topic,
+    earliest: BTreeMap<i32, i64>,
+    latest: BTreeMap<i32, i64>,
+    settings: Vec<Setting>,
+}
+
+impl Description {
+    fn of(client: &mut Client, name: &str) -> Result<Description, CommandError> {
+        let topic = client.topic(name)?;
+        // A partition without a leader has no one to ask; the rest is worth showing.
+        let led = topic.partitions.iter().filter(|partition| partition.leader.is_ok());
+        let led: Vec<i32> = led.map(|partition| partition.index).collect();
+        let earliest = client.offsets(name, &led, Moment::Earliest)?;
+        let latest = client.offsets(name, &led, Moment::Latest)?;
+        let mut settings = client.topic_settings(name)?;
+        settings.retain(|setting| setting.of_topic);
+        Ok(Description { topic, earliest, latest, settings })
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let partitions = self.topic.partitions.iter().map(|partition| {
+            json!({
+                "partition": partition.index,
+                "leader": partition.leader.ok(),
+                "replicas": partition.replicas,
+                "in_sync": partition.in_sync,
+                "earliest": self.earliest.get(&partition.index),
+                "latest": self.latest.get(&partition.index),
+            })
+        });
+        let settings = self.settings.iter().map(|setting| (setting.name.clone(), json!(setting.value)));
+        json!({
+            "name": self.topic.name,
+            "id": self.topic.id.to_string(),
+            "internal": self.topic.internal,
+            "partitions": partitions.collect::<Vec<_>>(),
+            "configs": settings.collect::<serde_json::Map<_, _>>(),
+        })
+    }
+
+    fn text(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "topic {}, id {}", self.topic.name, self.topic.id)?;
+        writeln!(
+            out,
+            "{:>9} {:>6} {:>12} {:>12} {:>12} {:>12}",
+            "partition", "leader", "replicas", "in sync", "earliest", "latest"
+        )?;
+        for partition in &self.topic.partitions {
+            let Partition { index, leader, replicas, in_sync } = partition;
+            writeln!(
+                out,
+                "{index:>9} {:>6} {:>12} {:>12} {:>12} {:>12}",
+                or_dash(leader.ok()),
+                joined(replicas),
+                joined(in_sync),
+                or_dash(self.earliest.get(index)),
+                or_dash(self.latest.get(index)),
+            )?;
+        }
+        for setting in &self.settings {
+            writeln!(out, "{}={}", setting.name, setting.value.as_deref().unwrap_or("(secret)"))?;
+        }
+        Ok(())
+    }
+}
+
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or("-".to_owned(), |value| value.to_string())
+}
+
+fn joined(numbers: &[i32]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}

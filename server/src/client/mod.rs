@@ -1,0 +1,60 @@
+//! A small blocking Kafka client over `std::net`: what the command line needs, against any broker since Kafka 0.11.
+//!
+//! ```text
+//! cli > Client (metadata, admin, offsets) > Connection (frames, versions) > TcpStream
+//!     > Producer  one request a leader in flight, one batch a partition
+//!     > Consumer  one fetch a leader in flight
+//! ```
+//!
+//! * Every connection begins with ApiVersions; a request goes out in the highest version that both sides have.
+//! * A [`Client`] has one control connection, to whichever broker answers; a [`Producer`] and a [`Consumer`] dial the leaders
+//!   themselves. No connection is ever shared, so an answer belongs to the question that its owner asked last.
+//! * What may pass by itself (a leader that moves, a broker that restarts) is tried again until [`Limits::give_up_after`]; what
+//!   will not is returned at once. A request that may have been carried out is repeated only where that does no harm.
+//! * Memory is bounded: responses by [`RESPONSE_BYTES_MAX`], what a batch unpacks to by [`UNPACKED_BYTES_MAX`].
+//!
+//! No TLS, no SASL, no groups, no transactions.
+
+mod address;
+mod admin;
+mod cluster;
+mod code;
+mod connection;
+mod consumer;
+mod offsets;
+mod partitioner;
+mod producer;
+mod retry;
+
+pub use address::{Address, AddressError, DEFAULT_PORT};
+pub use admin::{AdminError, Setting, TopicSpec};
+pub use cluster::{Client, MetadataError, Partition, Topic};
+pub use code::Code;
+pub use connection::{ConnectError, RESPONSE_BYTES_MAX, RequestError};
+pub use consumer::{ConsumeError, ConsumedRecord, Consumer, UNPACKED_BYTES_MAX};
+pub use offsets::{ListOffsetsError, Moment};
+pub use partitioner::{murmur2, partition_of_key};
+pub use producer::{Acks, NewRecord, ProduceError, Producer, ProducerOptions};
+
+use std::time::Duration;
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// To set up a connection to one address.
+    pub connect: Duration,
+    /// From a request to its answer, beyond what the broker was asked to wait.
+    pub request: Duration,
+    /// For one operation with all its repetitions.
+    pub give_up_after: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connect: Duration::from_secs(5),
+            request: Duration::from_secs(30),
+            give_up_after: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! How often and how long something is tried again.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The first pause; each one is twice the one before.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+
+/// No pause is longer: a broker that is back should not wait for us.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// A number of attempts with growing pauses until a deadline.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retry {
+    deadline: Instant,
+    pause: Duration,
+}
+
+impl Retry {
+    pub(super) fn new(give_up_after: Duration) -> Retry {
+        Retry { deadline: Instant::now() + give_up_after, pause: PAUSE_MIN }
+    }
+
+    /// Sleeps, or says that there is no time left.
+    pub(super) fn pause(&mut self) -> bool {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        thread::sleep(self.pause.min(left));
+        self.pause = (2 * self.pause).min(PAUSE_MAX);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pauses_grow_and_end_at_the_deadline() {
+        let start = Instant::now();
+        let mut retry = Retry::new(Duration::from_millis(100));
+        let mut attempts = 1;
+        while retry.pause() {
+            attempts += 1;
+        }
+        assert!(start.elapsed() >= Duration::from_millis(100));
+        assert_eq!(attempts, 4, "20, 40 and the rest of 100 ms");
+    }
+}
