@@ -1,6 +1,5 @@
 //! The Kafka front of the Strandline engine, as a library.
 
-pub mod cli;
 pub mod client;
 pub mod messages;
 pub mod wire;

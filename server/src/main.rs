@@ -1,7 +1,7 @@
-//! The `strandline` program; see [`strandline::cli`].
+//! The `strandline` command.
 
-use std::process::ExitCode;
+mod cli;
 
-fn main() -> ExitCode {
-    strandline::cli::run()
+fn main() -> std::process::ExitCode {
+    cli::run()
 }

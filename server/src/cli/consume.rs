@@ -2,16 +2,16 @@
 //!
 //! The order within a partition is that of the offsets; between partitions there is none.
 
+use super::common::{Cluster, CommandError, Interrupt, unescape};
 use super::format::{Field, Format};
 use super::start::Start;
-use super::{CommandError, Interrupt, connect, unescape};
-use crate::client::{Address, Client, ConsumeError, Consumer, Moment, Topic};
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Duration;
+use strandline::client::{Client, ConsumeError, Consumer, Moment, Topic};
 
 /// How long a fetch waits for records: how soon Ctrl-C is noticed while none come.
 const WAIT: Duration = Duration::from_millis(500);
@@ -30,9 +30,11 @@ Examples:
   strandline consume events --from 42 --partition 3 --print key,offset,value
   strandline consume events -e --format json | jq .value";
 
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ConsumeCommand {
+pub(super) struct Args {
+    #[command(flatten)]
+    cluster: Cluster,
     /// The topic
     topic: String,
     /// Where to start: beginning, end, an offset, a time (RFC 3339), or @ and milliseconds since 1970
@@ -69,26 +71,27 @@ enum FormatName {
     Json,
 }
 
-impl ConsumeCommand {
-    pub(super) fn run(self, bootstrap: &[Address]) -> Result<ExitCode, CommandError> {
-        let interrupt = Interrupt::listen()?;
-        let mut client = connect(bootstrap)?;
-        let topic = client.topic(&self.topic)?;
-        let partitions = self.partitions(&topic)?;
-        let positions = positions(&mut client, &topic.name, &partitions, self.from)?;
-        let ends = match self.exit_at_end {
-            true => Some(client.offsets(&topic.name, &partitions, Moment::Latest)?),
-            false => None,
-        };
-        let format = match self.format {
-            FormatName::Text => Format::Text { fields: self.print, separator: self.separator },
-            FormatName::Json => Format::Json,
-        };
-        let consumer = Consumer::new(client, topic, positions);
-        let out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
-        print(consumer, &self.topic, &format, ends.as_ref(), self.count, &interrupt, out)
-    }
+/// Prints records.
+pub(super) fn run(args: Args) -> Result<ExitCode, CommandError> {
+    let interrupt = Interrupt::listen()?;
+    let mut client = args.cluster.connect()?;
+    let topic = client.topic(&args.topic)?;
+    let partitions = args.partitions(&topic)?;
+    let positions = positions(&mut client, &topic.name, &partitions, args.from)?;
+    let ends = match args.exit_at_end {
+        true => Some(client.offsets(&topic.name, &partitions, Moment::Latest)?),
+        false => None,
+    };
+    let format = match args.format {
+        FormatName::Text => Format::Text { fields: args.print, separator: args.separator },
+        FormatName::Json => Format::Json,
+    };
+    let consumer = Consumer::new(client, topic, positions);
+    let out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
+    print(consumer, &args.topic, &format, ends.as_ref(), args.count, &interrupt, out)
+}
 
+impl Args {
     fn partitions(&self, topic: &Topic) -> Result<Vec<i32>, ConsumeError> {
         match self.partition {
             None => Ok(topic.partitions.iter().map(|partition| partition.index).collect()),

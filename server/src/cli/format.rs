@@ -8,9 +8,9 @@
 //! In JSON, bytes that are not UTF-8 are given as base64 (RFC 4648, section 4), and a field named `..._encoding` with the value
 //! `"base64"` says so. Headers are a list, since names may repeat. A record without a timestamp has null.
 
-use crate::client::ConsumedRecord;
 use clap::ValueEnum;
 use std::io::{self, Write};
+use strandline::client::ConsumedRecord;
 
 /// The base64 alphabet of RFC 4648, section 4.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -6,10 +6,8 @@
 //!
 //! The thread is there so that a line typed now is sent after `--linger` even if the next one never comes.
 
-use super::{CommandError, Interrupt, connect, name_and_value, unescape};
-use crate::client::{Acks, Address, NewRecord, ProduceError, Producer, ProducerOptions};
-use crate::wire::ErrorCode;
-use clap::{Args, ValueEnum};
+use super::common::{Cluster, CommandError, Interrupt, name_and_value, unescape};
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
@@ -18,6 +16,8 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
+use strandline::client::{Acks, NewRecord, ProduceError, Producer, ProducerOptions};
+use strandline::wire::ErrorCode;
 use strandline_engine::format::compression::Codec;
 
 /// What is read at once.
@@ -46,9 +46,11 @@ Examples:
   printf 'user1:login\\nuser2:logout\\n' | strandline produce events --key-separator :
   strandline produce events --partition 0 --header source=import --header run=7 data.txt";
 
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ProduceCommand {
+pub(super) struct Args {
+    #[command(flatten)]
+    cluster: Cluster,
     /// The topic; created when the broker's settings allow that
     topic: String,
     /// The lines; stdin unless given, or when it is -
@@ -103,25 +105,26 @@ fn separator(text: &str) -> Result<String, String> {
     }
 }
 
-impl ProduceCommand {
-    pub(super) fn run(self, bootstrap: &[Address]) -> Result<ExitCode, CommandError> {
-        let interrupt = Interrupt::listen()?;
-        let file = self.file.as_deref().filter(|path| *path != Path::new("-"));
-        let input = Input::open(file)?;
-        let producer = Producer::open(connect(bootstrap)?, &self.topic, self.options())?;
-        let mut run = Run::new(self, producer, &input);
-        let read = run.read(input, &interrupt);
-        // Whatever ended it, what was read before is sent, and counted as far as it was acknowledged.
-        let flushed = match &read {
-            Err(CommandError::Produce { .. }) => Ok(()),
-            _ => run.producer.flush(),
-        };
-        run.summary();
-        read?;
-        flushed?;
-        Ok(interrupt.exit_code().unwrap_or(ExitCode::SUCCESS))
-    }
+/// Appends lines.
+pub(super) fn run(args: Args) -> Result<ExitCode, CommandError> {
+    let interrupt = Interrupt::listen()?;
+    let file = args.file.as_deref().filter(|path| *path != Path::new("-"));
+    let input = Input::open(file)?;
+    let producer = Producer::open(args.cluster.connect()?, &args.topic, args.options())?;
+    let mut run = Run::new(args, producer, &input);
+    let read = run.read(input, &interrupt);
+    // Whatever ended it, what was read before is sent, and counted as far as it was acknowledged.
+    let flushed = match &read {
+        Err(CommandError::Produce { .. }) => Ok(()),
+        _ => run.producer.flush(),
+    };
+    run.summary();
+    read?;
+    flushed?;
+    Ok(interrupt.exit_code().unwrap_or(ExitCode::SUCCESS))
+}
 
+impl Args {
     fn options(&self) -> ProducerOptions {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         ProducerOptions {
@@ -139,7 +142,7 @@ impl ProduceCommand {
             },
             batch_bytes: self.batch_bytes as usize,
             linger: Duration::from_millis(self.linger.into()),
-            first_partition: now.subsec_nanos() / 1000,
+            first_partition: now.subsec_micros(),
         }
     }
 
@@ -231,7 +234,7 @@ fn send_lines(
 
 /// One run of the command.
 struct Run {
-    command: ProduceCommand,
+    args: Args,
     producer: Producer,
     progress: Progress,
     started: Instant,
@@ -240,7 +243,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(command: ProduceCommand, producer: Producer, input: &Input) -> Run {
+    fn new(args: Args, producer: Producer, input: &Input) -> Run {
         let started = Instant::now();
         let progress = Progress {
             bar: None,
@@ -248,13 +251,12 @@ impl Run {
             from: started + PROGRESS_AFTER,
             bytes: input.bytes,
         };
-        Run { command, producer, progress, started, lines: 0, bytes: 0 }
+        Run { args, producer, progress, started, lines: 0, bytes: 0 }
     }
 
     /// Pushes every line until the end or an interrupt.
     fn read(&mut self, input: Input, interrupt: &Interrupt) -> Result<(), CommandError> {
-        let tick =
-            Duration::from_millis(self.command.linger.into()).clamp(Duration::from_millis(1), TICK_MAX);
+        let tick = Duration::from_millis(self.args.linger.into()).clamp(Duration::from_millis(1), TICK_MAX);
         let chunks = input.start();
         while interrupt.exit_code().is_none() {
             match chunks.recv_timeout(tick) {
@@ -270,12 +272,8 @@ impl Run {
     }
 
     fn push_lines(&mut self, chunk: &[u8]) -> Result<(), CommandError> {
-        let headers: Vec<(&str, Option<&[u8]>)> = self
-            .command
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), Some(value.as_bytes())))
-            .collect();
+        let headers: Vec<(&str, Option<&[u8]>)> =
+            self.args.headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_bytes()))).collect();
         let now = Instant::now();
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         for line in chunk.split_inclusive(|byte| *byte == b'\n') {
@@ -285,13 +283,13 @@ impl Run {
             if line.len() > LINE_BYTES_MAX {
                 return Err(CommandError::LongLine { line: self.lines, limit: LINE_BYTES_MAX });
             }
-            let (key, value) = self.command.split(line, self.lines)?;
+            let (key, value) = self.args.split(line, self.lines)?;
             let record = NewRecord {
                 key,
                 value: Some(value),
                 headers: &headers,
                 timestamp: clock.as_millis() as i64,
-                partition: self.command.partition,
+                partition: self.args.partition,
                 tag: self.lines,
             };
             self.producer.push(&record, now)?;
@@ -303,7 +301,7 @@ impl Run {
         self.progress.end();
         let seconds = self.started.elapsed().as_secs_f64();
         let records = self.producer.acknowledged().records;
-        let verb = if self.command.acks == AcksName::None { "sent" } else { "acknowledged" };
+        let verb = if self.args.acks == AcksName::None { "sent" } else { "acknowledged" };
         eprintln!(
             "{records} records {verb} of {} read, {} bytes, {seconds:.3} s, {:.0} records/s, {:.2} MB/s",
             self.lines,

@@ -1,12 +1,13 @@
 //! `strandline topic`: create, list, describe and delete topics.
 
-use super::{CommandError, connect, name_and_value};
-use crate::client::{Address, Client, Moment, Partition, Setting, Topic, TopicSpec};
-use crate::wire::ErrorCode;
+use super::common::{Cluster, CommandError, name_and_value};
 use clap::Subcommand;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::process::ExitCode;
+use strandline::client::{Client, Moment, Partition, Setting, Topic, TopicSpec};
+use strandline::wire::ErrorCode;
 
 const CREATE_EXAMPLES: &str = "\
 Examples:
@@ -14,8 +15,16 @@ Examples:
   strandline topic create events --partitions 8 --config retention.ms=86400000
   strandline topic create state --config cleanup.policy=compact --if-not-exists";
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) cluster: Cluster,
+    #[command(subcommand)]
+    command: TopicCommand,
+}
+
 #[derive(Debug, Subcommand)]
-pub(super) enum TopicCommand {
+enum TopicCommand {
     /// Create a topic, and wait until it can be used
     #[command(after_help = CREATE_EXAMPLES)]
     Create {
@@ -55,38 +64,32 @@ pub(super) enum TopicCommand {
     },
 }
 
-impl TopicCommand {
-    pub(super) fn run(self, bootstrap: &[Address]) -> Result<(), CommandError> {
-        let mut client = connect(bootstrap)?;
-        match self {
-            TopicCommand::Create { name, partitions, configs, if_not_exists } => {
-                let spec = TopicSpec { name, partitions, settings: configs };
-                match client.create_topic(&spec) {
-                    Err(error)
-                        if if_not_exists
-                            && error.code().is_some_and(|code| code.is(ErrorCode::TopicAlreadyExists)) =>
-                    {
-                        Ok(())
-                    }
-                    done => Ok(done?),
-                }
+/// Does with a topic what is asked for.
+pub(super) fn run(args: Args) -> Result<ExitCode, CommandError> {
+    let mut client = args.cluster.connect()?;
+    match args.command {
+        TopicCommand::Create { name, partitions, configs, if_not_exists } => {
+            let spec = TopicSpec { name, partitions, settings: configs };
+            match client.create_topic(&spec) {
+                Err(error) if if_not_exists && error.is(ErrorCode::TopicAlreadyExists) => {}
+                done => done?,
             }
-            TopicCommand::List { json } => list(&client.topics()?, json, &mut io::stdout().lock()),
-            TopicCommand::Describe { name, json } => {
-                let description = Description::of(&mut client, &name)?;
-                let mut out = io::stdout().lock();
-                match json {
-                    true => writeln!(out, "{}", description.json())?,
-                    false => description.text(&mut out)?,
-                }
-                Ok(())
-            }
-            TopicCommand::Delete { name, if_exists } => match client.delete_topic(&name) {
-                Err(error) if if_exists && error.code().is_some_and(|code| code.is_unknown_topic()) => Ok(()),
-                done => Ok(done?),
-            },
         }
+        TopicCommand::List { json } => list(&client.topics()?, json, &mut io::stdout().lock())?,
+        TopicCommand::Describe { name, json } => {
+            let description = Description::of(&mut client, &name)?;
+            let mut out = io::stdout().lock();
+            match json {
+                true => writeln!(out, "{}", description.json())?,
+                false => description.text(&mut out)?,
+            }
+        }
+        TopicCommand::Delete { name, if_exists } => match client.delete_topic(&name) {
+            Err(error) if if_exists && error.is(ErrorCode::UnknownTopicOrPartition) => {}
+            done => done?,
+        },
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(topics: &[Topic], json: bool, out: &mut impl Write) -> Result<(), CommandError> {

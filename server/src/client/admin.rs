@@ -7,6 +7,7 @@ use crate::messages::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, DeleteTopicState, DeleteTopicsRequest,
     DescribeConfigsRequest, DescribeConfigsResource,
 };
+use crate::wire::ErrorCode;
 
 /// What DescribeConfigs calls a topic.
 const RESOURCE_TOPIC: i8 = 2;
@@ -72,12 +73,11 @@ pub enum AdminError {
 }
 
 impl AdminError {
-    /// The broker's reason, when it gave one.
-    pub fn code(&self) -> Option<Code> {
+    /// Whether the broker said no for this reason.
+    pub fn is(&self, reason: ErrorCode) -> bool {
         match self {
-            AdminError::Refused { code, .. } => Some(*code),
-            AdminError::Metadata(MetadataError::Topic { code, .. }) => Some(*code),
-            _ => None,
+            AdminError::Refused { code, .. } => code.is(reason),
+            AdminError::Metadata(_) | AdminError::Request { .. } | AdminError::NotMentioned { .. } => false,
         }
     }
 }

@@ -1,0 +1,160 @@
+//! What the client commands share: which cluster, what a failure looks like, how signals end them.
+
+use crate::cli::produce;
+use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use strandline::client::{
+    Address, AdminError, Client, ConsumeError, Limits, ListOffsetsError, MetadataError, ProduceError,
+};
+
+/// Which cluster a command is about.
+#[derive(Debug, Args)]
+pub(super) struct Cluster {
+    /// Brokers to ask first, any of the cluster; the port is 9092 unless it is given
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "HOST:PORT,...",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:9092"
+    )]
+    pub(super) bootstrap: Vec<Address>,
+}
+
+impl Cluster {
+    pub(super) fn connect(&self) -> Result<Client, MetadataError> {
+        Client::connect(&self.bootstrap, Limits::default())
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommandError {
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    #[error(transparent)]
+    Offsets(#[from] ListOffsetsError),
+    #[error(transparent)]
+    Consume(#[from] ConsumeError),
+    #[error("{}{error}{}", produce::lines_of(error), produce::advice_on(error))]
+    Produce { error: ProduceError },
+    #[error("line {line}: there is no key separator {separator:?} in it")]
+    NoKey { line: u64, separator: String },
+    #[error("line {line}: it is longer than {limit} bytes")]
+    LongLine { line: u64, limit: usize },
+    #[error("{}: {source}", path.display())]
+    Input { path: PathBuf, source: io::Error },
+    #[error("stdout: {0}")]
+    Output(#[from] io::Error),
+    #[error("signals can not be caught: {0}")]
+    Signals(io::Error),
+}
+
+impl From<ProduceError> for CommandError {
+    fn from(error: ProduceError) -> CommandError {
+        CommandError::Produce { error }
+    }
+}
+
+/// Reports how a command ended, as the exit code.
+pub(super) fn report(done: Result<ExitCode, CommandError>) -> ExitCode {
+    match done {
+        Ok(code) => code,
+        // Whoever read our output has seen enough.
+        Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", error.to_string().replace(['\r', '\n'], " "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the process was asked to end. The second time it ends at once.
+#[derive(Clone, Debug)]
+pub(super) struct Interrupt(Arc<AtomicUsize>);
+
+impl Interrupt {
+    pub(super) fn listen() -> Result<Interrupt, CommandError> {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let again = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            let listening = signal_hook::flag::register_conditional_shutdown(
+                signal,
+                exit_code(signal as usize).into(),
+                Arc::clone(&again),
+            )
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&again)))
+            .and_then(|_| signal_hook::flag::register_usize(signal, Arc::clone(&asked), signal as usize));
+            listening.map_err(CommandError::Signals)?;
+        }
+        Ok(Interrupt(asked))
+    }
+
+    /// The exit code to end with, once the process was asked to.
+    pub(super) fn exit_code(&self) -> Option<ExitCode> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            signal => Some(ExitCode::from(exit_code(signal))),
+        }
+    }
+}
+
+/// What shells report for a process that a signal ended.
+fn exit_code(signal: usize) -> u8 {
+    128 + signal as u8
+}
+
+/// A separator as it was typed, with `\t`, `\n`, `\0` and `\\` for what is hard to type.
+pub(super) fn unescape(text: &str) -> Result<String, String> {
+    let mut plain = String::new();
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        plain.push(match letter {
+            '\\' => match letters.next() {
+                Some('t') => '\t',
+                Some('n') => '\n',
+                Some('0') => '\0',
+                Some('\\') => '\\',
+                _ => return Err("after \\ only t, n, 0 or \\ is known".to_owned()),
+            },
+            letter => letter,
+        });
+    }
+    Ok(plain)
+}
+
+/// `NAME=VALUE`, of which only the value may be empty or hold another `=`.
+pub(super) fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("NAME=VALUE is expected".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_separator_may_be_escaped() {
+        assert_eq!(unescape(r"a\tb\\n\0"), Ok("a\tb\\n\0".to_owned()));
+        assert!(unescape(r"\").is_err());
+        assert!(unescape(r"\x").is_err());
+    }
+
+    #[test]
+    fn a_value_may_be_empty_and_a_name_may_not() {
+        assert_eq!(name_and_value("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(name_and_value("a="), Ok(("a".to_owned(), String::new())));
+        assert!(name_and_value("=b").is_err());
+        assert!(name_and_value("a").is_err());
+    }
+}

@@ -1,0 +1,364 @@
+//! The command line against a broker: what a script may rely on.
+//!
+//! Each test starts `strandline serve` on a free port with an empty directory. With `STRANDLINE_CLI_BROKER=HOST:PORT` the tests use
+//! that broker instead, which may be any Kafka: topics have names of their own and are left behind.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const STRANDLINE: &str = env!("CARGO_BIN_EXE_strandline");
+
+/// How long a broker may take to start, or a record to arrive.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A broker for one test.
+struct Broker {
+    address: String,
+    serving: Option<(Child, tempfile::TempDir)>,
+}
+
+impl Broker {
+    fn start() -> Broker {
+        if let Ok(address) = std::env::var("STRANDLINE_CLI_BROKER") {
+            return Broker { address, serving: None };
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let serving = Command::new(STRANDLINE)
+            .args(["serve", "--listen", &address, "--data-dir"])
+            .arg(directory.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let broker = Broker { address, serving: Some((serving, directory)) };
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(&broker.address).is_err() {
+            assert!(Instant::now() < deadline, "no broker on {}", broker.address);
+            thread::sleep(Duration::from_millis(10));
+        }
+        broker
+    }
+
+    /// The command, ready to run against this broker.
+    fn command(&self, line: &[&str]) -> Command {
+        let mut command = Command::new(STRANDLINE);
+        command.args(line).args(["--bootstrap", &self.address]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, line: &[&str], input: &str) -> Outcome {
+        let mut child = self.command(line).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_owned();
+        let feeder = thread::spawn(move || {
+            // A command that refuses its arguments does not read.
+            let _ = stdin.write_all(input.as_bytes());
+        });
+        let output = child.wait_with_output().unwrap();
+        feeder.join().unwrap();
+        Outcome::of(output)
+    }
+
+    /// Runs a command that has to succeed, and gives what it prints.
+    fn done(&self, line: &[&str], input: &str) -> String {
+        let outcome = self.run(line, input);
+        assert_eq!(outcome.code, Some(0), "{line:?}: {}", outcome.stderr);
+        outcome.stdout
+    }
+
+    /// Runs a command that has to fail with exit code 1 and one line on stderr after `summaries` others, and gives that line.
+    fn refused(&self, line: &[&str], input: &str, summaries: usize) -> String {
+        let outcome = self.run(line, input);
+        assert_eq!(outcome.code, Some(1), "{line:?}: {}", outcome.stderr);
+        let lines: Vec<&str> = outcome.stderr.lines().collect();
+        assert_eq!(lines.len(), summaries + 1, "{line:?}: {}", outcome.stderr);
+        let error = lines[summaries].strip_prefix("error: ");
+        error.unwrap_or_else(|| panic!("{line:?}: {}", outcome.stderr)).to_owned()
+    }
+
+    /// A new topic with this many partitions.
+    fn topic(&self, name: &str, partitions: &str) -> String {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let name = format!("{name}-{}", since.as_nanos());
+        self.done(&["topic", "create", &name, "--partitions", partitions], "");
+        name
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some((serving, _)) = &mut self.serving {
+            let _ = serving.kill();
+            let _ = serving.wait();
+        }
+    }
+}
+
+struct Outcome {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Outcome {
+    fn of(output: Output) -> Outcome {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+/// `0\n1\n2\n...`
+fn numbers(count: usize) -> String {
+    (0..count).fold(String::new(), |mut text, number| {
+        writeln!(text, "{number}").unwrap();
+        text
+    })
+}
+
+#[test]
+fn a_topic_is_created_listed_described_and_deleted() {
+    let broker = Broker::start();
+    let topic = broker.topic("life", "3");
+    let again = ["topic", "create", &topic, "--config", "retention.ms=1"];
+    assert!(broker.refused(&again, "", 0).contains("TOPIC_ALREADY_EXISTS (36)"));
+    broker.done(&["topic", "create", &topic, "--if-not-exists"], "");
+    assert!(broker.done(&["topic", "list"], "").lines().any(|line| line == topic));
+
+    let list: serde_json::Value =
+        serde_json::from_str(&broker.done(&["topic", "list", "--json"], "")).unwrap();
+    let entry = list.as_array().unwrap().iter().find(|entry| entry["name"] == topic).unwrap();
+    assert_eq!(entry["partitions"], 3);
+
+    broker.done(&["produce", &topic, "--partition", "2"], "one\ntwo\n");
+    let text = broker.done(&["topic", "describe", &topic, "--json"], "");
+    let description: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let latest =
+        description["partitions"].as_array().unwrap().iter().map(|partition| partition["latest"].as_i64());
+    assert_eq!(latest.collect::<Vec<_>>(), [Some(0), Some(0), Some(2)]);
+
+    broker.done(&["topic", "delete", &topic], "");
+    assert!(broker.refused(&["topic", "delete", &topic], "", 0).contains("UNKNOWN_TOPIC_OR_PARTITION (3)"));
+    broker.done(&["topic", "delete", &topic, "--if-exists"], "");
+    assert!(broker.refused(&["topic", "describe", &topic], "", 0).contains(&topic));
+}
+
+#[test]
+fn a_setting_of_the_topic_is_described_and_a_default_is_not() {
+    let broker = Broker::start();
+    let topic = broker.topic("settings-base", "1") + "-own";
+    broker.done(&["topic", "create", &topic, "--config", "retention.ms=86400000"], "");
+    let text = broker.done(&["topic", "describe", &topic, "--json"], "");
+    let description: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(description["configs"], serde_json::json!({"retention.ms": "86400000"}));
+}
+
+#[test]
+fn lines_come_back_as_they_were_in_every_codec() {
+    let broker = Broker::start();
+    let input = numbers(20_000);
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let topic = broker.topic(codec, "1");
+        broker.done(&["produce", &topic, "--codec", codec], &input);
+        assert_eq!(broker.done(&["consume", &topic, "--exit-at-end"], ""), input, "{codec}");
+    }
+}
+
+#[test]
+fn lines_come_back_whatever_has_to_acknowledge_them() {
+    let broker = Broker::start();
+    let input = numbers(5_000);
+    for acks in ["0", "1", "all"] {
+        let topic = broker.topic("acks", "1");
+        broker.done(&["produce", &topic, "--acks", acks], &input);
+        assert_eq!(broker.done(&["consume", &topic, "--exit-at-end"], ""), input, "acks {acks}");
+    }
+}
+
+#[test]
+fn batches_that_are_too_large_are_split_and_stay_in_order() {
+    let broker = Broker::start();
+    let topic = broker.topic("split-base", "1") + "-small";
+    broker.done(&["topic", "create", &topic, "--partitions", "1", "--config", "max.message.bytes=2000"], "");
+    let input = numbers(5_000);
+    broker.done(&["produce", &topic], &input);
+    assert_eq!(broker.done(&["consume", &topic, "--exit-at-end"], ""), input);
+}
+
+#[test]
+fn a_line_that_is_too_large_is_named_and_the_lines_before_it_are_there() {
+    let broker = Broker::start();
+    let topic = broker.topic("large", "1");
+    let input = format!("before\n{}\nafter\n", "x".repeat(2_000_000));
+    let error = broker.refused(&["produce", &topic], &input, 1);
+    assert!(
+        error.starts_with(&format!("line 2: topic {topic}, partition 0: MESSAGE_TOO_LARGE (10)")),
+        "{error}"
+    );
+    let found = broker.done(&["consume", &topic, "--exit-at-end"], "");
+    assert_eq!(found.lines().next(), Some("before"));
+    assert!(found.len() < 100);
+}
+
+#[test]
+fn keys_decide_the_partition_as_in_the_java_client() {
+    let broker = Broker::start();
+    let topic = broker.topic("keys", "100");
+    // murmur2 of "21" is -973932308, of "foobar" -790332482 and of "abc" 479470107 (Kafka's UtilsTest); the sign bit is dropped.
+    broker.done(&["produce", &topic, "--key-separator", ":"], "21:a\nfoobar:b:c\nabc:\n");
+    let found =
+        broker.done(&["consume", &topic, "-e", "--print", "partition,key,value", "--separator", "|"], "");
+    let mut found: Vec<&str> = found.lines().collect();
+    found.sort_unstable();
+    assert_eq!(found, ["40|21|a", "66|foobar|b:c", "7|abc|"]);
+}
+
+#[test]
+fn a_line_without_its_key_is_named_and_the_lines_before_it_are_there() {
+    let broker = Broker::start();
+    let topic = broker.topic("no-key", "1");
+    let error = broker.refused(&["produce", &topic, "--key-separator", ":"], "k:v\nbroken\nk:w\n", 1);
+    assert!(error.starts_with("line 2: "), "{error}");
+    assert_eq!(broker.done(&["consume", &topic, "--exit-at-end"], ""), "v\n");
+}
+
+#[test]
+fn json_has_everything_a_record_has() {
+    let broker = Broker::start();
+    let topic = broker.topic("json", "1");
+    broker.done(&["produce", &topic, "-K", "=", "-H", "a=1", "-H", "a=", "-p", "0"], "k=\"v\"\n");
+    let text = broker.done(&["consume", &topic, "--exit-at-end", "--format", "json"], "");
+    let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(record["timestamp"].as_i64().unwrap() > 1_700_000_000_000);
+    let headers = serde_json::json!([{"name": "a", "value": "1"}, {"name": "a", "value": ""}]);
+    for (field, value) in [
+        ("topic", serde_json::json!(topic)),
+        ("partition", serde_json::json!(0)),
+        ("offset", serde_json::json!(0)),
+        ("key", serde_json::json!("k")),
+        ("value", serde_json::json!("\"v\"")),
+        ("headers", headers),
+    ] {
+        assert_eq!(record[field], value, "{field}");
+    }
+}
+
+#[test]
+fn consuming_starts_where_it_is_told_to_and_counts() {
+    let broker = Broker::start();
+    let topic = broker.topic("from", "1");
+    broker.done(&["produce", &topic], &numbers(100));
+    thread::sleep(Duration::from_millis(20));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    broker.done(&["produce", &topic], "late\n");
+
+    let from = |start: &str| broker.done(&["consume", &topic, "--exit-at-end", "--from", start], "");
+    assert_eq!(from("98"), "98\n99\nlate\n");
+    assert_eq!(from("end"), "");
+    assert_eq!(from("101"), "");
+    assert_eq!(from(&format!("@{now}")), "late\n");
+    assert_eq!(from("2100-01-01T00:00:00Z"), "");
+    assert_eq!(from("1999-01-01T00:00:00Z").lines().count(), 101);
+    assert_eq!(broker.done(&["consume", &topic, "--count", "2", "--from", "50"], ""), "50\n51\n");
+    assert_eq!(broker.done(&["consume", &topic, "--count", "0"], ""), "");
+}
+
+#[test]
+fn what_is_not_there_is_a_clear_error() {
+    let broker = Broker::start();
+    let topic = broker.topic("missing", "1");
+    let error = broker.refused(&["consume", &topic, "--from", "5"], "", 0);
+    assert!(error.contains("OFFSET_OUT_OF_RANGE (1): offset 5 is not within 0 to 0"), "{error}");
+    let error = broker.refused(&["consume", &topic, "--partition", "7"], "", 0);
+    assert_eq!(error, format!("topic {topic} has no partition 7, it has 1"));
+    let error = broker.refused(&["consume", "no-such-topic", "--exit-at-end"], "", 0);
+    assert_eq!(error, "topic no-such-topic: UNKNOWN_TOPIC_OR_PARTITION (3)");
+}
+
+/// A consumer that goes on, and its next lines.
+struct Following {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Following {
+    fn start(broker: &Broker, line: &[&str]) -> Following {
+        let mut child = broker.command(line).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = std::sync::mpsc::channel();
+        thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Following { child, lines }
+    }
+
+    fn next(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("a line in time")
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn following_prints_what_comes_and_ends_with_130_when_interrupted() {
+    let broker = Broker::start();
+    let topic = broker.topic("follow", "2");
+    broker.done(&["produce", &topic, "--partition", "0"], "old\n");
+    let mut following = Following::start(&broker, &["consume", &topic]);
+    assert_eq!(following.next(), "old");
+    broker.done(&["produce", &topic, "--partition", "1"], "new\n");
+    assert_eq!(following.next(), "new");
+    let pid = following.child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(following.child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_typed_line_is_sent_without_waiting_for_the_next() {
+    let broker = Broker::start();
+    let topic = broker.topic("linger", "1");
+    let following = Following::start(&broker, &["consume", &topic]);
+    let mut producer = broker.command(&["produce", &topic]).spawn().unwrap();
+    let mut stdin: ChildStdin = producer.stdin.take().unwrap();
+    for line in ["one", "two"] {
+        writeln!(stdin, "{line}").unwrap();
+        assert_eq!(following.next(), line);
+    }
+    drop(stdin);
+    assert!(producer.wait().unwrap().success());
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let broker = Broker::start();
+    let topic = broker.topic("pipe", "1");
+    broker.done(&["produce", &topic], &numbers(200_000));
+    let mut child = broker.command(&["consume", &topic, "--exit-at-end"]).spawn().unwrap();
+    let mut first = [0; 4];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let outcome = Outcome::of(child.wait_with_output().unwrap());
+    assert_eq!((&first, outcome.code, outcome.stderr.as_str()), (b"0\n1\n", Some(0), ""));
+}
+
+#[test]
+fn nobody_there_is_exit_code_1_and_nonsense_is_2() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let broker = Broker { address: nobody.to_string(), serving: None };
+    for line in [&["topic", "list"][..], &["produce", "t"], &["consume", "t"]] {
+        let error = broker.refused(line, "", 0);
+        assert!(error.starts_with(&format!("no broker is reachable: {nobody}: ")), "{error}");
+    }
+    for line in [&["consume"][..], &["consume", "t", "--from", "x"], &["produce", "t", "--acks", "2"]] {
+        let outcome = broker.run(line, "");
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""), "{line:?}");
+    }
+}
