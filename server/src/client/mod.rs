@@ -25,6 +25,8 @@ mod offsets;
 mod partitioner;
 mod producer;
 mod retry;
+#[cfg(test)]
+mod tests;
 
 pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use admin::{AdminError, Setting, TopicSpec};

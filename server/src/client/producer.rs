@@ -569,12 +569,15 @@ fn sequence_after(sequence: i32, records: usize) -> i32 {
     ((sequence as usize + records) & i32::MAX as usize) as i32
 }
 
+/// No batch of our own unpacks to more: its length field says no more either.
+const RECORDS_BYTES_MAX: usize = i32::MAX as usize;
+
 /// The same records in two batches. `batch` is of our own making and has at least two.
 fn split(batch: &Batch) -> [Batch; 2] {
     let header = BatchHeader::peek(&batch.bytes).expect("our own batch");
     let codec = header.codec().expect("our own batch");
     let packed = &batch.bytes[BATCH_HEADER_BYTES..];
-    let records = decompress(codec, packed, usize::MAX).expect("our own batch");
+    let records = decompress(codec, packed, RECORDS_BYTES_MAX).expect("our own batch");
     let middle = batch.tags.len() / 2;
     let mut halves =
         [(0, BatchBuilder::new(codec)), (middle, BatchBuilder::new(codec))].map(|(start, builder)| {
