@@ -22,11 +22,11 @@ use std::process::ExitCode;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    failed: no broker is reachable, the broker refused, the input is broken; one line on stderr says what
+  1    failed: no broker is reachable, it refused, or the input is broken; stderr says which
   2    the command line makes no sense
   130  ended by Ctrl-C (143: by SIGTERM), after what was begun has been finished";
 
-/// A Kafka broker that acknowledges only what would survive the power going out, and the tools to use it.
+/// A durable Kafka broker: it acknowledges only what would survive the power going out.
 #[derive(Debug, Parser)]
 #[command(name = "strandline", version, after_help = EXIT_CODES)]
 struct Cli {

@@ -36,9 +36,10 @@ const TICK_MAX: Duration = Duration::from_millis(100);
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 
 const EXAMPLES: &str = "\
-Each line is a record; the line feed is not part of it, and a last line without one counts. A key decides the partition as in
-Kafka's Java client; records without a key fill one partition after the other, a batch each.
-With --acks all the producer is idempotent: nothing is appended twice, whatever is repeated.
+Each line is a record; the line feed is not part of it, and a last line without one counts.
+A key decides the partition as in Kafka's Java client; records without a key fill one partition
+after the other, a batch each. With --acks all the producer is idempotent: nothing is appended
+twice, whatever is repeated. The summary on stderr says how many records were acknowledged.
 
 Examples:
   echo hello | strandline produce events
