@@ -108,7 +108,7 @@ fn read_bounded(
 ) -> Result<(), DecompressError> {
     let left = limit - out.len();
     let read =
-        reader.take(left as u64 + 1).read_to_end(out).map_err(|_| DecompressError::Invalid { codec })?;
+        reader.take((left as u64).saturating_add(1)).read_to_end(out).map_err(|_| DecompressError::Invalid { codec })?;
     if read > left { Err(DecompressError::TooLarge { codec, limit }) } else { Ok(()) }
 }
 

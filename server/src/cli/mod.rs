@@ -1,6 +1,7 @@
 //! The command line. Each command is a file.
 //!
 //! ```text
+//! strandline [serve]                               serve.rs
 //! strandline topic create|list|describe|delete     topic.rs
 //! strandline produce                               produce.rs
 //! strandline consume                               consume.rs > start.rs (where from), format.rs (how it looks)
@@ -13,6 +14,7 @@ mod common;
 mod consume;
 mod format;
 mod produce;
+mod serve;
 mod start;
 mod topic;
 
@@ -26,16 +28,29 @@ Exit codes:
   2    the command line makes no sense
   130  ended by Ctrl-C (143: by SIGTERM), after what was begun has been finished";
 
+/// Everything went well.
+pub(crate) const DONE: u8 = 0;
+/// It was understood and could not be done.
+pub(crate) const FAILED: u8 = 1;
+/// It was not understood. The argument parser uses the same.
+pub(crate) const USAGE: u8 = 2;
+
 /// A durable Kafka broker: it acknowledges only what would survive the power going out.
+///
+/// Without a command it serves.
 #[derive(Debug, Parser)]
-#[command(name = "strandline", version, after_help = EXIT_CODES)]
+#[command(name = "strandline", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Args,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the broker (the default)
+    Serve(serve::Args),
     /// Create, list, describe and delete topics
     Topic(topic::Args),
     /// Append lines from stdin or a file to a topic
@@ -46,7 +61,9 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub(crate) fn run() -> ExitCode {
-    match Cli::parse().command {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => ExitCode::from(serve::run(args)),
         Command::Topic(args) => common::report(topic::run(args)),
         Command::Produce(args) => common::report(produce::run(args)),
         Command::Consume(args) => common::report(consume::run(args)),
@@ -67,7 +84,7 @@ mod tests {
     fn the_bootstrap_addresses_may_stand_anywhere_after_the_command() {
         for line in [["topic", "-b", "one,two:1", "list"], ["topic", "list", "--bootstrap", "one,two:1"]] {
             let cli = Cli::try_parse_from(std::iter::once("strandline").chain(line)).unwrap();
-            let Command::Topic(args) = cli.command else { panic!("another command") };
+            let Some(Command::Topic(args)) = cli.command else { panic!("another command") };
             let shown: Vec<String> = args.cluster.bootstrap.iter().map(ToString::to_string).collect();
             assert_eq!(shown, ["one:9092", "two:1"]);
         }

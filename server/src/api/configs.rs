@@ -1,0 +1,82 @@
+//! A topic's settings as clients are shown them.
+
+use strandline_engine::config::{ConfigKind, TOPIC_CONFIGS, TopicConfigEntry, TopicDefaults};
+
+use crate::messages::DescribeConfigsSynonym;
+
+/// Where a value comes from, in Kafka's numbers.
+pub(super) const SOURCE_TOPIC: i8 = 1;
+pub(super) const SOURCE_FILE: i8 = 4;
+pub(super) const SOURCE_DEFAULT: i8 = 5;
+
+/// A setting with the value in force.
+pub(super) struct Setting {
+    pub(super) entry: &'static TopicConfigEntry,
+    pub(super) value: String,
+    pub(super) source: i8,
+    /// Every place that gives a value, the one in force first.
+    pub(super) synonyms: Vec<DescribeConfigsSynonym>,
+}
+
+/// All settings of a topic that sets `own` itself, by name.
+pub(super) fn topic_settings(own: &[(String, String)], defaults: &TopicDefaults) -> Vec<Setting> {
+    TOPIC_CONFIGS.iter().map(|entry| topic_setting(entry, own, defaults)).collect()
+}
+
+fn topic_setting(
+    entry: &'static TopicConfigEntry,
+    own: &[(String, String)],
+    defaults: &TopicDefaults,
+) -> Setting {
+    let mut synonyms = Vec::with_capacity(3);
+    let mut add = |name: &str, value: &str, source| {
+        synonyms.push(DescribeConfigsSynonym {
+            name: name.to_owned(),
+            value: Some(value.to_owned()),
+            source,
+        });
+    };
+    if let Some((_, value)) = own.iter().rev().find(|(name, _)| name == entry.name) {
+        add(entry.name, value, SOURCE_TOPIC);
+    }
+    if let (value, true) = defaults.get(entry) {
+        add(entry.broker_name, value, SOURCE_FILE);
+    }
+    add(entry.broker_name, entry.default, SOURCE_DEFAULT);
+    let first = &synonyms[0];
+    let (value, source) = (first.value.clone().unwrap_or_default(), first.source);
+    Setting { entry, value, source, synonyms }
+}
+
+/// A type of value in Kafka's numbers.
+pub(super) fn kind_code(kind: ConfigKind) -> i8 {
+    match kind {
+        ConfigKind::Bool => 1,
+        ConfigKind::Text => 2,
+        ConfigKind::Int => 3,
+        ConfigKind::Long => 5,
+        ConfigKind::Double => 6,
+        ConfigKind::List => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_synonyms_begin_with_the_value_in_force() {
+        let mut defaults = TopicDefaults::default();
+        defaults.set("segment.bytes", "2097152").unwrap();
+        let own = [("segment.bytes".to_owned(), "4194304".to_owned())];
+        let of = |own: &[(String, String)], defaults: &TopicDefaults| {
+            let all = topic_settings(own, defaults);
+            let setting = all.into_iter().find(|setting| setting.entry.name == "segment.bytes").unwrap();
+            let sources: Vec<_> = setting.synonyms.iter().map(|synonym| synonym.source).collect();
+            (setting.value, setting.source, sources)
+        };
+        assert_eq!(of(&own, &defaults), ("4194304".to_owned(), 1, vec![1, 4, 5]));
+        assert_eq!(of(&[], &defaults), ("2097152".to_owned(), 4, vec![4, 5]));
+        assert_eq!(of(&[], &TopicDefaults::default()), ("1073741824".to_owned(), 5, vec![5]));
+    }
+}

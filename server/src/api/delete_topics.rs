@@ -1,0 +1,57 @@
+//! DeleteTopics, by name or by id.
+
+use strandline_engine::types::TopicId;
+
+use crate::api::topic_error;
+use crate::dispatch::Broker;
+use crate::messages::{DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse};
+use crate::wire::ErrorCode;
+
+/// Deletes the topics one after the other; each is gone for good when the answer leaves.
+pub async fn handle(broker: &Broker, version: i16, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+    let asked: Vec<_> = match version {
+        ..6 => request
+            .topic_names
+            .into_iter()
+            .map(|name| DeleteTopicState { name: Some(name), topic_id: TopicId::ZERO })
+            .collect(),
+        _ => request.topics,
+    };
+    let mut responses = Vec::with_capacity(asked.len());
+    for topic in asked {
+        let (error, error_message, name, topic_id) = delete(broker, version, topic).await;
+        responses.push(DeletableTopicResult { name, topic_id, error_code: error.code(), error_message });
+    }
+    DeleteTopicsResponse { responses, ..Default::default() }
+}
+
+async fn delete(
+    broker: &Broker,
+    version: i16,
+    asked: DeleteTopicState,
+) -> (ErrorCode, Option<String>, Option<String>, TopicId) {
+    let DeleteTopicState { name, topic_id } = asked;
+    let topics = broker.shard.topics();
+    let found = match &name {
+        Some(_) if topic_id != TopicId::ZERO => {
+            let message = "a topic is named or given by its id, not both".to_owned();
+            return (ErrorCode::InvalidRequest, Some(message), name, topic_id);
+        }
+        Some(name) => topics.by_name(name).ok_or(ErrorCode::UnknownTopicOrPartition),
+        None => topics.by_id(topic_id).ok_or(ErrorCode::UnknownTopicId),
+    };
+    let topic = match found {
+        Ok(topic) => topic,
+        Err(error) => return (error, Some(error.to_string()), name, topic_id),
+    };
+    let name = Some(topic.name.clone());
+    if !broker.config.delete_topics {
+        // Clients that do not know the code yet get one that they do.
+        let error = if version >= 3 { ErrorCode::TopicDeletionDisabled } else { ErrorCode::InvalidRequest };
+        return (error, Some(ErrorCode::TopicDeletionDisabled.to_string()), name, topic.id);
+    }
+    match broker.shard.delete_topic(topic.id).await {
+        Ok(()) => (ErrorCode::None, None, name, topic.id),
+        Err(error) => (topic_error(&error), Some(error.to_string()), name, topic.id),
+    }
+}

@@ -1,0 +1,273 @@
+//! Fetch: ranges of segment files, at once or when there is enough.
+//!
+//! * Every partition that is asked for is answered, once, in the order of the request.
+//! * A request waits until there are `min_bytes`, `max_wait_ms` have passed, a partition has an error, or the connection ends.
+//! * The first partition that has records gives at least one whole batch, whatever the limits; after that they hold ([`Budget`]).
+//!   Batches are never cut.
+//! * There are no sessions: session 0 in every answer tells clients to send whole requests (KIP-227).
+//! * There are no transactions yet: the last stable offset is the high watermark, and nothing was aborted.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::{Either, select};
+use std::pin::pin;
+use strandline_engine::error::ReadError;
+use strandline_engine::types::{Offset, PartitionId, TopicId};
+use strandline_engine::{File, FileRange, ReadRequest, ReadResult, reactor};
+
+use crate::api::{check_epoch, known_to, read_error};
+use crate::dispatch::{Answer, Broker, Call, CallError, Ending, Pending};
+use crate::messages::{
+    ApiKey, FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
+    RecordsGap, decode_request,
+};
+use crate::wire::ErrorCode;
+
+/// The first version that gives topics by id.
+const BY_ID_FROM: i16 = 13;
+
+/// `isolation_level` of a client that reads committed records only.
+const READ_COMMITTED: i8 = 1;
+
+/// The answer, when its turn has come.
+pub fn answer(call: Call) -> Pending {
+    Box::pin(async move {
+        let version = call.header.version;
+        let request: FetchRequest = decode_request(&call.body, version)?;
+        let (response, ranges) = handle(&call.broker, version, request, &call.ending).await;
+        let pieces = response.encode(version, call.header.correlation_id).map_err(CallError::from)?;
+        Ok(Answer::Records { pieces, ranges })
+    })
+}
+
+/// A partition of the request.
+struct Asked {
+    /// Most bytes that the client wants of it.
+    bytes_max: u64,
+    /// What to read, or why not.
+    read: Result<ReadRequest, ErrorCode>,
+}
+
+type Found = Result<ReadResult<File>, ErrorCode>;
+
+async fn handle(
+    broker: &Broker,
+    version: i16,
+    request: FetchRequest,
+    ending: &Ending,
+) -> (FetchResponse<RecordsGap>, Vec<FileRange<File>>) {
+    // Epochs 0 and -1 are full requests, which need no session; any other continues one that we never gave.
+    if request.session_epoch > 0 {
+        let error_code = ErrorCode::FetchSessionIdNotFound.code();
+        return (FetchResponse { error_code, ..Default::default() }, Vec::new());
+    }
+    let bytes_max = u64::from(broker.config.fetch_bytes_max).min(request.max_bytes.max(0) as u64);
+    let asked: Vec<Asked> = request
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(move |partition| (topic, partition)))
+        .map(|(topic, partition)| resolve(broker, version, bytes_max, topic, partition))
+        .collect();
+    let found = read_when_enough(broker, &asked, &request, bytes_max, ending).await;
+
+    let mut budget = Budget::new(bytes_max);
+    let mut ranges = Vec::new();
+    let mut found = asked.iter().zip(found);
+    let mut responses = Vec::with_capacity(request.topics.len());
+    let aborted = (request.isolation_level == READ_COMMITTED).then(Vec::new);
+    for topic in &request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for (partition, (asked, found)) in topic.partitions.iter().zip(&mut found) {
+            let found = match found {
+                Ok(found) => spend(broker, &mut budget, asked, found).await,
+                Err(error) => Err(error),
+            };
+            let mut data = PartitionData {
+                partition_index: partition.partition,
+                aborted_transactions: aborted.clone(),
+                ..PartitionData::default()
+            };
+            match found {
+                Ok(found) => {
+                    data.high_watermark = found.high_watermark.get();
+                    data.last_stable_offset = found.high_watermark.get();
+                    data.log_start_offset = found.log_start.get();
+                    if let Some(range) = found.batches {
+                        data.records = RecordsGap { index: ranges.len(), length: range.length as u32 };
+                        ranges.push(range);
+                    }
+                }
+                Err(error) => {
+                    data.error_code = known_to(ApiKey::Fetch, version, error).code();
+                    data.high_watermark = -1;
+                }
+            }
+            partitions.push(data);
+        }
+        responses.push(FetchableTopicResponse {
+            topic: topic.topic.clone(),
+            topic_id: topic.topic_id,
+            partitions,
+        });
+    }
+    (FetchResponse { responses, ..Default::default() }, ranges)
+}
+
+fn resolve(
+    broker: &Broker,
+    version: i16,
+    bytes_max: u64,
+    topic: &FetchTopic,
+    asked: &FetchPartition,
+) -> Asked {
+    let partition_bytes_max = asked.partition_max_bytes.max(0) as u64;
+    let read = || {
+        let topics = broker.shard.topics();
+        let found = match version {
+            BY_ID_FROM.. if topic.topic_id == TopicId::ZERO => Err(ErrorCode::UnknownTopicId),
+            BY_ID_FROM.. => topics.by_id(topic.topic_id).ok_or(ErrorCode::UnknownTopicId),
+            _ => topics.by_name(&topic.topic).ok_or(ErrorCode::UnknownTopicOrPartition),
+        }?;
+        let index = u32::try_from(asked.partition).ok().filter(|index| *index < found.partitions);
+        let index = index.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        check_epoch(asked.current_leader_epoch)?;
+        let offset = Offset::checked(asked.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
+        let partition = PartitionId::new(found.id, index);
+        Ok(ReadRequest { partition, offset, bytes_max: partition_bytes_max.min(bytes_max) })
+    };
+    Asked { bytes_max: partition_bytes_max, read: read() }
+}
+
+/// Reads until there are `min_bytes`, or it is time to answer with what there is.
+async fn read_when_enough(
+    broker: &Broker,
+    asked: &[Asked],
+    request: &FetchRequest,
+    bytes_max: u64,
+    ending: &Ending,
+) -> Vec<Found> {
+    // A client that waits for longer than an idle connection lives would not be told from one that has gone.
+    let wait = Duration::from_millis(request.max_wait_ms.max(0) as u64).min(broker.config.connection_idle);
+    let deadline = Instant::now() + wait;
+    let bytes_min = (request.min_bytes.max(0) as u64).min(bytes_max);
+    loop {
+        let found = read(broker, asked).await;
+        let bytes: u64 = found.iter().flatten().map(ReadResult::bytes).sum();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let is_time = left.is_zero() || ending.is_ended() || asked.is_empty();
+        if bytes >= bytes_min || is_time || found.iter().any(Result::is_err) {
+            return found;
+        }
+        let beyond: Vec<_> = asked
+            .iter()
+            .zip(&found)
+            .filter_map(|(asked, found)| {
+                Some((asked.read.as_ref().ok()?.partition, found.as_ref().ok()?.high_watermark))
+            })
+            .collect();
+        let more = pin!(reactor::with_timeout(left, broker.shard.wait(&beyond)));
+        let end = pin!(ending.ended());
+        match select(more, end).await {
+            Either::Left(_) | Either::Right(_) => {}
+        }
+    }
+}
+
+async fn read(broker: &Broker, asked: &[Asked]) -> Vec<Found> {
+    let reads: Vec<ReadRequest> =
+        asked.iter().filter_map(|asked| asked.read.as_ref().ok().copied()).collect();
+    let mut results = broker.shard.read(&reads).await.into_iter();
+    asked
+        .iter()
+        .map(|asked| match asked.read {
+            Ok(_) => {
+                let result = results.next().unwrap_or(Err(ReadError::Stopping));
+                result.map_err(|error| read_error(&error))
+            }
+            Err(error) => Err(error),
+        })
+        .collect()
+}
+
+/// Takes a partition's share out of the budget; reads again with less where that is what is left.
+async fn spend(broker: &Broker, budget: &mut Budget, asked: &Asked, mut found: ReadResult<File>) -> Found {
+    match budget.share(found.bytes(), asked.bytes_max) {
+        Share::Whole => {}
+        Share::Nothing => found.batches = None,
+        Share::AtMost(bytes_max) => {
+            let request = ReadRequest { bytes_max, ..asked.read? };
+            let again = broker.shard.read(&[request]).await.pop().unwrap_or(Err(ReadError::Stopping));
+            found = again.map_err(|error| read_error(&error))?;
+            if found.bytes() > bytes_max {
+                found.batches = None;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What is left of a response's size, partition by partition in the order of the request.
+struct Budget {
+    left: u64,
+    /// No partition has had records yet.
+    is_first: bool,
+}
+
+/// What a partition gets.
+#[derive(Debug, PartialEq, Eq)]
+enum Share {
+    /// All that was read.
+    Whole,
+    /// What fits into so many bytes, maybe nothing.
+    AtMost(u64),
+    Nothing,
+}
+
+impl Budget {
+    fn new(bytes_max: u64) -> Budget {
+        Budget { left: bytes_max, is_first: true }
+    }
+
+    /// The share of a partition for which `bytes` of whole batches were read: more than `partition_max` only when the first of them is.
+    fn share(&mut self, bytes: u64, partition_max: u64) -> Share {
+        if bytes == 0 {
+            return Share::Whole;
+        }
+        if std::mem::take(&mut self.is_first) {
+            self.left = self.left.saturating_sub(bytes);
+            return Share::Whole;
+        }
+        if bytes > partition_max || self.left == 0 {
+            return Share::Nothing;
+        }
+        if bytes <= self.left {
+            self.left -= bytes;
+            return Share::Whole;
+        }
+        // The rest is this partition's; who comes behind it is the first of a later request.
+        Share::AtMost(std::mem::take(&mut self.left))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_partition_with_records_has_no_limit() {
+        let mut budget = Budget::new(100);
+        assert_eq!(budget.share(0, 0), Share::Whole);
+        assert_eq!(budget.share(5000, 1), Share::Whole);
+        assert_eq!(budget.share(1, 1), Share::Nothing, "and has used up what there was");
+    }
+
+    #[test]
+    fn later_partitions_share_what_is_left() {
+        let mut budget = Budget::new(100);
+        assert_eq!(budget.share(40, 50), Share::Whole);
+        assert_eq!(budget.share(51, 50), Share::Nothing, "its first batch is above its own limit");
+        assert_eq!(budget.share(40, 50), Share::Whole);
+        assert_eq!(budget.share(40, 50), Share::AtMost(20));
+        assert_eq!(budget.share(1, 50), Share::Nothing);
+    }
+}

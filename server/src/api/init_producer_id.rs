@@ -1,0 +1,31 @@
+//! InitProducerId: an identity for idempotent producers.
+
+use crate::dispatch::Broker;
+use crate::messages::{InitProducerIdRequest, InitProducerIdResponse};
+use crate::wire::ErrorCode;
+
+/// A new producer id with epoch 0, at each call.
+///
+/// There are no transactions yet. Of all codes UNSUPPORTED_VERSION says that best: the Java producer takes what it does not expect here
+/// for fatal and names it, while it would retry a missing coordinator until `max.block.ms`.
+pub async fn handle(broker: &Broker, _: i16, request: InitProducerIdRequest) -> InitProducerIdResponse {
+    let refused = |error: ErrorCode| InitProducerIdResponse {
+        error_code: error.code(),
+        producer_id: -1,
+        producer_epoch: -1,
+        ..Default::default()
+    };
+    match request.transactional_id.as_deref() {
+        Some("") => return refused(ErrorCode::InvalidRequest),
+        Some(_) => return refused(ErrorCode::UnsupportedVersion),
+        None => {}
+    }
+    match broker.shard.allocate_producer_id().await {
+        Ok(producer_id) => InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() },
+        Err(error) => {
+            tracing::error!(%error, "no producer id");
+            // Retriable, where KAFKA_STORAGE_ERROR is fatal to a producer at this point.
+            refused(ErrorCode::CoordinatorNotAvailable)
+        }
+    }
+}

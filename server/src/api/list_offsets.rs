@@ -1,0 +1,105 @@
+//! ListOffsets: the offset of a partition's start, end, or of a moment.
+
+use std::collections::HashMap;
+
+use strandline_engine::OffsetQuery;
+use strandline_engine::types::{LeaderEpoch, PartitionId};
+
+use crate::api::{check_epoch, read_error};
+use crate::dispatch::Broker;
+use crate::messages::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
+    ListOffsetsTopicResponse,
+};
+use crate::wire::ErrorCode;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Offset(OffsetQuery),
+    /// The end of what a remote tier holds: there is none.
+    LatestTiered,
+}
+
+/// Answers partition by partition.
+pub async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) -> ListOffsetsResponse {
+    let mut asked_times = HashMap::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            *asked_times.entry((topic.name.clone(), partition.partition_index)).or_insert(0) += 1;
+        }
+    }
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for asked in &topic.partitions {
+            let is_duplicate = asked_times[&(topic.name.clone(), asked.partition_index)] > 1;
+            let found = match is_duplicate {
+                true => Err(ErrorCode::InvalidRequest),
+                false => find(broker, version, &topic.name, asked).await,
+            };
+            let answer =
+                ListOffsetsPartitionResponse { partition_index: asked.partition_index, ..Default::default() };
+            partitions.push(match found {
+                Ok(Some((offset, timestamp))) => {
+                    let leader_epoch = LeaderEpoch::FIRST.0;
+                    ListOffsetsPartitionResponse { offset, timestamp, leader_epoch, ..answer }
+                }
+                Ok(None) => answer,
+                Err(error) => ListOffsetsPartitionResponse { error_code: error.code(), ..answer },
+            });
+        }
+        topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
+    }
+    ListOffsetsResponse { topics, ..Default::default() }
+}
+
+async fn find(
+    broker: &Broker,
+    version: i16,
+    topic: &str,
+    asked: &ListOffsetsPartition,
+) -> Result<Option<(i64, i64)>, ErrorCode> {
+    let index = u32::try_from(asked.partition_index).map_err(|_| ErrorCode::UnknownTopicOrPartition)?;
+    let topic = broker.shard.topics().by_name(topic).cloned();
+    let topic = topic.filter(|topic| index < topic.partitions).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    check_epoch(asked.current_leader_epoch)?;
+    let Asked::Offset(query) = parse(asked.timestamp, version)? else { return Ok(None) };
+    let found = broker.shard.find_offset(PartitionId::new(topic.id, index), query).await;
+    let found = found.map_err(|error| read_error(&error))?;
+    Ok(found.map(|found| (found.offset.get(), found.timestamp)))
+}
+
+/// The special values of `timestamp`, each of which is younger than the request itself.
+fn parse(timestamp: i64, version: i16) -> Result<Asked, ErrorCode> {
+    let (asked, since) = match timestamp {
+        0.. => (Asked::Offset(OffsetQuery::AtTimestamp(timestamp)), 1),
+        -1 => (Asked::Offset(OffsetQuery::Latest), 1),
+        -2 => (Asked::Offset(OffsetQuery::Earliest), 1),
+        -3 => (Asked::Offset(OffsetQuery::MaxTimestamp), 7),
+        -4 => (Asked::Offset(OffsetQuery::Earliest), 8),
+        -5 => (Asked::LatestTiered, 9),
+        _ => return Err(ErrorCode::UnsupportedVersion),
+    };
+    if version >= since { Ok(asked) } else { Err(ErrorCode::UnsupportedVersion) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_special_time_has_its_first_version() {
+        for (timestamp, since) in [(0, 1), (77, 1), (-1, 1), (-2, 1), (-3, 7), (-4, 8), (-5, 9)] {
+            for version in 1..=10 {
+                assert_eq!(
+                    parse(timestamp, version).is_ok(),
+                    version >= since,
+                    "{timestamp} in version {version}"
+                );
+            }
+        }
+        assert_eq!(parse(-6, 10), Err(ErrorCode::UnsupportedVersion));
+        assert_eq!(parse(i64::MIN, 10), Err(ErrorCode::UnsupportedVersion));
+    }
+}

@@ -1,0 +1,115 @@
+//! The handlers: what each request does. They know messages and the engine, and no socket.
+//!
+//! What the engine refuses becomes one of Kafka's error codes here, in one place for each kind of refusal.
+
+pub mod api_versions;
+mod configs;
+pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod fetch;
+pub mod init_producer_id;
+pub mod list_offsets;
+pub mod metadata;
+pub mod produce;
+
+use strandline_engine::config::ConfigError;
+use strandline_engine::error::{AppendError, ReadError, TopicError};
+use strandline_engine::format::check::CheckError;
+use strandline_engine::types::LeaderEpoch;
+
+use crate::messages::ApiKey;
+use crate::wire::ErrorCode;
+
+/// The code for an append that was refused. Corrupt bytes are retriable, so that a client sends them again; rules that the
+/// same bytes break again are not.
+pub(crate) fn append_error(error: &AppendError) -> ErrorCode {
+    match error {
+        AppendError::UnknownPartition(_) => ErrorCode::UnknownTopicOrPartition,
+        AppendError::Invalid(error) => check_error(error),
+        AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        AppendError::StaleProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        // Retriable (D7). Kafka would take the directory offline and answer the same.
+        AppendError::NoSpace(_) | AppendError::Fenced { .. } => ErrorCode::KafkaStorageError,
+        // Retriable: whoever restarts us will know.
+        AppendError::Stopping => ErrorCode::NotLeaderOrFollower,
+    }
+}
+
+fn check_error(error: &CheckError) -> ErrorCode {
+    match error {
+        CheckError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        CheckError::Corrupt(_) => ErrorCode::CorruptMessage,
+        CheckError::LogAppendTime => ErrorCode::InvalidTimestamp,
+        CheckError::Rejected(records) if records.any_timestamp() => ErrorCode::InvalidTimestamp,
+        CheckError::NoBatch
+        | CheckError::Magic { .. }
+        | CheckError::ManyBatches { .. }
+        | CheckError::BaseOffset { .. }
+        | CheckError::Counts { .. }
+        | CheckError::Control
+        | CheckError::Sequence { .. }
+        | CheckError::Codec { .. }
+        | CheckError::Decompress(_)
+        | CheckError::Record(_)
+        | CheckError::OffsetDelta { .. }
+        | CheckError::Rejected(_) => ErrorCode::InvalidRecord,
+    }
+}
+
+/// The code for a read that was refused.
+pub(crate) fn read_error(error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::UnknownPartition(_) => ErrorCode::UnknownTopicOrPartition,
+        ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        ReadError::Faulty { .. } => ErrorCode::KafkaStorageError,
+        ReadError::Stopping => ErrorCode::NotLeaderOrFollower,
+    }
+}
+
+/// The code for a topic that was not made or deleted.
+pub(crate) fn topic_error(error: &TopicError) -> ErrorCode {
+    match error {
+        TopicError::Name(_) | TopicError::Collides { .. } => ErrorCode::InvalidTopic,
+        TopicError::Exists(_) => ErrorCode::TopicAlreadyExists,
+        TopicError::Unknown(_) => ErrorCode::UnknownTopicOrPartition,
+        TopicError::Partitions { .. } => ErrorCode::InvalidPartitions,
+        TopicError::Config(ConfigError::UnknownName { .. } | ConfigError::BadValue { .. }) => {
+            ErrorCode::InvalidConfig
+        }
+        TopicError::Storage(_) => ErrorCode::KafkaStorageError,
+        TopicError::Stopping => ErrorCode::NotController,
+    }
+}
+
+/// The code as this version of a request knows it: a client takes one that it does not know for fatal.
+pub(crate) fn known_to(key: ApiKey, version: i16, code: ErrorCode) -> ErrorCode {
+    match (key, code) {
+        (ApiKey::Produce, ErrorCode::KafkaStorageError) if version <= 3 => ErrorCode::NotLeaderOrFollower,
+        (ApiKey::Fetch, ErrorCode::KafkaStorageError) if version <= 5 => ErrorCode::NotLeaderOrFollower,
+        _ => code,
+    }
+}
+
+/// Holds the epoch that a client believes in against ours; -1 is a client that does not know.
+pub(crate) fn check_epoch(current: i32) -> Result<(), ErrorCode> {
+    match current {
+        ..0 => Ok(()),
+        _ if current < LeaderEpoch::FIRST.0 => Err(ErrorCode::FencedLeaderEpoch),
+        _ if current > LeaderEpoch::FIRST.0 => Err(ErrorCode::UnknownLeaderEpoch),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_that_we_never_had_is_told_apart_from_none() {
+        assert_eq!(check_epoch(-1), Ok(()));
+        assert_eq!(check_epoch(0), Ok(()));
+        assert_eq!(check_epoch(1), Err(ErrorCode::UnknownLeaderEpoch));
+    }
+}

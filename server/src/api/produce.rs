@@ -1,0 +1,200 @@
+//! Produce: hands record batches to the engine when they arrive, and answers when they are durable.
+//!
+//! ```text
+//! on arrival   request > each partition: rules > Local::append        (in the order of arrival, nothing is waited for)
+//! in turn      each PendingAppend::settled > response                 (all of one request together)
+//! ```
+//!
+//! The checks stand in Kafka's order. acks=1 and acks=all mean the same: durable, on the one replica there is. With acks=0 there is no
+//! response at all; what fails then closes the connection, so that the client looks again at whom it talks to.
+
+use futures_util::future::{LocalBoxFuture, join_all};
+use strandline_engine::PendingAppend;
+use strandline_engine::error::AppendError;
+use strandline_engine::format::batch::BatchHeader;
+use strandline_engine::format::check::CheckError;
+use strandline_engine::format::compression::Codec;
+use strandline_engine::reactor::yield_if_needed;
+use strandline_engine::topics::Topic;
+use strandline_engine::types::{PartitionId, TopicId};
+
+use crate::api::{append_error, known_to};
+use crate::dispatch::{Answer, Broker, Call, CallError, Pending};
+use crate::messages::{
+    ApiKey, BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, RequestHeader, TopicProduceResponse, encode_response,
+};
+use crate::wire::ErrorCode;
+
+/// Topics that coordinators keep their state in: only an administrator may write there.
+const INTERNAL_TOPICS: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+
+/// The client id with which tools write to them.
+const ADMIN_CLIENT: &str = "__admin_client";
+
+/// The first version whose readers know zstd.
+const ZSTD_FROM: i16 = 7;
+
+/// Why a partition's records were not appended.
+#[derive(Clone, Debug)]
+struct Refusal {
+    code: ErrorCode,
+    message: String,
+    records: Vec<BatchIndexAndErrorMessage>,
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Refusal {
+        Refusal { code, message: code.to_string(), records: Vec::new() }
+    }
+}
+
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Refusal {
+        let records = match &error {
+            AppendError::Invalid(CheckError::Rejected(rejected)) => rejected
+                .named()
+                .iter()
+                .map(|record| BatchIndexAndErrorMessage {
+                    batch_index: record.index as i32,
+                    batch_index_error_message: Some(record.reason.text().to_owned()),
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        Refusal { code: append_error(&error), message: error.to_string(), records }
+    }
+}
+
+/// A topic's partitions on their way.
+struct Sent {
+    name: String,
+    partitions: Vec<(i32, Result<PendingAppend, Refusal>)>,
+}
+
+/// Hands the batches over; the future that comes back waits for them.
+pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>> {
+    Box::pin(async move {
+        let Call { broker, header, body, .. } = call;
+        let request = ProduceRequest::decode(body, header.version)?;
+        let acks = request.acks;
+        let whole = refuse_whole(&request);
+        let mut sent = Vec::with_capacity(request.topic_data.len());
+        for topic in request.topic_data {
+            let mut partitions = Vec::with_capacity(topic.partition_data.len());
+            for partition in topic.partition_data {
+                let index = partition.index;
+                let outcome = match whole {
+                    Some(code) => Err(code.into()),
+                    None => append(&broker, &header, &topic.name, partition).await,
+                };
+                partitions.push((index, outcome));
+                yield_if_needed().await;
+            }
+            sent.push(Sent { name: topic.name, partitions });
+        }
+        Ok(Box::pin(settle(header, acks, sent)) as Pending)
+    })
+}
+
+/// What makes all of a request fail.
+fn refuse_whole(request: &ProduceRequest) -> Option<ErrorCode> {
+    if !(-1..=1).contains(&request.acks) {
+        return Some(ErrorCode::InvalidRequiredAcks);
+    }
+    let batches = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let mut headers = batches.filter_map(|partition| BatchHeader::peek(partition.records.as_deref()?).ok());
+    if !headers.any(BatchHeader::is_transactional) {
+        return None;
+    }
+    // No transaction has begun, since none can.
+    Some(match request.transactional_id {
+        None => ErrorCode::TransactionalIdAuthorizationFailed,
+        Some(_) => ErrorCode::InvalidTxnState,
+    })
+}
+
+async fn append(
+    broker: &Broker,
+    header: &RequestHeader,
+    topic: &str,
+    partition: PartitionProduceData,
+) -> Result<PendingAppend, Refusal> {
+    let topics = broker.shard.topics();
+    let topic = topics.by_name(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let index = u32::try_from(partition.index).ok().filter(|index| *index < topic.partitions);
+    let index = index.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let is_internal = INTERNAL_TOPICS.contains(&topic.name.as_str());
+    if is_internal && header.client_id.as_deref() != Some(ADMIN_CLIENT) {
+        return Err(ErrorCode::InvalidTopic.into());
+    }
+    let records = partition.records.unwrap_or_default();
+    check_front_rules(&records, header.version, topic)?;
+    Ok(broker.shard.append(PartitionId::new(topic.id, index), records).await?)
+}
+
+/// The rules that are the protocol's; those of the format and of the topic are the engine's.
+fn check_front_rules(records: &[u8], version: i16, topic: &Topic) -> Result<(), Refusal> {
+    let Ok(header) = BatchHeader::peek(records) else { return Ok(()) };
+    let is_one = header.total_bytes() >= records.len();
+    if is_one && version < ZSTD_FROM && header.codec().is_ok_and(|codec| codec == Codec::Zstd) {
+        return Err(ErrorCode::UnsupportedCompressionType.into());
+    }
+    let fits_topic = header.total_bytes() <= topic.config.max_message_bytes;
+    if is_one && fits_topic && header.total_bytes() as u64 > topic.config.segment_bytes {
+        return Err(ErrorCode::RecordListTooLarge.into());
+    }
+    Ok(())
+}
+
+/// Waits for all batches and makes the response.
+async fn settle(header: RequestHeader, acks: i16, sent: Vec<Sent>) -> Result<Answer, CallError> {
+    let topics = sent.into_iter().map(async |topic| {
+        let partitions = topic.partitions.into_iter().map(async |(index, outcome)| {
+            let settled = match outcome {
+                Ok(pending) => pending.settled().await.map_err(Refusal::from),
+                Err(refusal) => Err(refusal),
+            };
+            match settled {
+                Ok(appended) => PartitionProduceResponse {
+                    index,
+                    base_offset: appended.base_offset.get(),
+                    log_append_time_ms: appended.log_append_time,
+                    log_start_offset: appended.log_start.get(),
+                    ..Default::default()
+                },
+                Err(refusal) => {
+                    tracing::debug!(
+                        topic = topic.name,
+                        partition = index,
+                        reason = refusal.message,
+                        "not appended"
+                    );
+                    PartitionProduceResponse {
+                        index,
+                        error_code: known_to(ApiKey::Produce, header.version, refusal.code).code(),
+                        base_offset: -1,
+                        record_errors: refusal.records,
+                        error_message: Some(refusal.message),
+                        ..Default::default()
+                    }
+                }
+            }
+        });
+        let partition_responses = join_all(partitions).await;
+        TopicProduceResponse { name: topic.name, topic_id: TopicId::ZERO, partition_responses }
+    });
+    let responses = join_all(topics).await;
+    if acks == 0 {
+        let mut partitions = responses.iter().flat_map(|topic| &topic.partition_responses);
+        return match partitions.find(|partition| partition.error_code != 0) {
+            None => Ok(Answer::Nothing),
+            Some(failed) => {
+                let code = ErrorCode::try_from(failed.error_code).unwrap_or(ErrorCode::UnknownServerError);
+                Err(CallError::Unacknowledged(code))
+            }
+        };
+    }
+    let response = ProduceResponse { responses, ..Default::default() };
+    Ok(Answer::Frame(encode_response(header.version, header.correlation_id, &response)?))
+}

@@ -1,0 +1,181 @@
+//! `strandline serve`: runs the broker until it is told to stop.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args as ClapArgs;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use strandline::config::{BrokerConfig, HostPort, SettingError, Settings};
+use strandline::serve::Server;
+use strandline_engine::ShardStats;
+use tracing_subscriber::EnvFilter;
+
+use super::{DONE, FAILED, USAGE};
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// Where all data is kept [default: ./strandline-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where to listen; port 0 takes any that is free [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<HostPort>,
+    /// Where clients are told to connect to [default: where it listens]
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise: Option<HostPort>,
+    /// Threads that own partitions; may change from start to start [default: the cores]
+    #[arg(long, value_name = "N")]
+    shards: Option<usize>,
+    /// Settings in Kafka's names, as a properties file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting, over the file's; may be repeated
+    #[arg(short, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    option: Vec<(String, String)>,
+    /// What is logged: error, warn, info, debug, trace, or a filter like strandline=debug
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: String,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Serves until a signal; the exit code.
+pub(super) fn run(args: Args) -> u8 {
+    let began = Instant::now();
+    if let Err(error) = start_log(&args.log_level) {
+        eprintln!("error: --log-level {}: {error}", args.log_level);
+        return USAGE;
+    }
+    // Before any thread runs, so that none is ended by a signal that nobody expected yet.
+    let mut signals = match Signals::new([SIGTERM, SIGINT]) {
+        Ok(signals) => signals,
+        Err(error) => return fail(&format!("can not wait for signals: {error}")),
+    };
+    let config = match configure(&args) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return USAGE;
+        }
+    };
+    raise_file_limit();
+    let data_dir = config.data_dir.clone();
+    let server = match Server::start(config, args.shards) {
+        Ok(server) => server,
+        Err(error) => return fail(&error.to_string()),
+    };
+    // A closed standard output must not end the broker.
+    let _ = greet(&server, &data_dir, began);
+
+    signals.forever().next();
+    eprintln!("stopping; a second signal ends at once");
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            eprintln!("ended by a second signal; the next start recovers");
+            std::process::exit(i32::from(FAILED));
+        }
+    });
+    match server.stop() {
+        Ok(stats) => {
+            let _ = part(&stats);
+            DONE
+        }
+        Err(error) => fail(&format!("not stopped cleanly, the next start recovers: {error}")),
+    }
+}
+
+fn fail(error: &str) -> u8 {
+    eprintln!("error: {error}");
+    FAILED
+}
+
+fn start_log(level: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
+    let filter = EnvFilter::builder().parse(level)?;
+    let terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_writer(std::io::stderr).init();
+    Ok(())
+}
+
+/// The file first, then single settings, then what has an argument of its own.
+fn configure(args: &Args) -> Result<BrokerConfig, SettingError> {
+    let mut settings = Settings::default();
+    if let Some(path) = &args.config {
+        for name in settings.read_file(path)? {
+            tracing::warn!(name, file = %path.display(), "this setting means nothing here");
+        }
+    }
+    for (name, value) in &args.option {
+        settings.set(name, value)?;
+    }
+    if let Some(listen) = &args.listen {
+        settings.set("listeners", &format!("PLAINTEXT://{listen}"))?;
+    }
+    if let Some(advertise) = &args.advertise {
+        settings.set("advertised.listeners", &format!("PLAINTEXT://{advertise}"))?;
+    }
+    let mut config = BrokerConfig::resolve(settings)?;
+    if let Some(data_dir) = &args.data_dir {
+        config.data_dir = data_dir.clone();
+    }
+    Ok(config)
+}
+
+/// Takes all descriptors that we may have: each connection needs one, each open segment another.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit on open files stays at {:?}", limit.current);
+    }
+}
+
+fn greet(server: &Server, data_dir: &Path, began: Instant) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let (report, recovery) = server.recovery();
+    let place = server.advertised();
+    let data_dir = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
+    let topics = server.handle().topics().len();
+    writeln!(out, "strandline {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  listens on   {} (clients are told {place})", server.address())?;
+    writeln!(out, "  keeps data   {}, {topics} topics", data_dir.display())?;
+    writeln!(out, "  runs on      {} shards", server.handle().shards())?;
+    writeln!(out, "  durability   {}", server.durability())?;
+    writeln!(
+        out,
+        "  recovered    {} batches of {} partitions out of {} journal files in {:.1} ms; ready after {:.1} ms",
+        report.batches,
+        report.partitions,
+        report.journals,
+        recovery.as_secs_f64() * 1e3,
+        began.elapsed().as_secs_f64() * 1e3
+    )?;
+    if report.damaged_partitions > 0 {
+        writeln!(out, "  DAMAGED      {} partitions: see the log", report.damaged_partitions)?;
+    }
+    writeln!(out)?;
+    writeln!(out, "  echo hello | strandline produce greetings --bootstrap {place}")?;
+    writeln!(out, "  echo hello | kcat -b {place} -t greetings -P")?;
+    writeln!(out, "  kcat -b {place} -t greetings -C -o beginning -e")?;
+    out.flush()
+}
+
+fn part(stats: &ShardStats) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "stopped: {} records in {} batches; {} journal commits with {:.1} records each, {} direct and {} background syncs",
+        stats.records,
+        stats.batches,
+        stats.journal_commits,
+        stats.records_per_sync(),
+        stats.direct_syncs,
+        stats.background_syncs
+    )?;
+    out.flush()
+}

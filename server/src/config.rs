@@ -1,0 +1,408 @@
+//! The broker's settings, in Kafka's names where Kafka has one: declared once in [`BROKER_CONFIGS`], and the `broker_name` of every topic
+//! setting of the engine beside it.
+//!
+//! A file in Java's properties form comes first, then single settings from the command line, which win. A Kafka file holds many settings
+//! that mean nothing here: an unknown name in a file is told and passed over; on the command line it is an error. A value that can
+//! not be is an error everywhere.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use strandline_engine::config::ConfigBounds::{Any, Whole};
+use strandline_engine::config::{ConfigError, ConfigKind, TOPIC_CONFIGS, TopicConfigEntry, TopicDefaults};
+
+macro_rules! entries {
+    ($($name:literal $kind:ident = $default:literal, $bounds:expr; $doc:literal)*) => {
+        /// Every setting of the broker that is not the default of a topic setting, by name.
+        pub const BROKER_CONFIGS: &[TopicConfigEntry] = &[$(TopicConfigEntry {
+            name: $name, broker_name: $name, kind: ConfigKind::$kind, default: $default, bounds: $bounds, doc: $doc,
+        }),*];
+    };
+}
+
+entries! {
+    "advertised.listeners" Text = "", Any; "Where clients are told to connect to: PLAINTEXT://HOST:PORT. Default: listeners."
+    "auto.create.topics.enable" Bool = "true", Any; "Whether asking for a topic creates it."
+    "connections.max.idle.ms" Long = "600000", Whole(1, i64::MAX); "Time after which a silent connection is closed."
+    "default.replication.factor" Int = "1", Whole(1, 1); "Replicas of a topic that says nothing: a single node keeps one."
+    "delete.topic.enable" Bool = "true", Any; "Whether topics may be deleted."
+    "fetch.max.bytes" Int = "57671680", Whole(1024, i32::MAX as i64); "Largest answer to a fetch."
+    "listeners" Text = "PLAINTEXT://127.0.0.1:9092", Any; "Where to listen: PLAINTEXT://HOST:PORT."
+    "log.dir" Text = "./strandline-data", Any; "The data directory; log.dirs wins."
+    "log.dirs" Text = "", Any; "The data directory: exactly one."
+    "log.retention.hours" Int = "168", Whole(-1, i32::MAX as i64); "As log.retention.ms, which wins, in hours."
+    "log.retention.minutes" Int = "", Whole(-1, i32::MAX as i64); "As log.retention.ms, which wins, in minutes."
+    "log.roll.hours" Int = "168", Whole(1, i32::MAX as i64); "As log.roll.ms, which wins, in hours."
+    "max.connections" Int = "10000", Whole(1, i32::MAX as i64); "Connections at a time; more are closed at once."
+    "node.id" Int = "1", Whole(0, i32::MAX as i64); "The number of this node. A data directory keeps the one it was made with."
+    "num.partitions" Int = "1", Whole(1, 100_000); "Partitions of a topic that says nothing."
+    "socket.request.max.bytes" Int = "104857600", Whole(1024, i32::MAX as i64); "Largest request."
+}
+
+/// Why settings were refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingError {
+    /// The file can not be read.
+    #[error("can not read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not in the properties form.
+    #[error("{path}: {source}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        source: java_properties::PropertiesError,
+    },
+    /// No setting of that name.
+    #[error("there is no setting {name}")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// The setting does not take this value.
+    #[error("{name}={value}: expected {expected}")]
+    BadValue {
+        /// The setting.
+        name: &'static str,
+        /// The value.
+        value: String,
+        /// What it takes.
+        expected: String,
+    },
+}
+
+/// A host and a port, as `HOST:PORT` or `[IPV6]:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// A name or an address, without brackets.
+    pub host: String,
+    /// The port; 0 for any.
+    pub port: u16,
+}
+
+/// What was written is not a host and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected HOST:PORT")]
+pub struct NotHostPort;
+
+impl FromStr for HostPort {
+    type Err = NotHostPort;
+
+    fn from_str(text: &str) -> Result<HostPort, NotHostPort> {
+        let (host, port) = text.rsplit_once(':').ok_or(NotHostPort)?;
+        let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        if inner.is_none() && host.contains([':', '[', ']', '/']) {
+            return Err(NotHostPort);
+        }
+        let port = port.parse().map_err(|_| NotHostPort)?;
+        Ok(HostPort { host: inner.unwrap_or(host).to_owned(), port })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl HostPort {
+    /// Whether the host stands for every address of the machine.
+    pub fn is_any(&self) -> bool {
+        self.host.is_empty()
+            || self.host.parse() == Ok(Ipv4Addr::UNSPECIFIED)
+            || self.host.parse() == Ok(Ipv6Addr::UNSPECIFIED)
+    }
+}
+
+/// Settings as they were given: names that exist, values that each could be.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    values: BTreeMap<&'static str, String>,
+}
+
+impl Settings {
+    /// Reads a properties file. The names that it has and nobody knows are returned.
+    ///
+    /// # Errors
+    /// When it can not be read, or a value can not be.
+    pub fn read_file(&mut self, path: &Path) -> Result<Vec<String>, SettingError> {
+        let file = std::fs::File::open(path)
+            .map_err(|source| SettingError::Read { path: path.to_owned(), source })?;
+        let mut pairs = Vec::new();
+        java_properties::PropertiesIter::new(io::BufReader::new(file))
+            .read_into(|name, value| pairs.push((name, value)))
+            .map_err(|source| SettingError::Syntax { path: path.to_owned(), source })?;
+        let mut unknown = Vec::new();
+        for (name, value) in pairs {
+            match self.set(&name, &value) {
+                Err(SettingError::Unknown { name }) => unknown.push(name),
+                result => result?,
+            }
+        }
+        Ok(unknown)
+    }
+
+    /// Sets one setting, in the place of what it was.
+    ///
+    /// # Errors
+    /// [`SettingError::Unknown`] and [`SettingError::BadValue`].
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
+        let own = BROKER_CONFIGS.iter().find(|entry| entry.name == name);
+        let entry = own.or_else(|| TOPIC_CONFIGS.iter().find(|entry| entry.broker_name == name));
+        let entry = entry.ok_or_else(|| SettingError::Unknown { name: name.to_owned() })?;
+        let value = value.trim();
+        entry.check(value).map_err(|error| match error {
+            ConfigError::UnknownName { name } => SettingError::Unknown { name },
+            ConfigError::BadValue { value, expected, .. } => bad(entry.broker_name, &value, &expected),
+        })?;
+        self.values.insert(entry.broker_name, value.to_owned());
+        Ok(())
+    }
+
+    fn text(&self, name: &'static str) -> &str {
+        let entry = BROKER_CONFIGS.iter().find(|entry| entry.name == name).expect("a name of the table");
+        self.values.get(name).map_or(entry.default, String::as_str)
+    }
+
+    fn whole(&self, name: &'static str) -> i64 {
+        self.text(name).parse().expect("checked against the table")
+    }
+
+    fn is_true(&self, name: &'static str) -> bool {
+        self.text(name) == "true"
+    }
+
+    fn listener(&self, name: &'static str) -> Result<HostPort, SettingError> {
+        const EXPECTED: &str = "one PLAINTEXT://HOST:PORT";
+        let text = self.text(name);
+        let mut plain = text.split(',').filter_map(|listener| {
+            let (scheme, place) = listener.trim().split_once("://")?;
+            scheme.eq_ignore_ascii_case("PLAINTEXT").then_some(place)
+        });
+        match (plain.next().map(str::parse), plain.next()) {
+            (Some(Ok(place)), None) => Ok(place),
+            _ => Err(bad(name, text, EXPECTED)),
+        }
+    }
+
+    /// The defaults for topics.
+    fn topic_defaults(&self) -> Result<TopicDefaults, SettingError> {
+        let mut defaults = TopicDefaults::default();
+        let mut set = |name: &'static str, from: &'static str, value: &str| {
+            defaults.set(name, value).map_err(|error| bad(from, value, &error.to_string()))
+        };
+        // Kafka's precedence: milliseconds before minutes before hours. The last one that is set stays.
+        for (name, from, unit) in [
+            ("retention.ms", "log.retention.hours", 3_600_000),
+            ("retention.ms", "log.retention.minutes", 60_000),
+            ("segment.ms", "log.roll.hours", 3_600_000),
+        ] {
+            if let Some(value) = self.values.get(from) {
+                let count: i64 = value.parse().map_err(|_| bad(from, value, "a whole number"))?;
+                let milliseconds = if count < 0 { -1 } else { count * unit };
+                set(name, from, &milliseconds.to_string())?;
+            }
+        }
+        for entry in TOPIC_CONFIGS {
+            if let Some(value) = self.values.get(entry.broker_name) {
+                set(entry.name, entry.broker_name, value)?;
+            }
+        }
+        Ok(defaults)
+    }
+}
+
+fn bad(name: &'static str, value: &str, expected: &str) -> SettingError {
+    SettingError::BadValue { name, value: value.to_owned(), expected: expected.to_owned() }
+}
+
+/// The broker's settings, ready for use.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// Where to listen.
+    pub listen: HostPort,
+    /// Where clients are told to connect to, when it is not where we listen.
+    pub advertised: Option<HostPort>,
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The number of this node.
+    pub node_id: i32,
+    /// Partitions of a topic that says nothing.
+    pub num_partitions: u32,
+    /// Whether asking for a topic creates it.
+    pub auto_create_topics: bool,
+    /// Whether topics may be deleted.
+    pub delete_topics: bool,
+    /// Largest request in bytes, without its size.
+    pub request_bytes_max: usize,
+    /// Largest answer to a fetch in bytes of records.
+    pub fetch_bytes_max: u32,
+    /// Time after which a silent connection is closed.
+    pub connection_idle: Duration,
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// What topics get where they are silent.
+    pub topic_defaults: TopicDefaults,
+    settings: Settings,
+}
+
+impl BrokerConfig {
+    /// Puts the settings together.
+    ///
+    /// # Errors
+    /// [`SettingError::BadValue`].
+    pub fn resolve(settings: Settings) -> Result<BrokerConfig, SettingError> {
+        let advertised = match settings.text("advertised.listeners") {
+            "" => None,
+            _ => Some(settings.listener("advertised.listeners")?),
+        };
+        let data_dir = match settings.text("log.dirs") {
+            "" => settings.text("log.dir"),
+            directories => directories,
+        };
+        if data_dir.is_empty() || data_dir.contains(',') {
+            return Err(bad("log.dirs", data_dir, "exactly one directory"));
+        }
+        Ok(BrokerConfig {
+            listen: settings.listener("listeners")?,
+            advertised,
+            data_dir: data_dir.into(),
+            node_id: settings.whole("node.id") as i32,
+            num_partitions: settings.whole("num.partitions") as u32,
+            auto_create_topics: settings.is_true("auto.create.topics.enable"),
+            delete_topics: settings.is_true("delete.topic.enable"),
+            request_bytes_max: settings.whole("socket.request.max.bytes") as usize,
+            fetch_bytes_max: settings.whole("fetch.max.bytes") as u32,
+            connection_idle: Duration::from_millis(settings.whole("connections.max.idle.ms") as u64),
+            connections_max: settings.whole("max.connections") as usize,
+            topic_defaults: settings.topic_defaults()?,
+            settings,
+        })
+    }
+
+    /// The value that was set for a broker setting; `None` when the default is in force.
+    pub fn set_value(&self, name: &str) -> Option<&str> {
+        self.settings.values.get(name).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strandline_engine::config::TopicConfig;
+
+    fn settings(pairs: &[(&str, &str)]) -> Result<BrokerConfig, SettingError> {
+        let mut settings = Settings::default();
+        for (name, value) in pairs {
+            settings.set(name, value)?;
+        }
+        BrokerConfig::resolve(settings)
+    }
+
+    fn topic(pairs: &[(&str, &str)]) -> TopicConfig {
+        TopicConfig::resolve(&settings(pairs).unwrap().topic_defaults, &[]).unwrap()
+    }
+
+    fn refusal(pairs: &[(&str, &str)]) -> String {
+        settings(pairs).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_default_of_the_table_can_be_used() {
+        let config = settings(&[]).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:9092");
+        assert_eq!(config.data_dir, Path::new("./strandline-data"));
+        assert_eq!((config.num_partitions, config.node_id, config.advertised), (1, 1, None));
+        assert_eq!(config.request_bytes_max, 100 << 20);
+        assert!(BROKER_CONFIGS.is_sorted_by_key(|entry| entry.name));
+    }
+
+    #[test]
+    fn a_broker_setting_is_the_default_of_the_topic_setting() {
+        assert_eq!(topic(&[("message.max.bytes", "5000")]).max_message_bytes, 5000);
+        assert_eq!(topic(&[("log.segment.bytes", "2097152")]).segment_bytes, 2 << 20);
+        assert!(!topic(&[("log.flush.interval.messages", "1000")]).is_durable());
+    }
+
+    #[test]
+    fn the_finer_unit_wins() {
+        assert_eq!(topic(&[("log.roll.hours", "2")]).segment_ms, 7_200_000);
+        assert_eq!(topic(&[("log.roll.ms", "5"), ("log.roll.hours", "2")]).segment_ms, 5);
+        let retention = |pairs: &[(&str, &str)]| {
+            let defaults = settings(pairs).unwrap().topic_defaults;
+            let entry = TOPIC_CONFIGS.iter().find(|entry| entry.name == "retention.ms").unwrap();
+            defaults.get(entry).0.to_owned()
+        };
+        let (hours, minutes) = (("log.retention.hours", "3"), ("log.retention.minutes", "2"));
+        assert_eq!(retention(&[hours]), "10800000");
+        assert_eq!(retention(&[minutes, hours]), "120000");
+        assert_eq!(retention(&[("log.retention.ms", "7"), minutes, hours]), "7");
+        assert_eq!(retention(&[("log.retention.hours", "-1")]), "-1");
+    }
+
+    #[test]
+    fn a_refusal_names_the_setting_the_value_and_what_is_expected() {
+        assert_eq!(refusal(&[("num.partition", "1")]), "there is no setting num.partition");
+        assert_eq!(
+            refusal(&[("num.partitions", "0")]),
+            "num.partitions=0: expected a whole number from 1 to 100000"
+        );
+        assert_eq!(
+            refusal(&[("auto.create.topics.enable", "yes")]),
+            "auto.create.topics.enable=yes: expected true or false"
+        );
+        assert_eq!(
+            refusal(&[("log.segment.bytes", "12")]),
+            "log.segment.bytes=12: expected a whole number from 1048576 to 2147483647"
+        );
+        assert_eq!(
+            refusal(&[("listeners", "SSL://:9093")]),
+            "listeners=SSL://:9093: expected one PLAINTEXT://HOST:PORT"
+        );
+        assert_eq!(refusal(&[("log.dirs", "/a,/b")]), "log.dirs=/a,/b: expected exactly one directory");
+    }
+
+    #[test]
+    fn a_listener_of_a_kafka_file_is_understood() {
+        let listen = |text: &str| settings(&[("listeners", text)]).unwrap().listen;
+        assert!(listen("PLAINTEXT://:9092").is_any());
+        assert!(listen("PLAINTEXT://0.0.0.0:9092,CONTROLLER://:9093").is_any());
+        assert_eq!(listen("plaintext://[::1]:1"), HostPort { host: "::1".to_owned(), port: 1 });
+        assert_eq!(listen("PLAINTEXT://[::1]:1").to_string(), "[::1]:1");
+        for bad in ["", "host", "host:", "host:99999", "::1:80", "[::1:80"] {
+            assert_eq!(bad.parse::<HostPort>(), Err(NotHostPort), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_file_may_hold_what_nobody_knows_but_no_bad_value() {
+        let file = |text: &str| {
+            let path = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(path.path(), text).unwrap();
+            let mut settings = Settings::default();
+            settings.read_file(path.path()).map(|unknown| (unknown, settings))
+        };
+        let (unknown, settings) =
+            file("# a comment\nnum.partitions = 3\nzookeeper.connect=x\nlog.dirs=/tmp/a\\\n  b\n").unwrap();
+        assert_eq!(unknown, ["zookeeper.connect"]);
+        let config = BrokerConfig::resolve(settings).unwrap();
+        assert_eq!((config.num_partitions, config.data_dir), (3, "/tmp/ab".into()));
+        assert!(matches!(
+            file("num.partitions=x"),
+            Err(SettingError::BadValue { name: "num.partitions", .. })
+        ));
+    }
+}

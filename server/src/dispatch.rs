@@ -1,0 +1,203 @@
+//! Which requests this broker understands: one table of key, versions and handler, which is also what ApiVersions answers from.
+//!
+//! A request has two stages. [`arrive`] runs in the order in which requests come in, and gives the future of the answer, which is run
+//! when the answers before it have left. Produce hands its records over in the first stage, so that the appends of one connection
+//! overlap and keep their order; everything else happens in the second, one request after the other, as in Kafka.
+
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use async_channel::Receiver;
+use bytes::{Bytes, BytesMut};
+use futures_util::future::LocalBoxFuture;
+use strandline_engine::{File, FileRange, Local};
+
+use crate::api;
+use crate::config::{BrokerConfig, HostPort};
+use crate::messages::{ApiKey, Piece, RequestHeader, decode_request, encode_response};
+use crate::wire::{EncodeError, WireError};
+
+/// The broker as a handler on one shard sees it.
+pub struct Broker {
+    /// The engine.
+    pub shard: Local,
+    /// The settings.
+    pub config: Arc<BrokerConfig>,
+    /// Where clients are told to connect to.
+    pub advertised: HostPort,
+}
+
+/// A request that has come in.
+pub struct Call {
+    /// The broker.
+    pub broker: Rc<Broker>,
+    /// Its header.
+    pub header: RequestHeader,
+    /// What follows the header.
+    pub body: BytesMut,
+    /// Tells who waits that the connection ends.
+    pub ending: Ending,
+}
+
+/// Resolves when a connection takes no more requests: the client has gone, or the broker stops.
+#[derive(Clone)]
+pub struct Ending(pub(crate) Receiver<()>);
+
+impl Ending {
+    /// Waits for it.
+    pub async fn ended(&self) {
+        // Nothing is ever sent; the channel closes.
+        let _ = self.0.recv().await;
+    }
+
+    /// Whether it has come.
+    pub fn is_ended(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+/// What goes back to the client.
+pub enum Answer {
+    /// Nothing at all (Produce with acks=0).
+    Nothing,
+    /// A frame.
+    Frame(Bytes),
+    /// A frame with records out of files.
+    Records {
+        /// The frame's parts; a gap's index is that of its range.
+        pieces: Vec<Piece>,
+        /// The records.
+        ranges: Vec<FileRange<File>>,
+    },
+}
+
+/// Why a request has no answer: the connection is closed then, since there is none that the client could read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The bytes are not a request.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The table does not have the API, or not in this version.
+    #[error("{key} version {version} is not served")]
+    NotServed {
+        /// The API.
+        key: ApiKey,
+        /// The version asked for.
+        version: i16,
+    },
+    /// A Produce request with acks=0 failed, and closing is the only way to say so.
+    #[error("records sent with acks=0 were not appended: {0}")]
+    Unacknowledged(crate::wire::ErrorCode),
+    /// The answer does not fit its version.
+    #[error("the answer can not be written: {0}")]
+    Encode(#[from] EncodeError),
+}
+
+/// The future of an answer.
+pub type Pending = LocalBoxFuture<'static, Result<Answer, CallError>>;
+
+/// One row of the table.
+pub struct Api {
+    /// The API.
+    pub key: ApiKey,
+    /// The versions that are advertised.
+    pub versions: RangeInclusive<i16>,
+    handler: Handler,
+}
+
+enum Handler {
+    /// Does its part on arrival; the rest is the future of the answer.
+    OnArrival(fn(Call) -> LocalBoxFuture<'static, Result<Pending, CallError>>),
+    /// Runs when the answers before it have left.
+    InTurn(fn(Call) -> Pending),
+}
+
+/// A handler of the form `async fn(&Broker, i16, Request) -> Response`.
+macro_rules! in_turn {
+    ($handle:path) => {
+        Handler::InTurn(|call| {
+            Box::pin(async move {
+                let version = call.header.version;
+                let request = decode_request(&call.body, version)?;
+                let response = $handle(&call.broker, version, request).await;
+                Ok(Answer::Frame(encode_response(version, call.header.correlation_id, &response)?))
+            })
+        })
+    };
+}
+
+/// What is served, and so what ApiVersions advertises.
+///
+/// Produce is advertised from 0 on though only 3 and later can be read: librdkafka before 2.11.1 sends its batches
+/// uncompressed to a broker that does not list version 0 (KAFKA-18659).
+pub const APIS: &[Api] = &[
+    Api { key: ApiKey::Produce, versions: 0..=11, handler: Handler::OnArrival(api::produce::arrive) },
+    Api { key: ApiKey::Fetch, versions: 4..=17, handler: Handler::InTurn(api::fetch::answer) },
+    Api { key: ApiKey::ListOffsets, versions: 1..=10, handler: in_turn!(api::list_offsets::handle) },
+    Api { key: ApiKey::Metadata, versions: 0..=13, handler: in_turn!(api::metadata::handle) },
+    Api { key: ApiKey::ApiVersions, versions: 0..=4, handler: in_turn!(api::api_versions::handle) },
+    Api { key: ApiKey::CreateTopics, versions: 2..=7, handler: in_turn!(api::create_topics::handle) },
+    Api { key: ApiKey::DeleteTopics, versions: 1..=6, handler: in_turn!(api::delete_topics::handle) },
+    Api { key: ApiKey::InitProducerId, versions: 0..=5, handler: in_turn!(api::init_producer_id::handle) },
+    Api { key: ApiKey::DescribeConfigs, versions: 1..=4, handler: in_turn!(api::describe_configs::handle) },
+    Api { key: ApiKey::DescribeCluster, versions: 0..=2, handler: in_turn!(api::describe_cluster::handle) },
+];
+
+/// First stage of a request.
+///
+/// # Errors
+/// [`CallError`]: close the connection.
+pub async fn arrive(broker: Rc<Broker>, mut frame: BytesMut, ending: Ending) -> Result<Pending, CallError> {
+    let (header, body_at) = RequestHeader::decode(&frame)?;
+    let (key, version) = (header.key, header.version);
+    let api = APIS.iter().find(|api| api.key == key);
+    let Some(api) = api.filter(|api| api.versions.contains(&version)) else {
+        if key == ApiKey::ApiVersions {
+            let answer = api::api_versions::unsupported(header.correlation_id).map_err(CallError::from);
+            return Ok(Box::pin(async move { answer.map(Answer::Frame) }));
+        }
+        return Err(CallError::NotServed { key, version });
+    };
+    let body = frame.split_off(body_at);
+    let call = Call { broker, header, body, ending };
+    match api.handler {
+        Handler::OnArrival(handler) => handler(call).await,
+        Handler::InTurn(handler) => Ok(handler(call)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_advertised_is_what_the_messages_can_do() {
+        use crate::messages::*;
+        use crate::wire::Message;
+        fn readable<M: Message>() -> (ApiKey, RangeInclusive<i16>) {
+            (M::KEY, M::VERSIONS)
+        }
+        let messages = [
+            readable::<ProduceRequest>(),
+            readable::<FetchRequest>(),
+            readable::<ListOffsetsRequest>(),
+            readable::<MetadataRequest>(),
+            readable::<ApiVersionsRequest>(),
+            readable::<CreateTopicsRequest>(),
+            readable::<DeleteTopicsRequest>(),
+            readable::<InitProducerIdRequest>(),
+            readable::<DescribeConfigsRequest>(),
+            readable::<DescribeClusterRequest>(),
+        ];
+        assert_eq!(messages.len(), APIS.len());
+        for (key, versions) in messages {
+            let api = APIS.iter().find(|api| api.key == key).unwrap_or_else(|| panic!("{key} is not served"));
+            assert!(api.versions.end() <= versions.end(), "{key}");
+            if key != ApiKey::Produce {
+                assert!(api.versions.start() >= versions.start(), "{key}");
+            }
+        }
+        assert!(APIS.is_sorted_by_key(|api| api.key));
+    }
+}

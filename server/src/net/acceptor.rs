@@ -1,0 +1,190 @@
+//! The Kafka front: one shard accepts, every shard serves.
+//!
+//! Shard 0 takes connections from the listener and hands each to the shard that has the fewest. That shard keeps it to its end, cuts
+//! it when it is silent for too long, and ends it when the broker stops.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_channel::{Receiver, Sender};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::{FutureExt, select_biased};
+use strandline_engine::reactor::{self, Queue};
+use strandline_engine::{Front, Local};
+
+use super::connection::Connection;
+use crate::config::{BrokerConfig, HostPort};
+use crate::dispatch::Broker;
+
+/// Accepted connections that wait for their shard to take them up; one turn of the shard takes them all.
+const HANDED_OVER_MAX: usize = 128;
+
+/// How long to wait when the system has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a client may take to fetch what it is owed when the broker stops.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// The Kafka protocol as a front of the engine.
+#[derive(Clone)]
+pub struct KafkaFront(Arc<Shared>);
+
+struct Shared {
+    listener: TcpListener,
+    config: Arc<BrokerConfig>,
+    advertised: HostPort,
+    seats: Vec<Seat>,
+}
+
+/// The way to one shard.
+struct Seat {
+    sender: Sender<Accepted>,
+    receiver: Receiver<Accepted>,
+    /// Every connection of the shard holds a clone: the count of clones is its load.
+    load: Arc<()>,
+}
+
+impl Seat {
+    fn connections(&self) -> usize {
+        Arc::strong_count(&self.load) - 1
+    }
+}
+
+struct Accepted {
+    socket: OwnedFd,
+    peer: SocketAddr,
+    load: Arc<()>,
+}
+
+impl KafkaFront {
+    /// A front for `shards` shards on a listener that is bound already. `advertised` is where clients are told to connect to.
+    ///
+    /// # Errors
+    /// When the listener can not be made non-blocking.
+    pub fn new(
+        listener: TcpListener,
+        config: Arc<BrokerConfig>,
+        advertised: HostPort,
+        shards: usize,
+    ) -> io::Result<KafkaFront> {
+        listener.set_nonblocking(true)?;
+        let seats = (0..shards).map(|_| {
+            let (sender, receiver) = async_channel::bounded(HANDED_OVER_MAX);
+            Seat { sender, receiver, load: Arc::new(()) }
+        });
+        Ok(KafkaFront(Arc::new(Shared { listener, config, advertised, seats: seats.collect() })))
+    }
+}
+
+impl Front for KafkaFront {
+    async fn run(self, shard: Local) {
+        let accepting =
+            (shard.index() == 0).then(|| reactor::spawn(Queue::Net, accept(self.0.clone(), shard.clone())));
+        self.0.serve(shard).await;
+        if let Some(accepting) = accepting {
+            accepting.cancel().await;
+        }
+    }
+}
+
+async fn accept(shared: Arc<Shared>, shard: Local) {
+    loop {
+        match shared.listener.accept() {
+            Ok((stream, peer)) => {
+                if let Err(error) = stream.set_nonblocking(true) {
+                    tracing::warn!(%peer, %error, "connection refused");
+                    continue;
+                }
+                shared.hand_over(stream.into(), peer).await;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if let Err(error) = shard.ring().readable(shared.listener.as_fd()).await {
+                    tracing::error!(%error, "the listener can not be waited for: no connection is accepted any more");
+                    return;
+                }
+            }
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+            Err(error) => {
+                tracing::warn!(%error, "accepting a connection failed");
+                reactor::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Shared {
+    async fn hand_over(&self, socket: OwnedFd, peer: SocketAddr) {
+        let connections: usize = self.seats.iter().map(Seat::connections).sum();
+        if connections >= self.config.connections_max {
+            tracing::warn!(%peer, connections, "connection refused: max.connections is reached");
+            return;
+        }
+        let seat = self.seats.iter().min_by_key(|seat| seat.connections()).expect("an engine has a shard");
+        // The channel is open as long as we hold its other end.
+        let _ = seat.sender.send(Accepted { socket, peer, load: seat.load.clone() }).await;
+    }
+
+    /// Serves one shard's connections until the engine stops.
+    async fn serve(&self, shard: Local) {
+        let broker = Rc::new(Broker {
+            shard: shard.clone(),
+            config: self.config.clone(),
+            advertised: self.advertised.clone(),
+        });
+        let connections = Rc::new(RefCell::new(HashMap::<u64, Rc<Connection>>::new()));
+        let idle = self.config.connection_idle;
+        let sweeping = reactor::spawn(Queue::Net, sweep(connections.clone(), idle));
+        let mut tasks = FuturesUnordered::new();
+        let mut accepted = pin!(self.seats[shard.index()].receiver.clone());
+        let mut stopped = pin!(shard.stopped().fuse());
+        let mut number = 0;
+        loop {
+            select_biased! {
+                _ = stopped => break,
+                _ = tasks.select_next_some() => {}
+                next = accepted.select_next_some() => {
+                    let Accepted { socket, peer, load } = next;
+                    let connection = Rc::new(Connection::new(socket, peer));
+                    number += 1;
+                    connections.borrow_mut().insert(number, connection.clone());
+                    let (broker, connections) = (broker.clone(), connections.clone());
+                    tasks.push(reactor::spawn(Queue::Net, async move {
+                        connection.serve(broker).await;
+                        connections.borrow_mut().remove(&number);
+                        drop(load);
+                    }));
+                }
+            }
+        }
+        sweeping.cancel().await;
+        let all = || connections.borrow().values().cloned().collect::<Vec<_>>();
+        all().iter().for_each(|connection| connection.stop_reading("the broker stops"));
+        let drain = async { while tasks.next().await.is_some() {} };
+        let in_time = reactor::with_timeout(STOP_GRACE, drain).await;
+        if in_time.is_none() {
+            all().iter().for_each(|connection| connection.cut("the broker stops"));
+            while tasks.next().await.is_some() {}
+        }
+    }
+}
+
+/// Cuts connections that have been silent for `idle`, a tenth of it late at most.
+async fn sweep(connections: Rc<RefCell<HashMap<u64, Rc<Connection>>>>, idle: Duration) {
+    loop {
+        reactor::sleep((idle / 10).clamp(Duration::from_millis(10), Duration::from_secs(10))).await;
+        let now = Instant::now();
+        for connection in connections.borrow().values() {
+            if now.saturating_duration_since(connection.active()) > idle {
+                connection.cut("it was silent for connections.max.idle.ms");
+            }
+        }
+    }
+}

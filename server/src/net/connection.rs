@@ -1,0 +1,278 @@
+//! One connection: reads requests, runs them, writes the answers in the order of the requests.
+//!
+//! ```text
+//! socket > FrameBuffer > dispatch::arrive > queue (64 requests, 8 MiB) > answer > socket
+//!          |------------ read -----------|       |-------- write --------|
+//! ```
+//!
+//! * Both halves run side by side in one task. A client that does not read its answers fills the socket, then the queue; then its requests
+//!   are not read any more.
+//! * When reading ends (the client has gone, the bytes make no sense, the broker stops), what is owed is still answered; requests that
+//!   wait for records are answered at once. When writing fails, reading ends.
+//! * No append is ever cancelled: what has been handed over is written whether anybody waits for it or not.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::join;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, Shutdown};
+use strandline_engine::io::Disk;
+use strandline_engine::io::socket::{SendFileError, set_congestion_control, set_nodelay};
+use strandline_engine::reactor::yield_if_needed;
+use strandline_engine::{File, FileRange};
+
+use super::frame::{FrameBuffer, FrameError};
+use super::queue::{Popper, Pusher, queue};
+use crate::dispatch::{self, Answer, Broker, CallError, Ending, Pending};
+use crate::messages::Piece;
+
+/// Requests of one connection that may wait for their answers. Clients have 5 (Java, librdkafka with idempotence) to some dozens in flight.
+const OPEN_REQUESTS_MAX: usize = 64;
+
+/// Their bytes: five batches of Kafka's default size, so that a producer never waits for this. A larger request is taken alone.
+const OPEN_BYTES_MAX: usize = 8 << 20;
+
+/// Up to this many bytes of records are copied into the answer; above, `sendfile` is cheaper than the copy.
+const COPY_BYTES_MAX: u64 = 16 << 10;
+
+/// A client's connection.
+pub(super) struct Connection {
+    socket: OwnedFd,
+    peer: SocketAddr,
+    active: Cell<Instant>,
+    closing: Cell<Option<&'static str>>,
+}
+
+/// Why no more requests are read.
+#[derive(Debug, thiserror::Error)]
+enum ReadEnd {
+    #[error("the client has closed it")]
+    Closed,
+    #[error("it ended in the middle of a request")]
+    Partial,
+    #[error("{0}")]
+    Told(&'static str),
+    #[error("no answer can be written")]
+    Writing,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Why not all answers were written.
+#[derive(Debug, thiserror::Error)]
+enum WriteEnd {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("sending failed: {0}")]
+    Send(#[from] io::Error),
+    #[error("reading records failed: {0}")]
+    Read(io::Error),
+    #[error("sending records failed: {0}")]
+    SendFile(#[from] SendFileError),
+}
+
+impl Connection {
+    /// Takes over a connected, non-blocking socket.
+    pub(super) fn new(socket: OwnedFd, peer: SocketAddr) -> Connection {
+        if let Err(error) = set_nodelay(socket.as_fd()) {
+            tracing::debug!(%peer, %error, "TCP_NODELAY was refused");
+        }
+        // Where the system does not have it, its default does.
+        let _ = set_congestion_control(socket.as_fd(), "reno");
+        Connection { socket, peer, active: Cell::new(Instant::now()), closing: Cell::new(None) }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// When something was last received, or an answer was sent whole.
+    pub(super) fn active(&self) -> Instant {
+        self.active.get()
+    }
+
+    fn touch(&self) {
+        self.active.set(Instant::now());
+    }
+
+    /// Takes no more requests; what is owed is still answered.
+    pub(super) fn stop_reading(&self, reason: &'static str) {
+        self.end(reason, Shutdown::Read);
+    }
+
+    /// Ends both directions at once.
+    pub(super) fn cut(&self, reason: &'static str) {
+        self.end(reason, Shutdown::Both);
+    }
+
+    fn end(&self, reason: &'static str, how: Shutdown) {
+        if self.closing.get().is_none() {
+            self.closing.set(Some(reason));
+        }
+        // An error means that the peer has ended it before.
+        let _ = rustix::net::shutdown(&self.socket, how);
+    }
+
+    /// Serves the connection to its end.
+    pub(super) async fn serve(&self, broker: Rc<Broker>) {
+        let (pusher, popper) = queue(OPEN_REQUESTS_MAX, OPEN_BYTES_MAX);
+        let (end, ending) = async_channel::bounded(1);
+        let reading = async {
+            let why = self.read(&broker, pusher, Ending(ending)).await;
+            drop(end);
+            why
+        };
+        let writing = async {
+            let result = self.write(&broker, popper).await;
+            if result.is_err() {
+                self.cut("no answer can be written");
+            }
+            result
+        };
+        tracing::debug!(peer = %self.peer, shard = broker.shard.index(), "connected");
+        let (read, written) = join(reading, writing).await;
+        self.tell(&read, &written);
+    }
+
+    /// One line about the end, loud when somebody should look at it.
+    fn tell(&self, read: &ReadEnd, written: &Result<(), WriteEnd>) {
+        let peer = self.peer;
+        match (written, read) {
+            (Err(reason @ (WriteEnd::Read(_) | WriteEnd::SendFile(SendFileError::FileEnded { .. }))), _) => {
+                tracing::error!(%peer, %reason, "connection closed");
+            }
+            (Err(reason @ WriteEnd::Call(_)), _) => tracing::warn!(%peer, %reason, "connection closed"),
+            (_, reason @ (ReadEnd::Frame(_) | ReadEnd::Call(_))) => {
+                tracing::warn!(%peer, %reason, "connection closed");
+            }
+            (Err(reason), _) => tracing::debug!(%peer, %reason, "connection closed"),
+            (Ok(()), reason) => tracing::debug!(%peer, %reason, "connection closed"),
+        }
+    }
+
+    // ---- requests --------------------------------------------------------------------------------------------------------
+
+    async fn read(&self, broker: &Rc<Broker>, queue: Pusher<Pending>, ending: Ending) -> ReadEnd {
+        match self.read_requests(broker, &queue, &ending).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn read_requests(
+        &self,
+        broker: &Rc<Broker>,
+        queue: &Pusher<Pending>,
+        ending: &Ending,
+    ) -> Result<std::convert::Infallible, ReadEnd> {
+        let mut buffer = FrameBuffer::new(broker.config.request_bytes_max);
+        loop {
+            while let Some(frame) = buffer.next()? {
+                let bytes = frame.len();
+                if !queue.room(bytes).await {
+                    return Err(ReadEnd::Writing);
+                }
+                let pending = dispatch::arrive(broker.clone(), frame, ending.clone()).await?;
+                queue.push(pending, bytes);
+                yield_if_needed().await;
+            }
+            self.receive(broker, &mut buffer).await?;
+        }
+    }
+
+    /// Waits for bytes and takes what is there.
+    async fn receive(&self, broker: &Broker, buffer: &mut FrameBuffer) -> Result<(), ReadEnd> {
+        loop {
+            if let Some(reason) = self.closing.get() {
+                return Err(ReadEnd::Told(reason));
+            }
+            match rustix::net::recv(&self.socket, buffer.room(), RecvFlags::DONTWAIT) {
+                Ok((0, _)) if self.closing.get().is_some() => {}
+                Ok((0, _)) if buffer.is_partial() => return Err(ReadEnd::Partial),
+                Ok((0, _)) => return Err(ReadEnd::Closed),
+                Ok((received, _)) => {
+                    buffer.advance(received);
+                    self.touch();
+                    return Ok(());
+                }
+                Err(Errno::AGAIN) => {
+                    buffer.rest();
+                    broker.shard.ring().readable(self.fd()).await?;
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(io::Error::from(errno).into()),
+            }
+        }
+    }
+
+    // ---- answers ---------------------------------------------------------------------------------------------------------
+
+    async fn write(&self, broker: &Broker, queue: Popper<Pending>) -> Result<(), WriteEnd> {
+        while let Some((pending, _claim)) = queue.pop().await {
+            match pending.await? {
+                Answer::Nothing => continue,
+                Answer::Frame(frame) => broker.shard.sender().send(self.fd(), &frame, false).await?,
+                Answer::Records { pieces, ranges } => self.write_records(broker, pieces, ranges).await?,
+            }
+            self.touch();
+        }
+        Ok(())
+    }
+
+    async fn write_records(
+        &self,
+        broker: &Broker,
+        mut pieces: Vec<Piece>,
+        ranges: Vec<FileRange<File>>,
+    ) -> Result<(), WriteEnd> {
+        let sender = broker.shard.sender();
+        if ranges.iter().map(|range| range.length).sum::<u64>() <= COPY_BYTES_MAX {
+            let frame = copy_records(broker, &pieces, &ranges).await.map_err(WriteEnd::Read)?;
+            return Ok(sender.send(self.fd(), &frame, false).await?);
+        }
+        pieces.retain(|piece| !matches!(piece, Piece::Bytes(bytes) if bytes.is_empty()));
+        let last = pieces.len().saturating_sub(1);
+        for (at, piece) in pieces.iter().enumerate() {
+            match piece {
+                Piece::Bytes(bytes) => sender.send(self.fd(), bytes, at < last).await?,
+                Piece::Records(gap) => {
+                    let range = &ranges[gap.index];
+                    sender.send_file(self.fd(), &range.file, range.position, range.length).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn copy_records(broker: &Broker, pieces: &[Piece], ranges: &[FileRange<File>]) -> io::Result<Bytes> {
+    if let [Piece::Bytes(frame)] = pieces {
+        return Ok(frame.clone());
+    }
+    let mut frame = BytesMut::new();
+    for piece in pieces {
+        match piece {
+            Piece::Bytes(bytes) => frame.extend_from_slice(bytes),
+            Piece::Records(gap) => {
+                let range = &ranges[gap.index];
+                let records =
+                    broker.shard.ring().read(&range.file, range.position, range.length as usize).await?;
+                if records.len() as u64 != range.length {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                frame.extend_from_slice(&records);
+            }
+        }
+    }
+    Ok(frame.freeze())
+}

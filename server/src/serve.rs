@@ -1,0 +1,124 @@
+//! A broker in a process: the listener, the engine with the Kafka front on it, and what both have to say.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_executor::block_on;
+use strandline_engine::config::{EngineConfig, TopicConfig};
+use strandline_engine::error::StartError;
+use strandline_engine::{Engine, Handle, RecoveryReport, ShardStats, StopError};
+
+use crate::config::{BrokerConfig, HostPort};
+use crate::net::acceptor::KafkaFront;
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The port is taken, the host is not ours, ...
+    #[error("can not listen on {place}: {source}")]
+    Listen {
+        /// Where.
+        place: HostPort,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The engine did not start.
+    #[error(transparent)]
+    Engine(#[from] StartError),
+}
+
+/// A running broker.
+pub struct Server {
+    engine: Engine,
+    address: SocketAddr,
+    advertised: HostPort,
+}
+
+impl Server {
+    /// Binds the listener, then recovers the data directory and serves it. Returns when clients can connect.
+    ///
+    /// `shards` is by default the number of cores.
+    ///
+    /// # Errors
+    /// [`ServeError`]; nothing was started then.
+    pub fn start(config: BrokerConfig, shards: Option<usize>) -> Result<Server, ServeError> {
+        let listen = config.listen.clone();
+        let refused = |source| ServeError::Listen { place: listen.clone(), source };
+        let host = if listen.host.is_empty() { "0.0.0.0" } else { &listen.host };
+        let listener = TcpListener::bind((host, listen.port)).map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        let advertised = advertised(&config, address);
+
+        let mut engine_config = EngineConfig::new(&config.data_dir);
+        engine_config.shards = shards.unwrap_or(engine_config.shards);
+        engine_config.topic_defaults = config.topic_defaults.clone();
+        let (config, shards) = (Arc::new(config), engine_config.shards);
+        let front = KafkaFront::new(listener, config.clone(), advertised.clone(), shards).map_err(refused)?;
+        let engine = Engine::start(engine_config, front)?;
+        let node_id = engine.handle().meta().node_id;
+        if config.set_value("node.id").is_some() && config.node_id != node_id {
+            tracing::warn!(
+                found = config.node_id,
+                "node.id is not used: the data directory belongs to node {node_id}"
+            );
+        }
+        Ok(Server { engine, address, advertised })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where clients are told to connect to.
+    pub fn advertised(&self) -> &HostPort {
+        &self.advertised
+    }
+
+    /// The engine.
+    pub fn handle(&self) -> &Handle {
+        self.engine.handle()
+    }
+
+    /// What recovery found, and how long it took.
+    pub fn recovery(&self) -> (RecoveryReport, Duration) {
+        self.engine.recovery()
+    }
+
+    /// When a topic that says nothing itself is durable, in words.
+    pub fn durability(&self) -> String {
+        let config = TopicConfig::resolve(self.handle().topic_defaults(), &[]);
+        match config {
+            Ok(config) if !config.is_durable() => format!(
+                "RELAXED: acknowledged first, synced after {} records (log.flush.interval.messages) or {} ms \
+                 (log.flush.interval.ms)",
+                config.flush_messages, config.flush_ms
+            ),
+            _ => "every record is on disk before it is acknowledged".to_owned(),
+        }
+    }
+
+    /// Answers what is under way, syncs everything, stops. Gives the counters of all shards together.
+    ///
+    /// # Errors
+    /// [`StopError`]. Nothing that was acknowledged is lost: the next start recovers it.
+    pub fn stop(self) -> Result<ShardStats, StopError> {
+        let stats = ShardStats::sum(&block_on(self.engine.handle().stats()));
+        self.engine.stop()?;
+        Ok(stats)
+    }
+}
+
+/// Where clients are told to connect to: what was set, or where we listen, or this machine's name when we listen everywhere.
+fn advertised(config: &BrokerConfig, address: SocketAddr) -> HostPort {
+    let mut place = config.advertised.clone().unwrap_or_else(|| config.listen.clone());
+    if place.is_any() {
+        place.host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    }
+    if place.port == 0 {
+        place.port = address.port();
+    }
+    place
+}
