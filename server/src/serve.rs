@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
 use strandline_engine::config::{EngineConfig, TopicConfig};
@@ -47,7 +47,7 @@ impl Server {
         let listen = config.listen.clone();
         let refused = |source| ServeError::Listen { place: listen.clone(), source };
         let host = if listen.host.is_empty() { "0.0.0.0" } else { &listen.host };
-        let listener = TcpListener::bind((host, listen.port)).map_err(refused)?;
+        let listener = bind(host, listen.port).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let advertised = advertised(&config, address);
 
@@ -110,6 +110,23 @@ impl Server {
         Ok(stats)
     }
 }
+
+/// How long an address in use is tried again: the kernel ends the io_uring of a broker that was killed, and the listening socket with it,
+/// some moments after the process is gone.
+const BIND_PATIENCE: Duration = Duration::from_secs(2);
+
+fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
+    let began = Instant::now();
+    loop {
+        match TcpListener::bind((host, port)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && began.elapsed() < BIND_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
+}
+
 
 /// Where clients are told to connect to: what was set, or where we listen, or this machine's name when we listen everywhere.
 fn advertised(config: &BrokerConfig, address: SocketAddr) -> HostPort {
