@@ -297,7 +297,15 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
         let (topics, mailboxes) = (seed.topics.clone(), seed.mailboxes.clone());
         let data_dir: PathBuf = seed.config.data_dir.clone();
         let new_topic_id = Rc::new(TopicId::random);
-        Rc::new(Catalog::new(disk, data_dir, topics, defaults, mailboxes, new_topic_id, seed.next_producer_id))
+        Rc::new(Catalog::new(
+            disk,
+            data_dir,
+            topics,
+            defaults,
+            mailboxes,
+            new_topic_id,
+            seed.next_producer_id,
+        ))
     });
     let commits = reactor::spawn(Queue::Storage, shard.clone().run_commits(journal));
     let background = reactor::spawn(Queue::Background, shard.clone().run_background());

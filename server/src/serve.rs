@@ -127,7 +127,6 @@ fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
     }
 }
 
-
 /// Where clients are told to connect to: what was set, or where we listen, or this machine's name when we listen everywhere.
 fn advertised(config: &BrokerConfig, address: SocketAddr) -> HostPort {
     let mut place = config.advertised.clone().unwrap_or_else(|| config.listen.clone());

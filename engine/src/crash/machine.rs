@@ -79,10 +79,7 @@ struct End {
 }
 
 /// Starts the engine; `None` when the machine stops before it runs.
-pub(super) fn start(
-    simulation: &mut Simulation,
-    settings: &Settings,
-) -> Option<Result<Process, StartError>> {
+pub(super) fn start(simulation: &mut Simulation, settings: &Settings) -> Option<Result<Process, StartError>> {
     let disk = simulation.disk();
     let generation = simulation.rng().u64(..) >> 1;
     let mut ids = simulation.rng().fork();

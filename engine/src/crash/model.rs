@@ -57,7 +57,11 @@ impl Model {
     }
 
     pub(super) fn end(&self, id: PartitionId) -> i64 {
-        self.partitions[&id].known.iter().next_back().map_or(0, |(offset, number)| offset + self.records(*number))
+        self.partitions[&id]
+            .known
+            .iter()
+            .next_back()
+            .map_or(0, |(offset, number)| offset + self.records(*number))
     }
 
     fn records(&self, number: BatchNumber) -> i64 {
@@ -80,7 +84,8 @@ impl Model {
         let mut batches = Batches::new(bytes);
         let mut next: Option<i64> = None;
         for batch in &mut batches {
-            let (header, batch): (&BatchHeader, &[u8]) = batch.unwrap_or_else(|error| panic!("{id}: {error}"));
+            let (header, batch): (&BatchHeader, &[u8]) =
+                batch.unwrap_or_else(|error| panic!("{id}: {error}"));
             verify_crc(batch).unwrap_or_else(|error| panic!("{id}: {error}"));
             let offset = header.base_offset().get();
             assert!(next.is_none_or(|next| next == offset), "{id}: offset {offset} follows {next:?}");
@@ -142,7 +147,8 @@ impl Model {
             let Some((producer, epoch, sequence)) = self.sent[*number].producer else { continue };
             let next = sequence + self.records(*number) as i32;
             if let Some((known, expected)) = last.insert(producer, (epoch, next)) {
-                let follows = if known == epoch { sequence == expected } else { epoch > known && sequence == 0 };
+                let follows =
+                    if known == epoch { sequence == expected } else { epoch > known && sequence == 0 };
                 assert!(
                     follows,
                     "{id} offset {offset}: producer {producer} epoch {epoch} sequence {sequence} after {known}, {expected}"
@@ -152,7 +158,11 @@ impl Model {
     }
 
     /// The first record, in offset order, with a timestamp of at least `timestamp`.
-    pub(super) fn offset_for_timestamp(&self, id: PartitionId, timestamp: Timestamp) -> Option<(i64, Timestamp)> {
+    pub(super) fn offset_for_timestamp(
+        &self,
+        id: PartitionId,
+        timestamp: Timestamp,
+    ) -> Option<(i64, Timestamp)> {
         self.records_of(id).find(|(_, at)| *at >= timestamp)
     }
 
@@ -164,7 +174,11 @@ impl Model {
 
     fn records_of(&self, id: PartitionId) -> impl Iterator<Item = (i64, Timestamp)> {
         self.partitions[&id].known.iter().flat_map(|(offset, number)| {
-            self.sent[*number].timestamps.iter().enumerate().map(move |(at, stamp)| (offset + at as i64, *stamp))
+            self.sent[*number]
+                .timestamps
+                .iter()
+                .enumerate()
+                .map(move |(at, stamp)| (offset + at as i64, *stamp))
         })
     }
 }

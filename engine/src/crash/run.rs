@@ -498,7 +498,8 @@ impl Run {
         answer: Result<Appended, AppendError>,
     ) {
         let partition = self.model.sent[number].partition;
-        let stage = self.topics.iter().find(|topic| topic.id == Some(partition.topic)).map(|topic| topic.stage);
+        let stage =
+            self.topics.iter().find(|topic| topic.id == Some(partition.topic)).map(|topic| topic.stage);
         match answer {
             Ok(appended) => {
                 self.acknowledged += 1;
@@ -528,7 +529,8 @@ impl Run {
     pub(super) async fn wait_for_answers(&mut self, process: &Process) {
         for _ in 0..PATIENCE {
             self.harvest();
-            let waiting = self.appends.len() + self.creates.len() + self.deletes.len() + self.allocations.len();
+            let waiting =
+                self.appends.len() + self.creates.len() + self.deletes.len() + self.allocations.len();
             if waiting == 0 {
                 return;
             }
@@ -547,16 +549,27 @@ impl Run {
         match process.read(partition, offset, bytes_max).await {
             Ok((result, bytes)) => {
                 assert!(result.high_watermark.get() >= end, "{partition}: the high watermark goes back");
-                assert!(offset.get() >= end || !bytes.is_empty(), "{partition}: nothing at {offset} of {end}");
+                assert!(
+                    offset.get() >= end || !bytes.is_empty(),
+                    "{partition}: nothing at {offset} of {end}"
+                );
                 self.model.note_read(partition, offset, &bytes);
             }
             Err(ReadError::UnknownPartition(_)) => {
-                let there = |topic: &TopicState| topic.id == Some(partition.topic) && topic.stage == Stage::There;
+                let there =
+                    |topic: &TopicState| topic.id == Some(partition.topic) && topic.stage == Stage::There;
                 assert!(!self.topics.iter().any(there), "{partition} exists");
             }
             Err(ReadError::Faulty { fault, .. }) => {
-                let stage = self.topics.iter().find(|topic| topic.id == Some(partition.topic)).map(|topic| topic.stage);
-                assert!(self.errors_seen || stage != Some(Stage::There), "{partition} offset {offset}: {fault}");
+                let stage = self
+                    .topics
+                    .iter()
+                    .find(|topic| topic.id == Some(partition.topic))
+                    .map(|topic| topic.stage);
+                assert!(
+                    self.errors_seen || stage != Some(Stage::There),
+                    "{partition} offset {offset}: {fault}"
+                );
             }
             Err(error) => panic!("{partition} offset {offset}, end {end}: {error}"),
         }
@@ -588,7 +601,8 @@ impl Run {
             configs.push(("flush.messages".to_owned(), self.rng.u32(2..20).to_string()));
             configs.push(("flush.ms".to_owned(), "1000".to_owned()));
         }
-        let topic = TopicState { name: name.to_owned(), id: None, partitions, durable, stage: Stage::Creating };
+        let topic =
+            TopicState { name: name.to_owned(), id: None, partitions, durable, stage: Stage::Creating };
         self.topics.push(topic);
         let new = NewTopic { name: name.to_owned(), partitions, configs };
         self.creates.push((name.to_owned(), process.create_topic(new).await));

@@ -107,8 +107,10 @@ fn read_bounded(
     limit: usize,
 ) -> Result<(), DecompressError> {
     let left = limit - out.len();
-    let read =
-        reader.take((left as u64).saturating_add(1)).read_to_end(out).map_err(|_| DecompressError::Invalid { codec })?;
+    let read = reader
+        .take((left as u64).saturating_add(1))
+        .read_to_end(out)
+        .map_err(|_| DecompressError::Invalid { codec })?;
     if read > left { Err(DecompressError::TooLarge { codec, limit }) } else { Ok(()) }
 }
 

@@ -44,15 +44,13 @@ impl RequestHeader {
     }
 }
 
-/// Reads the body of a request: the frame after its header.
+/// Reads the body of a request: the frame after its header. Bytes behind it are ignored, as Kafka does: librdkafka 2.16 sends three too many
+/// when it asks for the metadata of all topics.
 ///
 /// # Errors
 /// [`WireError::UnknownVersion`], and whatever is wrong with the bytes.
 pub fn decode_request<M: Message + Decode>(body: &[u8], version: i16) -> Result<M, WireError> {
-    let mut reader = Reader::request(body, version, M::readable(version)?);
-    let message = M::read(&mut reader)?;
-    reader.finish()?;
-    Ok(message)
+    M::read(&mut Reader::request(body, version, M::readable(version)?))
 }
 
 /// Reads a response, given without its size: the correlation id and the body.

@@ -64,7 +64,7 @@ impl Message for ProduceRequest {
 const NAMES_UNTIL: i16 = 12;
 
 impl ProduceRequest {
-    /// Reads the body of a request: the frame after its header. No record is copied.
+    /// Reads the body of a request: the frame after its header. No record is copied, bytes behind it are ignored.
     ///
     /// # Errors
     /// [`WireError::UnknownVersion`], and whatever is wrong with the bytes.
@@ -72,7 +72,6 @@ impl ProduceRequest {
         let mut reader = Reader::request(&body, version, Self::readable(version)?);
         let mut places = Vec::new();
         let mut request = Self::read(&mut reader, &mut places)?;
-        reader.finish()?;
 
         // Cut from the back, so that the places before stay where they are.
         let topics = request.topic_data.iter_mut().rev();
