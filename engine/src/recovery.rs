@@ -297,6 +297,7 @@ impl<D: Disk> PartitionReplay<'_, D> {
         if let Some(fault) = recovery.log.damage() {
             return Err(ReplayFailure::Damage(fault));
         }
+        recovery.rewrite_scanned().await?;
         Ok(recovery.log.sync().await?)
     }
 }

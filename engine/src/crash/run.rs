@@ -156,6 +156,7 @@ impl Run {
     fn start(&mut self, settings: &Settings) -> Option<Process> {
         let mut simulation = self.simulation.take().expect("a machine is there");
         self.clock = simulation.clock();
+        simulation.disk().set_capacity(None);
         while self.rng.u8(..4) == 0 {
             let operations = self.rng.u64(..200);
             simulation.disk().set_faults(Faults { delay: 0.2, ..Faults::NONE });
@@ -173,7 +174,6 @@ impl Run {
                 false => simulation.kill(),
             };
         }
-        simulation.disk().set_capacity(None);
         simulation.disk().set_faults(Faults { delay: 0.2, ..Faults::NONE });
         let process = match start(&mut simulation, settings).expect("nothing stops it") {
             Ok(process) => process,
@@ -512,7 +512,7 @@ impl Run {
             }
             Err(AppendError::NoSpace(_)) => assert!(self.full_seen, "the disk was never full"),
             Err(AppendError::Fenced { fault, .. }) => {
-                assert!(self.errors_seen, "nothing has failed, but: {fault}");
+                assert!(self.errors_seen, "nothing has failed, but: {fault}, {stage:?}");
             }
             Err(AppendError::UnknownPartition(_)) => {
                 assert!(stage != Some(Stage::There), "the partition exists");

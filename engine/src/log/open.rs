@@ -260,6 +260,20 @@ impl<D: Disk> Recovery<D> {
         }
     }
 
+    /// Writes again what was found intact behind the recovery point, so that the sync that follows covers it. The process before may have
+    /// ended because a sync had failed: the system then shows the bytes from memory, takes them for written and never writes them (D3).
+    pub(crate) async fn rewrite_scanned(&self) -> Result<(), Fault> {
+        let mut rest = &self.scanned[..];
+        while let Some(first) = rest.first() {
+            let of_segment = rest.iter().take_while(|found| Rc::ptr_eq(&found.segment, &first.segment)).count();
+            let last = &rest[of_segment - 1].batch;
+            let end = last.position + last.header.total_bytes() as u64;
+            first.segment.rewrite(first.batch.position, end).await?;
+            rest = &rest[of_segment..];
+        }
+        Ok(())
+    }
+
     /// Cuts everything from the scanned batch on that holds `offset`, and what it said about producers.
     async fn cut(&mut self, offset: Offset) -> Result<(), Fault> {
         let Some(first) = self.scanned.iter().position(|found| found.batch.header.last_offset() >= offset)

@@ -33,6 +33,9 @@ use crate::types::{NO_TIMESTAMP, Offset, Position, Timestamp};
 /// Largest index file that is read, in bytes: a segment of 2 GiB with an entry every 256 bytes has no larger one.
 const INDEX_BYTES_MAX: u64 = 160 << 20;
 
+/// Bytes that are read and written again at once.
+const REWRITE_BYTES: usize = 1 << 20;
+
 /// Where a segment ends, and what that end tells about it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct SegmentEnd {
@@ -168,6 +171,23 @@ impl<D: Disk> Segment<D> {
             Err(error) if crate::io::is_no_space(&error) => Err(WriteFailure::NoSpace),
             Err(error) => Err(WriteFailure::Fault(io_fault("write", self.log_path(), position, error))),
         }
+    }
+
+    /// Writes the same bytes again where they are.
+    pub(crate) async fn rewrite(self: &Rc<Self>, position: Position, end: Position) -> Result<(), Fault> {
+        let file = self.file().await?;
+        let mut at = position;
+        while at < end {
+            let bytes = self.read(at, REWRITE_BYTES.min((end - at) as usize)).await?;
+            let length = bytes.len() as u64;
+            if length == 0 {
+                return Err(self.damage(at, format!("the file ends, {end} bytes were found before")));
+            }
+            let fault = |error| io_fault("write", self.log_path(), at, error);
+            self.disk.write(&file, at, vec![bytes]).await.map_err(fault)?;
+            at += length;
+        }
+        Ok(())
     }
 
     /// Takes in what was written up to `end`, with the index entries of it.
