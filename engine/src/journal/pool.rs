@@ -219,16 +219,19 @@ impl<D: Disk> JournalPool<D> {
 
     /// Keeps the oldest retired file as it is, for the next start: what it covers could not be synced.
     pub(crate) async fn set_oldest_aside(&self) -> Result<(), Refusal> {
-        let Some(retired) = self.retired.borrow_mut().pop_front() else { return Ok(()) };
+        let oldest = self.retired.borrow().front().map(|retired| (retired.file.number, retired.file.bytes));
+        let Some((number, bytes)) = oldest else { return Ok(()) };
         let fault = |error: io::Error| {
             if is_no_space(&error) {
                 Refusal::NoSpace
             } else {
-                Refusal::Fault(io_fault("create", self.path(retired.file.number), 0, error))
+                Refusal::Fault(io_fault("create", self.path(number), 0, error))
             }
         };
-        let file = self.make_file(retired.file.bytes).await.map_err(fault)?;
+        // It stays in line until there is another one: without any, commits would wait for ever.
+        let file = self.make_file(bytes).await.map_err(fault)?;
         self.disk.sync_dir(&self.directory).await.map_err(fault)?;
+        self.retired.borrow_mut().pop_front();
         self.give_back(file);
         Ok(())
     }
