@@ -146,15 +146,23 @@ pub fn is_no_space(error: &io::Error) -> bool {
 
 /// Replaces the file `path` whole: after a crash it holds either the old bytes or the new ones.
 ///
-/// Writes `<path>.tmp`, syncs it, renames it over `path` and syncs the directory.
+/// Writes `<path>.tmp`, syncs it, renames it over `path` and syncs the directory. When it fails before the rename, the temporary file is
+/// removed: it takes no room on a full disk, and the next attempt is another file, which no failure of this one stands against (D3).
 pub async fn replace<D: Disk>(disk: &D, path: &Path, content: Bytes) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
-    let file = disk.open(&temporary, OpenMode::Truncate).await?;
-    disk.write(&file, 0, vec![content]).await?;
-    disk.sync(&file).await?;
-    disk.rename(&temporary, path).await?;
+    let written = async {
+        let file = disk.open(&temporary, OpenMode::Truncate).await?;
+        disk.write(&file, 0, vec![content]).await?;
+        disk.sync(&file).await?;
+        disk.rename(&temporary, path).await
+    };
+    if let Err(error) = written.await {
+        // What is left of it is overwritten by the next attempt.
+        let _ = disk.remove_file(&temporary).await;
+        return Err(error);
+    }
     disk.sync_dir(path.parent().expect("a file stands in a directory")).await
 }
 
