@@ -1,5 +1,6 @@
 //! Starting and stopping: the lock on the data directory, recovery, one thread a shard.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use crate::shard::reactor::{self, ExecutorHandle, Queue};
 use crate::shard::{Shard, ShardStart};
 use crate::sync::Published;
 use crate::topics::TopicTable;
-use crate::types::{TopicId, random_uuid};
+use crate::types::{PartitionId, TopicId, random_uuid};
 
 /// The disk that shards run on.
 pub(crate) type EngineDisk = Latch<RingDisk>;
@@ -171,6 +172,7 @@ struct ShardSeed {
     config: EngineConfig,
     topics: Arc<Published<TopicTable>>,
     checkpoints: Vec<PartitionCheckpoint>,
+    damaged: Arc<BTreeMap<PartitionId, Fault>>,
     journal_number: u64,
     next_producer_id: i64,
     handle: Handle,
@@ -202,6 +204,7 @@ fn start_shards<F: Front>(
     let (ready, readies) = mpsc::channel();
     let (front_done, fronts_done) = mpsc::channel();
     let mut running = Running { shards: Vec::new(), stop, close, fronts_done, _lock: lock };
+    let damaged = Arc::new(recovered.damaged);
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     for (index, (mailbox, checkpoints)) in receivers.into_iter().zip(recovered.checkpoints).enumerate() {
         let seed = ShardSeed {
@@ -209,6 +212,7 @@ fn start_shards<F: Front>(
             config: config.clone(),
             topics: topics.clone(),
             checkpoints,
+            damaged: damaged.clone(),
             journal_number: recovered.journal_number,
             next_producer_id: recovered.next_producer_id,
             handle: handle.clone(),
@@ -277,6 +281,7 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
         index: seed.index,
         topics: seed.topics.clone(),
         checkpoints: seed.checkpoints,
+        damaged: seed.damaged,
         journal_number: seed.journal_number,
         generation,
         journal_file_bytes_max: seed.config.journal_file_bytes_max,

@@ -42,6 +42,8 @@ pub(crate) struct Recovered {
     pub(crate) next_producer_id: i64,
     /// Recovery points, by the shard that will own the partition.
     pub(crate) checkpoints: Vec<Vec<PartitionCheckpoint>>,
+    /// Partitions of which acknowledged records are missing: they take no appends.
+    pub(crate) damaged: BTreeMap<PartitionId, Fault>,
     /// A number that no journal file that was kept has.
     pub(crate) journal_number: u64,
     pub(crate) report: RecoveryReport,
@@ -80,11 +82,12 @@ pub(crate) async fn recover<D: Disk>(
     let files = find_shard_files(disk, data_dir).await?;
     let mut points = read_checkpoints(disk, &files.checkpoints, &topics).await?;
     let mut report = RecoveryReport { journals: files.journals.len() as u64, ..RecoveryReport::default() };
-    let keep_journals = replay(disk, data_dir, &files.journals, &topics, &mut points, &mut report).await?;
+    let (keep_journals, damaged) =
+        replay(disk, data_dir, &files.journals, &topics, &mut points, &mut report).await?;
     let checkpoints = write_checkpoints(disk, data_dir, shards, points).await?;
     remove_unclaimed(disk, data_dir, &topics).await?;
     let journal_number = remove_old(disk, data_dir, &files, shards, keep_journals).await?;
-    Ok(Recovered { meta, topics, next_producer_id, checkpoints, journal_number, report })
+    Ok(Recovered { meta, topics, next_producer_id, checkpoints, damaged, journal_number, report })
 }
 
 fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> StartError + 'a {
@@ -119,7 +122,16 @@ async fn read_topics<D: Disk>(
 ) -> Result<TopicTable, StartError> {
     let path = data_dir.join(TOPICS_FILE);
     let read = read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?;
-    let Some(bytes) = read else { return Ok(TopicTable::default()) };
+    let Some(bytes) = read else {
+        // Recovery removes what no topic claims: without this, a lost table would take every record with it.
+        let entries = disk.list(data_dir).await.map_err(failed("listing", data_dir))?;
+        let orphan =
+            entries.iter().find(|entry| entry.is_dir && names::parse_partition_dir(&entry.name).is_some());
+        return match orphan {
+            Some(entry) => Err(misformed(&path, format!("the topic table is missing, but {} is there", entry.name))),
+            None => Ok(TopicTable::default()),
+        };
+    };
     let records = topics::decode(&bytes).map_err(|error| misformed(&path, error))?;
     TopicTable::from_records(records, defaults).map_err(|error| misformed(&path, error))
 }
@@ -186,7 +198,8 @@ async fn read_checkpoints<D: Disk>(
     Ok(farthest)
 }
 
-/// Lays the journals over the segments and moves the recovery points. True when the journals must stay.
+/// Lays the journals over the segments and moves the recovery points. Tells whether the journals must stay, and which partitions are
+/// damaged.
 async fn replay<D: Disk>(
     disk: &D,
     data_dir: &Path,
@@ -194,7 +207,8 @@ async fn replay<D: Disk>(
     topics: &TopicTable,
     points: &mut BTreeMap<PartitionId, PartitionCheckpoint>,
     report: &mut RecoveryReport,
-) -> Result<bool, StartError> {
+) -> Result<(bool, BTreeMap<PartitionId, Fault>), StartError> {
+    let mut faults = BTreeMap::new();
     let mut by_partition: BTreeMap<PartitionId, Vec<(usize, JournaledBatch)>> = BTreeMap::new();
     let mut damaged = false;
     for (number, path) in journals.iter().enumerate() {
@@ -228,13 +242,14 @@ async fn replay<D: Disk>(
                 tracing::error!(topic = topic.name, partition = partition.index, %fault, "acknowledged records are damaged or missing; the partition takes no appends");
                 report.damaged_partitions += 1;
                 damaged = true;
+                faults.insert(partition, fault);
             }
             Err(ReplayFailure::Io(source)) => {
                 return Err(StartError::Io { doing: "recovering", path: directory, source });
             }
         }
     }
-    Ok(damaged)
+    Ok((damaged, faults))
 }
 
 struct PartitionReplay<'a, D: Disk> {

@@ -88,6 +88,7 @@ pub(super) fn start(simulation: &mut Simulation, settings: &Settings) -> Option<
     let topics_and_shards = simulation.try_run_until(async {
         let recovered = recover(&disk, data_dir, settings.shards, &settings.topic_defaults).await?;
         let topics = Arc::new(Published::new(recovered.topics));
+        let damaged = Arc::new(recovered.damaged);
         let mut shards = Vec::new();
         for (index, checkpoints) in recovered.checkpoints.into_iter().enumerate() {
             let clock = clock.clone();
@@ -98,6 +99,7 @@ pub(super) fn start(simulation: &mut Simulation, settings: &Settings) -> Option<
                 index,
                 topics: topics.clone(),
                 checkpoints,
+                damaged: damaged.clone(),
                 journal_number: recovered.journal_number,
                 generation: generation + ((index as u64) << 20),
                 journal_file_bytes_max: settings.journal_file_bytes_max,

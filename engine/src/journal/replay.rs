@@ -4,6 +4,10 @@
 //! sequence; where it ends, the rest of the file is searched for commits of the same generation. There are none after a crash, since a
 //! commit is written only when all before it are durable: if there is one, what stands before it was damaged later (D5), and the
 //! commits behind it still count.
+//!
+//! Where the very first commit is not whole, the file's generation is not known. What stands behind it is either left from the use
+//! before, and then before every recovery point and skipped; or the first commit was damaged, and then it is missed where the offsets
+//! behind it do not continue the log. So it is used, and says nothing about damage.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,24 +56,21 @@ pub(crate) async fn read_journal<D: Disk>(disk: &D, path: &Path) -> io::Result<J
                 position += commit.padded_bytes() as u64;
             }
             Err(end) => {
-                let Some(generation) = expect.generation else { return Ok(content) };
-                match find_generation(
-                    disk,
-                    &file,
-                    position + COMMIT_ALIGNMENT as u64,
-                    length,
-                    generation,
-                    expect.sequence,
-                )
-                .await?
-                {
-                    None => return Ok(content),
-                    Some((found, sequence)) => {
-                        content.damage.get_or_insert((position, end));
-                        position = found;
-                        expect.sequence = sequence;
+                if expect.generation.is_none() && matches!(end, End::Zeros) {
+                    return Ok(content);
+                }
+                let behind = position + COMMIT_ALIGNMENT as u64;
+                let Some((found, next)) = find_commit(disk, &file, behind, length, expect).await? else {
+                    return Ok(content);
+                };
+                match expect.generation {
+                    Some(_) => drop(content.damage.get_or_insert((position, end))),
+                    None => {
+                        tracing::warn!(path = %path.display(), %end, "the journal's first commit is not whole; those behind it are used");
                     }
                 }
+                position = found;
+                expect = next;
             }
         }
     }
@@ -112,29 +113,29 @@ async fn read_commit_at<D: Disk>(
     Ok(end.map_or(Ok(bytes), Err))
 }
 
-/// The next place from `start` on where a whole commit of `generation` with at least `sequence` begins.
-async fn find_generation<D: Disk>(
+/// The next place from `start` on where a whole commit of the expected generation, with at least the expected sequence, begins; and
+/// what that commit is.
+async fn find_commit<D: Disk>(
     disk: &D,
     file: &D::File,
     start: Position,
     length: u64,
-    generation: u64,
-    sequence: u64,
-) -> io::Result<Option<(Position, u64)>> {
+    wanted: Expect,
+) -> io::Result<Option<(Position, Expect)>> {
     let mut at = start;
     while at < length {
         let chunk = disk.read(file, at, SEARCH_BYTES.min((length - at) as usize)).await?;
         for (number, block) in chunk.chunks(COMMIT_ALIGNMENT).enumerate() {
             // The sequence that a block claims comes from the refusal; then it is read as if it were expected.
-            let probe = Expect { generation: Some(generation), sequence: u64::MAX };
+            let probe = Expect { generation: wanted.generation, sequence: u64::MAX };
             let Err(End::Sequence { found, .. }) = peek_commit(block, probe) else { continue };
-            if found < sequence {
+            if found < wanted.sequence {
                 continue;
             }
             let position = at + (number * COMMIT_ALIGNMENT) as u64;
-            let expect = Expect { generation: Some(generation), sequence: found };
+            let expect = Expect { generation: wanted.generation, sequence: found };
             if read_commit_at(disk, file, position, length, expect).await?.is_ok() {
-                return Ok(Some((position, found)));
+                return Ok(Some((position, expect)));
             }
         }
         at += chunk.len().max(1) as u64;

@@ -296,6 +296,13 @@ impl<D: Disk> Recovery<D> {
             self.remove(last.base()).await?;
         }
         let mut end = keep.segment.end();
+        let kept = self.scanned.iter().filter(|found| Rc::ptr_eq(&found.segment, &keep.segment));
+        let before = match keep.segment.base() == self.recovery_point.segment_base {
+            true => self.recovery_point.max_timestamp,
+            false => NO_TIMESTAMP,
+        };
+        end.max_timestamp = kept.map(|found| found.batch.header.max_timestamp()).fold(before, i64::max);
+        end.first_timestamp = None;
         end.position = keep.batch.position;
         end.next_offset = keep.batch.header.base_offset();
         keep.segment.truncate(end).await?;

@@ -55,6 +55,8 @@ pub(crate) struct ShardStart<D: Disk> {
     pub(crate) topics: Arc<Published<TopicTable>>,
     /// The recovery points of the shard's partitions.
     pub(crate) checkpoints: Vec<PartitionCheckpoint>,
+    /// Partitions that recovery found damaged, of any shard.
+    pub(crate) damaged: Arc<BTreeMap<PartitionId, Fault>>,
     /// The number of the shard's first new journal file.
     pub(crate) journal_number: u64,
     /// The generation of the first use of a journal file: random, so that no record can be made to look like a commit.
@@ -73,6 +75,7 @@ pub(crate) struct Shard<D: Disk> {
     partitions: RefCell<BTreeMap<PartitionId, Rc<Partition<D>>>>,
     /// Recovery points of partitions that are not open.
     closed: RefCell<BTreeMap<PartitionId, PartitionCheckpoint>>,
+    damaged: Arc<BTreeMap<PartitionId, Fault>>,
     /// One partition is opened at a time.
     opening: Mutex<()>,
     inbox: Inbox,
@@ -153,6 +156,7 @@ impl<D: Disk> Shard<D> {
             closed: RefCell::new(
                 start.checkpoints.into_iter().map(|point| (point.partition, point)).collect(),
             ),
+            damaged: start.damaged,
             opening: Mutex::new(()),
             inbox: Inbox::default(),
             pool,
@@ -193,6 +197,9 @@ impl<D: Disk> Shard<D> {
             recovery.rewrite_scanned().await?;
         }
         let partition = Rc::new(Partition::new(id, recovery.log, topic.config.clone(), durable));
+        if let Some(fault) = self.damaged.get(&id) {
+            partition.fence(fault);
+        }
         if dirty {
             partition.sync().await?;
         }
