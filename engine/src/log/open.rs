@@ -147,15 +147,11 @@ impl<D: Disk> Recovery<D> {
     /// Reads what lies behind the recovery point, keeps what is intact and cuts what is not.
     async fn scan_unsynced(&mut self, found: &[Found], point: &PartitionCheckpoint) -> Result<(), Fault> {
         let log = &self.log;
-        let mut intact = true;
-        for file in found.iter().filter(|file| file.base >= point.segment_base) {
+        let unsynced = &found[found.partition_point(|file| file.base < point.segment_base)..];
+        for (at, file) in unsynced.iter().enumerate() {
             let mut next = log.end();
-            if intact && file.base != point.segment_base && file.base != next {
-                intact = false;
-            }
-            if !intact {
-                self.remove(file.base).await?;
-                continue;
+            if file.base != point.segment_base && file.base != next {
+                return self.remove_all(&unsynced[at..]).await;
             }
             let known = log.active().filter(|segment| segment.base() == file.base);
             let start = known.as_ref().map_or(0, |segment| segment.end().position);
@@ -187,6 +183,10 @@ impl<D: Disk> Recovery<D> {
             if end.position > start {
                 segment.extend(end, &[]);
             }
+            if end.position == file.length && end.position > 0 {
+                continue;
+            }
+            self.remove_all(&unsynced[at + 1..]).await?;
             if end.position < file.length {
                 tracing::warn!(
                     path = %segment.log_path().display(),
@@ -195,12 +195,21 @@ impl<D: Disk> Recovery<D> {
                     "torn tail is cut"
                 );
                 segment.truncate(end).await?;
-                intact = false;
             }
             if end.position == 0 {
                 log.segments.borrow_mut().pop();
                 self.remove(file.base).await?;
             }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Removes segments, the last one first: what a crash leaves is always the front of the log, never a later segment that looks like
+    /// its beginning.
+    async fn remove_all(&self, files: &[Found]) -> Result<(), Fault> {
+        for file in files.iter().rev() {
+            self.remove(file.base).await?;
         }
         Ok(())
     }

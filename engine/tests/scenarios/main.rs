@@ -1,0 +1,5 @@
+//! The engine as it ships, on a real disk: processes that are killed, shards that change in number, many partitions.
+
+mod killed;
+mod support;
+mod whole;
