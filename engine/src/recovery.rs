@@ -128,7 +128,9 @@ async fn read_topics<D: Disk>(
         let orphan =
             entries.iter().find(|entry| entry.is_dir && names::parse_partition_dir(&entry.name).is_some());
         return match orphan {
-            Some(entry) => Err(misformed(&path, format!("the topic table is missing, but {} is there", entry.name))),
+            Some(entry) => {
+                Err(misformed(&path, format!("the topic table is missing, but {} is there", entry.name)))
+            }
             None => Ok(TopicTable::default()),
         };
     };

@@ -46,8 +46,7 @@ impl Server {
     pub fn start(config: BrokerConfig, shards: Option<usize>) -> Result<Server, ServeError> {
         let listen = config.listen.clone();
         let refused = |source| ServeError::Listen { place: listen.clone(), source };
-        let host = if listen.host.is_empty() { "0.0.0.0" } else { &listen.host };
-        let listener = bind(host, listen.port).map_err(refused)?;
+        let listener = bind(&listen).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let advertised = advertised(&config, address);
 
@@ -111,16 +110,17 @@ impl Server {
     }
 }
 
-/// How long an address in use is tried again: the kernel ends the io_uring of a broker that was killed, and the listening socket with it,
-/// some moments after the process is gone.
-const BIND_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a port may be in use. A killed broker's listener is held by its ring, which the kernel takes apart some 10 ms after the
+/// process has gone.
+const PORT_RELEASE: Duration = Duration::from_secs(2);
 
-fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
-    let began = Instant::now();
+fn bind(place: &HostPort) -> io::Result<TcpListener> {
+    let host = if place.host.is_empty() { "0.0.0.0" } else { &place.host };
+    let give_up = Instant::now() + PORT_RELEASE;
     loop {
-        match TcpListener::bind((host, port)) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && began.elapsed() < BIND_PATIENCE => {
-                std::thread::sleep(Duration::from_millis(10));
+        match TcpListener::bind((host, place.port)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < give_up => {
+                std::thread::sleep(Duration::from_millis(5));
             }
             result => return result,
         }

@@ -274,7 +274,8 @@ impl<D: Disk> Recovery<D> {
     pub(crate) async fn rewrite_scanned(&self) -> Result<(), Fault> {
         let mut rest = &self.scanned[..];
         while let Some(first) = rest.first() {
-            let of_segment = rest.iter().take_while(|found| Rc::ptr_eq(&found.segment, &first.segment)).count();
+            let of_segment =
+                rest.iter().take_while(|found| Rc::ptr_eq(&found.segment, &first.segment)).count();
             let last = &rest[of_segment - 1].batch;
             let end = last.position + last.header.total_bytes() as u64;
             first.segment.rewrite(first.batch.position, end).await?;

@@ -71,7 +71,8 @@ fn kill_after(directory: &Path, lines: usize, acknowledged: &mut [usize]) {
     for line in output.lines() {
         // The last line may be cut.
         let line = line.unwrap();
-        let Some((number, offset)) = line.strip_prefix("acknowledged ").and_then(|rest| rest.split_once(' ')) else {
+        let Some((number, offset)) = line.strip_prefix("acknowledged ").and_then(|rest| rest.split_once(' '))
+        else {
             continue;
         };
         let (Ok(number), Ok(offset)) = (number.parse::<usize>(), offset.parse::<usize>()) else { continue };

@@ -20,7 +20,12 @@ pub(crate) fn start(directory: &Path, shards: usize) -> Engine {
     Engine::start(config(directory, shards), NoFront).expect("the engine starts")
 }
 
-pub(crate) fn create_topic(log: &Handle, name: &str, partitions: u32, configs: &[(&str, &str)]) -> Vec<PartitionId> {
+pub(crate) fn create_topic(
+    log: &Handle,
+    name: &str,
+    partitions: u32,
+    configs: &[(&str, &str)],
+) -> Vec<PartitionId> {
     let configs = configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let new = NewTopic { name: name.to_owned(), partitions, configs };
     block_on(log.create_topic(new)).expect("the topic is made").partition_ids().collect()

@@ -74,7 +74,9 @@ fn two_thousand_partitions_need_few_descriptors() {
         assert_eq!(read_all(engine.handle(), *partition), ["first"]);
     }
     let prefix = directory.path().join("many-").into_os_string().into_string().unwrap();
-    let links = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let links = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
     let open = links.filter(|path| path.to_string_lossy().starts_with(&prefix)).count();
     assert!(open <= 2 * 32, "{open} segments are open, 32 in each of 2 shards are allowed");
     engine.stop().unwrap();

@@ -146,8 +146,9 @@ async fn read_when_enough(
     bytes_max: u64,
     ending: &Ending,
 ) -> Vec<Found> {
-    // A client that waits for longer than an idle connection lives would not be told from one that has gone.
-    let wait = Duration::from_millis(request.max_wait_ms.max(0) as u64).min(broker.config.connection_idle);
+    // A client that waits for as long as an idle connection lives could not be told from one that has gone.
+    let wait_max = broker.config.connection_idle / 2;
+    let wait = Duration::from_millis(request.max_wait_ms.max(0) as u64).min(wait_max);
     let deadline = Instant::now() + wait;
     let bytes_min = (request.min_bytes.max(0) as u64).min(bytes_max);
     loop {

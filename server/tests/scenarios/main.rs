@@ -1,6 +1,12 @@
 //! Tests of the Kafka front through its public interface.
 
+mod broker;
 mod cli;
+mod client;
+mod hostile;
+mod produce_fetch;
+mod restart;
+mod topics;
 mod wire_hostile;
 mod wire_oracle;
 mod wire_samples;

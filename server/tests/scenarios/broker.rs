@@ -1,0 +1,81 @@
+//! The built broker as a process of its own, on a free port.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+/// A running broker. Dropping it kills it.
+pub(crate) struct Broker {
+    process: Child,
+    pub(crate) address: SocketAddr,
+}
+
+/// A new directory for data.
+pub(crate) fn data_dir() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn command(data_dir: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strandline"));
+    command.arg("--data-dir").arg(data_dir).args(more);
+    if !more.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Broker {
+    pub(crate) fn start(data_dir: &Path, more: &[&str]) -> Broker {
+        let mut process = command(data_dir, more).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.as_mut().unwrap()).lines();
+        let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("listens on")));
+        let line = line.expect("the broker starts").unwrap();
+        let address = line.split_whitespace().nth(2).unwrap().parse().unwrap();
+        Broker { process, address }
+    }
+
+    /// Starts a broker that is expected to end by itself.
+    pub(crate) fn refused(data_dir: &Path, more: &[&str]) -> Output {
+        command(data_dir, more).output().unwrap()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// SIGTERM; the exit code and what is left of standard output.
+    pub(crate) fn stop(mut self) -> (Option<i32>, String) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let mut rest = String::new();
+        self.process.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
+        (self.process.wait().unwrap().code(), rest)
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
