@@ -11,6 +11,7 @@ use futures_channel::oneshot::Receiver;
 use super::machine::{DATA_DIR, Process, Settings, start};
 use super::model::{BatchNumber, Model, Sent};
 use crate::error::{AppendError, ReadError, TopicError};
+use crate::format::batch::{Batches, verify_crc};
 use crate::format::builder::BatchBuilder;
 use crate::format::check::check;
 use crate::format::compression::Codec;
@@ -153,7 +154,7 @@ impl Run {
     }
 
     /// Starts the engine, perhaps after some attempts that are cut short, and compares all it has with the model.
-    fn start(&mut self, settings: &Settings) -> Option<Process> {
+    pub(super) fn start(&mut self, settings: &Settings) -> Option<Process> {
         let mut simulation = self.simulation.take().expect("a machine is there");
         self.clock = simulation.clock();
         simulation.disk().set_capacity(None);
@@ -225,6 +226,74 @@ impl Run {
 
     fn disk_of(&self, process: &Process) -> crate::sim::SimDisk {
         process.disk.clone()
+    }
+
+    // ---- one step after the other, for tests of one property --------------------------------------------------------------
+
+    pub(super) fn create_now(&mut self, process: &Process, name: &str, partitions: u32) -> Vec<PartitionId> {
+        let stage = Stage::Creating;
+        self.topics.push(TopicState { name: name.to_owned(), id: None, partitions, durable: true, stage });
+        let new = NewTopic { name: name.to_owned(), partitions, configs: Vec::new() };
+        let mut simulation = self.simulation.take().expect("a machine is there");
+        let made = simulation.run_until(async { process.create_topic(new).await.await });
+        self.simulation = Some(simulation);
+        let topic = made.expect("it was answered").expect("the topic is made");
+        self.note_created(name, &topic);
+        topic.partition_ids().collect()
+    }
+
+    /// Appends a batch and waits for the answer.
+    pub(super) fn append_now(&mut self, process: &Process, id: PartitionId) -> Result<Appended, AppendError> {
+        let number = self.new_batch(id, 2, 100, None);
+        let mut simulation = self.simulation.take().expect("a machine is there");
+        let answer = simulation.run_until(async {
+            self.send(process, number, None).await;
+            self.appends.pop().expect("it was sent").answer.await.expect("it is answered")
+        });
+        self.simulation = Some(simulation);
+        if let Ok(appended) = &answer {
+            self.model.know(id, appended.base_offset.get(), number, "was acknowledged");
+        }
+        answer
+    }
+
+    /// Reads a partition whole: all that was acknowledged is there.
+    pub(super) fn read_now(&mut self, process: &Process, id: PartitionId) {
+        let mut simulation = self.simulation.take().expect("a machine is there");
+        let log = simulation.run_until(self.read_whole(process, id));
+        self.model.compare(id, &log);
+        self.simulation = Some(simulation);
+    }
+
+    pub(super) fn note_full(&mut self) {
+        self.full_seen = true;
+    }
+
+    /// Starts on a disk with a rotten bit. What is read without an error was sent, and stands where it was; what is missing was reported,
+    /// or is the last of its partition.
+    pub(super) fn start_damaged(&mut self, settings: &Settings) {
+        let mut simulation = self.simulation.take().expect("a machine is there");
+        let Ok(process) = start(&mut simulation, settings).expect("nothing stops it") else { return };
+        let ids: Vec<_> = self.model.partitions.keys().copied().collect();
+        for id in ids.into_iter().filter(|id| process.topics.get().holds(*id)) {
+            let end = self.model.end(id);
+            let mut at = 0;
+            while at < end {
+                let read = simulation.run_until(process.read(id, Offset::new(at), 1));
+                let Ok((_, bytes)) = read else { break };
+                let intact = Batches::new(&bytes).all(|batch| {
+                    batch.is_ok_and(|(header, batch)| {
+                        header.base_offset().get() == at && verify_crc(batch).is_ok()
+                    })
+                });
+                // A cold batch is not verified when it is read; its reader does that, and goes no further. The base offset has no sum.
+                if bytes.is_empty() || !intact {
+                    break;
+                }
+                self.model.note_read(id, Offset::new(at), &bytes);
+                at += 2;
+            }
+        }
     }
 
     async fn compare_all(&mut self, process: &Process) {

@@ -1,7 +1,32 @@
 //! Named properties, each on many seeds.
 
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
 use super::for_seeds;
-use super::run::{Run, Trouble};
+use super::machine::{DATA_DIR, Process, Settings};
+use super::run::{Ending, Run, Trouble};
+use crate::error::AppendError;
+use crate::sim::OperationKind;
+use crate::types::PartitionId;
+
+/// Seeds that have found a bug, with the trouble that it needed. The commits that fixed them tell their stories.
+#[test]
+fn bugs_that_were_found_stay_fixed() {
+    let quiet = Trouble::default();
+    let errors = Trouble { errors: true, full: false };
+    let full = Trouble { errors: false, full: true };
+    for (trouble, seeds) in [
+        (quiet, &[0, 2, 3, 14, 24, 34, 36, 44, 78, 136, 10_418][..]),
+        (errors, &[13, 18, 24, 26, 39, 44, 51, 64, 71, 77, 1032]),
+        (full, &[5, 13, 17, 29, 54, 67, 80, 96, 97, 1259]),
+    ] {
+        for seed in seeds {
+            Run::new(*seed, trouble).generations(5);
+        }
+    }
+}
 
 #[test]
 fn d1_what_was_acknowledged_survives_every_crash() {
@@ -21,5 +46,124 @@ fn d3_what_was_acknowledged_survives_failing_writes_and_syncs() {
 fn d7_what_was_acknowledged_survives_a_full_disk() {
     for_seeds("d7_what_was_acknowledged_survives_a_full_disk", 0..300, |seed| {
         Run::new(seed, Trouble { errors: false, full: true }).generations(5);
+    });
+}
+
+/// A process that has acknowledged one batch in each of `partitions` partitions of one topic.
+fn with_topic(seed: u64, partitions: u32) -> (Run, Process, Vec<PartitionId>) {
+    let mut run = Run::new(seed, Trouble { errors: true, full: true });
+    let process = run.start(&Settings::small(1)).expect("nothing stops it");
+    let ids = run.create_now(&process, "orders", partitions);
+    for id in &ids {
+        run.append_now(&process, *id).expect("nothing has failed");
+    }
+    (run, process, ids)
+}
+
+/// Ends the process, loses the power, and compares what is there with what was acknowledged.
+fn crash_and_compare(mut run: Run, process: Process) {
+    drop(process);
+    for ending in [Ending::Kill, Ending::PowerLoss, Ending::PowerLoss] {
+        run.end(ending);
+        drop(run.start(&Settings::small(2)).expect("nothing stops it"));
+    }
+}
+
+fn under(name: &'static str) -> impl Fn(&Path) -> bool {
+    move |path| path.to_str().is_some_and(|path| path.contains(name))
+}
+
+#[test]
+fn d3_a_failed_segment_write_fences_its_partition_only() {
+    let (mut run, process, ids) = with_topic(1, 3);
+    process.disk.fail_next(OperationKind::Write, under("orders-1/"), Errno::IO);
+    assert!(matches!(run.append_now(&process, ids[1]), Err(AppendError::Fenced { .. })));
+    assert!(matches!(run.append_now(&process, ids[1]), Err(AppendError::Fenced { .. })), "it stays fenced");
+    run.append_now(&process, ids[0]).expect("another partition");
+    run.append_now(&process, ids[2]).expect("another partition");
+    run.read_now(&process, ids[1]);
+    crash_and_compare(run, process);
+}
+
+#[test]
+fn d3_a_failed_journal_write_fences_what_it_held_and_the_rest_goes_on() {
+    let (mut run, process, ids) = with_topic(2, 3);
+    process.disk.fail_next(OperationKind::Write, under("journal-"), Errno::IO);
+    assert!(matches!(run.append_now(&process, ids[1]), Err(AppendError::Fenced { .. })));
+    for _ in 0..100 {
+        run.append_now(&process, ids[0]).expect("another partition, in another file");
+        run.append_now(&process, ids[2]).expect("another partition, in another file");
+    }
+    crash_and_compare(run, process);
+}
+
+#[test]
+fn d3_a_failed_segment_sync_is_not_repeated_and_its_journal_is_kept() {
+    let (mut run, process, ids) = with_topic(3, 3);
+    process.disk.fail_next(OperationKind::Sync, under("orders-1/"), Errno::IO);
+    for _ in 0..200 {
+        run.append_now(&process, ids[0]).expect("another partition");
+        // It is fenced as soon as the journal file that it is in is recycled.
+        let _ = run.append_now(&process, ids[1]);
+    }
+    assert!(matches!(run.append_now(&process, ids[1]), Err(AppendError::Fenced { .. })));
+    crash_and_compare(run, process);
+}
+
+#[test]
+fn d3_a_failed_checkpoint_does_not_stop_the_shard_for_good() {
+    let (mut run, process, ids) = with_topic(4, 2);
+    for kind in [OperationKind::Write, OperationKind::Sync] {
+        process.disk.fail_next(kind, under("checkpoint.tmp"), Errno::IO);
+    }
+    let refused = (0..200).filter(|_| run.append_now(&process, ids[0]).is_err()).count();
+    for _ in 0..200 {
+        run.append_now(&process, ids[1]).expect("later checkpoints are written");
+    }
+    assert!(refused == 0 || run.append_now(&process, ids[0]).is_err(), "what was fenced stays fenced");
+    crash_and_compare(run, process);
+}
+
+#[test]
+fn d7_a_full_disk_refuses_appends_until_there_is_room() {
+    let (mut run, process, ids) = with_topic(5, 2);
+    process.disk.set_capacity(Some(process.disk.used()));
+    run.note_full();
+    let mut refused = 0;
+    for _ in 0..100 {
+        match run.append_now(&process, ids[0]) {
+            Ok(_) => {}
+            Err(AppendError::NoSpace(_)) => refused += 1,
+            Err(error) => panic!("a full disk is no damage: {error}"),
+        }
+        run.read_now(&process, ids[0]);
+    }
+    assert!(refused > 0, "the disk was full");
+    process.disk.set_capacity(None);
+    for _ in 0..100 {
+        run.append_now(&process, ids[0]).expect("there is room again");
+    }
+    crash_and_compare(run, process);
+}
+
+/// One rotten bit at rest, anywhere: the engine starts or says which file is damaged, and what it serves without a word is right.
+#[test]
+fn d5_a_rotten_bit_is_never_a_panic_and_never_a_record_nobody_sent() {
+    for_seeds("d5_a_rotten_bit_is_never_a_panic_and_never_a_record_nobody_sent", 0..300, |seed| {
+        let mut run = Run::new(seed, Trouble::default());
+        let process = run.start(&Settings::small(1)).expect("nothing stops it");
+        let ids = run.create_now(&process, "orders", 2);
+        for _ in 0..run.rng.usize(1..60) {
+            let id = ids[run.rng.usize(..2)];
+            run.append_now(&process, id).expect("nothing has failed");
+        }
+        drop(process);
+        run.end(Ending::PowerLoss);
+        let files: Vec<(PathBuf, u64)> =
+            run.disk().list_all().into_iter().filter(|(path, bytes)| path.starts_with(DATA_DIR) && *bytes > 0).collect();
+        let (path, bytes) = files[run.rng.usize(..files.len())].clone();
+        let position = run.rng.u64(..bytes);
+        run.disk().flip(&path, position, seed as u32 % 8);
+        run.start_damaged(&Settings::small(2));
     });
 }

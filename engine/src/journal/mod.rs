@@ -39,6 +39,8 @@ pub(crate) struct Journal<D: Disk> {
     active: JournalFile<D>,
     position: Position,
     sequence: u64,
+    /// A write to the active file has failed: it takes no more.
+    broken: bool,
     /// Partitions with batches in the active file.
     covered: BTreeSet<PartitionId>,
     buffer: AlignedBuffer,
@@ -49,6 +51,8 @@ pub(crate) struct Journal<D: Disk> {
 pub(crate) enum CommitFailure {
     /// There is no room for a next journal file, and no file can be recycled, because the disk is full: nothing was written.
     NoSpace,
+    /// There is no next journal file for another reason: nothing was written, and the segments can still be synced.
+    Unavailable(Fault),
     /// The write failed; whether the commit will be there after a restart is not known.
     Fault(Fault),
 }
@@ -61,6 +65,7 @@ impl<D: Disk> Journal<D> {
             active,
             position: 0,
             sequence: 0,
+            broken: false,
             covered: BTreeSet::new(),
             buffer: AlignedBuffer::new(),
         }
@@ -76,8 +81,8 @@ impl<D: Disk> Journal<D> {
     pub(crate) async fn commit(&mut self, batches: &[(PartitionId, &[u8])]) -> Result<(), CommitFailure> {
         let bytes = batches.iter().map(|(_, batch)| batch.len()).sum();
         let length = commit_bytes(batches.len(), bytes) as u64;
-        if self.position + length > self.active.bytes {
-            self.rotate(false).await?;
+        if self.broken || self.position + length > self.active.bytes {
+            self.rotate().await?;
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
@@ -94,8 +99,8 @@ impl<D: Disk> Journal<D> {
             }
             Err(error) => {
                 let fault = io_fault("write", self.path(), self.position, error);
-                // The next turn goes to another file; without one, each following commit fails with its own reason.
-                let _ = self.rotate(true).await;
+                // The next commit goes to another file.
+                self.broken = true;
                 Err(CommitFailure::Fault(fault))
             }
         }
@@ -111,10 +116,11 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Hands the active file over for recycling and goes on in a fresh one.
-    async fn rotate(&mut self, broken: bool) -> Result<(), CommitFailure> {
+    async fn rotate(&mut self) -> Result<(), CommitFailure> {
         let fresh = self.pool.take_fresh().await?;
         let full = std::mem::replace(&mut self.active, fresh);
-        self.pool.retire(Retired { file: full, partitions: std::mem::take(&mut self.covered), broken });
+        let (partitions, broken) = (std::mem::take(&mut self.covered), std::mem::take(&mut self.broken));
+        self.pool.retire(Retired { file: full, partitions, broken });
         self.position = 0;
         self.sequence = 0;
         Ok(())

@@ -150,7 +150,7 @@ impl<D: Disk> JournalPool<D> {
             match self.failure.take() {
                 None => {}
                 Some(Refusal::NoSpace) => return Err(CommitFailure::NoSpace),
-                Some(Refusal::Fault(fault)) => return Err(CommitFailure::Fault(fault)),
+                Some(Refusal::Fault(fault)) => return Err(CommitFailure::Unavailable(fault)),
             }
         }
     }

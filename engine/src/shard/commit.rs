@@ -210,6 +210,13 @@ impl<D: Disk> Shard<D> {
                     }
                     return;
                 }
+                Err(CommitFailure::Unavailable(fault)) => {
+                    tracing::error!(%fault, "no journal file can be used; segments are synced instead");
+                    for group in groups {
+                        self.commit_direct(group).await;
+                    }
+                    return;
+                }
                 Err(CommitFailure::Fault(fault)) => {
                     for group in groups {
                         self.fence_group(group, &fault);
