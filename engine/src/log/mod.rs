@@ -14,6 +14,7 @@ mod open;
 mod producers;
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -212,10 +213,11 @@ impl<D: Disk> Log<D> {
     pub(crate) async fn persist_indexes(&self, checkpoint: &PartitionCheckpoint) -> std::io::Result<()> {
         let segments: Vec<_> = self.segments.borrow().iter().rev().take(2).cloned().collect();
         for segment in segments {
-            let upto = if segment.base() == checkpoint.segment_base {
-                checkpoint.position
-            } else {
-                segment.end().position
+            let upto = match segment.base().cmp(&checkpoint.segment_base) {
+                Ordering::Less => segment.end().position,
+                Ordering::Equal => checkpoint.position,
+                // Batches that are not durable may be replaced by others: an index that knows them would outlive them.
+                Ordering::Greater => continue,
             };
             segment.persist_index(upto).await?;
         }
