@@ -127,7 +127,8 @@ impl<D: Disk> Log<D> {
 
     /// Clears away what a draft may have written in part.
     pub(crate) async fn discard(&self, draft: Draft<D>) -> Result<(), Fault> {
-        for run in draft.runs {
+        // The last one first: a crash in between must not leave a later segment alone, which would look like the log's beginning.
+        for run in draft.runs.into_iter().rev() {
             let known = self.active().is_some_and(|active| Rc::ptr_eq(&active, &run.segment));
             // A file that stayed behind would stand in the way once the segment before it has grown past its base offset.
             let cleared = if known { run.segment.cut_to_end().await } else { run.segment.remove().await };

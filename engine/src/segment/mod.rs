@@ -63,6 +63,9 @@ pub(crate) struct Segment<D: Disk> {
     synced: Cell<Position>,
     /// Up to where the system was asked to write the file out.
     written_back: Cell<Position>,
+    /// How often the file was cut, and how many of the cuts a sync covers: a crash may bring back the length of before, with zeros.
+    cuts: Cell<u64>,
+    cuts_synced: Cell<u64>,
     file: RefCell<Option<D::File>>,
     index: RefCell<IndexState>,
     last_used: Cell<u64>,
@@ -117,6 +120,8 @@ impl<D: Disk> Segment<D> {
             end: Cell::new(end),
             synced: Cell::new(trusted),
             written_back: Cell::new(trusted),
+            cuts: Cell::new(0),
+            cuts_synced: Cell::new(0),
             file: RefCell::new(None),
             index: RefCell::new(IndexState { entries: None, persisted: None, trusted }),
             last_used: Cell::new(0),
@@ -131,9 +136,9 @@ impl<D: Disk> Segment<D> {
         self.end.get()
     }
 
-    /// Whether bytes before the end are not known to be durable.
+    /// Whether bytes before the end, or the end itself, are not known to be durable.
     pub(crate) fn is_dirty(&self) -> bool {
-        self.synced.get() < self.end.get().position
+        self.cuts_synced.get() < self.cuts.get() || self.synced.get() < self.end.get().position
     }
 
     pub(crate) fn log_path(&self) -> PathBuf {
@@ -203,7 +208,10 @@ impl<D: Disk> Segment<D> {
     pub(crate) async fn cut_to_end(self: &Rc<Self>) -> Result<(), Fault> {
         let end = self.end.get().position;
         let file = self.file().await?;
-        self.disk.set_len(&file, end).await.map_err(|error| io_fault("truncate", self.log_path(), end, error))
+        let result = self.disk.set_len(&file, end).await;
+        // Counted when it is done: a sync that has started before does not cover it.
+        self.cuts.set(self.cuts.get() + 1);
+        result.map_err(|error| io_fault("truncate", self.log_path(), end, error))
     }
 
     /// Removes the file of a segment that never came to be. Durable with the next sync of the directory, and not needed before: what
@@ -234,7 +242,7 @@ impl<D: Disk> Segment<D> {
     /// Makes everything before the end durable.
     pub(crate) async fn sync(self: &Rc<Self>) -> Result<(), Fault> {
         let position = self.end.get().position;
-        if self.synced.get() >= position { Ok(()) } else { self.sync_written(position).await }
+        if self.is_dirty() { self.sync_written(position).await } else { Ok(()) }
     }
 
     /// Whether enough was appended since the last [`Segment::write_back`] for another one.
@@ -258,7 +266,9 @@ impl<D: Disk> Segment<D> {
     /// Makes everything up to `position` durable, be it settled or only written.
     pub(crate) async fn sync_written(self: &Rc<Self>, position: Position) -> Result<(), Fault> {
         let file = self.file().await?;
+        let cuts = self.cuts.get();
         self.disk.sync(&file).await.map_err(|error| io_fault("sync", self.log_path(), position, error))?;
+        self.cuts_synced.set(self.cuts_synced.get().max(cuts));
         self.synced.set(self.synced.get().max(position));
         Ok(())
     }
