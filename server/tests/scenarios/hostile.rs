@@ -69,9 +69,9 @@ fn memory_follows_what_arrives_and_not_what_is_announced() {
     let before = broker.resident();
     let mut clients: Vec<_> = (0..100).map(|_| broker.client()).collect();
     for client in &mut clients {
-        // 100 MiB announced, 1 KiB sent.
+        // 100 MiB announced, 20 KiB sent: more than the first block holds.
         client.stream.write_all(&(100i32 << 20).to_be_bytes()).unwrap();
-        client.stream.write_all(&[0; 1024]).unwrap();
+        client.stream.write_all(&[0; 20 << 10]).unwrap();
     }
     broker.client().call(4, &hello());
     std::thread::sleep(Duration::from_millis(100));
