@@ -217,7 +217,8 @@ pub(crate) fn unlatch(result: ReadResult<EngineFile>) -> ReadResult<File> {
         position: range.position,
         length: range.length,
     });
-    ReadResult { high_watermark: result.high_watermark, log_start: result.log_start, batches }
+    let ReadResult { high_watermark, log_start, reaches_end, .. } = result;
+    ReadResult { high_watermark, log_start, batches, reaches_end }
 }
 
 /// The wall clock in milliseconds.

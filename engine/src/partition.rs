@@ -73,6 +73,8 @@ pub struct ReadResult<F> {
     pub log_start: Offset,
     /// Whole record batches, the first of which holds the offset asked for or the first one behind it; `None` at the end.
     pub batches: Option<FileRange<F>>,
+    /// Whether the batches reach the high watermark. Otherwise another read gets more at once: a limit or the end of a segment came first.
+    pub reaches_end: bool,
 }
 
 impl<F> ReadResult<F> {
@@ -203,12 +205,17 @@ impl<D: Disk> Partition<D> {
         if offset < log_start || offset > high_watermark {
             return Err(ReadError::OffsetOutOfRange { requested: offset, log_start, high_watermark });
         }
-        let batches = if offset == high_watermark {
+        let found = if offset == high_watermark {
             None
         } else {
             self.log.read(offset, bytes_max, first_whole).await.map_err(|fault| self.faulty(fault))?
         };
-        Ok(ReadResult { high_watermark, log_start, batches: batches.filter(|range| range.length > 0) })
+        let (batches, reaches_end) =
+            found.map_or((None, true), |(range, reaches_end)| (Some(range), reaches_end));
+        let batches = batches.filter(|range| range.length > 0);
+        // What was appended while the log was read may be among the batches.
+        let high_watermark = self.high_watermark();
+        Ok(ReadResult { high_watermark, log_start, batches, reaches_end })
     }
 
     pub(crate) async fn offset_for_timestamp(

@@ -228,13 +228,14 @@ impl<D: Disk> Log<D> {
     // ---- read ------------------------------------------------------------------------------------------------------------
 
     /// Whole batches from the one that holds `offset` on: `bytes_max` at most, but the first one whatever its size when `first_whole`.
-    /// `None` when there is nothing at or behind `offset`. The caller has checked that the offset is in range.
+    /// `None` when there is nothing at or behind `offset`. The caller has checked that the offset is in range. The flag says whether
+    /// the range reaches the end of the log.
     pub(crate) async fn read(
         &self,
         offset: Offset,
         bytes_max: u64,
         first_whole: bool,
-    ) -> Result<Option<FileRange<D::File>>, Fault> {
+    ) -> Result<Option<(FileRange<D::File>, bool)>, Fault> {
         let mut at =
             self.segments.borrow().partition_point(|segment| segment.base() <= offset).saturating_sub(1);
         loop {
@@ -242,7 +243,10 @@ impl<D: Disk> Log<D> {
             if let Some(position) = segment.locate(offset).await? {
                 let extent = segment.extent(position, bytes_max, first_whole).await?;
                 let file = segment.file().await?;
-                return Ok(Some(FileRange { file, position: extent.position, length: extent.length }));
+                let is_last = self.segments.borrow().last().is_some_and(|last| Rc::ptr_eq(last, &segment));
+                let reaches_end = is_last && extent.position + extent.length >= segment.end().position;
+                let range = FileRange { file, position: extent.position, length: extent.length };
+                return Ok(Some((range, reaches_end)));
             }
             at += 1;
         }

@@ -1,7 +1,8 @@
 //! Fetch: ranges of segment files, at once or when there is enough.
 //!
 //! * Every partition that is asked for is answered, once, in the order of the request.
-//! * A request waits until there are `min_bytes`, `max_wait_ms` have passed, a partition has an error, or the connection ends.
+//! * A request waits until there are `min_bytes`, `max_wait_ms` have passed, a partition has an error or more than this answer can take, or
+//!   the connection ends.
 //! * The first partition that has records gives at least one whole batch, whatever the limits; after that they hold ([`Budget`]).
 //!   Batches are never cut.
 //! * There are no sessions: session 0 in every answer tells clients to send whole requests (KIP-227).
@@ -156,7 +157,9 @@ async fn read_when_enough(
         let bytes: u64 = found.iter().flatten().map(ReadResult::bytes).sum();
         let left = deadline.saturating_duration_since(Instant::now());
         let is_time = left.is_zero() || ending.is_ended() || asked.is_empty();
-        if bytes >= bytes_min || is_time || found.iter().any(Result::is_err) {
+        // What a limit or a segment's end has cut off would not come by waiting.
+        let cut = found.iter().flatten().any(|found| !found.reaches_end);
+        if bytes >= bytes_min || is_time || cut || found.iter().any(Result::is_err) {
             return found;
         }
         let beyond: Vec<_> = asked

@@ -124,6 +124,26 @@ fn a_fetch_waits_for_min_bytes_and_no_longer_than_max_wait() {
     assert!(long >= Duration::from_millis(300) && long < Duration::from_secs(2), "{long:?}");
 }
 
+/// A read ends where a segment does: waiting for more of it took `max_wait_ms` once a segment.
+#[test]
+fn a_fetch_does_not_wait_at_the_end_of_a_sealed_segment() {
+    let dir = data_dir();
+    let broker = Broker::start(dir.path(), &[]);
+    let mut client = broker.client();
+    client.create("t", 1, &[("segment.bytes", "1048576")]);
+    let value = "v".repeat(600_000);
+    for _ in 0..3 {
+        client.produce("t", 0, batch(&[&value]));
+    }
+    let mut request = fetch("t", &[(0, 0)]);
+    (request.max_wait_ms, request.min_bytes) = (9_000, 10 << 20);
+    request.topics[0].partitions[0].partition_max_bytes = 10 << 20;
+    let began = Instant::now();
+    let data = client.fetch(12, &request).responses.remove(0).partitions.remove(0);
+    assert_eq!(values(&data.records).len(), 1, "a segment holds one of these batches");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
 #[test]
 fn the_first_batch_comes_whole_whatever_the_limits() {
     let dir = data_dir();
