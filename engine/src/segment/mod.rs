@@ -178,7 +178,7 @@ impl<D: Disk> Segment<D> {
         }
     }
 
-    /// Writes the same bytes again where they are.
+    /// Writes the same bytes again where they are; they wait for a sync then, whatever was synced before.
     pub(crate) async fn rewrite(self: &Rc<Self>, position: Position, end: Position) -> Result<(), Fault> {
         let file = self.file().await?;
         let mut at = position;
@@ -192,6 +192,7 @@ impl<D: Disk> Segment<D> {
             self.disk.write(&file, at, vec![bytes]).await.map_err(fault)?;
             at += length;
         }
+        self.synced.set(self.synced.get().min(position));
         Ok(())
     }
 

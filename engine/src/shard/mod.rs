@@ -191,11 +191,9 @@ impl<D: Disk> Shard<D> {
         let recovery =
             Log::open(self.disk.clone(), self.files.clone(), &directory, id, point.as_ref()).await?;
         let durable = point.unwrap_or_else(|| recovery.recovery_point());
+        // Behind the recovery point and in no journal: perhaps only in the page cache, and nobody may see it before it is durable.
+        recovery.rewrite_scanned().await?;
         let dirty = recovery.log.is_dirty();
-        if dirty {
-            // Behind the recovery point and in no journal: perhaps only in the page cache, and nobody may see it before it is durable.
-            recovery.rewrite_scanned().await?;
-        }
         let partition = Rc::new(Partition::new(id, recovery.log, topic.config.clone(), durable));
         if let Some(fault) = self.damaged.get(&id) {
             partition.fence(fault);
