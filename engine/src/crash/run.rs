@@ -45,6 +45,8 @@ pub(super) enum Ending {
     Stop,
 }
 
+type Answer<T> = Receiver<Result<T, TopicError>>;
+
 /// A machine, what runs on it, and what that must know.
 pub(super) struct Run {
     pub(super) rng: Rng,
@@ -54,9 +56,9 @@ pub(super) struct Run {
     producers: BTreeMap<(PartitionId, i64), ProducerModel>,
     producer_ids: BTreeSet<i64>,
     appends: Vec<PendingAppend>,
-    creates: Vec<(String, Receiver<Result<Arc<Topic>, TopicError>>)>,
-    deletes: Vec<(TopicId, Receiver<Result<(), TopicError>>)>,
-    allocations: Vec<Receiver<Result<i64, TopicError>>>,
+    creates: Vec<(String, Answer<Arc<Topic>>)>,
+    deletes: Vec<(TopicId, Answer<()>)>,
+    allocations: Vec<Answer<i64>>,
     clock: Clock,
     trouble: Trouble,
     /// Whether there was trouble since the start.

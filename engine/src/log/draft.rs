@@ -104,6 +104,7 @@ impl<D: Disk> Draft<D> {
         let header = *BatchHeader::peek(&batch).expect("a checked batch has a header");
         assert_eq!(header.base_offset(), self.tail.next_offset, "offsets follow each other");
         if self.must_roll(&header) {
+            self.segment.fix_length();
             self.segment = log.new_segment(self.tail.next_offset);
             self.tail = self.segment.end();
             self.last_indexed = 0;

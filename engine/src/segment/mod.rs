@@ -66,6 +66,8 @@ pub(crate) struct Segment<D: Disk> {
     /// How often the file was cut, and how many of the cuts a sync covers: a crash may bring back the length of before, with zeros.
     cuts: Cell<u64>,
     cuts_synced: Cell<u64>,
+    /// The file is older than this process, which has not synced it: a cut by the process before may not be durable.
+    inherited: Cell<bool>,
     file: RefCell<Option<D::File>>,
     index: RefCell<IndexState>,
     last_used: Cell<u64>,
@@ -98,6 +100,7 @@ impl<D: Disk> Segment<D> {
         let end =
             SegmentEnd { position: 0, next_offset: base, first_timestamp: None, max_timestamp: NO_TIMESTAMP };
         let segment = Segment::existing(disk, files, directory, base, end, 0);
+        segment.inherited.set(false);
         segment.index.borrow_mut().entries = Some(Vec::new());
         segment.index.borrow_mut().persisted = Some(Persisted { entries: 0, bytes: 0 });
         segment
@@ -122,6 +125,7 @@ impl<D: Disk> Segment<D> {
             written_back: Cell::new(trusted),
             cuts: Cell::new(0),
             cuts_synced: Cell::new(0),
+            inherited: Cell::new(true),
             file: RefCell::new(None),
             index: RefCell::new(IndexState { entries: None, persisted: None, trusted }),
             last_used: Cell::new(0),
@@ -215,6 +219,13 @@ impl<D: Disk> Segment<D> {
         result.map_err(|error| io_fault("truncate", self.log_path(), end, error))
     }
 
+    /// Another segment is going to follow: from then on the file's length tells where this one ends, so it has to be durable, too.
+    pub(crate) fn fix_length(&self) {
+        if self.inherited.get() {
+            self.cuts.set(self.cuts.get() + 1);
+        }
+    }
+
     /// Removes the file of a segment that never came to be. Durable with the next sync of the directory, and not needed before: what
     /// follows wins over what comes back.
     pub(crate) async fn remove(&self) -> Result<(), Fault> {
@@ -270,6 +281,7 @@ impl<D: Disk> Segment<D> {
         let cuts = self.cuts.get();
         self.disk.sync(&file).await.map_err(|error| io_fault("sync", self.log_path(), position, error))?;
         self.cuts_synced.set(self.cuts_synced.get().max(cuts));
+        self.inherited.set(false);
         self.synced.set(self.synced.get().max(position));
         Ok(())
     }

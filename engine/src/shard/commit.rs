@@ -40,7 +40,7 @@ struct Group<D: Disk> {
 /// How a part of a turn becomes durable.
 enum Plan<D: Disk> {
     Journal(Vec<Group<D>>),
-    Direct(Group<D>),
+    Direct(Box<Group<D>>),
 }
 
 impl<D: Disk> Group<D> {
@@ -77,7 +77,7 @@ impl<D: Disk> Shard<D> {
         for plan in self.plan(journal, durable) {
             match plan {
                 Plan::Journal(groups) => self.commit_journaled(journal, groups).await,
-                Plan::Direct(group) => self.commit_direct(group).await,
+                Plan::Direct(group) => self.commit_direct(*group).await,
             }
         }
     }
@@ -162,7 +162,7 @@ impl<D: Disk> Shard<D> {
         for group in groups {
             let (more, size) = (group.draft.batches().len(), group.draft.bytes() as usize);
             if group.partition.has_relaxed() || !journal.fits(more, size) {
-                plans.push(Plan::Direct(group));
+                plans.push(Plan::Direct(Box::new(group)));
                 continue;
             }
             if !journal.fits(entries + more, bytes + size) {
