@@ -1,1 +1,41 @@
-fn main() {}
+//! `strandline-bench`: what a Kafka broker does under load, any Kafka broker, and whether it kept what it acknowledged.
+//!
+//! ```text
+//! workload > load (schedule, template, stamp) > broker > read > verify      one measurement (measure)
+//!            samples                            process                     what it is made of
+//! device, null_broker                                                       what it is to be compared with
+//! self_test, suite                                                          measurements in rounds
+//! ```
+
+mod broker;
+mod client;
+mod clock;
+mod command;
+mod device;
+mod load;
+mod measure;
+mod null_broker;
+mod process;
+mod progress;
+mod read;
+mod report;
+mod samples;
+mod schedule;
+mod self_test;
+mod stamp;
+mod suite;
+mod template;
+mod verify;
+mod workload;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match command::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A broker that the tool starts itself, from a command in which `{data}` and `{port}` stand for a directory and a port.
+//!
+//! The command must stay in the foreground (or `exec` the broker), so that its pid is the broker's: it is stopped by that pid, and its
+//! CPU and memory are counted by it. Whatever happens, the process does not outlive the value.
+
+use crate::client::{Client, ClientError};
+use crate::clock::{SECOND, now};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// How long a broker may take until it answers.
+const START_TIMEOUT: u64 = 60 * SECOND;
+/// How long it may take to stop before it is killed.
+const STOP_TIMEOUT: u64 = 30 * SECOND;
+/// How often a starting broker is asked.
+const ASK_EVERY: Duration = Duration::from_millis(1);
+
+/// Why there is no broker.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BrokerError {
+    #[error("{command:?} can not be started: {source}")]
+    Start { command: String, source: io::Error },
+    #[error("{command:?} ended ({status}); its output is in {}", log.display())]
+    Ended { command: String, status: std::process::ExitStatus, log: PathBuf },
+    #[error("{command:?} did not answer within a minute ({source}); its output is in {}", log.display())]
+    Silent { command: String, source: ClientError, log: PathBuf },
+    #[error("an empty command")]
+    Empty,
+}
+
+/// A system under test: a name and the command that runs it.
+#[derive(Clone, Debug)]
+pub(crate) struct System {
+    /// What tables call it.
+    pub(crate) name: String,
+    /// The command, split at blanks.
+    pub(crate) command: Vec<String>,
+    /// Configuration of the topics created on it.
+    pub(crate) topic_configs: Vec<(String, String)>,
+    /// What has to be true of a record before it is acknowledged, for titles.
+    pub(crate) durability: String,
+}
+
+/// A running broker.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: String,
+    /// When it was started, on [`crate::clock`].
+    pub(crate) started: u64,
+}
+
+impl Broker {
+    /// Starts `system` on an empty directory `data` and waits until it answers.
+    pub(crate) fn start(system: &System, data: &Path) -> Result<Broker, BrokerError> {
+        let line = system.command.join(" ");
+        let failed = |source| BrokerError::Start { command: line.clone(), source };
+        std::fs::create_dir_all(data).map_err(failed)?;
+        let port = free_port().map_err(failed)?;
+        let mut words = system
+            .command
+            .iter()
+            .map(|word| word.replace("{data}", &data.to_string_lossy()).replace("{port}", &port.to_string()));
+        let log = data.with_extension("out");
+        let out = File::create(&log).map_err(failed)?;
+        let started = now();
+        let child = Command::new(words.next().ok_or(BrokerError::Empty)?)
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().map_err(failed)?)
+            .stderr(out)
+            .spawn()
+            .map_err(failed)?;
+        let mut broker = Broker { child, address: format!("127.0.0.1:{port}"), started };
+        loop {
+            match Client::connect(&broker.address) {
+                Ok(_) => return Ok(broker),
+                Err(source) if now() - started > START_TIMEOUT => {
+                    return Err(BrokerError::Silent { command: line, source, log });
+                }
+                Err(_) => thread::sleep(ASK_EVERY),
+            }
+            if let Ok(Some(status)) = broker.child.try_wait() {
+                return Err(BrokerError::Ended { command: line, status, log });
+            }
+        }
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
+    fn kill_now(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let deadline = now() + STOP_TIMEOUT;
+        if !matches!(self.child.try_wait(), Ok(None)) || self.signal(Signal::TERM).is_err() {
+            return;
+        }
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if now() > deadline {
+                return self.kill_now();
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

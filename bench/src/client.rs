@@ -1,0 +1,302 @@
+//! One blocking connection to a broker: for topics, offsets and fetches, where one request at a time is enough.
+
+use bytes::{Bytes, BytesMut};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+use strandline::messages::{
+    ApiVersion, ApiVersionsRequest, CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
+    DeleteTopicState, DeleteTopicsRequest, FetchRequest, FetchResponse, InitProducerIdRequest,
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic, MetadataRequest, MetadataRequestTopic,
+    Request, decode_response, encode_request,
+};
+use strandline::wire::{Decode, Encode, EncodeError, ErrorCode, Message, WireError};
+use strandline_engine::types::TopicId;
+
+/// What the tool calls itself on the wire.
+pub(crate) const CLIENT_ID: &str = "strandline-bench";
+/// How long an answer may take before the run fails.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest answer that is read: the most a fetch asks for, and room.
+const FRAME_BYTES_MAX: usize = 256 << 20;
+
+/// Why a broker could not be talked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error("{address}: {source}")]
+    Io { address: String, source: io::Error },
+    #[error("no address in {address:?}")]
+    Address { address: String },
+    #[error("the answer to {api}: {source}")]
+    Decode { api: &'static str, source: WireError },
+    #[error("{api} can not be asked: {source}")]
+    Encode { api: &'static str, source: EncodeError },
+    #[error("{api}: the broker has versions {theirs:?}, the tool {ours:?}")]
+    Version { api: &'static str, ours: (i16, i16), theirs: Option<(i16, i16)> },
+    #[error("{api} refused: {code} ({message})")]
+    Refused { api: &'static str, code: String, message: String },
+    #[error("an answer of {bytes} bytes")]
+    FrameSize { bytes: i64 },
+    #[error("the answer to another request than the one asked")]
+    Correlation,
+    #[error("topic {topic}: {problem}")]
+    Topic { topic: String, problem: &'static str },
+}
+
+/// A topic as the cluster describes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Topic {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its id, zero when the broker is too old to say.
+    pub(crate) id: TopicId,
+    /// The address of each partition's leader, by partition.
+    pub(crate) leaders: Vec<String>,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    stream: TcpStream,
+    address: String,
+    versions: Vec<ApiVersion>,
+    correlation_id: i32,
+    unread: BytesMut,
+}
+
+impl Client {
+    /// Connects and asks for the broker's versions.
+    pub(crate) fn connect(address: &str) -> Result<Client, ClientError> {
+        let stream = open(address)?;
+        let io = |source| ClientError::Io { address: address.to_owned(), source };
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(io)?;
+        stream.set_write_timeout(Some(ANSWER_TIMEOUT)).map_err(io)?;
+        let mut client = Client {
+            stream,
+            address: address.to_owned(),
+            versions: Vec::new(),
+            correlation_id: 0,
+            unread: BytesMut::new(),
+        };
+        // Version 0 is understood by every broker and has no header that could differ.
+        let answer = client.ask(&ApiVersionsRequest::default(), 0)?;
+        refuse("ApiVersions", answer.error_code, None)?;
+        client.versions = answer.api_keys;
+        Ok(client)
+    }
+
+    /// The highest version of a request that both sides have.
+    pub(crate) fn version<R: Message>(&self) -> Result<i16, ClientError> {
+        let theirs = self.versions.iter().find(|api| api.api_key == R::KEY.code());
+        let ours = (*R::VERSIONS.start(), *R::VERSIONS.end());
+        let theirs = theirs.map(|api| (api.min_version, api.max_version));
+        match theirs {
+            Some((min, max)) if max.min(ours.1) >= min.max(ours.0) => Ok(max.min(ours.1)),
+            _ => Err(ClientError::Version { api: name::<R>(), ours, theirs }),
+        }
+    }
+
+    /// Asks and waits for the answer, in the highest version that both sides have.
+    pub(crate) fn call<R>(&mut self, request: &R) -> Result<R::Response, ClientError>
+    where
+        R: Request + Encode,
+        R::Response: Decode,
+    {
+        let version = self.version::<R>()?;
+        self.ask(request, version)
+    }
+
+    fn ask<R>(&mut self, request: &R, version: i16) -> Result<R::Response, ClientError>
+    where
+        R: Request + Encode,
+        R::Response: Decode,
+    {
+        self.send(request, version)?;
+        let frame = self.receive()?;
+        let (correlation_id, answer) = decode_response::<R::Response>(&frame, version)
+            .map_err(|source| ClientError::Decode { api: name::<R>(), source })?;
+        if correlation_id == self.correlation_id { Ok(answer) } else { Err(ClientError::Correlation) }
+    }
+
+    fn send<R: Request + Encode>(&mut self, request: &R, version: i16) -> Result<(), ClientError> {
+        self.correlation_id += 1;
+        let frame = encode_request(version, self.correlation_id, Some(CLIENT_ID), request)
+            .map_err(|source| ClientError::Encode { api: name::<R>(), source })?;
+        self.stream.write_all(&frame).map_err(|source| self.io(source))
+    }
+
+    /// Sends a fetch; [`Client::fetched`] gives its answer.
+    pub(crate) fn fetch(&mut self, request: &FetchRequest) -> Result<(), ClientError> {
+        let version = self.version::<FetchRequest>()?;
+        self.send(request, version)
+    }
+
+    /// The answer to the last fetch.
+    pub(crate) fn fetched(&mut self) -> Result<FetchResponse<Bytes>, ClientError> {
+        let version = self.version::<FetchRequest>()?;
+        let frame = self.receive()?;
+        let (correlation_id, answer) = FetchResponse::decode(&frame, version)
+            .map_err(|source| ClientError::Decode { api: "Fetch", source })?;
+        if correlation_id == self.correlation_id { Ok(answer) } else { Err(ClientError::Correlation) }
+    }
+
+    fn receive(&mut self) -> Result<Bytes, ClientError> {
+        let mut size = [0; 4];
+        self.stream.read_exact(&mut size).map_err(|source| self.io(source))?;
+        let bytes = i32::from_be_bytes(size);
+        match usize::try_from(bytes) {
+            Ok(bytes) if bytes <= FRAME_BYTES_MAX => {
+                // The buffer of the answer before is used again once its records have been let go.
+                self.unread.clear();
+                self.unread.resize(bytes, 0);
+                self.stream.read_exact(&mut self.unread).map_err(|source| self.io(source))?;
+                Ok(self.unread.split().freeze())
+            }
+            _ => Err(ClientError::FrameSize { bytes: i64::from(bytes) }),
+        }
+    }
+
+    fn io(&self, source: io::Error) -> ClientError {
+        ClientError::Io { address: self.address.clone(), source }
+    }
+
+    /// Creates a topic with one replica.
+    pub(crate) fn create_topic(
+        &mut self,
+        topic: &str,
+        partitions: u32,
+        configs: &[(String, String)],
+    ) -> Result<(), ClientError> {
+        let configs = configs
+            .iter()
+            .map(|(name, value)| CreatableTopicConfig { name: name.clone(), value: Some(value.clone()) })
+            .collect();
+        let answer = self.call(&CreateTopicsRequest {
+            topics: vec![CreatableTopic {
+                name: topic.to_owned(),
+                num_partitions: partitions as i32,
+                replication_factor: 1,
+                assignments: Vec::new(),
+                configs,
+            }],
+            ..CreateTopicsRequest::default()
+        })?;
+        for topic in answer.topics {
+            refuse("CreateTopics", topic.error_code, topic.error_message)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a topic.
+    pub(crate) fn delete_topic(&mut self, topic: &str) -> Result<(), ClientError> {
+        let by_state = self.version::<DeleteTopicsRequest>()? >= 6;
+        let mut request = DeleteTopicsRequest { timeout_ms: 30_000, ..DeleteTopicsRequest::default() };
+        match by_state {
+            true => {
+                request.topics =
+                    vec![DeleteTopicState { name: Some(topic.to_owned()), topic_id: TopicId::ZERO }]
+            }
+            false => request.topic_names = vec![topic.to_owned()],
+        }
+        for topic in self.call(&request)?.responses {
+            refuse("DeleteTopics", topic.error_code, topic.error_message)?;
+        }
+        Ok(())
+    }
+
+    /// A topic, or `None` while it is not there or one of its partitions has no leader.
+    pub(crate) fn topic(&mut self, topic: &str) -> Result<Option<Topic>, ClientError> {
+        let request = MetadataRequest {
+            topics: Some(vec![MetadataRequestTopic {
+                topic_id: TopicId::ZERO,
+                name: Some(topic.to_owned()),
+            }]),
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        let answer = self.call(&request)?;
+        let Some(found) = answer.topics.first().filter(|topic| topic.error_code == 0) else {
+            return Ok(None);
+        };
+        let mut leaders = vec![None; found.partitions.len()];
+        for partition in &found.partitions {
+            let leader = answer.brokers.iter().find(|broker| broker.node_id == partition.leader_id);
+            let place = leaders.get_mut(partition.partition_index as usize);
+            if let (Some(leader), Some(place)) = (leader, place) {
+                *place = Some(format!("{}:{}", leader.host, leader.port));
+            }
+        }
+        let Some(leaders) = leaders.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
+        if leaders.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Topic { name: topic.to_owned(), id: found.topic_id, leaders }))
+    }
+
+    /// The offset at the end (`-1`) or the start (`-2`) of partitions that this broker leads.
+    pub(crate) fn offsets(
+        &mut self,
+        topic: &str,
+        partitions: &[i32],
+        at: i64,
+    ) -> Result<Vec<i64>, ClientError> {
+        let wanted = partitions
+            .iter()
+            .map(|&partition_index| ListOffsetsPartition {
+                partition_index,
+                timestamp: at,
+                ..Default::default()
+            })
+            .collect();
+        let answer = self.call(&ListOffsetsRequest {
+            topics: vec![ListOffsetsTopic { name: topic.to_owned(), partitions: wanted }],
+            ..ListOffsetsRequest::default()
+        })?;
+        let mut offsets = vec![0; partitions.len()];
+        for partition in answer.topics.into_iter().flat_map(|topic| topic.partitions) {
+            refuse("ListOffsets", partition.error_code, None)?;
+            if let Some(place) = partitions.iter().position(|&index| index == partition.partition_index) {
+                offsets[place] = partition.offset;
+            }
+        }
+        Ok(offsets)
+    }
+
+    /// The identity of an idempotent producer.
+    pub(crate) fn producer_id(&mut self) -> Result<(i64, i16), ClientError> {
+        let request =
+            InitProducerIdRequest { transaction_timeout_ms: 60_000, ..InitProducerIdRequest::default() };
+        let answer = self.call(&request)?;
+        refuse("InitProducerId", answer.error_code, None)?;
+        Ok((answer.producer_id, answer.producer_epoch))
+    }
+}
+
+/// A connected socket without Nagle's delay.
+///
+/// `reno` because the default of some machines, `bbr`, paces loopback down to a third of what it can carry; where it may not be set,
+/// the default stays. It is set for every broker alike, and only for what the tool sends.
+pub(crate) fn open(address: &str) -> Result<TcpStream, ClientError> {
+    let io = |source| ClientError::Io { address: address.to_owned(), source };
+    let resolved: Vec<SocketAddr> = address.to_socket_addrs().map_err(io)?.collect();
+    let address_of = resolved.iter().find(|found| found.is_ipv4()).or(resolved.first());
+    let found = address_of.ok_or_else(|| ClientError::Address { address: address.to_owned() })?;
+    let stream = TcpStream::connect_timeout(found, ANSWER_TIMEOUT).map_err(io)?;
+    stream.set_nodelay(true).map_err(io)?;
+    let _ = rustix::net::sockopt::set_tcp_congestion(&stream, "reno");
+    Ok(stream)
+}
+
+/// An error when a code is one.
+pub(crate) fn refuse(api: &'static str, code: i16, message: Option<String>) -> Result<(), ClientError> {
+    if code == 0 {
+        return Ok(());
+    }
+    let code = ErrorCode::try_from(code).map_or_else(|_| format!("code {code}"), |code| code.to_string());
+    Err(ClientError::Refused { api, code, message: message.unwrap_or_default() })
+}
+
+fn name<R: Message>() -> &'static str {
+    let path = std::any::type_name::<R>();
+    path.rsplit("::").next().unwrap_or(path)
+}

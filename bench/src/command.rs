@@ -1,0 +1,390 @@
+//! The command line.
+
+use crate::broker::System;
+use crate::client::Client;
+use crate::measure::{self, Also, MeasureError, Measured, Target, cpu_per_million};
+use crate::progress::Progress;
+use crate::report::{self, Rounds, Table, number};
+use crate::samples::Samples;
+use crate::suite::{self, Suite};
+use crate::workload::{Compression, Workload};
+use crate::{device, null_broker, self_test};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Named workloads: what they put before the arguments that are given.
+const PRESETS: [(&str, &[&str]); 7] = [
+    ("standard", &[]),
+    ("small", &["--record-bytes", "100", "--records-per-batch", "100"]),
+    (
+        "single",
+        &["--record-bytes", "100", "--records-per-batch", "1", "--producers", "64", "--in-flight", "1"],
+    ),
+    ("large", &["--record-bytes", "65536", "--records-per-batch", "1"]),
+    ("many-partitions", &["--partitions", "1000", "--batches-per-request", "16"]),
+    ("many-connections", &["--producers", "1000", "--in-flight", "1"]),
+    ("compressed", &["--codec", "lz4", "--records-per-batch", "64"]),
+];
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "strandline-bench",
+    version,
+    args_override_self = true,
+    about = "Measures a Kafka broker, any Kafka broker, \
+    and checks that everything it acknowledged is there."
+)]
+struct Line {
+    #[command(subcommand)]
+    command: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// Produce, as fast as the broker takes it or by schedule (--rate); then read everything back and check it.
+    #[command(args_override_self = true)]
+    Produce(ProduceArgs),
+    /// Produce, then read everything from offset 0 and measure that.
+    #[command(args_override_self = true)]
+    Consume(ConsumeArgs),
+    /// Produce with readers at the end of the log: from the intended send to the record in the reader's hands.
+    #[command(args_override_self = true)]
+    EndToEnd(EndToEndArgs),
+    /// The device alone: durable 4 KiB appends and sequential writing.
+    Device(DeviceArgs),
+    /// What the tool itself can do, and whether it sees a broker that stands still for 100 ms.
+    #[command(args_override_self = true)]
+    SelfTest(SelfTestArgs),
+    /// Strandline in both of its modes, durable and not, in alternation.
+    #[command(args_override_self = true)]
+    Baseline(BaselineArgs),
+    /// Systems in alternation, A B A B; each started afresh for each round.
+    #[command(args_override_self = true)]
+    Compare(CompareArgs),
+    #[command(hide = true)]
+    NullBroker {
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+}
+
+/// A broker that runs already.
+#[derive(Args, Debug)]
+struct BrokerArgs {
+    /// A broker of the cluster.
+    #[arg(long, default_value = "127.0.0.1:9092")]
+    broker: String,
+    /// Its process id, to count its CPU, memory and writes.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Configuration of the topic, as name=value; may be repeated.
+    #[arg(long = "topic-config", value_parser = pair)]
+    topic_configs: Vec<(String, String)>,
+    /// Also write the result, with raw histograms, to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// A named workload, to which the other options are applied: standard, small, single, large, many-partitions,
+    /// many-connections, compressed.
+    #[arg(long)]
+    preset: Option<String>,
+}
+
+#[derive(Args, Debug)]
+struct ProduceArgs {
+    #[command(flatten)]
+    broker: BrokerArgs,
+    #[command(flatten)]
+    workload: Workload,
+    /// Readers that check everything afterwards; 0 to leave it unchecked.
+    #[arg(long, default_value_t = 1)]
+    check_readers: u32,
+}
+
+#[derive(Args, Debug)]
+struct ConsumeArgs {
+    #[command(flatten)]
+    broker: BrokerArgs,
+    #[command(flatten)]
+    workload: Workload,
+    /// Readers, which share the partitions.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    readers: u32,
+}
+
+#[derive(Args, Debug)]
+struct EndToEndArgs {
+    #[command(flatten)]
+    broker: BrokerArgs,
+    #[command(flatten)]
+    workload: Workload,
+    /// Readers, which share the partitions.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    readers: u32,
+}
+
+#[derive(Args, Debug)]
+struct DeviceArgs {
+    /// A directory on the device.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    /// Seconds.
+    #[arg(long, default_value_t = 6)]
+    seconds: u64,
+    /// Also write the result to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct SelfTestArgs {
+    #[command(flatten)]
+    workload: Workload,
+    /// The highest rate that was reported elsewhere, in records a second: fail when the ceiling is not 3 times that.
+    #[arg(long)]
+    highest: Option<f64>,
+    /// Also write the result to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct RoundsArgs {
+    #[command(flatten)]
+    workload: Workload,
+    /// Rounds.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Where the data directories of the brokers are made, each for one round.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    /// Also write the result, every round of it, to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// See `produce --help`.
+    #[arg(long)]
+    preset: Option<String>,
+}
+
+#[derive(Args, Debug)]
+struct BaselineArgs {
+    #[command(flatten)]
+    rounds: RoundsArgs,
+    /// The broker's binary; the one beside this tool when nothing is given.
+    #[arg(long)]
+    strandline: Option<PathBuf>,
+    /// An argument more for the broker, e.g. --broker-arg=--shards=1; may be repeated.
+    #[arg(long = "broker-arg", allow_hyphen_values = true)]
+    broker_args: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+struct CompareArgs {
+    #[command(flatten)]
+    rounds: RoundsArgs,
+    /// The broker's binary; the one beside this tool when nothing is given.
+    #[arg(long)]
+    strandline: Option<PathBuf>,
+    /// The script that runs Apache Kafka.
+    #[arg(long, default_value = "bench/peers/kafka/kafka.sh")]
+    kafka: PathBuf,
+    /// Compare these instead, each as name=command with {data} and {port}; the command must become the broker. May be repeated.
+    #[arg(long = "system", value_parser = pair)]
+    systems: Vec<(String, String)>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected name=value")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Does what the command line says.
+pub(crate) fn run() -> Result<(), MeasureError> {
+    let line = parse(std::env::args().collect());
+    match line.command {
+        What::Produce(args) => {
+            let also = Also { tail_readers: 0, catch_up_readers: args.check_readers };
+            single("produce", &args.broker, &args.workload, also)
+        }
+        What::Consume(args) => {
+            let also = Also { tail_readers: 0, catch_up_readers: args.readers };
+            single("consume", &args.broker, &args.workload, also)
+        }
+        What::EndToEnd(args) => {
+            if args.workload.codec != Compression::None {
+                let problem = "end-to-end latency needs the stamp of every record: not with --codec";
+                return Err(MeasureError::SelfTest(problem.to_owned()));
+            }
+            single(
+                "end-to-end",
+                &args.broker,
+                &args.workload,
+                Also { tail_readers: args.readers, catch_up_readers: 0 },
+            )
+        }
+        What::Device(args) => {
+            let device = device::measure(&args.dir, Duration::from_secs(args.seconds))?;
+            println!("{}", device.line());
+            let result = json!({ "environment": report::environment(), "device": device.json() });
+            Ok(report::save(args.json.as_deref(), &result)?)
+        }
+        What::SelfTest(args) => self_test::run(&args.workload, args.highest, args.json.as_deref()),
+        What::Baseline(args) => {
+            let systems = suite::own_systems(args.strandline, &args.broker_args)?;
+            rounds("baseline", args.rounds, systems)
+        }
+        What::Compare(args) => {
+            let systems = match args.systems.is_empty() {
+                true => suite::default_systems(args.strandline, &args.kafka)?,
+                false => {
+                    args.systems.into_iter().map(|(name, command)| System::parse(name, &command)).collect()
+                }
+            };
+            rounds("compare", args.rounds, systems)
+        }
+        What::NullBroker { listen } => Ok(null_broker::serve(listen)?),
+    }
+}
+
+/// Puts the arguments of a preset right behind the subcommand, where all others override them.
+fn parse(mut arguments: Vec<String>) -> Line {
+    let named =
+        arguments.iter().enumerate().find_map(|(place, argument)| match argument.strip_prefix("--preset") {
+            Some("") => arguments.get(place + 1).cloned(),
+            Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+            None => None,
+        });
+    if let Some(name) = named {
+        match PRESETS.iter().find(|(preset, _)| *preset == name) {
+            Some((_, preset)) if arguments.len() > 1 => {
+                arguments.splice(2..2, preset.iter().map(|argument| argument.to_string()));
+            }
+            _ => {
+                let known = PRESETS.map(|(preset, _)| preset).join(", ");
+                Line::command()
+                    .error(
+                        clap::error::ErrorKind::InvalidValue,
+                        format!("no preset {name:?}; there are: {known}"),
+                    )
+                    .exit()
+            }
+        }
+    }
+    let matches = Line::command().get_matches_from(arguments);
+    Line::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+fn single(what: &str, args: &BrokerArgs, workload: &Workload, also: Also) -> Result<(), MeasureError> {
+    let environment = report::environment();
+    println!("{}\n{what}: {}", report::environment_line(&environment), workload.line());
+    println!("{} s of warm-up are not counted", workload.warmup);
+    let target =
+        Target { bootstrap: args.broker.clone(), pid: args.pid, topic_configs: args.topic_configs.clone() };
+    // Say at once when nothing listens there.
+    Client::connect(&target.bootstrap)?;
+    let measured = measure::run(&target, workload, also, &Progress::default())?;
+    print(&measured);
+    let result = json!({
+        "what": what, "environment": environment, "workload": workload.json(),
+        "topic_configs": args.topic_configs, "result": measured.json(),
+    });
+    Ok(report::save(args.json.as_deref(), &result)?)
+}
+
+fn print(measured: &Measured) {
+    let mut columns = vec!["publish"];
+    let mut samples = vec![&measured.load.publish];
+    if let Some(tail) = &measured.tail {
+        columns.push("end to end");
+        samples.push(&tail.samples);
+    }
+    let mut table = Table::new(columns.into_iter().map(str::to_owned).collect());
+    let mut line = |name: &str, cell: &dyn Fn(&Samples) -> String| {
+        table.line(name, samples.iter().map(|samples| cell(samples)).collect());
+    };
+    line("records/s", &|samples| number(samples.records_per_second()));
+    line("MB/s", &|samples| number(samples.megabytes_per_second()));
+    for percentile in crate::samples::PERCENTILES {
+        line(&format!("p{percentile} us"), &|samples| {
+            number(samples.total().value_at_percentile(percentile) as f64)
+        });
+    }
+    line("max us", &|samples| number(samples.total().max() as f64));
+    print!("{}", table.markdown());
+    if measured.load.unanswered > 0 {
+        println!(
+            "WARNING: {} records of the window were not answered; their wait so far is counted",
+            measured.load.unanswered
+        );
+    }
+    if let Some(reading) = &measured.catch_up {
+        println!(
+            "read back: {} records/s, {} MB/s in {:.2} s",
+            number(reading.records_per_second()),
+            number(reading.megabytes_per_second()),
+            reading.seconds
+        );
+    }
+    let cpu = |name, usage: &Option<crate::process::Usage>, records| {
+        if let (Some(usage), Some(cost)) = (usage, cpu_per_million(usage.as_ref(), records)) {
+            println!(
+                "broker, {name}: {:.2} CPU seconds, {cost:.3} per million records, resident {} MiB (own {}), {} MB to the device",
+                usage.cpu_seconds,
+                usage.resident_bytes >> 20,
+                usage.anonymous_bytes >> 20,
+                usage.written_bytes / 1_000_000,
+            );
+        }
+    };
+    cpu("produce", &measured.produce_usage, measured.produced);
+    cpu("fetch", &measured.fetch_usage, measured.catch_up.as_ref().map_or(0, |reading| reading.records));
+    println!(
+        "checked: {} of {} acknowledged records read back, in order",
+        measured.verified, measured.produced
+    );
+}
+
+fn rounds(what: &str, args: RoundsArgs, systems: Vec<System>) -> Result<(), MeasureError> {
+    let environment = report::environment();
+    println!("{}\n{what}: {}", report::environment_line(&environment), args.workload.line());
+    let suite = Suite { systems, workload: args.workload, rounds: args.rounds, dir: args.dir };
+    let result = suite.run()?;
+    print!("\n{}", result.text());
+    let result = json!({
+        "what": what, "environment": environment, "workload": suite.workload.json(), "result": result.json(),
+    });
+    Ok(report::save(args.json.as_deref(), &result)?)
+}
+
+/// The medians of a quantity, for tables.
+pub(crate) fn cells(rounds: &[Rounds]) -> Vec<String> {
+    rounds.iter().map(Rounds::cell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workload(line: &str) -> Workload {
+        match parse(line.split_whitespace().map(str::to_owned).collect()).command {
+            What::Produce(args) => args.workload,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_preset_sets_what_is_not_given() {
+        let preset = workload("bench produce --record-bytes 200 --preset small");
+        assert_eq!((preset.record_bytes, preset.records_per_batch, preset.producers), (200, 100, 50));
+    }
+
+    #[test]
+    fn every_preset_is_a_valid_command_line() {
+        for (preset, _) in PRESETS {
+            assert!(workload(&format!("bench produce --preset {preset}")).partitions > 0);
+        }
+        Line::command().debug_assert();
+    }
+}

@@ -1,0 +1,277 @@
+//! A broker that does nothing: it takes every batch, keeps none, and says yes. What the tool reaches against it is the tool's own ceiling.
+//!
+//! One thread, since it shall cost as little as a broker could. It looks at the head of a produce request and skips the records.
+
+use crate::clock::now;
+use bytes::Bytes;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use strandline::messages::{
+    ApiKey, ApiVersion, ApiVersionsResponse, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
+    DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse, InitProducerIdRequest,
+    InitProducerIdResponse, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
+    ListOffsetsTopicResponse, MetadataRequest, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, RequestHeader, TopicProduceResponse, decode_request, encode_response,
+};
+use strandline::wire::{Encode, ErrorCode, Message};
+use strandline_engine::types::TopicId;
+
+/// How much is read at a time.
+const READ_BYTES: usize = 1 << 20;
+/// Enough of a produce request to see its header and its acks.
+const HEAD_BYTES: usize = 128;
+/// The event of the listener.
+const LISTENER: u64 = u64::MAX;
+/// The first version of Produce in the flexible form.
+const FLEXIBLE_FROM: i16 = 9;
+
+/// Serves until the process is ended.
+pub(crate) fn serve(address: SocketAddr) -> io::Result<()> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+    epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+    let mut null =
+        NullBroker { address: listener.local_addr()?, topics: HashMap::new(), produce: HashMap::new() };
+    let mut connections: HashMap<u64, Connection> = HashMap::new();
+    let (mut next, mut scratch, mut events) = (0, vec![0; READ_BYTES], Vec::<Event>::with_capacity(256));
+    loop {
+        match epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in events.drain(..) {
+            let key = event.data.u64();
+            if key == LISTENER {
+                while let Ok((stream, _)) = listener.accept() {
+                    stream.set_nonblocking(true)?;
+                    stream.set_nodelay(true)?;
+                    epoll::add(&epoll, &stream, EventData::new_u64(next), EventFlags::IN)?;
+                    connections.insert(next, Connection { stream, head: Vec::new(), skip: 0 });
+                    next += 1;
+                }
+            } else if let Some(connection) = connections.get_mut(&key)
+                && connection.serve(&mut null, &mut scratch).is_err()
+            {
+                // Gone, or not talking Kafka; its socket leaves the epoll set when it is closed.
+                connections.remove(&key);
+            }
+        }
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// The part of a frame that has come so far, with its size.
+    head: Vec<u8>,
+    /// How much of a produce request is still to be ignored.
+    skip: usize,
+}
+
+impl Connection {
+    fn serve(&mut self, null: &mut NullBroker, scratch: &mut [u8]) -> io::Result<()> {
+        let read = match self.stream.read(scratch) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut rest = &scratch[..read];
+        let mut out = Vec::new();
+        while !rest.is_empty() {
+            let skipped = self.skip.min(rest.len());
+            self.skip -= skipped;
+            rest = &rest[skipped..];
+            // Grow the head to its size field, then to what is needed of the frame.
+            let wanted = self.wanted()?;
+            let taken = (wanted - self.head.len()).min(rest.len());
+            self.head.extend_from_slice(&rest[..taken]);
+            rest = &rest[taken..];
+            if self.head.len() > 4 && self.head.len() == self.wanted()? {
+                let size = frame_size(&self.head)?;
+                null.answer(&self.head[4..], &mut out)?;
+                self.skip = size + 4 - self.head.len();
+                self.head.clear();
+            }
+        }
+        // Answers are small and few are under way: the socket takes them.
+        self.stream.write_all(&out)
+    }
+
+    fn wanted(&self) -> io::Result<usize> {
+        let Some(size) = self.head.first_chunk::<4>() else { return Ok(4) };
+        let size = frame_size(size)?;
+        match self.head.get(4..6) {
+            None => Ok(4 + size.min(2)),
+            Some(key) if key == ApiKey::Produce.code().to_be_bytes() => Ok(4 + size.min(HEAD_BYTES)),
+            Some(_) => Ok(4 + size),
+        }
+    }
+}
+
+fn frame_size(bytes: &[u8]) -> io::Result<usize> {
+    let size = i32::from_be_bytes(bytes[..4].try_into().expect("4 bytes"));
+    usize::try_from(size).ok().filter(|&size| size > 8).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+struct NullBroker {
+    address: SocketAddr,
+    topics: HashMap<String, (TopicId, u32)>,
+    /// The answer to Produce by version; only the correlation id differs.
+    produce: HashMap<i16, Bytes>,
+}
+
+/// Any failure to understand or to answer ends the connection.
+fn invalid<T, E>(result: Result<T, E>) -> io::Result<T> {
+    result.map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+impl NullBroker {
+    /// Answers a request, of which a Produce may be cut off.
+    fn answer(&mut self, frame: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        let (header, body) = invalid(RequestHeader::decode(frame))?;
+        let (version, id, body) = (header.version, header.correlation_id, &frame[body..]);
+        match header.key {
+            ApiKey::Produce => self.acknowledge(version, id, body, out),
+            ApiKey::ApiVersions => put(out, version, id, &versions(version)),
+            ApiKey::Metadata => {
+                let answer = self.metadata(&invalid(decode_request(body, version))?);
+                put(out, version, id, &answer)
+            }
+            ApiKey::CreateTopics => {
+                let request: CreateTopicsRequest = invalid(decode_request(body, version))?;
+                let topics = request.topics.into_iter().map(|topic| {
+                    let topic_id = TopicId::random();
+                    self.topics.insert(topic.name.clone(), (topic_id, topic.num_partitions.max(1) as u32));
+                    CreatableTopicResult { name: topic.name, topic_id, ..CreatableTopicResult::default() }
+                });
+                let topics = topics.collect();
+                put(out, version, id, &CreateTopicsResponse { topics, ..CreateTopicsResponse::default() })
+            }
+            ApiKey::DeleteTopics => {
+                let request: DeleteTopicsRequest = invalid(decode_request(body, version))?;
+                let named = request.topics.into_iter().map(|topic| topic.name);
+                let responses = named
+                    .chain(request.topic_names.into_iter().map(Some))
+                    .map(|name| DeletableTopicResult { name, ..DeletableTopicResult::default() })
+                    .collect();
+                put(out, version, id, &DeleteTopicsResponse { responses, ..DeleteTopicsResponse::default() })
+            }
+            ApiKey::ListOffsets => {
+                let request: ListOffsetsRequest = invalid(decode_request(body, version))?;
+                let topics = request.topics.into_iter().map(|topic| ListOffsetsTopicResponse {
+                    name: topic.name,
+                    partitions: (topic.partitions.iter())
+                        .map(|partition| ListOffsetsPartitionResponse {
+                            partition_index: partition.partition_index,
+                            offset: 0,
+                            ..ListOffsetsPartitionResponse::default()
+                        })
+                        .collect(),
+                });
+                let topics = topics.collect();
+                put(out, version, id, &ListOffsetsResponse { topics, ..ListOffsetsResponse::default() })
+            }
+            ApiKey::InitProducerId => {
+                let answer =
+                    InitProducerIdResponse { producer_id: now() as i64, ..InitProducerIdResponse::default() };
+                put(out, version, id, &answer)
+            }
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn acknowledge(&mut self, version: i16, id: i32, body: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        // The transactional id, which the generator leaves null, stands before the acks.
+        let at = if version >= FLEXIBLE_FROM { 1 } else { 2 };
+        if body.get(at..at + 2).ok_or(io::ErrorKind::InvalidData)? == [0, 0] {
+            return Ok(());
+        }
+        let answer = match self.produce.get(&version) {
+            Some(answer) => answer,
+            None => {
+                let partition = PartitionProduceResponse::default();
+                let topic = TopicProduceResponse {
+                    partition_responses: vec![partition],
+                    ..TopicProduceResponse::default()
+                };
+                let answer = ProduceResponse { responses: vec![topic], ..ProduceResponse::default() };
+                let answer = invalid(encode_response(version, 0, &answer))?;
+                self.produce.entry(version).or_insert(answer)
+            }
+        };
+        let start = out.len();
+        out.extend_from_slice(answer);
+        out[start + 4..start + 8].copy_from_slice(&id.to_be_bytes());
+        Ok(())
+    }
+
+    fn metadata(&self, request: &MetadataRequest) -> MetadataResponse {
+        let partition = |partition_index| MetadataResponsePartition {
+            partition_index,
+            leader_id: 1,
+            replica_nodes: vec![1],
+            isr_nodes: vec![1],
+            ..MetadataResponsePartition::default()
+        };
+        let asked = request.topics.iter().flatten().filter_map(|topic| topic.name.clone());
+        let topics = asked.map(|name| match self.topics.get(&name) {
+            Some(&(topic_id, partitions)) => MetadataResponseTopic {
+                name: Some(name),
+                topic_id,
+                partitions: (0..partitions as i32).map(partition).collect(),
+                ..MetadataResponseTopic::default()
+            },
+            None => MetadataResponseTopic {
+                error_code: ErrorCode::UnknownTopicOrPartition.code(),
+                name: Some(name),
+                ..MetadataResponseTopic::default()
+            },
+        });
+        let broker = MetadataResponseBroker {
+            node_id: 1,
+            host: self.address.ip().to_string(),
+            port: i32::from(self.address.port()),
+            rack: None,
+        };
+        MetadataResponse {
+            brokers: vec![broker],
+            controller_id: 1,
+            topics: topics.collect(),
+            ..Default::default()
+        }
+    }
+}
+
+fn versions(version: i16) -> ApiVersionsResponse {
+    fn entry<M: Message>() -> ApiVersion {
+        ApiVersion {
+            api_key: M::KEY.code(),
+            min_version: *M::VERSIONS.start(),
+            max_version: *M::VERSIONS.end(),
+        }
+    }
+    let known = version <= *ApiVersionsResponse::VERSIONS.end();
+    ApiVersionsResponse {
+        error_code: if known { 0 } else { ErrorCode::UnsupportedVersion.code() },
+        api_keys: vec![
+            entry::<ProduceRequest>(),
+            entry::<ListOffsetsRequest>(),
+            entry::<MetadataRequest>(),
+            entry::<ApiVersionsResponse>(),
+            entry::<CreateTopicsRequest>(),
+            entry::<DeleteTopicsRequest>(),
+            entry::<InitProducerIdRequest>(),
+        ],
+        ..ApiVersionsResponse::default()
+    }
+}
+
+fn put<M: Message + Encode>(out: &mut Vec<u8>, version: i16, id: i32, answer: &M) -> io::Result<()> {
+    out.extend_from_slice(&invalid(encode_response(version, id, answer))?);
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! What a process has used, as the kernel counts it. Linux only.
+
+use serde_json::{Value, json};
+use std::fs;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+/// The unit of the times in `/proc/<pid>/stat`: USER_HZ, 100 on every architecture that the tool is built for.
+const TICKS_PER_SECOND: f64 = 100.0;
+/// How often resident memory is looked at.
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
+
+/// A reading of the counters of a process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    /// CPU seconds in user mode and in the kernel, of all threads that live or have lived.
+    pub(crate) cpu_seconds: f64,
+    /// Resident memory in bytes, shared and file pages included.
+    pub(crate) resident_bytes: u64,
+    /// Resident memory that is the process's own.
+    pub(crate) anonymous_bytes: u64,
+    /// Bytes it has caused to be written to devices; page cache counts when it is dirtied. 0 when the kernel does not say.
+    pub(crate) written_bytes: u64,
+}
+
+impl Usage {
+    /// The counters of `pid` now.
+    pub(crate) fn of(pid: u32) -> io::Result<Usage> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The name, in brackets, may contain anything; utime and stime are fields 14 and 15.
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks: f64 = after_name
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<f64>().ok())
+            .sum();
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+        Ok(Usage {
+            cpu_seconds: ticks / TICKS_PER_SECOND,
+            resident_bytes: field(&status, "VmRSS:") * 1024,
+            anonymous_bytes: field(&status, "RssAnon:") * 1024,
+            written_bytes: field(&io, "write_bytes:"),
+        })
+    }
+
+    /// What was used since `earlier`; memory as it is now.
+    pub(crate) fn since(&self, earlier: &Usage) -> Usage {
+        Usage {
+            cpu_seconds: self.cpu_seconds - earlier.cpu_seconds,
+            written_bytes: self.written_bytes - earlier.written_bytes,
+            ..*self
+        }
+    }
+
+    /// All of it.
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "cpu_seconds": self.cpu_seconds,
+            "resident_bytes": self.resident_bytes,
+            "resident_anonymous_bytes": self.anonymous_bytes,
+            "device_written_bytes": self.written_bytes,
+        })
+    }
+}
+
+fn field(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// Runs `work` and says what `pid` used meanwhile, memory at its largest. Without a pid, or one that can not be read, nothing.
+pub(crate) fn during<T>(pid: Option<u32>, work: impl FnOnce() -> T) -> (T, Option<Usage>) {
+    let Some((pid, before)) = pid.and_then(|pid| Some((pid, Usage::of(pid).ok()?))) else {
+        return (work(), None);
+    };
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let peak = scope.spawn(|| {
+            let mut peak = before;
+            while !done.load(Relaxed) {
+                if let Ok(usage) = Usage::of(pid) {
+                    peak.resident_bytes = peak.resident_bytes.max(usage.resident_bytes);
+                    peak.anonymous_bytes = peak.anonymous_bytes.max(usage.anonymous_bytes);
+                }
+                thread::sleep(SAMPLE_EVERY);
+            }
+            peak
+        });
+        let result = work();
+        let after = Usage::of(pid);
+        done.store(true, Relaxed);
+        let peak = peak.join().expect("reading counters does not panic");
+        let used = after.ok().map(|after| Usage {
+            resident_bytes: peak.resident_bytes.max(after.resident_bytes),
+            anonymous_bytes: peak.anonymous_bytes.max(after.anonymous_bytes),
+            ..after.since(&before)
+        });
+        (result, used)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{SECOND, now};
+    use std::hint::black_box;
+
+    #[test]
+    fn a_busy_second_costs_a_cpu_second_and_memory_is_seen_at_its_largest() {
+        let ((), used) = during(Some(std::process::id()), || {
+            let until = now() + SECOND / 2;
+            let buffer = vec![1u8; 64 << 20];
+            while now() < until {
+                black_box(&buffer);
+            }
+        });
+        let used = used.expect("our own counters can be read");
+        assert!((0.2..5.0).contains(&used.cpu_seconds), "{} s", used.cpu_seconds);
+        assert!(used.anonymous_bytes >= 64 << 20, "{} bytes", used.anonymous_bytes);
+    }
+}

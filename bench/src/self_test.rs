@@ -1,0 +1,156 @@
+//! Whether the tool can be believed: its ceiling against a broker that does nothing, and what it sees when a broker stands still.
+//!
+//! ```text
+//! latency   100 |      \            of the records due in T seconds, those due during a stop of S wait out its rest:
+//! ms            |      | \          (S - x) / T of all wait longer than x, so the percentile at which x must
+//!             0 |______|__\______   appear is known
+//!                     stop
+//! ```
+
+use crate::broker::{Broker, System};
+use crate::clock::{SECOND, now};
+use crate::measure::{self, Also, MeasureError, Measured, Target};
+use crate::progress::Progress;
+use crate::report::{self, number};
+use crate::workload::Workload;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+/// How long the broker stands still.
+const STOP: Duration = Duration::from_millis(100);
+/// The rate of the stop test: far below any ceiling.
+const STOP_RATE: f64 = 20_000.0;
+/// The waits to look for, as parts of the stop: their percentiles are computed from the stop as it was.
+const WAITS: [f64; 4] = [0.25, 0.5, 0.75, 0.9];
+/// By how much what is seen may differ.
+const TOLERANCE: f64 = 0.05;
+/// How often the highest reported rate must fit in the ceiling.
+const HEADROOM: f64 = 3.0;
+
+/// Runs both, prints both, and fails when one does not hold.
+pub(crate) fn run(
+    workload: &Workload,
+    highest: Option<f64>,
+    json: Option<&Path>,
+) -> Result<(), MeasureError> {
+    let environment = report::environment();
+    println!("{}", report::environment_line(&environment));
+    let directory = tempfile::tempdir()?;
+    let broker = Broker::start(&null_system()?, &directory.path().join("data"))?;
+    let target =
+        Target { bootstrap: broker.address.clone(), pid: Some(broker.pid()), topic_configs: Vec::new() };
+
+    println!("ceiling: {}", workload.line());
+    let nothing = Also { tail_readers: 0, catch_up_readers: 0 };
+    let ceiling = measure::run(&target, workload, nothing, &Progress::of("null broker"))?;
+    let rate = ceiling.load.publish.records_per_second();
+    println!(
+        "  {} records/s, {} MB/s, p50 {} us, p99 {} us; the null broker used {:.2} CPU seconds",
+        number(rate),
+        number(ceiling.load.publish.megabytes_per_second()),
+        ceiling.load.publish.total().value_at_percentile(50.0),
+        ceiling.load.publish.total().value_at_percentile(99.0),
+        ceiling.produce_usage.map_or(0.0, |usage| usage.cpu_seconds),
+    );
+
+    let stop = stop_test(&broker, &target, workload)?;
+    println!("a broker that stood still for {:.1} ms:", stop.stopped_us / 1e3);
+    for line in &stop.lines {
+        println!(
+            "  p{:.3}: {:.1} ms expected, {:.1} ms seen ({:+.1} %)",
+            line.percentile,
+            line.expected_us / 1e3,
+            line.seen_us / 1e3,
+            100.0 * (line.seen_us / line.expected_us - 1.0),
+        );
+    }
+    let result = json!({
+        "what": "self-test", "environment": environment, "workload": workload.json(),
+        "ceiling": ceiling.json(), "stop": stop.json(),
+    });
+    report::save(json, &result)?;
+
+    if let Some(highest) = highest.filter(|highest| rate < HEADROOM * highest) {
+        let times = rate / highest;
+        return Err(MeasureError::SelfTest(format!(
+            "the ceiling is only {times:.1} times {highest} records/s"
+        )));
+    }
+    match stop.lines.iter().find(|line| (line.seen_us / line.expected_us - 1.0).abs() > TOLERANCE) {
+        Some(line) => Err(MeasureError::SelfTest(format!(
+            "a stop of the broker does not show at p{:.3}: {:.0} us instead of {:.0} us",
+            line.percentile, line.seen_us, line.expected_us
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn null_system() -> Result<System, MeasureError> {
+    let mut system = System::parse("null broker".to_owned(), "null-broker --listen 127.0.0.1:{port}");
+    system.command.insert(0, std::env::current_exe()?.to_string_lossy().into_owned());
+    Ok(system)
+}
+
+struct Stop {
+    stopped_us: f64,
+    lines: Vec<Line>,
+    measured: Measured,
+}
+
+struct Line {
+    percentile: f64,
+    expected_us: f64,
+    seen_us: f64,
+}
+
+fn stop_test(broker: &Broker, target: &Target, workload: &Workload) -> Result<Stop, MeasureError> {
+    let workload = Workload {
+        rate: Some(STOP_RATE),
+        record_bytes: 100,
+        records_per_batch: 16,
+        batches_per_request: 1,
+        warmup: 1,
+        seconds: 5,
+        ..workload.clone()
+    };
+    let nothing = Also { tail_readers: 0, catch_up_readers: 0 };
+    let middle = Duration::from_secs(workload.warmup) + Duration::from_secs(workload.seconds) / 2;
+    let (measured, stopped) = thread::scope(|scope| {
+        let stopper = scope.spawn(move || -> std::io::Result<u64> {
+            thread::sleep(middle);
+            let before = now();
+            broker.signal(Signal::STOP)?;
+            thread::sleep(STOP);
+            broker.signal(Signal::CONT)?;
+            Ok(now() - before)
+        });
+        let measured = measure::run(target, &workload, nothing, &Progress::of("stop"));
+        (measured, stopper.join().expect("sending signals does not panic"))
+    });
+    let (measured, stopped) = (measured?, stopped?);
+    let seconds = stopped as f64 / SECOND as f64;
+    let total = measured.load.publish.total();
+    let lines = WAITS.map(|part| {
+        let percentile = 100.0 * (1.0 - seconds * (1.0 - part) / workload.seconds as f64);
+        Line {
+            percentile,
+            expected_us: part * seconds * 1e6,
+            seen_us: total.value_at_percentile(percentile) as f64,
+        }
+    });
+    Ok(Stop { stopped_us: seconds * 1e6, lines: lines.into(), measured })
+}
+
+impl Stop {
+    fn json(&self) -> Value {
+        let lines: Vec<Value> = (self.lines.iter())
+            .map(|line| {
+                json!({ "percentile": line.percentile, "expected_us": line.expected_us, "seen_us": line.seen_us })
+            })
+            .collect();
+        json!({ "stopped_us": self.stopped_us, "percentiles": lines, "measured": self.measured.json() })
+    }
+}

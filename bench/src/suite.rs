@@ -1,0 +1,328 @@
+//! Systems in alternation. In each round each system gets an empty directory, is started, measured and stopped, one after the other:
+//!
+//! ```text
+//! round 1   device   A start, idle, produce, read back   B start, ...
+//! round 2   device   A ...                               B ...
+//! ```
+//! So all of them meet the same slow drift of the machine, and none meets another one's warm cache. The order of the systems turns
+//! round by round, because whoever is second finds a device that is still writing what the first left.
+
+use crate::broker::{Broker, System};
+use crate::client::{Client, ClientError, refuse};
+use crate::clock::{SECOND, now, wall_ms};
+use crate::command::cells;
+use crate::device::{self, Device};
+use crate::measure::{self, Also, MeasureError, Measured, Target, cpu_per_million};
+use crate::process::Usage;
+use crate::progress::Progress;
+use crate::report::{Rounds, Table, number};
+use crate::workload::Workload;
+use serde_json::{Value, json};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+use strandline::messages::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use strandline_engine::format::builder::BatchBuilder;
+use strandline_engine::format::compression::Codec;
+
+/// How long the device is measured in each round.
+const DEVICE_TIME: Duration = Duration::from_secs(3);
+/// How long an idle broker is left alone before its memory is looked at.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long a new broker may refuse the first record.
+const FIRST_TIMEOUT: u64 = 60 * SECOND;
+
+/// What to compare.
+#[derive(Debug)]
+pub(crate) struct Suite {
+    /// The systems, in the order of the table.
+    pub(crate) systems: Vec<System>,
+    /// What each is asked.
+    pub(crate) workload: Workload,
+    /// How often.
+    pub(crate) rounds: u32,
+    /// Where data directories are made.
+    pub(crate) dir: PathBuf,
+}
+
+/// What one system did in one round.
+#[derive(Debug)]
+struct Round {
+    /// From the start of the process on an empty directory to the first acknowledged record.
+    first_ack_seconds: f64,
+    idle: Usage,
+    measured: Measured,
+}
+
+/// What all systems did.
+#[derive(Debug)]
+pub(crate) struct SuiteResult {
+    systems: Vec<(System, Vec<Round>)>,
+    devices: Vec<Device>,
+}
+
+impl System {
+    /// A system of which nothing is known but its command.
+    pub(crate) fn parse(name: String, command: &str) -> System {
+        let command = command.split_whitespace().map(str::to_owned).collect();
+        System { name, command, topic_configs: Vec::new(), durability: "as configured".to_owned() }
+    }
+}
+
+/// Strandline as it comes, and with its syncs off.
+pub(crate) fn own_systems(binary: Option<PathBuf>, arguments: &[String]) -> io::Result<Vec<System>> {
+    let binary = match binary {
+        Some(binary) => binary,
+        None => std::env::current_exe()?.with_file_name("strandline"),
+    };
+    let system = |name: &str, durability: &str, extra: &[&str]| {
+        let mut command = vec![binary.to_string_lossy().into_owned()];
+        command.extend(["serve", "--data-dir", "{data}", "--listen", "127.0.0.1:{port}"].map(str::to_owned));
+        command.extend(extra.iter().map(|argument| argument.to_string()));
+        command.extend(arguments.iter().cloned());
+        System {
+            name: name.to_owned(),
+            command,
+            topic_configs: Vec::new(),
+            durability: durability.to_owned(),
+        }
+    };
+    Ok(vec![
+        system("strandline", "synced before the acknowledgement", &[]),
+        system(
+            "strandline, unsynced",
+            "page cache",
+            &["-o", "log.flush.interval.messages=9223372036854775807"],
+        ),
+    ])
+}
+
+/// Strandline as it comes, Apache Kafka as it comes, and Apache Kafka with a sync for every batch.
+pub(crate) fn default_systems(binary: Option<PathBuf>, kafka: &Path) -> io::Result<Vec<System>> {
+    let mut systems = own_systems(binary, &[])?;
+    systems.truncate(1);
+    for (name, durability, extra) in [
+        ("kafka", "page cache", ""),
+        ("kafka, synced", "synced before the acknowledgement", "--override log.flush.interval.messages=1"),
+    ] {
+        let command = format!("{} run --data {{data}} --port {{port}} {extra}", kafka.display());
+        systems
+            .push(System { durability: durability.to_owned(), ..System::parse(name.to_owned(), &command) });
+    }
+    Ok(systems)
+}
+
+impl Suite {
+    /// Measures everything, and says how it goes.
+    pub(crate) fn run(&self) -> Result<SuiteResult, MeasureError> {
+        let mut result = SuiteResult {
+            systems: self.systems.iter().map(|system| (system.clone(), Vec::new())).collect(),
+            devices: Vec::new(),
+        };
+        for round in 0..self.rounds {
+            let device = device::measure(&self.dir, DEVICE_TIME)?;
+            eprintln!("round {} of {}: {}", round + 1, self.rounds, device.line());
+            result.devices.push(device);
+            for place in 0..self.systems.len() {
+                let place = (place + round as usize) % self.systems.len();
+                let system = &self.systems[place];
+                let done = self.round(system, round)?;
+                eprintln!(
+                    "  {}: {} records/s, p99 {} us, read back {} records/s, all {} there",
+                    system.name,
+                    number(done.measured.load.publish.records_per_second()),
+                    number(done.measured.load.publish.total().value_at_percentile(99.0) as f64),
+                    number(done.measured.catch_up.as_ref().map_or(0.0, measure_rate)),
+                    number(done.measured.verified as f64),
+                );
+                result.systems[place].1.push(done);
+            }
+        }
+        Ok(result)
+    }
+
+    fn round(&self, system: &System, round: u32) -> Result<Round, MeasureError> {
+        let directory = tempfile::Builder::new().prefix("strandline-bench-").tempdir_in(&self.dir)?;
+        let broker = Broker::start(system, &directory.path().join("data"))?;
+        let target = Target {
+            bootstrap: broker.address.clone(),
+            pid: Some(broker.pid()),
+            topic_configs: system.topic_configs.clone(),
+        };
+        let acknowledged = first_record(&target)?;
+        let first_ack_seconds = (acknowledged - broker.started) as f64 / SECOND as f64;
+        thread::sleep(IDLE);
+        let idle = Usage::of(broker.pid())?;
+        let also = Also { tail_readers: 0, catch_up_readers: 1 };
+        let progress = Progress::of(format!("round {}, {}", round + 1, system.name));
+        let topic = measure::create_topic(&target, &measure::topic_name(), self.workload.partitions)?;
+        // The topic is not deleted: its directory is, after the broker has stopped.
+        let measured = measure::on_topic(&target, &self.workload, also, &topic, &progress)?;
+        Ok(Round { first_ack_seconds, idle, measured })
+    }
+}
+
+fn measure_rate(reading: &crate::read::Reading) -> f64 {
+    reading.records_per_second()
+}
+
+/// Creates a topic and sends it one record, again and again until it is acknowledged; when that was.
+fn first_record(target: &Target) -> Result<u64, MeasureError> {
+    let topic = measure::create_topic(target, &measure::topic_name(), 1)?;
+    let mut client = Client::connect(&topic.leaders[0])?;
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.push(wall_ms(), None, Some(b"first"), &[]);
+    let request = ProduceRequest {
+        transactional_id: None,
+        acks: -1,
+        timeout_ms: 30_000,
+        topic_data: vec![TopicProduceData {
+            name: topic.name.clone(),
+            topic_id: topic.id,
+            partition_data: vec![PartitionProduceData { index: 0, records: Some(builder.build()) }],
+        }],
+    };
+    let deadline = now() + FIRST_TIMEOUT;
+    loop {
+        let answer = client.call(&request)?;
+        let partition = answer.responses.into_iter().flat_map(|topic| topic.partition_responses).next();
+        let missing =
+            ClientError::Topic { topic: topic.name.clone(), problem: "an answer without its partition" };
+        let partition = partition.ok_or(missing)?;
+        match refuse("Produce", partition.error_code, partition.error_message) {
+            Ok(()) => return Ok(now()),
+            Err(refused) if now() > deadline => return Err(refused.into()),
+            Err(_) => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
+impl SuiteResult {
+    fn each(&self, quantity: impl Fn(&Round) -> Option<f64>) -> Vec<Rounds> {
+        self.systems.iter().map(|(_, rounds)| Rounds(rounds.iter().filter_map(&quantity).collect())).collect()
+    }
+
+    /// Every quantity of the table with its value in every round of every system.
+    fn quantities(&self) -> Vec<(&'static str, Vec<Rounds>)> {
+        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let percentile = |percentile: f64| {
+            self.each(move |round| {
+                Some(round.measured.load.publish.total().value_at_percentile(percentile) as f64)
+            })
+        };
+        let reading = |quantity: fn(&crate::read::Reading) -> f64| {
+            self.each(move |round| round.measured.catch_up.as_ref().map(quantity))
+        };
+        let fetched = |round: &Round| round.measured.catch_up.as_ref().map_or(0, |reading| reading.records);
+        vec![
+            (
+                "produced, records/s",
+                self.each(|round| Some(round.measured.load.publish.records_per_second())),
+            ),
+            ("produced, MB/s", self.each(|round| Some(round.measured.load.publish.megabytes_per_second()))),
+            ("publish p50, us", percentile(50.0)),
+            ("publish p99, us", percentile(99.0)),
+            ("publish p99.9, us", percentile(99.9)),
+            (
+                "broker CPU s per million produced",
+                self.each(|round| {
+                    cpu_per_million(round.measured.produce_usage.as_ref(), round.measured.produced)
+                }),
+            ),
+            (
+                "written to the device, bytes per record byte",
+                self.each(|round| {
+                    let written = round.measured.produce_usage.as_ref()?.written_bytes as f64;
+                    let records = (round.measured.produced * u64::from(self.record_bytes(round))) as f64;
+                    (records > 0.0).then_some(written / records)
+                }),
+            ),
+            ("fetched (catch-up), records/s", reading(measure_rate)),
+            ("fetched (catch-up), MB/s", reading(|reading| reading.megabytes_per_second())),
+            (
+                "broker CPU s per million fetched",
+                self.each(|round| cpu_per_million(round.measured.fetch_usage.as_ref(), fetched(round))),
+            ),
+            ("resident idle, MiB", self.each(|round| Some(mebibytes(round.idle.resident_bytes)))),
+            (
+                "resident under load, MiB",
+                self.each(|round| Some(mebibytes(round.measured.produce_usage?.resident_bytes))),
+            ),
+            (
+                "of that its own, MiB",
+                self.each(|round| Some(mebibytes(round.measured.produce_usage?.anonymous_bytes))),
+            ),
+            ("empty directory to first ack, ms", self.each(|round| Some(round.first_ack_seconds * 1e3))),
+        ]
+    }
+
+    /// The bytes of a record's value: what `megabytes_per_second` counts.
+    fn record_bytes(&self, round: &Round) -> u32 {
+        let publish = &round.measured.load.publish;
+        (publish.megabytes_per_second() * 1e6 / publish.records_per_second().max(1.0)).round() as u32
+    }
+
+    /// A Markdown table with the device and the durability of each system above it.
+    pub(crate) fn text(&self) -> String {
+        let mut table = Table::new(self.systems.iter().map(|(system, _)| system.name.clone()).collect());
+        let durability = self.systems.iter().map(|(system, _)| system.durability.clone()).collect();
+        table.line("an acknowledged record is", durability);
+        for (name, rounds) in self.quantities() {
+            table.line(name, cells(&rounds));
+        }
+        let device =
+            |quantity: fn(&Device) -> f64| Rounds(self.devices.iter().map(quantity).collect()).cell();
+        let unanswered: u64 = self
+            .systems
+            .iter()
+            .flat_map(|(_, rounds)| rounds)
+            .map(|round| round.measured.load.unanswered)
+            .sum();
+        let mut text = format!(
+            "Device, same run: durable 4 KiB append p50 {} us, p99 {} us; sequential write {} MB/s.\n\
+             Medians of {} rounds (smallest-largest); every acknowledged record was read back and checked.\n\n{}",
+            device(|device| device.append.value_at_percentile(50.0) as f64),
+            device(|device| device.append.value_at_percentile(99.0) as f64),
+            device(|device| device.stream_megabytes_per_second),
+            self.devices.len(),
+            table.markdown(),
+        );
+        if unanswered > 0 {
+            text.push_str(&format!(
+                "\n{unanswered} records were not answered; their wait so far is counted.\n"
+            ));
+        }
+        text
+    }
+
+    /// Everything.
+    pub(crate) fn json(&self) -> Value {
+        let quantities = self.quantities();
+        let systems: Vec<Value> = (self.systems.iter().enumerate())
+            .map(|(place, (system, rounds))| {
+                let summary: serde_json::Map<String, Value> = quantities
+                    .iter()
+                    .map(|(name, rounds)| ((*name).to_owned(), rounds[place].json()))
+                    .collect();
+                let rounds: Vec<Value> = (rounds.iter())
+                    .map(|round| {
+                        json!({
+                            "first_ack_seconds": round.first_ack_seconds,
+                            "idle": round.idle.json(),
+                            "measured": round.measured.json(),
+                        })
+                    })
+                    .collect();
+                json!({
+                    "name": system.name, "command": system.command.join(" "), "durability": system.durability,
+                    "summary": summary, "rounds": rounds,
+                })
+            })
+            .collect();
+        json!({
+            "systems": systems,
+            "devices": self.devices.iter().map(Device::json).collect::<Vec<_>>(),
+        })
+    }
+}
