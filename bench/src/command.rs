@@ -338,7 +338,7 @@ fn print(measured: &Measured) {
             );
         }
     };
-    cpu("produce", &measured.produce_usage, measured.produced);
+    cpu("produce", &measured.produce_usage, measured.load.publish.records());
     cpu("fetch", &measured.fetch_usage, measured.catch_up.as_ref().map_or(0, |reading| reading.records));
     println!(
         "checked: {} of {} acknowledged records read back, in order",

@@ -53,9 +53,9 @@ pub(crate) struct Target {
 pub(crate) struct Measured {
     /// What the producers saw.
     pub(crate) load: Load,
-    /// What the broker used while the producers ran, warm-up and drain included.
+    /// What the broker used in the window; its memory at its largest while the producers ran.
     pub(crate) produce_usage: Option<Usage>,
-    /// Records acknowledged while `produce_usage` was counted.
+    /// Records acknowledged in all, warm-up and drain included.
     pub(crate) produced: u64,
     /// What a tailing reader saw, when there was one.
     pub(crate) tail: Option<Reading>,
@@ -150,7 +150,7 @@ pub(crate) fn on_topic(
         live: &live,
     };
     let phase = progress.phase("produce", workload.warmup + workload.seconds);
-    let ((load, tail), produce_usage) = process::during(target.pid, || {
+    let ((load, tail), produce_usage) = process::during(target.pid, Some(window), || {
         phase.watch(&live, || {
             thread::scope(|scope| {
                 let tail = (also.tail_readers > 0).then(|| scope.spawn(|| read::run(&tail_task)));
@@ -184,7 +184,7 @@ pub(crate) fn on_topic(
             live: &live,
         };
         let phase = progress.phase("read back and check", 0);
-        let (reading, usage) = process::during(target.pid, || phase.watch(&live, || read::run(&task)));
+        let (reading, usage) = process::during(target.pid, None, || phase.watch(&live, || read::run(&task)));
         let mut reading = reading?;
         verified = reading.verifier.finish(&load.acknowledged)?;
         catch_up = Some(reading);
@@ -221,7 +221,7 @@ impl Measured {
             "produced": self.produced,
             "verified": self.verified,
             "produce_usage": usage(&self.produce_usage),
-            "produce_cpu_seconds_per_million": cpu_per_million(self.produce_usage.as_ref(), self.produced),
+            "produce_cpu_seconds_per_million": cpu_per_million(self.produce_usage.as_ref(), self.load.publish.records()),
             "end_to_end": self.tail.as_ref().map(|tail| tail.samples.json()),
             "catch_up": self.catch_up.as_ref().map(|reading| json!({
                 "records": reading.records, "seconds": reading.seconds,

@@ -1,5 +1,7 @@
 //! What a process has used, as the kernel counts it. Linux only.
 
+use crate::clock::{nanos, now};
+use crate::samples::Window;
 use serde_json::{Value, json};
 use std::fs;
 use std::io;
@@ -72,46 +74,60 @@ fn field(text: &str, name: &str) -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// Runs `work` and says what `pid` used meanwhile, memory at its largest. Without a pid, or one that can not be read, nothing.
-pub(crate) fn during<T>(pid: Option<u32>, work: impl FnOnce() -> T) -> (T, Option<Usage>) {
+/// Runs `work` and says what `pid` used in `window`, or all the while without one; memory at its largest, all the while. Without a pid,
+/// or with one that can not be read, nothing.
+pub(crate) fn during<T>(
+    pid: Option<u32>,
+    window: Option<Window>,
+    work: impl FnOnce() -> T,
+) -> (T, Option<Usage>) {
     let Some((pid, before)) = pid.and_then(|pid| Some((pid, Usage::of(pid).ok()?))) else {
         return (work(), None);
     };
+    let window = window.unwrap_or(Window { start: 0, end: u64::MAX });
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let peak = scope.spawn(|| {
-            let mut peak = before;
-            while !done.load(Relaxed) {
-                if let Ok(usage) = Usage::of(pid) {
-                    peak.resident_bytes = peak.resident_bytes.max(usage.resident_bytes);
-                    peak.anonymous_bytes = peak.anonymous_bytes.max(usage.anonymous_bytes);
-                }
-                thread::sleep(SAMPLE_EVERY);
-            }
-            peak
-        });
+        let watcher = scope.spawn(|| watch(pid, before, window, &done));
         let result = work();
-        let after = Usage::of(pid);
         done.store(true, Relaxed);
-        let peak = peak.join().expect("reading counters does not panic");
-        let used = after.ok().map(|after| Usage {
-            resident_bytes: peak.resident_bytes.max(after.resident_bytes),
-            anonymous_bytes: peak.anonymous_bytes.max(after.anonymous_bytes),
-            ..after.since(&before)
-        });
-        (result, used)
+        (result, watcher.join().expect("reading counters does not panic"))
     })
+}
+
+fn watch(pid: u32, mut first: Usage, window: Window, done: &AtomicBool) -> Option<Usage> {
+    let mut peak = first;
+    let mut last = None;
+    let mut time = now();
+    while !done.load(Relaxed) {
+        // Both ends of the window are met exactly; between them is nothing that could be missed.
+        let wake = [window.start, window.end, time + nanos(SAMPLE_EVERY)];
+        let wake = wake.into_iter().filter(|&at| at > time).min().unwrap_or(time);
+        thread::sleep(Duration::from_nanos(wake - time));
+        let before = std::mem::replace(&mut time, now());
+        let usage = Usage::of(pid).ok()?;
+        peak.resident_bytes = peak.resident_bytes.max(usage.resident_bytes);
+        peak.anonymous_bytes = peak.anonymous_bytes.max(usage.anonymous_bytes);
+        if (before..time).contains(&window.start) {
+            first = usage;
+        }
+        if (before..time).contains(&window.end) {
+            last = Some(usage);
+        }
+    }
+    let last = last.or_else(|| Usage::of(pid).ok())?;
+    let memory = Usage { cpu_seconds: last.cpu_seconds, written_bytes: last.written_bytes, ..peak };
+    Some(memory.since(&first))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{SECOND, now};
+    use crate::clock::SECOND;
     use std::hint::black_box;
 
     #[test]
     fn a_busy_second_costs_a_cpu_second_and_memory_is_seen_at_its_largest() {
-        let ((), used) = during(Some(std::process::id()), || {
+        let ((), used) = during(Some(std::process::id()), None, || {
             let until = now() + SECOND / 2;
             let buffer = vec![1u8; 64 << 20];
             while now() < until {
@@ -121,5 +137,17 @@ mod tests {
         let used = used.expect("our own counters can be read");
         assert!((0.2..5.0).contains(&used.cpu_seconds), "{} s", used.cpu_seconds);
         assert!(used.anonymous_bytes >= 64 << 20, "{} bytes", used.anonymous_bytes);
+    }
+
+    #[test]
+    fn what_is_used_before_and_after_the_window_is_not_counted() {
+        let spin = |until: u64| while now() < until {};
+        let start = now() + SECOND / 2;
+        let window = Window { start, end: start + SECOND / 10 };
+        let ((), used) = during(Some(std::process::id()), Some(window), || spin(start + SECOND));
+        let ((), all) = during(Some(std::process::id()), None, || spin(now() + SECOND));
+        let (used, all) =
+            (used.expect("it can be read").cpu_seconds, all.expect("it can be read").cpu_seconds);
+        assert!(used < all / 2.0, "{used} s of {all} s");
     }
 }

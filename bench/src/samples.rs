@@ -98,6 +98,11 @@ impl Samples {
         self.completed.iter().sum()
     }
 
+    /// Their bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Records completed per second of the window.
     pub(crate) fn records_per_second(&self) -> f64 {
         self.records() as f64 / self.window.seconds()

@@ -16,6 +16,7 @@ use crate::measure::{self, Also, MeasureError, Measured, Target, cpu_per_million
 use crate::process::Usage;
 use crate::progress::Progress;
 use crate::report::{Rounds, Table, number};
+use crate::samples::Samples;
 use crate::workload::Workload;
 use serde_json::{Value, json};
 use std::io;
@@ -163,6 +164,10 @@ impl Suite {
     }
 }
 
+fn publish(round: &Round) -> &Samples {
+    &round.measured.load.publish
+}
+
 fn measure_rate(reading: &crate::read::Reading) -> f64 {
     reading.records_per_second()
 }
@@ -207,35 +212,30 @@ impl SuiteResult {
     fn quantities(&self) -> Vec<(&'static str, Vec<Rounds>)> {
         let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let percentile = |percentile: f64| {
-            self.each(move |round| {
-                Some(round.measured.load.publish.total().value_at_percentile(percentile) as f64)
-            })
+            self.each(move |round| Some(publish(round).total().value_at_percentile(percentile) as f64))
         };
         let reading = |quantity: fn(&crate::read::Reading) -> f64| {
             self.each(move |round| round.measured.catch_up.as_ref().map(quantity))
         };
         let fetched = |round: &Round| round.measured.catch_up.as_ref().map_or(0, |reading| reading.records);
         vec![
-            (
-                "produced, records/s",
-                self.each(|round| Some(round.measured.load.publish.records_per_second())),
-            ),
-            ("produced, MB/s", self.each(|round| Some(round.measured.load.publish.megabytes_per_second()))),
+            ("produced, records/s", self.each(|round| Some(publish(round).records_per_second()))),
+            ("produced, MB/s", self.each(|round| Some(publish(round).megabytes_per_second()))),
             ("publish p50, us", percentile(50.0)),
             ("publish p99, us", percentile(99.0)),
             ("publish p99.9, us", percentile(99.9)),
             (
                 "broker CPU s per million produced",
                 self.each(|round| {
-                    cpu_per_million(round.measured.produce_usage.as_ref(), round.measured.produced)
+                    cpu_per_million(round.measured.produce_usage.as_ref(), publish(round).records())
                 }),
             ),
             (
                 "written to the device, bytes per record byte",
                 self.each(|round| {
                     let written = round.measured.produce_usage.as_ref()?.written_bytes as f64;
-                    let records = (round.measured.produced * u64::from(self.record_bytes(round))) as f64;
-                    (records > 0.0).then_some(written / records)
+                    let bytes = publish(round).bytes() as f64;
+                    (bytes > 0.0).then_some(written / bytes)
                 }),
             ),
             ("fetched (catch-up), records/s", reading(measure_rate)),
@@ -255,12 +255,6 @@ impl SuiteResult {
             ),
             ("empty directory to first ack, ms", self.each(|round| Some(round.first_ack_seconds * 1e3))),
         ]
-    }
-
-    /// The bytes of a record's value: what `megabytes_per_second` counts.
-    fn record_bytes(&self, round: &Round) -> u32 {
-        let publish = &round.measured.load.publish;
-        (publish.megabytes_per_second() * 1e6 / publish.records_per_second().max(1.0)).round() as u32
     }
 
     /// A Markdown table with the device and the durability of each system above it.
