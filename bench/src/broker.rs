@@ -103,6 +103,11 @@ impl Broker {
         Ok(kill_process(Pid::from_child(&self.child), signal)?)
     }
 
+    /// Kills it without warning, and waits until it is gone.
+    pub(crate) fn kill(mut self) {
+        self.kill_now();
+    }
+
     fn kill_now(&mut self) {
         // Both fail only when it is gone already.
         let _ = self.child.kill();

@@ -6,9 +6,10 @@ use crate::measure::{self, Also, MeasureError, Measured, Target, cpu_per_million
 use crate::progress::Progress;
 use crate::report::{self, Rounds, Table, number};
 use crate::samples::Samples;
+use crate::series::{self, Point};
 use crate::suite::{self, Suite};
 use crate::workload::{Compression, Workload};
-use crate::{device, null_broker, self_test};
+use crate::{device, null_broker, recovery, self_test};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::json;
 use std::net::SocketAddr;
@@ -61,6 +62,15 @@ enum What {
     /// Strandline in both of its modes, durable and not, in alternation.
     #[command(args_override_self = true)]
     Baseline(BaselineArgs),
+    /// The most that a broker takes, and the latency at 10, 25, 50, 75, 90 and 100 % of it.
+    #[command(args_override_self = true)]
+    Curve(SeriesArgs),
+    /// The same workload on topics of more and more partitions.
+    #[command(args_override_self = true)]
+    Partitions(PartitionsArgs),
+    /// Kill a system with SIGKILL under load, start it again: how long to the first produce, and is everything there?
+    #[command(args_override_self = true)]
+    Recovery(RecoveryArgs),
     /// Systems in alternation, A B A B; each started afresh for each round.
     #[command(args_override_self = true)]
     Compare(CompareArgs),
@@ -195,6 +205,35 @@ struct CompareArgs {
     systems: Vec<(String, String)>,
 }
 
+#[derive(Args, Debug)]
+struct SeriesArgs {
+    #[command(flatten)]
+    broker: BrokerArgs,
+    #[command(flatten)]
+    workload: Workload,
+}
+
+#[derive(Args, Debug)]
+struct PartitionsArgs {
+    #[command(flatten)]
+    series: SeriesArgs,
+    /// The numbers of partitions.
+    #[arg(long, value_delimiter = ',', default_value = "1,16,100,1000")]
+    counts: Vec<u32>,
+}
+
+#[derive(Args, Debug)]
+struct RecoveryArgs {
+    #[command(flatten)]
+    rounds: RoundsArgs,
+    /// The broker's binary; the one beside this tool when nothing is given.
+    #[arg(long)]
+    strandline: Option<PathBuf>,
+    /// Kill this instead, as name=command with {data} and {port}; the command must become the broker.
+    #[arg(long, value_parser = pair)]
+    system: Option<(String, String)>,
+}
+
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected name=value")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -234,6 +273,28 @@ pub(crate) fn run() -> Result<(), MeasureError> {
         What::Baseline(args) => {
             let systems = suite::own_systems(args.strandline, &args.broker_args)?;
             rounds("baseline", args.rounds, systems)
+        }
+        What::Curve(args) => several("curve", &args, |target, workload| series::curve(target, workload)),
+        What::Partitions(args) => {
+            let counts = args.counts;
+            several("partitions", &args.series, |target, workload| {
+                series::partitions(target, workload, &counts)
+            })
+        }
+        What::Recovery(args) => {
+            let system = match args.system {
+                Some((name, command)) => System::parse(name, &command),
+                None => suite::own_systems(args.strandline, &[])?.swap_remove(0),
+            };
+            let environment = report::environment();
+            println!("{}\nrecovery: {}", report::environment_line(&environment), args.rounds.workload.line());
+            let found = recovery::run(&system, &args.rounds.workload, args.rounds.rounds, &args.rounds.dir)?;
+            print!("{}", found.text(&system));
+            let result = json!({
+                "what": "recovery", "environment": environment, "workload": args.rounds.workload.json(),
+                "system": system.command.join(" "), "result": found.json(),
+            });
+            Ok(report::save(args.rounds.json.as_deref(), &result)?)
         }
         What::Compare(args) => {
             let systems = match args.systems.is_empty() {
@@ -344,6 +405,26 @@ fn print(measured: &Measured) {
         "checked: {} of {} acknowledged records read back, in order",
         measured.verified, measured.produced
     );
+}
+
+fn several(
+    what: &str,
+    args: &SeriesArgs,
+    run: impl FnOnce(&Target, &Workload) -> Result<Vec<Point>, MeasureError>,
+) -> Result<(), MeasureError> {
+    let environment = report::environment();
+    println!("{}\n{what}: {}", report::environment_line(&environment), args.workload.line());
+    let target = Target {
+        bootstrap: args.broker.broker.clone(),
+        pid: args.broker.pid,
+        topic_configs: args.broker.topic_configs.clone(),
+    };
+    let points = run(&target, &args.workload)?;
+    print!("{}", series::table(&points));
+    let result = json!({
+        "what": what, "environment": environment, "workload": args.workload.json(), "result": series::json(&points),
+    });
+    Ok(report::save(args.broker.json.as_deref(), &result)?)
 }
 
 fn rounds(what: &str, args: RoundsArgs, systems: Vec<System>) -> Result<(), MeasureError> {

@@ -69,6 +69,8 @@ pub(crate) struct Load {
     pub(crate) unanswered: u64,
     /// The producer ids, by producer, when they have them.
     pub(crate) identities: Vec<Option<Identity>>,
+    /// What ended the load before its time. The rest is what was seen until then.
+    pub(crate) failure: Option<LoadError>,
 }
 
 /// Drives all producers of `workload` from `start` (nanoseconds) through warm-up, window and drain.
@@ -96,7 +98,7 @@ pub(crate) fn run(
         let producers = (thread..workload.producers).step_by(threads as usize);
         drivers.push(Driver::new(workload, topic, version, window, start, producers, &identities)?);
     }
-    let results: Vec<Result<Load, LoadError>> = thread::scope(|scope| {
+    let results: Vec<Load> = thread::scope(|scope| {
         let running: Vec<_> =
             drivers.into_iter().map(|driver| scope.spawn(move || driver.run(live))).collect();
         running.into_iter().map(|thread| thread.join().expect("a driver does not panic")).collect()
@@ -107,13 +109,14 @@ pub(crate) fn run(
         acknowledged: HashMap::new(),
         unanswered: 0,
         identities,
+        failure: None,
     };
     for load in results {
-        let load = load?;
         total.publish.merge(&load.publish);
         total.send_lag.merge(&load.send_lag);
         total.acknowledged.extend(load.acknowledged);
         total.unanswered += load.unanswered;
+        total.failure = total.failure.or(load.failure);
     }
     Ok(total)
 }
@@ -240,7 +243,12 @@ impl<'a> Driver<'a> {
         })
     }
 
-    fn run(mut self, live: &Live) -> Result<Load, LoadError> {
+    fn run(mut self, live: &Live) -> Load {
+        let failure = self.drive(live).err();
+        self.finish(now(), failure)
+    }
+
+    fn drive(&mut self, live: &Live) -> Result<(), LoadError> {
         let mut events = Vec::with_capacity(EVENTS);
         let mut scratch = vec![0; READ_BYTES];
         let deadline = self.window.end + nanos(ANSWER_TIMEOUT);
@@ -259,7 +267,7 @@ impl<'a> Driver<'a> {
             if time >= deadline
                 || (time >= self.window.end && self.producers.iter().all(|it| self.is_done(it)))
             {
-                break;
+                return Ok(());
             }
             let next = self.due.peek().map_or(deadline, |Reverse((due, _))| *due);
             // Past the window, look now and then whether all is answered.
@@ -280,7 +288,6 @@ impl<'a> Driver<'a> {
                 self.send(index)?;
             }
         }
-        Ok(self.finish(deadline.min(now())))
     }
 
     /// Sleeps until something happens or `until` has come.
@@ -402,13 +409,14 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn finish(mut self, time: u64) -> Load {
+    fn finish(mut self, time: u64, failure: Option<LoadError>) -> Load {
         let mut load = Load {
             publish: Samples::new(self.window),
             send_lag: self.send_lag,
             acknowledged: HashMap::new(),
             unanswered: 0,
             identities: Vec::new(),
+            failure,
         };
         for producer in &mut self.producers {
             for flight in std::mem::take(&mut producer.in_flight) {

@@ -4,7 +4,7 @@
 //! workload > load (schedule, template, stamp) > broker > read > verify      one measurement (measure)
 //!            samples                            process                     what it is made of
 //! device, null_broker                                                       what it is to be compared with
-//! self_test, suite                                                          measurements in rounds
+//! self_test, suite, series, recovery                                        measurements in rows
 //! ```
 
 mod broker;
@@ -18,10 +18,12 @@ mod null_broker;
 mod process;
 mod progress;
 mod read;
+mod recovery;
 mod report;
 mod samples;
 mod schedule;
 mod self_test;
+mod series;
 mod stamp;
 mod suite;
 mod template;

@@ -162,7 +162,10 @@ pub(crate) fn on_topic(
             })
         })
     });
-    let load = load?;
+    let mut load = load?;
+    if let Some(failure) = load.failure.take() {
+        return Err(failure.into());
+    }
     let mut tail = tail.transpose()?;
     let produced = load.acknowledged.values().sum();
     let mut verified = 0;

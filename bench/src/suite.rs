@@ -8,7 +8,7 @@
 //! round by round, because whoever is second finds a device that is still writing what the first left.
 
 use crate::broker::{Broker, System};
-use crate::client::{Client, ClientError, refuse};
+use crate::client::{Client, ClientError, Topic, refuse};
 use crate::clock::{SECOND, now, wall_ms};
 use crate::command::cells;
 use crate::device::{self, Device};
@@ -151,7 +151,8 @@ impl Suite {
             pid: Some(broker.pid()),
             topic_configs: system.topic_configs.clone(),
         };
-        let acknowledged = first_record(&target)?;
+        let probe = measure::create_topic(&target, &measure::topic_name(), 1)?;
+        let acknowledged = first_record(&probe)?;
         let first_ack_seconds = (acknowledged - broker.started) as f64 / SECOND as f64;
         thread::sleep(IDLE);
         let idle = Usage::of(broker.pid())?;
@@ -172,9 +173,8 @@ fn measure_rate(reading: &crate::read::Reading) -> f64 {
     reading.records_per_second()
 }
 
-/// Creates a topic and sends it one record, again and again until it is acknowledged; when that was.
-fn first_record(target: &Target) -> Result<u64, MeasureError> {
-    let topic = measure::create_topic(target, &measure::topic_name(), 1)?;
+/// Sends a topic one record, again and again until it is acknowledged; when that was.
+pub(crate) fn first_record(topic: &Topic) -> Result<u64, MeasureError> {
     let mut client = Client::connect(&topic.leaders[0])?;
     let mut builder = BatchBuilder::new(Codec::None);
     builder.push(wall_ms(), None, Some(b"first"), &[]);
