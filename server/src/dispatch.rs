@@ -172,6 +172,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_documented_table_is_the_served_one() {
+        let documented: Vec<String> = include_str!("../../docs/protocol.md")
+            .lines()
+            .filter_map(|line| {
+                let mut cells = line.strip_prefix("| ")?.split(" | ");
+                let (key, name, versions) = (cells.next()?, cells.next()?, cells.next()?);
+                key.parse::<i16>().ok()?;
+                Some(format!("{key} {name} {versions}"))
+            })
+            .collect();
+        let served: Vec<String> = APIS
+            .iter()
+            .map(|api| {
+                format!("{} {} {}-{}", api.key.code(), api.key, api.versions.start(), api.versions.end())
+            })
+            .collect();
+        assert_eq!(documented, served);
+    }
+
+    #[test]
     fn what_is_advertised_is_what_the_messages_can_do() {
         use crate::messages::*;
         use crate::wire::Message;
