@@ -4,6 +4,8 @@
 //! a failed write nobody knows what the file holds. So the first failure of a file is remembered, and answers every later write, sync
 //! and change of length of it. Reads go on.
 //!
+//! * Syncs of one file go one after the other: the system tells a failure once, and a second sync under way at that moment would take it
+//!   for success.
 //! * What is fenced is the file, not the handle: a file that is opened again is still fenced, also under a new name, until it is
 //!   removed.
 //! * A write or change of length that finds no room (D7) is no failure.
@@ -17,6 +19,7 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use futures_util::lock::Mutex;
 
 use super::{AlignedBuffer, Disk, Entry, OpenMode, is_no_space};
 use crate::types::Position;
@@ -152,6 +155,7 @@ impl<D: Disk> Disk for Latch<D> {
     }
 
     async fn sync(&self, file: &Self::File) -> io::Result<()> {
+        let _one_at_a_time = file.fence.syncing.lock().await;
         let attempt = file.fence.attempt(Operation::Sync)?;
         attempt.settle(self.disk.sync(&file.file).await)
     }
@@ -204,6 +208,8 @@ impl<D: Disk> Disk for Latch<D> {
 struct Fence {
     path: PathBuf,
     first: OnceLock<Fenced>,
+    /// Held by a sync: of two at the same time one may be told of the failure and the other that all is well.
+    syncing: Mutex<()>,
 }
 
 impl Fence {
@@ -266,7 +272,8 @@ impl Files {
             self.fences.retain(|_, fence| Arc::strong_count(fence) > 1 || fence.first.get().is_some());
             self.sweep_at = 2 * self.fences.len() + 64;
         }
-        let fence = Arc::new(Fence { path: path.to_owned(), first: OnceLock::new() });
+        let fence =
+            Arc::new(Fence { path: path.to_owned(), first: OnceLock::new(), syncing: Mutex::new(()) });
         self.fences.insert(path.to_owned(), fence.clone());
         fence
     }
