@@ -12,6 +12,8 @@ use crate::workload::{Compression, Workload};
 use crate::{device, null_broker, recovery, self_test};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::json;
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -74,6 +76,13 @@ enum What {
     /// Systems in alternation, A B A B; each started afresh for each round.
     #[command(args_override_self = true)]
     Compare(CompareArgs),
+    /// Make one self-contained HTML page with plots from a result that was saved with --json.
+    Page {
+        /// The saved result.
+        result: PathBuf,
+        /// The page.
+        page: PathBuf,
+    },
     #[command(hide = true)]
     NullBroker {
         #[arg(long)]
@@ -274,7 +283,7 @@ pub(crate) fn run() -> Result<(), MeasureError> {
             let systems = suite::own_systems(args.strandline, &args.broker_args)?;
             rounds("baseline", args.rounds, systems)
         }
-        What::Curve(args) => several("curve", &args, |target, workload| series::curve(target, workload)),
+        What::Curve(args) => several("curve", &args, series::curve),
         What::Partitions(args) => {
             let counts = args.counts;
             several("partitions", &args.series, |target, workload| {
@@ -304,6 +313,10 @@ pub(crate) fn run() -> Result<(), MeasureError> {
                 }
             };
             rounds("compare", args.rounds, systems)
+        }
+        What::Page { result, page } => {
+            let result = serde_json::from_slice(&fs::read(&result)?).map_err(io::Error::from)?;
+            Ok(fs::write(page, report::page(&result))?)
         }
         What::NullBroker { listen } => Ok(null_broker::serve(listen)?),
     }

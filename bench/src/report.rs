@@ -162,6 +162,12 @@ pub(crate) fn save(path: Option<&Path>, value: &Value) -> io::Result<()> {
     Ok(())
 }
 
+/// A page that shows a saved result, with everything in it: no script, style or number comes from elsewhere.
+pub(crate) fn page(result: &Value) -> String {
+    // The data must not be able to close the element that it stands in.
+    include_str!("page.html").replacen("/*DATA*/", &result.to_string().replace("</", "<\\/"), 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +178,15 @@ mod tests {
         assert_eq!(Rounds(vec![4.0, 1.0, 3.0, 2.0]).median(), Some(2.5));
         assert_eq!(Rounds::default().median(), None);
         assert_eq!(Rounds(vec![5.0, 1.0, 3.0]).cell(), "3.00 (1.00-5.00)");
+    }
+
+    #[test]
+    fn a_page_holds_its_data_and_the_data_can_not_leave_its_element() {
+        let hostile = json!({ "what": "</script><b>" });
+        let page = page(&hostile);
+        let (_, rest) = page.split_once("type=\"application/json\">").expect("the data element");
+        let (data, _) = rest.split_once("</script>").expect("it ends");
+        assert_eq!(serde_json::from_str::<Value>(data).expect("valid JSON"), hostile);
     }
 
     #[test]
