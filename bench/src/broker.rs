@@ -1,16 +1,19 @@
 //! A broker that the tool starts itself, from a command in which `{data}` and `{port}` stand for a directory and a port.
 //!
 //! The command must stay in the foreground (or `exec` the broker), so that its pid is the broker's: it is stopped by that pid, and its
-//! CPU and memory are counted by it. Whatever happens, the process does not outlive the value.
+//! CPU and memory are counted by it. The process does not outlive the value, and not the tool when that is told to end.
 
 use crate::client::{Client, ClientError};
 use crate::clock::{SECOND, now};
 use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::fs::File;
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +23,9 @@ const START_TIMEOUT: u64 = 60 * SECOND;
 const STOP_TIMEOUT: u64 = 30 * SECOND;
 /// How often a starting broker is asked.
 const ASK_EVERY: Duration = Duration::from_millis(1);
+
+/// The brokers that run now, for when the tool is told to end.
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// Why there is no broker.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +51,22 @@ pub(crate) struct System {
     pub(crate) topic_configs: Vec<(String, String)>,
     /// What has to be true of a record before it is acknowledged, for titles.
     pub(crate) durability: String,
+}
+
+/// From now on SIGINT and SIGTERM stop the brokers that run, then the tool. Data directories are left for whoever wants to look.
+pub(crate) fn stop_on_signals() -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+            for &pid in running.iter() {
+                // It may have ended by itself.
+                let _ = kill_process(pid, Signal::TERM);
+            }
+            std::process::exit(128 + signal);
+        }
+    });
+    Ok(())
 }
 
 /// A running broker.
@@ -78,6 +100,7 @@ impl Broker {
             .stderr(out)
             .spawn()
             .map_err(failed)?;
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(Pid::from_child(&child));
         let mut broker = Broker { child, address: format!("127.0.0.1:{port}"), started };
         loop {
             match Client::connect(&broker.address) {
@@ -117,6 +140,14 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        self.stop();
+        let pid = Pid::from_child(&self.child);
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).retain(|&running| running != pid);
+    }
+}
+
+impl Broker {
+    fn stop(&mut self) {
         let deadline = now() + STOP_TIMEOUT;
         if !matches!(self.child.try_wait(), Ok(None)) || self.signal(Signal::TERM).is_err() {
             return;

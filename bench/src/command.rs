@@ -251,6 +251,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 /// Does what the command line says.
 pub(crate) fn run() -> Result<(), MeasureError> {
     let line = parse(std::env::args().collect());
+    crate::broker::stop_on_signals()?;
     match line.command {
         What::Produce(args) => {
             let also = Also { tail_readers: 0, catch_up_readers: args.check_readers };
@@ -262,8 +263,7 @@ pub(crate) fn run() -> Result<(), MeasureError> {
         }
         What::EndToEnd(args) => {
             if args.workload.codec != Compression::None {
-                let problem = "end-to-end latency needs the stamp of every record: not with --codec";
-                return Err(MeasureError::SelfTest(problem.to_owned()));
+                return Err(MeasureError::CompressedStamps);
             }
             single(
                 "end-to-end",

@@ -33,8 +33,16 @@ pub(crate) enum MeasureError {
     Violation(#[from] Violation),
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("{0}")]
-    SelfTest(String),
+    #[error("end-to-end latency needs the stamp of every record: not with --codec")]
+    CompressedStamps,
+    #[error("the broker was killed only after the load; make --seconds longer")]
+    KilledTooLate,
+    #[error("the ceiling of {ceiling:.0} records/s is not {wanted} times the {highest:.0} reported")]
+    Ceiling { ceiling: f64, wanted: f64, highest: f64 },
+    #[error(
+        "a stop of the broker does not show at p{percentile:.3}: {seen_us:.0} us instead of {expected_us:.0} us"
+    )]
+    StopNotSeen { percentile: f64, expected_us: f64, seen_us: f64 },
 }
 
 /// A broker to measure.

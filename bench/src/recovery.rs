@@ -72,7 +72,7 @@ fn one(system: &System, workload: &Workload, dir: &Path) -> Result<(Duration, u6
     match load.failure {
         Some(LoadError::Closed { .. } | LoadError::Connection { .. }) => {}
         Some(failure) => return Err(failure.into()),
-        None => return Err(MeasureError::SelfTest("the kill came after the load".to_owned())),
+        None => return Err(MeasureError::KilledTooLate),
     }
 
     let broker = Broker::start(system, &data)?;

@@ -76,16 +76,12 @@ pub(crate) fn run(
     report::save(json, &result)?;
 
     if let Some(highest) = highest.filter(|highest| rate < HEADROOM * highest) {
-        let times = rate / highest;
-        return Err(MeasureError::SelfTest(format!(
-            "the ceiling is only {times:.1} times {highest} records/s"
-        )));
+        return Err(MeasureError::Ceiling { ceiling: rate, wanted: HEADROOM, highest });
     }
     match stop.lines.iter().find(|line| line.error().abs() > TOLERANCE) {
-        Some(line) => Err(MeasureError::SelfTest(format!(
-            "a stop of the broker does not show at p{:.3}: {:.0} us instead of {:.0} us",
-            line.percentile, line.seen_us, line.expected_us
-        ))),
+        Some(&Line { percentile, expected_us, seen_us, .. }) => {
+            Err(MeasureError::StopNotSeen { percentile, expected_us, seen_us })
+        }
         None => Ok(()),
     }
 }
