@@ -30,6 +30,9 @@ use crate::types::{NO_TIMESTAMP, PartitionId, Timestamp};
 /// Bytes of batches in one turn: a journal write of a few megabytes runs at the disk's full rate and still takes about a millisecond.
 const TURN_BYTES_MAX: usize = 2 << 20;
 
+/// Milliseconds between two lines in the log about a full disk.
+const NO_SPACE_TELL_MS: i64 = 10_000;
+
 /// One partition's part of a turn.
 struct Group<D: Disk> {
     partition: Rc<Partition<D>>,
@@ -253,6 +256,11 @@ impl<D: Disk> Shard<D> {
 
     /// The disk is full (D7): what was written in part is cut off again, and the senders may try again.
     async fn refuse_no_space(&self, group: Group<D>) {
+        let now = self.now();
+        if now.saturating_sub(self.no_space_told.get()) >= NO_SPACE_TELL_MS {
+            self.no_space_told.set(now);
+            tracing::warn!(partition = %group.partition.id, "the disk is full: appends are refused until there is room");
+        }
         let Group { partition, draft, answers } = group;
         let error = match partition.log.discard(draft).await {
             Ok(()) => AppendError::NoSpace(partition.id),

@@ -87,6 +87,8 @@ pub(crate) struct Shard<D: Disk> {
     background: Mutex<()>,
     background_ended: Cell<bool>,
     counters: Counters,
+    /// When the log was last told that the disk is full.
+    no_space_told: Cell<Timestamp>,
     clock: Clock,
 }
 
@@ -166,6 +168,7 @@ impl<D: Disk> Shard<D> {
             background: Mutex::new(()),
             background_ended: Cell::new(false),
             counters: Counters::default(),
+            no_space_told: Cell::new(0),
             clock: start.clock,
         };
         Ok((Rc::new(shard), journal))

@@ -15,11 +15,14 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join;
+use futures_util::poll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 use strandline_engine::io::Disk;
@@ -40,6 +43,9 @@ const OPEN_BYTES_MAX: usize = 8 << 20;
 
 /// Up to this many bytes of records are copied into the answer; above, `sendfile` is cheaper than the copy.
 const COPY_BYTES_MAX: u64 = 16 << 10;
+
+/// Answers that are ready are sent together up to so many bytes.
+const READY_BYTES_MAX: usize = 64 << 10;
 
 /// A client's connection.
 pub(super) struct Connection {
@@ -218,12 +224,53 @@ impl Connection {
     // ---- answers ---------------------------------------------------------------------------------------------------------
 
     async fn write(&self, broker: &Broker, queue: Popper<Pending>) -> Result<(), WriteEnd> {
-        while let Some((pending, _claim)) = queue.pop().await {
-            match pending.await? {
-                Answer::Nothing => continue,
-                Answer::Frame(frame) => broker.shard.sender().send(self.fd(), &frame, false).await?,
-                Answer::Records { pieces, ranges } => self.write_records(broker, pieces, ranges).await?,
+        let mut ready = BytesMut::new();
+        loop {
+            let next = match poll!(pin!(queue.pop())) {
+                Poll::Ready(next) => next,
+                Poll::Pending => {
+                    self.send_ready(broker, &mut ready).await?;
+                    queue.pop().await
+                }
+            };
+            let Some((mut pending, _claim)) = next else { break };
+            let answer = match poll!(&mut pending) {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => {
+                    self.send_ready(broker, &mut ready).await?;
+                    pending.await
+                }
+            };
+            match answer {
+                Ok(Answer::Nothing) => {}
+                Ok(Answer::Frame(frame)) if frame.len() < READY_BYTES_MAX => ready.extend_from_slice(&frame),
+                Ok(Answer::Frame(frame)) => {
+                    self.send_ready(broker, &mut ready).await?;
+                    broker.shard.sender().send(self.fd(), &frame, false).await?;
+                    self.touch();
+                }
+                Ok(Answer::Records { pieces, ranges }) => {
+                    self.send_ready(broker, &mut ready).await?;
+                    self.write_records(broker, pieces, ranges).await?;
+                    self.touch();
+                }
+                Err(error) => {
+                    self.send_ready(broker, &mut ready).await?;
+                    return Err(error.into());
+                }
             }
+            if ready.len() >= READY_BYTES_MAX {
+                self.send_ready(broker, &mut ready).await?;
+            }
+        }
+        self.send_ready(broker, &mut ready).await
+    }
+
+    /// Sends the answers that have become ready together: a turn of the shard settles several requests of a connection at once.
+    async fn send_ready(&self, broker: &Broker, ready: &mut BytesMut) -> Result<(), WriteEnd> {
+        if !ready.is_empty() {
+            broker.shard.sender().send(self.fd(), ready, false).await?;
+            ready.clear();
             self.touch();
         }
         Ok(())
