@@ -27,8 +27,9 @@ use crate::partition::Partition;
 use crate::segment::WriteFailure;
 use crate::types::{NO_TIMESTAMP, PartitionId, Timestamp};
 
-/// Bytes of batches in one turn: a journal write of a few megabytes runs at the disk's full rate and still takes about a millisecond.
-const TURN_BYTES_MAX: usize = 2 << 20;
+/// Bytes of batches in one turn. Smaller turns overlap better with the clients, who send again as soon as they are answered: 50 producers with
+/// 4 MB in flight reach 474,000 records/s with this, and 433,000 with 2 MiB (alternating rounds, spreads apart).
+const TURN_BYTES_MAX: usize = 512 << 10;
 
 /// Milliseconds between two lines in the log about a full disk.
 const NO_SPACE_TELL_MS: i64 = 10_000;
