@@ -9,7 +9,7 @@ use crate::samples::Samples;
 use crate::series::{self, Point};
 use crate::suite::{self, Suite};
 use crate::workload::{Compression, Workload};
-use crate::{device, null_broker, recovery, self_test};
+use crate::{device, loopback, null_broker, recovery, self_test};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::json;
 use std::fs;
@@ -58,6 +58,8 @@ enum What {
     EndToEnd(EndToEndArgs),
     /// The device alone: durable 4 KiB appends and sequential writing.
     Device(DeviceArgs),
+    /// The engine without a network: appends on the shards' own threads, through a front without sockets.
+    Loopback(loopback::LoopbackArgs),
     /// What the tool itself can do, and whether it sees a broker that stands still for 100 ms.
     #[command(args_override_self = true)]
     SelfTest(SelfTestArgs),
@@ -278,6 +280,7 @@ pub(crate) fn run() -> Result<(), MeasureError> {
             let result = json!({ "environment": report::environment(), "device": device.json() });
             Ok(report::save(args.json.as_deref(), &result)?)
         }
+        What::Loopback(args) => Ok(loopback::run(&args)?),
         What::SelfTest(args) => self_test::run(&args.workload, args.highest, args.json.as_deref()),
         What::Baseline(args) => {
             let systems = suite::own_systems(args.strandline, &args.broker_args)?;

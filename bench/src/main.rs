@@ -5,6 +5,7 @@
 //!            samples                            process                     what it is made of
 //! device, null_broker                                                       what it is to be compared with
 //! self_test, suite, series, recovery                                        measurements in rows
+//! loopback                                                                  the engine without a network
 //! ```
 
 mod broker;
@@ -13,6 +14,7 @@ mod clock;
 mod command;
 mod device;
 mod load;
+mod loopback;
 mod measure;
 mod null_broker;
 mod process;

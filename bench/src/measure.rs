@@ -22,6 +22,8 @@ const TOPIC_TIMEOUT: u64 = 60 * SECOND;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MeasureError {
     #[error(transparent)]
+    Loopback(#[from] crate::loopback::LoopbackError),
+    #[error(transparent)]
     Client(#[from] ClientError),
     #[error(transparent)]
     Load(#[from] LoadError),
