@@ -21,6 +21,8 @@ pub(crate) struct HeaderScan<'a, D: Disk> {
     segment: &'a Rc<Segment<D>>,
     position: Position,
     end: Position,
+    /// The least offset that the next batch may begin with.
+    next: Offset,
     /// Bytes of the file from `position` on.
     ahead: Bytes,
 }
@@ -29,7 +31,7 @@ impl<'a, D: Disk> HeaderScan<'a, D> {
     /// # Panics
     /// Never; `position` should be a boundary, or the first step reports damage.
     pub(crate) fn new(segment: &'a Rc<Segment<D>>, position: Position, end: Position) -> HeaderScan<'a, D> {
-        HeaderScan { segment, position, end, ahead: Bytes::new() }
+        HeaderScan { segment, position, end, next: segment.base(), ahead: Bytes::new() }
     }
 
     /// The next batch's position and header.
@@ -48,6 +50,18 @@ impl<'a, D: Disk> HeaderScan<'a, D> {
         if position + total as u64 > self.end {
             return Err(self.segment.damage(position, format!("a batch of {total} bytes crosses the end")));
         }
+        // No checksum covers a base offset: what does not continue the batches before, or leaves the segment, is damage.
+        let (base, offset) = (self.segment.base().get(), header.base_offset());
+        let fits = offset >= self.next
+            && header.next_offset() <= self.segment.end().next_offset
+            && u32::try_from(offset.get() - base).is_ok()
+            && u32::try_from(position).is_ok();
+        if !fits {
+            return Err(self
+                .segment
+                .damage(position, format!("a batch with the offset {offset}, which does not fit")));
+        }
+        self.next = header.next_offset();
         self.position += total as u64;
         self.ahead.advance(total.min(self.ahead.len()));
         Ok(Some((position, header)))
