@@ -1,14 +1,17 @@
-//! Sending on a socket from memory and from files, without ever waiting in a system call.
+//! Sending on a socket from memory and from files, and receiving, without ever waiting in a system call.
 //!
 //! Works on the raw descriptor of a connected, non-blocking socket; the ring waits when the socket is full. A send whose future
 //! is dropped has sent an unknown part: the connection must be closed then, as after an error.
 
+#![allow(unsafe_code)]
+
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use bytes::{BufMut, BytesMut};
 use rustix::io::Errno;
-use rustix::net::SendFlags;
 use rustix::net::sockopt;
+use rustix::net::{RecvFlags, SendFlags};
 
 use super::ring::RingDisk;
 use super::{Disk, DiskFile, yield_now};
@@ -19,6 +22,18 @@ const SLICE_BYTES_MAX: u64 = 256 << 10;
 
 /// How far a cold file is read ahead of the socket.
 const READ_AHEAD_BYTES: u64 = 1 << 20;
+
+/// Receives into the buffer's spare capacity what the socket has; 0 when it was closed, or when there is no spare capacity.
+///
+/// # Errors
+/// `AGAIN` when nothing has arrived.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut BytesMut) -> Result<usize, Errno> {
+    let (received, _) = rustix::net::recv(socket, buffer.spare_capacity_mut(), RecvFlags::DONTWAIT)?;
+    let received = received.0.len();
+    // SAFETY: the kernel has filled that many bytes of the spare capacity.
+    unsafe { buffer.advance_mut(received) };
+    Ok(received)
+}
 
 /// Why a file was not sent whole.
 #[derive(Debug, thiserror::Error)]

@@ -8,8 +8,7 @@
 //! The checks stand in Kafka's order. acks=1 and acks=all mean the same: durable, on the one replica there is. With acks=0 there is no
 //! response at all; what fails then closes the connection, so that the client looks again at whom it talks to.
 
-use futures_util::future::{LocalBoxFuture, join_all};
-use strandline_engine::PendingAppend;
+use futures_util::future::LocalBoxFuture;
 use strandline_engine::error::AppendError;
 use strandline_engine::format::batch::BatchHeader;
 use strandline_engine::format::check::CheckError;
@@ -17,6 +16,7 @@ use strandline_engine::format::compression::Codec;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::Topic;
 use strandline_engine::types::{PartitionId, TopicId};
+use strandline_engine::{Appended, PendingAppend};
 
 use crate::api::{append_error, known_to};
 use crate::dispatch::{Answer, Broker, Call, CallError, Pending};
@@ -147,44 +147,24 @@ fn check_front_rules(records: &[u8], version: i16, topic: &Topic) -> Result<(), 
     Ok(())
 }
 
-/// Waits for all batches and makes the response.
+/// Waits for all batches, which are all under way, and makes the response.
 async fn settle(header: RequestHeader, acks: i16, sent: Vec<Sent>) -> Result<Answer, CallError> {
-    let topics = sent.into_iter().map(async |topic| {
-        let partitions = topic.partitions.into_iter().map(async |(index, outcome)| {
+    let mut responses = Vec::with_capacity(sent.len());
+    for topic in sent {
+        let mut partition_responses = Vec::with_capacity(topic.partitions.len());
+        for (index, outcome) in topic.partitions {
             let settled = match outcome {
                 Ok(pending) => pending.settled().await.map_err(Refusal::from),
                 Err(refusal) => Err(refusal),
             };
-            match settled {
-                Ok(appended) => PartitionProduceResponse {
-                    index,
-                    base_offset: appended.base_offset.get(),
-                    log_append_time_ms: appended.log_append_time,
-                    log_start_offset: appended.log_start.get(),
-                    ..Default::default()
-                },
-                Err(refusal) => {
-                    tracing::debug!(
-                        topic = topic.name,
-                        partition = index,
-                        reason = refusal.message,
-                        "not appended"
-                    );
-                    PartitionProduceResponse {
-                        index,
-                        error_code: known_to(ApiKey::Produce, header.version, refusal.code).code(),
-                        base_offset: -1,
-                        record_errors: refusal.records,
-                        error_message: Some(refusal.message),
-                        ..Default::default()
-                    }
-                }
-            }
+            partition_responses.push(partition_response(&header, &topic.name, index, settled));
+        }
+        responses.push(TopicProduceResponse {
+            name: topic.name,
+            topic_id: TopicId::ZERO,
+            partition_responses,
         });
-        let partition_responses = join_all(partitions).await;
-        TopicProduceResponse { name: topic.name, topic_id: TopicId::ZERO, partition_responses }
-    });
-    let responses = join_all(topics).await;
+    }
     if acks == 0 {
         let mut partitions = responses.iter().flat_map(|topic| &topic.partition_responses);
         return match partitions.find(|partition| partition.error_code != 0) {
@@ -197,4 +177,32 @@ async fn settle(header: RequestHeader, acks: i16, sent: Vec<Sent>) -> Result<Ans
     }
     let response = ProduceResponse { responses, ..Default::default() };
     Ok(Answer::Frame(encode_response(header.version, header.correlation_id, &response)?))
+}
+
+fn partition_response(
+    header: &RequestHeader,
+    topic: &str,
+    index: i32,
+    settled: Result<Appended, Refusal>,
+) -> PartitionProduceResponse {
+    match settled {
+        Ok(appended) => PartitionProduceResponse {
+            index,
+            base_offset: appended.base_offset.get(),
+            log_append_time_ms: appended.log_append_time,
+            log_start_offset: appended.log_start.get(),
+            ..Default::default()
+        },
+        Err(refusal) => {
+            tracing::debug!(topic, partition = index, reason = refusal.message, "not appended");
+            PartitionProduceResponse {
+                index,
+                error_code: known_to(ApiKey::Produce, header.version, refusal.code).code(),
+                base_offset: -1,
+                record_errors: refusal.records,
+                error_message: Some(refusal.message),
+                ..Default::default()
+            }
+        }
+    }
 }

@@ -24,9 +24,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::join;
 use futures_util::poll;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, Shutdown};
+use rustix::net::Shutdown;
 use strandline_engine::io::Disk;
-use strandline_engine::io::socket::{SendFileError, set_congestion_control, set_nodelay};
+use strandline_engine::io::socket::{SendFileError, receive, set_congestion_control, set_nodelay};
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::{File, FileRange};
 
@@ -182,6 +182,7 @@ impl Connection {
         ending: &Ending,
     ) -> Result<std::convert::Infallible, ReadEnd> {
         let mut buffer = FrameBuffer::new(broker.config.request_bytes_max);
+        let mut drained = false;
         loop {
             while let Some(frame) = buffer.next()? {
                 let bytes = frame.len();
@@ -192,29 +193,37 @@ impl Connection {
                 queue.push(pending, bytes);
                 yield_if_needed().await;
             }
-            self.receive(broker, &mut buffer).await?;
+            drained = self.receive(broker, &mut buffer, drained).await?;
         }
     }
 
-    /// Waits for bytes and takes what is there.
-    async fn receive(&self, broker: &Broker, buffer: &mut FrameBuffer) -> Result<(), ReadEnd> {
+    /// Takes bytes, and waits for them when the socket is known to be drained, or is. Says whether it is drained now.
+    async fn receive(
+        &self,
+        broker: &Broker,
+        buffer: &mut FrameBuffer,
+        mut drained: bool,
+    ) -> Result<bool, ReadEnd> {
         loop {
+            if drained {
+                buffer.rest();
+                broker.shard.ring().readable(self.fd()).await?;
+            }
             if let Some(reason) = self.closing.get() {
                 return Err(ReadEnd::Told(reason));
             }
-            match rustix::net::recv(&self.socket, buffer.room(), RecvFlags::DONTWAIT) {
-                Ok((0, _)) if self.closing.get().is_some() => {}
-                Ok((0, _)) if buffer.is_partial() => return Err(ReadEnd::Partial),
-                Ok((0, _)) => return Err(ReadEnd::Closed),
-                Ok((received, _)) => {
+            let room = buffer.room();
+            let spare = room.capacity() - room.len();
+            match receive(self.fd(), room) {
+                Ok(0) if self.closing.get().is_some() => {}
+                Ok(0) if buffer.is_partial() => return Err(ReadEnd::Partial),
+                Ok(0) => return Err(ReadEnd::Closed),
+                Ok(received) => {
                     buffer.advance(received);
                     self.touch();
-                    return Ok(());
+                    return Ok(received < spare);
                 }
-                Err(Errno::AGAIN) => {
-                    buffer.rest();
-                    broker.shard.ring().readable(self.fd()).await?;
-                }
+                Err(Errno::AGAIN) => drained = true,
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(io::Error::from(errno).into()),
             }

@@ -8,20 +8,21 @@
 //!                                        ^ filled
 //! ```
 //!
-//! Bytes are received into the block directly; a complete frame is split off without a copy. A frame that does not fit gets a new block
-//! of at most twice what has arrived of it, or of the size that the frame before it had. Zeroed memory comes from the system
-//! untouched, so room that nothing was received into costs no memory.
+//! Bytes are received into the block's spare capacity; a complete frame is split off without a copy. The next block is as large as what
+//! arrives at once, so that a busy connection takes many frames in one call; a frame that does not fit gets a block of at most twice
+//! what has arrived of it. A block whose frames are all gone is used again.
 
 use bytes::BytesMut;
 
 /// The bytes of a frame's size.
 const SIZE_BYTES: usize = size_of::<i32>();
 
-/// The smallest block: some hundred small requests, or what one packet on loopback brings.
-const BLOCK_BYTES_MIN: usize = 16 << 10;
+/// The smallest block: some dozen small requests. An idle connection keeps one of this size, and no larger one.
+const BLOCK_BYTES_MIN: usize = 4 << 10;
 
-/// The largest block that is made before its bytes have arrived: Kafka's default for the largest batch, and its request around it.
-const BLOCK_BYTES_AHEAD_MAX: usize = (1 << 20) + (16 << 10);
+/// The largest block that is made before its bytes have arrived: what a socket's buffer brings at once, and a quarter of Kafka's default
+/// for the largest batch.
+const BLOCK_BYTES_AHEAD_MAX: usize = 256 << 10;
 
 /// A size that no request has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,28 +45,27 @@ pub(super) enum FrameError {
 
 /// Collects what a socket brings.
 pub(super) struct FrameBuffer {
-    /// All of it initialised; the first `filled` bytes have arrived.
+    /// What has arrived and was not taken. Its spare capacity is the room for more.
     block: BytesMut,
-    filled: usize,
-    /// The size of the last frame, and so probably of the next.
-    last: usize,
+    /// The size of the next block.
+    ahead: usize,
     bytes_max: usize,
 }
 
 impl FrameBuffer {
     /// An empty buffer, which holds no memory, for frames of at most `bytes_max` bytes.
     pub(super) fn new(bytes_max: usize) -> FrameBuffer {
-        FrameBuffer { block: BytesMut::new(), filled: 0, last: 0, bytes_max }
+        FrameBuffer { block: BytesMut::new(), ahead: BLOCK_BYTES_MIN, bytes_max }
     }
 
     /// Whether a frame has begun and not ended.
     pub(super) fn is_partial(&self) -> bool {
-        self.filled > 0
+        !self.block.is_empty()
     }
 
-    /// Gives the memory back while nothing is expected. A frame that has begun stays.
+    /// Gives the memory back while nothing is expected, but for a small block. A frame that has begun stays.
     pub(super) fn rest(&mut self) {
-        if self.filled == 0 {
+        if self.block.is_empty() && self.ahead > BLOCK_BYTES_MIN {
             self.block = BytesMut::new();
         }
     }
@@ -77,22 +77,18 @@ impl FrameBuffer {
     pub(super) fn next(&mut self) -> Result<Option<BytesMut>, FrameError> {
         let Some(size) = self.size()? else { return Ok(None) };
         let end = SIZE_BYTES + size;
-        if self.filled < end {
+        if self.block.len() < end {
             return Ok(None);
         }
         let mut frame = self.block.split_to(end);
-        self.filled -= end;
-        self.last = end;
         // Splitting the size off at the front costs nothing.
         let _ = frame.split_to(SIZE_BYTES);
         Ok(Some(frame))
     }
 
     fn size(&self) -> Result<Option<usize>, FrameError> {
-        if self.filled < SIZE_BYTES {
-            return Ok(None);
-        }
-        let size = i32::from_be_bytes(self.block[..SIZE_BYTES].try_into().expect("4 bytes"));
+        let Some(size) = self.block.first_chunk() else { return Ok(None) };
+        let size = i32::from_be_bytes(*size);
         let size = usize::try_from(size).map_err(|_| FrameError::Negative { found: size })?;
         match size <= self.bytes_max {
             true => Ok(Some(size)),
@@ -100,31 +96,33 @@ impl FrameBuffer {
         }
     }
 
-    /// Where the next bytes go; never empty. [`FrameBuffer::next`] has said that no frame is complete.
-    pub(super) fn room(&mut self) -> &mut [u8] {
+    /// The block, with spare capacity for the next bytes. [`FrameBuffer::next`] has said that no frame is complete.
+    pub(super) fn room(&mut self) -> &mut BytesMut {
         let frame = match self.size() {
             Ok(Some(size)) => SIZE_BYTES + size,
             Ok(None) | Err(_) => BLOCK_BYTES_MIN,
         };
-        let room = self.block.len() - self.filled;
-        // A frame that fits is waited for in place; else the block is replaced before it is full, to receive much at once, but only
-        // when it grows by half, so that no byte is copied more than a few times.
-        let is_cramped = room == 0 || (frame > self.block.len() && room < self.block.len() / 4);
-        if is_cramped {
-            let ahead = self.last.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_AHEAD_MAX);
-            let length =
-                frame.min(ahead.max(2 * self.filled)).max(self.filled + SIZE_BYTES).max(BLOCK_BYTES_MIN);
-            let mut block = BytesMut::zeroed(length);
-            block[..self.filled].copy_from_slice(&self.block[..self.filled]);
+        let (filled, capacity) = (self.block.len(), self.block.capacity());
+        let length = frame.min(self.ahead.max(2 * filled)).max(self.ahead);
+        // A frame that fits is waited for in place. One that does not moves to a block that holds it, or else to a larger one when this one
+        // is nearly full, so that no byte is copied more than a few times.
+        let is_cramped =
+            filled == capacity || (frame > capacity && (frame <= length || capacity - filled < capacity / 4));
+        if is_cramped && !self.block.try_reclaim(length - filled) {
+            let mut block = BytesMut::with_capacity(length);
+            block.extend_from_slice(&self.block);
             self.block = block;
         }
-        &mut self.block[self.filled..]
+        &mut self.block
     }
 
-    /// Notes that `received` bytes of [`FrameBuffer::room`] have been filled.
+    /// Notes that `received` bytes have come into [`FrameBuffer::room`]: what fills it lets the next block grow, little lets it shrink.
     pub(super) fn advance(&mut self, received: usize) {
-        self.filled += received;
-        assert!(self.filled <= self.block.len(), "received into the room there was");
+        if self.block.len() == self.block.capacity() {
+            self.ahead = (2 * self.ahead).min(BLOCK_BYTES_AHEAD_MAX);
+        } else if received < self.ahead / 4 {
+            self.ahead = (self.ahead / 2).max(BLOCK_BYTES_MIN);
+        }
     }
 }
 
@@ -136,9 +134,9 @@ mod tests {
         let mut frames = Vec::new();
         while !bytes.is_empty() {
             let room = buffer.room();
-            let taken = room.len().min(at_most).min(bytes.len());
+            let taken = (room.capacity() - room.len()).min(at_most).min(bytes.len());
             assert!(taken > 0);
-            room[..taken].copy_from_slice(&bytes[..taken]);
+            room.extend_from_slice(&bytes[..taken]);
             buffer.advance(taken);
             bytes = &bytes[taken..];
             while let Some(frame) = buffer.next().unwrap() {
@@ -180,14 +178,11 @@ mod tests {
         let (mut arrived, mut blocks) = (4, 0);
         while arrived < 3 << 20 {
             arrived += 1000;
-            let block = buffer.block.len();
+            let block = buffer.block.capacity();
             assert!(receive(&mut buffer, &[7; 1000], 1000).is_empty());
-            blocks += usize::from(buffer.block.len() != block);
-            assert!(
-                buffer.block.len() <= (2 * arrived).max(BLOCK_BYTES_MIN),
-                "{} of {arrived}",
-                buffer.block.len()
-            );
+            let capacity = buffer.block.capacity();
+            blocks += usize::from(capacity != block);
+            assert!(capacity <= (2 * arrived).max(BLOCK_BYTES_MIN), "{capacity} of {arrived}");
         }
         // A block at every call would copy each byte thousands of times.
         assert!(blocks < 20, "{blocks} blocks");
@@ -197,8 +192,7 @@ mod tests {
     fn an_impossible_size_is_refused_before_its_bytes_are() {
         let refused = |size: i32| {
             let mut buffer = FrameBuffer::new(1000);
-            buffer.room()[..4].copy_from_slice(&size.to_be_bytes());
-            buffer.advance(4);
+            buffer.room().extend_from_slice(&size.to_be_bytes());
             buffer.next().unwrap_err()
         };
         assert_eq!(refused(-1), FrameError::Negative { found: -1 });
@@ -207,10 +201,33 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_connection_holds_no_memory() {
-        let mut buffer = FrameBuffer::new(1000);
-        receive(&mut buffer, &stream(&[10]), 100);
+    fn an_idle_connection_holds_little_memory() {
+        let mut buffer = FrameBuffer::new(1 << 20);
+        drop(receive(&mut buffer, &stream(&[10]), 100));
+        buffer.rest();
+        assert!(buffer.block.capacity() <= BLOCK_BYTES_MIN);
+        drop(receive(&mut buffer, &stream(&[200_000]), usize::MAX));
+        assert!(buffer.ahead > BLOCK_BYTES_MIN);
         buffer.rest();
         assert_eq!(buffer.block.capacity(), 0);
+    }
+
+    #[test]
+    fn a_busy_connection_takes_many_frames_at_once_and_reuses_its_block() {
+        let mut buffer = FrameBuffer::new(1 << 20);
+        let frames = stream(&[16_500; 12]);
+        for _ in 0..4 {
+            drop(receive(&mut buffer, &frames, usize::MAX));
+        }
+        assert!(buffer.room().capacity() > 2 * 16_500);
+
+        let mut buffer = FrameBuffer::new(1 << 20);
+        drop(receive(&mut buffer, &stream(&[100]), usize::MAX));
+        let memory = buffer.room().as_ptr() as usize;
+        for _ in 0..1000 {
+            drop(receive(&mut buffer, &stream(&[100]), usize::MAX));
+            let now = buffer.room().as_ptr() as usize;
+            assert!((memory..memory + BLOCK_BYTES_MIN).contains(&now), "the same block");
+        }
     }
 }

@@ -37,6 +37,9 @@ pub enum EncodeError {
     },
 }
 
+/// Room that a message starts with: the answer to a produce request of one partition, and a little more.
+const BYTES_FIRST: usize = 128;
+
 /// The bytes of a message in the making.
 #[derive(Debug)]
 pub struct Writer {
@@ -49,7 +52,7 @@ pub struct Writer {
 impl Writer {
     /// An empty message of this version and form.
     pub fn new(version: i16, flexible: bool) -> Writer {
-        Writer { bytes: BytesMut::new(), version, flexible, failure: None }
+        Writer { bytes: BytesMut::with_capacity(BYTES_FIRST), version, flexible, failure: None }
     }
 
     /// The version of the message being written.
