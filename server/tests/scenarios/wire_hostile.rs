@@ -69,6 +69,28 @@ fn targets() -> Vec<Target> {
     responses(to, samples::describe_cluster_response);
     requests(to, samples::describe_configs_request);
     responses(to, samples::describe_configs_response);
+    requests(to, samples::find_coordinator_request);
+    responses(to, samples::find_coordinator_response);
+    requests(to, samples::join_group_request);
+    responses(to, samples::join_group_response);
+    requests(to, samples::sync_group_request);
+    responses(to, samples::sync_group_response);
+    requests(to, samples::heartbeat_request);
+    responses(to, samples::heartbeat_response);
+    requests(to, samples::leave_group_request);
+    responses(to, samples::leave_group_response);
+    requests(to, samples::offset_commit_request);
+    responses(to, samples::offset_commit_response);
+    requests(to, samples::offset_fetch_request);
+    responses(to, samples::offset_fetch_response);
+    requests(to, samples::list_groups_request);
+    responses(to, samples::list_groups_response);
+    requests(to, samples::describe_groups_request);
+    responses(to, samples::describe_groups_response);
+    requests(to, samples::delete_groups_request);
+    responses(to, samples::delete_groups_response);
+    requests(to, samples::offset_delete_request);
+    responses(to, samples::offset_delete_response);
     requests(to, samples::fetch_request);
     responses(to, samples::produce_response);
     for version in ProduceRequest::VERSIONS {
@@ -245,8 +267,13 @@ fn a_request_for_ten_thousand_topics_or_partitions_fits_its_budget() {
         (0..10_000).map(|partition| FetchPartition { partition, ..Default::default() }).collect();
     let topics = vec![FetchTopic { topic: "one".into(), partitions, ..Default::default() }];
     let fetch = FetchRequest { topics, ..Default::default() };
+    let partitions = (0..10_000)
+        .map(|partition_index| OffsetCommitRequestPartition { partition_index, ..Default::default() });
+    let topics = vec![OffsetCommitRequestTopic { name: "one".into(), partitions: partitions.collect() }];
+    let commit = OffsetCommitRequest { topics, ..Default::default() };
     fits(&request);
     fits(&fetch);
+    fits(&commit);
 
     fn fits<M: Request + Decode + Encode + PartialEq + std::fmt::Debug>(request: &M) {
         for version in M::VERSIONS {

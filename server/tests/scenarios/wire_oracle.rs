@@ -23,7 +23,7 @@ const CLIENT_ID: &str = "a client";
 fn names_and_values(value: &impl Debug) -> String {
     let mut text = format!("{value:?}").replace(", unknown_tagged_fields: {}", "");
     text = text.replace(" { unknown_tagged_fields: {} }", "");
-    for wrapper in ["BrokerId", "TopicName", "TransactionalId", "ProducerId"] {
+    for wrapper in ["BrokerId", "GroupId", "TopicName", "TransactionalId", "ProducerId"] {
         while let Some(start) = text.find(&format!("{wrapper}(")) {
             let end = start + text[start..].find(')').unwrap();
             text.remove(end);
@@ -42,7 +42,12 @@ fn names_and_values(value: &impl Debug) -> String {
     }
     // Fetch 18 is for replicas.
     text = text.replace(&format!(", high_watermark: {}", i64::MAX), "");
-    with_our_uuids(&text)
+    // OffsetCommit and OffsetFetch 10 name topics by id.
+    text = with_our_uuids(&text);
+    for next in ["partitions", "partition_indexes"] {
+        text = text.replace(&format!(", topic_id: {}, {next}", TopicId::ZERO), &format!(", {next}"));
+    }
+    text
 }
 
 fn with_our_uuids(text: &str) -> String {
@@ -234,6 +239,72 @@ fn describe_configs_agrees_with_the_oracle() {
 }
 
 #[test]
+fn find_coordinator_agrees_with_the_oracle() {
+    check_request::<_, theirs::FindCoordinatorRequest>(samples::find_coordinator_request);
+    check_response::<_, theirs::FindCoordinatorResponse>(samples::find_coordinator_response, Some(6));
+}
+
+#[test]
+fn join_group_agrees_with_the_oracle() {
+    check_request::<_, theirs::JoinGroupRequest>(samples::join_group_request);
+    check_response::<_, theirs::JoinGroupResponse>(samples::join_group_response, Some(9));
+}
+
+#[test]
+fn sync_group_agrees_with_the_oracle() {
+    check_request::<_, theirs::SyncGroupRequest>(samples::sync_group_request);
+    check_response::<_, theirs::SyncGroupResponse>(samples::sync_group_response, Some(5));
+}
+
+#[test]
+fn heartbeat_agrees_with_the_oracle() {
+    check_request::<_, theirs::HeartbeatRequest>(samples::heartbeat_request);
+    check_response::<_, theirs::HeartbeatResponse>(samples::heartbeat_response, Some(4));
+}
+
+#[test]
+fn leave_group_agrees_with_the_oracle() {
+    check_request::<_, theirs::LeaveGroupRequest>(samples::leave_group_request);
+    check_response::<_, theirs::LeaveGroupResponse>(samples::leave_group_response, Some(5));
+}
+
+#[test]
+fn offset_commit_agrees_with_the_oracle() {
+    check_request::<_, theirs::OffsetCommitRequest>(samples::offset_commit_request);
+    check_response::<_, theirs::OffsetCommitResponse>(samples::offset_commit_response, Some(9));
+}
+
+#[test]
+fn offset_fetch_agrees_with_the_oracle() {
+    check_request::<_, theirs::OffsetFetchRequest>(samples::offset_fetch_request);
+    check_response::<_, theirs::OffsetFetchResponse>(samples::offset_fetch_response, Some(9));
+}
+
+#[test]
+fn list_groups_agrees_with_the_oracle() {
+    check_request::<_, theirs::ListGroupsRequest>(samples::list_groups_request);
+    check_response::<_, theirs::ListGroupsResponse>(samples::list_groups_response, Some(5));
+}
+
+#[test]
+fn describe_groups_agrees_with_the_oracle() {
+    check_request::<_, theirs::DescribeGroupsRequest>(samples::describe_groups_request);
+    check_response::<_, theirs::DescribeGroupsResponse>(samples::describe_groups_response, Some(6));
+}
+
+#[test]
+fn delete_groups_agrees_with_the_oracle() {
+    check_request::<_, theirs::DeleteGroupsRequest>(samples::delete_groups_request);
+    check_response::<_, theirs::DeleteGroupsResponse>(samples::delete_groups_response, Some(2));
+}
+
+#[test]
+fn offset_delete_agrees_with_the_oracle() {
+    check_request::<_, theirs::OffsetDeleteRequest>(samples::offset_delete_request);
+    check_response::<_, theirs::OffsetDeleteResponse>(samples::offset_delete_response, Some(0));
+}
+
+#[test]
 fn fetch_requests_and_produce_responses_agree_with_the_oracle() {
     check_request::<_, theirs::FetchRequest>(samples::fetch_request);
     check_response::<_, theirs::ProduceResponse>(samples::produce_response, None);
@@ -331,6 +402,21 @@ fn a_request_that_its_version_can_not_carry_is_refused() {
         Err(EncodeError::NotInVersion { field: "topics", version: 0 })
     );
     assert!(encode_request(1, 1, None, &all).is_ok());
+    let all_offsets = OffsetFetchRequest { topics: None, ..Default::default() };
+    assert_eq!(
+        encode_request(1, 1, None, &all_offsets),
+        Err(EncodeError::NotInVersion { field: "topics", version: 1 })
+    );
+    let error = JoinGroupResponse { protocol_name: None, ..Default::default() };
+    assert_eq!(
+        encode_response(6, 1, &error),
+        Err(EncodeError::NotInVersion { field: "protocol_name", version: 6 })
+    );
+    let a_static_member = HeartbeatRequest { group_instance_id: Some("one".into()), ..Default::default() };
+    assert_eq!(
+        encode_request(2, 1, None, &a_static_member),
+        Err(EncodeError::NotInVersion { field: "group_instance_id", version: 2 })
+    );
     assert!(matches!(
         decode_request::<MetadataRequest>(&[0xff; 4], 0),
         Err(WireError::Null { position: 4, version: 0 })
@@ -345,6 +431,25 @@ fn null_agrees_with_the_oracle_where_it_exists() {
         let frame = encode_request(version, CORRELATION_ID, Some(CLIENT_ID), &request).unwrap();
         let body = request_body(&frame, ApiKey::Metadata, version);
         through_theirs::<theirs::MetadataRequest>(&body, &request, version);
+    }
+    for version in 2..=9 {
+        let request = match version {
+            ..8 => OffsetFetchRequest { topics: None, ..Default::default() },
+            8.. => {
+                let groups = vec![OffsetFetchRequestGroup { topics: None, ..Default::default() }];
+                OffsetFetchRequest { groups, ..Default::default() }
+            }
+        };
+        let frame = encode_request(version, CORRELATION_ID, Some(CLIENT_ID), &request).unwrap();
+        let body = request_body(&frame, ApiKey::OffsetFetch, version);
+        assert_eq!(decode_request(&body, version), Ok(request.clone()));
+        through_theirs::<theirs::OffsetFetchRequest>(&body, &request, version);
+    }
+    for version in 7..=9 {
+        let response = JoinGroupResponse { protocol_name: None, ..Default::default() };
+        let frame = encode_response(version, CORRELATION_ID, &response).unwrap();
+        let body = response_body(&frame, ApiKey::JoinGroup, version);
+        through_theirs::<theirs::JoinGroupResponse>(&body, &response, version);
     }
     for version in 12..=13 {
         let topic = MetadataResponseTopic { error_code: 100, ..Default::default() };
