@@ -91,6 +91,22 @@ fn targets() -> Vec<Target> {
     responses(to, samples::delete_groups_response);
     requests(to, samples::offset_delete_request);
     responses(to, samples::offset_delete_response);
+    requests(to, samples::incremental_alter_configs_request);
+    responses(to, samples::incremental_alter_configs_response);
+    requests(to, samples::alter_configs_request);
+    responses(to, samples::alter_configs_response);
+    requests(to, samples::create_partitions_request);
+    responses(to, samples::create_partitions_response);
+    requests(to, samples::delete_records_request);
+    responses(to, samples::delete_records_response);
+    requests(to, samples::describe_log_dirs_request);
+    responses(to, samples::describe_log_dirs_response);
+    requests(to, samples::list_partition_reassignments_request);
+    responses(to, samples::list_partition_reassignments_response);
+    requests(to, samples::describe_topic_partitions_request);
+    responses(to, samples::describe_topic_partitions_response);
+    requests(to, samples::offset_for_leader_epoch_request);
+    responses(to, samples::offset_for_leader_epoch_response);
     requests(to, samples::fetch_request);
     responses(to, samples::produce_response);
     for version in ProduceRequest::VERSIONS {

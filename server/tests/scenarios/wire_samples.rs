@@ -612,6 +612,237 @@ pub(crate) fn offset_delete_response(_version: i16, s: &mut Seed) -> OffsetDelet
     }
 }
 
+pub(crate) fn incremental_alter_configs_request(
+    _version: i16,
+    s: &mut Seed,
+) -> IncrementalAlterConfigsRequest {
+    IncrementalAlterConfigsRequest {
+        resources: s.several(|s| IncrementalAlterConfigsResource {
+            resource_type: s.i8(),
+            resource_name: s.string(),
+            configs: s.several(|s| IncrementalAlterableConfig {
+                name: s.string(),
+                config_operation: s.i8(),
+                value: s.some(),
+            }),
+        }),
+        validate_only: true,
+    }
+}
+
+fn alter_configs_resource_response(s: &mut Seed) -> AlterConfigsResourceResponse {
+    AlterConfigsResourceResponse {
+        error_code: s.i16(),
+        error_message: s.some(),
+        resource_type: s.i8(),
+        resource_name: s.string(),
+    }
+}
+
+pub(crate) fn incremental_alter_configs_response(
+    _version: i16,
+    s: &mut Seed,
+) -> IncrementalAlterConfigsResponse {
+    IncrementalAlterConfigsResponse {
+        throttle_time_ms: s.i32(),
+        responses: s.several(alter_configs_resource_response),
+    }
+}
+
+pub(crate) fn alter_configs_request(_version: i16, s: &mut Seed) -> AlterConfigsRequest {
+    AlterConfigsRequest {
+        resources: s.several(|s| AlterConfigsResource {
+            resource_type: s.i8(),
+            resource_name: s.string(),
+            configs: s.several(|s| AlterableConfig { name: s.string(), value: s.some() }),
+        }),
+        validate_only: true,
+    }
+}
+
+pub(crate) fn alter_configs_response(_version: i16, s: &mut Seed) -> AlterConfigsResponse {
+    AlterConfigsResponse { throttle_time_ms: s.i32(), responses: s.several(alter_configs_resource_response) }
+}
+
+pub(crate) fn create_partitions_request(_version: i16, s: &mut Seed) -> CreatePartitionsRequest {
+    CreatePartitionsRequest {
+        topics: s.several(|s| CreatePartitionsTopic {
+            name: s.string(),
+            count: s.i32(),
+            assignments: Some(s.several(|s| CreatePartitionsAssignment { broker_ids: s.ids() })),
+        }),
+        timeout_ms: s.i32(),
+        validate_only: true,
+    }
+}
+
+pub(crate) fn create_partitions_response(_version: i16, s: &mut Seed) -> CreatePartitionsResponse {
+    CreatePartitionsResponse {
+        throttle_time_ms: s.i32(),
+        results: s.several(|s| CreatePartitionsTopicResult {
+            name: s.string(),
+            error_code: s.i16(),
+            error_message: s.some(),
+        }),
+    }
+}
+
+pub(crate) fn delete_records_request(_version: i16, s: &mut Seed) -> DeleteRecordsRequest {
+    DeleteRecordsRequest {
+        topics: s.several(|s| DeleteRecordsTopic {
+            name: s.string(),
+            partitions: s.several(|s| DeleteRecordsPartition { partition_index: s.i32(), offset: s.i64() }),
+        }),
+        timeout_ms: s.i32(),
+    }
+}
+
+pub(crate) fn delete_records_response(_version: i16, s: &mut Seed) -> DeleteRecordsResponse {
+    DeleteRecordsResponse {
+        throttle_time_ms: s.i32(),
+        topics: s.several(|s| DeleteRecordsTopicResult {
+            name: s.string(),
+            partitions: s.several(|s| DeleteRecordsPartitionResult {
+                partition_index: s.i32(),
+                low_watermark: s.i64(),
+                error_code: s.i16(),
+            }),
+        }),
+    }
+}
+
+pub(crate) fn describe_log_dirs_request(_version: i16, s: &mut Seed) -> DescribeLogDirsRequest {
+    DescribeLogDirsRequest {
+        topics: Some(s.several(|s| DescribableLogDirTopic { topic: s.string(), partitions: s.ids() })),
+    }
+}
+
+pub(crate) fn describe_log_dirs_response(_version: i16, s: &mut Seed) -> DescribeLogDirsResponse {
+    DescribeLogDirsResponse {
+        throttle_time_ms: s.i32(),
+        error_code: s.i16(),
+        results: s.several(|s| DescribeLogDirsResult {
+            error_code: s.i16(),
+            log_dir: s.string(),
+            topics: s.several(|s| DescribeLogDirsTopic {
+                name: s.string(),
+                partitions: s.several(|s| DescribeLogDirsPartition {
+                    partition_index: s.i32(),
+                    partition_size: s.i64(),
+                    offset_lag: s.i64(),
+                    is_future_key: true,
+                }),
+            }),
+            total_bytes: s.i64(),
+            usable_bytes: s.i64(),
+        }),
+    }
+}
+
+pub(crate) fn list_partition_reassignments_request(
+    _version: i16,
+    s: &mut Seed,
+) -> ListPartitionReassignmentsRequest {
+    ListPartitionReassignmentsRequest {
+        timeout_ms: s.i32(),
+        topics: Some(
+            s.several(|s| ListPartitionReassignmentsTopics { name: s.string(), partition_indexes: s.ids() }),
+        ),
+    }
+}
+
+pub(crate) fn list_partition_reassignments_response(
+    _version: i16,
+    s: &mut Seed,
+) -> ListPartitionReassignmentsResponse {
+    ListPartitionReassignmentsResponse {
+        throttle_time_ms: s.i32(),
+        error_code: s.i16(),
+        error_message: s.some(),
+        topics: s.several(|s| OngoingTopicReassignment {
+            name: s.string(),
+            partitions: s.several(|s| OngoingPartitionReassignment {
+                partition_index: s.i32(),
+                replicas: s.ids(),
+                adding_replicas: s.ids(),
+                removing_replicas: s.ids(),
+            }),
+        }),
+    }
+}
+
+fn cursor(s: &mut Seed) -> Cursor {
+    Cursor { topic_name: s.string(), partition_index: s.i32() }
+}
+
+pub(crate) fn describe_topic_partitions_request(
+    _version: i16,
+    s: &mut Seed,
+) -> DescribeTopicPartitionsRequest {
+    DescribeTopicPartitionsRequest {
+        topics: s.several(|s| TopicRequest { name: s.string() }),
+        response_partition_limit: s.i32(),
+        cursor: Some(cursor(s)),
+    }
+}
+
+pub(crate) fn describe_topic_partitions_response(
+    _version: i16,
+    s: &mut Seed,
+) -> DescribeTopicPartitionsResponse {
+    DescribeTopicPartitionsResponse {
+        throttle_time_ms: s.i32(),
+        topics: s.several(|s| DescribeTopicPartitionsResponseTopic {
+            error_code: s.i16(),
+            name: s.some(),
+            topic_id: s.id(),
+            is_internal: true,
+            partitions: s.several(|s| DescribeTopicPartitionsResponsePartition {
+                error_code: s.i16(),
+                partition_index: s.i32(),
+                leader_id: s.i32(),
+                leader_epoch: s.i32(),
+                replica_nodes: s.ids(),
+                isr_nodes: s.ids(),
+                eligible_leader_replicas: Some(s.ids()),
+                last_known_elr: Some(s.ids()),
+                offline_replicas: s.ids(),
+            }),
+            topic_authorized_operations: s.i32(),
+        }),
+        next_cursor: Some(cursor(s)),
+    }
+}
+
+pub(crate) fn offset_for_leader_epoch_request(_version: i16, s: &mut Seed) -> OffsetForLeaderEpochRequest {
+    OffsetForLeaderEpochRequest {
+        replica_id: s.i32(),
+        topics: s.several(|s| OffsetForLeaderTopic {
+            topic: s.string(),
+            partitions: s.several(|s| OffsetForLeaderPartition {
+                partition: s.i32(),
+                current_leader_epoch: s.i32(),
+                leader_epoch: s.i32(),
+            }),
+        }),
+    }
+}
+
+pub(crate) fn offset_for_leader_epoch_response(_version: i16, s: &mut Seed) -> OffsetForLeaderEpochResponse {
+    OffsetForLeaderEpochResponse {
+        throttle_time_ms: s.i32(),
+        topics: s.several(|s| OffsetForLeaderTopicResult {
+            topic: s.string(),
+            partitions: s.several(|s| OffsetForLeaderPartitionResult {
+                error_code: s.i16(),
+                partition: s.i32(),
+                leader_epoch: s.i32(),
+                end_offset: s.i64(),
+            }),
+        }),
+    }
+}
+
 pub(crate) fn produce_request(version: i16, s: &mut Seed) -> ProduceRequest {
     ProduceRequest {
         transactional_id: s.some(),
