@@ -16,6 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// How long a broker may take until it answers.
 const START_TIMEOUT: u64 = 60 * SECOND;
@@ -23,6 +24,8 @@ const START_TIMEOUT: u64 = 60 * SECOND;
 const STOP_TIMEOUT: u64 = 30 * SECOND;
 /// How often a starting broker is asked.
 const ASK_EVERY: Duration = Duration::from_millis(1);
+/// The name of a data directory; the broker's output is beside it.
+const DATA: &str = "data";
 
 /// The brokers that run now, for when the tool is told to end.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
@@ -38,6 +41,19 @@ pub(crate) enum BrokerError {
     Silent { command: String, source: ClientError, log: PathBuf },
     #[error("an empty command")]
     Empty,
+}
+
+/// A broker to measure.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// Where it listens.
+    pub(crate) bootstrap: String,
+    /// Its process, when it is on this machine.
+    pub(crate) pid: Option<u32>,
+    /// Where it keeps its data, when that is known.
+    pub(crate) data: Option<PathBuf>,
+    /// Configuration of the topics created on it.
+    pub(crate) topic_configs: Vec<(String, String)>,
 }
 
 /// A system under test: a name and the command that runs it.
@@ -80,8 +96,12 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Starts `system` on an empty directory `data` and waits until it answers.
-    pub(crate) fn start(system: &System, data: &Path) -> Result<Broker, BrokerError> {
+    /// Starts `system` on the directory `data` and waits until `answers` says that it does.
+    fn start(
+        system: &System,
+        data: &Path,
+        answers: impl Fn(&str) -> Result<(), ClientError>,
+    ) -> Result<Broker, BrokerError> {
         let line = system.command.join(" ");
         let failed = |source| BrokerError::Start { command: line.clone(), source };
         std::fs::create_dir_all(data).map_err(failed)?;
@@ -103,8 +123,8 @@ impl Broker {
         RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(Pid::from_child(&child));
         let mut broker = Broker { child, address: format!("127.0.0.1:{port}"), started };
         loop {
-            match Client::connect(&broker.address) {
-                Ok(_) => return Ok(broker),
+            match answers(&broker.address) {
+                Ok(()) => return Ok(broker),
                 Err(source) if now() - started > START_TIMEOUT => {
                     return Err(BrokerError::Silent { command: line, source, log });
                 }
@@ -127,14 +147,62 @@ impl Broker {
     }
 
     /// Kills it without warning, and waits until it is gone.
-    pub(crate) fn kill(mut self) {
-        self.kill_now();
-    }
-
-    fn kill_now(&mut self) {
+    pub(crate) fn kill_now(&mut self) {
         // Both fail only when it is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A broker that began on an empty directory, which goes when it does.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    // Dropped in this order: first the process, then its files.
+    /// The broker.
+    pub(crate) broker: Broker,
+    directory: TempDir,
+    topic_configs: Vec<(String, String)>,
+}
+
+impl Fresh {
+    /// Starts a broker on a new directory in `dir`.
+    pub(crate) fn start(system: &System, dir: &Path) -> Result<Fresh, BrokerError> {
+        Fresh::start_any(system, dir, talks_kafka)
+    }
+
+    /// The same for what is no broker, and ready when `answers` says so.
+    pub(crate) fn start_any(
+        system: &System,
+        dir: &Path,
+        answers: impl Fn(&str) -> Result<(), ClientError>,
+    ) -> Result<Fresh, BrokerError> {
+        let command = || system.command.join(" ");
+        let directory = tempfile::Builder::new().prefix("strandline-bench-").tempdir_in(dir);
+        let directory = directory.map_err(|source| BrokerError::Start { command: command(), source })?;
+        let broker = Broker::start(system, &directory.path().join(DATA), answers)?;
+        Ok(Fresh { broker, directory, topic_configs: system.topic_configs.clone() })
+    }
+
+    /// How to measure it.
+    pub(crate) fn target(&self) -> Target {
+        Target {
+            bootstrap: self.broker.address.clone(),
+            pid: Some(self.broker.pid()),
+            data: Some(self.data()),
+            topic_configs: self.topic_configs.clone(),
+        }
+    }
+
+    /// Where it keeps its data.
+    fn data(&self) -> PathBuf {
+        self.directory.path().join(DATA)
+    }
+
+    /// Kills it without warning and starts `system` on what it has left.
+    pub(crate) fn restart(mut self, system: &System) -> Result<Fresh, BrokerError> {
+        self.broker.kill_now();
+        self.broker = Broker::start(system, &self.data(), talks_kafka)?;
+        Ok(self)
     }
 }
 
@@ -159,6 +227,10 @@ impl Broker {
             thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+fn talks_kafka(address: &str) -> Result<(), ClientError> {
+    Client::connect(address).map(drop)
 }
 
 fn free_port() -> io::Result<u16> {

@@ -1,20 +1,20 @@
 //! The command line.
 
-use crate::broker::System;
+use crate::broker::{System, Target};
 use crate::client::Client;
-use crate::measure::{self, Also, MeasureError, Measured, Target, cpu_per_million};
+use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million};
 use crate::progress::Progress;
 use crate::report::{self, Rounds, Table, number};
 use crate::samples::Samples;
 use crate::series::{self, Point};
 use crate::suite::{self, Suite};
 use crate::workload::{Compression, Workload};
-use crate::{device, loopback, null_broker, recovery, self_test};
+use crate::{bare, device, loopback, null_broker, recovery, references, self_test};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::json;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -85,10 +85,24 @@ enum What {
         /// The page.
         page: PathBuf,
     },
+    /// Servers that do nothing but echo, or nothing but sendfile, beside a broker: small requests, and reading what is cached.
+    References(ReferencesArgs),
     #[command(hide = true)]
     NullBroker {
         #[arg(long)]
         listen: SocketAddr,
+    },
+    #[command(hide = true)]
+    EchoServer {
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+    #[command(hide = true)]
+    SendfileServer {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        file: PathBuf,
     },
 }
 
@@ -101,6 +115,9 @@ struct BrokerArgs {
     /// Its process id, to count its CPU, memory and writes.
     #[arg(long)]
     pid: Option<u32>,
+    /// Its data directory, to count what its device does.
+    #[arg(long)]
+    data: Option<PathBuf>,
     /// Configuration of the topic, as name=value; may be repeated.
     #[arg(long = "topic-config", value_parser = pair)]
     topic_configs: Vec<(String, String)>,
@@ -111,6 +128,17 @@ struct BrokerArgs {
     /// many-connections, compressed.
     #[arg(long)]
     preset: Option<String>,
+}
+
+impl BrokerArgs {
+    fn target(&self) -> Target {
+        Target {
+            bootstrap: self.broker.clone(),
+            pid: self.pid,
+            data: self.data.clone(),
+            topic_configs: self.topic_configs.clone(),
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -214,6 +242,31 @@ struct CompareArgs {
     /// Compare these instead, each as name=command with {data} and {port}; the command must become the broker. May be repeated.
     #[arg(long = "system", value_parser = pair)]
     systems: Vec<(String, String)>,
+}
+
+#[derive(Args, Debug)]
+struct ReferencesArgs {
+    /// Rounds.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Seconds before it.
+    #[arg(long, default_value_t = 3)]
+    warmup: u64,
+    /// What is there to read, in 10^6 bytes. It must fit the page cache.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    megabytes: u64,
+    /// Where the data directories of the brokers are made, each for one round.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    /// The broker's binary; the one beside this tool when nothing is given.
+    #[arg(long)]
+    strandline: Option<PathBuf>,
+    /// Also write the result, every round of it, to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -321,7 +374,12 @@ pub(crate) fn run() -> Result<(), MeasureError> {
             let result = serde_json::from_slice(&fs::read(&result)?).map_err(io::Error::from)?;
             Ok(fs::write(page, report::page(&result))?)
         }
+        What::References(args) => references(&args),
         What::NullBroker { listen } => Ok(null_broker::serve(listen)?),
+        What::EchoServer { listen } => Ok(bare::echo(TcpListener::bind(listen)?)?),
+        What::SendfileServer { listen, file } => {
+            Ok(bare::sendfile(TcpListener::bind(listen)?, File::open(file)?)?)
+        }
     }
 }
 
@@ -357,8 +415,7 @@ fn single(what: &str, args: &BrokerArgs, workload: &Workload, also: Also) -> Res
     let environment = report::environment();
     println!("{}\n{what}: {}", report::environment_line(&environment), workload.line());
     println!("{} s of warm-up are not counted", workload.warmup);
-    let target =
-        Target { bootstrap: args.broker.clone(), pid: args.pid, topic_configs: args.topic_configs.clone() };
+    let target = args.target();
     // Say at once when nothing listens there.
     Client::connect(&target.bootstrap)?;
     let measured = measure::run(&target, workload, also, &Progress::default())?;
@@ -430,17 +487,40 @@ fn several(
 ) -> Result<(), MeasureError> {
     let environment = report::environment();
     println!("{}\n{what}: {}", report::environment_line(&environment), args.workload.line());
-    let target = Target {
-        bootstrap: args.broker.broker.clone(),
-        pid: args.broker.pid,
-        topic_configs: args.broker.topic_configs.clone(),
-    };
+    let target = args.broker.target();
     let points = run(&target, &args.workload)?;
     print!("{}", series::table(&points));
     let result = json!({
         "what": what, "environment": environment, "workload": args.workload.json(), "result": series::json(&points),
     });
     Ok(report::save(args.broker.json.as_deref(), &result)?)
+}
+
+fn references(args: &ReferencesArgs) -> Result<(), MeasureError> {
+    let environment = report::environment();
+    println!("{}", report::environment_line(&environment));
+    let (rounds, dir) = (args.rounds, &args.dir);
+    let one_shard = suite::own_systems(args.strandline.clone(), &["--shards=1".to_owned()])?;
+    let timed = Workload { warmup: args.warmup, seconds: args.seconds, ..references::small_requests() };
+    let requests = references::requests(&one_shard, &timed, rounds, dir)?;
+    print!(
+        "
+{}",
+        requests.text()
+    );
+    let mut systems = suite::own_systems(args.strandline.clone(), &[])?;
+    systems.truncate(1);
+    let reading = references::reading(&systems, args.megabytes, args.seconds, rounds, dir)?;
+    print!(
+        "
+{}",
+        reading.text()
+    );
+    let result = json!({
+        "what": "references", "environment": environment, "workload": timed.json(),
+        "requests": requests.json(), "reading": reading.json(),
+    });
+    Ok(report::save(args.json.as_deref(), &result)?)
 }
 
 fn rounds(what: &str, args: RoundsArgs, systems: Vec<System>) -> Result<(), MeasureError> {

@@ -24,6 +24,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use strandline::messages::{ProduceRequest, ProduceResponse, decode_response};
+use strandline::wire::Message;
 
 /// Events taken from the kernel at a time.
 const EVENTS: usize = 256;
@@ -73,6 +74,15 @@ pub(crate) struct Load {
     pub(crate) failure: Option<LoadError>,
 }
 
+/// What a server sends back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answers {
+    /// The response to Produce.
+    Kafka,
+    /// The request: it is no broker, but a reference beside one.
+    Echo,
+}
+
 /// Drives all producers of `workload` from `start` (nanoseconds) through warm-up, window and drain.
 pub(crate) fn run(
     workload: &Workload,
@@ -81,8 +91,6 @@ pub(crate) fn run(
     start: u64,
     live: &Live,
 ) -> Result<Load, LoadError> {
-    let measured = start + workload.warmup * SECOND;
-    let window = Window { start: measured, end: measured + workload.seconds * SECOND };
     let mut identities = vec![None; workload.producers as usize];
     let mut client = Client::connect(bootstrap)?;
     let version = client.version::<ProduceRequest>()?;
@@ -92,11 +100,30 @@ pub(crate) fn run(
             *identity = Some(Identity { id, epoch });
         }
     }
+    drive_all(workload, topic, version, Answers::Kafka, start, identities, live)
+}
+
+/// The same load on a server that sends every request back.
+pub(crate) fn echo(workload: &Workload, topic: &Topic, start: u64, live: &Live) -> Result<Load, LoadError> {
+    let identities = vec![None; workload.producers as usize];
+    drive_all(workload, topic, *ProduceRequest::VERSIONS.end(), Answers::Echo, start, identities, live)
+}
+
+fn drive_all(
+    workload: &Workload,
+    topic: &Topic,
+    version: i16,
+    answers: Answers,
+    start: u64,
+    identities: Vec<Option<Identity>>,
+    live: &Live,
+) -> Result<Load, LoadError> {
+    let window = workload.window(start);
     let threads = workload.threads.min(workload.producers);
     let mut drivers = Vec::new();
     for thread in 0..threads {
         let producers = (thread..workload.producers).step_by(threads as usize);
-        drivers.push(Driver::new(workload, topic, version, window, start, producers, &identities)?);
+        drivers.push(Driver::new(workload, topic, (version, answers), start, producers, &identities)?);
     }
     let results: Vec<Load> = thread::scope(|scope| {
         let running: Vec<_> =
@@ -126,6 +153,7 @@ struct Driver<'a> {
     workload: &'a Workload,
     topic: &'a Topic,
     version: i16,
+    answers: Answers,
     window: Window,
     producers: Vec<Producer>,
     templates: HashMap<(usize, usize), Template>,
@@ -180,8 +208,7 @@ impl<'a> Driver<'a> {
     fn new(
         workload: &'a Workload,
         topic: &'a Topic,
-        version: i16,
-        window: Window,
+        (version, answers): (i16, Answers),
         start: u64,
         numbers: impl Iterator<Item = u32>,
         identities: &[Option<Identity>],
@@ -192,6 +219,7 @@ impl<'a> Driver<'a> {
             TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
         )?;
         epoll::add(&epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN | EventFlags::ET)?;
+        let window = workload.window(start);
         let mut brokers: Vec<&String> = topic.leaders.iter().collect();
         brokers.sort();
         brokers.dedup();
@@ -232,6 +260,7 @@ impl<'a> Driver<'a> {
             workload,
             topic,
             version,
+            answers,
             window,
             producers,
             templates: HashMap::new(),
@@ -392,11 +421,13 @@ impl<'a> Driver<'a> {
             let size = i32::from_be_bytes(*size).max(0) as usize;
             let Some(frame) = unread.get(taken + 4..taken + 4 + size) else { break };
             taken += 4 + size;
-            let (correlation_id, answer) = decode_response::<ProduceResponse>(frame, self.version)
-                .map_err(|source| ClientError::Decode { api: "Produce", source })?;
-            for partition in answer.responses.into_iter().flat_map(|topic| topic.partition_responses) {
-                refuse("Produce", partition.error_code, partition.error_message)?;
-            }
+            let correlation_id = match self.answers {
+                Answers::Kafka => acknowledged(frame, self.version)?,
+                // It stands behind the key and the version of a request.
+                Answers::Echo => {
+                    frame.get(4..).and_then(<[u8]>::first_chunk).map_or(-1, |id| i32::from_be_bytes(*id))
+                }
+            };
             let flight = producer.in_flight.pop_front();
             let flight = flight
                 .filter(|flight| flight.correlation_id == correlation_id)
@@ -441,6 +472,16 @@ impl<'a> Driver<'a> {
         load.publish = self.publish;
         load
     }
+}
+
+/// Which request a Produce response is for, when it refuses nothing.
+fn acknowledged(frame: &[u8], version: i16) -> Result<i32, ClientError> {
+    let (correlation_id, answer) = decode_response::<ProduceResponse>(frame, version)
+        .map_err(|source| ClientError::Decode { api: "Produce", source })?;
+    for partition in answer.responses.into_iter().flat_map(|topic| topic.partition_responses) {
+        refuse("Produce", partition.error_code, partition.error_message)?;
+    }
+    Ok(correlation_id)
 }
 
 impl Producer {

@@ -3,16 +3,19 @@
 //! ```text
 //! workload > load (schedule, template, stamp) > broker > read > verify      one measurement (measure)
 //!            samples                            process                     what it is made of
-//! device, null_broker                                                       what it is to be compared with
-//! self_test, suite, series, recovery                                        measurements in rows
+//!            history                             read > verify              what is there before it
+//! device, null_broker, bare                                                 what it is to be compared with
+//! self_test, references, suite, series, recovery                            measurements in rows
 //! loopback                                                                  the engine without a network
 //! ```
 
+mod bare;
 mod broker;
 mod client;
 mod clock;
 mod command;
 mod device;
+mod history;
 mod load;
 mod loopback;
 mod measure;
@@ -21,6 +24,7 @@ mod process;
 mod progress;
 mod read;
 mod recovery;
+mod references;
 mod report;
 mod samples;
 mod schedule;

@@ -1,6 +1,6 @@
 //! One measurement: a fresh topic, load, readers when wanted, and then everything that was acknowledged read back and checked.
 
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, Target};
 use crate::client::{Client, ClientError, Topic};
 use crate::clock::{SECOND, now};
 use crate::load::{self, Live, Load, LoadError};
@@ -45,17 +45,6 @@ pub(crate) enum MeasureError {
         "a stop of the broker does not show at p{percentile:.3}: {seen_us:.0} us instead of {expected_us:.0} us"
     )]
     StopNotSeen { percentile: f64, expected_us: f64, seen_us: f64 },
-}
-
-/// A broker to measure.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    /// Where it listens.
-    pub(crate) bootstrap: String,
-    /// Its process, when it is on this machine.
-    pub(crate) pid: Option<u32>,
-    /// Configuration of the topics created on it.
-    pub(crate) topic_configs: Vec<(String, String)>,
 }
 
 /// What one measurement found.
@@ -147,8 +136,7 @@ pub(crate) fn on_topic(
 ) -> Result<Measured, MeasureError> {
     let live = Live::default();
     let start = now() + SECOND / 10;
-    let window_start = start + workload.warmup * SECOND;
-    let window = Window { start: window_start, end: window_start + workload.seconds * SECOND };
+    let window = workload.window(start);
     let ends = Ends::default();
     let no_identities = Vec::new();
     let tail_task = Task {

@@ -5,11 +5,11 @@
 //! ```
 //! A killed process leaves the page cache intact: this shows recovery and its time, not what a power cut would take.
 
-use crate::broker::{Broker, System};
+use crate::broker::{Fresh, System};
 use crate::client::Client;
 use crate::clock::{SECOND, now};
 use crate::load::{self, Live, LoadError};
-use crate::measure::{self, MeasureError, Target};
+use crate::measure::{self, MeasureError};
 use crate::read::{self, Ends, Task};
 use crate::report::{Rounds, number};
 use crate::samples::Window;
@@ -51,10 +51,8 @@ pub(crate) fn run(
 }
 
 fn one(system: &System, workload: &Workload, dir: &Path) -> Result<(Duration, u64), MeasureError> {
-    let directory = tempfile::Builder::new().prefix("strandline-bench-").tempdir_in(dir)?;
-    let data = directory.path().join("data");
-    let broker = Broker::start(system, &data)?;
-    let target = target(&broker, system);
+    let mut fresh = Fresh::start(system, dir)?;
+    let target = fresh.target();
     // The first produce after the restart goes to a topic of its own, so that the log that is checked has only the load.
     let probe = measure::create_topic(&target, &measure::topic_name(), 1)?;
     first_record(&probe)?;
@@ -63,9 +61,9 @@ fn one(system: &System, workload: &Workload, dir: &Path) -> Result<(Duration, u6
     let start = now() + SECOND / 10;
     let middle = Duration::from_secs(workload.warmup) + Duration::from_secs(workload.seconds) / 2;
     let load = thread::scope(|scope| {
-        scope.spawn(move || {
+        scope.spawn(|| {
             thread::sleep(middle);
-            broker.kill();
+            fresh.broker.kill_now();
         });
         load::run(workload, &target.bootstrap, &topic, start, &live)
     })?;
@@ -75,11 +73,11 @@ fn one(system: &System, workload: &Workload, dir: &Path) -> Result<(Duration, u6
         None => return Err(MeasureError::KilledTooLate),
     }
 
-    let broker = Broker::start(system, &data)?;
-    let target = self::target(&broker, system);
+    let fresh = fresh.restart(system)?;
+    let target = fresh.target();
     let mut client = Client::connect(&target.bootstrap)?;
     let probe = measure::await_topic(&mut client, &probe.name, Some(1))?;
-    let first_produce = Duration::from_nanos(first_record(&probe)? - broker.started);
+    let first_produce = Duration::from_nanos(first_record(&probe)? - fresh.broker.started);
 
     let topic = measure::await_topic(&mut client, &topic.name, Some(workload.partitions))?;
     let ends = Ends::default();
@@ -90,14 +88,6 @@ fn one(system: &System, workload: &Workload, dir: &Path) -> Result<(Duration, u6
     let mut reading = read::run(&task)?;
     reading.verifier.finish(&load.acknowledged)?;
     Ok((first_produce, load.acknowledged.values().sum()))
-}
-
-fn target(broker: &Broker, system: &System) -> Target {
-    Target {
-        bootstrap: broker.address.clone(),
-        pid: Some(broker.pid()),
-        topic_configs: system.topic_configs.clone(),
-    }
 }
 
 impl Recovery {

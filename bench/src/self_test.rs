@@ -7,9 +7,9 @@
 //!                     stop
 //! ```
 
-use crate::broker::{Broker, System};
+use crate::broker::{Broker, Fresh, System, Target};
 use crate::clock::{SECOND, now};
-use crate::measure::{self, Also, MeasureError, Measured, Target};
+use crate::measure::{self, Also, MeasureError, Measured};
 use crate::progress::Progress;
 use crate::report::{self, number};
 use crate::workload::Workload;
@@ -40,10 +40,8 @@ pub(crate) fn run(
 ) -> Result<(), MeasureError> {
     let environment = report::environment();
     println!("{}", report::environment_line(&environment));
-    let directory = tempfile::tempdir()?;
-    let broker = Broker::start(&null_system()?, &directory.path().join("data"))?;
-    let target =
-        Target { bootstrap: broker.address.clone(), pid: Some(broker.pid()), topic_configs: Vec::new() };
+    let null = Fresh::start(&null_system()?, &std::env::temp_dir())?;
+    let target = null.target();
 
     println!("ceiling: {}", workload.line());
     let nothing = Also { tail_readers: 0, catch_up_readers: 0 };
@@ -58,7 +56,7 @@ pub(crate) fn run(
         ceiling.produce_usage.map_or(0.0, |usage| usage.cpu_seconds),
     );
 
-    let stop = stop_test(&broker, &target, workload)?;
+    let stop = stop_test(&null.broker, &target, workload)?;
     println!("a broker that stood still for {:.1} ms:", stop.stopped_us / 1e3);
     for line in &stop.lines {
         println!(

@@ -1,6 +1,7 @@
 //! The same workload at several points: the latency curve over the load, and throughput over the number of partitions.
 
-use crate::measure::{self, Also, MeasureError, Measured, Target, cpu_per_million};
+use crate::broker::Target;
+use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million};
 use crate::progress::Progress;
 use crate::report::{Table, number};
 use crate::workload::Workload;

@@ -7,12 +7,12 @@
 //! So all of them meet the same slow drift of the machine, and none meets another one's warm cache. The order of the systems turns
 //! round by round, because whoever is second finds a device that is still writing what the first left.
 
-use crate::broker::{Broker, System};
+use crate::broker::{Fresh, System};
 use crate::client::{Client, ClientError, Topic, refuse};
 use crate::clock::{SECOND, now, wall_ms};
 use crate::command::cells;
 use crate::device::{self, Device};
-use crate::measure::{self, Also, MeasureError, Measured, Target, cpu_per_million};
+use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million};
 use crate::process::Usage;
 use crate::progress::Progress;
 use crate::report::{Rounds, Table, number};
@@ -144,18 +144,13 @@ impl Suite {
     }
 
     fn round(&self, system: &System, round: u32) -> Result<Round, MeasureError> {
-        let directory = tempfile::Builder::new().prefix("strandline-bench-").tempdir_in(&self.dir)?;
-        let broker = Broker::start(system, &directory.path().join("data"))?;
-        let target = Target {
-            bootstrap: broker.address.clone(),
-            pid: Some(broker.pid()),
-            topic_configs: system.topic_configs.clone(),
-        };
+        let fresh = Fresh::start(system, &self.dir)?;
+        let target = fresh.target();
         let probe = measure::create_topic(&target, &measure::topic_name(), 1)?;
         let acknowledged = first_record(&probe)?;
-        let first_ack_seconds = (acknowledged - broker.started) as f64 / SECOND as f64;
+        let first_ack_seconds = (acknowledged - fresh.broker.started) as f64 / SECOND as f64;
         thread::sleep(IDLE);
-        let idle = Usage::of(broker.pid())?;
+        let idle = Usage::of(fresh.broker.pid())?;
         let also = Also { tail_readers: 0, catch_up_readers: 1 };
         let progress = Progress::of(format!("round {}, {}", round + 1, system.name));
         let topic = measure::create_topic(&target, &measure::topic_name(), self.workload.partitions)?;

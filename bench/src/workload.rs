@@ -1,6 +1,8 @@
 //! What is asked of a broker, and nothing of how.
 
-use clap::{Args, ValueEnum};
+use crate::clock::SECOND;
+use crate::samples::Window;
+use clap::{Args, FromArgMatches, ValueEnum};
 use serde_json::{Value, json};
 use std::time::Duration;
 use strandline_engine::format::compression::Codec;
@@ -103,7 +105,22 @@ pub(crate) struct Workload {
     pub(crate) seconds: u64,
 }
 
+/// What the command line asks for when it says nothing.
+impl Default for Workload {
+    fn default() -> Workload {
+        let line = Workload::augment_args(clap::Command::new("workload"));
+        Workload::from_arg_matches(&line.get_matches_from(["workload"]))
+            .expect("every argument has a default")
+    }
+}
+
 impl Workload {
+    /// The seconds that count of a load that starts at `start`.
+    pub(crate) fn window(&self, start: u64) -> Window {
+        let measured = start + self.warmup * SECOND;
+        Window { start: measured, end: measured + self.seconds * SECOND }
+    }
+
     /// Whether producers have an identity at the broker. Compressed batches need it: their header is all that tells them apart.
     pub(crate) fn has_producer_ids(&self) -> bool {
         self.idempotent || self.codec != Compression::None
