@@ -5,6 +5,8 @@
 
 use crate::client::{Client, ClientError};
 use crate::clock::{SECOND, now};
+use crate::device::DeviceStat;
+use crate::process::Watched;
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -54,6 +56,14 @@ pub(crate) struct Target {
     pub(crate) data: Option<PathBuf>,
     /// Configuration of the topics created on it.
     pub(crate) topic_configs: Vec<(String, String)>,
+}
+
+impl Target {
+    /// What to watch while it works.
+    pub(crate) fn watched(&self) -> Option<Watched> {
+        let device = self.data.as_deref().and_then(DeviceStat::of);
+        self.pid.map(|pid| Watched { pid, device })
+    }
 }
 
 /// A system under test: a name and the command that runs it.

@@ -1,8 +1,9 @@
 //! The command line.
 
 use crate::broker::{System, Target};
+use crate::canned::Canned;
 use crate::client::Client;
-use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million};
+use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million, flushes_per_million};
 use crate::progress::Progress;
 use crate::report::{self, Rounds, Table, number};
 use crate::samples::Samples;
@@ -91,6 +92,11 @@ enum What {
     NullBroker {
         #[arg(long)]
         listen: SocketAddr,
+        /// How much there is to be read, as the workload would have sent it.
+        #[arg(long, default_value_t = 0)]
+        canned_bytes: usize,
+        #[command(flatten)]
+        workload: Workload,
     },
     #[command(hide = true)]
     EchoServer {
@@ -194,6 +200,9 @@ struct SelfTestArgs {
     /// The highest rate that was reported elsewhere, in records a second: fail when the ceiling is not 3 times that.
     #[arg(long)]
     highest: Option<f64>,
+    /// The same for reading.
+    #[arg(long)]
+    highest_read: Option<f64>,
     /// Also write the result to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -334,7 +343,9 @@ pub(crate) fn run() -> Result<(), MeasureError> {
             Ok(report::save(args.json.as_deref(), &result)?)
         }
         What::Loopback(args) => Ok(loopback::run(&args)?),
-        What::SelfTest(args) => self_test::run(&args.workload, args.highest, args.json.as_deref()),
+        What::SelfTest(args) => {
+            self_test::run(&args.workload, args.highest, args.highest_read, args.json.as_deref())
+        }
         What::Baseline(args) => {
             let systems = suite::own_systems(args.strandline, &args.broker_args)?;
             rounds("baseline", args.rounds, systems)
@@ -375,7 +386,10 @@ pub(crate) fn run() -> Result<(), MeasureError> {
             Ok(fs::write(page, report::page(&result))?)
         }
         What::References(args) => references(&args),
-        What::NullBroker { listen } => Ok(null_broker::serve(listen)?),
+        What::NullBroker { listen, canned_bytes, workload } => {
+            let log = Canned::new(&workload, canned_bytes)?;
+            Ok(null_broker::serve(TcpListener::bind(listen)?, log)?)
+        }
         What::EchoServer { listen } => Ok(bare::echo(TcpListener::bind(listen)?)?),
         What::SendfileServer { listen, file } => {
             Ok(bare::sendfile(TcpListener::bind(listen)?, File::open(file)?)?)
@@ -462,14 +476,22 @@ fn print(measured: &Measured) {
         );
     }
     let cpu = |name, usage: &Option<crate::process::Usage>, records| {
-        if let (Some(usage), Some(cost)) = (usage, cpu_per_million(usage.as_ref(), records)) {
+        if let (Some(used), Some(cost)) = (usage, cpu_per_million(usage.as_ref(), records)) {
             println!(
-                "broker, {name}: {:.2} CPU seconds, {cost:.3} per million records, resident {} MiB (own {}), {} MB to the device",
-                usage.cpu_seconds,
-                usage.resident_bytes >> 20,
-                usage.anonymous_bytes >> 20,
-                usage.written_bytes / 1_000_000,
+                "broker, {name}: {:.2} CPU seconds, {cost:.3} per million records, resident {} MiB (own {}), {} MB written",
+                used.cpu_seconds,
+                used.resident_bytes >> 20,
+                used.anonymous_bytes >> 20,
+                used.written_bytes / 1_000_000,
             );
+            if let Some(device) = used.device {
+                println!(
+                    "its device, {name}: {} flushes, {} per million records, {} MB written, by whomever",
+                    number(device.flushes as f64),
+                    flushes_per_million(usage.as_ref(), records).map_or("-".to_owned(), number),
+                    device.written_bytes / 1_000_000,
+                );
+            }
         }
     };
     cpu("produce", &measured.produce_usage, measured.load.publish.records());

@@ -4,13 +4,14 @@
 //! workload > load (schedule, template, stamp) > broker > read > verify      one measurement (measure)
 //!            samples                            process                     what it is made of
 //!            history                             read > verify              what is there before it
-//! device, null_broker, bare                                                 what it is to be compared with
+//! device, null_broker (canned), bare                                          what it is to be compared with
 //! self_test, references, suite, series, recovery                            measurements in rows
 //! loopback                                                                  the engine without a network
 //! ```
 
 mod bare;
 mod broker;
+mod canned;
 mod client;
 mod clock;
 mod command;

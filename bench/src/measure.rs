@@ -148,7 +148,7 @@ pub(crate) fn on_topic(
         live: &live,
     };
     let phase = progress.phase("produce", workload.warmup + workload.seconds);
-    let ((load, tail), produce_usage) = process::during(target.pid, Some(window), || {
+    let ((load, tail), produce_usage) = process::during(target.watched(), Some(window), || {
         phase.watch(&live, || {
             thread::scope(|scope| {
                 let tail = (also.tail_readers > 0).then(|| scope.spawn(|| read::run(&tail_task)));
@@ -185,13 +185,49 @@ pub(crate) fn on_topic(
             live: &live,
         };
         let phase = progress.phase("read back and check", 0);
-        let (reading, usage) = process::during(target.pid, None, || phase.watch(&live, || read::run(&task)));
+        let (reading, usage) =
+            process::during(target.watched(), None, || phase.watch(&live, || read::run(&task)));
         let mut reading = reading?;
         verified = reading.verifier.finish(&load.acknowledged)?;
         catch_up = Some(reading);
         fetch_usage = usage;
     }
     Ok(Measured { load, produce_usage, produced, tail, catch_up, fetch_usage, verified })
+}
+
+/// Something that was done again and again.
+#[derive(Debug)]
+pub(crate) struct Passes {
+    /// What all of them moved.
+    pub(crate) bytes: u64,
+    /// What the other side used for it.
+    pub(crate) usage: Option<Usage>,
+    /// How long they took.
+    pub(crate) seconds: f64,
+}
+
+/// Calls `pass`, which says how many bytes it has moved, until `seconds` are over.
+pub(crate) fn over_and_over(
+    target: &Target,
+    seconds: u64,
+    mut pass: impl FnMut() -> Result<u64, MeasureError>,
+) -> Result<Passes, MeasureError> {
+    let started = now();
+    let (bytes, usage) = process::during(target.watched(), None, || -> Result<u64, MeasureError> {
+        let mut bytes = 0;
+        while now() < started + seconds * SECOND {
+            bytes += pass()?;
+        }
+        Ok(bytes)
+    });
+    Ok(Passes { bytes: bytes?, usage, seconds: (now() - started) as f64 / SECOND as f64 })
+}
+
+impl Passes {
+    /// 10^6 bytes a second.
+    pub(crate) fn megabytes_per_second(&self) -> f64 {
+        self.bytes as f64 / 1e6 / self.seconds
+    }
 }
 
 impl Reading {
@@ -211,6 +247,12 @@ pub(crate) fn cpu_per_million(usage: Option<&Usage>, records: u64) -> Option<f64
     usage.filter(|_| records > 0).map(|usage| usage.cpu_seconds * 1e6 / records as f64)
 }
 
+/// Device flushes that a million records cost, when they were counted.
+pub(crate) fn flushes_per_million(usage: Option<&Usage>, records: u64) -> Option<f64> {
+    let device = usage.filter(|_| records > 0)?.device?;
+    Some(device.flushes as f64 * 1e6 / records as f64)
+}
+
 impl Measured {
     /// All of it.
     pub(crate) fn json(&self) -> Value {
@@ -223,6 +265,7 @@ impl Measured {
             "verified": self.verified,
             "produce_usage": usage(&self.produce_usage),
             "produce_cpu_seconds_per_million": cpu_per_million(self.produce_usage.as_ref(), self.load.publish.records()),
+            "device_flushes_per_million": flushes_per_million(self.produce_usage.as_ref(), self.load.publish.records()),
             "end_to_end": self.tail.as_ref().map(|tail| tail.samples.json()),
             "catch_up": self.catch_up.as_ref().map(|reading| json!({
                 "records": reading.records, "seconds": reading.seconds,

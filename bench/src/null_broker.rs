@@ -1,21 +1,25 @@
-//! A broker that does nothing: it takes every batch, keeps none, and says yes. What the tool reaches against it is the tool's own ceiling.
+//! A broker that does nothing: it takes every batch, keeps none, and says yes; to readers it serves batches that were made before
+//! ([`crate::canned`]). What the tool reaches against it is the tool's own ceiling.
 //!
 //! One thread, since it shall cost as little as a broker could. It looks at the head of a produce request and skips the records.
 
+use crate::canned::Canned;
 use crate::clock::now;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use strandline::messages::{
     ApiKey, ApiVersion, ApiVersionsResponse, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
-    DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse, InitProducerIdRequest,
-    InitProducerIdResponse, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
-    ListOffsetsTopicResponse, MetadataRequest, MetadataResponse, MetadataResponseBroker,
-    MetadataResponsePartition, MetadataResponseTopic, PartitionProduceResponse, ProduceRequest,
-    ProduceResponse, RequestHeader, TopicProduceResponse, decode_request, encode_response,
+    DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest, FetchResponse,
+    FetchableTopicResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsPartitionResponse,
+    ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse, MetadataRequest, MetadataResponse,
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic, PartitionData,
+    PartitionProduceResponse, Piece, ProduceRequest, ProduceResponse, RecordsGap, RequestHeader,
+    TopicProduceResponse, decode_request, encode_response,
 };
 use strandline::wire::{Encode, ErrorCode, Message};
 use strandline_engine::types::TopicId;
@@ -24,19 +28,20 @@ use strandline_engine::types::TopicId;
 const READ_BYTES: usize = 1 << 20;
 /// Enough of a produce request to see its header and its acks.
 const HEAD_BYTES: usize = 128;
+/// Pieces of answers that are given to the kernel at a time.
+const SLICES: usize = 64;
 /// The event of the listener.
 const LISTENER: u64 = u64::MAX;
 /// The first version of Produce in the flexible form.
 const FLEXIBLE_FROM: i16 = 9;
 
 /// Serves until the process is ended.
-pub(crate) fn serve(address: SocketAddr) -> io::Result<()> {
-    let listener = TcpListener::bind(address)?;
+pub(crate) fn serve(listener: TcpListener, log: Canned) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-    let mut null =
-        NullBroker { address: listener.local_addr()?, topics: HashMap::new(), produce: HashMap::new() };
+    let address = listener.local_addr()?;
+    let mut null = NullBroker { address, log, topics: HashMap::new(), produce: HashMap::new() };
     let mut connections: HashMap<u64, Connection> = HashMap::new();
     let (mut next, mut scratch, mut events) = (0, vec![0; READ_BYTES], Vec::<Event>::with_capacity(256));
     loop {
@@ -51,14 +56,17 @@ pub(crate) fn serve(address: SocketAddr) -> io::Result<()> {
                     stream.set_nonblocking(true)?;
                     stream.set_nodelay(true)?;
                     epoll::add(&epoll, &stream, EventData::new_u64(next), EventFlags::IN)?;
-                    connections.insert(next, Connection { stream, head: Vec::new(), skip: 0 });
+                    let _ = rustix::net::sockopt::set_tcp_congestion(&stream, "reno");
+                    connections.insert(next, Connection::new(stream));
                     next += 1;
                 }
-            } else if let Some(connection) = connections.get_mut(&key)
-                && connection.serve(&mut null, &mut scratch).is_err()
-            {
-                // Gone, or not talking Kafka; its socket leaves the epoll set when it is closed.
-                connections.remove(&key);
+            } else if let Some(connection) = connections.get_mut(&key) {
+                let served = connection.serve(&mut null, &mut scratch);
+                let served = served.and_then(|()| connection.watch_for(&epoll, key));
+                if served.is_err() {
+                    // Gone, or not talking Kafka; its socket leaves the epoll set when it is closed.
+                    connections.remove(&key);
+                }
             }
         }
     }
@@ -70,18 +78,71 @@ struct Connection {
     head: Vec<u8>,
     /// How much of a produce request is still to be ignored.
     skip: usize,
+    answers: Answers,
+    /// Whether the socket is full, and whether the epoll set knows it.
+    full: bool,
+    watched_full: bool,
+}
+
+/// What is still to be sent: pieces, and behind them bytes that are not a piece yet.
+#[derive(Default)]
+struct Answers {
+    pieces: VecDeque<Bytes>,
+    bytes: Vec<u8>,
+}
+
+impl Answers {
+    fn piece(&mut self, piece: Bytes) {
+        if !self.bytes.is_empty() {
+            self.pieces.push_back(std::mem::take(&mut self.bytes).into());
+        }
+        self.pieces.push_back(piece);
+    }
+
+    /// Writes what the socket takes; whether that was not all.
+    fn write(&mut self, stream: &mut TcpStream) -> io::Result<bool> {
+        while !self.pieces.is_empty() || !self.bytes.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let pieces = self.pieces.iter().map(|piece| &piece[..]).chain([&self.bytes[..]]);
+            let count =
+                slices.iter_mut().zip(pieces).map(|(slot, piece)| *slot = IoSlice::new(piece)).count();
+            match stream.write_vectored(&slices[..count]) {
+                Ok(written) => self.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        while let Some(piece) = self.pieces.front_mut() {
+            if written < piece.len() {
+                piece.advance(written);
+                return;
+            }
+            written -= piece.len();
+            self.pieces.pop_front();
+        }
+        self.bytes.drain(..written);
+    }
 }
 
 impl Connection {
+    fn new(stream: TcpStream) -> Connection {
+        let answers = Answers::default();
+        Connection { stream, head: Vec::new(), skip: 0, answers, full: false, watched_full: false }
+    }
+
     fn serve(&mut self, null: &mut NullBroker, scratch: &mut [u8]) -> io::Result<()> {
         let read = match self.stream.read(scratch) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) => return Err(error),
         };
         let mut rest = &scratch[..read];
-        let mut out = Vec::new();
         while !rest.is_empty() {
             let skipped = self.skip.min(rest.len());
             self.skip -= skipped;
@@ -93,13 +154,22 @@ impl Connection {
             rest = &rest[taken..];
             if self.head.len() > 4 && self.head.len() == self.wanted()? {
                 let size = frame_size(&self.head)?;
-                null.answer(&self.head[4..], &mut out)?;
+                null.answer(&self.head[4..], &mut self.answers)?;
                 self.skip = size + 4 - self.head.len();
                 self.head.clear();
             }
         }
-        // Answers are small and few are under way: the socket takes them.
-        self.stream.write_all(&out)
+        self.answers.write(&mut self.stream).map(|full| self.full = full)
+    }
+
+    /// A full socket is waited for, one with room would not let the loop sleep.
+    fn watch_for(&mut self, epoll: &OwnedFd, key: u64) -> io::Result<()> {
+        if self.full == self.watched_full {
+            return Ok(());
+        }
+        self.watched_full = self.full;
+        let flags = if self.full { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
+        Ok(epoll::modify(epoll, &self.stream, EventData::new_u64(key), flags)?)
     }
 
     fn wanted(&self) -> io::Result<usize> {
@@ -120,6 +190,7 @@ fn frame_size(bytes: &[u8]) -> io::Result<usize> {
 
 struct NullBroker {
     address: SocketAddr,
+    log: Canned,
     topics: HashMap<String, (TopicId, u32)>,
     /// The answer to Produce by version; only the correlation id differs.
     produce: HashMap<i16, Bytes>,
@@ -132,11 +203,13 @@ fn invalid<T, E>(result: Result<T, E>) -> io::Result<T> {
 
 impl NullBroker {
     /// Answers a request, of which a Produce may be cut off.
-    fn answer(&mut self, frame: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    fn answer(&mut self, frame: &[u8], answers: &mut Answers) -> io::Result<()> {
         let (header, body) = invalid(RequestHeader::decode(frame))?;
         let (version, id, body) = (header.version, header.correlation_id, &frame[body..]);
+        let out = &mut answers.bytes;
         match header.key {
             ApiKey::Produce => self.acknowledge(version, id, body, out),
+            ApiKey::Fetch => self.fetch(version, id, &invalid(decode_request(body, version))?, answers),
             ApiKey::ApiVersions => put(out, version, id, &versions(version)),
             ApiKey::Metadata => {
                 let answer = self.metadata(&invalid(decode_request(body, version))?);
@@ -168,7 +241,7 @@ impl NullBroker {
                     partitions: (topic.partitions.iter())
                         .map(|partition| ListOffsetsPartitionResponse {
                             partition_index: partition.partition_index,
-                            offset: 0,
+                            offset: self.log.end(partition.partition_index),
                             ..ListOffsetsPartitionResponse::default()
                         })
                         .collect(),
@@ -207,6 +280,42 @@ impl NullBroker {
         let start = out.len();
         out.extend_from_slice(answer);
         out[start + 4..start + 8].copy_from_slice(&id.to_be_bytes());
+        Ok(())
+    }
+
+    fn fetch(&self, version: i16, id: i32, request: &FetchRequest, answers: &mut Answers) -> io::Result<()> {
+        let mut left = usize::try_from(request.max_bytes).unwrap_or(0);
+        let mut records = Vec::new();
+        let responses = request.topics.iter().map(|topic| FetchableTopicResponse {
+            topic: topic.topic.clone(),
+            topic_id: topic.topic_id,
+            partitions: (topic.partitions.iter())
+                .map(|asked| {
+                    let bytes = left.min(usize::try_from(asked.partition_max_bytes).unwrap_or(0));
+                    let read = match left {
+                        0 => Bytes::new(),
+                        _ => self.log.read(asked.partition, asked.fetch_offset, bytes),
+                    };
+                    left = left.saturating_sub(read.len());
+                    let gap = RecordsGap { index: records.len(), length: read.len() as u32 };
+                    records.push(read);
+                    let high_watermark = self.log.end(asked.partition);
+                    PartitionData {
+                        partition_index: asked.partition,
+                        high_watermark,
+                        records: gap,
+                        ..PartitionData::default()
+                    }
+                })
+                .collect(),
+        });
+        let answer = FetchResponse { responses: responses.collect(), ..FetchResponse::default() };
+        for piece in invalid(answer.encode(version, id))? {
+            answers.piece(match piece {
+                Piece::Bytes(bytes) => bytes,
+                Piece::Records(gap) => records[gap.index].clone(),
+            });
+        }
         Ok(())
     }
 
@@ -260,6 +369,7 @@ fn versions(version: i16) -> ApiVersionsResponse {
         error_code: if known { 0 } else { ErrorCode::UnsupportedVersion.code() },
         api_keys: vec![
             entry::<ProduceRequest>(),
+            entry::<FetchRequest>(),
             entry::<ListOffsetsRequest>(),
             entry::<MetadataRequest>(),
             entry::<ApiVersionsResponse>(),

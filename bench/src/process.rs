@@ -1,6 +1,7 @@
-//! What a process has used, as the kernel counts it. Linux only.
+//! What a process has used, and what the device below it has done, as the kernel counts it. Linux only.
 
 use crate::clock::{nanos, now};
+use crate::device::{DeviceCounters, DeviceStat};
 use crate::samples::Window;
 use serde_json::{Value, json};
 use std::fs;
@@ -25,6 +26,24 @@ pub(crate) struct Usage {
     pub(crate) anonymous_bytes: u64,
     /// Bytes it has caused to be written to devices; page cache counts when it is dirtied. 0 when the kernel does not say.
     pub(crate) written_bytes: u64,
+    /// What the device of its data has done, for whomever. `None` when that is not known.
+    pub(crate) device: Option<DeviceCounters>,
+}
+
+/// A process, and the device that holds its data.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    /// The process.
+    pub(crate) pid: u32,
+    /// The device, when it is known.
+    pub(crate) device: Option<DeviceStat>,
+}
+
+impl Watched {
+    fn read(&self) -> io::Result<Usage> {
+        let device = self.device.as_ref().and_then(DeviceStat::read);
+        Ok(Usage { device, ..Usage::of(self.pid)? })
+    }
 }
 
 impl Usage {
@@ -46,6 +65,7 @@ impl Usage {
             resident_bytes: field(&status, "VmRSS:") * 1024,
             anonymous_bytes: field(&status, "RssAnon:") * 1024,
             written_bytes: field(&io, "write_bytes:"),
+            device: None,
         })
     }
 
@@ -54,6 +74,7 @@ impl Usage {
         Usage {
             cpu_seconds: self.cpu_seconds - earlier.cpu_seconds,
             written_bytes: self.written_bytes - earlier.written_bytes,
+            device: self.device.zip(earlier.device).map(|(later, earlier)| later.since(&earlier)),
             ..*self
         }
     }
@@ -65,6 +86,7 @@ impl Usage {
             "resident_bytes": self.resident_bytes,
             "resident_anonymous_bytes": self.anonymous_bytes,
             "device_written_bytes": self.written_bytes,
+            "device": self.device.map(|device| json!({ "flushes": device.flushes, "written_bytes": device.written_bytes })),
         })
     }
 }
@@ -74,27 +96,29 @@ fn field(text: &str, name: &str) -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// Runs `work` and says what `pid` used in `window`, or all the while without one; memory at its largest, all the while. Without a pid,
+/// Runs `work` and says what was used in `window`, or all the while without one; memory at its largest, all the while. Without a process,
 /// or with one that can not be read, nothing.
 pub(crate) fn during<T>(
-    pid: Option<u32>,
+    watched: Option<Watched>,
     window: Option<Window>,
     work: impl FnOnce() -> T,
 ) -> (T, Option<Usage>) {
-    let Some((pid, before)) = pid.and_then(|pid| Some((pid, Usage::of(pid).ok()?))) else {
+    let Some((watched, before)) =
+        watched.and_then(|watched| watched.read().ok().map(|before| (watched, before)))
+    else {
         return (work(), None);
     };
     let window = window.unwrap_or(Window { start: 0, end: u64::MAX });
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let watcher = scope.spawn(|| watch(pid, before, window, &done));
+        let watcher = scope.spawn(|| watch(&watched, before, window, &done));
         let result = work();
         done.store(true, Relaxed);
         (result, watcher.join().expect("reading counters does not panic"))
     })
 }
 
-fn watch(pid: u32, mut first: Usage, window: Window, done: &AtomicBool) -> Option<Usage> {
+fn watch(watched: &Watched, mut first: Usage, window: Window, done: &AtomicBool) -> Option<Usage> {
     let mut peak = first;
     let mut last = None;
     let mut time = now();
@@ -104,7 +128,7 @@ fn watch(pid: u32, mut first: Usage, window: Window, done: &AtomicBool) -> Optio
         let wake = wake.into_iter().filter(|&at| at > time).min().unwrap_or(time);
         thread::sleep(Duration::from_nanos(wake - time));
         let before = std::mem::replace(&mut time, now());
-        let usage = Usage::of(pid).ok()?;
+        let usage = watched.read().ok()?;
         peak.resident_bytes = peak.resident_bytes.max(usage.resident_bytes);
         peak.anonymous_bytes = peak.anonymous_bytes.max(usage.anonymous_bytes);
         if (before..time).contains(&window.start) {
@@ -114,8 +138,8 @@ fn watch(pid: u32, mut first: Usage, window: Window, done: &AtomicBool) -> Optio
             last = Some(usage);
         }
     }
-    let last = last.or_else(|| Usage::of(pid).ok())?;
-    let memory = Usage { cpu_seconds: last.cpu_seconds, written_bytes: last.written_bytes, ..peak };
+    let last = last.or_else(|| watched.read().ok())?;
+    let memory = Usage { resident_bytes: peak.resident_bytes, anonymous_bytes: peak.anonymous_bytes, ..last };
     Some(memory.since(&first))
 }
 
@@ -125,9 +149,13 @@ mod tests {
     use crate::clock::SECOND;
     use std::hint::black_box;
 
+    fn ourselves() -> Option<Watched> {
+        Some(Watched { pid: std::process::id(), device: None })
+    }
+
     #[test]
     fn a_busy_second_costs_a_cpu_second_and_memory_is_seen_at_its_largest() {
-        let ((), used) = during(Some(std::process::id()), None, || {
+        let ((), used) = during(ourselves(), None, || {
             let until = now() + SECOND / 2;
             let buffer = vec![1u8; 64 << 20];
             while now() < until {
@@ -144,8 +172,8 @@ mod tests {
         let spin = |until: u64| while now() < until {};
         let start = now() + SECOND / 2;
         let window = Window { start, end: start + SECOND / 10 };
-        let ((), used) = during(Some(std::process::id()), Some(window), || spin(start + SECOND));
-        let ((), all) = during(Some(std::process::id()), None, || spin(now() + SECOND));
+        let ((), used) = during(ourselves(), Some(window), || spin(start + SECOND));
+        let ((), all) = during(ourselves(), None, || spin(now() + SECOND));
         let (used, all) =
             (used.expect("it can be read").cpu_seconds, all.expect("it can be read").cpu_seconds);
         assert!(used < all / 2.0, "{used} s of {all} s");

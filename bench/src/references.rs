@@ -11,7 +11,7 @@ use crate::client::{self, Topic};
 use crate::clock::{SECOND, now};
 use crate::history::History;
 use crate::load::{self, Live};
-use crate::measure::{self, Also, MeasureError};
+use crate::measure::{self, Also, MeasureError, Passes};
 use crate::process::{self, Usage};
 use crate::progress::Progress;
 use crate::report::{Rounds, Table, number};
@@ -151,7 +151,7 @@ pub(crate) fn reading(
     );
     let mut beside = Beside::new(title, "sendfile", systems, &READING);
     alternate(rounds, systems.len(), |column| {
-        let (bytes, usage, seconds) = match column.checked_sub(1) {
+        let Passes { bytes, usage, seconds } = match column.checked_sub(1) {
             None => sent(megabytes, seconds, dir)?,
             Some(place) => fetched(&systems[place], megabytes, seconds, dir)?,
         };
@@ -193,7 +193,7 @@ fn echoed(workload: &Workload) -> Result<(load::Load, Option<Usage>), MeasureErr
     let (live, start) = (Live::default(), now() + SECOND / 10);
     let window = Some(workload.window(start));
     let phase = Progress::of("echo").phase("requests", workload.warmup + workload.seconds);
-    let (load, usage) = process::during(Some(server.broker.pid()), window, || {
+    let (load, usage) = process::during(server.target().watched(), window, || {
         phase.watch(&live, || load::echo(workload, &topic, start, &live))
     });
     let mut load = load?;
@@ -203,10 +203,7 @@ fn echoed(workload: &Workload) -> Result<(load::Load, Option<Usage>), MeasureErr
     }
 }
 
-/// Bytes, what they cost the server, and seconds.
-type Cost = (u64, Option<Usage>, f64);
-
-fn sent(megabytes: u64, seconds: u64, dir: &Path) -> Result<Cost, MeasureError> {
+fn sent(megabytes: u64, seconds: u64, dir: &Path) -> Result<Passes, MeasureError> {
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     let chunk = vec![0x5a; 1_000_000];
     for _ in 0..megabytes {
@@ -232,10 +229,10 @@ fn sent(megabytes: u64, seconds: u64, dir: &Path) -> Result<Cost, MeasureError> 
         Ok(())
     };
     pass()?;
-    over_and_over(server.broker.pid(), seconds, || Ok(pass().map(|()| bytes)?))
+    measure::over_and_over(&server.target(), seconds, || Ok(pass().map(|()| bytes)?))
 }
 
-fn fetched(system: &System, megabytes: u64, seconds: u64, dir: &Path) -> Result<Cost, MeasureError> {
+fn fetched(system: &System, megabytes: u64, seconds: u64, dir: &Path) -> Result<Passes, MeasureError> {
     let fresh = Fresh::start(system, dir)?;
     let target = fresh.target();
     let progress = Progress::of(system.name.as_str());
@@ -243,21 +240,5 @@ fn fetched(system: &System, megabytes: u64, seconds: u64, dir: &Path) -> Result<
     let pass = || -> Result<u64, MeasureError> { Ok(history.read(1)?.bytes) };
     // A warm-up, as the other side has it.
     pass()?;
-    over_and_over(fresh.broker.pid(), seconds, pass)
-}
-
-fn over_and_over(
-    pid: u32,
-    seconds: u64,
-    mut pass: impl FnMut() -> Result<u64, MeasureError>,
-) -> Result<Cost, MeasureError> {
-    let started = now();
-    let (bytes, usage) = process::during(Some(pid), None, || -> Result<u64, MeasureError> {
-        let mut bytes = 0;
-        while now() < started + seconds * SECOND {
-            bytes += pass()?;
-        }
-        Ok(bytes)
-    });
-    Ok((bytes?, usage, (now() - started) as f64 / SECOND as f64))
+    measure::over_and_over(&target, seconds, pass)
 }

@@ -1,4 +1,4 @@
-//! Whether the tool can be believed: its ceiling against a broker that does nothing, and what it sees when a broker stands still.
+//! Whether the tool can be believed: its ceilings against a broker that does nothing, and what it sees when a broker stands still.
 //!
 //! ```text
 //! latency   100 |      \            of the records due in T seconds, those due during a stop of S wait out its rest:
@@ -9,9 +9,13 @@
 
 use crate::broker::{Broker, Fresh, System, Target};
 use crate::clock::{SECOND, now};
-use crate::measure::{self, Also, MeasureError, Measured};
+use crate::load::Live;
+use crate::measure::{self, Also, MeasureError, Measured, Passes};
+use crate::process::Usage;
 use crate::progress::Progress;
+use crate::read::{self, Ends, Task};
 use crate::report::{self, number};
+use crate::samples::Window;
 use crate::workload::Workload;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -29,6 +33,8 @@ const STOP_PRODUCERS: u32 = 8;
 const WAITS: [f64; 4] = [0.25, 0.5, 0.75, 0.9];
 /// By how much the length of the stop may be off at any of them.
 const TOLERANCE: f64 = 0.05;
+/// What the null broker has to be read: more than any cache of the processor.
+const CANNED_BYTES: usize = 256 << 20;
 /// How often the highest reported rate must fit in the ceiling.
 const HEADROOM: f64 = 3.0;
 
@@ -36,14 +42,15 @@ const HEADROOM: f64 = 3.0;
 pub(crate) fn run(
     workload: &Workload,
     highest: Option<f64>,
+    highest_read: Option<f64>,
     json: Option<&Path>,
 ) -> Result<(), MeasureError> {
     let environment = report::environment();
     println!("{}", report::environment_line(&environment));
-    let null = Fresh::start(&null_system()?, &std::env::temp_dir())?;
+    let null = Fresh::start(&null_system(&[])?, &std::env::temp_dir())?;
     let target = null.target();
 
-    println!("ceiling: {}", workload.line());
+    println!("ceiling of producing: {}", workload.line());
     let nothing = Also { tail_readers: 0, catch_up_readers: 0 };
     let ceiling = measure::run(&target, workload, nothing, &Progress::of("null broker"))?;
     let rate = ceiling.load.publish.records_per_second();
@@ -54,6 +61,14 @@ pub(crate) fn run(
         ceiling.load.publish.total().value_at_percentile(50.0),
         ceiling.load.publish.total().value_at_percentile(99.0),
         ceiling.produce_usage.map_or(0.0, |usage| usage.cpu_seconds),
+    );
+
+    let (reading, read_rate) = read_ceiling(workload)?;
+    println!(
+        "ceiling of reading, 1 reader that checks every record:\n  {} records/s, {} MB/s; the null broker used {:.2} CPU seconds",
+        number(read_rate),
+        number(reading.megabytes_per_second()),
+        reading.usage.map_or(0.0, |usage| usage.cpu_seconds),
     );
 
     let stop = stop_test(&null.broker, &target, workload)?;
@@ -70,11 +85,17 @@ pub(crate) fn run(
     let result = json!({
         "what": "self-test", "environment": environment, "workload": workload.json(),
         "ceiling": ceiling.json(), "stop": stop.json(),
+        "read_ceiling": {
+            "records_per_second": read_rate, "megabytes_per_second": reading.megabytes_per_second(),
+            "usage": reading.usage.as_ref().map(Usage::json),
+        },
     });
     report::save(json, &result)?;
 
-    if let Some(highest) = highest.filter(|highest| rate < HEADROOM * highest) {
-        return Err(MeasureError::Ceiling { ceiling: rate, wanted: HEADROOM, highest });
+    for (ceiling, highest) in [(rate, highest), (read_rate, highest_read)] {
+        if let Some(highest) = highest.filter(|highest| ceiling < HEADROOM * highest) {
+            return Err(MeasureError::Ceiling { ceiling, wanted: HEADROOM, highest });
+        }
     }
     match stop.lines.iter().find(|line| line.error().abs() > TOLERANCE) {
         Some(&Line { percentile, expected_us, seen_us, .. }) => {
@@ -84,10 +105,37 @@ pub(crate) fn run(
     }
 }
 
-fn null_system() -> Result<System, MeasureError> {
+fn null_system(arguments: &[String]) -> Result<System, MeasureError> {
     let mut system = System::parse("null broker".to_owned(), "null-broker --listen 127.0.0.1:{port}");
     system.command.insert(0, std::env::current_exe()?.to_string_lossy().into_owned());
+    system.command.extend_from_slice(arguments);
     Ok(system)
+}
+
+/// Reads the log of a null broker for as long as the workload says; records a second beside it.
+fn read_ceiling(workload: &Workload) -> Result<(Passes, f64), MeasureError> {
+    let arguments = format!(
+        "--canned-bytes {CANNED_BYTES} --partitions {} --record-bytes {} --records-per-batch {}",
+        workload.partitions, workload.record_bytes, workload.records_per_batch,
+    );
+    let arguments: Vec<String> = arguments.split(' ').map(str::to_owned).collect();
+    let null = Fresh::start(&null_system(&arguments)?, &std::env::temp_dir())?;
+    let target = null.target();
+    let topic = measure::create_topic(&target, &measure::topic_name(), workload.partitions)?;
+    let (ends, live, mut records) = (Ends::default(), Live::default(), 0);
+    ends.set(read::end_offsets(&topic)?);
+    let window = Window { start: 0, end: SECOND };
+    let task = Task { topic: &topic, readers: 1, window, ends: &ends, identities: &[], live: &live };
+    let phase = Progress::of("null broker").phase("read", workload.seconds);
+    let passes = phase.watch(&live, || {
+        measure::over_and_over(&target, workload.seconds, || {
+            let reading = read::run(&task)?;
+            records += reading.records;
+            Ok(reading.bytes)
+        })
+    })?;
+    let rate = records as f64 / passes.seconds;
+    Ok((passes, rate))
 }
 
 struct Stop {

@@ -1,7 +1,7 @@
 //! The same workload at several points: the latency curve over the load, and throughput over the number of partitions.
 
 use crate::broker::Target;
-use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million};
+use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million, flushes_per_million};
 use crate::progress::Progress;
 use crate::report::{Table, number};
 use crate::workload::Workload;
@@ -57,6 +57,7 @@ pub(crate) fn table(points: &[Point]) -> String {
         "p99 us",
         "p99.9 us",
         "CPU s/million",
+        "flushes/million",
         "unanswered",
     ];
     let mut table = Table::new(columns.map(str::to_owned).into());
@@ -64,6 +65,7 @@ pub(crate) fn table(points: &[Point]) -> String {
         let (publish, latencies) = (&measured.load.publish, measured.load.publish.total());
         let percentile = |percentile| number(latencies.value_at_percentile(percentile) as f64);
         let cpu = cpu_per_million(measured.produce_usage.as_ref(), publish.records());
+        let flushes = flushes_per_million(measured.produce_usage.as_ref(), publish.records());
         table.line(
             name,
             vec![
@@ -73,6 +75,7 @@ pub(crate) fn table(points: &[Point]) -> String {
                 percentile(99.0),
                 percentile(99.9),
                 cpu.map_or("-".to_owned(), number),
+                flushes.map_or("-".to_owned(), number),
                 number(measured.load.unanswered as f64),
             ],
         );

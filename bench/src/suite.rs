@@ -12,7 +12,7 @@ use crate::client::{Client, ClientError, Topic, refuse};
 use crate::clock::{SECOND, now, wall_ms};
 use crate::command::cells;
 use crate::device::{self, Device};
-use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million};
+use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million, flushes_per_million};
 use crate::process::Usage;
 use crate::progress::Progress;
 use crate::report::{Rounds, Table, number};
@@ -212,6 +212,13 @@ impl SuiteResult {
         let reading = |quantity: fn(&crate::read::Reading) -> f64| {
             self.each(move |round| round.measured.catch_up.as_ref().map(quantity))
         };
+        let written = |bytes: fn(&Usage) -> Option<u64>| {
+            self.each(move |round| {
+                let written = bytes(round.measured.produce_usage.as_ref()?)? as f64;
+                let bytes = publish(round).bytes() as f64;
+                (bytes > 0.0).then_some(written / bytes)
+            })
+        };
         let fetched = |round: &Round| round.measured.catch_up.as_ref().map_or(0, |reading| reading.records);
         vec![
             ("produced, records/s", self.each(|round| Some(publish(round).records_per_second()))),
@@ -226,12 +233,15 @@ impl SuiteResult {
                 }),
             ),
             (
-                "written to the device, bytes per record byte",
+                "device flushes per million produced",
                 self.each(|round| {
-                    let written = round.measured.produce_usage.as_ref()?.written_bytes as f64;
-                    let bytes = publish(round).bytes() as f64;
-                    (bytes > 0.0).then_some(written / bytes)
+                    flushes_per_million(round.measured.produce_usage.as_ref(), publish(round).records())
                 }),
+            ),
+            ("written by the broker, bytes per record byte", written(|usage| Some(usage.written_bytes))),
+            (
+                "written to the device, bytes per record byte",
+                written(|usage| Some(usage.device?.written_bytes)),
             ),
             ("fetched (catch-up), records/s", reading(measure_rate)),
             ("fetched (catch-up), MB/s", reading(|reading| reading.megabytes_per_second())),

@@ -159,6 +159,12 @@ impl Copied<'_> {
         }
         batch::set_max_timestamp(batch, wall_ms);
     }
+
+    /// Batch `number` as it is now.
+    pub(crate) fn records(&self, number: usize) -> &[u8] {
+        let start = self.template.batches[number].batch;
+        &self.frame[start..start + self.template.batch_bytes]
+    }
 }
 
 fn build_batch(workload: &Workload, records: usize) -> BytesMut {
