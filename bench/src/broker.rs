@@ -204,7 +204,7 @@ impl Fresh {
     }
 
     /// Where it keeps its data.
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.directory.path().join(DATA)
     }
 

@@ -4,6 +4,7 @@ use crate::broker::{System, Target};
 use crate::canned::Canned;
 use crate::client::Client;
 use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million, flushes_per_million};
+use crate::mixed::Mixed;
 use crate::progress::Progress;
 use crate::report::{self, Rounds, Table, number};
 use crate::samples::Samples;
@@ -32,6 +33,9 @@ const PRESETS: [(&str, &[&str]); 7] = [
     ("many-connections", &["--producers", "1000", "--in-flight", "1"]),
     ("compressed", &["--codec", "lz4", "--records-per-batch", "64"]),
 ];
+
+/// Records a second of `mixed` without --rate: 20 MB/s, far below what any broker takes.
+const MIXED_RATE: f64 = 20_000.0;
 
 #[derive(Parser, Debug)]
 #[command(
@@ -79,6 +83,9 @@ enum What {
     /// Systems in alternation, A B A B; each started afresh for each round.
     #[command(args_override_self = true)]
     Compare(CompareArgs),
+    /// Produce by schedule with a reader at the tail, without and with a reader that reads old records from the device.
+    #[command(args_override_self = true)]
+    Mixed(MixedArgs),
     /// Make one self-contained HTML page with plots from a result that was saved with --json.
     Page {
         /// The saved result.
@@ -167,6 +174,9 @@ struct ConsumeArgs {
     /// Readers, which share the partitions.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     readers: u32,
+    /// Take what is to be read out of the page cache before; needs --data.
+    #[arg(long, requires = "data")]
+    cold: bool,
 }
 
 #[derive(Args, Debug)]
@@ -242,6 +252,13 @@ struct BaselineArgs {
 struct CompareArgs {
     #[command(flatten)]
     rounds: RoundsArgs,
+    #[command(flatten)]
+    systems: SystemsArgs,
+}
+
+/// Who takes part.
+#[derive(Args, Debug)]
+struct SystemsArgs {
     /// The broker's binary; the one beside this tool when nothing is given.
     #[arg(long)]
     strandline: Option<PathBuf>,
@@ -251,6 +268,29 @@ struct CompareArgs {
     /// Compare these instead, each as name=command with {data} and {port}; the command must become the broker. May be repeated.
     #[arg(long = "system", value_parser = pair)]
     systems: Vec<(String, String)>,
+}
+
+impl SystemsArgs {
+    fn systems(&self) -> io::Result<Vec<System>> {
+        if self.systems.is_empty() {
+            return suite::default_systems(self.strandline.clone(), &self.kafka);
+        }
+        Ok(self.systems.iter().map(|(name, command)| System::parse(name.clone(), command)).collect())
+    }
+}
+
+#[derive(Args, Debug)]
+struct MixedArgs {
+    #[command(flatten)]
+    rounds: RoundsArgs,
+    #[command(flatten)]
+    systems: SystemsArgs,
+    /// What the late reader reads, over and over, in 10^6 bytes.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    history: u64,
+    /// Configuration of all topics, as name=value, e.g. of retention or compaction; may be repeated.
+    #[arg(long = "topic-config", value_parser = pair)]
+    topic_configs: Vec<(String, String)>,
 }
 
 #[derive(Args, Debug)]
@@ -318,11 +358,11 @@ pub(crate) fn run() -> Result<(), MeasureError> {
     crate::broker::stop_on_signals()?;
     match line.command {
         What::Produce(args) => {
-            let also = Also { tail_readers: 0, catch_up_readers: args.check_readers };
+            let also = Also { catch_up_readers: args.check_readers, ..Also::NOTHING };
             single("produce", &args.broker, &args.workload, also)
         }
         What::Consume(args) => {
-            let also = Also { tail_readers: 0, catch_up_readers: args.readers };
+            let also = Also { catch_up_readers: args.readers, cold: args.cold, ..Also::NOTHING };
             single("consume", &args.broker, &args.workload, also)
         }
         What::EndToEnd(args) => {
@@ -333,7 +373,7 @@ pub(crate) fn run() -> Result<(), MeasureError> {
                 "end-to-end",
                 &args.broker,
                 &args.workload,
-                Also { tail_readers: args.readers, catch_up_readers: 0 },
+                Also { tail_readers: args.readers, ..Also::NOTHING },
             )
         }
         What::Device(args) => {
@@ -373,14 +413,10 @@ pub(crate) fn run() -> Result<(), MeasureError> {
             Ok(report::save(args.rounds.json.as_deref(), &result)?)
         }
         What::Compare(args) => {
-            let systems = match args.systems.is_empty() {
-                true => suite::default_systems(args.strandline, &args.kafka)?,
-                false => {
-                    args.systems.into_iter().map(|(name, command)| System::parse(name, &command)).collect()
-                }
-            };
+            let systems = args.systems.systems()?;
             rounds("compare", args.rounds, systems)
         }
+        What::Mixed(args) => mixed(args),
         What::Page { result, page } => {
             let result = serde_json::from_slice(&fs::read(&result)?).map_err(io::Error::from)?;
             Ok(fs::write(page, report::page(&result))?)
@@ -467,6 +503,9 @@ fn print(measured: &Measured) {
             measured.load.unanswered
         );
     }
+    if let Some(cached) = measured.cached {
+        println!("of what was read back, {:.1} % was in the page cache before", 100.0 * cached);
+    }
     if let Some(reading) = &measured.catch_up {
         println!(
             "read back: {} records/s, {} MB/s in {:.2} s",
@@ -516,6 +555,24 @@ fn several(
         "what": what, "environment": environment, "workload": args.workload.json(), "result": series::json(&points),
     });
     Ok(report::save(args.broker.json.as_deref(), &result)?)
+}
+
+fn mixed(args: MixedArgs) -> Result<(), MeasureError> {
+    let environment = report::environment();
+    let workload = Workload { rate: args.rounds.workload.rate.or(Some(MIXED_RATE)), ..args.rounds.workload };
+    println!("{}\nmixed: {}", report::environment_line(&environment), workload.line());
+    let mut systems = args.systems.systems()?;
+    for system in &mut systems {
+        system.topic_configs.extend_from_slice(&args.topic_configs);
+    }
+    let mixed = Mixed { systems, workload, history_megabytes: args.history, rounds: args.rounds.rounds };
+    let result = mixed.run(&args.rounds.dir)?;
+    print!("\n{}", result.text());
+    let result = json!({
+        "what": "mixed", "environment": environment, "workload": mixed.workload.json(),
+        "history_megabytes": mixed.history_megabytes, "topic_configs": args.topic_configs, "result": result.json(),
+    });
+    Ok(report::save(args.rounds.json.as_deref(), &result)?)
 }
 
 fn references(args: &ReferencesArgs) -> Result<(), MeasureError> {

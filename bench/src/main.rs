@@ -3,9 +3,9 @@
 //! ```text
 //! workload > load (schedule, template, stamp) > broker > read > verify      one measurement (measure)
 //!            samples                            process                     what it is made of
-//!            history                             read > verify              what is there before it
+//!            history, cold                       read > verify              what is there before it
 //! device, null_broker (canned), bare                                          what it is to be compared with
-//! self_test, references, suite, series, recovery                            measurements in rows
+//! self_test, references, suite, series, mixed, recovery                     measurements in rows
 //! loopback                                                                  the engine without a network
 //! ```
 
@@ -14,12 +14,14 @@ mod broker;
 mod canned;
 mod client;
 mod clock;
+mod cold;
 mod command;
 mod device;
 mod history;
 mod load;
 mod loopback;
 mod measure;
+mod mixed;
 mod null_broker;
 mod process;
 mod progress;

@@ -3,6 +3,7 @@
 use crate::broker::{BrokerError, Target};
 use crate::client::{Client, ClientError, Topic};
 use crate::clock::{SECOND, now};
+use crate::cold::TopicFiles;
 use crate::load::{self, Live, Load, LoadError};
 use crate::process::{self, Usage};
 use crate::progress::Progress;
@@ -37,6 +38,8 @@ pub(crate) enum MeasureError {
     Io(#[from] io::Error),
     #[error("end-to-end latency needs the stamp of every record: not with --codec")]
     CompressedStamps,
+    #[error("to make files cold, --data must say where they are")]
+    ColdNeedsData,
     #[error("the broker was killed only after the load; make --seconds longer")]
     KilledTooLate,
     #[error("the ceiling of {ceiling:.0} records/s is not {wanted} times the {highest:.0} reported")]
@@ -60,6 +63,8 @@ pub(crate) struct Measured {
     pub(crate) tail: Option<Reading>,
     /// The reading back of everything, when it was wanted.
     pub(crate) catch_up: Option<Reading>,
+    /// The part of it that was found in the page cache before, when it was to be cold.
+    pub(crate) cached: Option<f64>,
     /// What the broker used for it.
     pub(crate) fetch_usage: Option<Usage>,
     /// Records found and checked.
@@ -73,6 +78,17 @@ pub(crate) struct Also {
     pub(crate) tail_readers: u32,
     /// Readers a broker that read everything afterwards; 0 for none.
     pub(crate) catch_up_readers: u32,
+    /// Whether those find it on the device only, not in the page cache.
+    pub(crate) cold: bool,
+}
+
+impl Also {
+    /// Nothing.
+    pub(crate) const NOTHING: Also = Also { tail_readers: 0, catch_up_readers: 0, cold: false };
+    /// Reading back what was produced, to check it.
+    pub(crate) const CHECK: Also = Also { catch_up_readers: 1, ..Also::NOTHING };
+    /// A reader at the tail.
+    pub(crate) const TAIL: Also = Also { tail_readers: 1, ..Also::NOTHING };
 }
 
 /// Creates a topic and waits until every partition has a leader.
@@ -171,8 +187,14 @@ pub(crate) fn on_topic(
         verified = tail.verifier.finish(&load.acknowledged)?;
     }
 
-    let (mut catch_up, mut fetch_usage) = (None, None);
+    let (mut catch_up, mut fetch_usage, mut cached) = (None, None, None);
     if also.catch_up_readers > 0 {
+        if also.cold {
+            let data = target.data.as_deref().ok_or(MeasureError::ColdNeedsData)?;
+            let files = TopicFiles::synced(data, &topic.name)?;
+            files.drop_pages()?;
+            cached = Some(files.cached()?);
+        }
         ends.set(read::end_offsets(topic)?);
         let started = now();
         let window = Window { start: started, end: started + 600 * SECOND };
@@ -192,7 +214,7 @@ pub(crate) fn on_topic(
         catch_up = Some(reading);
         fetch_usage = usage;
     }
-    Ok(Measured { load, produce_usage, produced, tail, catch_up, fetch_usage, verified })
+    Ok(Measured { load, produce_usage, produced, tail, catch_up, cached, fetch_usage, verified })
 }
 
 /// Something that was done again and again.
@@ -268,7 +290,7 @@ impl Measured {
             "device_flushes_per_million": flushes_per_million(self.produce_usage.as_ref(), self.load.publish.records()),
             "end_to_end": self.tail.as_ref().map(|tail| tail.samples.json()),
             "catch_up": self.catch_up.as_ref().map(|reading| json!({
-                "records": reading.records, "seconds": reading.seconds,
+                "cached_before": self.cached, "records": reading.records, "seconds": reading.seconds,
                 "records_per_second": reading.records_per_second(),
                 "megabytes_per_second": reading.megabytes_per_second(),
                 "cpu_seconds_per_million": cpu_per_million(self.fetch_usage.as_ref(), reading.records),

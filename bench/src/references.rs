@@ -126,9 +126,8 @@ pub(crate) fn requests(
             }
             Some(place) => {
                 let fresh = Fresh::start(&systems[place], dir)?;
-                let also = Also { tail_readers: 0, catch_up_readers: 1 };
                 let progress = Progress::of(systems[place].name.as_str());
-                let measured = measure::run(&fresh.target(), workload, also, &progress)?;
+                let measured = measure::run(&fresh.target(), workload, Also::CHECK, &progress)?;
                 figures(&measured.load, measured.produce_usage)
             }
         };

@@ -51,8 +51,7 @@ pub(crate) fn run(
     let target = null.target();
 
     println!("ceiling of producing: {}", workload.line());
-    let nothing = Also { tail_readers: 0, catch_up_readers: 0 };
-    let ceiling = measure::run(&target, workload, nothing, &Progress::of("null broker"))?;
+    let ceiling = measure::run(&target, workload, Also::NOTHING, &Progress::of("null broker"))?;
     let rate = ceiling.load.publish.records_per_second();
     println!(
         "  {} records/s, {} MB/s, p50 {} us, p99 {} us; the null broker used {:.2} CPU seconds",
@@ -169,7 +168,6 @@ fn stop_test(broker: &Broker, target: &Target, workload: &Workload) -> Result<St
         seconds: 5,
         ..workload.clone()
     };
-    let nothing = Also { tail_readers: 0, catch_up_readers: 0 };
     let middle = Duration::from_secs(workload.warmup) + Duration::from_secs(workload.seconds) / 2;
     let (measured, stopped) = thread::scope(|scope| {
         let stopper = scope.spawn(move || -> std::io::Result<u64> {
@@ -180,7 +178,7 @@ fn stop_test(broker: &Broker, target: &Target, workload: &Workload) -> Result<St
             broker.signal(Signal::CONT)?;
             Ok(now() - before)
         });
-        let measured = measure::run(target, &workload, nothing, &Progress::of("stop"));
+        let measured = measure::run(target, &workload, Also::NOTHING, &Progress::of("stop"));
         (measured, stopper.join().expect("sending signals does not panic"))
     });
     let (measured, stopped) = (measured?, stopped?);

@@ -43,8 +43,7 @@ pub(crate) fn partitions(
 }
 
 fn point(target: &Target, name: String, workload: Workload) -> Result<Point, MeasureError> {
-    let also = Also { tail_readers: 0, catch_up_readers: 1 };
-    let measured = measure::run(target, &workload, also, &Progress::of(name.as_str()))?;
+    let measured = measure::run(target, &workload, Also::CHECK, &Progress::of(name.as_str()))?;
     Ok(Point { name, workload, measured })
 }
 

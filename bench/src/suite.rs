@@ -151,11 +151,10 @@ impl Suite {
         let first_ack_seconds = (acknowledged - fresh.broker.started) as f64 / SECOND as f64;
         thread::sleep(IDLE);
         let idle = Usage::of(fresh.broker.pid())?;
-        let also = Also { tail_readers: 0, catch_up_readers: 1 };
         let progress = Progress::of(format!("round {}, {}", round + 1, system.name));
         let topic = measure::create_topic(&target, &measure::topic_name(), self.workload.partitions)?;
         // The topic is not deleted: its directory is, after the broker has stopped.
-        let measured = measure::on_topic(&target, &self.workload, also, &topic, &progress)?;
+        let measured = measure::on_topic(&target, &self.workload, Also::CHECK, &topic, &progress)?;
         Ok(Round { first_ack_seconds, idle, measured })
     }
 }
