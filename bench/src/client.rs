@@ -1,6 +1,7 @@
 //! One blocking connection to a broker: for topics, offsets and fetches, where one request at a time is enough.
 
 use bytes::{Bytes, BytesMut};
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -252,14 +253,12 @@ impl Client {
             topics: vec![ListOffsetsTopic { name: topic.to_owned(), partitions: wanted }],
             ..ListOffsetsRequest::default()
         })?;
-        let mut offsets = vec![0; partitions.len()];
+        let mut offsets = HashMap::new();
         for partition in answer.topics.into_iter().flat_map(|topic| topic.partitions) {
             refuse("ListOffsets", partition.error_code, None)?;
-            if let Some(place) = partitions.iter().position(|&index| index == partition.partition_index) {
-                offsets[place] = partition.offset;
-            }
+            offsets.insert(partition.partition_index, partition.offset);
         }
-        Ok(offsets)
+        Ok(partitions.iter().map(|partition| offsets.get(partition).copied().unwrap_or(0)).collect())
     }
 
     /// The identity of an idempotent producer.

@@ -1,8 +1,10 @@
 //! The command line.
 
+use crate::aims::Aims;
 use crate::broker::{System, Target};
 use crate::canned::Canned;
 use crate::client::Client;
+use crate::clients::Clients;
 use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million, flushes_per_million};
 use crate::mixed::Mixed;
 use crate::progress::Progress;
@@ -11,9 +13,10 @@ use crate::samples::Samples;
 use crate::series::{self, Point};
 use crate::suite::{self, Suite};
 use crate::workload::{Compression, Workload};
-use crate::{bare, device, loopback, null_broker, recovery, references, self_test};
+use crate::{bare, device, loopback, mixed, null_broker, recovery, references, self_test};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::json;
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -21,7 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Named workloads: what they put before the arguments that are given.
-const PRESETS: [(&str, &[&str]); 7] = [
+const PRESETS: [(&str, &[&str]); 9] = [
     ("standard", &[]),
     ("small", &["--record-bytes", "100", "--records-per-batch", "100"]),
     (
@@ -31,11 +34,10 @@ const PRESETS: [(&str, &[&str]); 7] = [
     ("large", &["--record-bytes", "65536", "--records-per-batch", "1"]),
     ("many-partitions", &["--partitions", "1000", "--batches-per-request", "16"]),
     ("many-connections", &["--producers", "1000", "--in-flight", "1"]),
+    ("keyed", &["--keys", "100000"]),
+    ("leader", &["--acks", "1"]),
     ("compressed", &["--codec", "lz4", "--records-per-batch", "64"]),
 ];
-
-/// Records a second of `mixed` without --rate: 20 MB/s, far below what any broker takes.
-const MIXED_RATE: f64 = 20_000.0;
 
 #[derive(Parser, Debug)]
 #[command(
@@ -86,6 +88,10 @@ enum What {
     /// Produce by schedule with a reader at the tail, without and with a reader that reads old records from the device.
     #[command(args_override_self = true)]
     Mixed(MixedArgs),
+    /// librdkafka's producer and the Java client's performance tool, on systems in alternation.
+    StandardClients(StandardClientsArgs),
+    /// Everything that the aims of the project ask for, in one table: aim, measured, met. Says before how long it takes.
+    Aims(AimsArgs),
     /// Make one self-contained HTML page with plots from a result that was saved with --json.
     Page {
         /// The saved result.
@@ -138,7 +144,7 @@ struct BrokerArgs {
     #[arg(long)]
     json: Option<PathBuf>,
     /// A named workload, to which the other options are applied: standard, small, single, large, many-partitions,
-    /// many-connections, compressed.
+    /// many-connections, keyed, leader (acks=1), compressed.
     #[arg(long)]
     preset: Option<String>,
 }
@@ -254,6 +260,9 @@ struct CompareArgs {
     rounds: RoundsArgs,
     #[command(flatten)]
     systems: SystemsArgs,
+    /// Readers at the tail while the load runs: what the broker uses is then for both.
+    #[arg(long, default_value_t = 0)]
+    tail_readers: u32,
 }
 
 /// Who takes part.
@@ -294,6 +303,70 @@ struct MixedArgs {
 }
 
 #[derive(Args, Debug)]
+struct StandardClientsArgs {
+    #[command(flatten)]
+    systems: SystemsArgs,
+    /// The script that compiles and runs librdkafka's producer.
+    #[arg(long, default_value = "bench/peers/librdkafka/librdkafka.sh")]
+    librdkafka: PathBuf,
+    /// Records of each run.
+    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1000..))]
+    records: u64,
+    /// Bytes of a record's value.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(11..=1_048_576))]
+    record_bytes: u32,
+    /// Partitions of each topic.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
+    partitions: u32,
+    /// Rounds.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Where the data directories of the brokers are made, each for one run.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    /// Also write the result, every round of it, to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct AimsArgs {
+    /// Rounds of each measurement.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Seconds before each measurement: a JVM needs them.
+    #[arg(long, default_value_t = 10)]
+    warmup: u64,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// What late readers read, in 10^6 bytes.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    history: u64,
+    /// One short round: whether everything runs. Its figures are no results.
+    #[arg(long, conflicts_with_all = ["rounds", "warmup", "seconds", "history"])]
+    quick: bool,
+    /// Only the aims with these numbers, as the table in docs/benchmarking.md counts them.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=10))]
+    only: Vec<u32>,
+    /// Where the data directories of the brokers are made, each for one round.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    /// The broker's binary; the one beside this tool when nothing is given.
+    #[arg(long)]
+    strandline: Option<PathBuf>,
+    /// The script that runs Apache Kafka.
+    #[arg(long, default_value = "bench/peers/kafka/kafka.sh")]
+    kafka: PathBuf,
+    /// Also write everything to this file, again after each aim.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Also make a page with plots.
+    #[arg(long)]
+    page: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
 struct ReferencesArgs {
     /// Rounds.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -331,7 +404,7 @@ struct PartitionsArgs {
     #[command(flatten)]
     series: SeriesArgs,
     /// The numbers of partitions.
-    #[arg(long, value_delimiter = ',', default_value = "1,16,100,1000")]
+    #[arg(long, value_delimiter = ',', default_value = "1,16,100,1000,10000")]
     counts: Vec<u32>,
 }
 
@@ -388,7 +461,7 @@ pub(crate) fn run() -> Result<(), MeasureError> {
         }
         What::Baseline(args) => {
             let systems = suite::own_systems(args.strandline, &args.broker_args)?;
-            rounds("baseline", args.rounds, systems)
+            rounds("baseline", args.rounds, systems, Also::CHECK)
         }
         What::Curve(args) => several("curve", &args, series::curve),
         What::Partitions(args) => {
@@ -414,9 +487,12 @@ pub(crate) fn run() -> Result<(), MeasureError> {
         }
         What::Compare(args) => {
             let systems = args.systems.systems()?;
-            rounds("compare", args.rounds, systems)
+            let also = Also { tail_readers: args.tail_readers, ..Also::CHECK };
+            rounds("compare", args.rounds, systems, also)
         }
-        What::Mixed(args) => mixed(args),
+        What::Mixed(args) => late_reader(args),
+        What::StandardClients(args) => standard_clients(args),
+        What::Aims(args) => aims(args),
         What::Page { result, page } => {
             let result = serde_json::from_slice(&fs::read(&result)?).map_err(io::Error::from)?;
             Ok(fs::write(page, report::page(&result))?)
@@ -557,9 +633,9 @@ fn several(
     Ok(report::save(args.broker.json.as_deref(), &result)?)
 }
 
-fn mixed(args: MixedArgs) -> Result<(), MeasureError> {
+fn late_reader(args: MixedArgs) -> Result<(), MeasureError> {
     let environment = report::environment();
-    let workload = Workload { rate: args.rounds.workload.rate.or(Some(MIXED_RATE)), ..args.rounds.workload };
+    let workload = Workload { rate: args.rounds.workload.rate.or(Some(mixed::RATE)), ..args.rounds.workload };
     println!("{}\nmixed: {}", report::environment_line(&environment), workload.line());
     let mut systems = args.systems.systems()?;
     for system in &mut systems {
@@ -573,6 +649,56 @@ fn mixed(args: MixedArgs) -> Result<(), MeasureError> {
         "history_megabytes": mixed.history_megabytes, "topic_configs": args.topic_configs, "result": result.json(),
     });
     Ok(report::save(args.rounds.json.as_deref(), &result)?)
+}
+
+fn standard_clients(args: StandardClientsArgs) -> Result<(), MeasureError> {
+    let environment = report::environment();
+    let systems = args.systems.systems()?;
+    let StandardClientsArgs { librdkafka, records, record_bytes, partitions, .. } = args;
+    println!(
+        "{}\nstandard clients: {} records of {record_bytes} B, {partitions} partitions, acks=all, as fast as they send",
+        report::environment_line(&environment),
+        number(records as f64),
+    );
+    let clients = Clients { librdkafka, kafka: args.systems.kafka, records, record_bytes, partitions };
+    let result = clients.run(systems, args.rounds, &args.dir)?;
+    print!("\n{}", result.text());
+    let result = json!({
+        "what": "standard-clients", "environment": environment, "result": result.json(),
+        "settings": { "records": records, "record_bytes": record_bytes, "partitions": partitions },
+    });
+    Ok(report::save(args.json.as_deref(), &result)?)
+}
+
+fn aims(args: AimsArgs) -> Result<(), MeasureError> {
+    let environment = report::environment();
+    println!("{}", report::environment_line(&environment));
+    let (rounds, warmup, seconds, history_megabytes) = match args.quick {
+        true => (1, 2, 3, 200),
+        false => (args.rounds, args.warmup, args.seconds, args.history),
+    };
+    let aims = Aims {
+        strandline: args.strandline,
+        kafka: args.kafka,
+        rounds,
+        warmup,
+        seconds,
+        history_megabytes,
+        dir: args.dir,
+        kafka_most: Cell::new(None),
+    };
+    let table = aims.run(&args.only, |result| {
+        let result = json!({
+            "what": "aims", "environment": environment, "result": result,
+            "settings": { "rounds": rounds, "warmup_s": warmup, "seconds": seconds, "history_megabytes": history_megabytes },
+        });
+        if let Some(page) = &args.page {
+            fs::write(page, report::page(&result))?;
+        }
+        Ok(report::save(args.json.as_deref(), &result)?)
+    })?;
+    print!("\nMedians of {rounds} rounds (smallest-largest).\n\n{table}");
+    Ok(())
 }
 
 fn references(args: &ReferencesArgs) -> Result<(), MeasureError> {
@@ -602,10 +728,10 @@ fn references(args: &ReferencesArgs) -> Result<(), MeasureError> {
     Ok(report::save(args.json.as_deref(), &result)?)
 }
 
-fn rounds(what: &str, args: RoundsArgs, systems: Vec<System>) -> Result<(), MeasureError> {
+fn rounds(what: &str, args: RoundsArgs, systems: Vec<System>, also: Also) -> Result<(), MeasureError> {
     let environment = report::environment();
     println!("{}\n{what}: {}", report::environment_line(&environment), args.workload.line());
-    let suite = Suite { systems, workload: args.workload, rounds: args.rounds, dir: args.dir };
+    let suite = Suite { systems, workload: args.workload, also, rounds: args.rounds, dir: args.dir };
     let result = suite.run()?;
     print!("\n{}", result.text());
     let result = json!({

@@ -6,13 +6,17 @@
 //!            history, cold                       read > verify              what is there before it
 //! device, null_broker (canned), bare                                          what it is to be compared with
 //! self_test, references, suite, series, mixed, recovery                     measurements in rows
+//! clients                                                                   the clients that people have
+//! aims                                                                      all of it against the aims
 //! loopback                                                                  the engine without a network
 //! ```
 
+mod aims;
 mod bare;
 mod broker;
 mod canned;
 mod client;
+mod clients;
 mod clock;
 mod cold;
 mod command;

@@ -32,6 +32,8 @@ pub(crate) enum MeasureError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Clients(#[from] crate::clients::ClientsError),
     #[error("the log is not what was acknowledged: {0}")]
     Violation(#[from] Violation),
     #[error(transparent)]

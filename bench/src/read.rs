@@ -127,8 +127,10 @@ pub(crate) fn run(task: &Task<'_>) -> Result<Reading, ReadError> {
 struct Reader<'a> {
     task: &'a Task<'a>,
     client: Client,
+    /// Its partitions, in the order of the next fetch.
     partitions: Vec<i32>,
-    offsets: Vec<i64>,
+    /// The next offset of each.
+    offsets: HashMap<i32, i64>,
     producers: HashMap<i64, u32>,
     reading: Reading,
 }
@@ -141,7 +143,7 @@ impl<'a> Reader<'a> {
         Ok(Reader {
             task,
             client: Client::connect(leader)?,
-            offsets: vec![0; partitions.len()],
+            offsets: partitions.iter().map(|&partition| (partition, 0)).collect(),
             partitions,
             producers,
             reading: Reading {
@@ -165,21 +167,18 @@ impl<'a> Reader<'a> {
             let time = now();
             for part in &parts {
                 refuse("Fetch", part.error_code, None)?;
-                let Some(place) = self.partitions.iter().position(|&index| index == part.partition_index)
-                else {
-                    continue;
-                };
+                let Some(offset) = self.offsets.get_mut(&part.partition_index) else { continue };
                 for batch in Batches::new(&part.records) {
                     let (header, _) = batch
                         .map_err(|source| ReadError::Batch { partition: part.partition_index, source })?;
                     progress = time;
                     // A batch may begin before the offset that was asked for, never end before it.
-                    self.offsets[place] = header.next_offset().get();
+                    *offset = header.next_offset().get();
                 }
             }
             ends = ends.or_else(|| self.task.ends.get());
             let left: Vec<(i32, i64, i64)> = match &ends {
-                Some(ends) => (self.partitions.iter().zip(&self.offsets))
+                Some(ends) => (self.offsets.iter())
                     .map(|(&partition, &offset)| (partition, offset, ends[partition as usize]))
                     .filter(|(_, offset, end)| offset < end)
                     .collect(),
@@ -202,10 +201,10 @@ impl<'a> Reader<'a> {
     }
 
     fn fetch(&mut self) -> Result<(), ReadError> {
-        let partitions = (self.partitions.iter().zip(&self.offsets))
-            .map(|(&partition, &fetch_offset)| FetchPartition {
+        let partitions = (self.partitions.iter())
+            .map(|&partition| FetchPartition {
                 partition,
-                fetch_offset,
+                fetch_offset: self.offsets[&partition],
                 partition_max_bytes: PARTITION_BYTES_MAX,
                 ..FetchPartition::default()
             })
@@ -221,7 +220,6 @@ impl<'a> Reader<'a> {
         };
         // Which partition is served first when not all fit: each in turn.
         self.partitions.rotate_left(1);
-        self.offsets.rotate_left(1);
         Ok(self.client.fetch(&request)?)
     }
 

@@ -24,7 +24,7 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
     /// From the start of the process to the first acknowledged produce, in milliseconds.
-    first_produce_ms: Rounds,
+    pub(crate) first_produce_ms: Rounds,
     /// Records acknowledged before the kill, all of them found after it.
     acknowledged: Vec<u64>,
 }
@@ -91,13 +91,18 @@ fn one(system: &System, workload: &Workload, dir: &Path) -> Result<(Duration, u6
 }
 
 impl Recovery {
+    /// Records acknowledged before the kills, in all rounds.
+    pub(crate) fn records(&self) -> u64 {
+        self.acknowledged.iter().sum()
+    }
+
     /// One line for people.
     pub(crate) fn text(&self, system: &System) -> String {
         format!(
             "{}: {} ms from the start after SIGKILL to the first acknowledged produce; {} acknowledged records, none missing\n",
             system.name,
             self.first_produce_ms.cell(),
-            number(self.acknowledged.iter().sum::<u64>() as f64),
+            number(self.records() as f64),
         )
     }
 

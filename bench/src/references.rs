@@ -63,14 +63,14 @@ impl Beside {
         rounds.push(values.to_vec());
     }
 
-    fn rounds(&self, column: usize, quantity: usize) -> Rounds {
+    /// A quantity of a column: 0 is the reference, 1 the first system.
+    pub(crate) fn rounds(&self, column: usize, quantity: usize) -> Rounds {
         Rounds(self.columns[column].1.iter().map(|values| values[quantity]).collect())
     }
 
-    /// The first quantity of a system, as a part of the reference's in the same round.
-    pub(crate) fn ratio(&self, system: usize) -> Rounds {
-        let (of, to) = (self.rounds(system + 1, 0), self.rounds(0, 0));
-        Rounds(of.0.iter().zip(&to.0).map(|(of, to)| of / to).collect())
+    /// The first quantity of a column, as a part of the reference's in the same round.
+    fn ratio(&self, column: usize) -> Rounds {
+        self.rounds(column, 0).over(&self.rounds(0, 0))
     }
 
     /// A table: medians and spread.
@@ -80,7 +80,7 @@ impl Beside {
             let cells = (0..self.columns.len()).map(|column| self.rounds(column, place).cell());
             table.line(quantity, cells.collect());
         }
-        let ratios = (1..self.columns.len()).map(|column| self.ratio(column - 1).cell());
+        let ratios = (1..self.columns.len()).map(|column| self.ratio(column).cell());
         let ratios = std::iter::once("1".to_owned()).chain(ratios).collect();
         table.line(&format!("{}, of the reference", self.quantities[0]), ratios);
         format!("{}\n\n{}", self.title, table.markdown())
@@ -95,11 +95,11 @@ impl Beside {
                 object.insert((*quantity).to_owned(), self.rounds(column, place).json());
             }
             if column > 0 {
-                object.insert("ratio".to_owned(), self.ratio(column - 1).json());
+                object.insert("ratio".to_owned(), self.ratio(column).json());
             }
             Value::Object(object)
         });
-        json!({ "title": self.title, "columns": columns.collect::<Vec<_>>() })
+        json!({ "title": self.title, "quantities": self.quantities, "columns": columns.collect::<Vec<_>>() })
     }
 }
 

@@ -29,6 +29,11 @@ impl Rounds {
         }
     }
 
+    /// Each round as a multiple of the same round of `other`: what both have of the machine's drift falls out.
+    pub(crate) fn over(&self, other: &Rounds) -> Rounds {
+        Rounds(self.0.iter().zip(&other.0).map(|(of, to)| of / to).collect())
+    }
+
     /// `median (smallest-largest)`, or a dash.
     pub(crate) fn cell(&self) -> String {
         let sorted = self.sorted();
@@ -178,6 +183,12 @@ mod tests {
         assert_eq!(Rounds(vec![4.0, 1.0, 3.0, 2.0]).median(), Some(2.5));
         assert_eq!(Rounds::default().median(), None);
         assert_eq!(Rounds(vec![5.0, 1.0, 3.0]).cell(), "3.00 (1.00-5.00)");
+    }
+
+    #[test]
+    fn a_ratio_is_one_of_values_of_the_same_round() {
+        // The machine was half as fast in the second round: the ratio does not know.
+        assert_eq!(Rounds(vec![8.0, 4.0]).over(&Rounds(vec![4.0, 2.0])).cell(), "2.00 (2.00-2.00)");
     }
 
     #[test]

@@ -18,10 +18,17 @@ pub(crate) struct Point {
     measured: Measured,
 }
 
+impl Point {
+    /// Records acknowledged a second.
+    pub(crate) fn records_per_second(&self) -> f64 {
+        self.measured.load.publish.records_per_second()
+    }
+}
+
 /// Finds the most a broker takes (a closed loop), then asks for parts of it by schedule (an open one).
 pub(crate) fn curve(target: &Target, workload: &Workload) -> Result<Vec<Point>, MeasureError> {
     let closed = point(target, "closed loop".to_owned(), Workload { rate: None, ..workload.clone() })?;
-    let most = closed.measured.load.publish.records_per_second();
+    let most = closed.records_per_second();
     let mut points = vec![closed];
     for load in LOADS {
         let workload = Workload { rate: Some(most * load / 100.0), ..workload.clone() };

@@ -41,6 +41,8 @@ pub(crate) struct Suite {
     pub(crate) systems: Vec<System>,
     /// What each is asked.
     pub(crate) workload: Workload,
+    /// What is done beside producing.
+    pub(crate) also: Also,
     /// How often.
     pub(crate) rounds: u32,
     /// Where data directories are made.
@@ -49,11 +51,13 @@ pub(crate) struct Suite {
 
 /// What one system did in one round.
 #[derive(Debug)]
-struct Round {
+pub(crate) struct Round {
     /// From the start of the process on an empty directory to the first acknowledged record.
-    first_ack_seconds: f64,
-    idle: Usage,
-    measured: Measured,
+    pub(crate) first_ack_seconds: f64,
+    /// The process before there was any load.
+    pub(crate) idle: Usage,
+    /// The load.
+    pub(crate) measured: Measured,
 }
 
 /// What all systems did.
@@ -130,11 +134,10 @@ impl Suite {
                 let system = &self.systems[place];
                 let done = self.round(system, round)?;
                 eprintln!(
-                    "  {}: {} records/s, p99 {} us, read back {} records/s, all {} there",
+                    "  {}: {} records/s, p99 {} us, all {} there",
                     system.name,
-                    number(done.measured.load.publish.records_per_second()),
-                    number(done.measured.load.publish.total().value_at_percentile(99.0) as f64),
-                    number(done.measured.catch_up.as_ref().map_or(0.0, measure_rate)),
+                    number(done.publish().records_per_second()),
+                    number(done.publish().total().value_at_percentile(99.0) as f64),
                     number(done.measured.verified as f64),
                 );
                 result.systems[place].1.push(done);
@@ -146,25 +149,33 @@ impl Suite {
     fn round(&self, system: &System, round: u32) -> Result<Round, MeasureError> {
         let fresh = Fresh::start(system, &self.dir)?;
         let target = fresh.target();
-        let probe = measure::create_topic(&target, &measure::topic_name(), 1)?;
-        let acknowledged = first_record(&probe)?;
-        let first_ack_seconds = (acknowledged - fresh.broker.started) as f64 / SECOND as f64;
+        let first_ack_seconds = first_ack(&fresh)?.as_secs_f64();
         thread::sleep(IDLE);
         let idle = Usage::of(fresh.broker.pid())?;
         let progress = Progress::of(format!("round {}, {}", round + 1, system.name));
         let topic = measure::create_topic(&target, &measure::topic_name(), self.workload.partitions)?;
         // The topic is not deleted: its directory is, after the broker has stopped.
-        let measured = measure::on_topic(&target, &self.workload, Also::CHECK, &topic, &progress)?;
+        let measured = measure::on_topic(&target, &self.workload, self.also, &topic, &progress)?;
         Ok(Round { first_ack_seconds, idle, measured })
     }
 }
 
-fn publish(round: &Round) -> &Samples {
-    &round.measured.load.publish
+impl Round {
+    /// What the producers saw.
+    pub(crate) fn publish(&self) -> &Samples {
+        &self.measured.load.publish
+    }
+
+    /// Records produced (and fetched at the tail, when there was a reader) for a second of the broker's CPU.
+    pub(crate) fn records_per_cpu_second(&self) -> Option<f64> {
+        cpu_per_million(self.measured.produce_usage.as_ref(), self.publish().records()).map(|cpu| 1e6 / cpu)
+    }
 }
 
-fn measure_rate(reading: &crate::read::Reading) -> f64 {
-    reading.records_per_second()
+/// From the start of the process to the first acknowledged record, on a topic that is created for it.
+pub(crate) fn first_ack(fresh: &Fresh) -> Result<Duration, MeasureError> {
+    let probe = measure::create_topic(&fresh.target(), &measure::topic_name(), 1)?;
+    Ok(Duration::from_nanos(first_record(&probe)? - fresh.broker.started))
 }
 
 /// Sends a topic one record, again and again until it is acknowledged; when that was.
@@ -198,6 +209,16 @@ pub(crate) fn first_record(topic: &Topic) -> Result<u64, MeasureError> {
 }
 
 impl SuiteResult {
+    /// A quantity of one system, round by round.
+    pub(crate) fn of(&self, place: usize, quantity: impl Fn(&Round) -> Option<f64>) -> Rounds {
+        Rounds(self.systems[place].1.iter().filter_map(quantity).collect())
+    }
+
+    /// A quantity of the device, round by round.
+    pub(crate) fn device(&self, quantity: impl Fn(&Device) -> f64) -> Rounds {
+        Rounds(self.devices.iter().map(quantity).collect())
+    }
+
     fn each(&self, quantity: impl Fn(&Round) -> Option<f64>) -> Vec<Rounds> {
         self.systems.iter().map(|(_, rounds)| Rounds(rounds.iter().filter_map(&quantity).collect())).collect()
     }
@@ -206,7 +227,13 @@ impl SuiteResult {
     fn quantities(&self) -> Vec<(&'static str, Vec<Rounds>)> {
         let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let percentile = |percentile: f64| {
-            self.each(move |round| Some(publish(round).total().value_at_percentile(percentile) as f64))
+            self.each(move |round| Some(round.publish().total().value_at_percentile(percentile) as f64))
+        };
+        let end_to_end = |percentile: f64| {
+            self.each(move |round| {
+                let tail = round.measured.tail.as_ref()?;
+                Some(tail.samples.total().value_at_percentile(percentile) as f64)
+            })
         };
         let reading = |quantity: fn(&crate::read::Reading) -> f64| {
             self.each(move |round| round.measured.catch_up.as_ref().map(quantity))
@@ -214,27 +241,30 @@ impl SuiteResult {
         let written = |bytes: fn(&Usage) -> Option<u64>| {
             self.each(move |round| {
                 let written = bytes(round.measured.produce_usage.as_ref()?)? as f64;
-                let bytes = publish(round).bytes() as f64;
+                let bytes = round.publish().bytes() as f64;
                 (bytes > 0.0).then_some(written / bytes)
             })
         };
         let fetched = |round: &Round| round.measured.catch_up.as_ref().map_or(0, |reading| reading.records);
         vec![
-            ("produced, records/s", self.each(|round| Some(publish(round).records_per_second()))),
-            ("produced, MB/s", self.each(|round| Some(publish(round).megabytes_per_second()))),
+            ("produced, records/s", self.each(|round| Some(round.publish().records_per_second()))),
+            ("produced, MB/s", self.each(|round| Some(round.publish().megabytes_per_second()))),
             ("publish p50, us", percentile(50.0)),
             ("publish p99, us", percentile(99.0)),
             ("publish p99.9, us", percentile(99.9)),
             (
                 "broker CPU s per million produced",
                 self.each(|round| {
-                    cpu_per_million(round.measured.produce_usage.as_ref(), publish(round).records())
+                    cpu_per_million(round.measured.produce_usage.as_ref(), round.publish().records())
                 }),
             ),
+            ("records per broker CPU second", self.each(Round::records_per_cpu_second)),
+            ("end to end p50, us", end_to_end(50.0)),
+            ("end to end p99, us", end_to_end(99.0)),
             (
                 "device flushes per million produced",
                 self.each(|round| {
-                    flushes_per_million(round.measured.produce_usage.as_ref(), publish(round).records())
+                    flushes_per_million(round.measured.produce_usage.as_ref(), round.publish().records())
                 }),
             ),
             ("written by the broker, bytes per record byte", written(|usage| Some(usage.written_bytes))),
@@ -242,7 +272,7 @@ impl SuiteResult {
                 "written to the device, bytes per record byte",
                 written(|usage| Some(usage.device?.written_bytes)),
             ),
-            ("fetched (catch-up), records/s", reading(measure_rate)),
+            ("fetched (catch-up), records/s", reading(|reading| reading.records_per_second())),
             ("fetched (catch-up), MB/s", reading(|reading| reading.megabytes_per_second())),
             (
                 "broker CPU s per million fetched",
@@ -266,11 +296,14 @@ impl SuiteResult {
         let mut table = Table::new(self.systems.iter().map(|(system, _)| system.name.clone()).collect());
         let durability = self.systems.iter().map(|(system, _)| system.durability.clone()).collect();
         table.line("an acknowledged record is", durability);
+        // What was not asked for (a reader at the tail, a reading back) has no line.
         for (name, rounds) in self.quantities() {
+            if rounds.iter().all(|rounds| rounds.0.is_empty()) {
+                continue;
+            }
             table.line(name, cells(&rounds));
         }
-        let device =
-            |quantity: fn(&Device) -> f64| Rounds(self.devices.iter().map(quantity).collect()).cell();
+        let device = |quantity: fn(&Device) -> f64| self.device(quantity).cell();
         let unanswered: u64 = self
             .systems
             .iter()
@@ -318,7 +351,9 @@ impl SuiteResult {
                 })
             })
             .collect();
+        let names: Vec<&str> = quantities.iter().map(|&(name, _)| name).collect();
         json!({
+            "quantities": names,
             "systems": systems,
             "devices": self.devices.iter().map(Device::json).collect::<Vec<_>>(),
         })

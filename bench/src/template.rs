@@ -39,6 +39,8 @@ pub(crate) struct Template {
     values: Vec<usize>,
     /// How far before its value a key starts: between them is the value's length.
     key_before: Option<usize>,
+    /// How many keys there are.
+    keys: u64,
 }
 
 /// Where the parts of a batch are in the frame.
@@ -102,8 +104,9 @@ impl Template {
             from = at + batch.len();
         }
         let length_bytes = varint::varint_bytes(workload.record_bytes as i32);
-        let key_before = workload.keyed.then_some(length_bytes + KEY_BYTES);
-        Ok(Template { frame, batches: places, batch_bytes: batch.len(), values, key_before })
+        let key_before = workload.keys.map(|_| length_bytes + KEY_BYTES);
+        let keys = workload.keys.unwrap_or(1);
+        Ok(Template { frame, batches: places, batch_bytes: batch.len(), values, key_before, keys })
     }
 
     /// The bytes of the whole request.
@@ -146,7 +149,7 @@ impl Copied<'_> {
             stamp.write(&mut batch[value..value + STAMP_BYTES]);
             if let Some(key_before) = self.template.key_before {
                 let key = value - key_before;
-                let word = crate::schedule::mix(stamp.sequence ^ stamp.chain);
+                let word = crate::schedule::mix(stamp.sequence ^ stamp.chain) % self.template.keys;
                 batch[key..key + KEY_BYTES].copy_from_slice(&word.to_be_bytes());
             }
         }
@@ -171,7 +174,7 @@ fn build_batch(workload: &Workload, records: usize) -> BytesMut {
     let mut builder = BatchBuilder::new(workload.codec.into());
     for record in 0..records {
         let value = filler(workload.record_bytes as usize, record as u64);
-        let key = workload.keyed.then_some([0; KEY_BYTES]);
+        let key = workload.keys.map(|_| [0; KEY_BYTES]);
         builder.push(0, key.as_ref().map(|key| &key[..]), Some(&value), &[]);
     }
     builder.build()
@@ -199,6 +202,7 @@ mod tests {
     use super::*;
     use crate::stamp::Stream;
     use clap::Parser;
+    use std::collections::BTreeSet;
     use strandline::messages::RequestHeader;
     use strandline_engine::format::batch::Batches;
     use strandline_engine::types::TopicId;
@@ -213,7 +217,7 @@ mod tests {
     fn a_stamped_copy_is_a_valid_request_with_the_records_meant() {
         for (version, keyed) in [(8, false), (9, true), (13, false), (13, true)] {
             let mut line = vec!["x", "--record-bytes", "100"];
-            line.extend(keyed.then_some("--keyed"));
+            line.extend(keyed.then_some(["--keys", "3"]).into_iter().flatten());
             let workload = Line::parse_from(line).workload;
             let topic = Topic { name: "t".into(), id: TopicId::random(), leaders: Vec::new() };
             let template = Template::new(&workload, &topic, version, 2, 70).expect("it can be encoded");
@@ -233,6 +237,7 @@ mod tests {
                     },
                 );
             }
+            let mut keys = BTreeSet::new();
             assert_eq!(&out[..3], [1, 2, 3]);
             let frame = &out[7..];
             assert_eq!(i32::from_be_bytes(out[3..7].try_into().expect("4 bytes")) as usize, frame.len());
@@ -256,11 +261,17 @@ mod tests {
                     let record = record.expect("a valid record");
                     let stamp = Stamp::read(record.value.expect("a value")).expect("a stamp");
                     assert_eq!((stamp.sequence, stamp.stream.partition), (sequence, number as u32 + 3));
-                    assert_eq!(record.key.is_some_and(|key| key != [0; KEY_BYTES]), keyed);
+                    keys.insert(record.key.map(<[u8]>::to_vec));
                     count += 1;
                 }
                 assert_eq!(count, 70);
             }
+            let expected = if keyed {
+                (0..3u64).map(|key| Some(key.to_be_bytes().to_vec())).collect()
+            } else {
+                [None].into()
+            };
+            assert_eq!(keys, expected);
         }
     }
 }

@@ -91,9 +91,9 @@ pub(crate) struct Workload {
     /// Compression. The batches are compressed before the run, so they can be checked only as a whole.
     #[arg(long, value_enum, default_value_t = Compression::None)]
     pub(crate) codec: Compression,
-    /// Give every record a key of 8 bytes.
-    #[arg(long)]
-    pub(crate) keyed: bool,
+    /// Give every record a key of 8 bytes, one of so many. It does not choose the partition.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) keys: Option<u64>,
     /// Send as idempotent producers (always with a codec).
     #[arg(long)]
     pub(crate) idempotent: bool,
@@ -142,14 +142,18 @@ impl Workload {
             .rate
             .map_or("as fast as it takes them".to_owned(), |rate| format!("{rate} records/s by schedule"));
         format!(
-            "{} producers, {} partitions, {} B records, up to {} a batch, {} batch(es) a request, {} in flight, acks={acks}, {:?}, {pace}",
+            "{} producers, {} partitions, {} B records, up to {} a batch, {} batch(es) a request, {} in flight, acks={acks}, {}{}, {pace}",
             self.producers,
             self.partitions,
             self.record_bytes,
             self.records_per_batch,
             self.batches_per_request,
             self.in_flight,
-            Codec::from(self.codec),
+            match self.codec {
+                Compression::None => "not compressed",
+                codec => Codec::from(codec).name(),
+            },
+            self.keys.map_or(String::new(), |keys| format!(", {keys} keys")),
         )
     }
 
@@ -160,7 +164,7 @@ impl Workload {
             "acks": self.acks.code(), "record_bytes": self.record_bytes,
             "records_per_batch": self.records_per_batch, "batches_per_request": self.batches_per_request,
             "linger_ms": self.linger_ms, "in_flight": self.in_flight, "rate": self.rate,
-            "codec": Codec::from(self.codec).name(), "keyed": self.keyed,
+            "codec": Codec::from(self.codec).name(), "keys": self.keys,
             "idempotent": self.has_producer_ids(), "warmup_s": self.warmup, "seconds": self.seconds,
         })
     }
