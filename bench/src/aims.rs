@@ -120,14 +120,14 @@ impl Aims {
             .sum();
         let minutes = (u64::from(self.rounds) * seconds).div_ceil(60);
         println!("{} aims, {} rounds each: about {minutes} minutes", wanted.len(), self.rounds);
-        let (mut lines, mut parts, mut failures) = (Vec::new(), serde_json::Map::new(), Vec::new());
+        let (mut lines, mut parts, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         for (place, aim) in wanted.iter().enumerate() {
             eprintln!("aim {} ({} of {}): {}", aim.number, place + 1, wanted.len(), aim.name);
             match (aim.run)(self) {
                 Ok((found, part)) => {
                     found.iter().for_each(|line| eprintln!("  {}", line.text()));
-                    lines.extend(found);
-                    parts.insert(aim.name.to_owned(), part);
+                    lines.extend(found.into_iter().map(|line| (aim.number, line)));
+                    parts.push(json!({ "number": aim.number, "name": aim.name, "part": part }));
                 }
                 // The others are worth having all the same.
                 Err(failure) => {
@@ -138,7 +138,7 @@ impl Aims {
             let failed: Vec<Value> = (failures.iter())
                 .map(|(name, failure)| json!({ "aim": name, "failure": failure.to_string() }))
                 .collect();
-            let lines: Vec<Value> = lines.iter().map(Line::json).collect();
+            let lines: Vec<Value> = lines.iter().map(|(number, line)| line.json(*number)).collect();
             save(json!({ "lines": lines, "failed": failed, "parts": parts }))?;
         }
         match failures.pop() {
@@ -445,25 +445,25 @@ impl Line {
         )
     }
 
-    fn json(&self) -> Value {
+    fn json(&self, number: u32) -> Value {
         let (least, most) = match self.bound {
             Bound::AtLeast(bound) => (Some(bound), None),
             Bound::AtMost(bound) => (None, Some(bound)),
         };
         json!({
-            "what": self.what, "aim": self.aim(), "at_least": least, "at_most": most, "unit": self.unit,
+            "number": number, "what": self.what, "aim": self.aim(), "at_least": least, "at_most": most, "unit": self.unit,
             "measured": self.measured.json(), "shown": self.measured.cell(), "detail": self.detail, "met": self.met(),
         })
     }
 }
 
 /// The table of aims, in Markdown.
-fn table(lines: &[Line]) -> String {
+fn table(lines: &[(u32, Line)]) -> String {
     let columns = ["aim", "measured", "met", "the figures"];
     let mut table = Table::new(columns.map(str::to_owned).into());
-    for line in lines {
+    for (number, line) in lines {
         let cells = [line.aim(), line.measured.cell(), line.verdict().to_owned(), line.detail.clone()];
-        table.line(line.what, cells.into());
+        table.line(&format!("{number}. {}", line.what), cells.into());
     }
     table.markdown()
 }
@@ -485,6 +485,6 @@ mod tests {
         assert_eq!(line(Bound::AtLeast(1.0), &[0.9, 1.0, 1.5]).met(), Some(true));
         assert_eq!(line(Bound::AtMost(50.0), &[49.0, 51.0, 51.0]).met(), Some(false));
         assert_eq!(line(Bound::AtMost(50.0), &[]).met(), None);
-        assert!(table(&[line(Bound::AtMost(50.0), &[])]).contains("<= 50.0 x"));
+        assert!(table(&[(8, line(Bound::AtMost(50.0), &[]))]).contains("<= 50.0 x"));
     }
 }

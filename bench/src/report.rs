@@ -162,7 +162,7 @@ fn output(command: &str, arguments: &[&str]) -> Option<String> {
 /// Writes JSON where it was asked for.
 pub(crate) fn save(path: Option<&Path>, value: &Value) -> io::Result<()> {
     let Some(path) = path else { return Ok(()) };
-    fs::write(path, format!("{value:#}\n"))?;
+    fs::write(path, format!("{value}\n"))?;
     eprintln!("wrote {}", path.display());
     Ok(())
 }
