@@ -16,8 +16,11 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-/// How long a new topic may take to get its leaders.
-const TOPIC_TIMEOUT: u64 = 60 * SECOND;
+/// How long a new topic may take to get its leaders: some brokers need milliseconds for each of 10,000 partitions.
+const TOPIC_TIMEOUT: u64 = 300 * SECOND;
+/// How often a topic is asked for, as a part of the time that it has taken so far: often enough to see when it is there, and seldom
+/// enough not to be what it waits for, since the answer names every partition.
+const ASK_PART: u64 = 50;
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +109,7 @@ pub(crate) fn await_topic(
     name: &str,
     partitions: Option<u32>,
 ) -> Result<Topic, MeasureError> {
-    let deadline = now() + TOPIC_TIMEOUT;
+    let started = now();
     loop {
         if let Some(topic) = client.topic(name)?
             && partitions.is_none_or(|partitions| topic.leaders.len() == partitions as usize)
@@ -114,12 +117,12 @@ pub(crate) fn await_topic(
         {
             return Ok(topic);
         }
-        if now() > deadline {
-            return Err(
-                ClientError::Topic { topic: name.into(), problem: "no leaders within a minute" }.into()
-            );
+        let waited = now() - started;
+        if waited > TOPIC_TIMEOUT {
+            let problem = "no leaders within five minutes";
+            return Err(ClientError::Topic { topic: name.into(), problem }.into());
         }
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_nanos((waited / ASK_PART).clamp(SECOND / 1_000, SECOND)));
     }
 }
 
