@@ -6,6 +6,7 @@
 //! ```
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::collections::HashMap;
@@ -28,11 +29,32 @@ pub(crate) fn echo(listener: TcpListener) -> io::Result<()> {
     let mut cpus = CpuSet::new();
     cpus.set(ECHO_CPU);
     sched_setaffinity(None, &cpus)?;
+    let mut scratch = vec![0; READ_BYTES];
+    serve_each(
+        listener,
+        |stream| stream,
+        |_, _, stream| match stream.read(&mut scratch) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            // Few and small requests are under way, so the socket takes them whole; one that does not has a client that does not read.
+            Ok(read) => stream.write_all(&scratch[..read]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        },
+    )
+}
+
+/// Accepts connections and calls `serve`, with the epoll set and the connection's key in it, for each that is ready, all in this thread. One
+/// for which it fails is closed.
+pub(crate) fn serve_each<C>(
+    listener: TcpListener,
+    connection: impl Fn(TcpStream) -> C,
+    mut serve: impl FnMut(&OwnedFd, u64, &mut C) -> io::Result<()>,
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-    let mut connections: HashMap<u64, TcpStream> = HashMap::new();
-    let (mut next, mut scratch, mut events) = (0, vec![0; READ_BYTES], Vec::<Event>::with_capacity(256));
+    let mut connections: HashMap<u64, C> = HashMap::new();
+    let (mut next, mut events) = (0, Vec::<Event>::with_capacity(256));
     loop {
         match epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), None) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -43,33 +65,32 @@ pub(crate) fn echo(listener: TcpListener) -> io::Result<()> {
             if key == LISTENER {
                 while let Ok((stream, _)) = listener.accept() {
                     stream.set_nonblocking(true)?;
-                    stream.set_nodelay(true)?;
+                    prepare(&stream)?;
                     epoll::add(&epoll, &stream, EventData::new_u64(next), EventFlags::IN)?;
-                    connections.insert(next, stream);
+                    connections.insert(next, connection(stream));
                     next += 1;
                 }
-            } else if let Some(stream) = connections.get_mut(&key) {
-                // Few and small requests are under way, so the socket takes them whole; one that does not has a client that does not read.
-                let ended = match stream.read(&mut scratch) {
-                    Ok(0) => true,
-                    Ok(read) => stream.write_all(&scratch[..read]).is_err(),
-                    Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-                };
-                if ended {
-                    connections.remove(&key);
-                }
+            } else if let Some(connection) = connections.get_mut(&key)
+                && serve(&epoll, key, connection).is_err()
+            {
+                // Its socket leaves the epoll set when it is closed.
+                connections.remove(&key);
             }
         }
     }
+}
+
+/// What a broker does on its side as well: no delay, and `reno` where that may be set.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    let _ = rustix::net::sockopt::set_tcp_congestion(stream, "reno");
+    stream.set_nodelay(true)
 }
 
 /// Sends ranges of `file`, until the process is ended.
 pub(crate) fn sendfile(listener: TcpListener, file: File) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept()?;
-        stream.set_nodelay(true)?;
-        // A broker sets it on its side as well; where it may not be set, the default stays.
-        let _ = rustix::net::sockopt::set_tcp_congestion(&stream, "reno");
+        prepare(&stream)?;
         let file = file.try_clone()?;
         // It ends when its reader goes.
         thread::spawn(move || send_ranges(stream, &file));
@@ -98,11 +119,13 @@ fn send_ranges(mut stream: TcpStream, file: &File) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::io::Seek;
+    use std::time::Duration;
 
     #[test]
     fn an_echo_is_what_was_sent() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         thread::spawn(move || echo(listener));
         for request in [&b"first"[..], &[7; 5000]] {
             stream.write_all(request).unwrap();
@@ -120,6 +143,7 @@ mod tests {
         file.rewind().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         thread::spawn(move || sendfile(listener, file));
         for (from, length) in [(0, bytes.len()), (4001, 9), (8, 1_000_000)] {
             stream.write_all(&[(from as u64).to_le_bytes(), (length as u64).to_le_bytes()].concat()).unwrap();

@@ -6,8 +6,7 @@ use crate::broker::{Fresh, System};
 use crate::measure::{self, MeasureError, cpu_per_million};
 use crate::process::{self, Usage};
 use crate::read;
-use crate::report::{Rounds, Table, number};
-use serde_json::{Value, json};
+use crate::report::{Quantities, Rounds, number};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -200,55 +199,25 @@ fn output(command: &[String]) -> Result<String, ClientsError> {
 }
 
 impl ClientsResult {
-    fn quantities(&self) -> Vec<(String, Vec<Rounds>)> {
+    /// Every quantity with its value in every round of every system.
+    pub(crate) fn quantities(&self) -> Quantities<'_> {
         let each = |quantity: &dyn Fn(&[Run; 2]) -> Option<f64>| -> Vec<Rounds> {
             self.systems
                 .iter()
                 .map(|(_, rounds)| Rounds(rounds.iter().filter_map(quantity).collect()))
                 .collect()
         };
-        let mut quantities = Vec::new();
+        let mut lines = Vec::new();
         for (place, client) in Client::ALL.into_iter().enumerate() {
             let name = client.name();
             let rate = each(&|runs| Some(runs[place].figures.records_per_second));
-            quantities.push((format!("{name}, records/s"), rate));
-            quantities.push((format!("{name}, p99 ms"), each(&|runs| runs[place].figures.p99_ms)));
+            lines.push((format!("{name}, records/s"), rate));
+            lines.push((format!("{name}, p99 ms"), each(&|runs| runs[place].figures.p99_ms)));
             let cpu =
                 each(&|runs| cpu_per_million(runs[place].usage.as_ref(), runs[place].figures.acknowledged));
-            quantities.push((format!("{name}, broker CPU s per million"), cpu));
+            lines.push((format!("{name}, broker CPU s per million"), cpu));
         }
-        quantities.retain(|(_, rounds)| rounds.iter().any(|rounds| !rounds.0.is_empty()));
-        quantities
-    }
-
-    /// A Markdown table.
-    pub(crate) fn text(&self) -> String {
-        let mut table = Table::new(self.systems.iter().map(|(system, _)| system.name.clone()).collect());
-        table.line(
-            "an acknowledged record is",
-            self.systems.iter().map(|(system, _)| system.durability.clone()).collect(),
-        );
-        for (name, rounds) in self.quantities() {
-            table.line(&name, rounds.iter().map(Rounds::cell).collect());
-        }
-        table.markdown()
-    }
-
-    /// Everything.
-    pub(crate) fn json(&self) -> Value {
-        let quantities = self.quantities();
-        let names: Vec<&str> = quantities.iter().map(|(name, _)| name.as_str()).collect();
-        let systems: Vec<Value> = (self.systems.iter().enumerate())
-            .map(|(place, (system, _))| {
-                let summary: serde_json::Map<String, Value> =
-                    quantities.iter().map(|(name, rounds)| (name.clone(), rounds[place].json())).collect();
-                json!({
-                    "name": system.name, "command": system.command.join(" "), "durability": system.durability,
-                    "summary": summary,
-                })
-            })
-            .collect();
-        json!({ "quantities": names, "systems": systems })
+        Quantities { systems: self.systems.iter().map(|(system, _)| system).collect(), lines }
     }
 }
 

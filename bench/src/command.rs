@@ -8,14 +8,14 @@ use crate::clients::Clients;
 use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million, flushes_per_million};
 use crate::mixed::Mixed;
 use crate::progress::Progress;
-use crate::report::{self, Rounds, Table, number};
+use crate::report::{self, Table, number};
 use crate::samples::Samples;
 use crate::series::{self, Point};
 use crate::suite::{self, Suite};
 use crate::workload::{Compression, Workload};
 use crate::{bare, device, loopback, mixed, null_broker, recovery, references, self_test};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use serde_json::json;
+use serde_json::{Map, json};
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::io;
@@ -662,9 +662,10 @@ fn standard_clients(args: StandardClientsArgs) -> Result<(), MeasureError> {
     );
     let clients = Clients { librdkafka, kafka: args.systems.kafka, records, record_bytes, partitions };
     let result = clients.run(systems, args.rounds, &args.dir)?;
-    print!("\n{}", result.text());
+    let quantities = result.quantities();
+    print!("\n{}", quantities.markdown());
     let result = json!({
-        "what": "standard-clients", "environment": environment, "result": result.json(),
+        "what": "standard-clients", "environment": environment, "result": quantities.json(|_| Map::new()),
         "settings": { "records": records, "record_bytes": record_bytes, "partitions": partitions },
     });
     Ok(report::save(args.json.as_deref(), &result)?)
@@ -738,11 +739,6 @@ fn rounds(what: &str, args: RoundsArgs, systems: Vec<System>, also: Also) -> Res
         "what": what, "environment": environment, "workload": suite.workload.json(), "result": result.json(),
     });
     Ok(report::save(args.json.as_deref(), &result)?)
-}
-
-/// The medians of a quantity, for tables.
-pub(crate) fn cells(rounds: &[Rounds]) -> Vec<String> {
-    rounds.iter().map(Rounds::cell).collect()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::cold::TopicFiles;
 use crate::history::History;
 use crate::measure::{self, Also, MeasureError, Measured};
 use crate::progress::Progress;
-use crate::report::{Rounds, Table, number};
+use crate::report::{Quantities, Rounds, number};
 use crate::workload::Workload;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -162,18 +162,18 @@ impl MixedResult {
     }
 
     /// Every quantity of the table with its value in every round of every system.
-    fn quantities(&self) -> Vec<(String, Vec<Rounds>)> {
+    fn quantities(&self) -> Quantities<'_> {
         let end_to_end = |measured: &Measured| {
             measured.tail.as_ref().map_or(0.0, |tail| tail.samples.total().value_at_percentile(99.9) as f64)
         };
-        let mut quantities = Vec::new();
+        let mut lines = Vec::new();
         for at in PERCENTILES {
             let [without, with, ratio] = self.compared(at);
-            quantities.push((format!("publish p{at} without, us"), without));
-            quantities.push((format!("publish p{at} with, us"), with));
-            quantities.push((format!("publish p{at}, with / without"), ratio));
+            lines.push((format!("publish p{at} without, us"), without));
+            lines.push((format!("publish p{at} with, us"), with));
+            lines.push((format!("publish p{at}, with / without"), ratio));
         }
-        quantities.extend([
+        lines.extend([
             ("end to end p99.9 without, us".to_owned(), self.each(|round| end_to_end(&round.without))),
             ("end to end p99.9 with, us".to_owned(), self.each(|round| end_to_end(&round.with))),
             ("late reader, MB/s".to_owned(), self.each(|round| round.catch_up.megabytes_per_second())),
@@ -183,43 +183,25 @@ impl MixedResult {
                 self.each(|round| (round.without.load.unanswered + round.with.load.unanswered) as f64),
             ),
         ]);
-        quantities
+        Quantities { systems: self.systems.iter().map(|(system, _)| system).collect(), lines }
     }
 
     /// A Markdown table.
     pub(crate) fn text(&self) -> String {
-        let mut table = Table::new(self.systems.iter().map(|(system, _)| system.name.clone()).collect());
-        table.line(
-            "an acknowledged record is",
-            self.systems.iter().map(|(system, _)| system.durability.clone()).collect(),
-        );
-        for (name, rounds) in self.quantities() {
-            table.line(&name, rounds.iter().map(Rounds::cell).collect());
-        }
-        table.markdown()
+        self.quantities().markdown()
     }
 
     /// Everything.
     pub(crate) fn json(&self) -> Value {
-        let quantities = self.quantities();
-        let systems: Vec<Value> = (self.systems.iter().enumerate())
-            .map(|(place, (system, rounds))| {
-                let summary: serde_json::Map<String, Value> =
-                    quantities.iter().map(|(name, rounds)| (name.clone(), rounds[place].json())).collect();
-                let rounds = rounds.iter().map(|round| {
-                    let catch_up = &round.catch_up;
-                    json!({
-                        "without": round.without.json(), "with": round.with.json(),
-                        "late_reader": { "bytes": catch_up.bytes, "seconds": catch_up.seconds, "cached": catch_up.cached },
-                    })
-                });
+        self.quantities().json(|place| {
+            let rounds = self.systems[place].1.iter().map(|round| {
+                let CatchUp { bytes, seconds, cached } = round.catch_up;
                 json!({
-                    "name": system.name, "command": system.command.join(" "), "durability": system.durability,
-                    "summary": summary, "mixed_rounds": rounds.collect::<Vec<_>>(),
+                    "without": round.without.json(), "with": round.with.json(),
+                    "late_reader": { "bytes": bytes, "seconds": seconds, "cached": cached },
                 })
-            })
-            .collect();
-        let names: Vec<&str> = quantities.iter().map(|(name, _)| name.as_str()).collect();
-        json!({ "quantities": names, "systems": systems })
+            });
+            [("mixed_rounds".to_owned(), rounds.collect())].into_iter().collect()
+        })
     }
 }

@@ -3,12 +3,12 @@
 //!
 //! One thread, since it shall cost as little as a broker could. It looks at the head of a produce request and skips the records.
 
+use crate::bare;
 use crate::canned::Canned;
 use crate::clock::now;
 use bytes::{Buf, Bytes};
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
-use rustix::io::Errno;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -30,46 +30,18 @@ const READ_BYTES: usize = 1 << 20;
 const HEAD_BYTES: usize = 128;
 /// Pieces of answers that are given to the kernel at a time.
 const SLICES: usize = 64;
-/// The event of the listener.
-const LISTENER: u64 = u64::MAX;
 /// The first version of Produce in the flexible form.
 const FLEXIBLE_FROM: i16 = 9;
 
 /// Serves until the process is ended.
 pub(crate) fn serve(listener: TcpListener, log: Canned) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-    epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
     let address = listener.local_addr()?;
     let mut null = NullBroker { address, log, topics: HashMap::new(), produce: HashMap::new() };
-    let mut connections: HashMap<u64, Connection> = HashMap::new();
-    let (mut next, mut scratch, mut events) = (0, vec![0; READ_BYTES], Vec::<Event>::with_capacity(256));
-    loop {
-        match epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        for event in events.drain(..) {
-            let key = event.data.u64();
-            if key == LISTENER {
-                while let Ok((stream, _)) = listener.accept() {
-                    stream.set_nonblocking(true)?;
-                    stream.set_nodelay(true)?;
-                    epoll::add(&epoll, &stream, EventData::new_u64(next), EventFlags::IN)?;
-                    let _ = rustix::net::sockopt::set_tcp_congestion(&stream, "reno");
-                    connections.insert(next, Connection::new(stream));
-                    next += 1;
-                }
-            } else if let Some(connection) = connections.get_mut(&key) {
-                let served = connection.serve(&mut null, &mut scratch);
-                let served = served.and_then(|()| connection.watch_for(&epoll, key));
-                if served.is_err() {
-                    // Gone, or not talking Kafka; its socket leaves the epoll set when it is closed.
-                    connections.remove(&key);
-                }
-            }
-        }
-    }
+    let mut scratch = vec![0; READ_BYTES];
+    bare::serve_each(listener, Connection::new, |epoll, key, connection| {
+        connection.serve(&mut null, &mut scratch)?;
+        connection.watch_for(epoll, key)
+    })
 }
 
 struct Connection {

@@ -1,6 +1,7 @@
 //! Results for people and for programs: medians with their spread, tables, JSON with everything that a number depends on.
 
-use serde_json::{Value, json};
+use crate::broker::System;
+use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::fs;
 use std::io;
@@ -118,6 +119,45 @@ impl Table {
             }
         }
         text
+    }
+}
+
+/// Quantities of systems: each with its rounds on every system, in the order of the systems.
+#[derive(Debug)]
+pub(crate) struct Quantities<'a> {
+    /// The systems.
+    pub(crate) systems: Vec<&'a System>,
+    /// The quantities.
+    pub(crate) lines: Vec<(String, Vec<Rounds>)>,
+}
+
+impl Quantities<'_> {
+    /// A table of medians and spread. What was not measured on any system has no line.
+    pub(crate) fn markdown(&self) -> String {
+        let mut table = Table::new(self.systems.iter().map(|system| system.name.clone()).collect());
+        let durability = self.systems.iter().map(|system| system.durability.clone());
+        table.line("an acknowledged record is", durability.collect());
+        for (name, rounds) in &self.lines {
+            if rounds.iter().any(|rounds| !rounds.0.is_empty()) {
+                table.line(name, rounds.iter().map(Rounds::cell).collect());
+            }
+        }
+        table.markdown()
+    }
+
+    /// The systems with these quantities, and with the fields that `more` has for the system at a place.
+    pub(crate) fn json(&self, more: impl Fn(usize) -> Map<String, Value>) -> Value {
+        let names: Vec<&String> = self.lines.iter().map(|(name, _)| name).collect();
+        let systems = self.systems.iter().enumerate().map(|(place, system)| {
+            let summary = self.lines.iter().map(|(name, rounds)| (name.clone(), rounds[place].json()));
+            let mut fields = more(place);
+            fields.insert("name".to_owned(), system.name.as_str().into());
+            fields.insert("command".to_owned(), system.command.join(" ").into());
+            fields.insert("durability".to_owned(), system.durability.as_str().into());
+            fields.insert("summary".to_owned(), summary.collect::<Map<_, _>>().into());
+            Value::Object(fields)
+        });
+        json!({ "quantities": names, "systems": systems.collect::<Vec<_>>() })
     }
 }
 

@@ -10,12 +10,11 @@
 use crate::broker::{Fresh, System};
 use crate::client::{Client, ClientError, Topic, refuse};
 use crate::clock::{SECOND, now, wall_ms};
-use crate::command::cells;
 use crate::device::{self, Device};
 use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million, flushes_per_million};
 use crate::process::Usage;
 use crate::progress::Progress;
-use crate::report::{Rounds, Table, number};
+use crate::report::{Quantities, Rounds, number};
 use crate::samples::Samples;
 use crate::workload::Workload;
 use serde_json::{Value, json};
@@ -224,7 +223,7 @@ impl SuiteResult {
     }
 
     /// Every quantity of the table with its value in every round of every system.
-    fn quantities(&self) -> Vec<(&'static str, Vec<Rounds>)> {
+    fn quantities(&self) -> Quantities<'_> {
         let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let percentile = |percentile: f64| {
             self.each(move |round| Some(round.publish().total().value_at_percentile(percentile) as f64))
@@ -246,7 +245,7 @@ impl SuiteResult {
             })
         };
         let fetched = |round: &Round| round.measured.catch_up.as_ref().map_or(0, |reading| reading.records);
-        vec![
+        let lines = vec![
             ("produced, records/s", self.each(|round| Some(round.publish().records_per_second()))),
             ("produced, MB/s", self.each(|round| Some(round.publish().megabytes_per_second()))),
             ("publish p50, us", percentile(50.0)),
@@ -288,21 +287,13 @@ impl SuiteResult {
                 self.each(|round| Some(mebibytes(round.measured.produce_usage?.anonymous_bytes))),
             ),
             ("empty directory to first ack, ms", self.each(|round| Some(round.first_ack_seconds * 1e3))),
-        ]
+        ];
+        let lines = lines.into_iter().map(|(name, rounds)| (name.to_owned(), rounds)).collect();
+        Quantities { systems: self.systems.iter().map(|(system, _)| system).collect(), lines }
     }
 
     /// A Markdown table with the device and the durability of each system above it.
     pub(crate) fn text(&self) -> String {
-        let mut table = Table::new(self.systems.iter().map(|(system, _)| system.name.clone()).collect());
-        let durability = self.systems.iter().map(|(system, _)| system.durability.clone()).collect();
-        table.line("an acknowledged record is", durability);
-        // What was not asked for (a reader at the tail, a reading back) has no line.
-        for (name, rounds) in self.quantities() {
-            if rounds.iter().all(|rounds| rounds.0.is_empty()) {
-                continue;
-            }
-            table.line(name, cells(&rounds));
-        }
         let device = |quantity: fn(&Device) -> f64| self.device(quantity).cell();
         let unanswered: u64 = self
             .systems
@@ -317,7 +308,7 @@ impl SuiteResult {
             device(|device| device.append.value_at_percentile(99.0) as f64),
             device(|device| device.stream_megabytes_per_second),
             self.devices.len(),
-            table.markdown(),
+            self.quantities().markdown(),
         );
         if unanswered > 0 {
             text.push_str(&format!(
@@ -329,33 +320,17 @@ impl SuiteResult {
 
     /// Everything.
     pub(crate) fn json(&self) -> Value {
-        let quantities = self.quantities();
-        let systems: Vec<Value> = (self.systems.iter().enumerate())
-            .map(|(place, (system, rounds))| {
-                let summary: serde_json::Map<String, Value> = quantities
-                    .iter()
-                    .map(|(name, rounds)| ((*name).to_owned(), rounds[place].json()))
-                    .collect();
-                let rounds: Vec<Value> = (rounds.iter())
-                    .map(|round| {
-                        json!({
-                            "first_ack_seconds": round.first_ack_seconds,
-                            "idle": round.idle.json(),
-                            "measured": round.measured.json(),
-                        })
-                    })
-                    .collect();
+        let mut json = self.quantities().json(|place| {
+            let rounds = self.systems[place].1.iter().map(|round| {
                 json!({
-                    "name": system.name, "command": system.command.join(" "), "durability": system.durability,
-                    "summary": summary, "rounds": rounds,
+                    "first_ack_seconds": round.first_ack_seconds,
+                    "idle": round.idle.json(),
+                    "measured": round.measured.json(),
                 })
-            })
-            .collect();
-        let names: Vec<&str> = quantities.iter().map(|&(name, _)| name).collect();
-        json!({
-            "quantities": names,
-            "systems": systems,
-            "devices": self.devices.iter().map(Device::json).collect::<Vec<_>>(),
-        })
+            });
+            [("rounds".to_owned(), rounds.collect())].into_iter().collect()
+        });
+        json["devices"] = self.devices.iter().map(Device::json).collect();
+        json
     }
 }
