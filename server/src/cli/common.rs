@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use strandline::client::{
-    Address, AdminError, Client, ConsumeError, Limits, ListOffsetsError, MetadataError, ProduceError,
+    Address, AdminError, Client, ConsumeError, GroupConsumeError, GroupError, Limits, ListOffsetsError,
+    MetadataError, ProduceError,
 };
 
 /// Which cluster a command is about.
@@ -44,6 +45,18 @@ pub(super) enum CommandError {
     Offsets(#[from] ListOffsetsError),
     #[error(transparent)]
     Consume(#[from] ConsumeError),
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    #[error(transparent)]
+    GroupConsume(#[from] GroupConsumeError),
+    #[error(
+        "a group begins at beginning, end or a time; to give it an offset, see strandline group reset-offsets"
+    )]
+    GroupStart,
+    #[error("group {group}: its offsets can be reset while it has no members, and it is {state}")]
+    GroupInUse { group: String, state: String },
+    #[error("topic {topic}, partition {partition}: group {group} has no offset there to shift")]
+    NothingToShift { group: String, topic: String, partition: i32 },
     #[error("{}{error}{}", produce::lines_of(error), produce::advice_on(error))]
     Produce { error: ProduceError },
     #[error("line {line}: there is no key separator {separator:?} in it")]
@@ -137,6 +150,16 @@ pub(super) fn name_and_value(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("NAME=VALUE is expected".to_owned()),
     }
+}
+
+/// A cell of a table.
+pub(super) fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or("-".to_owned(), |value| value.to_string())
+}
+
+/// Numbers as a cell of a table.
+pub(super) fn joined(numbers: &[i32]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

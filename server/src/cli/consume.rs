@@ -1,6 +1,7 @@
 //! `strandline consume`: prints the records of a topic.
 //!
-//! The order within a partition is that of the offsets; between partitions there is none.
+//! The order within a partition is that of the offsets; between partitions there is none. As a member of a group it commits only
+//! what has been written to stdout.
 
 use super::common::{Cluster, CommandError, Interrupt, unescape};
 use super::format::{Field, Format};
@@ -11,7 +12,7 @@ use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Duration;
-use strandline::client::{Client, ConsumeError, Consumer, Moment, Topic};
+use strandline::client::{Client, ConsumeError, ConsumedRecord, Consumer, GroupConsumer, Moment, Topic};
 
 /// How long a fetch waits for records: how soon Ctrl-C is noticed while none come.
 const WAIT: Duration = Duration::from_millis(500);
@@ -28,7 +29,8 @@ Examples:
   strandline consume events --from end                   only what comes
   strandline consume events --from 2026-03-01T12:00:00Z --count 10
   strandline consume events --from 42 --partition 3 --print key,offset,value
-  strandline consume events -e --format json | jq .value";
+  strandline consume events -e --format json | jq .value
+  strandline consume events --group billing              share the partitions with the group's other members";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -43,6 +45,9 @@ pub(super) struct Args {
     /// Only this partition; all unless given
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     partition: Option<i32>,
+    /// Read as a member of this group, from where it has stopped; --from says where it begins
+    #[arg(short, long, conflicts_with = "partition")]
+    group: Option<String>,
     /// End after this many records
     #[arg(short, long, value_name = "N")]
     count: Option<u64>,
@@ -77,18 +82,64 @@ pub(super) fn run(args: Args) -> Result<ExitCode, CommandError> {
     let mut client = args.cluster.connect()?;
     let topic = client.topic(&args.topic)?;
     let partitions = args.partitions(&topic)?;
-    let positions = positions(&mut client, &topic.name, &partitions, args.from)?;
     let ends = match args.exit_at_end {
         true => Some(client.offsets(&topic.name, &partitions, Moment::Latest)?),
         false => None,
+    };
+    let source = match &args.group {
+        None => {
+            let positions = positions(&mut client, &topic.name, &partitions, args.from)?;
+            Source::Alone(Consumer::new(client, topic, positions))
+        }
+        Some(group) => {
+            let start = args.from.moment().ok_or(CommandError::GroupStart)?;
+            Source::Group(GroupConsumer::new(client, group, &topic.name, start))
+        }
     };
     let format = match args.format {
         FormatName::Text => Format::Text { fields: args.print, separator: args.separator },
         FormatName::Json => Format::Json,
     };
-    let consumer = Consumer::new(client, topic, positions);
     let out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
-    print(consumer, &args.topic, &format, ends.as_ref(), args.count, &interrupt, out)
+    print(source, &args.topic, &format, ends.as_ref(), args.count, &interrupt, out)
+}
+
+/// Where the records come from.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
+enum Source {
+    Alone(Consumer),
+    Group(GroupConsumer),
+}
+
+impl Source {
+    /// `None` while a group rebalances.
+    fn positions(&self) -> Option<&BTreeMap<i32, i64>> {
+        match self {
+            Source::Alone(consumer) => Some(consumer.positions()),
+            Source::Group(member) => member.positions(),
+        }
+    }
+
+    fn poll(
+        &mut self,
+        each: impl FnMut(&ConsumedRecord<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, CommandError> {
+        match self {
+            Source::Alone(consumer) => Ok(consumer.poll(WAIT, each)?),
+            Source::Group(member) => Ok(member.poll(WAIT, each)?),
+        }
+    }
+
+    /// Everything that was given has been written.
+    fn end(self) -> Result<(), CommandError> {
+        match self {
+            Source::Alone(_) => Ok(()),
+            Source::Group(mut member) => {
+                member.commit()?;
+                Ok(member.leave()?)
+            }
+        }
+    }
 }
 
 impl Args {
@@ -141,7 +192,7 @@ fn positions(
 
 /// Prints until the count, the ends or an interrupt is reached.
 fn print(
-    mut consumer: Consumer,
+    mut source: Source,
     topic: &str,
     format: &Format,
     ends: Option<&BTreeMap<i32, i64>>,
@@ -151,11 +202,17 @@ fn print(
 ) -> Result<ExitCode, CommandError> {
     let mut left = count.unwrap_or(u64::MAX);
     let end_of = |partition| ends.map_or(i64::MAX, |ends| ends.get(&partition).copied().unwrap_or(0));
-    while left > 0 && consumer.positions().iter().any(|(&partition, &position)| position < end_of(partition))
+    // What a group has been given counts as read, so it is printed even if it came later.
+    let prints_all = matches!(source, Source::Group(_));
+    let is_unread = |(&partition, &position): (&i32, &i64)| position < end_of(partition);
+    let mut code = None;
+    while code.is_none()
+        && left > 0
+        && (ends.is_none() || source.positions().is_none_or(|positions| positions.iter().any(is_unread)))
     {
         let mut written = Ok(());
-        let polled = consumer.poll(WAIT, |record| {
-            if record.offset < end_of(record.partition) {
+        let polled = source.poll(|record| {
+            if prints_all || record.offset < end_of(record.partition) {
                 written = format.write(topic, record, &mut out);
                 left -= 1;
             }
@@ -168,9 +225,8 @@ fn print(
         let flushed = written.and_then(|()| out.flush());
         let _ = polled?;
         flushed?;
-        if let Some(code) = interrupt.exit_code() {
-            return Ok(code);
-        }
+        code = interrupt.exit_code();
     }
-    Ok(ExitCode::SUCCESS)
+    source.end()?;
+    Ok(code.unwrap_or(ExitCode::SUCCESS))
 }

@@ -3,6 +3,8 @@
 //! ```text
 //! strandline [serve]                               serve.rs
 //! strandline topic create|list|describe|delete     topic.rs
+//! strandline group list|describe|reset-offsets|delete
+//!                                                  group.rs
 //! strandline produce                               produce.rs
 //! strandline consume                               consume.rs > start.rs (where from), format.rs (how it looks)
 //! ```
@@ -13,6 +15,7 @@
 mod common;
 mod consume;
 mod format;
+mod group;
 mod produce;
 mod serve;
 mod start;
@@ -53,6 +56,8 @@ enum Command {
     Serve(serve::Args),
     /// Create, list, describe and delete topics
     Topic(topic::Args),
+    /// List, describe and delete consumer groups, and set how far they have read
+    Group(group::Args),
     /// Append lines from stdin or a file to a topic
     Produce(produce::Args),
     /// Print the records of a topic
@@ -65,6 +70,7 @@ pub(crate) fn run() -> ExitCode {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => ExitCode::from(serve::run(args)),
         Command::Topic(args) => common::report(topic::run(args)),
+        Command::Group(args) => common::report(group::run(args)),
         Command::Produce(args) => common::report(produce::run(args)),
         Command::Consume(args) => common::report(consume::run(args)),
     }

@@ -1,6 +1,7 @@
 //! Where consuming starts, as it is written on the command line.
 
 use std::str::FromStr;
+use strandline::client::Moment;
 use strandline_engine::types::Timestamp;
 
 /// `beginning`, `end`, an offset, or a point in time.
@@ -14,6 +15,18 @@ pub(super) enum Start {
     Offset(i64),
     /// The first record at or after this time, in milliseconds since 1970.
     Time(Timestamp),
+}
+
+impl Start {
+    /// What it is without regard to a partition, unless it is an offset.
+    pub(super) fn moment(self) -> Option<Moment> {
+        match self {
+            Start::Beginning => Some(Moment::Earliest),
+            Start::End => Some(Moment::Latest),
+            Start::Time(timestamp) => Some(Moment::At(timestamp)),
+            Start::Offset(_) => None,
+        }
+    }
 }
 
 /// Why a text is no start.
@@ -45,7 +58,7 @@ impl FromStr for Start {
 
 /// Milliseconds since 1970 of `2026-03-01T12:00:00.25+01:00`; RFC 3339, section 5.6. Years before 1970 have none here, since
 /// Kafka gives negative timestamps other meanings. A fraction is cut to milliseconds.
-fn rfc3339(text: &str) -> Option<Timestamp> {
+pub(super) fn rfc3339(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     let number = |range: std::ops::Range<usize>| -> Option<i64> {
         let digits = bytes.get(range)?;

@@ -1,6 +1,6 @@
 //! `strandline topic`: create, list, describe and delete topics.
 
-use super::common::{Cluster, CommandError, name_and_value};
+use super::common::{Cluster, CommandError, joined, name_and_value, or_dash};
 use clap::Subcommand;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -177,12 +177,4 @@ impl Description {
         }
         Ok(())
     }
-}
-
-fn or_dash(value: Option<impl ToString>) -> String {
-    value.map_or("-".to_owned(), |value| value.to_string())
-}
-
-fn joined(numbers: &[i32]) -> String {
-    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }

@@ -165,6 +165,17 @@ impl Client {
         Ok(client)
     }
 
+    /// Another client of the same cluster, with connections of its own.
+    pub fn another(&self) -> Client {
+        Client {
+            bootstrap: self.bootstrap.clone(),
+            limits: self.limits,
+            control: None,
+            brokers: self.brokers.clone(),
+            controller: self.controller,
+        }
+    }
+
     /// How long things may take.
     pub fn limits(&self) -> Limits {
         self.limits
@@ -225,7 +236,7 @@ impl Client {
 
     /// Asks whichever broker answers.
     fn metadata(&mut self, asked: Asked<'_>, create: bool) -> Result<MetadataResponse, MetadataError> {
-        let answer = self.control().and_then(|control| {
+        let response: MetadataResponse = self.asking(|control| {
             let version = control.version::<MetadataRequest>(i16::MAX)?;
             let topics = match asked {
                 // Version 0 has no null, and takes an empty list for all topics.
@@ -243,12 +254,8 @@ impl Client {
                 allow_auto_topic_creation: create || version < 4,
                 ..MetadataRequest::default()
             };
-            Ok(control.call_in(version, &request)?)
-        });
-        if answer.is_err() {
-            self.control = None;
-        }
-        let response: MetadataResponse = answer?;
+            control.call_in(version, &request)
+        })?;
         Code::check(response.error_code).map_err(|code| MetadataError::Refused { code })?;
         self.controller = response.controller_id;
         self.brokers = response
@@ -260,6 +267,18 @@ impl Client {
             })
             .collect();
         Ok(response)
+    }
+
+    /// Asks something over the control connection, which is given up when that fails.
+    pub(super) fn asking<T>(
+        &mut self,
+        ask: impl FnOnce(&mut Connection) -> Result<T, RequestError>,
+    ) -> Result<T, MetadataError> {
+        let answer = self.control().and_then(|control| Ok(ask(control)?));
+        if answer.is_err() {
+            self.control = None;
+        }
+        answer
     }
 
     /// The control connection, or a new one: to a broker known from before, or else to the addresses given at the start.
@@ -311,7 +330,13 @@ impl Client {
         }
     }
 
-    fn dial(&self, address: &Address) -> Result<Connection, MetadataError> {
+    /// A new connection to every broker there is.
+    pub(super) fn dial_all(&mut self) -> Result<Vec<Connection>, MetadataError> {
+        self.metadata(Asked::Nothing, false)?;
+        self.brokers.values().map(|address| self.dial(address)).collect()
+    }
+
+    pub(super) fn dial(&self, address: &Address) -> Result<Connection, MetadataError> {
         Connection::open(address, &self.limits)
             .map_err(|error| MetadataError::Unreachable { attempts: vec![error] })
     }

@@ -37,6 +37,7 @@ impl Code {
                 | NotEnoughReplicas
                 | NotEnoughReplicasAfterAppend
                 | NotController
+                | NotCoordinator
                 | KafkaStorageError
                 | ListenerNotFound
                 | FencedLeaderEpoch

@@ -262,8 +262,22 @@ impl Connection {
         R: Request + Encode,
         R::Response: Decode,
     {
+        self.call_patiently(version, request, Duration::ZERO)
+    }
+
+    /// One question in a chosen version, one answer. `patience` is what the broker may wait before it answers.
+    pub(super) fn call_patiently<R>(
+        &mut self,
+        version: i16,
+        request: &R,
+        patience: Duration,
+    ) -> Result<R::Response, RequestError>
+    where
+        R: Request + Encode,
+        R::Response: Decode,
+    {
         let correlation_id = self.send(version, request)?;
-        let frame = self.receive(R::KEY, Duration::ZERO)?;
+        let frame = self.receive(R::KEY, patience)?;
         self.decode(&frame, version, correlation_id)
     }
 

@@ -1,26 +1,30 @@
 //! A small blocking Kafka client over `std::net`: what the command line needs, against any broker since Kafka 0.11.
 //!
 //! ```text
-//! cli > Client (metadata, admin, offsets) > Connection (frames, versions) > TcpStream
+//! cli > Client (metadata, admin, offsets, groups) > Connection (frames, versions) > TcpStream
 //!     > Producer  one request a leader in flight, one batch a partition
 //!     > Consumer  one fetch a leader in flight
+//!     > GroupConsumer > Consumer, of the partitions that the group gives it
 //! ```
 //!
 //! * Every connection begins with ApiVersions; a request goes out in the highest version that both sides have.
 //! * A [`Client`] has one control connection, to whichever broker answers; a [`Producer`] and a [`Consumer`] dial the leaders
-//!   themselves. No connection is ever shared, so an answer belongs to the question that its owner asked last.
+//!   themselves, a [`GroupConsumer`] its group's coordinator. No connection is ever shared, so an answer belongs to the question that its owner asked last.
 //! * What may pass by itself (a leader that moves, a broker that restarts) is tried again until [`Limits::give_up_after`]; what
 //!   will not is returned at once. A request that may have been carried out is repeated only where that does no harm.
 //! * Memory is bounded: responses by [`RESPONSE_BYTES_MAX`], what a batch unpacks to by [`UNPACKED_BYTES_MAX`].
 //!
-//! No TLS, no SASL, no groups, no transactions.
+//! No TLS, no SASL, no transactions; groups in the classic protocol, with the range assignor, of one topic a member.
 
 mod address;
 mod admin;
+mod assignor;
 mod cluster;
 mod code;
 mod connection;
 mod consumer;
+mod group_consumer;
+mod groups;
 mod offsets;
 mod partitioner;
 mod producer;
@@ -34,6 +38,8 @@ pub use cluster::{Client, MetadataError, Partition, Topic};
 pub use code::Code;
 pub use connection::{ConnectError, RESPONSE_BYTES_MAX, RequestError};
 pub use consumer::{ConsumeError, ConsumedRecord, Consumer, UNPACKED_BYTES_MAX};
+pub use group_consumer::{GroupConsumeError, GroupConsumer};
+pub use groups::{Group, GroupError, GroupOffsets, GroupSummary, Member};
 pub use offsets::{ListOffsetsError, Moment};
 pub use partitioner::{murmur2, partition_of_key};
 pub use producer::{Acks, NewRecord, ProduceError, Producer, ProducerOptions};

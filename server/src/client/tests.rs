@@ -2,11 +2,8 @@
 
 use super::connection::Connection;
 use super::*;
-use crate::messages::{
-    ApiKey, ApiVersion, ApiVersionsResponse, InitProducerIdRequest, InitProducerIdResponse, RequestHeader,
-    encode_response,
-};
-use crate::wire::ErrorCode;
+use crate::messages::*;
+use crate::wire::{Encode, ErrorCode, Message};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -16,16 +13,25 @@ type Answer = fn(&RequestHeader, &mut TcpStream);
 
 /// A broker that answers the requests of its first connection one by one, and then closes it.
 fn broker(answers: Vec<Answer>) -> Address {
+    broker_of(vec![answers])
+}
+
+/// A broker that does so with as many connections, all at the same time.
+fn broker_of(connections: Vec<Vec<Answer>>) -> Address {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        for answer in answers {
-            let mut size = [0; 4];
-            stream.read_exact(&mut size).unwrap();
-            let mut frame = vec![0; u32::from_be_bytes(size) as usize];
-            stream.read_exact(&mut frame).unwrap();
-            answer(&RequestHeader::decode(&frame).unwrap().0, &mut stream);
+        for answers in connections {
+            let (mut stream, _) = listener.accept().unwrap();
+            thread::spawn(move || {
+                for answer in answers {
+                    let mut size = [0; 4];
+                    stream.read_exact(&mut size).unwrap();
+                    let mut frame = vec![0; u32::from_be_bytes(size) as usize];
+                    stream.read_exact(&mut frame).unwrap();
+                    answer(&RequestHeader::decode(&frame).unwrap().0, &mut stream);
+                }
+            });
         }
     });
     Address { host: "127.0.0.1".to_owned(), port }
@@ -146,4 +152,101 @@ fn garbage_instead_of_a_response_is_refused() {
     let mut connection = open(vec![knows_little, garbage]).unwrap();
     let error = connection.call(&InitProducerIdRequest::default()).unwrap_err();
     assert!(matches!(error, RequestError::Decode { .. }), "{error}");
+}
+
+fn answer<M: Message + Encode>(header: &RequestHeader, stream: &mut TcpStream, response: &M) {
+    assert_eq!(header.key, M::KEY);
+    stream.write_all(&encode_response(header.version, header.correlation_id, response).unwrap()).unwrap();
+}
+
+/// Knows the group requests, before any of them took a list.
+fn knows_old_groups(header: &RequestHeader, stream: &mut TcpStream) {
+    let known = [(ApiKey::FindCoordinator, 0, 3), (ApiKey::OffsetFetch, 1, 7)];
+    answer(header, stream, &versions(&known, ErrorCode::None));
+}
+
+fn knows_groups(header: &RequestHeader, stream: &mut TcpStream) {
+    let known = [(ApiKey::FindCoordinator, 0, 6), (ApiKey::OffsetFetch, 1, 9), (ApiKey::DeleteGroups, 0, 2)];
+    answer(header, stream, &versions(&known, ErrorCode::None));
+}
+
+/// Names itself.
+fn coordinates(header: &RequestHeader, stream: &mut TcpStream) {
+    let (host, port) = ("127.0.0.1".to_owned(), i32::from(stream.local_addr().unwrap().port()));
+    let response = match header.version {
+        ..4 => FindCoordinatorResponse { node_id: 1, host, port, ..Default::default() },
+        4.. => {
+            let coordinator = Coordinator { key: "g".into(), node_id: 1, host, port, ..Default::default() };
+            FindCoordinatorResponse { coordinators: vec![coordinator], ..Default::default() }
+        }
+    };
+    answer(header, stream, &response);
+}
+
+/// Offset 7 of partition 0, none of partition 1.
+fn has_read_up_to_7(header: &RequestHeader, stream: &mut TcpStream) {
+    let response = match header.version {
+        ..8 => {
+            let at = |partition_index, committed_offset| OffsetFetchResponsePartition {
+                partition_index,
+                committed_offset,
+                ..Default::default()
+            };
+            let topic = OffsetFetchResponseTopic { name: "t".into(), partitions: vec![at(0, 7), at(1, -1)] };
+            OffsetFetchResponse { topics: vec![topic], ..Default::default() }
+        }
+        8.. => {
+            let at = |partition_index, committed_offset| OffsetFetchResponsePartitions {
+                partition_index,
+                committed_offset,
+                ..Default::default()
+            };
+            let topic = OffsetFetchResponseTopics { name: "t".into(), partitions: vec![at(0, 7), at(1, -1)] };
+            let group =
+                OffsetFetchResponseGroup { group_id: "g".into(), topics: vec![topic], ..Default::default() };
+            OffsetFetchResponse { groups: vec![group], ..Default::default() }
+        }
+    };
+    answer(header, stream, &response);
+}
+
+#[test]
+fn offsets_of_a_group_are_read_from_old_and_new_coordinators() {
+    for versions in [knows_old_groups as Answer, knows_groups] {
+        let address = broker_of(vec![vec![versions, coordinates], vec![versions, has_read_up_to_7]]);
+        let mut client = Client::connect(&[address], Limits::default()).unwrap();
+        let expected = GroupOffsets::from([("t".to_owned(), [(0, 7)].into())]);
+        assert_eq!(client.group_offsets("g").unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_coordinator_that_has_moved_is_looked_for_again() {
+    let moved: Answer = |header, stream| {
+        let error_code = ErrorCode::NotCoordinator.code();
+        let group = OffsetFetchResponseGroup { group_id: "g".into(), error_code, ..Default::default() };
+        answer(header, stream, &OffsetFetchResponse { groups: vec![group], ..Default::default() });
+    };
+    let control = vec![knows_groups as Answer, coordinates, coordinates];
+    let address = broker_of(vec![control, vec![knows_groups, moved], vec![knows_groups, has_read_up_to_7]]);
+    let mut client = Client::connect(&[address], Limits::default()).unwrap();
+    assert_eq!(client.group_offsets("g").unwrap()["t"], [(0, 7)].into());
+}
+
+#[test]
+fn a_deletion_whose_answer_was_lost_is_repeated_and_may_find_nothing() {
+    let nothing: Answer = |header, stream| {
+        let error_code = ErrorCode::GroupIdNotFound.code();
+        let results = vec![DeletableGroupResult { group_id: "g".into(), error_code }];
+        answer(header, stream, &DeleteGroupsResponse { results, ..Default::default() });
+    };
+    let silent: Answer = |_, _| {};
+    let control = vec![knows_groups as Answer, coordinates, coordinates];
+    let again = vec![knows_groups as Answer, nothing];
+    let address = broker_of(vec![control.clone(), vec![knows_groups, silent], again.clone()]);
+    Client::connect(&[address], Limits::default()).unwrap().delete_group("g").unwrap();
+
+    let address = broker_of(vec![control, again]);
+    let error = Client::connect(&[address], Limits::default()).unwrap().delete_group("g").unwrap_err();
+    assert!(error.is(ErrorCode::GroupIdNotFound), "{error}");
 }

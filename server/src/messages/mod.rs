@@ -22,6 +22,7 @@
 mod alter_configs;
 mod api_key;
 mod api_versions;
+mod consumer_protocol;
 mod create_partitions;
 mod create_topics;
 mod current_leader;
@@ -55,6 +56,7 @@ mod sync_group;
 pub use alter_configs::*;
 pub use api_key::ApiKey;
 pub use api_versions::*;
+pub use consumer_protocol::*;
 pub use create_partitions::*;
 pub use create_topics::*;
 pub use current_leader::*;

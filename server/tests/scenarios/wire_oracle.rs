@@ -537,6 +537,35 @@ fn null_agrees_with_the_oracle_where_it_exists() {
 }
 
 #[test]
+fn what_consumers_tell_each_other_agrees_with_the_oracle() {
+    let topics = vec!["one".to_owned(), "another".to_owned()];
+    let ours = ConsumerProtocolSubscription { topics, user_data: Some(Bytes::from_static(b"x")) };
+    let written = ours.encode().unwrap();
+    let (version, body) = written.split_at(2);
+    assert_eq!(version, [0, 0]);
+    let theirs = theirs::ConsumerProtocolSubscription::decode(&mut Bytes::copy_from_slice(body), 0).unwrap();
+    assert_eq!(names_and_values(&theirs.topics), r#"["one", "another"]"#);
+    assert_eq!(theirs.user_data, ours.user_data);
+    for version in 0..=3i16 {
+        let mut later = BytesMut::from(&version.to_be_bytes()[..]);
+        theirs.encode(&mut later, version).unwrap();
+        assert_eq!(ConsumerProtocolSubscription::decode(&later), Ok(ours.clone()), "version {version}");
+    }
+
+    let assigned_partitions = vec![TopicPartition { topic: "one".into(), partitions: vec![2, 0] }];
+    let ours = ConsumerProtocolAssignment { assigned_partitions, user_data: None };
+    let written = ours.encode().unwrap();
+    let theirs = theirs::ConsumerProtocolAssignment::decode(&mut written.slice(2..), 0).unwrap();
+    let partitions = &theirs.assigned_partitions[0];
+    assert_eq!((partitions.topic.as_str(), &partitions.partitions[..]), ("one", &[2, 0][..]));
+    assert_eq!(ConsumerProtocolAssignment::decode(&written), Ok(ours));
+    assert_eq!(ConsumerProtocolAssignment::decode(b""), Ok(ConsumerProtocolAssignment::default()));
+    for length in 1..written.len() {
+        assert!(ConsumerProtocolAssignment::decode(&written[..length]).is_err(), "cut to {length}");
+    }
+}
+
+#[test]
 fn header_versions_agree_with_the_oracle() {
     for key in ApiKey::all() {
         // Kafka 4.1 had these two only as previews.

@@ -1,0 +1,465 @@
+//! `strandline group`: list, describe and delete consumer groups, and set how far they have read.
+
+use super::common::{Cluster, CommandError, joined, or_dash};
+use super::start::rfc3339;
+use clap::{Subcommand, ValueEnum};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::str::FromStr;
+use strandline::client::{
+    Client, ConsumeError, Group, GroupOffsets, GroupSummary, Member, MetadataError, Moment,
+};
+use strandline::wire::ErrorCode;
+use strandline_engine::types::Timestamp;
+
+const RESET_EXAMPLES: &str = "\
+Without --execute it only says what it would do. An offset outside of the partition is moved to its
+nearer end; where nothing is as young as --to-datetime, it is the end.
+
+Examples:
+  strandline group reset-offsets billing --topic orders --to-earliest
+  strandline group reset-offsets billing --topic orders:0,3 --to-offset 4711 --execute
+  strandline group reset-offsets billing --topic orders --to-datetime 2026-03-01T12:00:00Z --execute
+  strandline group reset-offsets billing --topic orders --topic refunds --shift-by -100 --execute";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) cluster: Cluster,
+    #[command(subcommand)]
+    command: GroupCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum GroupCommand {
+    /// Print the names of all groups, one a line
+    List {
+        /// Only groups in these states
+        #[arg(long, value_enum, value_name = "STATE,...", value_delimiter = ',', ignore_case = true)]
+        state: Vec<State>,
+        /// Print a JSON array of objects with name, state and protocol_type
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a group's members, how far it has read and how much is left
+    Describe {
+        /// The group
+        group: String,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set how far a group without members has read
+    #[command(after_help = RESET_EXAMPLES)]
+    ResetOffsets {
+        /// The group; it is made when there is none
+        group: String,
+        /// A topic, or some of its partitions; may be repeated
+        #[arg(long = "topic", value_name = "TOPIC[:N,...]", required = true)]
+        topics: Vec<TopicPartitions>,
+        #[command(flatten)]
+        to: Target,
+        /// Do it
+        #[arg(long)]
+        execute: bool,
+        /// Only say what would be done (the default)
+        #[arg(long, conflicts_with = "execute")]
+        dry_run: bool,
+        /// Print a JSON array of objects with topic, partition, committed and offset
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete groups without members, and how far they have read; ends at the first that can not be deleted
+    Delete {
+        /// The groups
+        #[arg(required = true, value_name = "GROUP")]
+        groups: Vec<String>,
+        /// Pass over groups that are not there
+        #[arg(long)]
+        if_exists: bool,
+    },
+}
+
+/// Kafka's names of the states of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum State {
+    /// It has members, and each knows what it reads
+    #[value(name = "Stable")]
+    Stable,
+    /// It has no members, but offsets
+    #[value(name = "Empty")]
+    Empty,
+    /// It waits for its members to join
+    #[value(name = "PreparingRebalance")]
+    PreparingRebalance,
+    /// It waits for its leader to say who reads what
+    #[value(name = "CompletingRebalance")]
+    CompletingRebalance,
+    /// It is about to go
+    #[value(name = "Dead")]
+    Dead,
+}
+
+/// The new offsets.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Target {
+    /// The oldest records there are
+    #[arg(long)]
+    to_earliest: bool,
+    /// Only what comes from now on
+    #[arg(long)]
+    to_latest: bool,
+    /// This offset in each partition
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    to_offset: Option<i64>,
+    /// The first records at or after this time (RFC 3339)
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to_datetime: Option<Timestamp>,
+    /// So many records on from where the group is, or back if negative
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    shift_by: Option<i64>,
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    rfc3339(text).ok_or_else(|| "a time like 2026-03-01T12:00:00Z is expected".to_owned())
+}
+
+/// A topic, or some of its partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TopicPartitions {
+    topic: String,
+    /// `None` is all.
+    partitions: Option<Vec<i32>>,
+}
+
+impl FromStr for TopicPartitions {
+    type Err = String;
+
+    /// No topic has a colon in its name.
+    fn from_str(text: &str) -> Result<TopicPartitions, String> {
+        let (topic, list) = text.split_once(':').map_or((text, None), |(topic, list)| (topic, Some(list)));
+        if topic.is_empty() {
+            return Err("no topic, TOPIC or TOPIC:N,... is expected".to_owned());
+        }
+        let number = |text: &str| match text.parse() {
+            Ok(number @ 0..) => Ok(number),
+            Ok(_) | Err(_) => Err(format!("{text:?} is not a partition")),
+        };
+        let partitions = list.map(|list| list.split(',').map(number).collect::<Result<Vec<i32>, _>>());
+        Ok(TopicPartitions { topic: topic.to_owned(), partitions: partitions.transpose()? })
+    }
+}
+
+/// Does with groups what is asked for.
+pub(super) fn run(args: Args) -> Result<ExitCode, CommandError> {
+    let mut client = args.cluster.connect()?;
+    let mut out = io::stdout().lock();
+    match args.command {
+        GroupCommand::List { state, json } => {
+            let states: Vec<String> = state.iter().map(|state| format!("{state:?}")).collect();
+            list(&client.groups(&states)?, json, &mut out)?;
+        }
+        GroupCommand::Describe { group, json } => {
+            let description = Description::of(&mut client, &group)?;
+            match json {
+                true => writeln!(out, "{}", description.json())?,
+                false => description.text(&mut out)?,
+            }
+        }
+        GroupCommand::ResetOffsets { group, topics, to, execute, dry_run: _, json } => {
+            let reset = Reset::plan(&mut client, &group, &topics, to)?;
+            if execute {
+                client.set_group_offsets(&group, &reset.offsets)?;
+            }
+            match json {
+                true => writeln!(out, "{}", reset.json())?,
+                false => reset.text(&mut out)?,
+            }
+            if !execute {
+                eprintln!("nothing was changed; add --execute to do it");
+            }
+        }
+        GroupCommand::Delete { groups, if_exists } => {
+            for group in groups {
+                match client.delete_group(&group) {
+                    Err(error) if if_exists && error.is(ErrorCode::GroupIdNotFound) => {}
+                    done => done?,
+                }
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(groups: &[GroupSummary], json: bool, out: &mut impl Write) -> io::Result<()> {
+    if json {
+        let groups = groups.iter().map(
+            |group| json!({ "name": group.name, "state": group.state, "protocol_type": group.protocol_type }),
+        );
+        return writeln!(out, "{}", serde_json::Value::Array(groups.collect()));
+    }
+    for group in groups {
+        writeln!(out, "{}", group.name)?;
+    }
+    Ok(())
+}
+
+/// What there is to say about a group.
+struct Description {
+    group: Group,
+    rows: Vec<Row>,
+}
+
+/// A partition that the group has an offset in, or that a member has.
+struct Row {
+    topic: String,
+    partition: i32,
+    committed: Option<i64>,
+    /// `None` when the partition is gone or has no leader.
+    end: Option<i64>,
+    /// The place of its member in the group.
+    member: Option<usize>,
+}
+
+impl Row {
+    fn lag(&self) -> Option<i64> {
+        // An offset beyond the end belongs to records that were lost or deleted: nothing is left to read.
+        Some((self.end? - self.committed?).max(0))
+    }
+}
+
+impl Description {
+    fn of(client: &mut Client, name: &str) -> Result<Description, CommandError> {
+        let group = client.group(name)?;
+        let committed = client.group_offsets(name)?;
+        let mut rows: BTreeMap<(String, i32), Row> = BTreeMap::new();
+        let row = |topic: &str, partition| {
+            let topic = topic.to_owned();
+            Row { topic, partition, committed: None, end: None, member: None }
+        };
+        for (topic, offsets) in &committed {
+            for (&partition, &offset) in offsets {
+                let new = Row { committed: Some(offset), ..row(topic, partition) };
+                rows.insert((topic.clone(), partition), new);
+            }
+        }
+        for (at, member) in group.members.iter().enumerate() {
+            for (topic, partitions) in &member.assignment {
+                for &partition in partitions {
+                    let entry = rows.entry((topic.clone(), partition));
+                    entry.or_insert_with(|| row(topic, partition)).member = Some(at);
+                }
+            }
+        }
+        let mut ends: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
+        for row in rows.values_mut() {
+            if !ends.contains_key(&row.topic) {
+                ends.insert(row.topic.clone(), ends_of(client, &row.topic)?);
+            }
+            row.end = ends[&row.topic].get(&row.partition).copied();
+        }
+        Ok(Description { group, rows: rows.into_values().collect() })
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let Group { name, state, coordinator: (id, address), protocol_type, protocol, members } = &self.group;
+        let rows = self.rows.iter().map(|row| {
+            json!({
+                "topic": row.topic,
+                "partition": row.partition,
+                "committed": row.committed,
+                "end": row.end,
+                "lag": row.lag(),
+                "member": row.member.map(|at| &members[at].id),
+            })
+        });
+        let members = members.iter().map(|member| {
+            json!({
+                "id": member.id,
+                "instance_id": member.instance_id,
+                "client_id": member.client_id,
+                "host": member.host,
+                "assignment": member.assignment,
+            })
+        });
+        json!({
+            "name": name,
+            "state": state,
+            "coordinator": { "id": id, "address": address.to_string() },
+            "protocol_type": protocol_type,
+            "protocol": protocol,
+            "members": members.collect::<Vec<_>>(),
+            "partitions": rows.collect::<Vec<_>>(),
+        })
+    }
+
+    fn text(&self, out: &mut impl Write) -> io::Result<()> {
+        let Group { name, state, coordinator: (id, address), protocol, members, .. } = &self.group;
+        write!(out, "group {name}, {state}, coordinator {id} at {address}")?;
+        match protocol.as_str() {
+            "" => writeln!(out)?,
+            protocol => writeln!(out, ", protocol {protocol}")?,
+        }
+        for Member { id, instance_id, client_id, host, assignment } in members {
+            write!(out, "member {id}, client {client_id} at {host}")?;
+            if let Some(instance_id) = instance_id {
+                write!(out, ", instance {instance_id}")?;
+            }
+            let topics =
+                assignment.iter().map(|(topic, partitions)| format!("{topic}:{}", joined(partitions)));
+            match topics.collect::<Vec<_>>().join(" ").as_str() {
+                "" => writeln!(out, ", reads nothing")?,
+                topics => writeln!(out, ", reads {topics}")?,
+            }
+        }
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let width = width_of(self.rows.iter().map(|row| row.topic.as_str()));
+        writeln!(
+            out,
+            "{:<width$} {:>9} {:>12} {:>12} {:>12} member",
+            "topic", "partition", "committed", "end", "lag"
+        )?;
+        for row in &self.rows {
+            writeln!(
+                out,
+                "{:<width$} {:>9} {:>12} {:>12} {:>12} {}",
+                row.topic,
+                row.partition,
+                or_dash(row.committed),
+                or_dash(row.end),
+                or_dash(row.lag()),
+                or_dash(row.member.map(|at| &members[at].id)),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The log end offsets of a topic; none of a topic that is gone, or of partitions without a leader.
+fn ends_of(client: &mut Client, topic: &str) -> Result<BTreeMap<i32, i64>, CommandError> {
+    let topic = match client.topic(topic) {
+        Err(MetadataError::Topic { code, .. }) if code.is_unknown_topic() => return Ok(BTreeMap::new()),
+        found => found?,
+    };
+    let led = topic.partitions.iter().filter(|partition| partition.leader.is_ok());
+    let led: Vec<i32> = led.map(|partition| partition.index).collect();
+    Ok(client.offsets(&topic.name, &led, Moment::Latest)?)
+}
+
+/// Offsets to be set.
+struct Reset {
+    committed: GroupOffsets,
+    offsets: GroupOffsets,
+}
+
+impl Reset {
+    fn plan(
+        client: &mut Client,
+        group: &str,
+        topics: &[TopicPartitions],
+        to: Target,
+    ) -> Result<Reset, CommandError> {
+        match client.group(group) {
+            Err(error) if error.is(ErrorCode::GroupIdNotFound) => {}
+            found => {
+                let Group { name, state, members, .. } = found?;
+                if !members.is_empty() {
+                    return Err(CommandError::GroupInUse { group: name, state });
+                }
+            }
+        }
+        let committed = client.group_offsets(group)?;
+        let mut offsets = GroupOffsets::new();
+        for TopicPartitions { topic, partitions } in topics {
+            let topic = client.topic(topic)?;
+            let all = || topic.partitions.iter().map(|partition| partition.index).collect();
+            let partitions = partitions.clone().unwrap_or_else(all);
+            if let Some(&partition) = partitions.iter().find(|&&index| topic.partition(index).is_none()) {
+                let (topic, partitions) = (topic.name, topic.partitions.len());
+                return Err(ConsumeError::NoPartition { topic, partition, partitions }.into());
+            }
+            let earliest = client.offsets(&topic.name, &partitions, Moment::Earliest)?;
+            let latest = client.offsets(&topic.name, &partitions, Moment::Latest)?;
+            let at_time = match to.to_datetime {
+                Some(timestamp) => client.offsets(&topic.name, &partitions, Moment::At(timestamp))?,
+                None => BTreeMap::new(),
+            };
+            let before = committed.get(&topic.name);
+            for partition in partitions {
+                let at = |offsets: &BTreeMap<i32, i64>| offsets.get(&partition).copied().unwrap_or(0);
+                let (earliest, latest) = (at(&earliest), at(&latest));
+                let offset = if to.to_earliest {
+                    earliest
+                } else if let Some(offset) = to.to_offset {
+                    offset
+                } else if let Some(by) = to.shift_by {
+                    let committed = before.and_then(|offsets| offsets.get(&partition));
+                    let committed = committed.ok_or_else(|| CommandError::NothingToShift {
+                        group: group.to_owned(),
+                        topic: topic.name.clone(),
+                        partition,
+                    })?;
+                    committed.saturating_add(by)
+                } else {
+                    // The latest, or a time: where nothing is that young, only what comes is.
+                    at_time.get(&partition).copied().unwrap_or(latest)
+                };
+                let offset = offset.clamp(earliest, latest.max(earliest));
+                offsets.entry(topic.name.clone()).or_default().insert(partition, offset);
+            }
+        }
+        Ok(Reset { committed, offsets })
+    }
+
+    /// Topic, partition, the offset that there was, the new one.
+    fn rows(&self) -> impl Iterator<Item = (&str, i32, Option<i64>, i64)> {
+        self.offsets.iter().flat_map(|(topic, offsets)| {
+            let before = self.committed.get(topic);
+            offsets.iter().map(move |(&partition, &offset)| {
+                let committed = before.and_then(|before| before.get(&partition).copied());
+                (topic.as_str(), partition, committed, offset)
+            })
+        })
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let rows = self.rows().map(|(topic, partition, committed, offset)| {
+            json!({ "topic": topic, "partition": partition, "committed": committed, "offset": offset })
+        });
+        serde_json::Value::Array(rows.collect())
+    }
+
+    fn text(&self, out: &mut impl Write) -> io::Result<()> {
+        let width = width_of(self.offsets.keys().map(String::as_str));
+        writeln!(out, "{:<width$} {:>9} {:>12} {:>12}", "topic", "partition", "committed", "new offset")?;
+        for (topic, partition, committed, offset) in self.rows() {
+            writeln!(out, "{topic:<width$} {partition:>9} {:>12} {offset:>12}", or_dash(committed))?;
+        }
+        Ok(())
+    }
+}
+
+/// How wide the column of the topics is.
+fn width_of<'a>(topics: impl Iterator<Item = &'a str>) -> usize {
+    topics.map(str::len).chain(["topic".len()]).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_may_name_some_of_its_partitions() {
+        let read = |text: &str| text.parse::<TopicPartitions>().map(|found| (found.topic, found.partitions));
+        assert_eq!(read("orders"), Ok(("orders".to_owned(), None)));
+        assert_eq!(read("orders:3,0"), Ok(("orders".to_owned(), Some(vec![3, 0]))));
+        for text in ["", ":1", "orders:", "orders:1,", "orders:-1", "orders:a", "orders:1:2"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}
