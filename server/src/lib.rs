@@ -7,6 +7,7 @@ pub mod api;
 pub mod client;
 pub mod config;
 pub mod dispatch;
+pub mod groups;
 pub mod messages;
 pub mod net;
 pub mod serve;
