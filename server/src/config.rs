@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::groups::{CoordinatorSettings, GroupSettings};
 use strandline_engine::config::ConfigBounds::{Any, Whole};
 use strandline_engine::config::{ConfigError, ConfigKind, TOPIC_CONFIGS, TopicConfigEntry, TopicDefaults};
 
@@ -32,6 +33,11 @@ entries! {
     "default.replication.factor" Int = "1", Whole(1, 1); "Replicas of a topic that says nothing: a single node keeps one."
     "delete.topic.enable" Bool = "true", Any; "Whether topics may be deleted."
     "fetch.max.bytes" Int = "57671680", Whole(1024, i32::MAX as i64); "Largest answer to a fetch."
+    "group.initial.rebalance.delay.ms" Int = "3000", Whole(0, i32::MAX as i64);
+        "How long the first rebalance of an empty group waits for more members."
+    "group.max.session.timeout.ms" Int = "1800000", Whole(1, i32::MAX as i64); "Longest session of a member."
+    "group.max.size" Int = "2147483647", Whole(1, i32::MAX as i64); "Most members of a group."
+    "group.min.session.timeout.ms" Int = "6000", Whole(1, i32::MAX as i64); "Shortest session of a member."
     "listeners" Text = "PLAINTEXT://127.0.0.1:9092", Any; "Where to listen: PLAINTEXT://HOST:PORT."
     "log.dir" Text = "./strandline-data", Any; "The data directory; log.dirs wins."
     "log.dirs" Text = "", Any; "The data directory: exactly one."
@@ -41,6 +47,13 @@ entries! {
     "max.connections" Int = "10000", Whole(1, i32::MAX as i64); "Connections at a time; more are closed at once."
     "node.id" Int = "1", Whole(0, i32::MAX as i64); "The number of this node. A data directory keeps the one it was made with."
     "num.partitions" Int = "1", Whole(1, 100_000); "Partitions of a topic that says nothing."
+    "offset.metadata.max.bytes" Int = "4096", Whole(0, i32::MAX as i64); "Longest metadata of a committed offset."
+    "offsets.retention.check.interval.ms" Long = "600000", Whole(1, i64::MAX); "How often it is looked for expired offsets."
+    "offsets.retention.minutes" Int = "10080", Whole(1, i32::MAX as i64);
+        "How long offsets are kept: of an empty group since it is empty, else since their commit."
+    "offsets.topic.num.partitions" Int = "50", Whole(1, 100_000);
+        "Partitions that the topic of groups is made with; it keeps what it was made with."
+    "offsets.topic.replication.factor" Int = "1", Whole(1, i16::MAX as i64); "Accepted: a single node keeps one replica."
     "socket.request.max.bytes" Int = "104857600", Whole(1024, i32::MAX as i64); "Largest request."
 }
 
@@ -198,6 +211,22 @@ impl Settings {
         }
     }
 
+    fn groups(&self) -> CoordinatorSettings {
+        let session = |name| self.whole(name) as i32;
+        CoordinatorSettings {
+            group: GroupSettings {
+                initial_rebalance_delay_ms: self.whole("group.initial.rebalance.delay.ms"),
+                size_max: self.whole("group.max.size") as usize,
+            },
+            session_timeout_ms: session("group.min.session.timeout.ms")
+                ..=session("group.max.session.timeout.ms"),
+            offsets_retention_ms: self.whole("offsets.retention.minutes") * 60_000,
+            retention_check_ms: self.whole("offsets.retention.check.interval.ms"),
+            offset_metadata_max: self.whole("offset.metadata.max.bytes") as usize,
+            topic_partitions: self.whole("offsets.topic.num.partitions") as u32,
+        }
+    }
+
     /// The defaults for topics.
     fn topic_defaults(&self) -> Result<TopicDefaults, SettingError> {
         let mut defaults = TopicDefaults::default();
@@ -256,6 +285,8 @@ pub struct BrokerConfig {
     pub connections_max: usize,
     /// What topics get where they are silent.
     pub topic_defaults: TopicDefaults,
+    /// The coordinators of groups.
+    pub groups: CoordinatorSettings,
     settings: Settings,
 }
 
@@ -289,6 +320,7 @@ impl BrokerConfig {
             connection_idle: Duration::from_millis(settings.whole("connections.max.idle.ms") as u64),
             connections_max: settings.whole("max.connections") as usize,
             topic_defaults: settings.topic_defaults()?,
+            groups: settings.groups(),
             settings,
         })
     }

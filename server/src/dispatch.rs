@@ -4,17 +4,21 @@
 //! when the answers before it have left. Produce hands its records over in the first stage, so that the appends of one connection
 //! overlap and keep their order; everything else happens in the second, one request after the other, as in Kafka.
 
+use std::future::Future;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use async_channel::Receiver;
 use bytes::{Bytes, BytesMut};
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{Either, LocalBoxFuture, select};
 use strandline_engine::{File, FileRange, Local};
 
 use crate::api;
 use crate::config::{BrokerConfig, HostPort};
+use crate::groups::Groups;
 use crate::messages::{ApiKey, Piece, RequestHeader, decode_request, encode_response};
 use crate::wire::{EncodeError, WireError};
 
@@ -26,6 +30,8 @@ pub struct Broker {
     pub config: Arc<BrokerConfig>,
     /// Where clients are told to connect to.
     pub advertised: HostPort,
+    /// The coordinators of groups.
+    pub groups: Groups,
 }
 
 /// A request that has come in.
@@ -36,6 +42,8 @@ pub struct Call {
     pub header: RequestHeader,
     /// What follows the header.
     pub body: BytesMut,
+    /// Where the client is.
+    pub peer: IpAddr,
     /// Tells who waits that the connection ends.
     pub ending: Ending,
 }
@@ -49,6 +57,14 @@ impl Ending {
     pub async fn ended(&self) {
         // Nothing is ever sent; the channel closes.
         let _ = self.0.recv().await;
+    }
+
+    /// The future's output, or `None` when the connection ends before; then the future is dropped.
+    pub async fn or<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        match select(pin!(future), pin!(self.ended())).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(_) => None,
+        }
     }
 
     /// Whether it has come.
@@ -127,6 +143,21 @@ macro_rules! in_turn {
     };
 }
 
+/// A handler of the form `async fn(&Call, Request) -> Response`: it wants to know who asks, or to wait while they are there.
+macro_rules! of_caller {
+    ($handle:path) => {
+        Handler::InTurn(|mut call| {
+            Box::pin(async move {
+                let version = call.header.version;
+                // The bytes are not kept while the request waits.
+                let request = decode_request(&std::mem::take(&mut call.body), version)?;
+                let response = $handle(&call, request).await;
+                Ok(Answer::Frame(encode_response(version, call.header.correlation_id, &response)?))
+            })
+        })
+    };
+}
+
 /// What is served, and so what ApiVersions advertises.
 ///
 /// Produce is advertised from 0 on though only 3 and later can be read: librdkafka before 2.11.1 sends its batches
@@ -136,11 +167,22 @@ pub const APIS: &[Api] = &[
     Api { key: ApiKey::Fetch, versions: 4..=17, handler: Handler::InTurn(api::fetch::answer) },
     Api { key: ApiKey::ListOffsets, versions: 1..=10, handler: in_turn!(api::list_offsets::handle) },
     Api { key: ApiKey::Metadata, versions: 0..=13, handler: in_turn!(api::metadata::handle) },
+    Api { key: ApiKey::OffsetCommit, versions: 2..=9, handler: in_turn!(api::offset_commit::handle) },
+    Api { key: ApiKey::OffsetFetch, versions: 1..=9, handler: in_turn!(api::offset_fetch::handle) },
+    Api { key: ApiKey::FindCoordinator, versions: 0..=6, handler: in_turn!(api::find_coordinator::handle) },
+    Api { key: ApiKey::JoinGroup, versions: 0..=9, handler: of_caller!(api::join_group::handle) },
+    Api { key: ApiKey::Heartbeat, versions: 0..=4, handler: in_turn!(api::heartbeat::handle) },
+    Api { key: ApiKey::LeaveGroup, versions: 0..=5, handler: in_turn!(api::leave_group::handle) },
+    Api { key: ApiKey::SyncGroup, versions: 0..=5, handler: of_caller!(api::sync_group::handle) },
+    Api { key: ApiKey::DescribeGroups, versions: 0..=6, handler: in_turn!(api::describe_groups::handle) },
+    Api { key: ApiKey::ListGroups, versions: 0..=5, handler: in_turn!(api::list_groups::handle) },
     Api { key: ApiKey::ApiVersions, versions: 0..=4, handler: in_turn!(api::api_versions::handle) },
     Api { key: ApiKey::CreateTopics, versions: 2..=7, handler: in_turn!(api::create_topics::handle) },
     Api { key: ApiKey::DeleteTopics, versions: 1..=6, handler: in_turn!(api::delete_topics::handle) },
     Api { key: ApiKey::InitProducerId, versions: 0..=5, handler: in_turn!(api::init_producer_id::handle) },
     Api { key: ApiKey::DescribeConfigs, versions: 1..=4, handler: in_turn!(api::describe_configs::handle) },
+    Api { key: ApiKey::DeleteGroups, versions: 0..=2, handler: in_turn!(api::delete_groups::handle) },
+    Api { key: ApiKey::OffsetDelete, versions: 0..=0, handler: in_turn!(api::offset_delete::handle) },
     Api { key: ApiKey::DescribeCluster, versions: 0..=2, handler: in_turn!(api::describe_cluster::handle) },
 ];
 
@@ -148,7 +190,12 @@ pub const APIS: &[Api] = &[
 ///
 /// # Errors
 /// [`CallError`]: close the connection.
-pub async fn arrive(broker: Rc<Broker>, mut frame: BytesMut, ending: Ending) -> Result<Pending, CallError> {
+pub async fn arrive(
+    broker: Rc<Broker>,
+    mut frame: BytesMut,
+    peer: IpAddr,
+    ending: Ending,
+) -> Result<Pending, CallError> {
     let (header, body_at) = RequestHeader::decode(&frame)?;
     let (key, version) = (header.key, header.version);
     let api = APIS.iter().find(|api| api.key == key);
@@ -160,7 +207,7 @@ pub async fn arrive(broker: Rc<Broker>, mut frame: BytesMut, ending: Ending) -> 
         return Err(CallError::NotServed { key, version });
     };
     let body = frame.split_off(body_at);
-    let call = Call { broker, header, body, ending };
+    let call = Call { broker, header, body, peer, ending };
     match api.handler {
         Handler::OnArrival(handler) => handler(call).await,
         Handler::InTurn(handler) => Ok(handler(call)),
@@ -203,6 +250,17 @@ mod tests {
             readable::<FetchRequest>(),
             readable::<ListOffsetsRequest>(),
             readable::<MetadataRequest>(),
+            readable::<OffsetCommitRequest>(),
+            readable::<OffsetFetchRequest>(),
+            readable::<FindCoordinatorRequest>(),
+            readable::<JoinGroupRequest>(),
+            readable::<HeartbeatRequest>(),
+            readable::<LeaveGroupRequest>(),
+            readable::<SyncGroupRequest>(),
+            readable::<DescribeGroupsRequest>(),
+            readable::<ListGroupsRequest>(),
+            readable::<DeleteGroupsRequest>(),
+            readable::<OffsetDeleteRequest>(),
             readable::<ApiVersionsRequest>(),
             readable::<CreateTopicsRequest>(),
             readable::<DeleteTopicsRequest>(),

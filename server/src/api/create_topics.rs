@@ -9,6 +9,7 @@ use strandline_engine::types::TopicId;
 use crate::api::configs::topic_settings;
 use crate::api::topic_error;
 use crate::dispatch::Broker;
+use crate::groups::is_internal;
 use crate::messages::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
@@ -56,6 +57,10 @@ async fn create(
     asked: CreatableTopic,
     validate_only: bool,
 ) -> Result<CreatableTopicResult, Refusal> {
+    if is_internal(&asked.name) {
+        let message = format!("topic '{}' is the broker's own, which makes it when it needs it", asked.name);
+        return Err((ErrorCode::InvalidTopic, message));
+    }
     let node_id = broker.shard.handle().meta().node_id;
     let partitions = partitions(&asked, node_id, broker.config.num_partitions)?;
     let mut configs = Vec::with_capacity(asked.configs.len());

@@ -4,6 +4,7 @@ use strandline_engine::types::TopicId;
 
 use crate::api::topic_error;
 use crate::dispatch::Broker;
+use crate::groups::is_internal;
 use crate::messages::{DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse};
 use crate::wire::ErrorCode;
 
@@ -50,8 +51,15 @@ async fn delete(
         let error = if version >= 3 { ErrorCode::TopicDeletionDisabled } else { ErrorCode::InvalidRequest };
         return (error, Some(ErrorCode::TopicDeletionDisabled.to_string()), name, topic.id);
     }
+    if is_internal(&topic.name) {
+        let message = format!("topic '{}' is the broker's own: groups are kept there", topic.name);
+        return (ErrorCode::InvalidTopic, Some(message), name, topic.id);
+    }
     match broker.shard.delete_topic(topic.id).await {
-        Ok(()) => (ErrorCode::None, None, name, topic.id),
+        Ok(()) => {
+            broker.groups.forget_deleted_topics().await;
+            (ErrorCode::None, None, name, topic.id)
+        }
         Err(error) => (topic_error(&error), Some(error.to_string()), name, topic.id),
     }
 }

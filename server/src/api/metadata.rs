@@ -12,6 +12,7 @@ use strandline_engine::types::{LeaderEpoch, TopicId, base64_url};
 
 use crate::api::topic_error;
 use crate::dispatch::Broker;
+use crate::groups::{OFFSETS_TOPIC, is_internal};
 use crate::messages::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
@@ -81,7 +82,7 @@ async fn find(
     if check_topic_name(&name).is_err() {
         return refused(ErrorCode::InvalidTopic, Some(name), TopicId::ZERO);
     }
-    if !creates {
+    if !creates || (is_internal(&name) && name != OFFSETS_TOPIC) {
         return refused(ErrorCode::UnknownTopicOrPartition, Some(name), TopicId::ZERO);
     }
     match create(broker, &name).await {
@@ -94,6 +95,9 @@ async fn find(
 }
 
 async fn create(broker: &Broker, name: &str) -> Result<Arc<Topic>, TopicError> {
+    if name == OFFSETS_TOPIC {
+        return broker.groups.topic(&broker.shard).await;
+    }
     let partitions = broker.config.num_partitions;
     let new = NewTopic { name: name.to_owned(), partitions, configs: Vec::new() };
     match broker.shard.create_topic(new).await {
@@ -118,6 +122,7 @@ fn describe(topic: &Topic, node_id: i32) -> MetadataResponseTopic {
     MetadataResponseTopic {
         name: Some(topic.name.clone()),
         topic_id: topic.id,
+        is_internal: is_internal(&topic.name),
         partitions: partitions.collect(),
         ..Default::default()
     }

@@ -20,16 +20,14 @@ use strandline_engine::{Appended, PendingAppend};
 
 use crate::api::{append_error, known_to};
 use crate::dispatch::{Answer, Broker, Call, CallError, Pending};
+use crate::groups::is_internal;
 use crate::messages::{
     ApiKey, BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
     ProduceResponse, RequestHeader, TopicProduceResponse, encode_response,
 };
 use crate::wire::ErrorCode;
 
-/// Topics that coordinators keep their state in: only an administrator may write there.
-const INTERNAL_TOPICS: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
-
-/// The client id with which tools write to them.
+/// The client id with which tools write to the topics of coordinators.
 const ADMIN_CLIENT: &str = "__admin_client";
 
 /// The first version whose readers know zstd.
@@ -124,8 +122,7 @@ async fn append(
     let topic = topics.by_name(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let index = u32::try_from(partition.index).ok().filter(|index| *index < topic.partitions);
     let index = index.ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let is_internal = INTERNAL_TOPICS.contains(&topic.name.as_str());
-    if is_internal && header.client_id.as_deref() != Some(ADMIN_CLIENT) {
+    if is_internal(&topic.name) && header.client_id.as_deref() != Some(ADMIN_CLIENT) {
         return Err(ErrorCode::InvalidTopic.into());
     }
     let records = partition.records.unwrap_or_default();

@@ -11,17 +11,24 @@
 //! A group belongs to one partition of the internal topic, and so to one shard, which keeps it in memory. What must survive is appended
 //! there before it is acknowledged (D9), in Kafka's own format, and read again at the next start.
 
+mod coordinator;
 mod group;
+mod load;
 mod member;
 mod offsets;
 pub mod records;
+mod service;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod topic;
 
+pub use coordinator::{ByPartition, Coordinator, CoordinatorSettings, Listed, Reply};
 pub use group::{Description, Group, GroupSettings, State};
 pub use member::{Identity, Join, Joined, JoinedMember, MemberDescription, Protocol, Sync, Synced};
 pub use offsets::{Offsets, Retention};
+pub use service::Groups;
+pub use topic::{OFFSETS_TOPIC, is_internal};
 
 /// Names a join or a sync whose answer may come later.
 pub type Ticket = u64;

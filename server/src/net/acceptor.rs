@@ -22,6 +22,7 @@ use strandline_engine::{Front, Local};
 use super::connection::Connection;
 use crate::config::{BrokerConfig, HostPort};
 use crate::dispatch::Broker;
+use crate::groups::Groups;
 
 /// Accepted connections that wait for their shard to take them up; one turn of the shard takes them all.
 const HANDED_OVER_MAX: usize = 128;
@@ -40,6 +41,7 @@ struct Shared {
     listener: TcpListener,
     config: Arc<BrokerConfig>,
     advertised: HostPort,
+    groups: Groups,
     seats: Vec<Seat>,
 }
 
@@ -79,7 +81,8 @@ impl KafkaFront {
             let (sender, receiver) = async_channel::bounded(HANDED_OVER_MAX);
             Seat { sender, receiver, load: Arc::new(()) }
         });
-        Ok(KafkaFront(Arc::new(Shared { listener, config, advertised, seats: seats.collect() })))
+        let (seats, groups) = (seats.collect(), Groups::new(config.groups.clone(), shards));
+        Ok(KafkaFront(Arc::new(Shared { listener, config, advertised, groups, seats })))
     }
 }
 
@@ -138,7 +141,9 @@ impl Shared {
             shard: shard.clone(),
             config: self.config.clone(),
             advertised: self.advertised.clone(),
+            groups: self.groups.clone(),
         });
+        let coordinating = reactor::spawn(Queue::Net, self.groups.clone().run(shard.clone()));
         let connections = Rc::new(RefCell::new(HashMap::<u64, Rc<Connection>>::new()));
         let idle = self.config.connection_idle;
         let sweeping = reactor::spawn(Queue::Net, sweep(connections.clone(), idle));
@@ -173,6 +178,7 @@ impl Shared {
             all().iter().for_each(|connection| connection.cut("the broker stops"));
             while tasks.next().await.is_some() {}
         }
+        coordinating.cancel().await;
     }
 }
 

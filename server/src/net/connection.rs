@@ -189,7 +189,7 @@ impl Connection {
                 if !queue.room(bytes).await {
                     return Err(ReadEnd::Writing);
                 }
-                let pending = dispatch::arrive(broker.clone(), frame, ending.clone()).await?;
+                let pending = dispatch::arrive(broker.clone(), frame, self.peer.ip(), ending.clone()).await?;
                 queue.push(pending, bytes);
                 yield_if_needed().await;
             }

@@ -3,6 +3,7 @@
 mod broker;
 mod cli;
 mod client;
+mod groups;
 mod hostile;
 mod produce_fetch;
 mod restart;

@@ -1,0 +1,26 @@
+//! Heartbeat.
+
+use crate::dispatch::Broker;
+use crate::groups::Identity;
+use crate::messages::{HeartbeatRequest, HeartbeatResponse};
+use crate::wire::ErrorCode;
+
+/// Whether the member goes on, or joins again.
+pub async fn handle(broker: &Broker, _: i16, request: HeartbeatRequest) -> HeartbeatResponse {
+    let group = request.group_id;
+    let identity = Identity {
+        member_id: request.member_id,
+        instance_id: request.group_instance_id,
+        generation: request.generation_id,
+    };
+    let alive = match group.is_empty() {
+        true => Err(ErrorCode::InvalidGroupId),
+        false => {
+            let ask = broker.groups.ask(&broker.shard, group, move |groups, partition, group, reply| {
+                groups.heartbeat(partition, group, &identity, reply);
+            });
+            ask.await
+        }
+    };
+    HeartbeatResponse { error_code: alive.err().unwrap_or(ErrorCode::None).code(), ..Default::default() }
+}

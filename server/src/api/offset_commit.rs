@@ -1,0 +1,81 @@
+//! OffsetCommit: answered when the offsets are durable (D9).
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::dispatch::Broker;
+use crate::groups::records::OffsetValue;
+use crate::groups::{ByPartition, Identity};
+use crate::messages::{
+    OffsetCommitRequest, OffsetCommitRequestTopic, OffsetCommitResponse, OffsetCommitResponsePartition,
+    OffsetCommitResponseTopic,
+};
+use crate::wire::ErrorCode;
+
+/// The first version that knows of groups that are not there.
+const NOT_FOUND_FROM: i16 = 9;
+
+/// What became of each offset.
+pub async fn handle(broker: &Broker, version: i16, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let identity = Identity {
+        member_id: request.member_id,
+        instance_id: request.group_instance_id,
+        generation: request.generation_id_or_member_epoch,
+    };
+    let unknown = match version {
+        NOT_FOUND_FROM.. => ErrorCode::GroupIdNotFound,
+        _ => ErrorCode::IllegalGeneration,
+    };
+    let offsets = offsets(request.topics, request.retention_time_ms);
+    let asked: ByPartition<()> = offsets
+        .iter()
+        .map(|(topic, partitions)| (topic.clone(), partitions.iter().map(|(at, _)| (*at, ())).collect()))
+        .collect();
+    let group = request.group_id;
+    let committed = broker.groups.ask(&broker.shard, group, move |groups, partition, group, reply| {
+        groups.commit(partition, group, &identity, unknown, offsets, reply);
+    });
+    let codes = match committed.await {
+        Ok(codes) => codes,
+        Err(error) => {
+            let all = asked.into_iter().map(|(topic, partitions)| {
+                (topic, partitions.into_iter().map(|(at, ())| (at, error)).collect())
+            });
+            all.collect()
+        }
+    };
+    let topics = codes.into_iter().map(|(name, partitions)| OffsetCommitResponseTopic {
+        name,
+        partitions: partitions
+            .into_iter()
+            .map(|(partition_index, code)| OffsetCommitResponsePartition {
+                partition_index,
+                error_code: code.code(),
+            })
+            .collect(),
+    });
+    OffsetCommitResponse { topics: topics.collect(), ..Default::default() }
+}
+
+fn offsets(topics: Vec<OffsetCommitRequestTopic>, retention_ms: i64) -> ByPartition<OffsetValue> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let commit_timestamp = since.map_or(0, |since| since.as_millis() as i64);
+    let expire_timestamp = match retention_ms {
+        -1 => -1,
+        retention => commit_timestamp.saturating_add(retention).max(0),
+    };
+    let topics = topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|asked| {
+            let value = OffsetValue {
+                offset: asked.committed_offset,
+                leader_epoch: asked.committed_leader_epoch,
+                metadata: asked.committed_metadata.unwrap_or_default(),
+                commit_timestamp,
+                expire_timestamp,
+                ..Default::default()
+            };
+            (asked.partition_index, value)
+        });
+        (topic.name, partitions.collect())
+    });
+    topics.collect()
+}

@@ -1,0 +1,34 @@
+//! OffsetDelete: offsets of topics that nobody in the group consumes.
+
+use crate::dispatch::Broker;
+use crate::messages::{
+    OffsetDeleteRequest, OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
+
+/// What became of each offset.
+pub async fn handle(broker: &Broker, _: i16, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+    let group = request.group_id;
+    let asked = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|partition| partition.partition_index);
+        (topic.name, partitions.collect())
+    });
+    let asked = asked.collect();
+    let deleted = broker.groups.ask(&broker.shard, group, move |groups, partition, group, reply| {
+        groups.delete_offsets(partition, group, asked, reply);
+    });
+    let codes = match deleted.await {
+        Ok(codes) => codes,
+        Err(error) => return OffsetDeleteResponse { error_code: error.code(), ..Default::default() },
+    };
+    let topics = codes.into_iter().map(|(name, partitions)| OffsetDeleteResponseTopic {
+        name,
+        partitions: partitions
+            .into_iter()
+            .map(|(partition_index, code)| OffsetDeleteResponsePartition {
+                partition_index,
+                error_code: code.code(),
+            })
+            .collect(),
+    });
+    OffsetDeleteResponse { topics: topics.collect(), ..Default::default() }
+}
