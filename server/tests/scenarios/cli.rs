@@ -30,7 +30,8 @@ impl Broker {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let serving = Command::new(STRANDLINE)
-            .args(["serve", "--listen", &address, "--data-dir"])
+            // The first member of a group need not wait for others.
+            .args(["serve", "--listen", &address, "-o", "group.initial.rebalance.delay.ms=0", "--data-dir"])
             .arg(directory.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -83,13 +84,23 @@ impl Broker {
         error.unwrap_or_else(|| panic!("{line:?}: {}", outcome.stderr)).to_owned()
     }
 
+    /// What a command prints as JSON.
+    fn json(&self, line: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.done(&[line, &["--json"]].concat(), "")).unwrap()
+    }
+
     /// A new topic with this many partitions.
     fn topic(&self, name: &str, partitions: &str) -> String {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let name = format!("{name}-{}", since.as_nanos());
+        let name = new_name(name);
         self.done(&["topic", "create", &name, "--partitions", partitions], "");
         name
     }
+}
+
+/// A name that no broker has seen.
+fn new_name(name: &str) -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("{name}-{}", since.as_nanos())
 }
 
 impl Drop for Broker {
@@ -349,11 +360,144 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     assert_eq!((&first, outcome.code, outcome.stderr.as_str()), (b"0\n1\n", Some(0), ""));
 }
 
+/// The committed offset, the end and the lag of each partition.
+fn progress(broker: &Broker, group: &str) -> Vec<[Option<i64>; 3]> {
+    let described = broker.json(&["group", "describe", group]);
+    let rows = described["partitions"].as_array().unwrap().iter();
+    rows.map(|row| [row["committed"].as_i64(), row["end"].as_i64(), row["lag"].as_i64()]).collect()
+}
+
+#[test]
+fn a_group_goes_on_where_it_has_stopped_and_shows_how_much_is_left() {
+    let broker = Broker::start();
+    let (topic, group) = (broker.topic("group-lag", "1"), new_name("lag"));
+    broker.done(&["produce", &topic], &numbers(100));
+    let consume = ["consume", &topic, "--group", &group];
+    assert_eq!(broker.done(&[&consume[..], &["--count", "10"]].concat(), ""), numbers(10));
+    assert_eq!(progress(&broker, &group), [[Some(10), Some(100), Some(90)]]);
+    assert_eq!(broker.done(&[&consume[..], &["-e"]].concat(), ""), numbers(100)[numbers(10).len()..]);
+    assert_eq!(progress(&broker, &group), [[Some(100), Some(100), Some(0)]]);
+    assert_eq!(broker.done(&[&consume[..], &["-e"]].concat(), ""), "");
+
+    let another = new_name("another");
+    let consume = ["consume", &topic, "--group", &another, "-e"];
+    assert_eq!(
+        broker.done(&[&consume[..], &["--from", "end"]].concat(), ""),
+        "",
+        "from the end the first time"
+    );
+    let offset = [&consume[..], &["--from", "7"]].concat();
+    assert!(broker.refused(&offset, "", 0).contains("reset-offsets"));
+}
+
+#[test]
+fn a_group_is_listed_by_its_state_and_deleted() {
+    let broker = Broker::start();
+    let (topic, group) = (broker.topic("group-life", "1"), new_name("life"));
+    let error = broker.refused(&["group", "describe", &group], "", 0);
+    assert!(error.starts_with(&format!("group {group}: DescribeGroups: GROUP_ID_NOT_FOUND (69)")), "{error}");
+    broker.done(&["produce", &topic], "x\n");
+    broker.done(&["consume", &topic, "--group", &group, "-e"], "");
+
+    let lists = |state: &[&str]| {
+        let line = [&["group", "list"][..], state].concat();
+        broker.done(&line, "").lines().any(|line| line == group)
+    };
+    assert!(lists(&[]) && lists(&["--state", "empty"]) && lists(&["--state", "Stable,Empty"]));
+    assert!(!lists(&["--state", "Stable"]));
+    let listed = broker.json(&["group", "list"]);
+    let entry = listed.as_array().unwrap().iter().find(|entry| entry["name"] == group).unwrap();
+    assert_eq!((&entry["state"], &entry["protocol_type"]), (&"Empty".into(), &"consumer".into()));
+
+    broker.done(&["group", "delete", &group], "");
+    let error = broker.refused(&["group", "delete", &group], "", 0);
+    assert_eq!(error, format!("group {group}: DeleteGroups: GROUP_ID_NOT_FOUND (69)"));
+    broker.done(&["group", "delete", &group, "--if-exists"], "");
+    assert!(!lists(&[]));
+}
+
+#[test]
+fn offsets_are_reset_only_when_told_to_and_stay_within_the_partition() {
+    let broker = Broker::start();
+    let (topic, group) = (broker.topic("reset", "2"), new_name("reset"));
+    broker.done(&["produce", &topic, "--partition", "0"], &numbers(100));
+    broker.done(&["produce", &topic, "--partition", "1"], &numbers(10));
+    let committed = || {
+        let rows = progress(&broker, &group);
+        rows.iter().map(|row| row[0].unwrap()).collect::<Vec<i64>>()
+    };
+    let reset = |line: &[&str]| {
+        broker.done(&[&["group", "reset-offsets", &group, "--topic"][..], line, &["--execute"]].concat(), "");
+        committed()
+    };
+    let shift = ["group", "reset-offsets", &group, "--topic", &topic, "--shift-by", "1"];
+    assert!(broker.refused(&shift, "", 0).ends_with("has no offset there to shift"));
+    assert_eq!(reset(&[&topic, "--to-latest"]), [100, 10], "a group that there was not");
+
+    let plan = broker.json(&["group", "reset-offsets", &group, "--topic", &topic, "--to-earliest"]);
+    assert_eq!(plan[0], serde_json::json!({"topic": topic, "partition": 0, "committed": 100, "offset": 0}));
+    assert_eq!(committed(), [100, 10], "not executed");
+
+    assert_eq!(reset(&[&topic, "--to-offset", "50"]), [50, 10]);
+    assert_eq!(reset(&[&topic, "--shift-by", "-20"]), [30, 0]);
+    assert_eq!(reset(&[&format!("{topic}:1"), "--to-offset", "3"]), [30, 3]);
+    assert_eq!(reset(&[&topic, "--to-datetime", "2100-01-01T00:00:00Z"]), [100, 10]);
+    assert_eq!(reset(&[&topic, "--to-datetime", "1999-01-01T00:00:00Z"]), [0, 0]);
+    let missing = format!("{topic}:2");
+    let error = ["group", "reset-offsets", &group, "--topic", &missing, "--to-latest"];
+    assert_eq!(broker.refused(&error, "", 0), format!("topic {topic} has no partition 2, it has 2"));
+    assert_eq!(broker.done(&["consume", &topic, "-g", &group, "-e"], "").lines().count(), 110);
+}
+
+#[test]
+fn two_members_share_the_partitions_and_one_takes_over_from_the_other() {
+    let broker = Broker::start();
+    let (topic, group) = (broker.topic("share", "2"), new_name("share"));
+    let consume = ["consume", &topic, "--group", &group, "--print", "partition,value"];
+    let mut one = Following::start(&broker, &consume);
+    let two = Following::start(&broker, &consume);
+    let shares = || {
+        let described = broker.json(&["group", "describe", &group]);
+        let members = described["members"].as_array().unwrap().iter();
+        members.map(|member| member["assignment"][&topic].clone()).collect::<Vec<_>>()
+    };
+    let shared_as = |expected: &[serde_json::Value]| {
+        let deadline = Instant::now() + PATIENCE;
+        while broker.run(&["group", "describe", &group], "").code != Some(0) || shares() != expected {
+            assert!(Instant::now() < deadline, "{:?}", shares());
+            thread::sleep(Duration::from_millis(50));
+        }
+    };
+    shared_as(&[serde_json::json!([0]), serde_json::json!([1])]);
+    broker.done(&["produce", &topic, "--partition", "0"], "a\n");
+    broker.done(&["produce", &topic, "--partition", "1"], "b\n");
+    // Which of them has which partition is chance.
+    let mut lines = [one.next(), two.next()];
+    lines.sort_unstable();
+    assert_eq!(lines, ["0\ta", "1\tb"]);
+
+    let in_use = ["group", "reset-offsets", &group, "--topic", &topic, "--to-earliest", "--execute"];
+    let error = broker.refused(&in_use, "", 0);
+    assert!(error.starts_with(&format!("group {group}: its offsets can be reset while")), "{error}");
+    let error = broker.refused(&["group", "delete", &group], "", 0);
+    assert_eq!(error, format!("group {group}: DeleteGroups: NON_EMPTY_GROUP (68)"));
+
+    let pid = one.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(one.child.wait().unwrap().code(), Some(143));
+    shared_as(&[serde_json::json!([0, 1])]);
+    broker.done(&["produce", &topic, "--partition", "0"], "c\n");
+    broker.done(&["produce", &topic, "--partition", "1"], "d\n");
+    let mut lines = [two.next(), two.next()];
+    lines.sort_unstable();
+    assert_eq!(lines, ["0\tc", "1\td"], "and nothing that was committed");
+}
+
 #[test]
 fn nobody_there_is_exit_code_1_and_nonsense_is_2() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let broker = Broker { address: nobody.to_string(), serving: None };
-    for line in [&["topic", "list"][..], &["produce", "t"], &["consume", "t"]] {
+    for line in [&["topic", "list"][..], &["group", "list"], &["produce", "t"], &["consume", "t"]] {
         let error = broker.refused(line, "", 0);
         assert!(error.starts_with(&format!("no broker is reachable: {nobody}: ")), "{error}");
     }
