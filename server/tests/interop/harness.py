@@ -1,6 +1,8 @@
 """A broker under test: where it is built, how it is started, when it answers, how it ends.
 
 Shared by run, walkthrough and kill9. Loopback only; a process is ended by its pid and only by who started it.
+
+`harness.py restart PORT` is what a client runs (as INTEROP_RESTART) to have its broker killed and started again.
 """
 
 import os
@@ -11,6 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -42,6 +45,11 @@ def install(part):
     CACHE.mkdir(parents=True, exist_ok=True)
     done = subprocess.run([HERE / part / "install", directory], check=True, stdout=subprocess.PIPE, text=True)
     return directory, done.stdout.strip().splitlines()[-1]
+
+
+def command_line(*words):
+    """This file as a command for a shell."""
+    return shlex.join([sys.executable, str(HERE / "harness.py"), *words])
 
 
 def free_port():
@@ -101,3 +109,45 @@ class Broker:
                 self.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self.kill()
+
+
+class Restarts:
+    """Kills and starts a broker again, each time somebody connects to `port`; they are told when it answers."""
+
+    def __init__(self, broker):
+        self.broker = broker
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with connection:
+                self.broker.kill()
+                try:
+                    seconds = self.broker.start()
+                    connection.sendall(f"answers after {seconds:.2f} s".encode())
+                except SystemExit as e:
+                    print(e, file=sys.stderr)
+
+    def close(self):
+        # close() alone would leave accept() waiting.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def main():
+    _, command, port = sys.argv
+    assert command == "restart"
+    with socket.create_connection(("127.0.0.1", int(port)), timeout=READY_SECONDS + 10) as s:
+        answer = s.makefile("rb").read().decode()
+    print(answer or "the broker did not come back")
+    sys.exit(0 if answer else 1)
+
+
+if __name__ == "__main__":
+    main()

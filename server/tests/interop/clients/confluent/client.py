@@ -1,362 +1,209 @@
-"""One scenario with confluent-kafka (Python on a current librdkafka).
+"""confluent-kafka (Python on a current librdkafka) as the scenarios in ../../python want it.
 
 client.py SCENARIO BOOTSTRAP WORKDIR: exits 0 when the broker did what the scenario says.
-Consumers assign; they never join a group.
 """
 
 import functools
-import os
+import pathlib
 import sys
-import time
-import uuid
-from collections import defaultdict
 
-from confluent_kafka import (OFFSET_BEGINNING, OFFSET_END, TIMESTAMP_CREATE_TIME, Consumer, KafkaError, KafkaException,
-                             Producer, TopicPartition)
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
-PATIENCE_SECONDS = 20
+import kit
 
-scenario, bootstrap, workdir = sys.argv[1:4]
-
-
-def fresh(name):
-    return f"{name}-{uuid.uuid4().hex[:12]}"
-
-
-@functools.cache
-def admin():
-    return AdminClient({"bootstrap.servers": bootstrap})
+# Where librdkafka's name is not Kafka's.
+NAMES = {"max.request.size": "message.max.bytes", "fetch.max.wait.ms": "fetch.wait.max.ms",
+         "metadata.max.age.ms": "topic.metadata.refresh.interval.ms"}
+LOCAL = {KafkaError._AUTO_OFFSET_RESET: KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._UNKNOWN_TOPIC: KafkaError.UNKNOWN_TOPIC_OR_PART,
+         KafkaError._UNKNOWN_PARTITION: KafkaError.UNKNOWN_TOPIC_OR_PART}
+POSITIONS = {"beginning": OFFSET_BEGINNING, "end": OFFSET_END}
 
 
-def wait_all(futures):
-    for future in futures.values():
-        future.result(PATIENCE_SECONDS)
+def refused(error):
+    return kit.Refused(LOCAL.get(error.code(), error.code()), error.str())
 
 
-def create(topic, partitions=1, **config):
-    wait_all(admin().create_topics([NewTopic(topic, partitions, 1, config=config)], operation_timeout=PATIENCE_SECONDS))
-    return topic
+def asks(ask):
+    """What the library throws, as the scenarios know it."""
+    @functools.wraps(ask)
+    def asking(*arguments, **more):
+        try:
+            return ask(*arguments, **more)
+        except KafkaException as e:
+            raise refused(e.args[0]) from e
+    return asking
 
 
-def error_of(futures):
-    """The Kafka error of a request that has to be refused."""
-    try:
-        wait_all(futures)
-    except KafkaException as e:
-        return e.args[0].code()
-    raise AssertionError("it was not refused")
+def properties(bootstrap, settings):
+    named = {name.replace("_", "."): value for name, value in settings.items()}
+    return {"bootstrap.servers": bootstrap, **{NAMES.get(name, name): value for name, value in named.items()}}
 
 
-def until(what, condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"not in {PATIENCE_SECONDS} s: {what}"
-        time.sleep(0.05)
+def only(futures):
+    [future] = futures.values()
+    return future.result(kit.PATIENCE_SECONDS)
 
 
-class Sender:
-    """A producer that remembers what was acknowledged and what was refused."""
+def pairs(partitions):
+    return {(p.topic, p.partition) for p in partitions}
 
-    def __init__(self, **config):
-        self.offsets = []
-        self.errors = []
-        self.producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, **config})
 
-    def _delivered(self, error, message):
-        if error:
-            self.errors.append(error)
-        else:
-            self.offsets.append(message.offset())
+class ConfluentProducer(kit.Producer):
+    def __init__(self, producer):
+        self.producer = producer
 
-    def send(self, topic, value, **more):
+    def send(self, topic, value, key=None, headers=None, timestamp=None, partition=None, done=None):
+        more = {name: x for name, x in (("timestamp", timestamp), ("partition", partition)) if x is not None}
+        if done:
+            more["on_delivery"] = lambda error, m: done(error and refused(error), m.partition(), m.offset())
         while True:
             try:
-                self.producer.produce(topic, value=value, on_delivery=self._delivered, **more)
+                self.producer.produce(topic, value, key, headers=headers, **more)
                 break
             except BufferError:
                 self.producer.poll(0.1)
         self.producer.poll(0)
 
     def flush(self):
-        left = self.producer.flush(PATIENCE_SECONDS)
+        left = self.producer.flush(2 * kit.PATIENCE_SECONDS)
         assert left == 0, f"{left} records were not delivered"
 
-    def done(self):
+    def close(self):
         self.flush()
-        assert not self.errors, self.errors[:3]
 
 
-def consumer(**config):
-    return Consumer({"bootstrap.servers": bootstrap, "group.id": "never-joined", "enable.auto.commit": False,
-                     "auto.offset.reset": "error", **config})
+class ConfluentConsumer(kit.Consumer):
+    def __init__(self, consumer):
+        self.consumer = consumer
+
+    @asks
+    def poll(self, seconds):
+        records = []
+        for m in self.consumer.consume(500, seconds):
+            if m.error():
+                raise refused(m.error())
+            records.append(kit.Record(m.topic(), m.partition(), m.offset(), m.timestamp()[1], m.key(), m.value(), m.headers()))
+        return records
+
+    def assign(self, positions):
+        self.consumer.assign([TopicPartition(t, p, POSITIONS.get(at, at)) for (t, p), at in positions.items()])
+
+    def subscribe(self, topics=None, pattern=None, assigned=None, revoked=None):
+        def tell(callback):
+            return lambda _, partitions: callback and callback(pairs(partitions))
+        self.consumer.subscribe(topics or [pattern], on_assign=tell(assigned), on_revoke=tell(revoked))
+
+    @asks
+    def seek(self, partition, offset):
+        self.consumer.seek(TopicPartition(*partition, offset))
+
+    def pause(self, partition):
+        self.consumer.pause([TopicPartition(*partition)])
+
+    def resume(self, partition):
+        self.consumer.resume([TopicPartition(*partition)])
+
+    @asks
+    def commit(self, offsets):
+        asked = [TopicPartition(*p, offset, metadata) for p, (offset, metadata) in offsets.items()]
+        for p in self.consumer.commit(offsets=asked, asynchronous=False):
+            if p.error:
+                raise refused(p.error)
+
+    @asks
+    def committed(self, partition):
+        [found] = self.consumer.committed([TopicPartition(*partition)], timeout=kit.PATIENCE_SECONDS)
+        return None if found.offset < 0 else (found.offset, found.metadata or "")
+
+    @asks
+    def bounds(self, partition):
+        return self.consumer.get_watermark_offsets(TopicPartition(*partition), timeout=kit.PATIENCE_SECONDS)
+
+    @asks
+    def offset_at(self, partition, timestamp):
+        [found] = self.consumer.offsets_for_times([TopicPartition(*partition, timestamp)], timeout=kit.PATIENCE_SECONDS)
+        assert found.error is None, found
+        return None if found.offset == OFFSET_END else found.offset
+
+    def close(self):
+        self.consumer.close()
 
 
-def read(topic, count, partitions=1, offset=OFFSET_BEGINNING, spare_seconds=0.3):
-    """`count` records, and proof that no more of them follow."""
-    reader = consumer()
-    reader.assign([TopicPartition(topic, p, offset) for p in range(partitions)])
-    records, deadline = [], time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        message = reader.poll(0.1)
-        if message is None:
-            continue
-        if message.error():
-            raise KafkaException(message.error())
-        records.append(message)
-        if len(records) == count:
-            deadline = time.monotonic() + spare_seconds
-    reader.close()
-    assert len(records) == count, f"{len(records)} records instead of {count}"
-    return records
+class ConfluentKafka(kit.Kafka):
+    @functools.cached_property
+    def admin(self):
+        return AdminClient({"bootstrap.servers": self.bootstrap})
+
+    def producer(self, **settings):
+        return ConfluentProducer(Producer(properties(self.bootstrap, settings)))
+
+    def consumer(self, **settings):
+        if settings.get("auto_offset_reset") == "none":
+            settings["auto_offset_reset"] = "error"
+        return ConfluentConsumer(Consumer(properties(self.bootstrap, {"group_id": "never-joined", **settings})))
+
+    @asks
+    def create(self, topic, partitions=1, replicas=1, **config):
+        new = NewTopic(topic, partitions, replicas, config=config)
+        only(self.admin.create_topics([new], operation_timeout=kit.PATIENCE_SECONDS))
+
+    @asks
+    def delete(self, topic):
+        only(self.admin.delete_topics([topic], operation_timeout=kit.PATIENCE_SECONDS))
+
+    @asks
+    def topics(self):
+        listed = self.admin.list_topics(timeout=kit.PATIENCE_SECONDS).topics
+        return {name: {p.id: (p.leader, p.replicas, p.isrs) for p in topic.partitions.values()} for name, topic in listed.items()}
+
+    @asks
+    def cluster(self):
+        cluster = self.admin.describe_cluster().result(kit.PATIENCE_SECONDS)
+        return cluster.cluster_id, cluster.controller.id, {node.id: (node.host, node.port) for node in cluster.nodes}
+
+    @asks
+    def config(self, topic):
+        found = only(self.admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, topic)]))
+        return {name: (entry.value, entry.is_default) for name, entry in found.items()}
+
+    @asks
+    def max_timestamp(self, partition):
+        found = only(self.admin.list_offsets({TopicPartition(*partition): OffsetSpec.max_timestamp()}))
+        return found.offset, found.timestamp
+
+    @asks
+    def groups(self):
+        listed = self.admin.list_consumer_groups().result(kit.PATIENCE_SECONDS)
+        assert not listed.errors, listed.errors
+        # What is neither a simple consumer nor of another protocol type is listed here.
+        return {g.group_id: ("" if g.is_simple_consumer_group else "consumer", g.state.name.capitalize()) for g in listed.valid}
+
+    @asks
+    def group(self, name):
+        found = only(self.admin.describe_consumer_groups([name]))
+        members = [kit.GroupMember(m.member_id, m.client_id, m.host, pairs(m.assignment.topic_partitions)) for m in found.members]
+        return found.state.name.capitalize(), members
+
+    @asks
+    def delete_group(self, name):
+        only(self.admin.delete_consumer_groups([name]))
+
+    @asks
+    def group_offsets(self, name):
+        found = only(self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)]))
+        return {(p.topic, p.partition): p.offset for p in found.topic_partitions}
+
+    @asks
+    def alter_group_offsets(self, name, offsets):
+        asked = [TopicPartition(*p, offset) for p, offset in offsets.items()]
+        found = only(self.admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(name, asked)]))
+        for p in found.topic_partitions:
+            if p.error:
+                raise refused(p.error)
 
 
-def metadata():
-    topic = create(fresh("metadata"), 3)
-    until("the topic is listed", lambda: topic in admin().list_topics(timeout=PATIENCE_SECONDS).topics)
-    cluster = admin().list_topics(topic, timeout=PATIENCE_SECONDS)
-    partitions = cluster.topics[topic].partitions
-    assert sorted(partitions) == [0, 1, 2], partitions
-    for partition in partitions.values():
-        assert partition.error is None, partition.error
-        assert partition.leader in cluster.brokers
-        assert partition.replicas == partition.isrs == [partition.leader]
-
-
-def create_topic():
-    topic = create(fresh("create"), 8)
-    until("8 partitions", lambda: len(admin().list_topics(topic, timeout=5).topics[topic].partitions) == 8)
-    assert error_of(admin().create_topics([NewTopic(topic, 8, 1)])) == KafkaError.TOPIC_ALREADY_EXISTS
-    assert error_of(admin().create_topics([NewTopic("no spaces", 1, 1)])) == KafkaError.TOPIC_EXCEPTION
-    assert error_of(admin().create_topics([NewTopic(fresh("rf"), 1, 7)])) == KafkaError.INVALID_REPLICATION_FACTOR
-
-
-def delete(topic):
-    wait_all(admin().delete_topics([topic], operation_timeout=PATIENCE_SECONDS))
-
-
-def delete_topic():
-    topic = create(fresh("delete"))
-    delete(topic)
-    until("the topic is gone", lambda: topic not in admin().list_topics(timeout=5).topics)
-    assert error_of(admin().delete_topics([topic])) == KafkaError.UNKNOWN_TOPIC_OR_PART
-
-
-def recreate_topic():
-    topic = create(fresh("recreate"))
-    sender = Sender(acks="all")
-    for i in range(100):
-        sender.send(topic, b"old", key=str(i))
-    sender.done()
-    delete(topic)
-    until("the topic is gone", lambda: topic not in admin().list_topics(timeout=5).topics)
-    create(topic)
-    reader = consumer()
-    assert reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=PATIENCE_SECONDS) == (0, 0)
-    reader.close()
-    sender.offsets.clear()
-    sender.send(topic, b"new", key="k")
-    sender.done()
-    assert sender.offsets == [0], sender.offsets
-    assert [m.value() for m in read(topic, 1)] == [b"new"]
-
-
-def describe_cluster():
-    cluster = admin().describe_cluster().result(PATIENCE_SECONDS)
-    assert cluster.cluster_id
-    assert cluster.controller.id in [node.id for node in cluster.nodes]
-    host, port = bootstrap.rsplit(":", 1)
-    assert (host, int(port)) in [(node.host, node.port) for node in cluster.nodes]
-
-
-def describe_configs():
-    topic = create(fresh("configs"), **{"retention.ms": "123456789"})
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-    config = admin().describe_configs([resource])[resource].result(PATIENCE_SECONDS)
-    assert config["retention.ms"].value == "123456789", config["retention.ms"]
-    assert not config["retention.ms"].is_default
-    assert config["cleanup.policy"].value == "delete" and config["cleanup.policy"].is_default
-    for name in ("max.message.bytes", "segment.bytes", "min.insync.replicas", "compression.type"):
-        assert config[name].value, name
-    missing = ConfigResource(ConfigResource.Type.TOPIC, fresh("missing"))
-    assert error_of(admin().describe_configs([missing])) == KafkaError.UNKNOWN_TOPIC_OR_PART
-
-
-def auto_create():
-    topic = fresh("auto")
-    sender = Sender()
-    sender.send(topic, b"first")
-    sender.done()
-    assert [m.value() for m in read(topic, 1)] == [b"first"]
-
-
-def unknown_topic():
-    topic = fresh("unknown")
-    reader = consumer(**{"allow.auto.create.topics": False})
-    assert reader.list_topics(topic, timeout=PATIENCE_SECONDS).topics[topic].error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
-    try:
-        reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=PATIENCE_SECONDS)
-        raise AssertionError("its offsets are known")
-    except KafkaException as e:
-        unknown = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
-        assert e.args[0].code() in unknown, e
-    # An assignment alone gets no error from librdkafka: it waits for the topic. It must not call it into being.
-    reader.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
-    assert reader.poll(1) is None
-    reader.close()
-    assert topic not in admin().list_topics(timeout=PATIENCE_SECONDS).topics
-
-
-def sample(tag):
-    """(key, value, headers, timestamp): every shape a record can have."""
-    base = int(time.time() * 1000) - 60_000
-    text = b"the mark that high water leaves on a shore " * 20
-    for i in range(60):
-        headers = [("seq", b"%d" % i), ("twice", b"a"), ("twice", b"b"), ("null", None), ("empty", b"")] if i % 2 else None
-        yield b"key-%d" % (i % 5), b"%s %d %s" % (tag.encode(), i, text), headers, base + i
-    yield b"key-0", None, None, base + 100
-    yield b"key-1", b"", None, base + 101
-    yield None, f"{tag} without a key".encode(), None, base + 102
-    yield b"", f"{tag} with an empty key".encode(), None, base + 103
-
-
-def by_key(records):
-    keys = defaultdict(list)
-    for key, *rest in records:
-        keys[key].append(tuple(rest))
-    for key in (None, b""):
-        keys[key].sort()  # librdkafka spreads these over the partitions
-    return keys
-
-
-def roundtrip(codec):
-    topic, records = create(fresh(f"roundtrip-{codec}"), 3), []
-    # acks=0 comes last: nothing would tell that a partition was not ready yet.
-    for acks in ("all", "1", "0"):
-        sender = Sender(**{"acks": acks, "compression.type": codec, "linger.ms": 100})
-        for key, value, headers, timestamp in sample(f"{codec}-{acks}"):
-            records.append((key, value, headers, timestamp))
-            sender.send(topic, value, key=key, headers=headers, timestamp=timestamp)
-        sender.done()
-    messages = read(topic, len(records), 3)
-    assert all(m.timestamp()[0] == TIMESTAMP_CREATE_TIME for m in messages)
-    found = by_key((m.key(), m.value(), m.headers(), m.timestamp()[1]) for m in messages)
-    expected = by_key(records)
-    for key in expected | found:
-        assert found[key] == expected[key], f"key {key}: {found[key]} instead of {expected[key]}"
-
-
-def idempotent():
-    topic, count = create(fresh("idempotent")), 10_000
-    sender = Sender(**{"enable.idempotence": True, "linger.ms": 1, "batch.num.messages": 100})
-    for i in range(count):
-        sender.send(topic, b"%d" % i)
-    sender.done()
-    assert sender.offsets == list(range(count))
-    messages = read(topic, count)
-    assert [(m.offset(), int(m.value())) for m in messages] == [(i, i) for i in range(count)]
-
-
-def large_record():
-    topic, value = create(fresh("large")), os.urandom(900 * 1024)
-    sender = Sender(acks="all")
-    sender.send(topic, value)
-    sender.send(topic, b"small")
-    sender.done()
-    assert [m.value() for m in read(topic, 2)] == [value, b"small"]
-
-
-def oversized_record():
-    topic = create(fresh("oversized"))
-    sender = Sender(**{"message.max.bytes": 8 << 20, "acks": "all"})
-    sender.send(topic, os.urandom(3 << 20))
-    sender.flush()
-    assert [e.code() for e in sender.errors] == [KafkaError.MSG_SIZE_TOO_LARGE], sender.errors
-    sender.errors.clear()
-    sender.send(topic, b"small")
-    sender.done()
-    assert [m.value() for m in read(topic, 1)] == [b"small"]
-
-
-def filled(name, count=100, timestamp=None):
-    topic = create(fresh(name))
-    sender = Sender()
-    for i in range(count):
-        sender.send(topic, b"%d" % i, partition=0, **({"timestamp": timestamp(i)} if timestamp else {}))
-    sender.done()
-    return topic
-
-
-def seek():
-    topic = filled("seek")
-    assert [int(m.value()) for m in read(topic, 100)] == list(range(100))
-    assert [m.offset() for m in read(topic, 58, offset=42)] == list(range(42, 100))
-    reader = consumer()
-    assert reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=PATIENCE_SECONDS) == (0, 100)
-    reader.assign([TopicPartition(topic, 0, OFFSET_END)])
-    assert reader.poll(1.5) is None, "something came before the end moved"
-    sender = Sender()
-    sender.send(topic, b"100")
-    sender.done()
-    message = reader.poll(PATIENCE_SECONDS)
-    assert message is not None and (message.offset(), message.value()) == (100, b"100")
-    reader.seek(TopicPartition(topic, 0, 7))
-    message = reader.poll(PATIENCE_SECONDS)
-    assert message is not None and message.offset() == 7
-    reader.close()
-
-
-def offset_out_of_range():
-    topic = filled("range", 10)
-    reader = consumer()
-    reader.assign([TopicPartition(topic, 0, 5000)])
-    message = reader.poll(PATIENCE_SECONDS)
-    reader.close()
-    assert message is not None and message.error(), "no error came"
-    assert message.error().code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET), message.error()
-
-
-def offsets_for_times():
-    base = int(time.time() * 1000) - 3_600_000
-    topic = filled("times", timestamp=lambda i: base + i * 1000)
-    reader = consumer()
-    for asked, expected in ((base - 5, 0), (base, 0), (base + 4200, 5), (base + 99_000, 99), (base + 99_001, OFFSET_END)):
-        found = reader.offsets_for_times([TopicPartition(topic, 0, asked)], timeout=PATIENCE_SECONDS)[0]
-        assert found.error is None and found.offset == expected, f"{asked - base}: {found}"
-    reader.close()
-
-
-def max_timestamp():
-    base = int(time.time() * 1000) - 3_600_000
-    topic = filled("max", 10, timestamp=lambda i: base + (9_000 if i == 6 else i))
-    asked = TopicPartition(topic, 0)
-    found = admin().list_offsets({asked: OffsetSpec.max_timestamp()})[asked].result(PATIENCE_SECONDS)
-    assert (found.offset, found.timestamp) == (6, base + 9_000), (found.offset, found.timestamp - base)
-
-
-def tail():
-    topic = filled("tail", 1)
-    reader = consumer(**{"fetch.wait.max.ms": 15_000, "fetch.min.bytes": 1, "socket.timeout.ms": 60_000})
-    reader.assign([TopicPartition(topic, 0, OFFSET_END)])
-    assert reader.poll(2) is None
-    sender = Sender(**{"linger.ms": 0})
-    for i in range(3):
-        sender.send(topic, b"now %d" % i)
-        sender.done()
-        sent = time.monotonic()
-        message = reader.poll(PATIENCE_SECONDS)
-        assert message is not None and message.value() == b"now %d" % i
-        late = time.monotonic() - sent
-        print(f"arrived {late * 1000:.1f} ms after its acknowledgement")
-        assert late < 1, f"{late:.2f} s late"
-        time.sleep(0.5)
-    reader.close()
-
-
-if scenario.startswith("roundtrip-"):
-    roundtrip(scenario.removeprefix("roundtrip-"))
-elif callable(run := globals().get(scenario.replace("-", "_"))):
-    run()
-else:
-    print("not written for this client")
-    sys.exit(77)
+kit.main(ConfluentKafka)
