@@ -196,12 +196,12 @@ def group_standby(kafka):
 
 
 class Flow:
-    """Sends keyed numbers, each key's in order, until it is stopped."""
+    """Sends keyed numbers, each key's in order, until it is stopped. Without idempotence a retry would change the order."""
 
-    def __init__(self, kafka, topic, keys, pause_seconds, partition=None, **settings):
+    def __init__(self, kafka, topic, keys, pause_seconds, partition=None):
         self.sent, self.failure, self.acknowledged = Counter(), None, defaultdict(list)
         self.kafka, self.topic, self.keys, self.pause, self.partition = kafka, topic, keys, pause_seconds, partition
-        self.producer = kafka.producer(**{"acks": "all", "linger_ms": 5, **settings})
+        self.producer = kafka.producer(acks="all", linger_ms=5, enable_idempotence=True)
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -406,7 +406,7 @@ def broker_restart(kafka):
     kafka.create(topic, 2)
     members = [Member(kafka, topic, group, patient=True, session_timeout_ms=10_000) for _ in range(2)]
     until("each has one partition", lambda: shared(members, 1, 1))
-    flow = Flow(kafka, topic, keys, 0.01, enable_idempotence=True)
+    flow = Flow(kafka, topic, keys, 0.01)
     until("records flow", lambda: flow.total > 500 and all(m.read for m in members))
     restart_broker()
     back = flow.total

@@ -241,7 +241,7 @@ def read(kafka, topic, count, partitions=1, offset="beginning", **settings):
 
 def fill(kafka, topic, count=100, partitions=1, begin=0, timestamp=None):
     """Sends the numbers from `begin` on as values, over the partitions in turn."""
-    sender = Sender(kafka)
+    sender = Sender(kafka, acks="all", enable_idempotence=True)
     for i in range(begin, begin + count):
         sender.send(topic, b"%d" % i, partition=i % partitions, timestamp=timestamp(i) if timestamp else None)
     sender.close()
