@@ -369,11 +369,17 @@ def delete_group(kafka):
     consumer.close()
 
 
-def group_offsets(kafka):
-    topic, group = filled(kafka, "group-offsets", 20, 2), fresh("group")
+def member_with_offsets(kafka, name):
+    """A group whose only member has committed offset 10 of both partitions."""
+    topic, group = filled(kafka, name, 20, 2), fresh("group")
     member = Member(kafka, topic, group)
     once([member], 20)
     until("all is committed", lambda: sum(member.committed.values()) == 20)
+    return topic, group, member
+
+
+def group_offsets(kafka):
+    topic, group, member = member_with_offsets(kafka, "group-offsets")
     assert kafka.group_offsets(group) == {(topic, 0): 10, (topic, 1): 10}
     refusal(UNKNOWN_MEMBER_ID, kafka.alter_group_offsets, group, {(topic, 0): 3})
     member.stop()
@@ -385,10 +391,7 @@ def group_offsets(kafka):
 
 
 def delete_group_offsets(kafka):
-    topic, group = filled(kafka, "delete-offsets", 20, 2), fresh("group")
-    member = Member(kafka, topic, group)
-    once([member], 20)
-    until("all is committed", lambda: sum(member.committed.values()) == 20)
+    topic, group, member = member_with_offsets(kafka, "delete-offsets")
     refusal(GROUP_SUBSCRIBED_TO_TOPIC, kafka.delete_group_offsets, group, [(topic, 0)])
     member.stop()
     kafka.delete_group_offsets(group, [(topic, 0)])
