@@ -84,12 +84,17 @@ class PythonProducer(kit.Producer):
 
 
 class PythonConsumer(kit.Consumer):
+    # A poll of kafka-python 3.0.12 that times out between the answers to JoinGroup and SyncGroup leaves a member that
+    # believes it has joined and does nothing, no heartbeat either. In a group it gets time to finish.
+    JOIN_SECONDS = 2
+
     def __init__(self, consumer):
         self.consumer = consumer
+        self.seconds_min = 0
 
     @asks
     def poll(self, seconds):
-        found = self.consumer.poll(int(seconds * 1000))
+        found = self.consumer.poll(int(max(seconds, self.seconds_min) * 1000))
         return [kit.Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, list(r.headers) or None)
                 for records in found.values() for r in records]
 
@@ -106,6 +111,7 @@ class PythonConsumer(kit.Consumer):
                 self.consumer.seek(p, at)
 
     def subscribe(self, topics=None, pattern=None, assigned=None, revoked=None):
+        self.seconds_min = self.JOIN_SECONDS
         self.consumer.subscribe(topics or (), pattern, Listener(assigned, revoked))
 
     def seek(self, partition, offset):
