@@ -22,7 +22,9 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").res
 CACHE = TARGET / "interop"
 CLIENTS = HERE / "clients"
 
-DEFAULT_START = f"{shlex.quote(str(TARGET / 'release' / 'strandline'))} serve --listen 127.0.0.1:{{port}} --data-dir {{data}}"
+# Groups form at once, as bench/peers/kafka has it: nobody waits three seconds for members that may still come.
+DEFAULT_START = (f"{shlex.quote(str(TARGET / 'release' / 'strandline'))} serve --listen 127.0.0.1:{{port}} --data-dir {{data}}"
+                 " -o group.initial.rebalance.delay.ms=0")
 START_HELP = ("start command of the broker, with {port} and {data} in it; it must stay in the foreground "
               "(default: the release build of strandline)")
 
