@@ -1,3 +1,7 @@
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -9,18 +13,27 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
-import java.util.Random;
 import java.util.Set;
-import java.util.UUID;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.regex.Pattern;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
+import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
+import org.apache.kafka.clients.consumer.CooperativeStickyAssignor;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
 import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -29,30 +42,23 @@ import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
-import org.apache.kafka.common.errors.InvalidReplicationFactorException;
-import org.apache.kafka.common.errors.InvalidTopicException;
-import org.apache.kafka.common.errors.RecordTooLargeException;
-import org.apache.kafka.common.errors.TopicExistsException;
-import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
+import org.apache.kafka.common.errors.WakeupException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
-import org.apache.kafka.common.record.TimestampType;
+import org.apache.kafka.common.protocol.Errors;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * One scenario with Kafka's own Java client: {@code Client SCENARIO BOOTSTRAP WORKDIR} exits 0 when the broker did what
- * the scenario says. Consumers assign; they never join a group.
+ * Kafka's own Java client as a driver for driven.py, which says what is read and written; and {@code verify}, what
+ * walkthrough reads back. It compiles against kafka-clients 3.9 and 4.
  */
 public final class Client {
     private static final Duration PATIENCE = Duration.ofSeconds(20);
-    private static final int NOT_WRITTEN = 77;
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private static final Map<String, KafkaProducer<byte[], byte[]>> PRODUCERS = new HashMap<>();
+    private static final Map<String, Loop> CONSUMERS = new HashMap<>();
     private static String bootstrap;
-
-    @FunctionalInterface
-    private interface Scenario {
-        void run() throws Exception;
-    }
 
     private static final class Failure extends RuntimeException {
         private static final long serialVersionUID = 1;
@@ -63,51 +69,429 @@ public final class Client {
     }
 
     public static void main(String[] arguments) throws Exception {
-        bootstrap = arguments[1];
         if (arguments[0].equals("verify")) {
+            bootstrap = arguments[1];
             verify(arguments[2], Integer.parseInt(arguments[3]), Integer.parseInt(arguments[4]), Integer.parseInt(arguments[5]));
             return;
         }
-        Map<String, Scenario> scenarios = Map.ofEntries(
-            Map.entry("metadata", Client::metadata),
-            Map.entry("create-topic", Client::createTopic),
-            Map.entry("delete-topic", Client::deleteTopic),
-            Map.entry("recreate-topic", Client::recreateTopic),
-            Map.entry("describe-cluster", Client::describeCluster),
-            Map.entry("describe-configs", Client::describeConfigs),
-            Map.entry("auto-create", Client::autoCreate),
-            Map.entry("unknown-topic", Client::unknownTopic),
-            Map.entry("roundtrip-none", () -> roundtrip("none")),
-            Map.entry("roundtrip-gzip", () -> roundtrip("gzip")),
-            Map.entry("roundtrip-snappy", () -> roundtrip("snappy")),
-            Map.entry("roundtrip-lz4", () -> roundtrip("lz4")),
-            Map.entry("roundtrip-zstd", () -> roundtrip("zstd")),
-            Map.entry("idempotent", Client::idempotent),
-            Map.entry("large-record", Client::largeRecord),
-            Map.entry("oversized-record", Client::oversizedRecord),
-            Map.entry("seek", Client::seek),
-            Map.entry("offset-out-of-range", Client::offsetOutOfRange),
-            Map.entry("offsets-for-times", Client::offsetsForTimes),
-            Map.entry("max-timestamp", Client::maxTimestamp),
-            Map.entry("tail", Client::tail));
-        Scenario scenario = scenarios.get(arguments[0]);
-        if (scenario == null) {
-            System.out.println("not written for this client");
-            System.exit(NOT_WRITTEN);
+        bootstrap = arguments[0];
+        var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        say(Map.of("ready", "java", "lacks", List.of()));
+        try (Admin admin = Admin.create(properties(Map.of()))) {
+            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                Map<String, Object> reply = new HashMap<>();
+                try {
+                    reply.put("ok", run(admin, JSON.readTree(line)));
+                } catch (Exception e) {
+                    reply = failure(e);
+                }
+                say(reply);
+            }
         }
-        try {
-            scenario.run();
-        } catch (Exception e) {
-            e.printStackTrace(System.out);
-            System.out.println(e);
-            System.exit(1);
+        System.exit(0);
+    }
+
+    private static synchronized void say(Map<String, ?> what) throws Exception {
+        System.out.println(JSON.writeValueAsString(what));
+        System.out.flush();
+    }
+
+    private static Map<String, Object> failure(Throwable e) {
+        while ((e instanceof ExecutionException || e instanceof CompletionException) && e.getCause() != null) {
+            e = e.getCause();
+        }
+        return new HashMap<>(Map.of("error", error(e), "text", e.toString()));
+    }
+
+    /** Kafka's code; 0 when the client has a failure of its own. */
+    private static int error(Throwable e) {
+        Errors error = e instanceof OffsetOutOfRangeException ? Errors.OFFSET_OUT_OF_RANGE : Errors.forException(e);
+        return Math.max(error.code(), 0);
+    }
+
+    private static <T> T get(Future<T> future) throws Exception {
+        return future.get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
+    }
+
+    private static Properties properties(Map<String, ?> settings) {
+        Properties properties = new Properties();
+        properties.put("bootstrap.servers", bootstrap);
+        settings.forEach((name, value) -> properties.put(name, String.valueOf(value)));
+        return properties;
+    }
+
+    private static Object run(Admin admin, JsonNode a) throws Exception {
+        String topic = a.path("topic").asText(null);
+        String group = a.path("group").asText(null);
+        switch (a.get("do").asText()) {
+            case "topics":
+                return get(admin.listTopics().names());
+            case "describe-topic":
+                return get(admin.describeTopics(List.of(topic)).allTopicNames()).get(topic).partitions().stream()
+                    .map(p -> Map.of("leader", address(p.leader()), "replicas", p.replicas().size(), "isr", p.isr().size())).toList();
+            case "create-topic":
+                Optional<Short> replication = Optional.of((short) a.get("replication").asInt()).filter(r -> r > 0);
+                NewTopic created = new NewTopic(topic, Optional.of(a.get("partitions").asInt()), replication);
+                Map<String, String> configs = new HashMap<>();
+                a.get("configs").properties().forEach(c -> configs.put(c.getKey(), c.getValue().asText()));
+                return get(admin.createTopics(List.of(created.configs(configs))).all());
+            case "delete-topic":
+                return get(admin.deleteTopics(List.of(topic)).all());
+            case "cluster":
+                var cluster = admin.describeCluster();
+                return Map.of("id", get(cluster.clusterId()), "controller", address(get(cluster.controller())),
+                    "nodes", get(cluster.nodes()).stream().map(Client::address).toList());
+            case "configs":
+                var resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
+                Map<String, Object> settings = new HashMap<>();
+                for (ConfigEntry entry : get(admin.describeConfigs(List.of(resource)).all()).get(resource).entries()) {
+                    settings.put(entry.name(), Arrays.asList(entry.value(), entry.isDefault()));
+                }
+                return settings;
+            case "offset":
+                var asked = partition(a);
+                var found = get(admin.listOffsets(Map.of(asked, spec(a.get("at")))).partitionResult(asked));
+                return found.offset() < 0 ? null : Arrays.asList(found.offset(), found.timestamp() < 0 ? null : found.timestamp());
+            case "groups":
+                return groups(admin);
+            case "describe-group":
+                return describe(admin, group);
+            case "delete-group":
+                return get(admin.deleteConsumerGroups(List.of(group)).all());
+            case "group-offsets":
+                Map<Integer, Long> offsets = new HashMap<>();
+                get(admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata()).forEach((partition, offset) -> {
+                    if (partition.topic().equals(topic) && offset != null) {
+                        offsets.put(partition.partition(), offset.offset());
+                    }
+                });
+                return offsets;
+            case "alter-group-offsets":
+                Map<TopicPartition, OffsetAndMetadata> altered = new HashMap<>();
+                a.get("offsets").properties().forEach(o -> altered.put(
+                    new TopicPartition(topic, Integer.parseInt(o.getKey())), new OffsetAndMetadata(o.getValue().asLong())));
+                return get(admin.alterConsumerGroupOffsets(group, altered).all());
+            case "delete-group-offset":
+                return get(admin.deleteConsumerGroupOffsets(group, Set.of(partition(a))).all());
+            case "producer":
+                PRODUCERS.put(a.get("producer").asText(), producer(a));
+                return null;
+            case "send":
+                return send(PRODUCERS.get(a.get("producer").asText()), a.get("how").asText(), a.get("records"));
+            case "close-producer":
+                PRODUCERS.remove(a.get("producer").asText()).close();
+                return null;
+            case "assign":
+            case "join":
+                CONSUMERS.put(a.get("consumer").asText(), new Loop(a));
+                return null;
+            default:
+                return CONSUMERS.get(a.get("consumer").asText()).run(a);
         }
     }
 
-    // What the scenarios share.
+    private static String address(Node node) {
+        return node.host() + ":" + node.port();
+    }
 
-    private static String fresh(String name) {
-        return name + "-" + UUID.randomUUID().toString().substring(0, 13);
+    private static TopicPartition partition(JsonNode a) {
+        return new TopicPartition(a.get("topic").asText(), a.get("partition").asInt());
+    }
+
+    private static OffsetSpec spec(JsonNode at) {
+        switch (at.asText()) {
+            case "earliest":
+                return OffsetSpec.earliest();
+            case "latest":
+                return OffsetSpec.latest();
+            case "max":
+                return OffsetSpec.maxTimestamp();
+            default:
+                return OffsetSpec.forTimestamp(at.get("time").asLong());
+        }
+    }
+
+    // The calls that 4.x has newer names for, which 3.9 does not know.
+    @SuppressWarnings({"deprecation", "removal"})
+    private static Object groups(Admin admin) throws Exception {
+        Map<String, Object> groups = new HashMap<>();
+        for (var group : get(admin.listConsumerGroups().all())) {
+            groups.put(group.groupId(), Map.of("state", group.state().map(Object::toString).orElse("?"),
+                "type", group.isSimpleConsumerGroup() ? "" : "consumer"));
+        }
+        return groups;
+    }
+
+    @SuppressWarnings({"deprecation", "removal"})
+    private static Object describe(Admin admin, String group) throws Exception {
+        var found = get(admin.describeConsumerGroups(List.of(group)).all()).get(group);
+        List<Object> members = new ArrayList<>();
+        for (var member : found.members()) {
+            members.add(Map.of("id", member.consumerId(), "client", member.clientId(), "host", member.host(),
+                "instance", member.groupInstanceId().orElse(""), "partitions", pairs(member.assignment().topicPartitions())));
+        }
+        return Map.of("state", found.state().toString(), "protocol", found.partitionAssignor(), "members", members);
+    }
+
+    private static List<List<Object>> pairs(Collection<TopicPartition> partitions) {
+        return partitions.stream().map(p -> List.<Object>of(p.topic(), p.partition())).toList();
+    }
+
+    // Producing.
+
+    private static KafkaProducer<byte[], byte[]> producer(JsonNode a) {
+        Map<String, Object> settings = new HashMap<>();
+        a.properties().forEach(setting -> {
+            switch (setting.getKey()) {
+                case "acks" -> settings.put("acks", setting.getValue().asText());
+                case "codec" -> settings.put("compression.type", setting.getValue().asText());
+                case "idempotent" -> settings.put("enable.idempotence", setting.getValue().asBoolean());
+                case "request_bytes_max" -> {
+                    settings.put("max.request.size", setting.getValue().asInt());
+                    settings.put("batch.size", setting.getValue().asInt() / 2);
+                }
+                default -> { }
+            }
+        });
+        return new KafkaProducer<>(properties(settings), new ByteArraySerializer(), new ByteArraySerializer());
+    }
+
+    private static byte[] bytes(JsonNode node) throws Exception {
+        return node.isNull() ? null : node.binaryValue();
+    }
+
+    private static ProducerRecord<byte[], byte[]> record(JsonNode r) throws Exception {
+        List<Header> headers = new ArrayList<>();
+        for (JsonNode header : r.get("headers")) {
+            headers.add(new RecordHeader(header.get(0).asText(), bytes(header.get(1))));
+        }
+        return new ProducerRecord<>(r.get("topic").asText(), r.get("partition").isNull() ? null : r.get("partition").asInt(),
+            r.get("timestamp").isNull() ? null : r.get("timestamp").asLong(), bytes(r.get("key")), bytes(r.get("value")), headers);
+    }
+
+    private static Object answer(Long offset, Integer error, int calls) {
+        Map<String, Object> answer = new HashMap<>();
+        answer.put("offset", offset);
+        answer.put("error", error);
+        answer.put("calls", calls);
+        return answer;
+    }
+
+    private static Object answer(Future<RecordMetadata> future) throws Exception {
+        try {
+            RecordMetadata metadata = future.get();
+            return answer(metadata.hasOffset() ? metadata.offset() : null, null, 1);
+        } catch (ExecutionException e) {
+            return answer(null, error(e.getCause()), 1);
+        }
+    }
+
+    private static List<Object> send(KafkaProducer<byte[], byte[]> producer, String how, JsonNode records) throws Exception {
+        List<Object> answers = new ArrayList<>();
+        List<Future<RecordMetadata>> sent = new ArrayList<>();
+        List<AtomicInteger> calls = new ArrayList<>();
+        List<CompletableFuture<Object>> called = new ArrayList<>();
+        for (JsonNode r : records) {
+            switch (how) {
+                case "each" -> answers.add(answer(producer.send(record(r))));
+                case "stream" -> sent.add(producer.send(record(r)));
+                case "forget" -> producer.send(record(r));
+                case "callback" -> {
+                    AtomicInteger count = new AtomicInteger();
+                    CompletableFuture<Object> done = new CompletableFuture<>();
+                    producer.send(record(r), (metadata, e) -> {
+                        count.incrementAndGet();
+                        done.complete(e == null ? (Object) metadata.offset() : e);
+                    });
+                    calls.add(count);
+                    called.add(done);
+                }
+                default -> throw new Failure("no such way to send: " + how);
+            }
+        }
+        for (var future : sent) {
+            answers.add(answer(future));
+        }
+        producer.flush();
+        for (int i = 0; i < called.size(); i++) {
+            Object result = get(called.get(i));
+            boolean done = result instanceof Long;
+            answers.add(answer(done ? (Long) result : null, done ? null : error((Throwable) result), calls.get(i).get()));
+        }
+        return answers;
+    }
+
+    // Consuming: a KafkaConsumer belongs to one thread, which polls and does what it is told in between.
+
+    private static final class Loop implements ConsumerRebalanceListener {
+        private final String name;
+        private final String commit;
+        private final KafkaConsumer<byte[], byte[]> consumer;
+        private final ConcurrentLinkedQueue<FutureTask<Object>> tasks = new ConcurrentLinkedQueue<>();
+        private volatile boolean open = true;
+
+        Loop(JsonNode a) throws Exception {
+            name = a.get("consumer").asText();
+            commit = a.path("commit").asText("none");
+            Map<String, Object> settings = new HashMap<>(Map.of("auto.offset.reset", "none", "allow.auto.create.topics", false,
+                "metadata.max.age.ms", 2000));
+            settings.put("enable.auto.commit", commit.equals("auto"));
+            a.properties().forEach(setting -> {
+                String value = setting.getValue().asText();
+                switch (setting.getKey()) {
+                    case "group" -> settings.put("group.id", value);
+                    case "reset" -> settings.put("auto.offset.reset", value);
+                    case "instance" -> settings.put("group.instance.id", value);
+                    case "session_ms" -> settings.put("session.timeout.ms", value);
+                    case "isolation" -> settings.put("isolation.level", value);
+                    case "fetch_wait_ms" -> settings.put("fetch.max.wait.ms", value);
+                    case "cooperative" ->
+                        settings.put("partition.assignment.strategy", CooperativeStickyAssignor.class.getName());
+                    default -> { }
+                }
+            });
+            if (a.has("session_ms")) {
+                settings.put("heartbeat.interval.ms", 2000);
+            }
+            consumer = new KafkaConsumer<>(properties(settings), new ByteArrayDeserializer(), new ByteArrayDeserializer());
+            if (a.get("do").asText().equals("assign")) {
+                List<TopicPartition> partitions = new ArrayList<>();
+                for (int i = 0; i < a.get("partitions").asInt(); i++) {
+                    partitions.add(new TopicPartition(a.get("topic").asText(), i));
+                }
+                consumer.assign(partitions);
+                for (TopicPartition partition : partitions) {
+                    position(partition, a.get("at"));
+                }
+            } else if (a.has("pattern")) {
+                consumer.subscribe(Pattern.compile(a.get("pattern").asText()), this);
+            } else {
+                List<String> topics = new ArrayList<>();
+                a.get("topics").forEach(t -> topics.add(t.asText()));
+                consumer.subscribe(topics, this);
+            }
+            Thread thread = new Thread(this::loop);
+            thread.setDaemon(true);
+            thread.start();
+        }
+
+        private void position(TopicPartition partition, JsonNode at) {
+            if (at.has("time")) {
+                OffsetAndTimestamp found = consumer.offsetsForTimes(Map.of(partition, at.get("time").asLong())).get(partition);
+                consumer.seek(partition, found.offset());
+            } else if (at.isNumber()) {
+                consumer.seek(partition, at.asLong());
+            } else if (at.asText().equals("earliest")) {
+                consumer.seekToBeginning(List.of(partition));
+            } else {
+                consumer.seekToEnd(List.of(partition));
+            }
+        }
+
+        Object run(JsonNode a) throws Exception {
+            FutureTask<Object> task = new FutureTask<>(command(a));
+            tasks.add(task);
+            consumer.wakeup();
+            return get(task);
+        }
+
+        private Callable<Object> command(JsonNode a) {
+            return () -> {
+                switch (a.get("do").asText()) {
+                    case "seek" -> {
+                        position(partition(a), a.get("at"));
+                        consumer.position(partition(a));
+                    }
+                    case "pause" -> consumer.pause(List.of(partition(a)));
+                    case "resume" -> consumer.resume(List.of(partition(a)));
+                    case "commit" -> consumer.commitSync(Map.of(partition(a),
+                        new OffsetAndMetadata(a.get("offset").asLong(), a.get("metadata").asText())));
+                    case "committed" -> {
+                        OffsetAndMetadata found = consumer.committed(Set.of(partition(a))).get(partition(a));
+                        return found == null ? null : List.of(found.offset(), found.metadata());
+                    }
+                    case "close" -> {
+                        open = false;
+                        consumer.close();
+                    }
+                    default -> throw new Failure("no such command: " + a);
+                }
+                return null;
+            };
+        }
+
+        private void loop() {
+            try {
+                while (open) {
+                    try {
+                        handle(consumer.poll(PATIENCE));
+                    } catch (WakeupException e) {
+                        // A command waits.
+                    } catch (Exception e) {
+                        var event = failure(e);
+                        event.put("event", "error");
+                        event.put("consumer", name);
+                        say(event);
+                        Thread.sleep(100);
+                    }
+                    for (var task = tasks.poll(); task != null; task = tasks.poll()) {
+                        task.run();
+                    }
+                }
+            } catch (Exception e) {
+                e.printStackTrace();
+                System.exit(1);
+            }
+        }
+
+        private void handle(ConsumerRecords<byte[], byte[]> records) throws Exception {
+            if (records.isEmpty()) {
+                return;
+            }
+            List<Object> told = new ArrayList<>();
+            Map<TopicPartition, OffsetAndMetadata> handled = new HashMap<>();
+            for (ConsumerRecord<byte[], byte[]> r : records) {
+                List<Object> headers = new ArrayList<>();
+                r.headers().forEach(h -> headers.add(Arrays.asList(h.key(), h.value())));
+                Map<String, Object> fields = new HashMap<>(Map.of("topic", r.topic(), "partition", r.partition(),
+                    "offset", r.offset(), "timestamp", r.timestamp(), "headers", headers));
+                fields.put("key", r.key());
+                fields.put("value", r.value());
+                told.add(fields);
+                handled.put(new TopicPartition(r.topic(), r.partition()), new OffsetAndMetadata(r.offset() + 1));
+            }
+            say(Map.of("event", "records", "consumer", name, "records", told));
+            if (commit.equals("each")) {
+                while (true) {
+                    try {
+                        consumer.commitSync(handled);
+                        break;
+                    } catch (WakeupException e) {
+                        // A command waits; the commit comes first.
+                    }
+                }
+                say(Map.of("event", "committed", "consumer", name, "offsets", handled.entrySet().stream()
+                    .map(h -> List.of(h.getKey().topic(), h.getKey().partition(), h.getValue().offset())).toList()));
+            }
+        }
+
+        private void tell(String event, Collection<TopicPartition> partitions) {
+            try {
+                say(Map.of("event", event, "consumer", name, "partitions", pairs(partitions)));
+            } catch (Exception e) {
+                throw new Failure(e.toString());
+            }
+        }
+
+        @Override
+        public void onPartitionsAssigned(Collection<TopicPartition> partitions) {
+            tell("assigned", partitions);
+        }
+
+        @Override
+        public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
+            tell("revoked", partitions);
+        }
     }
 
     private static void check(boolean held, String otherwise) {
@@ -118,418 +502,6 @@ public final class Client {
 
     private static void equal(Object found, Object expected) {
         check(found.equals(expected), found + " instead of " + expected);
-    }
-
-    private static <T> T get(Future<T> future) throws Exception {
-        return future.get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
-    }
-
-    /** The request has to be refused with this error. */
-    private static void refused(Class<? extends Exception> error, Future<?> future) throws Exception {
-        try {
-            get(future);
-        } catch (ExecutionException e) {
-            check(error.isInstance(e.getCause()), e.getCause() + " instead of " + error);
-            return;
-        }
-        throw new Failure("not refused with " + error);
-    }
-
-    private interface Condition {
-        boolean holds() throws Exception;
-    }
-
-    private static void until(String what, Condition condition) throws Exception {
-        long deadline = System.nanoTime() + PATIENCE.toNanos();
-        while (!condition.holds()) {
-            check(System.nanoTime() < deadline, "not in " + PATIENCE + ": " + what);
-            Thread.sleep(50);
-        }
-    }
-
-    private static Properties properties(Object... pairs) {
-        Properties properties = new Properties();
-        properties.put("bootstrap.servers", bootstrap);
-        for (int i = 0; i < pairs.length; i += 2) {
-            properties.put((String) pairs[i], String.valueOf(pairs[i + 1]));
-        }
-        return properties;
-    }
-
-    private static Admin admin() {
-        return Admin.create(properties());
-    }
-
-    private static NewTopic topic(String name, int partitions) {
-        return new NewTopic(name, Optional.of(partitions), Optional.empty());
-    }
-
-    private static String create(String name, int partitions) throws Exception {
-        try (Admin admin = admin()) {
-            get(admin.createTopics(List.of(topic(name, partitions))).all());
-        }
-        return name;
-    }
-
-    private static KafkaProducer<byte[], byte[]> producer(Object... pairs) {
-        return new KafkaProducer<>(properties(pairs), new ByteArraySerializer(), new ByteArraySerializer());
-    }
-
-    private static KafkaConsumer<byte[], byte[]> consumer(Object... pairs) {
-        Properties properties = properties(pairs);
-        properties.putIfAbsent("auto.offset.reset", "none");
-        properties.putIfAbsent("allow.auto.create.topics", "false");
-        return new KafkaConsumer<>(properties, new ByteArrayDeserializer(), new ByteArrayDeserializer());
-    }
-
-    private static byte[] bytes(String text) {
-        return text.getBytes(StandardCharsets.UTF_8);
-    }
-
-    private static String text(byte[] bytes) {
-        return bytes == null ? null : new String(bytes, StandardCharsets.UTF_8);
-    }
-
-    private static long send(KafkaProducer<byte[], byte[]> producer, String topic, byte[] value) throws Exception {
-        return get(producer.send(new ProducerRecord<>(topic, 0, null, value))).offset();
-    }
-
-    private static List<TopicPartition> partitions(String topic, int count) {
-        List<TopicPartition> partitions = new ArrayList<>();
-        for (int i = 0; i < count; i++) {
-            partitions.add(new TopicPartition(topic, i));
-        }
-        return partitions;
-    }
-
-    /** {@code count} records from where the consumer stands, and proof that no more of them follow. */
-    private static List<ConsumerRecord<byte[], byte[]>> take(KafkaConsumer<byte[], byte[]> consumer, int count) {
-        List<ConsumerRecord<byte[], byte[]>> records = new ArrayList<>();
-        long deadline = System.nanoTime() + PATIENCE.toNanos();
-        while (records.size() < count && System.nanoTime() < deadline) {
-            consumer.poll(Duration.ofMillis(100)).forEach(records::add);
-        }
-        consumer.poll(Duration.ofMillis(300)).forEach(records::add);
-        equal(records.size(), count);
-        return records;
-    }
-
-    private static List<ConsumerRecord<byte[], byte[]>> read(String topic, int partitions, int count) {
-        try (KafkaConsumer<byte[], byte[]> consumer = consumer()) {
-            Collection<TopicPartition> all = partitions(topic, partitions);
-            consumer.assign(all);
-            consumer.seekToBeginning(all);
-            return take(consumer, count);
-        }
-    }
-
-    private static List<Long> offsets(List<ConsumerRecord<byte[], byte[]>> records) {
-        return records.stream().map(ConsumerRecord::offset).toList();
-    }
-
-    private static List<Long> range(long from, long to) {
-        List<Long> range = new ArrayList<>();
-        for (long i = from; i < to; i++) {
-            range.add(i);
-        }
-        return range;
-    }
-
-    /** A topic with {@code count} records in partition 0, a second apart from {@code base} on. */
-    private static String filled(String name, int count, long base) throws Exception {
-        String topic = create(fresh(name), 1);
-        try (KafkaProducer<byte[], byte[]> producer = producer()) {
-            Future<RecordMetadata> last = null;
-            for (int i = 0; i < count; i++) {
-                last = producer.send(new ProducerRecord<>(topic, 0, base + i * 1000L, null, bytes("" + i)));
-            }
-            equal(get(last).offset(), count - 1L);
-        }
-        return topic;
-    }
-
-    // The scenarios.
-
-    private static void metadata() throws Exception {
-        String topic = create(fresh("metadata"), 3);
-        try (Admin admin = admin(); KafkaConsumer<byte[], byte[]> consumer = consumer()) {
-            until("the topic is listed", () -> get(admin.listTopics().names()).contains(topic));
-            check(consumer.listTopics(PATIENCE).containsKey(topic), "the consumer does not see the topic");
-            var partitions = get(admin.describeTopics(List.of(topic)).allTopicNames()).get(topic).partitions();
-            equal(partitions.stream().map(p -> p.partition()).toList(), List.of(0, 1, 2));
-            for (var partition : partitions) {
-                equal(partition.leader().host() + ":" + partition.leader().port(), bootstrap);
-                equal(partition.replicas(), List.of(partition.leader()));
-                equal(partition.isr(), List.of(partition.leader()));
-            }
-        }
-    }
-
-    private static void createTopic() throws Exception {
-        String topic = create(fresh("create"), 8);
-        try (Admin admin = admin()) {
-            equal(get(admin.describeTopics(List.of(topic)).allTopicNames()).get(topic).partitions().size(), 8);
-            refused(TopicExistsException.class, admin.createTopics(List.of(topic(topic, 8))).all());
-            refused(InvalidTopicException.class, admin.createTopics(List.of(topic("no spaces", 1))).all());
-            NewTopic wide = new NewTopic(fresh("rf"), 1, (short) 7);
-            refused(InvalidReplicationFactorException.class, admin.createTopics(List.of(wide)).all());
-        }
-    }
-
-    private static void deleteTopic() throws Exception {
-        String topic = create(fresh("delete"), 1);
-        try (Admin admin = admin()) {
-            get(admin.deleteTopics(List.of(topic)).all());
-            until("the topic is gone", () -> !get(admin.listTopics().names()).contains(topic));
-            refused(UnknownTopicOrPartitionException.class, admin.deleteTopics(List.of(topic)).all());
-        }
-    }
-
-    private static void recreateTopic() throws Exception {
-        String topic = create(fresh("recreate"), 1);
-        try (Admin admin = admin(); KafkaProducer<byte[], byte[]> producer = producer()) {
-            for (int i = 0; i < 100; i++) {
-                send(producer, topic, bytes("old"));
-            }
-            var old = get(admin.describeTopics(List.of(topic)).allTopicNames()).get(topic).topicId();
-            get(admin.deleteTopics(List.of(topic)).all());
-            until("the topic is gone", () -> !get(admin.listTopics().names()).contains(topic));
-            create(topic, 1);
-            var now = get(admin.describeTopics(List.of(topic)).allTopicNames()).get(topic).topicId();
-            check(!now.equals(old), "the topic id is the old one");
-            try (KafkaConsumer<byte[], byte[]> consumer = consumer()) {
-                equal(consumer.endOffsets(partitions(topic, 1), PATIENCE).get(new TopicPartition(topic, 0)), 0L);
-            }
-            equal(send(producer, topic, bytes("new")), 0L);
-        }
-        equal(text(read(topic, 1, 1).get(0).value()), "new");
-    }
-
-    private static void describeCluster() throws Exception {
-        try (Admin admin = admin()) {
-            var cluster = admin.describeCluster();
-            Collection<Node> nodes = get(cluster.nodes());
-            check(!get(cluster.clusterId()).isEmpty(), "no cluster id");
-            check(nodes.contains(get(cluster.controller())), "the controller is no node");
-            check(nodes.stream().anyMatch(n -> (n.host() + ":" + n.port()).equals(bootstrap)), nodes.toString());
-        }
-    }
-
-    private static void describeConfigs() throws Exception {
-        String topic = fresh("configs");
-        try (Admin admin = admin()) {
-            get(admin.createTopics(List.of(topic(topic, 1).configs(Map.of("retention.ms", "123456789")))).all());
-            var resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
-            var config = get(admin.describeConfigs(List.of(resource)).all()).get(resource);
-            equal(config.get("retention.ms").value(), "123456789");
-            equal(config.get("retention.ms").source(), ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG);
-            equal(config.get("cleanup.policy").value(), "delete");
-            equal(config.get("cleanup.policy").source(), ConfigEntry.ConfigSource.DEFAULT_CONFIG);
-            for (String name : List.of("max.message.bytes", "segment.bytes", "min.insync.replicas", "compression.type")) {
-                check(config.get(name) != null && config.get(name).value() != null, name + " is missing");
-            }
-            var missing = new ConfigResource(ConfigResource.Type.TOPIC, fresh("missing"));
-            refused(UnknownTopicOrPartitionException.class, admin.describeConfigs(List.of(missing)).all());
-        }
-    }
-
-    private static void autoCreate() throws Exception {
-        String topic = fresh("auto");
-        try (KafkaProducer<byte[], byte[]> producer = producer()) {
-            equal(send(producer, topic, bytes("first")), 0L);
-        }
-        equal(text(read(topic, 1, 1).get(0).value()), "first");
-    }
-
-    private static void unknownTopic() throws Exception {
-        String topic = fresh("unknown");
-        try (KafkaConsumer<byte[], byte[]> consumer = consumer(); Admin admin = admin()) {
-            equal(consumer.partitionsFor(topic, PATIENCE), List.of());
-            refused(UnknownTopicOrPartitionException.class, admin.describeTopics(List.of(topic)).allTopicNames());
-            // An assignment alone waits for the topic. It must not call it into being.
-            consumer.assign(partitions(topic, 1));
-            consumer.seek(new TopicPartition(topic, 0), 0);
-            check(consumer.poll(Duration.ofSeconds(1)).isEmpty(), "records from nowhere");
-            check(!get(admin.listTopics().names()).contains(topic), "the consumer created the topic");
-        }
-    }
-
-    /** Every shape a record can have. */
-    private static List<ProducerRecord<byte[], byte[]>> sample(String topic, String tag) {
-        long base = System.currentTimeMillis() - 60_000;
-        String filler = "the mark that high water leaves on a shore ".repeat(20);
-        List<ProducerRecord<byte[], byte[]>> records = new ArrayList<>();
-        for (int i = 0; i < 60; i++) {
-            List<Header> headers = i % 2 == 0 ? List.of() : List.of(
-                new RecordHeader("seq", bytes("" + i)), new RecordHeader("twice", bytes("a")),
-                new RecordHeader("twice", bytes("b")), new RecordHeader("null", (byte[]) null),
-                new RecordHeader("empty", new byte[0]));
-            byte[] value = bytes(tag + " " + i + " " + filler);
-            records.add(new ProducerRecord<>(topic, null, base + i, bytes("key-" + i % 5), value, headers));
-        }
-        records.add(new ProducerRecord<>(topic, null, base + 100, bytes("key-0"), (byte[]) null));
-        records.add(new ProducerRecord<>(topic, null, base + 101, bytes("key-1"), new byte[0]));
-        records.add(new ProducerRecord<>(topic, 2, base + 102, null, bytes(tag + " without a key")));
-        records.add(new ProducerRecord<>(topic, null, base + 103, new byte[0], bytes(tag + " with an empty key")));
-        return records;
-    }
-
-    private static String shape(byte[] key, byte[] value, Iterable<Header> headers, long timestamp) {
-        StringBuilder shape = new StringBuilder(text(key) + " = " + text(value) + " @ " + timestamp);
-        headers.forEach(h -> shape.append(" ").append(h.key()).append(":").append(text(h.value())));
-        return shape.toString();
-    }
-
-    private static void roundtrip(String codec) throws Exception {
-        String topic = create(fresh("roundtrip-" + codec), 3);
-        Map<String, List<String>> expected = new HashMap<>();
-        int count = 0;
-        // acks=0 comes last: nothing would tell that a partition was not ready yet.
-        for (String acks : List.of("all", "1", "0")) {
-            try (var producer = producer("acks", acks, "enable.idempotence", false, "compression.type", codec, "linger.ms", 100)) {
-                List<Future<RecordMetadata>> sent = new ArrayList<>();
-                for (var r : sample(topic, codec + "-" + acks)) {
-                    expected.computeIfAbsent("" + text(r.key()), k -> new ArrayList<>())
-                        .add(shape(r.key(), r.value(), r.headers(), r.timestamp()));
-                    sent.add(producer.send(r));
-                    count++;
-                }
-                for (var future : sent) {
-                    get(future);
-                }
-            }
-        }
-        Map<String, List<String>> found = new HashMap<>();
-        for (var r : read(topic, 3, count)) {
-            equal(r.timestampType(), TimestampType.CREATE_TIME);
-            found.computeIfAbsent("" + text(r.key()), k -> new ArrayList<>())
-                .add(shape(r.key(), r.value(), r.headers(), r.timestamp()));
-        }
-        equal(found, expected);
-    }
-
-    private static void idempotent() throws Exception {
-        String topic = create(fresh("idempotent"), 1);
-        int count = 10_000;
-        try (var producer = producer("enable.idempotence", true, "acks", "all", "batch.size", 2000, "linger.ms", 1)) {
-            List<Future<RecordMetadata>> sent = new ArrayList<>();
-            for (int i = 0; i < count; i++) {
-                sent.add(producer.send(new ProducerRecord<>(topic, bytes("" + i))));
-            }
-            for (int i = 0; i < count; i++) {
-                equal(get(sent.get(i)).offset(), (long) i);
-            }
-        }
-        var records = read(topic, 1, count);
-        equal(offsets(records), range(0, count));
-        equal(records.stream().map(r -> Long.valueOf(text(r.value()))).toList(), range(0, count));
-    }
-
-    private static byte[] random(int length) {
-        byte[] bytes = new byte[length];
-        new Random(length).nextBytes(bytes);
-        return bytes;
-    }
-
-    private static void largeRecord() throws Exception {
-        String topic = create(fresh("large"), 1);
-        byte[] value = random(900 * 1024);
-        try (var producer = producer()) {
-            send(producer, topic, value);
-            send(producer, topic, bytes("small"));
-        }
-        var records = read(topic, 1, 2);
-        check(Arrays.equals(records.get(0).value(), value), "the large record is not identical");
-        equal(text(records.get(1).value()), "small");
-    }
-
-    private static void oversizedRecord() throws Exception {
-        String topic = create(fresh("oversized"), 1);
-        try (var producer = producer("max.request.size", 8 << 20, "batch.size", 4 << 20)) {
-            refused(RecordTooLargeException.class, producer.send(new ProducerRecord<>(topic, random(3 << 20))));
-            equal(send(producer, topic, bytes("small")), 0L);
-        }
-        equal(text(read(topic, 1, 1).get(0).value()), "small");
-    }
-
-    private static void seek() throws Exception {
-        String topic = filled("seek", 100, System.currentTimeMillis() - 3_600_000);
-        TopicPartition partition = new TopicPartition(topic, 0);
-        try (var consumer = consumer(); var producer = producer()) {
-            consumer.assign(List.of(partition));
-            equal(consumer.beginningOffsets(List.of(partition), PATIENCE).get(partition), 0L);
-            equal(consumer.endOffsets(List.of(partition), PATIENCE).get(partition), 100L);
-            consumer.seekToBeginning(List.of(partition));
-            equal(offsets(take(consumer, 100)), range(0, 100));
-            consumer.seek(partition, 42);
-            equal(offsets(take(consumer, 58)), range(42, 100));
-            consumer.seekToEnd(List.of(partition));
-            take(consumer, 0);
-            equal(send(producer, topic, bytes("100")), 100L);
-            equal(offsets(take(consumer, 1)), List.of(100L));
-        }
-    }
-
-    private static void offsetOutOfRange() throws Exception {
-        TopicPartition partition = new TopicPartition(filled("range", 10, System.currentTimeMillis()), 0);
-        try (var consumer = consumer()) {
-            consumer.assign(List.of(partition));
-            consumer.seek(partition, 5000);
-            try {
-                consumer.poll(PATIENCE);
-            } catch (OffsetOutOfRangeException e) {
-                equal(e.offsetOutOfRangePartitions(), Map.of(partition, 5000L));
-                return;
-            }
-            throw new Failure("no error came");
-        }
-    }
-
-    private static void offsetsForTimes() throws Exception {
-        long base = System.currentTimeMillis() - 3_600_000;
-        TopicPartition partition = new TopicPartition(filled("times", 100, base), 0);
-        try (var consumer = consumer()) {
-            long[][] cases = {{-5, 0}, {0, 0}, {4200, 5}, {99_000, 99}};
-            for (long[] c : cases) {
-                OffsetAndTimestamp found = consumer.offsetsForTimes(Map.of(partition, base + c[0]), PATIENCE).get(partition);
-                equal(List.of(found.offset(), found.timestamp()), List.of(c[1], base + c[1] * 1000));
-            }
-            check(consumer.offsetsForTimes(Map.of(partition, base + 99_001), PATIENCE).get(partition) == null, "after the last");
-        }
-    }
-
-    private static void maxTimestamp() throws Exception {
-        String topic = create(fresh("max"), 1);
-        long base = System.currentTimeMillis() - 3_600_000;
-        try (var producer = producer(); Admin admin = admin()) {
-            for (int i = 0; i < 10; i++) {
-                producer.send(new ProducerRecord<>(topic, 0, base + (i == 6 ? 9_000 : i), null, bytes("" + i)));
-            }
-            producer.flush();
-            TopicPartition partition = new TopicPartition(topic, 0);
-            var found = get(admin.listOffsets(Map.of(partition, OffsetSpec.maxTimestamp())).partitionResult(partition));
-            equal(List.of(found.offset(), found.timestamp()), List.of(6L, base + 9_000));
-        }
-    }
-
-    private static void tail() throws Exception {
-        TopicPartition partition = new TopicPartition(filled("tail", 1, System.currentTimeMillis()), 0);
-        try (var consumer = consumer("fetch.max.wait.ms", 5_000); var producer = producer("linger.ms", 0)) {
-            consumer.assign(List.of(partition));
-            consumer.seekToEnd(List.of(partition));
-            check(consumer.poll(Duration.ofSeconds(2)).isEmpty(), "something came before the end moved");
-            for (int i = 0; i < 3; i++) {
-                send(producer, partition.topic(), bytes("now " + i));
-                long sent = System.nanoTime();
-                var records = consumer.poll(PATIENCE);
-                double late = (System.nanoTime() - sent) / 1e6;
-                equal(records.count(), 1);
-                equal(text(records.iterator().next().value()), "now " + i);
-                System.out.printf("arrived %.1f ms after its acknowledgement%n", late);
-                check(late < 1000, late + " ms late");
-                Thread.sleep(500);
-            }
-        }
     }
 
     // What walkthrough wrote; producer/producer.c says what record i looks like.
@@ -548,7 +520,8 @@ public final class Client {
         Arrays.fill(partitionOfKey, -1);
         int count = 0;
         long began = System.nanoTime();
-        try (var consumer = consumer()) {
+        try (var consumer = new KafkaConsumer<byte[], byte[]>(
+            properties(Map.of("auto.offset.reset", "none")), new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
             List<TopicPartition> all = consumer.partitionsFor(topic, PATIENCE).stream()
                 .map(p -> new TopicPartition(topic, p.partition())).toList();
             consumer.assign(all);
@@ -561,7 +534,7 @@ public final class Client {
                     byte[] value = r.value();
                     equal(value.length, valueBytes);
                     int i = Integer.parseInt(new String(value, 0, 10, StandardCharsets.US_ASCII));
-                    int key = Integer.parseInt(text(r.key()).substring(1));
+                    int key = Integer.parseInt(new String(r.key(), StandardCharsets.US_ASCII).substring(1));
                     equal(key, i % keys);
                     int begin = (int) (i * 1031L % 65536);
                     check(Arrays.equals(value, 11, valueBytes, letters, begin, begin + valueBytes - 11), "value " + i + " is damaged");
