@@ -42,6 +42,7 @@ import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.errors.WakeupException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
@@ -328,7 +329,8 @@ public final class Client {
         private final String commit;
         private final KafkaConsumer<byte[], byte[]> consumer;
         private final ConcurrentLinkedQueue<FutureTask<Object>> tasks = new ConcurrentLinkedQueue<>();
-        private volatile boolean open = true;
+        private final Map<TopicPartition, OffsetAndMetadata> handled = new HashMap<>();
+        private boolean open = true;
 
         Loop(JsonNode a) throws Exception {
             name = a.get("consumer").asText();
@@ -412,6 +414,7 @@ public final class Client {
                     }
                     case "close" -> {
                         open = false;
+                        commitHandled();
                         consumer.close();
                     }
                     default -> throw new Failure("no such command: " + a);
@@ -449,7 +452,6 @@ public final class Client {
                 return;
             }
             List<Object> told = new ArrayList<>();
-            Map<TopicPartition, OffsetAndMetadata> handled = new HashMap<>();
             for (ConsumerRecord<byte[], byte[]> r : records) {
                 List<Object> headers = new ArrayList<>();
                 r.headers().forEach(h -> headers.add(Arrays.asList(h.key(), h.value())));
@@ -458,20 +460,25 @@ public final class Client {
                 fields.put("key", r.key());
                 fields.put("value", r.value());
                 told.add(fields);
-                handled.put(new TopicPartition(r.topic(), r.partition()), new OffsetAndMetadata(r.offset() + 1));
+                if (commit.equals("each")) {
+                    handled.put(new TopicPartition(r.topic(), r.partition()), new OffsetAndMetadata(r.offset() + 1));
+                }
             }
             say(Map.of("event", "records", "consumer", name, "records", told));
-            if (commit.equals("each")) {
-                while (true) {
-                    try {
-                        consumer.commitSync(handled);
-                        break;
-                    } catch (WakeupException e) {
-                        // A command waits; the commit comes first.
-                    }
+            commitHandled();
+        }
+
+        /** A rebalance that is under way refuses commits until the poll after it; revocation comes before that. */
+        private void commitHandled() {
+            while (!handled.isEmpty()) {
+                try {
+                    consumer.commitSync(handled);
+                    handled.clear();
+                } catch (WakeupException e) {
+                    // A command waits; the commit comes first.
+                } catch (RebalanceInProgressException e) {
+                    return;
                 }
-                say(Map.of("event", "committed", "consumer", name, "offsets", handled.entrySet().stream()
-                    .map(h -> List.of(h.getKey().topic(), h.getKey().partition(), h.getValue().offset())).toList()));
             }
         }
 
@@ -490,6 +497,13 @@ public final class Client {
 
         @Override
         public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
+            commitHandled();
+            tell("revoked", partitions);
+        }
+
+        @Override
+        public void onPartitionsLost(Collection<TopicPartition> partitions) {
+            handled.keySet().removeAll(partitions);
             tell("revoked", partitions);
         }
     }

@@ -1,0 +1,3 @@
+module strandline/interop/driver
+
+go 1.24
