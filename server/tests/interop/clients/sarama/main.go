@@ -504,7 +504,8 @@ func (m *member) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.
 		if m.commit != "none" {
 			session.MarkMessage(message, "")
 		}
-		if m.commit == "each" {
+		// Commits share the broker's connection with fetches, which wait there: one for all that has come.
+		if m.commit == "each" && len(claim.Messages()) == 0 {
 			session.Commit()
 		}
 	}
