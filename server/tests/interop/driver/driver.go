@@ -146,7 +146,7 @@ func Millis(at time.Time) *int64 {
 }
 
 // Serve does what comes until the input ends; code gives Kafka's number of an error, or 0.
-func Serve(name string, lacks []string, run func(*Args) (any, error), code func(error) int) {
+func Serve(name string, lacks map[string]string, run func(*Args) (any, error), code func(error) int) {
 	say(map[string]any{"ready": name, "lacks": lacks})
 	input := json.NewDecoder(os.Stdin)
 	for {

@@ -59,7 +59,8 @@ export async function serve(name, lacks, run, code) {
     try {
       say({ ok: (await run(JSON.parse(line))) ?? null })
     } catch (e) {
-      say(e instanceof Cannot ? { cannot: e.message } : { error: code(e), text: `${e.stack}` })
+      if (!(e instanceof Cannot)) console.error(e)
+      say(e instanceof Cannot ? { cannot: e.message } : { error: code(e), text: e.message })
     }
   }
   process.exit(0)

@@ -29,7 +29,7 @@ var (
 
 func main() {
 	admin = kadm.NewClient(client())
-	driver.Serve("franz-go", nil, run, code)
+	driver.Serve("franz-go", map[string]string{}, run, code)
 }
 
 func client(options ...kgo.Opt) *kgo.Client {

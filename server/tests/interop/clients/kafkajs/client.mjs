@@ -210,4 +210,4 @@ async function told ({ consumer, groupId }, a) {
   throw new Error(`no such command: ${a.do}`)
 }
 
-await serve('kafkajs', ['null-header'], run, code)
+await serve('kafkajs', { 'null-header': 'kafkajs has no null values in headers' }, run, code)

@@ -28,7 +28,7 @@ func main() {
 	if admin, err = sarama.NewClusterAdmin([]string{bootstrap}, config()); err != nil {
 		panic(err)
 	}
-	driver.Serve("sarama", []string{"cluster-id"}, run, code)
+	driver.Serve("sarama", map[string]string{"cluster-id": "sarama does not tell the cluster's id"}, run, code)
 }
 
 func config() *sarama.Config {
