@@ -2,7 +2,7 @@
 // of a group, so what others assign is a group of its own here.
 
 import { randomUUID } from 'node:crypto'
-import { answers, assigned, bootstrap, bytes, Cannot, failures, load, records, revoked, sendAs, serve, text, trouble } from '../../driver/driver.mjs'
+import { answers, assigned, bootstrap, bytes, Cannot, failures, load, records, revoked, sendAs, serve, sleep, text, trouble } from '../../driver/driver.mjs'
 
 const { Admin, Consumer, Producer } = await load('@platformatic/kafka')
 
@@ -184,6 +184,19 @@ class Member {
       }
     } catch (e) {
       trouble(this.a.consumer, code(e), e)
+      // A stream ends with its first error that retries do not mend: whoever wants to go on consumes again.
+      if (this.a.do === 'join') await this.again()
+    }
+  }
+
+  async again () {
+    while (!this.closing) {
+      await sleep(500)
+      try {
+        return await this.start()
+      } catch (e) {
+        trouble(this.a.consumer, code(e), e)
+      }
     }
   }
 
@@ -203,6 +216,7 @@ class Member {
         return [Number(offsets.get(topic)[partition]), null]
       }
       case 'close':
+        this.closing = true
         await this.stream.close()
         await this.reading
         return this.consumer.close()
