@@ -10,7 +10,8 @@ the other, with the library's ordinary calls. It reads one JSON object a line an
     {"error": 36, "text": "..."}                                refused, with Kafka's error code, or 0 if the client has its own
     {"cannot": "..."}                                           this client has no call for it: the scenario is skipped
 
-Its first line is {"ready": NAME, "lacks": {WHAT: WHY, ...}}, where lacks names what the client does not do with Kafka either; what comes by itself in between are the events of its consumers:
+Its first line is {"ready": NAME, "lacks": {WHAT: WHY, ...}}: what the client does not do with Kafka either. What comes by
+itself in between are the events of its consumers:
 
     {"event": "assigned" | "revoked", "consumer": "c", "partitions": [["t", 0], ...]}
     {"event": "records", "consumer": "c", "records": [{topic, partition, offset, key, value, headers, timestamp}, ...]}
@@ -31,13 +32,15 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections import defaultdict
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "python"))
+from kit import SKIP, Impossible, Refused, fresh, refusal, until
 
 PATIENCE_SECONDS = 30
 # Proof that nothing more comes; a fetch takes half a second by default.
 QUIET_SECONDS = 1.0
-SKIP = 77
 
 OFFSET_OUT_OF_RANGE = 1
 UNKNOWN_TOPIC_OR_PARTITION = 3
@@ -54,19 +57,9 @@ GROUP_SUBSCRIBED_TO_TOPIC = 86
 INVALID_RECORD = 87
 
 
-class Refused(Exception):
-    def __init__(self, error, text):
-        super().__init__(f"error {error}: {text}")
-        self.error = error
-
-
-class Cannot(Exception):
-    pass
-
-
 def needs(what):
     if what in d.lacks:
-        raise Cannot(d.lacks[what])
+        raise Impossible(d.lacks[what])
 
 
 def encode(data):
@@ -112,7 +105,7 @@ class Driver:
     def reply(self):
         told = self.replies.get(timeout=PATIENCE_SECONDS + 30)
         if "cannot" in told:
-            raise Cannot(told["cannot"])
+            raise Impossible(told["cannot"])
         if "error" in told:
             raise Refused(told["error"], told["text"])
         return told
@@ -283,27 +276,6 @@ class Consumer:
         return self
 
 
-def fresh(name):
-    return f"{name}-{uuid.uuid4().hex[:12]}"
-
-
-def until(what, condition, seconds=PATIENCE_SECONDS):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not in {seconds} s: {what}"
-        time.sleep(0.05)
-
-
-def refused(codes, call, *arguments, **named):
-    codes = codes if isinstance(codes, tuple) else (codes,)
-    try:
-        found = call(*arguments, **named)
-    except Refused as e:
-        assert e.error in codes, f"{e} instead of {codes}"
-        return
-    raise AssertionError(f"not refused with {codes}: {found}")
-
-
 def equal(found, expected, what=""):
     assert found == expected, f"{what} {str(found)[:600]} instead of {str(expected)[:600]}"
 
@@ -366,9 +338,9 @@ def metadata():
 def create_topic():
     topic = d.create_topic(fresh("create"), 8)
     until("8 partitions", lambda: len(d.describe_topic(topic)) == 8)
-    refused(TOPIC_ALREADY_EXISTS, d.create_topic, topic, 8)
-    refused(INVALID_TOPIC, d.create_topic, "no spaces")
-    refused(INVALID_REPLICATION_FACTOR, d.create_topic, fresh("rf"), 1, 7)
+    refusal(TOPIC_ALREADY_EXISTS, d.create_topic, topic, 8)
+    refusal(INVALID_TOPIC, d.create_topic, "no spaces")
+    refusal(INVALID_REPLICATION_FACTOR, d.create_topic, fresh("rf"), 1, 7)
 
 
 def delete_topic():
@@ -376,14 +348,14 @@ def delete_topic():
     until("the topic is listed", lambda: topic in d.topics())
     d.delete_topic(topic)
     until("the topic is gone", lambda: topic not in d.topics())
-    refused(UNKNOWN_TOPIC_OR_PARTITION, d.delete_topic, topic)
+    refusal(UNKNOWN_TOPIC_OR_PARTITION, d.delete_topic, topic)
 
 
 def leads(topic):
     try:
         return d.describe_topic(topic)[0]["leader"] == bootstrap
     except Refused as e:
-        equal(e.error, UNKNOWN_TOPIC_OR_PARTITION)
+        equal(e.code, UNKNOWN_TOPIC_OR_PARTITION)
         return False
 
 
@@ -413,7 +385,7 @@ def describe_configs():
     equal(configs["cleanup.policy"], ["delete", True])
     for name in ("max.message.bytes", "segment.bytes", "min.insync.replicas", "compression.type"):
         assert configs[name][0], name
-    refused(UNKNOWN_TOPIC_OR_PARTITION, d.configs, fresh("missing"))
+    refusal(UNKNOWN_TOPIC_OR_PARTITION, d.configs, fresh("missing"))
 
 
 def auto_create():
@@ -424,12 +396,12 @@ def auto_create():
 
 def unknown_topic():
     topic = fresh("unknown")
-    refused(UNKNOWN_TOPIC_OR_PARTITION, d.describe_topic, topic)
+    refusal(UNKNOWN_TOPIC_OR_PARTITION, d.describe_topic, topic)
     # Some clients refuse the assignment, others wait for the topic. None may call it into being.
     try:
         d.assign(topic, reset_none=True).take(0)
     except Refused as e:
-        assert e.error in (0, UNKNOWN_TOPIC_OR_PARTITION), e
+        assert e.code in (0, UNKNOWN_TOPIC_OR_PARTITION), e
     assert topic not in d.topics(), "the consumer created the topic"
 
 
@@ -466,7 +438,8 @@ def roundtrip(codec):
             records = list(sample(f"{codec} {acks}".encode()))
             acknowledged(d.send(producer, topic, records))
             sent += records
-    expected = by_key((decode(r["key"]), decode(r["value"]), [(n, decode(v)) for n, v in r["headers"]], r["timestamp"]) for r in sent)
+    expected = by_key((decode(r["key"]), decode(r["value"]), [(name, decode(value)) for name, value in r["headers"]], r["timestamp"])
+                      for r in sent)
     found = by_key((r.key, r.value, r.headers, r.timestamp) for r in read(topic, len(sent), 3))
     for key in expected | found:
         equal(found[key], expected[key], f"key {key}:")
@@ -549,7 +522,7 @@ def offset_out_of_range():
     try:
         consumer = d.assign(topic, at=5000, reset_none=True)
     except Refused as e:
-        equal(e.error, OFFSET_OUT_OF_RANGE)
+        equal(e.code, OFFSET_OUT_OF_RANGE)
         return
     consumer.wait("an error", lambda: consumer.errors)
     equal(consumer.errors[0]["error"], OFFSET_OUT_OF_RANGE)
@@ -707,7 +680,8 @@ def gathered(consumers, count, seconds=60):
     total = lambda: sum(len(c.records) for c in consumers)
     deadline = time.monotonic() + seconds
     while total() < count:
-        assert time.monotonic() < deadline, f"{[len(c.records) for c in consumers]} of {count} in {seconds} s; {[c.errors for c in consumers]}"
+        assert time.monotonic() < deadline, \
+            f"{[len(c.records) for c in consumers]} of {count} in {seconds} s; {[c.errors for c in consumers]}"
         time.sleep(0.05)
     time.sleep(QUIET_SECONDS)
     equal(total(), count, f"{[len(c.records) for c in consumers]}:")
@@ -931,14 +905,14 @@ def describe_group():
     try:
         equal(d.describe_group(fresh("never"))["state"], "Dead")
     except Refused as e:
-        equal(e.error, GROUP_ID_NOT_FOUND)
+        equal(e.code, GROUP_ID_NOT_FOUND)
 
 
 def delete_group():
     topic, group = filled(10), fresh("g")
     member = d.join(group, [topic])
     member.take(10)
-    refused(NON_EMPTY_GROUP, d.delete_group, group)
+    refusal(NON_EMPTY_GROUP, d.delete_group, group)
     member.close()
     equal(d.group_offsets(group, topic), {0: 10})
     d.delete_group(group)
@@ -946,8 +920,8 @@ def delete_group():
     try:
         equal(d.group_offsets(group, topic), {})
     except Refused as e:
-        equal(e.error, GROUP_ID_NOT_FOUND)
-    refused(GROUP_ID_NOT_FOUND, d.delete_group, group)
+        equal(e.code, GROUP_ID_NOT_FOUND)
+    refusal(GROUP_ID_NOT_FOUND, d.delete_group, group)
 
 
 def group_offsets():
@@ -955,7 +929,7 @@ def group_offsets():
     member = d.join(group, [topic])
     member.take(20)
     # kafkajs looks at the group's state first, and has an error of its own.
-    refused((UNKNOWN_MEMBER_ID, 0), d.alter_group_offsets, group, topic, {0: 3})
+    refusal((UNKNOWN_MEMBER_ID, 0), d.alter_group_offsets, group, topic, {0: 3})
     member.close()
     equal(d.group_offsets(group, topic), {0: 10, 1: 10})
     d.alter_group_offsets(group, topic, {0: 3, 1: 7})
@@ -970,7 +944,7 @@ def delete_group_offsets():
     topic, group = filled(10, partitions=2), fresh("g")
     member = d.join(group, [topic])
     member.take(20)
-    refused(GROUP_SUBSCRIBED_TO_TOPIC, d.delete_group_offset, group, topic, 0)
+    refusal(GROUP_SUBSCRIBED_TO_TOPIC, d.delete_group_offset, group, topic, 0)
     member.close()
     d.delete_group_offset(group, topic, 0)
     equal(d.group_offsets(group, topic), {1: 10})
@@ -995,7 +969,7 @@ def broker_restart():
         try:
             offsets = d.group_offsets(group, topic)
         except Refused as e:
-            assert e.error in COORDINATOR_STARTS, e
+            assert e.code in COORDINATOR_STARTS, e
             return False
         return all(offsets.get(p, -1) >= committed[p] for p in committed)
 
@@ -1005,7 +979,7 @@ def broker_restart():
         time.sleep(0.5)  # what is committed has been told by now
         kills.append((committed, [len(m.records) for m in members]))
         subprocess.run(restart, shell=True, check=True)
-        until("the commits are there", lambda: kept(committed))
+        until("the commits are there", lambda: kept(committed), 60)
     flows()
     sent = set(flow.stop())
     until("all that was acknowledged is read", lambda: sent <= {(r.key, int(r.value)) for m in members for r in m.records}, 60)
@@ -1036,7 +1010,7 @@ def main():
     try:
         d = Driver()
         run()
-    except Cannot as e:
+    except Impossible as e:
         print(e)
         return SKIP
     return 0
