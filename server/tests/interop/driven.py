@@ -55,6 +55,7 @@ NON_EMPTY_GROUP = 68
 GROUP_ID_NOT_FOUND = 69
 GROUP_SUBSCRIBED_TO_TOPIC = 86
 INVALID_RECORD = 87
+UNKNOWN_TOPIC_ID = 100
 
 
 def needs(what):
@@ -368,8 +369,16 @@ def recreate_topic():
         d.create_topic(topic)
         until("its leader is known", lambda: leads(topic))
         equal(d.offset(topic, 0, "latest")[0], 0)
-        equal(acknowledged(d.send(producer, topic, [record(b"new")])), [0])
+        # A client that names topics by their ids may be told once that the old one is gone.
+        until("the producer finds the new one", lambda: acknowledged_or(UNKNOWN_TOPIC_ID, producer, topic) == 0)
     equal([r.value for r in read(topic, 1)], [b"new"])
+
+
+def acknowledged_or(refused, producer, topic):
+    """The offset of one more record, or None if it was refused with that error."""
+    answer, = d.send(producer, topic, [record(b"new")])
+    assert answer["error"] in (None, refused), answer
+    return answer["offset"]
 
 
 def describe_cluster():
@@ -824,7 +833,7 @@ def group_cooperative():
             times = [r.arrived for r in member.records if r.partition == partition]
             gap = max((b - a for a, b in itertools.pairwise(times)), default=0)
             print(f"partition {partition}: the longest wait between two records was {gap:.2f} s")
-            assert gap < 3, f"partition {partition}, which stayed, was not read for {gap:.2f} s"
+            assert gap < 5, f"partition {partition}, which stayed, was not read for {gap:.2f} s"
     in_order(members, sent)
     for member in members:
         member.close()

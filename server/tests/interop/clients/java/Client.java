@@ -43,7 +43,6 @@ import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.RebalanceInProgressException;
-import org.apache.kafka.common.errors.WakeupException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
 import org.apache.kafka.common.protocol.Errors;
@@ -393,7 +392,6 @@ public final class Client {
         Object run(JsonNode a) throws Exception {
             FutureTask<Object> task = new FutureTask<>(command(a));
             tasks.add(task);
-            consumer.wakeup();
             return get(task);
         }
 
@@ -427,9 +425,7 @@ public final class Client {
             try {
                 while (open) {
                     try {
-                        handle(consumer.poll(PATIENCE));
-                    } catch (WakeupException e) {
-                        // A command waits.
+                        handle(consumer.poll(Duration.ofMillis(100)));
                     } catch (Exception e) {
                         var event = failure(e);
                         event.put("event", "error");
@@ -470,15 +466,13 @@ public final class Client {
 
         /** A rebalance that is under way refuses commits until the poll after it; revocation comes before that. */
         private void commitHandled() {
-            while (!handled.isEmpty()) {
-                try {
+            try {
+                if (!handled.isEmpty()) {
                     consumer.commitSync(handled);
                     handled.clear();
-                } catch (WakeupException e) {
-                    // A command waits; the commit comes first.
-                } catch (RebalanceInProgressException e) {
-                    return;
                 }
+            } catch (RebalanceInProgressException e) {
+                // Later, then.
             }
         }
 
