@@ -29,7 +29,9 @@ var (
 
 func main() {
 	admin = kadm.NewClient(client())
-	driver.Serve("franz-go", map[string]string{}, run, code)
+	driver.Serve("franz-go", map[string]string{
+		"recreated-topic": "a franz-go producer keeps its topic's id: of a topic made anew, Kafka refuses its records (100)",
+	}, run, code)
 }
 
 func client(options ...kgo.Opt) *kgo.Client {
