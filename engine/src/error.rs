@@ -118,8 +118,8 @@ pub enum TopicError {
     /// The name breaks Kafka's rules.
     #[error(transparent)]
     Name(#[from] crate::format::names::TopicNameError),
-    /// There is a topic of that name.
-    #[error("topic '{0}' exists")]
+    /// There is a topic of that name. In Kafka's words, which its tools' users look for.
+    #[error("Topic '{0}' already exists.")]
     Exists(String),
     /// There is a topic whose name differs in '.' and '_' only.
     #[error("topic '{name}' collides with '{other}': '.' and '_' count as the same character")]
