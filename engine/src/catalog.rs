@@ -19,7 +19,7 @@ use crate::format::{names, producer_ids, topics};
 use crate::io::{Disk, replace};
 use crate::shard::message::Message;
 use crate::sync::Published;
-use crate::topics::{NewTopic, Topic, TopicTable};
+use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
 use crate::types::TopicId;
 
 /// Producer ids that are taken from the file at once; what a crash leaves unused is never given out.
@@ -74,6 +74,29 @@ impl<D: Disk> Catalog<D> {
         Ok(topic)
     }
 
+    /// Changes the settings of a topic, also of its open partitions.
+    pub(crate) async fn alter(&self, id: TopicId, change: ConfigChange) -> Result<Arc<Topic>, TopicError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let table = self.topics.get().with_configs(id, &change, &self.defaults)?;
+        self.write_table(&table).await?;
+        let topic = table.by_id(id).expect("it was just changed").clone();
+        self.topics.set(table);
+        self.tell_all(|reply| Message::ReconfigureTopic { topic: id, reply }).await;
+        tracing::info!(topic = topic.name, id = %topic.id, configs = ?topic.own_configs, "topic reconfigured");
+        Ok(topic)
+    }
+
+    /// Adds partitions to a topic. They are empty, and opened when they are first used.
+    pub(crate) async fn grow(&self, id: TopicId, partitions: u32) -> Result<Arc<Topic>, TopicError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let table = self.topics.get().with_partitions(id, partitions)?;
+        self.write_table(&table).await?;
+        let topic = table.by_id(id).expect("it was just changed").clone();
+        self.topics.set(table);
+        tracing::info!(topic = topic.name, id = %topic.id, partitions, "topic has more partitions");
+        Ok(topic)
+    }
+
     pub(crate) async fn delete(&self, id: TopicId) -> Result<(), TopicError> {
         let _one_at_a_time = self.changing.lock().await;
         let old = self.topics.get();
@@ -81,17 +104,25 @@ impl<D: Disk> Catalog<D> {
         let table = old.without(id);
         self.write_table(&table).await?;
         self.topics.set(table);
-        for mailbox in &self.mailboxes {
-            let (reply, closed) = oneshot::channel();
-            let _ = mailbox.send(Message::CloseTopic { topic: id, reply }).await;
-            if closed.await.is_err() {
-                // The shard stops, and finishes its turns before: the next start removes the directories.
-                return Ok(());
-            }
+        if !self.tell_all(|reply| Message::CloseTopic { topic: id, reply }).await {
+            // A shard stops, and finishes its turns before: the next start removes the directories.
+            return Ok(());
         }
         self.remove_directories(topic).await?;
         tracing::info!(topic = topic.name, id = %topic.id, "topic deleted");
         Ok(())
+    }
+
+    /// Tells the shards, one after the other; false when one of them stops instead.
+    async fn tell_all(&self, message: impl Fn(oneshot::Sender<()>) -> Message<D::File>) -> bool {
+        for mailbox in &self.mailboxes {
+            let (reply, done) = oneshot::channel();
+            let _ = mailbox.send(message(reply)).await;
+            if done.await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     async fn remove_directories(&self, topic: &Topic) -> Result<(), TopicError> {

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::format::batch::TimestampType;
 use crate::format::check::CheckRules;
-use crate::types::Timestamp;
+use crate::types::{NO_TIMESTAMP, Timestamp};
 
 /// The most shards an engine has.
 pub const SHARDS_MAX: usize = 256;
@@ -30,6 +31,8 @@ pub struct EngineConfig {
     pub journal_file_bytes_max: u64,
     /// Files that stay open in each shard.
     pub open_files_max: usize,
+    /// How often each shard looks for records that are kept for long enough.
+    pub retention_check: Duration,
     /// What a topic gets where its own configuration is silent.
     pub topic_defaults: TopicDefaults,
 }
@@ -43,6 +46,7 @@ impl EngineConfig {
             pin_threads: true,
             journal_file_bytes_max: 64 << 20,
             open_files_max: 4096,
+            retention_check: Duration::from_secs(300),
             topic_defaults: TopicDefaults::default(),
         }
     }
@@ -111,7 +115,7 @@ use ConfigBounds::{Any, Fraction, Whole, Words};
 
 entries! {
     "cleanup.policy" ("log.cleanup.policy") List = "delete", Words(&["delete", "compact"]);
-        "What happens to old records: they are deleted, or all but the newest of each key are."
+        "What happens to old records: they are deleted, or all but the newest of each key are, or both; empty keeps them all."
     "compression.gzip.level" ("compression.gzip.level") Int = "-1", Whole(-1, 9); "Level of gzip."
     "compression.lz4.level" ("compression.lz4.level") Int = "9", Whole(1, 17); "Level of lz4."
     "compression.type" ("compression.type") Text = "producer", Words(COMPRESSION);
@@ -120,7 +124,7 @@ entries! {
     "delete.retention.ms" ("log.cleaner.delete.retention.ms") Long = "86400000", Whole(0, i64::MAX);
         "How long a compacted topic keeps tombstones."
     "file.delete.delay.ms" ("log.segment.delete.delay.ms") Long = "60000", Whole(0, i64::MAX);
-        "How long a dropped segment's file stays."
+        "Accepted; the file of a dropped segment is removed at once, and stays for those who are reading it."
     "flush.messages" ("log.flush.interval.messages") Long = "1", Whole(1, i64::MAX);
         "1: every append is durable before it is acknowledged. More: appends are acknowledged at once and synced after so many records."
     "flush.ms" ("log.flush.interval.ms") Long = NEVER, Whole(0, i64::MAX);
@@ -149,15 +153,15 @@ entries! {
         "Replicas that acks=all waits for; never more than the topic has."
     "preallocate" ("log.preallocate") Bool = "false", Any; "Accepted; segments grow as they are written."
     "retention.bytes" ("log.retention.bytes") Long = "-1", Whole(-1, i64::MAX);
-        "Bytes that a partition keeps; -1 for no limit."
+        "Bytes that a partition keeps: the oldest segment goes when the others have as many; -1 for no limit."
     "retention.ms" ("log.retention.ms") Long = "604800000", Whole(-1, i64::MAX);
-        "Time that a record is kept; -1 for no limit."
+        "Time that a record is kept: a segment goes when its newest timestamp is older; -1 for no limit."
     "segment.bytes" ("log.segment.bytes") Int = "1073741824", Whole(1 << 20, i32::MAX as i64);
         "Size at which a segment is closed and the next one begins."
     "segment.index.bytes" ("log.index.size.max.bytes") Int = "10485760", Whole(4, i32::MAX as i64);
-        "Largest index of a segment; a full index closes the segment."
+        "Accepted; an index is as large as its segment makes it."
     "segment.jitter.ms" ("log.roll.jitter.ms") Long = "0", Whole(0, i64::MAX);
-        "Random time taken off segment.ms so that segments do not all roll at once."
+        "Accepted; a segment is closed at segment.ms exactly."
     "segment.ms" ("log.roll.ms") Long = "604800000", Whole(1, i64::MAX);
         "Age, by the records' timestamps, at which a segment is closed."
     "unclean.leader.election.enable" ("unclean.leader.election.enable") Bool = "false", Any;
@@ -182,6 +186,12 @@ pub enum ConfigError {
         value: String,
         /// What it takes.
         expected: String,
+    },
+    /// Words were to be added to it or taken out of it.
+    #[error("{name} is not a list")]
+    NotAList {
+        /// The setting.
+        name: &'static str,
     },
 }
 
@@ -215,13 +225,18 @@ impl TopicConfigEntry {
             Words(words) => {
                 let known = |word: &str| words.contains(&word);
                 let good = match self.kind {
-                    ConfigKind::List => value.split(',').all(|word| known(word.trim())),
+                    ConfigKind::List => words_of(value).all(known),
                     _ => known(value),
                 };
                 if good { Ok(()) } else { Err(bad(format!("one of {}", words.join(", ")))) }
             }
         }
     }
+}
+
+/// The words of a list; an empty list has none.
+pub(crate) fn words_of(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
 /// The defaults for all topics: the table's, with what the operator has set in their place.
@@ -254,6 +269,28 @@ impl TopicDefaults {
     }
 }
 
+/// What a partition keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Milliseconds that a record is kept; `None` for ever.
+    pub age_ms: Option<i64>,
+    /// Bytes that are kept; `None` for any number.
+    pub bytes: Option<u64>,
+}
+
+impl Limits {
+    /// Whether everything is kept.
+    pub fn is_none(&self) -> bool {
+        *self == Limits::default()
+    }
+
+    /// Whether a segment whose newest record has this timestamp has been kept for long enough at `now`.
+    pub fn is_expired(&self, max_timestamp: Timestamp, now: Timestamp) -> bool {
+        let age = now.saturating_sub(max_timestamp);
+        max_timestamp != NO_TIMESTAMP && self.age_ms.is_some_and(|limit| age > limit)
+    }
+}
+
 /// A topic's settings as the engine uses them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopicConfig {
@@ -273,6 +310,12 @@ pub struct TopicConfig {
     pub timestamp_after_max_ms: i64,
     /// Whether the log is compacted, so that every record needs a key.
     pub compacted: bool,
+    /// Whether old records are deleted, by time and size.
+    pub deleted: bool,
+    /// Milliseconds that a record is kept where `deleted`; `None` for no limit.
+    pub retention_ms: Option<i64>,
+    /// Bytes that a partition keeps where `deleted`; `None` for no limit.
+    pub retention_bytes: Option<u64>,
     /// Records after which a sync follows; 1 for durable before acknowledged.
     pub flush_messages: u64,
     /// Milliseconds after which a sync follows where `flush_messages` is above 1.
@@ -304,7 +347,10 @@ impl TopicConfig {
             },
             timestamp_before_max_ms: whole("message.timestamp.before.max.ms"),
             timestamp_after_max_ms: whole("message.timestamp.after.max.ms"),
-            compacted: text("cleanup.policy").split(',').any(|policy| policy.trim() == "compact"),
+            compacted: words_of(text("cleanup.policy")).any(|policy| policy == "compact"),
+            deleted: words_of(text("cleanup.policy")).any(|policy| policy == "delete"),
+            retention_ms: Some(whole("retention.ms")).filter(|limit| *limit >= 0),
+            retention_bytes: u64::try_from(whole("retention.bytes")).ok(),
             flush_messages: whole("flush.messages") as u64,
             flush_ms: whole("flush.ms") as u64,
         })
@@ -313,6 +359,14 @@ impl TopicConfig {
     /// Whether an append is durable before it is acknowledged.
     pub fn is_durable(&self) -> bool {
         self.flush_messages == 1
+    }
+
+    /// What is kept: without a limit where the cleanup policy does not delete.
+    pub fn limits(&self) -> Limits {
+        match self.deleted {
+            true => Limits { age_ms: self.retention_ms, bytes: self.retention_bytes },
+            false => Limits::default(),
+        }
     }
 
     /// The rules that a batch must keep at `now`.

@@ -279,6 +279,7 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
         disk: disk.clone(),
         data_dir: seed.config.data_dir.clone(),
         index: seed.index,
+        shards: seed.config.shards,
         topics: seed.topics.clone(),
         checkpoints: seed.checkpoints,
         damaged: seed.damaged,
@@ -286,6 +287,7 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
         generation,
         journal_file_bytes_max: seed.config.journal_file_bytes_max,
         open_files_max: seed.config.open_files_max,
+        retention_check: seed.config.retention_check,
         clock: Rc::new(now),
     })
     .await;

@@ -112,7 +112,40 @@ pub enum ReadError {
     Stopping,
 }
 
-/// Why a topic was not made or deleted.
+/// Why records were not deleted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DeleteRecordsError {
+    /// No such topic or partition, or it was deleted meanwhile.
+    #[error("partition {0} does not exist")]
+    UnknownPartition(PartitionId),
+    /// The offset lies behind the end of the log.
+    #[error("offset {requested} is beyond the high watermark {high_watermark}")]
+    OffsetOutOfRange {
+        /// The offset asked for.
+        requested: Offset,
+        /// The end of what may be deleted.
+        high_watermark: Offset,
+    },
+    /// The topic is compacted and not deleted (`cleanup.policy`): its records stay until newer ones of the same key replace them.
+    #[error("partition {0} is compacted: its records can not be deleted")]
+    Compacted(PartitionId),
+    /// The disk is full, and the new start could not be made durable: nothing has changed (D7).
+    #[error("no space left for partition {0}")]
+    NoSpace(PartitionId),
+    /// The log is damaged, or the new start could not be made durable: nothing has changed for readers (D3).
+    #[error("partition {partition}: {fault}")]
+    Faulty {
+        /// The partition.
+        partition: PartitionId,
+        /// What happened.
+        fault: Fault,
+    },
+    /// The engine is stopping; whether the records are deleted is not known.
+    #[error("the engine is stopping")]
+    Stopping,
+}
+
+/// Why a topic was not made, changed or deleted.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TopicError {
     /// The name breaks Kafka's rules.
@@ -139,6 +172,16 @@ pub enum TopicError {
         found: u32,
         /// The most there can be.
         max: u32,
+    },
+    /// A topic only grows.
+    #[error("topic '{name}' has {current} partitions, which {found} would not increase")]
+    DoesNotGrow {
+        /// The topic.
+        name: String,
+        /// The partitions that it has.
+        current: u32,
+        /// The number asked for.
+        found: u32,
     },
     /// A configuration has no such name or does not take the value.
     #[error(transparent)]

@@ -13,14 +13,14 @@ use futures_channel::oneshot;
 use futures_util::future::join_all;
 
 use crate::engine::EngineDisk;
-use crate::error::{AppendError, ReadError, TopicError};
+use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use crate::handle::{Handle, PendingAppend, unlatch};
 use crate::io::ring::RingDisk;
 use crate::io::socket::Sender;
 use crate::log::OffsetAndTimestamp;
 use crate::partition::ReadResult;
 use crate::shard::message::Message;
-use crate::shard::{OffsetQuery, ReadRequest, Shard, ShardStats};
+use crate::shard::{DeleteBefore, OffsetQuery, ReadRequest, Shard, ShardStats};
 use crate::topics::{NewTopic, Topic, TopicTable};
 use crate::types::{Offset, PartitionId, TopicId};
 
@@ -191,6 +191,18 @@ impl Local {
             return self.shard.find_offset(partition, query).await;
         }
         self.handle.find_offset(partition, query).await
+    }
+
+    /// Deletes the records before an offset; see [`Handle::delete_records`].
+    pub async fn delete_records(
+        &self,
+        partition: PartitionId,
+        before: DeleteBefore,
+    ) -> Result<Offset, DeleteRecordsError> {
+        if self.owns(partition) {
+            return self.shard.delete_records(partition, before).await;
+        }
+        self.handle.delete_records(partition, before).await
     }
 
     /// Makes a topic; see [`Handle::create_topic`].

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 
 use crate::config::TopicDefaults;
 use crate::engine::EngineDisk;
-use crate::error::{AppendError, ReadError, TopicError};
+use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use crate::format::check::{self, CheckedBatch};
 use crate::format::meta::Meta;
 use crate::front::File;
@@ -18,10 +18,10 @@ use crate::io::Disk;
 use crate::log::{FileRange, OffsetAndTimestamp};
 use crate::partition::ReadResult;
 use crate::shard::message::{Appended, CatalogMessage, Message};
-use crate::shard::{OffsetQuery, ReadRequest, ShardStats};
+use crate::shard::{DeleteBefore, OffsetQuery, ReadRequest, ShardStats};
 use crate::sync::Published;
-use crate::topics::{NewTopic, Topic, TopicTable};
-use crate::types::{PartitionId, Timestamp, TopicId};
+use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
+use crate::types::{Offset, PartitionId, Timestamp, TopicId};
 
 type EngineFile = <EngineDisk as Disk>::File;
 
@@ -145,7 +145,7 @@ impl Handle {
     }
 
     /// Returns when the partition has records at or beyond `offset`, or is gone.
-    pub async fn wait(&self, partition: PartitionId, offset: crate::types::Offset) {
+    pub async fn wait(&self, partition: PartitionId, offset: Offset) {
         let beyond = vec![(partition, offset)];
         // No answer means that the engine stops: that ends the wait as well.
         let _ = self.ask(self.owner(partition), |reply| Message::Wait { beyond, reply }).await;
@@ -162,6 +162,40 @@ impl Handle {
         found.unwrap_or(Err(ReadError::Stopping))
     }
 
+    /// Deletes the records before an offset, for good: they are not read any more, and their segments go as a whole. Gives the first
+    /// offset that is left.
+    ///
+    /// # Errors
+    /// [`DeleteRecordsError`].
+    pub async fn delete_records(
+        &self,
+        partition: PartitionId,
+        before: DeleteBefore,
+    ) -> Result<Offset, DeleteRecordsError> {
+        let shard = self.owner(partition);
+        let deleted = self.ask(shard, |reply| Message::DeleteRecords { partition, before, reply }).await;
+        deleted.unwrap_or(Err(DeleteRecordsError::Stopping))
+    }
+
+    /// Bytes of the partitions' batches on the disk, in the order of the request.
+    pub async fn sizes(&self, partitions: &[PartitionId]) -> Vec<Result<u64, ReadError>> {
+        let mut by_shard: Vec<Vec<usize>> = vec![Vec::new(); self.shards()];
+        for (at, partition) in partitions.iter().enumerate() {
+            by_shard[self.owner(*partition)].push(at);
+        }
+        let asks = by_shard.iter().enumerate().filter(|(_, at)| !at.is_empty()).map(async |(shard, at)| {
+            let partitions = at.iter().map(|at| partitions[*at]).collect();
+            (at, self.ask(shard, |reply| Message::Sizes { partitions, reply }).await)
+        });
+        let mut sizes: Vec<_> = partitions.iter().map(|_| Err(ReadError::Stopping)).collect();
+        for (at, found) in join_all(asks).await {
+            for (at, size) in at.iter().zip(found.into_iter().flatten()) {
+                sizes[*at] = size;
+            }
+        }
+        sizes
+    }
+
     async fn ask_catalog<T>(
         &self,
         message: impl FnOnce(oneshot::Sender<Result<T, TopicError>>) -> CatalogMessage,
@@ -173,6 +207,22 @@ impl Handle {
     /// Makes a topic. It is durable, and every shard knows it, when this returns.
     pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
         self.ask_catalog(|reply| CatalogMessage::CreateTopic { new, reply }).await
+    }
+
+    /// Changes the settings of a topic's own. They are durable, and in force for live partitions, when this returns.
+    ///
+    /// # Errors
+    /// When there is no such topic, or a setting can not be: nothing has changed then.
+    pub async fn alter_topic(&self, id: TopicId, change: ConfigChange) -> Result<Arc<Topic>, TopicError> {
+        self.ask_catalog(|reply| CatalogMessage::AlterTopic { id, change, reply }).await
+    }
+
+    /// Adds partitions to a topic, up to `partitions`. They are durable, and every shard knows them, when this returns.
+    ///
+    /// # Errors
+    /// When there is no such topic, or it would not grow.
+    pub async fn create_partitions(&self, id: TopicId, partitions: u32) -> Result<Arc<Topic>, TopicError> {
+        self.ask_catalog(|reply| CatalogMessage::GrowTopic { id, partitions, reply }).await
     }
 
     /// Deletes a topic and its records. It is gone for good when this returns.

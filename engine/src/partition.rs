@@ -24,7 +24,13 @@ pub(crate) struct Partition<D: Disk> {
     fence: RefCell<Option<Fault>>,
     /// What is known to be durable, for the shard's checkpoint.
     durable: RefCell<PartitionCheckpoint>,
+    /// Where the log begins as soon as the shard's checkpoint says so.
+    next_log_start: Cell<Offset>,
+    /// The base of the segment that the recovery point in the shard's checkpoint file lies in.
+    checkpointed_base: Cell<Offset>,
     relaxed: Cell<Relaxed>,
+    /// Syncs under way that cover relaxed records.
+    syncing_relaxed: Cell<u32>,
     closed: Cell<bool>,
     waiters: RefCell<Vec<Waiter>>,
     /// Waiters that are pruned when there are so many.
@@ -92,13 +98,17 @@ impl<D: Disk> Partition<D> {
         durable: PartitionCheckpoint,
     ) -> Partition<D> {
         let fence = RefCell::new(log.damage());
+        let next_log_start = Cell::new(log.log_start());
         Partition {
             id,
             log,
             config: RefCell::new(config),
             fence,
             durable: RefCell::new(durable),
+            next_log_start,
+            checkpointed_base: Cell::new(Offset::ZERO),
             relaxed: Cell::new(Relaxed::default()),
+            syncing_relaxed: Cell::new(0),
             closed: Cell::new(false),
             waiters: RefCell::new(Vec::new()),
             prune_at: Cell::new(64),
@@ -107,6 +117,11 @@ impl<D: Disk> Partition<D> {
 
     pub(crate) fn config(&self) -> Arc<TopicConfig> {
         self.config.borrow().clone()
+    }
+
+    /// Puts other settings in force, for the turns to come.
+    pub(crate) fn set_config(&self, config: Arc<TopicConfig>) {
+        *self.config.borrow_mut() = config;
     }
 
     pub(crate) fn high_watermark(&self) -> Offset {
@@ -149,9 +164,10 @@ impl<D: Disk> Partition<D> {
         relaxed.records >= self.config.borrow().flush_messages
     }
 
-    /// Whether records were acknowledged that no sync covers yet.
+    /// Whether records were acknowledged that no sync covers yet. Behind them, nothing may be in the journal alone: it would continue
+    /// a log that a crash may cut before it.
     pub(crate) fn has_relaxed(&self) -> bool {
-        self.relaxed.get().records > 0
+        self.relaxed.get().records > 0 || self.syncing_relaxed.get() > 0
     }
 
     /// Whether the topic's `flush.ms` asks for a sync.
@@ -166,7 +182,10 @@ impl<D: Disk> Partition<D> {
             return Ok(());
         }
         let relaxed = self.relaxed.take();
-        match self.log.sync().await {
+        self.syncing_relaxed.set(self.syncing_relaxed.get() + u32::from(relaxed.records > 0));
+        let synced = self.log.sync().await;
+        self.syncing_relaxed.set(self.syncing_relaxed.get() - u32::from(relaxed.records > 0));
+        match synced {
             Ok(checkpoint) => {
                 self.note_durable(checkpoint);
                 Ok(())
@@ -183,14 +202,51 @@ impl<D: Disk> Partition<D> {
     /// Notes what a sync has covered. Of two syncs that overlap, the one that saw more stays.
     fn note_durable(&self, checkpoint: PartitionCheckpoint) {
         let mut durable = self.durable.borrow_mut();
-        if checkpoint.next_offset >= durable.next_offset {
+        if (checkpoint.next_offset, checkpoint.segment_base) >= (durable.next_offset, durable.segment_base) {
             *durable = checkpoint;
         }
     }
 
-    /// What is known to be durable.
+    /// What is known to be durable, and where the log is to begin.
     pub(crate) fn durable(&self) -> PartitionCheckpoint {
-        self.durable.borrow().clone()
+        PartitionCheckpoint { log_start: self.next_log_start.get(), ..self.durable.borrow().clone() }
+    }
+
+    /// The offset up to which the log is known to be durable, and the base of the segment that this point lies in.
+    pub(crate) fn recovery_point(&self) -> (Offset, Offset) {
+        let durable = self.durable.borrow();
+        (durable.next_offset, durable.segment_base)
+    }
+
+    // ---- log start -------------------------------------------------------------------------------------------------------
+
+    /// Has the next checkpoint say that the log begins at `offset`, at or before what is durable. Nobody sees it yet.
+    pub(crate) fn prepare_log_start(&self, offset: Offset) {
+        assert!(
+            offset <= self.recovery_point().0,
+            "what lies before a log start is durable, or was never needed"
+        );
+        self.next_log_start.set(offset);
+    }
+
+    /// The checkpoint was not written: the log begins where it did.
+    pub(crate) fn revert_log_start(&self) {
+        self.next_log_start.set(self.log.log_start());
+    }
+
+    /// The checkpoint says where the log begins, or the segments before it are gone: from now on readers see it.
+    pub(crate) fn publish_log_start(&self, offset: Offset) {
+        self.next_log_start.set(offset);
+        self.log.set_log_start(offset);
+    }
+
+    /// The base of the segment that the recovery point in the checkpoint file lies in.
+    pub(crate) fn checkpointed_base(&self) -> Offset {
+        self.checkpointed_base.get()
+    }
+
+    pub(crate) fn set_checkpointed_base(&self, base: Offset) {
+        self.checkpointed_base.set(base);
     }
 
     // ---- read ------------------------------------------------------------------------------------------------------------
@@ -208,7 +264,15 @@ impl<D: Disk> Partition<D> {
         let found = if offset == high_watermark {
             None
         } else {
-            self.log.read(offset, bytes_max, first_whole).await.map_err(|fault| self.faulty(fault))?
+            match self.log.read(offset, bytes_max, first_whole).await {
+                Ok(found) => found,
+                // Its segment was deleted under the reader.
+                Err(_) if offset < self.next_log_start.get() => {
+                    let log_start = self.next_log_start.get();
+                    return Err(ReadError::OffsetOutOfRange { requested: offset, log_start, high_watermark });
+                }
+                Err(fault) => return Err(self.faulty(fault)),
+            }
         };
         let (batches, reaches_end) =
             found.map_or((None, true), |(range, reaches_end)| (Some(range), reaches_end));
@@ -222,11 +286,25 @@ impl<D: Disk> Partition<D> {
         &self,
         timestamp: Timestamp,
     ) -> Result<Option<OffsetAndTimestamp>, ReadError> {
-        self.log.offset_for_timestamp(timestamp).await.map_err(|fault| self.faulty(fault))
+        loop {
+            let log_start = self.log.log_start();
+            match self.log.offset_for_timestamp(timestamp).await {
+                // A segment was deleted under the reader.
+                Err(_) if log_start < self.log.log_start() => {}
+                found => return found.map_err(|fault| self.faulty(fault)),
+            }
+        }
     }
 
     pub(crate) async fn offset_of_max_timestamp(&self) -> Result<Option<OffsetAndTimestamp>, ReadError> {
-        self.log.offset_of_max_timestamp().await.map_err(|fault| self.faulty(fault))
+        loop {
+            let log_start = self.log.log_start();
+            match self.log.offset_of_max_timestamp().await {
+                // A segment was deleted under the reader.
+                Err(_) if log_start < self.log.log_start() => {}
+                found => return found.map_err(|fault| self.faulty(fault)),
+            }
+        }
     }
 
     fn faulty(&self, fault: Fault) -> ReadError {

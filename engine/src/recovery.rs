@@ -155,6 +155,8 @@ async fn find_shard_files<D: Disk>(disk: &D, data_dir: &Path) -> Result<ShardFil
             continue;
         }
         let directory = shards.join(&entry.name);
+        // A killed process may have renamed its checkpoint and not synced that: segments are removed on the word of it.
+        disk.sync_dir(&directory).await.map_err(failed("syncing", &directory))?;
         for file in disk.list(&directory).await.map_err(failed("listing", &directory))? {
             if file.name == CHECKPOINT {
                 files.checkpoints.push(directory.join(file.name));
@@ -191,10 +193,14 @@ async fn read_checkpoints<D: Disk>(
             }
         };
         for point in points.into_iter().filter(|point| topics.holds(point.partition)) {
-            let known = farthest.get(&point.partition);
-            if known.is_none_or(|known| known.next_offset <= point.next_offset) {
-                farthest.insert(point.partition, point);
+            // A log start never goes back, and the row that has it is not always the one that counts otherwise: another shard may have
+            // left an old one.
+            let known = farthest.entry(point.partition).or_insert_with(|| point.clone());
+            let log_start = known.log_start.max(point.log_start);
+            if known.next_offset <= point.next_offset {
+                *known = point;
             }
+            known.log_start = log_start;
         }
     }
     Ok(farthest)
@@ -325,24 +331,40 @@ async fn write_checkpoints<D: Disk>(
     shards: usize,
     points: BTreeMap<PartitionId, PartitionCheckpoint>,
 ) -> Result<Vec<Vec<PartitionCheckpoint>>, StartError> {
+    let all: Vec<_> = points.into_values().collect();
     let mut by_shard = vec![Vec::new(); shards];
-    for point in points.into_values() {
-        by_shard[point.partition.shard(shards)].push(point);
+    for point in &all {
+        by_shard[point.partition.shard(shards)].push(point.clone());
     }
-    for (shard, points) in by_shard.iter().enumerate() {
-        let directory = shard_dir(data_dir, shard);
-        disk.create_dir(&directory).await.map_err(failed("making", &directory))?;
-        let mut encoder = CheckpointEncoder::new();
-        for point in points {
-            encoder.push(point);
-        }
-        let path = directory.join(CHECKPOINT);
-        replace(disk, &path, encoder.finish()).await.map_err(failed("writing", &path))?;
+    // A row stands in one file at least at any time: with it, a log start would be lost. The first file has all of them until the
+    // others are durable.
+    write_checkpoint(disk, data_dir, 0, &all).await?;
+    for (shard, points) in by_shard.iter().enumerate().skip(1) {
+        write_checkpoint(disk, data_dir, shard, points).await?;
     }
     for directory in [&data_dir.join(SHARDS), data_dir] {
         disk.sync_dir(directory).await.map_err(failed("syncing", directory))?;
     }
+    if by_shard[0].len() < all.len() {
+        write_checkpoint(disk, data_dir, 0, &by_shard[0]).await?;
+    }
     Ok(by_shard)
+}
+
+async fn write_checkpoint<D: Disk>(
+    disk: &D,
+    data_dir: &Path,
+    shard: usize,
+    points: &[PartitionCheckpoint],
+) -> Result<(), StartError> {
+    let directory = shard_dir(data_dir, shard);
+    disk.create_dir(&directory).await.map_err(failed("making", &directory))?;
+    let mut encoder = CheckpointEncoder::new();
+    for point in points {
+        encoder.push(point);
+    }
+    let path = directory.join(CHECKPOINT);
+    replace(disk, &path, encoder.finish()).await.map_err(failed("writing", &path))
 }
 
 /// Removes partition directories that no topic claims: their topic was deleted, and the crash came before they were removed.

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::config::{ConfigError, PARTITIONS_MAX, TopicConfig, TopicDefaults};
+use crate::config::{
+    ConfigError, ConfigKind, PARTITIONS_MAX, TopicConfig, TopicDefaults, topic_config_entry, words_of,
+};
 use crate::error::TopicError;
 use crate::format::names;
 use crate::format::topics::TopicRecord;
@@ -34,6 +36,28 @@ impl Topic {
         (0..self.partitions).map(move |index| PartitionId::new(topic, index))
     }
 
+    /// The settings of its own that the topic has after a change; makes nothing.
+    ///
+    /// # Errors
+    /// When a name or a value can not be, or a list is asked for of a setting that is none.
+    pub fn changed_configs(
+        &self,
+        change: &ConfigChange,
+        defaults: &TopicDefaults,
+    ) -> Result<Vec<(String, String)>, ConfigError> {
+        let mut own = match change {
+            ConfigChange::Replace(configs) => configs.clone(),
+            ConfigChange::Steps(_) => self.own_configs.clone(),
+        };
+        if let ConfigChange::Steps(steps) = change {
+            for step in steps {
+                step.apply(&mut own, defaults)?;
+            }
+        }
+        TopicConfig::resolve(defaults, &own)?;
+        Ok(own)
+    }
+
     fn record(&self) -> TopicRecord {
         TopicRecord {
             name: self.name.clone(),
@@ -53,6 +77,63 @@ pub struct NewTopic {
     pub partitions: u32,
     /// Settings of its own, by Kafka's names.
     pub configs: Vec<(String, String)>,
+}
+
+/// How the settings of a topic's own change.
+#[derive(Clone, Debug)]
+pub enum ConfigChange {
+    /// These are all that it has.
+    Replace(Vec<(String, String)>),
+    /// One after the other.
+    Steps(Vec<ConfigStep>),
+}
+
+/// One step of a change. Names are Kafka's.
+#[derive(Clone, Debug)]
+pub enum ConfigStep {
+    /// The setting gets this value.
+    Set(String, String),
+    /// The setting is the default again.
+    Delete(String),
+    /// These words are added to the list that is in force.
+    Append(String, String),
+    /// These words are taken out of the list that is in force.
+    Subtract(String, String),
+}
+
+impl ConfigStep {
+    fn apply(&self, own: &mut Vec<(String, String)>, defaults: &TopicDefaults) -> Result<(), ConfigError> {
+        let (ConfigStep::Set(name, _)
+        | ConfigStep::Delete(name)
+        | ConfigStep::Append(name, _)
+        | ConfigStep::Subtract(name, _)) = self;
+        let entry = topic_config_entry(name)?;
+        let in_force = own.iter().rev().find(|(key, _)| key == name);
+        let in_force = in_force.map_or(defaults.get(entry).0, |(_, value)| value);
+        let value = match self {
+            ConfigStep::Set(_, value) => Some(value.trim().to_owned()),
+            ConfigStep::Delete(_) => None,
+            ConfigStep::Append(..) | ConfigStep::Subtract(..) if entry.kind != ConfigKind::List => {
+                return Err(ConfigError::NotAList { name: entry.name });
+            }
+            ConfigStep::Append(_, words) => {
+                let mut list: Vec<&str> = words_of(in_force).collect();
+                for word in words_of(words) {
+                    if !list.contains(&word) {
+                        list.push(word);
+                    }
+                }
+                Some(list.join(","))
+            }
+            ConfigStep::Subtract(_, words) => {
+                let gone: Vec<&str> = words_of(words).collect();
+                Some(words_of(in_force).filter(|word| !gone.contains(word)).collect::<Vec<_>>().join(","))
+            }
+        };
+        own.retain(|(key, _)| key != name);
+        own.extend(value.map(|value| (entry.name.to_owned(), value)));
+        Ok(())
+    }
 }
 
 /// All topics at one moment.
@@ -155,6 +236,42 @@ impl TopicTable {
         Ok(table)
     }
 
+    /// This table with other settings of the topic `id`.
+    pub(crate) fn with_configs(
+        &self,
+        id: TopicId,
+        change: &ConfigChange,
+        defaults: &TopicDefaults,
+    ) -> Result<TopicTable, TopicError> {
+        let topic = self.by_id(id).ok_or_else(|| TopicError::Unknown(id.to_string()))?;
+        let own_configs = topic.changed_configs(change, defaults)?;
+        let config = Arc::new(TopicConfig::resolve(defaults, &own_configs)?);
+        let mut table = self.clone();
+        table.insert(Topic { own_configs, config, ..Topic::clone(topic) });
+        Ok(table)
+    }
+
+    /// Checks whether the topic `id` can have so many partitions; changes nothing.
+    pub fn check_growth(&self, id: TopicId, partitions: u32) -> Result<&Arc<Topic>, TopicError> {
+        let topic = self.by_id(id).ok_or_else(|| TopicError::Unknown(id.to_string()))?;
+        if partitions > PARTITIONS_MAX {
+            return Err(TopicError::Partitions { found: partitions, max: PARTITIONS_MAX });
+        }
+        if partitions <= topic.partitions {
+            let (name, current) = (topic.name.clone(), topic.partitions);
+            return Err(TopicError::DoesNotGrow { name, current, found: partitions });
+        }
+        Ok(topic)
+    }
+
+    /// This table with more partitions of the topic `id`.
+    pub(crate) fn with_partitions(&self, id: TopicId, partitions: u32) -> Result<TopicTable, TopicError> {
+        let topic = self.check_growth(id, partitions)?;
+        let mut table = self.clone();
+        table.insert(Topic { partitions, ..Topic::clone(topic) });
+        Ok(table)
+    }
+
     /// This table without the topic `id`.
     pub(crate) fn without(&self, id: TopicId) -> TopicTable {
         let mut table = self.clone();
@@ -162,5 +279,63 @@ impl TopicTable {
             table.by_name.remove(&topic.name);
         }
         table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(own: &[(&str, &str)]) -> Topic {
+        let own_configs = own.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Topic {
+            name: "orders".to_owned(),
+            id: TopicId::ZERO,
+            partitions: 1,
+            own_configs,
+            config: Arc::new(TopicConfig::resolve(&TopicDefaults::default(), &[]).unwrap()),
+        }
+    }
+
+    fn changed(own: &[(&str, &str)], steps: &[ConfigStep]) -> Result<String, String> {
+        let changed =
+            topic(own).changed_configs(&ConfigChange::Steps(steps.to_vec()), &TopicDefaults::default());
+        let shown = |own: Vec<(String, String)>| {
+            own.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+        };
+        changed.map(shown).map_err(|error| error.to_string())
+    }
+
+    fn step(make: fn(String, String) -> ConfigStep, name: &str, value: &str) -> ConfigStep {
+        make(name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn steps_change_what_they_name_and_leave_the_rest() {
+        use ConfigStep::{Append, Delete, Set, Subtract};
+        let own = [("retention.ms", "5"), ("segment.ms", "7")];
+        let changed = |steps: &[ConfigStep]| changed(&own, steps);
+        assert_eq!(changed(&[]), Ok("retention.ms=5 segment.ms=7".to_owned()));
+        assert_eq!(
+            changed(&[step(Set, "retention.ms", " 6 ")]),
+            Ok("segment.ms=7 retention.ms=6".to_owned())
+        );
+        assert_eq!(changed(&[Delete("segment.ms".to_owned())]), Ok("retention.ms=5".to_owned()));
+        assert_eq!(changed(&[Delete("flush.ms".to_owned())]), Ok("retention.ms=5 segment.ms=7".to_owned()));
+        let both = changed(&[Delete("segment.ms".to_owned()), step(Append, "cleanup.policy", "compact")]);
+        assert_eq!(both, Ok("retention.ms=5 cleanup.policy=delete,compact".to_owned()), "onto the default");
+        let none = changed(&[step(Subtract, "cleanup.policy", "compact,delete")]);
+        assert_eq!(none, Ok("retention.ms=5 segment.ms=7 cleanup.policy=".to_owned()), "keeps for ever");
+    }
+
+    #[test]
+    fn a_change_that_can_not_be_is_refused_whole() {
+        use ConfigStep::{Append, Delete, Set};
+        let good = step(Set, "retention.ms", "6");
+        let refused = |bad| changed(&[], &[good.clone(), bad]).unwrap_err();
+        assert_eq!(refused(Delete("retention".to_owned())), "unknown topic config name: retention");
+        assert_eq!(refused(step(Append, "retention.ms", "7")), "retention.ms is not a list");
+        assert!(refused(step(Set, "retention.ms", "soon")).starts_with("invalid value soon"));
+        assert!(refused(step(Append, "cleanup.policy", "shred")).starts_with("invalid value delete,shred"));
     }
 }

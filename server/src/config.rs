@@ -180,6 +180,7 @@ impl Settings {
         entry.check(value).map_err(|error| match error {
             ConfigError::UnknownName { name } => SettingError::Unknown { name },
             ConfigError::BadValue { value, expected, .. } => bad(entry.broker_name, &value, &expected),
+            ConfigError::NotAList { name } => bad(name, value, "no list"),
         })?;
         self.values.insert(entry.broker_name, value.to_owned());
         Ok(())

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_channel::Sender;
 use bytes::Bytes;
@@ -11,17 +12,17 @@ use futures_channel::oneshot;
 
 use crate::catalog::Catalog;
 use crate::config::TopicDefaults;
-use crate::error::{Fault, ReadError, StartError, TopicError};
+use crate::error::{DeleteRecordsError, Fault, ReadError, StartError, TopicError};
 use crate::io::Disk;
 use crate::io::latch::Latch;
 use crate::journal::Journal;
 use crate::partition::ReadResult;
 use crate::recovery::{RecoveryReport, recover};
 use crate::shard::message::{CatalogMessage, Message};
-use crate::shard::{ReadRequest, Shard, ShardStart};
+use crate::shard::{DeleteBefore, ReadRequest, Shard, ShardStart};
 use crate::sim::{SimDisk, SimFile, Simulation};
 use crate::sync::Published;
-use crate::topics::{NewTopic, Topic, TopicTable};
+use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
 use crate::types::{Offset, PartitionId, TopicId};
 
 /// What a shard runs on: as in production, with the simulated disk in place of the ring.
@@ -37,6 +38,7 @@ pub(super) struct Settings {
     pub(super) shards: usize,
     pub(super) journal_file_bytes_max: u64,
     pub(super) open_files_max: usize,
+    pub(super) retention_check: Duration,
     pub(super) topic_defaults: TopicDefaults,
 }
 
@@ -46,13 +48,20 @@ impl Settings {
         let mut topic_defaults = TopicDefaults::default();
         topic_defaults.set_unchecked("segment.bytes", "8192");
         topic_defaults.set_unchecked("index.interval.bytes", "256");
-        Settings { shards, journal_file_bytes_max: 16 << 10, open_files_max: 4, topic_defaults }
+        Settings {
+            shards,
+            journal_file_bytes_max: 16 << 10,
+            open_files_max: 4,
+            retention_check: Duration::from_secs(1),
+            topic_defaults,
+        }
     }
 
     pub(super) fn random(rng: &mut Rng) -> Settings {
         let mut settings = Settings::small(rng.usize(1..=3));
         settings.journal_file_bytes_max = 4096 * rng.u64(2..=10);
         settings.open_files_max = rng.usize(1..=8);
+        settings.retention_check = Duration::from_millis(rng.u64(1..3000));
         let segment_bytes = rng.u64(1024..20_000).to_string();
         settings.topic_defaults.set_unchecked("segment.bytes", &segment_bytes);
         settings.topic_defaults.set_unchecked("index.interval.bytes", &rng.u64(0..1000).to_string());
@@ -97,6 +106,7 @@ pub(super) fn start(simulation: &mut Simulation, settings: &Settings) -> Option<
                 disk: latch.clone(),
                 data_dir: data_dir.to_owned(),
                 index,
+                shards: settings.shards,
                 topics: topics.clone(),
                 checkpoints,
                 damaged: damaged.clone(),
@@ -104,6 +114,7 @@ pub(super) fn start(simulation: &mut Simulation, settings: &Settings) -> Option<
                 generation: generation + ((index as u64) << 20),
                 journal_file_bytes_max: settings.journal_file_bytes_max,
                 open_files_max: settings.open_files_max,
+                retention_check: settings.retention_check,
                 clock: Rc::new(move || clock.timestamp()),
             };
             let (shard, journal) = Shard::start(start).await?;
@@ -169,6 +180,33 @@ impl Process {
         new: NewTopic,
     ) -> oneshot::Receiver<Result<Arc<Topic>, TopicError>> {
         self.ask_catalog(|reply| CatalogMessage::CreateTopic { new, reply }).await
+    }
+
+    pub(super) async fn alter_topic(
+        &self,
+        id: TopicId,
+        change: ConfigChange,
+    ) -> oneshot::Receiver<Result<Arc<Topic>, TopicError>> {
+        self.ask_catalog(|reply| CatalogMessage::AlterTopic { id, change, reply }).await
+    }
+
+    pub(super) async fn grow_topic(
+        &self,
+        id: TopicId,
+        partitions: u32,
+    ) -> oneshot::Receiver<Result<Arc<Topic>, TopicError>> {
+        self.ask_catalog(|reply| CatalogMessage::GrowTopic { id, partitions, reply }).await
+    }
+
+    pub(super) async fn delete_records(
+        &self,
+        partition: PartitionId,
+        before: DeleteBefore,
+    ) -> oneshot::Receiver<Result<Offset, DeleteRecordsError>> {
+        let (reply, answer) = oneshot::channel();
+        let owner = partition.shard(self.shards.len());
+        let _ = self.mailboxes[owner].send(Message::DeleteRecords { partition, before, reply }).await;
+        answer
     }
 
     pub(super) async fn delete_topic(&self, id: TopicId) -> oneshot::Receiver<Result<(), TopicError>> {

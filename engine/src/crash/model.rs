@@ -3,13 +3,17 @@
 //! A batch that was sent may be in the log or not, once, until it is *known*: acknowledged, or seen by a reader. What is known stays,
 //! at its offset and byte for byte. Nothing else is ever found. Of a topic with relaxed durability, what lies behind `floor` may be
 //! lost when the power goes out.
+//!
+//! A log start only grows. It moves where somebody asked for it, and else over batches that are old enough, or too many, by the settings
+//! that were in force.
 
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
+use crate::config::{Limits, TopicConfig};
 use crate::format::batch::{BatchHeader, Batches, verify_crc};
-use crate::types::{Offset, PartitionId, Timestamp};
+use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Timestamp};
 
 /// The first byte of a batch behind what the log stamps: base offset, length and leader epoch.
 const STAMPED_BYTES: usize = 16;
@@ -34,6 +38,12 @@ pub(super) struct PartitionModel {
     pub(super) offset_of: HashMap<BatchNumber, i64>,
     /// Behind it a relaxed topic may lose what is known.
     pub(super) floor: i64,
+    /// The log start that somebody has seen.
+    pub(super) start: i64,
+    /// The largest offset before which somebody wanted all records deleted, done or not.
+    pub(super) asked: i64,
+    /// What may have been in force since the last start.
+    pub(super) limits: Vec<Limits>,
 }
 
 #[derive(Default)]
@@ -44,8 +54,9 @@ pub(super) struct Model {
 }
 
 impl Model {
-    pub(super) fn add_partition(&mut self, id: PartitionId, durable: bool) {
-        self.partitions.insert(id, PartitionModel { durable, ..PartitionModel::default() });
+    pub(super) fn add_partition(&mut self, id: PartitionId, config: &TopicConfig) {
+        let (durable, limits) = (config.is_durable(), vec![config.limits()]);
+        self.partitions.insert(id, PartitionModel { durable, limits, ..PartitionModel::default() });
     }
 
     pub(super) fn send(&mut self, sent: Sent) -> BatchNumber {
@@ -57,11 +68,57 @@ impl Model {
     }
 
     pub(super) fn end(&self, id: PartitionId) -> i64 {
-        self.partitions[&id]
-            .known
-            .iter()
-            .next_back()
-            .map_or(0, |(offset, number)| offset + self.records(*number))
+        let partition = &self.partitions[&id];
+        let last = partition.known.iter().next_back();
+        last.map_or(partition.start, |(offset, number)| offset + self.records(*number))
+    }
+
+    /// Somebody has seen where the log starts, at the time `now`: what lies before it is gone for good, and had to be.
+    pub(super) fn see_start(&mut self, id: PartitionId, start: Offset, now: Timestamp) {
+        let start = start.get();
+        let Some(partition) = self.partitions.get(&id) else { return };
+        assert!(
+            start >= partition.start,
+            "{id}: the log start goes back from {} to {start}",
+            partition.start
+        );
+        if start == partition.start {
+            return;
+        }
+        let bytes = |number: &BatchNumber| self.sent[*number].bytes.len() as u64;
+        let end_of = |offset: &i64, number: &BatchNumber| offset + self.records(*number);
+        let unasked = |(offset, number): &(&i64, &BatchNumber)| {
+            **offset < start && end_of(offset, number).min(start) > partition.asked
+        };
+        for (offset, number) in partition.known.iter().filter(unasked) {
+            let end = end_of(offset, number);
+            assert!(
+                end <= start,
+                "{id}: the log start {start} lies in the batch at {offset}; nobody asked for that"
+            );
+            let gone: u64 = partition
+                .offset_of
+                .iter()
+                .filter(|(_, at)| **at < start)
+                .map(|(number, _)| bytes(number))
+                .sum();
+            let sent: u64 = self
+                .sent
+                .iter()
+                .filter(|sent| sent.partition == id)
+                .map(|sent| sent.bytes.len() as u64)
+                .sum();
+            let newest = self.sent[*number].timestamps.iter().copied().fold(NO_TIMESTAMP, i64::max);
+            let is_due = |limits: &Limits| {
+                limits.is_expired(newest, now) || limits.bytes.is_some_and(|limit| sent - gone >= limit)
+            };
+            assert!(partition.limits.iter().any(is_due), "{id}: the batch at {offset} was deleted too early");
+        }
+        let kept = partition.known.iter().filter(|(offset, number)| end_of(offset, number) > start);
+        let known = kept.map(|(offset, number)| (*offset, *number)).collect();
+        let partition = self.partitions.get_mut(&id).expect("looked up above");
+        partition.known = known;
+        partition.start = start;
     }
 
     fn records(&self, number: BatchNumber) -> i64 {
@@ -71,11 +128,15 @@ impl Model {
     /// The batch was acknowledged at this offset, or found there.
     pub(super) fn know(&mut self, id: PartitionId, offset: i64, number: BatchNumber, how: &str) {
         assert_eq!(self.sent[number].partition, id, "batch {number} {how} in another partition");
+        let end = offset + self.records(number);
         let Some(partition) = self.partitions.get_mut(&id) else { return };
-        let there = *partition.known.entry(offset).or_insert(number);
-        assert_eq!(there, number, "{id} offset {offset}: batch {number} {how} where another was");
         let first = *partition.offset_of.entry(number).or_insert(offset);
         assert_eq!(first, offset, "{id}: batch {number} {how} at a second offset");
+        if end <= partition.start {
+            return;
+        }
+        let there = *partition.known.entry(offset).or_insert(number);
+        assert_eq!(there, number, "{id} offset {offset}: batch {number} {how} where another was");
     }
 
     /// Takes apart what was read from `offset` on: whole, intact batches that were sent, without a gap.
@@ -123,7 +184,11 @@ impl Model {
     /// Compares a whole partition after a start with what must be there; it is the new truth.
     pub(super) fn compare(&mut self, id: PartitionId, log: &[(i64, BatchNumber)]) {
         let found: BTreeMap<i64, BatchNumber> = log.iter().copied().collect();
-        assert_eq!(log.first().map_or(0, |(offset, _)| *offset), 0, "{id}: the log starts at 0");
+        let start = self.partitions[&id].start;
+        let first = log
+            .first()
+            .is_none_or(|(offset, number)| (*offset..offset + self.records(*number)).contains(&start));
+        assert!(first, "{id}: the log starts with {:?}, not at {start}", log.first());
         for (offset, number) in &self.partitions[&id].known {
             assert!(
                 found.get(offset) == Some(number),
@@ -137,7 +202,8 @@ impl Model {
         }
         self.check_sequences(id, log);
         let end = self.end(id);
-        self.partitions.get_mut(&id).expect("it was just compared").floor = end;
+        let partition = self.partitions.get_mut(&id).expect("it was just compared");
+        partition.floor = end;
     }
 
     /// The sequences of a producer follow each other within an epoch, and epochs only grow.
@@ -173,12 +239,15 @@ impl Model {
     }
 
     fn records_of(&self, id: PartitionId) -> impl Iterator<Item = (i64, Timestamp)> {
-        self.partitions[&id].known.iter().flat_map(|(offset, number)| {
+        let PartitionModel { known, start, .. } = &self.partitions[&id];
+        let start = *start;
+        known.iter().flat_map(move |(offset, number)| {
             self.sent[*number]
                 .timestamps
                 .iter()
                 .enumerate()
                 .map(move |(at, stamp)| (offset + at as i64, *stamp))
+                .filter(move |(offset, _)| *offset >= start)
         })
     }
 }

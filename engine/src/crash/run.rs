@@ -1,6 +1,7 @@
 //! Several generations of a process on one machine: what it is asked, how it ends, and what it must know when it comes back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +11,17 @@ use futures_channel::oneshot::Receiver;
 
 use super::machine::{DATA_DIR, Process, Settings, start};
 use super::model::{BatchNumber, Model, Sent};
-use crate::error::{AppendError, ReadError, TopicError};
+use crate::config::{TopicConfig, TopicDefaults};
+use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use crate::format::batch::{Batches, verify_crc};
 use crate::format::builder::BatchBuilder;
 use crate::format::check::check;
 use crate::format::compression::Codec;
 use crate::format::names;
 use crate::partition::WakeOnce;
-use crate::shard::{Appended, OffsetQuery};
+use crate::shard::{Appended, DeleteBefore, OffsetQuery};
 use crate::sim::{Clock, Faults, Simulation};
-use crate::topics::{NewTopic, Topic};
+use crate::topics::{ConfigChange, NewTopic, Topic};
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
 
 /// Names are few, so that a topic is often made again under the name of a deleted one.
@@ -58,6 +60,8 @@ pub(super) struct Run {
     appends: Vec<PendingAppend>,
     creates: Vec<(String, Answer<Arc<Topic>>)>,
     deletes: Vec<(TopicId, Answer<()>)>,
+    changes: Vec<(TopicId, Answer<Arc<Topic>>)>,
+    deletions: Vec<PendingDeletion>,
     allocations: Vec<Answer<i64>>,
     clock: Clock,
     trouble: Trouble,
@@ -73,7 +77,9 @@ struct TopicState {
     /// Not known while its creation is under way.
     id: Option<TopicId>,
     partitions: u32,
-    durable: bool,
+    configs: Vec<(String, String)>,
+    /// What it was asked to have instead; there or not.
+    changing: Option<(u32, Vec<(String, String)>)>,
     stage: Stage,
 }
 
@@ -103,6 +109,13 @@ struct PendingAppend {
     answer: Receiver<Result<Appended, AppendError>>,
 }
 
+struct PendingDeletion {
+    partition: PartitionId,
+    /// Where the log starts at least, once it is done.
+    least: i64,
+    answer: Receiver<Result<Offset, DeleteRecordsError>>,
+}
+
 impl Run {
     pub(super) fn new(seed: u64, trouble: Trouble) -> Run {
         let mut simulation = Simulation::new(seed);
@@ -118,6 +131,8 @@ impl Run {
             appends: Vec::new(),
             creates: Vec::new(),
             deletes: Vec::new(),
+            changes: Vec::new(),
+            deletions: Vec::new(),
             allocations: Vec::new(),
             clock,
             trouble,
@@ -205,11 +220,30 @@ impl Run {
                 _ => {}
             }
             topic.stage = if there { Stage::There } else { Stage::Gone };
+            let found = topic.id.and_then(|id| table.by_id(id));
+            if let Some(found) = found {
+                let is = (found.partitions, found.own_configs.clone());
+                let known = is == (topic.partitions, topic.configs.clone());
+                assert!(
+                    known || topic.changing.as_ref() == Some(&is),
+                    "{}: {is:?}, not {:?}",
+                    topic.name,
+                    topic.configs
+                );
+                (topic.partitions, topic.configs) = is;
+                topic.changing = None;
+            }
             for id in (0..topic.partitions).filter_map(|index| Some(PartitionId::new(topic.id?, index))) {
-                if !there {
+                let Some(found) = found else {
                     self.model.partitions.remove(&id);
-                } else if !self.model.partitions.contains_key(&id) {
-                    self.model.add_partition(id, topic.durable);
+                    continue;
+                };
+                match self.model.partitions.get_mut(&id) {
+                    None => self.model.add_partition(id, &found.config),
+                    Some(partition) => {
+                        partition.durable = found.config.is_durable();
+                        partition.limits.push(found.config.limits());
+                    }
                 }
             }
         }
@@ -234,7 +268,15 @@ impl Run {
 
     pub(super) fn create_now(&mut self, process: &Process, name: &str, partitions: u32) -> Vec<PartitionId> {
         let stage = Stage::Creating;
-        self.topics.push(TopicState { name: name.to_owned(), id: None, partitions, durable: true, stage });
+        let configs = Vec::new();
+        self.topics.push(TopicState {
+            name: name.to_owned(),
+            id: None,
+            partitions,
+            configs,
+            changing: None,
+            stage,
+        });
         let new = NewTopic { name: name.to_owned(), partitions, configs: Vec::new() };
         let mut simulation = self.simulation.take().expect("a machine is there");
         let made = simulation.run_until(async { process.create_topic(new).await.await });
@@ -262,9 +304,36 @@ impl Run {
     /// Reads a partition whole: all that was acknowledged is there.
     pub(super) fn read_now(&mut self, process: &Process, id: PartitionId) {
         let mut simulation = self.simulation.take().expect("a machine is there");
-        let log = simulation.run_until(self.read_whole(process, id));
+        let (start, log) = simulation.run_until(self.read_whole(process, id));
+        self.model.see_start(id, start, self.clock.timestamp());
         self.model.compare(id, &log);
         self.simulation = Some(simulation);
+    }
+
+    /// Lets a minute pass, and the background do what it does then.
+    pub(super) fn retain_now(&mut self, process: &Process) {
+        self.clock.advance(Duration::from_secs(60));
+        process.shards.iter().for_each(|shard| shard.tick(self.clock.timestamp()));
+        self.simulation.as_mut().expect("a machine is there").run_until_quiet();
+    }
+
+    pub(super) fn log_start_now(&mut self, process: &Process, id: PartitionId) -> i64 {
+        let simulation = self.simulation.as_mut().expect("a machine is there");
+        let found = simulation.run_until(process.owner(id).find_offset(id, OffsetQuery::Earliest));
+        let start = found.expect("the log can be read").expect("it has a start").offset;
+        self.model.see_start(id, start, self.clock.timestamp());
+        start.get()
+    }
+
+    /// Deletes all records of a partition.
+    pub(super) fn delete_now(
+        &mut self,
+        process: &Process,
+        id: PartitionId,
+    ) -> Result<Offset, DeleteRecordsError> {
+        self.model.partitions.get_mut(&id).expect("it is there").asked = i64::MAX;
+        let simulation = self.simulation.as_mut().expect("a machine is there");
+        simulation.run_until(process.owner(id).delete_records(id, DeleteBefore::HighWatermark))
     }
 
     pub(super) fn note_full(&mut self) {
@@ -301,25 +370,51 @@ impl Run {
     async fn compare_all(&mut self, process: &Process) {
         let ids: Vec<_> = self.model.partitions.keys().copied().collect();
         for id in ids {
-            let log = self.read_whole(process, id).await;
+            let (start, log) = self.read_whole(process, id).await;
+            self.model.see_start(id, start, self.clock.timestamp());
             self.model.compare(id, &log);
             self.compare_times(process, id).await;
+            self.compare_files(process, id, start);
+            let config = process.topics.get().by_id(id.topic).expect("it is there").config.clone();
+            let partition = self.model.partitions.get_mut(&id).expect("it was just compared");
+            partition.limits = vec![config.limits()];
+            partition.asked = start.get();
         }
     }
 
-    async fn read_whole(&mut self, process: &Process, id: PartitionId) -> Vec<(i64, BatchNumber)> {
+    /// What was deleted does not take up room.
+    fn compare_files(&self, process: &Process, id: PartitionId, start: Offset) {
+        let topics = process.topics.get();
+        let name = &topics.by_id(id.topic).expect("it is there").name;
+        let directory = Path::new(DATA_DIR).join(names::partition_dir(name, id.index));
+        let mut bases: Vec<_> = (self.disk_of(process).list_all().iter())
+            .filter(|(path, _)| path.parent() == Some(&directory))
+            .filter_map(|(path, _)| Some(names::parse_segment(path.file_name()?.to_str()?)?.0))
+            .collect();
+        bases.sort();
+        bases.dedup();
+        // The log may start where the segment ends that the recovery point lies in.
+        assert!(
+            bases.get(2).is_none_or(|third| *third > start),
+            "{id}: {bases:?} are there, the log starts at {start}"
+        );
+    }
+
+    async fn read_whole(&mut self, process: &Process, id: PartitionId) -> (Offset, Vec<(i64, BatchNumber)>) {
         let bytes_max = self.rng.u64(1..20_000);
         let mut log = Vec::new();
-        let mut offset = Offset::ZERO;
+        let start = process.owner(id).find_offset(id, OffsetQuery::Earliest).await;
+        let start = start.expect("the log can be read").expect("it has a start").offset;
+        let mut offset = start;
         loop {
             let read = process.read(id, offset, bytes_max).await;
             let (result, bytes) = read.unwrap_or_else(|error| panic!("{id} offset {offset}: {error}"));
             if bytes.is_empty() {
                 assert_eq!(result.high_watermark, offset, "{id}: a read before the end finds something");
-                return log;
+                return (start, log);
             }
             let found = self.model.identify(id, &bytes);
-            assert_eq!(found[0].0, offset.get(), "{id}: the batch at the offset asked for");
+            assert!(found[0].0 == offset.get() || offset == start, "{id}: the batch at the offset asked for");
             let (last, number) = *found.last().expect("it is not empty");
             offset = Offset::new(last + self.model.sent[number].timestamps.len() as i64);
             log.extend(found);
@@ -381,6 +476,8 @@ impl Run {
         }
         self.creates.clear();
         self.deletes.clear();
+        self.changes.clear();
+        self.deletions.clear();
         self.allocations.clear();
     }
 
@@ -392,7 +489,8 @@ impl Run {
             55..=61 => self.append_again(process).await,
             62..=73 => self.read(process).await,
             74..=75 => self.wait_for_record(process).await,
-            76..=80 => self.create(process).await,
+            76..=79 => self.create(process).await,
+            80 => self.change(process).await,
             81 => self.delete(process).await,
             82..=83 => self.allocations.push(process.allocate_producer_id().await),
             84..=86 => {
@@ -400,7 +498,8 @@ impl Run {
                 process.shards.iter().for_each(|shard| shard.tick(self.clock.timestamp()));
             }
             87..=89 => self.make_trouble(process),
-            90..=91 => self.wait_for_answers(process).await,
+            90 => self.wait_for_answers(process).await,
+            91..=92 => self.delete_records(process).await,
             _ => {
                 let operations = self.rng.usize(1..40);
                 process.pass_time(operations).await;
@@ -553,6 +652,23 @@ impl Run {
                 Some(Err(error)) => assert!(self.may_fail_topic(&error), "{id}: {error}"),
             }
         }
+        for (id, mut answer) in std::mem::take(&mut self.changes) {
+            match answer.try_recv().unwrap_or(Some(Err(TopicError::Stopping))) {
+                None => self.changes.push((id, answer)),
+                Some(Ok(topic)) => self.note_changed(&topic),
+                Some(Err(error)) => {
+                    let there = |topic: &TopicState| topic.id == Some(id) && topic.stage == Stage::There;
+                    let gone = matches!(error, TopicError::Unknown(_)) && !self.topics.iter().any(there);
+                    assert!(gone || self.may_fail_topic(&error), "{id}: {error}");
+                }
+            }
+        }
+        for mut deletion in std::mem::take(&mut self.deletions) {
+            match deletion.answer.try_recv().unwrap_or(Some(Err(DeleteRecordsError::Stopping))) {
+                None => self.deletions.push(deletion),
+                Some(answer) => self.take_deletion(deletion.partition, deletion.least, answer),
+            }
+        }
         for mut answer in std::mem::take(&mut self.allocations) {
             match answer.try_recv().unwrap_or(Some(Err(TopicError::Stopping))) {
                 None => self.allocations.push(answer),
@@ -600,8 +716,12 @@ impl Run {
     pub(super) async fn wait_for_answers(&mut self, process: &Process) {
         for _ in 0..PATIENCE {
             self.harvest();
-            let waiting =
-                self.appends.len() + self.creates.len() + self.deletes.len() + self.allocations.len();
+            let waiting = self.appends.len()
+                + self.creates.len()
+                + self.deletes.len()
+                + self.changes.len()
+                + self.deletions.len()
+                + self.allocations.len();
             if waiting == 0 {
                 return;
             }
@@ -614,17 +734,24 @@ impl Run {
 
     async fn read(&mut self, process: &Process) {
         let Some((partition, _)) = self.any_partition() else { return };
-        let end = self.model.end(partition);
-        let offset = Offset::new(self.rng.i64(0..=end));
+        let (start, end) = (self.model.partitions[&partition].start, self.model.end(partition));
+        let least = if self.rng.u8(..8) == 0 { 0 } else { start };
+        let offset = Offset::new(self.rng.i64(least..=end));
         let bytes_max = self.rng.u64(..10_000);
         match process.read(partition, offset, bytes_max).await {
             Ok((result, bytes)) => {
+                assert!(offset.get() >= start, "{partition}: {offset} is read, the log starts at {start}");
+                self.model.see_start(partition, result.log_start, self.clock.timestamp());
                 assert!(result.high_watermark.get() >= end, "{partition}: the high watermark goes back");
                 assert!(
                     offset.get() >= end || !bytes.is_empty(),
                     "{partition}: nothing at {offset} of {end}"
                 );
                 self.model.note_read(partition, offset, &bytes);
+            }
+            Err(ReadError::OffsetOutOfRange { log_start, high_watermark, .. }) => {
+                assert!(offset < log_start, "{partition} offset {offset} of {log_start} to {high_watermark}");
+                self.model.see_start(partition, log_start, self.clock.timestamp());
             }
             Err(ReadError::UnknownPartition(_)) => {
                 let there =
@@ -665,16 +792,16 @@ impl Run {
         if self.topics.iter().any(|topic| topic.name == name && topic.stage != Stage::Gone) {
             return;
         }
-        let durable = name != "relaxed";
         let partitions = self.rng.u32(1..4);
-        let mut configs = Vec::new();
-        if !durable {
-            configs.push(("flush.messages".to_owned(), self.rng.u32(2..20).to_string()));
-            configs.push(("flush.ms".to_owned(), "1000".to_owned()));
-        }
-        let topic =
-            TopicState { name: name.to_owned(), id: None, partitions, durable, stage: Stage::Creating };
-        self.topics.push(topic);
+        let configs = self.new_configs(name == "relaxed");
+        self.topics.push(TopicState {
+            name: name.to_owned(),
+            id: None,
+            partitions,
+            configs: configs.clone(),
+            changing: None,
+            stage: Stage::Creating,
+        });
         let new = NewTopic { name: name.to_owned(), partitions, configs };
         self.creates.push((name.to_owned(), process.create_topic(new).await));
     }
@@ -684,7 +811,106 @@ impl Run {
         state.id = Some(topic.id);
         state.stage = Stage::There;
         for id in topic.partition_ids() {
-            self.model.add_partition(id, state.durable);
+            self.model.add_partition(id, &topic.config);
+        }
+    }
+
+    fn new_configs(&mut self, relaxed: bool) -> Vec<(String, String)> {
+        let mut configs = Vec::new();
+        let mut set = |name: &str, value: u64| configs.push((name.to_owned(), value.to_string()));
+        if relaxed {
+            set("flush.messages", self.rng.u64(2..20));
+            set("flush.ms", 1000);
+        }
+        match self.rng.u8(..4) {
+            0 => set("retention.ms", self.rng.u64(..5000)),
+            1 => set("retention.bytes", self.rng.u64(..50_000)),
+            _ => {}
+        }
+        configs
+    }
+
+    /// Other settings for a topic, or more partitions.
+    async fn change(&mut self, process: &Process) {
+        let relaxed = self.rng.u8(..3) == 0;
+        let configs = self.new_configs(relaxed);
+        let still = |topic: &&mut TopicState| topic.stage == Stage::There && topic.changing.is_none();
+        let Some(topic) = self.rng.choice(self.topics.iter_mut().filter(still).collect::<Vec<_>>()) else {
+            return;
+        };
+        let id = topic.id.expect("it is there");
+        let answer = if self.rng.bool() {
+            let partitions = topic.partitions + self.rng.u32(1..3);
+            topic.changing = Some((partitions, topic.configs.clone()));
+            process.grow_topic(id, partitions).await
+        } else {
+            topic.changing = Some((topic.partitions, configs.clone()));
+            let config = TopicConfig::resolve(&TopicDefaults::default(), &configs).expect("good settings");
+            for partition in (0..topic.partitions).map(|index| PartitionId::new(id, index)) {
+                let end = self.model.end(partition);
+                let partition = self.model.partitions.get_mut(&partition).expect("it is there");
+                partition.limits.push(config.limits());
+                if partition.durable && relaxed {
+                    (partition.durable, partition.floor) = (false, end);
+                }
+            }
+            process.alter_topic(id, ConfigChange::Replace(configs)).await
+        };
+        self.changes.push((id, answer));
+    }
+
+    fn note_changed(&mut self, topic: &Topic) {
+        let Some(state) = self.topics.iter_mut().find(|state| state.id == Some(topic.id)) else { return };
+        (state.partitions, state.configs) = state.changing.take().expect("it was asked for");
+        assert_eq!((topic.partitions, &topic.own_configs), (state.partitions, &state.configs));
+        for id in topic.partition_ids() {
+            match self.model.partitions.get_mut(&id) {
+                None => self.model.add_partition(id, &topic.config),
+                // Of a partition that was fenced, the sync may have failed that makes the rest durable.
+                Some(partition) => partition.durable |= topic.config.is_durable() && !self.errors_seen,
+            }
+        }
+    }
+
+    // ---- records that go --------------------------------------------------------------------------------------------------
+
+    async fn delete_records(&mut self, process: &Process) {
+        let Some((partition, _)) = self.any_partition() else { return };
+        let end = self.model.end(partition);
+        let before = self.rng.i64(0..=end);
+        let model = self.model.partitions.get_mut(&partition).expect("it is there");
+        let (before, least) = match self.rng.u8(..3) {
+            0 => {
+                model.asked = i64::MAX;
+                (DeleteBefore::HighWatermark, end)
+            }
+            _ => {
+                model.asked = model.asked.max(before);
+                (DeleteBefore::Offset(Offset::new(before)), before)
+            }
+        };
+        let answer = process.delete_records(partition, before).await;
+        self.deletions.push(PendingDeletion { partition, least, answer });
+    }
+
+    fn take_deletion(&mut self, id: PartitionId, least: i64, answer: Result<Offset, DeleteRecordsError>) {
+        match answer {
+            Ok(start) => {
+                assert!(start.get() >= least, "{id}: the log starts at {start}, not at {least}");
+                // A later deletion, or a reader, may have been answered before.
+                let seen = self.model.partitions.get(&id).map_or(0, |partition| partition.start);
+                self.model.see_start(id, start.max(Offset::new(seen)), self.clock.timestamp());
+            }
+            Err(DeleteRecordsError::NoSpace(_)) => assert!(self.full_seen, "the disk was never full"),
+            Err(DeleteRecordsError::Faulty { fault, .. }) => {
+                assert!(self.errors_seen, "nothing has failed, but: {fault}");
+            }
+            Err(DeleteRecordsError::UnknownPartition(_)) => {
+                let there = |topic: &TopicState| topic.id == Some(id.topic) && topic.stage == Stage::There;
+                assert!(!self.topics.iter().any(there), "{id} exists");
+            }
+            Err(DeleteRecordsError::Stopping) => assert!(self.stopping, "nobody has stopped the engine"),
+            Err(error) => panic!("{id}: {error}"),
         }
     }
 

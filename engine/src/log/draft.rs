@@ -30,6 +30,8 @@ pub(crate) struct Draft<D: Disk> {
     batches: Vec<Bytes>,
     bytes: u64,
     records: u64,
+    /// Tells the log that there is a draft.
+    _held: Rc<()>,
 }
 
 /// Consecutive batches for one segment.
@@ -58,7 +60,7 @@ pub(crate) enum Place {
 }
 
 impl<D: Disk> Draft<D> {
-    pub(super) fn new(active: Rc<Segment<D>>, config: &TopicConfig) -> Draft<D> {
+    pub(super) fn new(active: Rc<Segment<D>>, config: &TopicConfig, held: Rc<()>) -> Draft<D> {
         let tail = active.end();
         Draft {
             start: tail.next_offset,
@@ -75,6 +77,7 @@ impl<D: Disk> Draft<D> {
             batches: Vec::new(),
             bytes: 0,
             records: 0,
+            _held: held,
         }
     }
 

@@ -7,7 +7,8 @@
 //! 3. [`Log::adopt`] moves the ends. Dropping the draft instead, after [`Log::discard`], forgets it.
 //!
 //! Invariants: segments are ordered by base offset and follow each other without a gap; only the last one grows; everything before
-//! an end is whole batches.
+//! an end is whole batches. The log start lies in the first segment, or between segments that wait to be dropped; a log without
+//! segments begins and ends there.
 
 mod draft;
 mod open;
@@ -22,14 +23,15 @@ use bytes::Bytes;
 
 pub(crate) use draft::{Draft, Place};
 
-use crate::config::TopicConfig;
+use crate::config::{Limits, TopicConfig};
 use crate::error::Fault;
-use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader};
+use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader, TimestampType};
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::compression::decompress;
 use crate::format::record::Records;
 use crate::io::Disk;
-use crate::segment::{OpenFiles, Segment};
+use crate::retention::SegmentFacts;
+use crate::segment::{HeaderScan, OpenFiles, Segment, SegmentEnd};
 use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Timestamp};
 use producers::Producers;
 
@@ -43,6 +45,10 @@ pub(crate) struct Log<D: Disk> {
     files: Rc<OpenFiles<D>>,
     segments: RefCell<Vec<Rc<Segment<D>>>>,
     log_start: Cell<Offset>,
+    /// Whether the last segment takes no more batches: the next draft begins another one.
+    rolled: Cell<bool>,
+    /// Held by every draft.
+    drafts: Rc<()>,
     producers: RefCell<Producers>,
     /// Entries that were made in the directory, or the directory itself, and how many of them a sync is known to cover. A sync that
     /// is under way covers nothing yet: an append that relied on it would be acknowledged too early.
@@ -82,6 +88,11 @@ impl<D: Disk> Log<D> {
         self.segments.borrow().last().map_or(self.log_start.get(), |segment| segment.end().next_offset)
     }
 
+    /// Bytes of all batches, also of those that wait to be dropped.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.borrow().iter().map(|segment| segment.end().position).sum()
+    }
+
     /// What was found damaged when the log was opened.
     pub(crate) fn damage(&self) -> Option<Fault> {
         self.damage.borrow().clone()
@@ -95,12 +106,13 @@ impl<D: Disk> Log<D> {
 
     /// Starts a draft on top of the log's end.
     pub(crate) async fn draft(&self, config: &TopicConfig) -> Result<Draft<D>, Fault> {
+        let held = self.drafts.clone();
         let active = match self.active() {
-            Some(segment) => segment,
-            None => self.new_segment(self.log_start.get()),
+            Some(segment) if !self.rolled.get() => segment,
+            _ => self.new_segment(self.end()),
         };
         active.load_index().await?;
-        Ok(Draft::new(active, config))
+        Ok(Draft::new(active, config, held))
     }
 
     fn new_segment(&self, base: Offset) -> Rc<Segment<D>> {
@@ -118,6 +130,7 @@ impl<D: Disk> Log<D> {
                     last.seal();
                 }
                 self.note_entry();
+                self.rolled.set(false);
                 segments.push(run.segment.clone());
             }
             run.segment.extend(run.end, &run.boundaries);
@@ -149,6 +162,87 @@ impl<D: Disk> Log<D> {
     /// The active segment, when it has grown enough to be written out.
     pub(crate) fn wants_write_back(&self) -> Option<Rc<Segment<D>>> {
         self.active().filter(|segment| segment.wants_write_back())
+    }
+
+    // ---- drop ------------------------------------------------------------------------------------------------------------
+
+    /// Closes the active segment, so that it can be dropped like the others. Not while a draft builds on it: false then.
+    pub(crate) fn roll(&self) -> bool {
+        if Rc::strong_count(&self.drafts) > 1 {
+            return false;
+        }
+        if let Some(last) = self.active()
+            && !self.rolled.replace(true)
+        {
+            last.fix_length();
+            last.seal();
+        }
+        true
+    }
+
+    /// What a retention plan needs to know. Timestamps are looked up from the first segment on up to the first that stays by its age.
+    pub(crate) async fn facts(&self, limits: Limits, now: Timestamp) -> Result<Vec<SegmentFacts>, Fault> {
+        let segments = self.segments.borrow().clone();
+        let mut facts = Vec::with_capacity(segments.len());
+        let mut ages_matter = limits.age_ms.is_some();
+        for segment in &segments {
+            let mut max_timestamp = None;
+            if ages_matter && segment.end().next_offset > self.log_start.get() {
+                let newest = segment.max_timestamp().await?;
+                ages_matter = limits.is_expired(newest, now);
+                max_timestamp = Some(newest);
+            }
+            let SegmentEnd { next_offset, position: bytes, .. } = segment.end();
+            facts.push(SegmentFacts { next_offset, bytes, max_timestamp });
+        }
+        Ok(facts)
+    }
+
+    /// Lets the log begin at `offset`, which must be durable by then: nothing before it is read any more.
+    pub(crate) fn set_log_start(&self, offset: Offset) {
+        assert!(self.log_start.get() <= offset && offset <= self.end(), "a log starts before its end");
+        self.log_start.set(offset);
+    }
+
+    /// Takes out the first segment, if all of it lies before the log start and its base before `recovery_base`: the segment that the
+    /// recovery point lies in is needed at the next start. Who reads it goes on; its files are removed with [`Segment::remove`].
+    pub(crate) fn take_dropped(&self, recovery_base: Offset) -> Option<Rc<Segment<D>>> {
+        let mut segments = self.segments.borrow_mut();
+        let first = segments.first()?;
+        let is_last = segments.len() == 1;
+        let is_whole = first.end().next_offset <= self.log_start.get();
+        let is_closed = !is_last || self.rolled.get();
+        if !is_whole || !is_closed || first.base() >= recovery_base {
+            return None;
+        }
+        let first = segments.remove(0);
+        first.note_dropped();
+        if is_last {
+            self.rolled.set(false);
+        }
+        Some(first)
+    }
+
+    /// Where the first segment ends, if others follow it and it lies before `recovery_base`: [`Log::take_dropped`] takes it out once the log
+    /// starts there.
+    pub(crate) fn first_end(&self, recovery_base: Offset) -> Option<Offset> {
+        let segments = self.segments.borrow();
+        let first = segments.first().filter(|first| segments.len() > 1 && first.base() < recovery_base)?;
+        Some(first.end().next_offset)
+    }
+
+    /// Whether segments wait for [`Log::take_dropped`], or for [`Log::roll`] before.
+    pub(crate) fn has_deleted_segment(&self) -> bool {
+        self.segments.borrow().first().is_some_and(|first| first.end().next_offset <= self.log_start.get())
+    }
+
+    /// Removes the files of the first segment, durably, before the log starts behind it.
+    pub(crate) async fn remove_first(&self) -> Result<(), Fault> {
+        let first = self.segments.borrow()[0].clone();
+        first.note_dropped();
+        first.remove().await?;
+        let fault = |error| crate::error::io_fault("sync", &*self.directory, 0, error);
+        self.disk.sync_dir(&self.directory).await.map_err(fault)
     }
 
     // ---- sync ------------------------------------------------------------------------------------------------------------
@@ -193,13 +287,15 @@ impl<D: Disk> Log<D> {
 
     /// The log's end and producers, as they go into the shard's checkpoint once the end is durable.
     pub(crate) fn checkpoint(&self) -> PartitionCheckpoint {
-        let end = self.active().map(|segment| (segment.base(), segment.end()));
+        // Behind a closed segment the recovery point is the beginning of the next one, which need not be there.
+        let active = self.active().filter(|_| !self.rolled.get());
+        let end = active.map(|segment| (segment.base(), segment.end()));
         PartitionCheckpoint {
             partition: self.partition,
             log_start: self.log_start.get(),
-            segment_base: end.map_or(self.log_start.get(), |(base, _)| base),
+            segment_base: end.map_or(self.end(), |(base, _)| base),
             position: end.map_or(0, |(_, end)| end.position),
-            next_offset: end.map_or(self.log_start.get(), |(_, end)| end.next_offset),
+            next_offset: self.end(),
             max_timestamp: end.map_or(NO_TIMESTAMP, |(_, end)| end.max_timestamp),
             producers: self.producers.borrow().to_checkpoint(),
         }
@@ -236,10 +332,10 @@ impl<D: Disk> Log<D> {
         bytes_max: u64,
         first_whole: bool,
     ) -> Result<Option<(FileRange<D::File>, bool)>, Fault> {
-        let mut at =
+        let holding =
             self.segments.borrow().partition_point(|segment| segment.base() <= offset).saturating_sub(1);
-        loop {
-            let Some(segment) = self.segments.borrow().get(at).cloned() else { return Ok(None) };
+        let mut next = self.segments.borrow().get(holding).cloned();
+        while let Some(segment) = next {
             if let Some(position) = segment.locate(offset).await? {
                 let extent = segment.extent(position, bytes_max, first_whole).await?;
                 let file = segment.file().await?;
@@ -248,8 +344,10 @@ impl<D: Disk> Log<D> {
                 let range = FileRange { file, position: extent.position, length: extent.length };
                 return Ok(Some((range, reaches_end)));
             }
-            at += 1;
+            // Looked up again: segments may have been dropped meanwhile.
+            next = self.segments.borrow().iter().find(|later| later.base() > segment.base()).cloned();
         }
+        Ok(None)
     }
 
     /// The first record, in offset order, with a timestamp of at least `timestamp`.
@@ -257,18 +355,22 @@ impl<D: Disk> Log<D> {
         &self,
         timestamp: Timestamp,
     ) -> Result<Option<OffsetAndTimestamp>, Fault> {
-        let segments = self.segments.borrow().clone();
-        for segment in segments {
+        let log_start = self.log_start.get();
+        for segment in self.segments_from(log_start) {
             if segment.max_timestamp().await? < timestamp {
                 continue;
             }
-            if let Some(position) = segment.first_at_or_after(timestamp).await? {
+            let Some(mut from) = segment.locate(log_start).await? else { continue };
+            while let Some(position) = segment.first_at_or_after(from, timestamp).await? {
                 let batch = segment.read_batch(position).await?;
-                let found = first_record(&batch, |at| at >= timestamp)
-                    .map_err(|what| segment.damage(position, what))?;
+                let found = first_record(&batch, |record| {
+                    record.timestamp >= timestamp && record.offset >= log_start
+                });
+                let found = found.map_err(|what| segment.damage(position, what))?;
                 if found.is_some() {
                     return Ok(found);
                 }
+                from = position + batch.len() as u64;
             }
         }
         Ok(None)
@@ -276,36 +378,67 @@ impl<D: Disk> Log<D> {
 
     /// The first record that has the largest timestamp of the log.
     pub(crate) async fn offset_of_max_timestamp(&self) -> Result<Option<OffsetAndTimestamp>, Fault> {
-        let segments = self.segments.borrow().clone();
+        let log_start = self.log_start.get();
         let mut largest = NO_TIMESTAMP;
-        for segment in segments {
-            largest = largest.max(segment.max_timestamp().await?);
+        for segment in self.segments_from(log_start) {
+            let newest = match segment.base() >= log_start {
+                true => segment.max_timestamp().await?,
+                false => max_timestamp_from(&segment, log_start).await?,
+            };
+            largest = largest.max(newest);
         }
         if largest == NO_TIMESTAMP { Ok(None) } else { self.offset_for_timestamp(largest).await }
     }
+
+    /// The segments with records at or behind `offset`.
+    fn segments_from(&self, offset: Offset) -> Vec<Rc<Segment<D>>> {
+        let segments = self.segments.borrow();
+        segments.iter().filter(|segment| segment.end().next_offset > offset).cloned().collect()
+    }
 }
 
-/// The first record of a batch whose timestamp passes.
+/// The largest timestamp of the records at or behind `offset`, which lies in the segment.
+async fn max_timestamp_from<D: Disk>(segment: &Rc<Segment<D>>, offset: Offset) -> Result<Timestamp, Fault> {
+    let mut largest = NO_TIMESTAMP;
+    let Some(start) = segment.locate(offset).await? else { return Ok(largest) };
+    let mut scan = HeaderScan::new(segment, start, segment.end().position);
+    while let Some((position, header)) = scan.next().await? {
+        if header.base_offset() >= offset {
+            largest = largest.max(header.max_timestamp());
+            continue;
+        }
+        let batch = segment.read_batch(position).await?;
+        let passed = first_record(&batch, |record| {
+            if record.offset >= offset {
+                largest = largest.max(record.timestamp);
+            }
+            false
+        });
+        passed.map_err(|what| segment.damage(position, what))?;
+    }
+    Ok(largest)
+}
+
+/// The first record of a batch that passes.
 fn first_record(
     batch: &Bytes,
-    passes: impl Fn(Timestamp) -> bool,
+    mut passes: impl FnMut(OffsetAndTimestamp) -> bool,
 ) -> Result<Option<OffsetAndTimestamp>, String> {
-    use crate::format::batch::TimestampType::LogAppendTime;
     let header = BatchHeader::peek(batch).map_err(|error| error.to_string())?;
-    if header.timestamp_type() == LogAppendTime {
-        let stamp = OffsetAndTimestamp { offset: header.base_offset(), timestamp: header.max_timestamp() };
-        return Ok(passes(stamp.timestamp).then_some(stamp));
-    }
     let codec = header.codec().map_err(|error| error.to_string())?;
     let body = &batch[BATCH_HEADER_BYTES..];
     let records =
         decompress(codec, body, crate::config::DECOMPRESSED_BYTES_MAX).map_err(|error| error.to_string())?;
     for record in Records::new(&records, header.record_count().max(0) as u32) {
         let record = record.map_err(|error| error.to_string())?;
-        let timestamp = header.base_timestamp() + record.timestamp_delta;
-        if passes(timestamp) {
-            let offset = header.base_offset().plus(i64::from(record.offset_delta));
-            return Ok(Some(OffsetAndTimestamp { offset, timestamp }));
+        let offset = header.base_offset().plus(i64::from(record.offset_delta));
+        let timestamp = match header.timestamp_type() {
+            TimestampType::LogAppendTime => header.max_timestamp(),
+            TimestampType::CreateTime => header.base_timestamp() + record.timestamp_delta,
+        };
+        let found = OffsetAndTimestamp { offset, timestamp };
+        if passes(found) {
+            return Ok(Some(found));
         }
     }
     Ok(None)

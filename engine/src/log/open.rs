@@ -8,6 +8,8 @@
 //! | a torn or foreign batch | damage: found when it is read, never cut | torn tail: cut, durably |
 //! | the file is shorter, or missing | damage: appends are refused, the rest is served | nothing was acknowledged there |
 //! | a segment that does not continue the one before | - | torn tail: removed |
+//! | a segment wholly before the log start | deleted before: removed | - |
+//! | no segment before the first one, from the log start on | deleted on a full disk: the log starts there | - |
 //!
 //! Then the journal's batches are laid over it ([`Recovery::replay`]); they were acknowledged, so they win:
 //!
@@ -64,7 +66,13 @@ impl<D: Disk> Log<D> {
         partition: PartitionId,
         checkpoint: Option<&PartitionCheckpoint>,
     ) -> Result<Recovery<D>, Fault> {
-        let found = list_segments(&disk, directory).await?;
+        let (mut found, orphans) = list_segments(&disk, directory).await?;
+        for base in orphans {
+            remove_files(&disk, directory, base).await?;
+        }
+        if let Some(checkpoint) = checkpoint {
+            remove_deleted(&disk, directory, &mut found, checkpoint).await?;
+        }
         let first_base = found.first().map(|segment| segment.base);
         let point = match checkpoint {
             Some(checkpoint) => checkpoint.clone(),
@@ -78,13 +86,18 @@ impl<D: Disk> Log<D> {
                 producers: Vec::new(),
             },
         };
+        // A full disk takes no checkpoint: then retention removes the first segments durably, and the log begins where they ended.
+        let first_synced = first_base.filter(|base| *base <= point.segment_base);
+        let log_start = point.log_start.max(first_synced.unwrap_or(Offset::ZERO));
         let log = Log {
             disk,
             partition,
             directory: directory.into(),
             files,
             segments: RefCell::new(Vec::new()),
-            log_start: Cell::new(point.log_start),
+            log_start: Cell::new(log_start),
+            rolled: Cell::new(false),
+            drafts: Rc::new(()),
             producers: RefCell::new(Producers::from_checkpoint(&point.producers)),
             entries_made: Cell::new(found.len() as u64),
             entries_synced: Cell::new(0),
@@ -142,6 +155,14 @@ impl<D: Disk> Recovery<D> {
             }
         }
         *log.segments.borrow_mut() = segments;
+        self.note_rolled();
+        let end = log.end();
+        if end < point.next_offset && log.damage().is_none() {
+            let path = log.directory.join(names::segment_log(end));
+            let what = format!("records up to {} were synced, no segment has them", point.next_offset);
+            *log.damage.borrow_mut() =
+                Some(FaultKind::Damage { path, position: 0, offset: end, what }.into());
+        }
     }
 
     /// Reads what lies behind the recovery point, keeps what is intact and cuts what is not.
@@ -168,8 +189,12 @@ impl<D: Disk> Recovery<D> {
                 continue;
             }
             let segment = known.unwrap_or_else(|| {
+                if let Some(before) = log.active() {
+                    before.fix_length();
+                }
                 let segment = log.existing_segment(file.base, end, 0);
                 log.segments.borrow_mut().push(segment.clone());
+                log.rolled.set(false);
                 segment
             });
             for batch in scan_checked(&segment, start, file.length, next).await? {
@@ -198,6 +223,7 @@ impl<D: Disk> Recovery<D> {
             }
             if end.position == 0 {
                 log.segments.borrow_mut().pop();
+                self.note_rolled();
                 self.remove(file.base).await?;
             }
             return Ok(());
@@ -217,14 +243,7 @@ impl<D: Disk> Recovery<D> {
     /// Removes a segment's files, durably: nothing of them may come back (D4).
     async fn remove(&self, base: Offset) -> Result<(), Fault> {
         let directory = &self.log.directory;
-        for name in [names::segment_log(base), names::segment_index(base)] {
-            let path = directory.join(name);
-            match self.log.disk.remove_file(&path).await {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(io_fault("remove", path, 0, error)),
-            }
-        }
+        remove_files(&self.log.disk, directory, base).await?;
         self.log.disk.sync_dir(directory).await.map_err(|error| io_fault("sync", &**directory, 0, error))
     }
 
@@ -318,9 +337,16 @@ impl<D: Disk> Recovery<D> {
         keep.segment.truncate(end).await?;
         if end.position == 0 {
             self.log.segments.borrow_mut().pop();
+            self.note_rolled();
             self.remove(keep.segment.base()).await?;
         }
         Ok(())
+    }
+
+    /// A last segment that lies wholly before the recovery point stays closed: how far it counts is told by its length.
+    fn note_rolled(&self) {
+        let last = self.log.active().map(|segment| segment.base());
+        self.log.rolled.set(last.is_some_and(|base| base < self.recovery_point.segment_base));
     }
 
     fn note_gap(&self, found: Offset) {
@@ -334,7 +360,39 @@ impl<D: Disk> Recovery<D> {
     }
 }
 
-async fn list_segments<D: Disk>(disk: &D, directory: &Path) -> Result<Vec<Found>, Fault> {
+/// Takes out the segments that lie wholly before the log start, and removes what a crash has left of their files.
+async fn remove_deleted<D: Disk>(
+    disk: &D,
+    directory: &Path,
+    found: &mut Vec<Found>,
+    point: &PartitionCheckpoint,
+) -> Result<(), Fault> {
+    let end_of =
+        |at: usize| found.get(at + 1).map_or(point.segment_base, |next| next.base.min(point.segment_base));
+    let is_deleted = |at: &usize| found[*at].base < point.segment_base && end_of(*at) <= point.log_start;
+    let deleted = (0..found.len()).take_while(is_deleted).count();
+    for file in found.drain(..deleted) {
+        tracing::info!(directory = %directory.display(), base = %file.base, "removing a segment that was deleted before");
+        remove_files(disk, directory, file.base).await?;
+    }
+    Ok(())
+}
+
+/// Removes a segment's files. Durable with the next sync of the directory.
+async fn remove_files<D: Disk>(disk: &D, directory: &Path, base: Offset) -> Result<(), Fault> {
+    for name in [names::segment_log(base), names::segment_index(base)] {
+        let path = directory.join(name);
+        match disk.remove_file(&path).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io_fault("remove", path, 0, error)),
+        }
+    }
+    Ok(())
+}
+
+/// The segments in a directory, by base offset, and the bases of indexes whose segment is gone.
+async fn list_segments<D: Disk>(disk: &D, directory: &Path) -> Result<(Vec<Found>, Vec<Offset>), Fault> {
     let entries = match disk.list(directory).await {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -348,5 +406,11 @@ async fn list_segments<D: Disk>(disk: &D, directory: &Path) -> Result<Vec<Found>
         })
         .collect();
     found.sort_unstable_by_key(|segment| segment.base);
-    Ok(found)
+    let is_orphan = |base: &Offset| found.binary_search_by_key(base, |segment| segment.base).is_err();
+    let indexes = entries.iter().filter_map(|entry| match names::parse_segment(&entry.name) {
+        Some((base, SegmentFileKind::Index)) => Some(base),
+        _ => None,
+    });
+    let orphans = indexes.filter(is_orphan).collect();
+    Ok((found, orphans))
 }

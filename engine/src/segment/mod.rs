@@ -68,6 +68,8 @@ pub(crate) struct Segment<D: Disk> {
     cuts_synced: Cell<u64>,
     /// The file is older than this process, which has not synced it: a cut by the process before may not be durable.
     inherited: Cell<bool>,
+    /// It was deleted: its files go, or are gone, and nothing of it needs a sync.
+    dropped: Cell<bool>,
     file: RefCell<Option<D::File>>,
     index: RefCell<IndexState>,
     last_used: Cell<u64>,
@@ -126,6 +128,7 @@ impl<D: Disk> Segment<D> {
             cuts: Cell::new(0),
             cuts_synced: Cell::new(0),
             inherited: Cell::new(true),
+            dropped: Cell::new(false),
             file: RefCell::new(None),
             index: RefCell::new(IndexState { entries: None, persisted: None, trusted }),
             last_used: Cell::new(0),
@@ -226,16 +229,24 @@ impl<D: Disk> Segment<D> {
         }
     }
 
-    /// Removes the file of a segment that never came to be. Durable with the next sync of the directory, and not needed before: what
-    /// follows wins over what comes back.
+    /// Notes that the segment was deleted, before its files are removed.
+    pub(crate) fn note_dropped(&self) {
+        self.dropped.set(true);
+    }
+
+    /// Removes the files of a segment that was deleted, or never came to be. Durable with the next sync of the directory, and not needed
+    /// before: what comes back lies before the log start, or what follows wins over it. Who has the file open goes on reading it.
     pub(crate) async fn remove(&self) -> Result<(), Fault> {
         *self.file.borrow_mut() = None;
-        match self.disk.remove_file(&self.log_path()).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(io_fault("remove", self.log_path(), 0, error))
+        for path in [self.log_path(), self.index_path()] {
+            match self.disk.remove_file(&path).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(io_fault("remove", path, 0, error));
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// Moves the end back to `end` and cuts the file durably, so that nothing of what was cut comes back (D4).
@@ -277,7 +288,10 @@ impl<D: Disk> Segment<D> {
 
     /// Makes everything up to `position` durable, be it settled or only written.
     pub(crate) async fn sync_written(self: &Rc<Self>, position: Position) -> Result<(), Fault> {
-        let file = self.file().await?;
+        let file = match self.file().await {
+            Err(_) if self.dropped.get() => return Ok(()),
+            file => file?,
+        };
         let cuts = self.cuts.get();
         self.disk.sync(&file).await.map_err(|error| io_fault("sync", self.log_path(), position, error))?;
         self.cuts_synced.set(self.cuts_synced.get().max(cuts));
@@ -350,16 +364,17 @@ impl<D: Disk> Segment<D> {
         Ok(Extent { position, length: reached - position })
     }
 
-    /// The first batch, in offset order, whose largest timestamp is at least `timestamp`.
+    /// The first batch, in offset order and from the batch at `from` on, whose largest timestamp is at least `timestamp`.
     pub(crate) async fn first_at_or_after(
         self: &Rc<Self>,
+        from: Position,
         timestamp: Timestamp,
     ) -> Result<Option<Position>, Fault> {
         let end = self.end.get();
         self.load_index().await?;
         let start = self.with_entries(|entries| index::before_timestamp(entries, timestamp));
-        let mut scan =
-            HeaderScan::new(self, start.map_or(0, |entry| u64::from(entry.position)), end.position);
+        let start = start.map_or(0, |entry| u64::from(entry.position)).max(from);
+        let mut scan = HeaderScan::new(self, start, end.position);
         while let Some((position, header)) = scan.next().await? {
             if header.max_timestamp() >= timestamp {
                 return Ok(Some(position));

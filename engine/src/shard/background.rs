@@ -1,4 +1,4 @@
-//! What a shard does behind its appends: syncing segments, writing its checkpoint, recycling journal files.
+//! What a shard does behind its appends: syncing segments, writing its checkpoint, recycling journal files, deleting records (`trim`).
 //!
 //! A journal file is used again in this order, each step durable before the next: the segments that it covers are synced, with their
 //! directories; the checkpoint with the new recovery points replaces the old one; the file is fresh. A crash in between repeats some
@@ -29,14 +29,17 @@ impl<D: Disk> Shard<D> {
             {
                 let recycling = std::pin::pin!(self.pool.wanted());
                 let flushing = std::pin::pin!(self.flushes.signal.wait());
-                match select(recycling, flushing).await {
+                let trimming = std::pin::pin!(self.trims.signal.wait());
+                match select(recycling, select(flushing, trimming)).await {
                     Either::Left(_) | Either::Right(_) => {}
                 }
             }
             let _round = self.background.lock().await;
             let due = std::mem::take(&mut *self.flushes.due.borrow_mut());
             self.sync_all(due.into_iter().filter(|partition| !partition.is_closed()).collect()).await;
+            // A step of what may wait comes after all of what commits wait for.
             self.recycle_all().await;
+            self.trim().await;
         }
     }
 
@@ -74,7 +77,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Syncs the partitions, several at a time; false when one of them failed and is fenced now.
-    async fn sync_all(&self, partitions: Vec<Rc<Partition<D>>>) -> bool {
+    pub(super) async fn sync_all(&self, partitions: Vec<Rc<Partition<D>>>) -> bool {
         let syncs = stream::iter(partitions).map(|partition| async move {
             let synced = partition.sync().await.is_ok();
             self.counters.add(|stats| stats.background_syncs += 1);
@@ -89,9 +92,12 @@ impl<D: Disk> Shard<D> {
         for point in self.closed.borrow().values() {
             encoder.push(point);
         }
+        let mut bases = Vec::new();
         for partition in self.partitions.borrow().values() {
             partition.log.expire_producers((self.clock)());
-            encoder.push(&partition.durable());
+            let point = partition.durable();
+            encoder.push(&point);
+            bases.push((partition.clone(), point.segment_base));
         }
         let path = self.directory.join(CHECKPOINT);
         replace(&self.disk, &path, encoder.finish()).await.map_err(|error| {
@@ -100,16 +106,21 @@ impl<D: Disk> Shard<D> {
             } else {
                 Refusal::Fault(io_fault("write", path, 0, error))
             }
-        })
+        })?;
+        for (partition, base) in bases {
+            partition.set_checkpointed_base(base);
+        }
+        Ok(())
     }
 
-    /// Asks for the syncs that `flush.ms` wants. Called every now and then.
+    /// Asks for the syncs that `flush.ms` wants, and for retention when it is time. Called every now and then.
     pub(crate) fn tick(&self, now: Timestamp) {
         for partition in self.partitions.borrow().values() {
             if partition.is_flush_due(now) {
                 self.flushes.push(partition.clone());
             }
         }
+        self.look_for_old_records(now);
     }
 
     /// Ends [`Shard::run_background`] after what it is doing. The turns have ended before: they may wait for it.
@@ -134,6 +145,7 @@ impl<D: Disk> Shard<D> {
         if let Err(Refusal::Fault(fault)) = self.write_checkpoint().await {
             return Err(fault);
         }
+        while self.remove_some().await {}
         if all_synced { journal.remove().await } else { Ok(()) }
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use super::stats::ShardStats;
-use crate::error::{AppendError, ReadError, TopicError};
+use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use crate::format::check::CheckedBatch;
 use crate::log::OffsetAndTimestamp;
 use crate::partition::ReadResult;
-use crate::topics::{NewTopic, Topic};
+use crate::topics::{ConfigChange, NewTopic, Topic};
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
 
 /// Where an acknowledged batch stands.
@@ -49,6 +49,15 @@ pub enum OffsetQuery {
     AtTimestamp(Timestamp),
 }
 
+/// Up to where records are deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteBefore {
+    /// All before this offset.
+    Offset(Offset),
+    /// All that there are.
+    HighWatermark,
+}
+
 pub(crate) type Reply<T> = oneshot::Sender<T>;
 
 /// A request to a shard. Replies whose asker has gone are dropped.
@@ -71,6 +80,19 @@ pub(crate) enum Message<F> {
         query: OffsetQuery,
         reply: Reply<Result<Option<OffsetAndTimestamp>, ReadError>>,
     },
+    DeleteRecords {
+        partition: PartitionId,
+        before: DeleteBefore,
+        reply: Reply<Result<Offset, DeleteRecordsError>>,
+    },
+    Sizes {
+        partitions: Vec<PartitionId>,
+        reply: Reply<Vec<Result<u64, ReadError>>>,
+    },
+    ReconfigureTopic {
+        topic: TopicId,
+        reply: Reply<()>,
+    },
     CloseTopic {
         topic: TopicId,
         reply: Reply<()>,
@@ -84,6 +106,8 @@ pub(crate) enum Message<F> {
 /// A change that the shard makes that keeps the topic table.
 pub(crate) enum CatalogMessage {
     CreateTopic { new: NewTopic, reply: Reply<Result<Arc<Topic>, TopicError>> },
+    AlterTopic { id: TopicId, change: ConfigChange, reply: Reply<Result<Arc<Topic>, TopicError>> },
+    GrowTopic { id: TopicId, partitions: u32, reply: Reply<Result<Arc<Topic>, TopicError>> },
     DeleteTopic { id: TopicId, reply: Reply<Result<(), TopicError>> },
     AllocateProducerId { reply: Reply<Result<i64, TopicError>> },
 }

@@ -16,17 +16,19 @@ pub(crate) mod message;
 pub mod reactor;
 mod requests;
 mod stats;
+mod trim;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_util::lock::Mutex;
 
-pub use message::{Appended, OffsetQuery, ReadRequest};
+pub use message::{Appended, DeleteBefore, OffsetQuery, ReadRequest};
 pub use stats::ShardStats;
 
 use crate::error::{AppendError, Fault, ReadError, StartError};
@@ -43,6 +45,7 @@ use crate::topics::TopicTable;
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
 use inbox::{Arrival, Inbox};
 use stats::Counters;
+use trim::Trims;
 
 /// Reads the wall clock; the crash tests bring their own.
 pub(crate) type Clock = Rc<dyn Fn() -> Timestamp>;
@@ -52,6 +55,8 @@ pub(crate) struct ShardStart<D: Disk> {
     pub(crate) disk: D,
     pub(crate) data_dir: PathBuf,
     pub(crate) index: usize,
+    /// Number of shards.
+    pub(crate) shards: usize,
     pub(crate) topics: Arc<Published<TopicTable>>,
     /// The recovery points of the shard's partitions.
     pub(crate) checkpoints: Vec<PartitionCheckpoint>,
@@ -63,6 +68,7 @@ pub(crate) struct ShardStart<D: Disk> {
     pub(crate) generation: u64,
     pub(crate) journal_file_bytes_max: u64,
     pub(crate) open_files_max: usize,
+    pub(crate) retention_check: Duration,
     pub(crate) clock: Clock,
 }
 
@@ -70,6 +76,8 @@ pub(crate) struct Shard<D: Disk> {
     disk: D,
     data_dir: PathBuf,
     directory: PathBuf,
+    index: usize,
+    shards: usize,
     topics: Arc<Published<TopicTable>>,
     files: Rc<OpenFiles<D>>,
     partitions: RefCell<BTreeMap<PartitionId, Rc<Partition<D>>>>,
@@ -81,6 +89,7 @@ pub(crate) struct Shard<D: Disk> {
     inbox: Inbox,
     pool: Rc<JournalPool<D>>,
     flushes: Flushes<D>,
+    trims: Trims<D>,
     write_backs: WriteBacks<D>,
     /// Held by a turn, and by a round of background work: a topic is let go when neither may still write into its directories.
     turn: Mutex<()>,
@@ -152,6 +161,8 @@ impl<D: Disk> Shard<D> {
             disk: start.disk,
             data_dir: start.data_dir,
             directory,
+            index: start.index,
+            shards: start.shards,
             topics: start.topics,
             files: OpenFiles::new(start.open_files_max),
             partitions: RefCell::new(BTreeMap::new()),
@@ -163,6 +174,7 @@ impl<D: Disk> Shard<D> {
             inbox: Inbox::default(),
             pool,
             flushes: Flushes { due: RefCell::new(Vec::new()), signal: Signal::new() },
+            trims: Trims::new(start.retention_check, (start.clock)()),
             write_backs: WriteBacks { due: RefCell::new(Vec::new()), signal: Signal::new() },
             turn: Mutex::new(()),
             background: Mutex::new(()),
@@ -193,21 +205,23 @@ impl<D: Disk> Shard<D> {
         let point = self.closed.borrow().get(&id).cloned();
         let recovery =
             Log::open(self.disk.clone(), self.files.clone(), &directory, id, point.as_ref()).await?;
+        let checkpointed_base = point.as_ref().map_or(Offset::ZERO, |point| point.segment_base);
         let durable = point.unwrap_or_else(|| recovery.recovery_point());
         // Behind the recovery point and in no journal: perhaps only in the page cache, and nobody may see it before it is durable.
         recovery.rewrite_scanned().await?;
         let dirty = recovery.log.is_dirty();
         let partition = Rc::new(Partition::new(id, recovery.log, topic.config.clone(), durable));
+        partition.set_checkpointed_base(checkpointed_base);
         if let Some(fault) = self.damaged.get(&id) {
             partition.fence(fault);
         }
         if dirty {
             partition.sync().await?;
         }
-        // A topic that was deleted meanwhile must not be taken in: `close_topic` has passed.
-        if !self.topics.get().holds(id) {
-            return Ok(None);
-        }
+        // A topic that was deleted meanwhile must not be taken in: `close_topic` has passed. So has `reconfigure_topic`.
+        let topics = self.topics.get();
+        let Some(topic) = topics.by_id(id.topic) else { return Ok(None) };
+        partition.set_config(topic.config.clone());
         self.closed.borrow_mut().remove(&id);
         self.partitions.borrow_mut().insert(id, partition.clone());
         self.counters.add(|stats| stats.open_partitions += 1);
@@ -225,6 +239,7 @@ impl<D: Disk> Shard<D> {
         let _no_background = self.background.lock().await;
         let _no_opening = self.opening.lock().await;
         self.closed.borrow_mut().retain(|id, _| id.topic != topic);
+        self.trims.forget(topic);
         let closed: Vec<_> = self
             .partitions
             .borrow_mut()
@@ -235,6 +250,31 @@ impl<D: Disk> Shard<D> {
             partition.close();
             self.counters.add(|stats| stats.open_partitions -= 1);
         }
+    }
+
+    /// Puts the settings that the table has for a topic in force. When this returns, nothing that was acknowledged under other settings
+    /// is less durable than these promise.
+    pub(crate) async fn reconfigure_topic(&self, id: TopicId) {
+        {
+            let _no_turn = self.turn.lock().await;
+            let topics = self.topics.get();
+            let Some(topic) = topics.by_id(id) else { return };
+            for partition in self.partitions_of(id) {
+                partition.set_config(topic.config.clone());
+            }
+        }
+        let _background = self.background.lock().await;
+        let mut partitions = self.partitions_of(id);
+        partitions.retain(|partition| partition.has_relaxed());
+        // One that fails is fenced, and says so to whoever appends.
+        self.sync_all(partitions).await;
+    }
+
+    fn partitions_of(&self, topic: TopicId) -> Vec<Rc<Partition<D>>> {
+        let open = self.partitions.borrow();
+        open.range(PartitionId::new(topic, 0)..=PartitionId::new(topic, u32::MAX))
+            .map(|(_, partition)| partition.clone())
+            .collect()
     }
 
     // ---- the words of the engine -----------------------------------------------------------------------------------------

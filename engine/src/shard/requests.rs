@@ -65,6 +65,16 @@ impl<D: Disk> Shard<D> {
             Message::FindOffset { partition, query, reply } => {
                 let _ = reply.send(self.find_offset(partition, query).await);
             }
+            Message::DeleteRecords { partition, before, reply } => {
+                let _ = reply.send(self.delete_records(partition, before).await);
+            }
+            Message::Sizes { partitions, reply } => {
+                let _ = reply.send(self.sizes(&partitions).await);
+            }
+            Message::ReconfigureTopic { topic, reply } => {
+                self.reconfigure_topic(topic).await;
+                let _ = reply.send(());
+            }
             Message::CloseTopic { topic, reply } => {
                 self.close_topic(topic).await;
                 let _ = reply.send(());
@@ -77,6 +87,12 @@ impl<D: Disk> Shard<D> {
                 match message {
                     CatalogMessage::CreateTopic { new, reply } => {
                         let _ = reply.send(catalog.create(new).await);
+                    }
+                    CatalogMessage::AlterTopic { id, change, reply } => {
+                        let _ = reply.send(catalog.alter(id, change).await);
+                    }
+                    CatalogMessage::GrowTopic { id, partitions, reply } => {
+                        let _ = reply.send(catalog.grow(id, partitions).await);
                     }
                     CatalogMessage::DeleteTopic { id, reply } => {
                         let _ = reply.send(catalog.delete(id).await);

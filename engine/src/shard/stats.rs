@@ -21,6 +21,10 @@ pub struct ShardStats {
     pub direct_syncs: u64,
     /// Segment syncs in the background: journal files recycled, `flush.messages` and `flush.ms`.
     pub background_syncs: u64,
+    /// Segments that were deleted: by retention, or because their records were.
+    pub deleted_segments: u64,
+    /// Bytes of those segments.
+    pub deleted_bytes: u64,
     /// Partitions that are open.
     pub open_partitions: u64,
 }
@@ -37,6 +41,8 @@ impl ShardStats {
             journal_bytes: sum.journal_bytes + shard.journal_bytes,
             direct_syncs: sum.direct_syncs + shard.direct_syncs,
             background_syncs: sum.background_syncs + shard.background_syncs,
+            deleted_segments: sum.deleted_segments + shard.deleted_segments,
+            deleted_bytes: sum.deleted_bytes + shard.deleted_bytes,
             open_partitions: sum.open_partitions + shard.open_partitions,
         })
     }

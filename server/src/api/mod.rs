@@ -85,10 +85,10 @@ pub(crate) fn topic_error(error: &TopicError) -> ErrorCode {
         TopicError::Name(_) | TopicError::Collides { .. } => ErrorCode::InvalidTopic,
         TopicError::Exists(_) => ErrorCode::TopicAlreadyExists,
         TopicError::Unknown(_) => ErrorCode::UnknownTopicOrPartition,
-        TopicError::Partitions { .. } => ErrorCode::InvalidPartitions,
-        TopicError::Config(ConfigError::UnknownName { .. } | ConfigError::BadValue { .. }) => {
-            ErrorCode::InvalidConfig
-        }
+        TopicError::Partitions { .. } | TopicError::DoesNotGrow { .. } => ErrorCode::InvalidPartitions,
+        TopicError::Config(
+            ConfigError::UnknownName { .. } | ConfigError::BadValue { .. } | ConfigError::NotAList { .. },
+        ) => ErrorCode::InvalidConfig,
         TopicError::Storage(_) => ErrorCode::KafkaStorageError,
         TopicError::Stopping => ErrorCode::NotController,
     }

@@ -1,0 +1,108 @@
+//! Which records of a partition have been kept for long enough: Kafka's rules, as a pure plan.
+//!
+//! ```text
+//! log start                                              log end
+//!    | segment | segment | segment | segment | active |
+//!    |<- older than retention.ms ->|                     the newest timestamp in each of them; a file's time never counts
+//!    |<-- more than retention.bytes remain -->|          without the oldest segment there are still as many
+//!    `------------------------ new log start -^
+//! ```
+//!
+//! Only whole segments go, from the front, and the first one that stays keeps all behind it: one record from the future keeps a segment, and
+//! records without a timestamp never grow old. The active segment goes like any other; the shard closes it first.
+//!
+//! What a new log start means on the disk, and in which order, is in `shard/trim.rs`.
+
+use crate::config::Limits;
+use crate::types::{Offset, Timestamp};
+
+/// What the plan needs to know of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentFacts {
+    /// The offset behind its last record.
+    pub next_offset: Offset,
+    /// Bytes of its batches.
+    pub bytes: u64,
+    /// The newest timestamp of its records; `None` when it was not looked up, since a segment before it stays.
+    pub max_timestamp: Option<Timestamp>,
+}
+
+/// Where the log should begin. Never before `log_start`, never behind the end of the last segment.
+pub fn plan(segments: &[SegmentFacts], log_start: Offset, limits: Limits, now: Timestamp) -> Offset {
+    let mut start = log_start;
+    let kept = || segments.iter().filter(|segment| segment.next_offset > log_start);
+    let mut left: u64 = kept().map(|segment| segment.bytes).sum();
+    for segment in kept() {
+        let is_old = segment.max_timestamp.is_some_and(|newest| limits.is_expired(newest, now));
+        let is_too_much = limits.bytes.is_some_and(|limit| left - segment.bytes >= limit);
+        if !is_old && !is_too_much {
+            break;
+        }
+        left -= segment.bytes;
+        start = segment.next_offset;
+    }
+    start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::NO_TIMESTAMP;
+
+    /// Segments of ten records each, with their bytes and newest timestamps.
+    fn segments(of: &[(u64, Timestamp)]) -> Vec<SegmentFacts> {
+        let facts = |(at, (bytes, newest)): (usize, &(u64, Timestamp))| SegmentFacts {
+            next_offset: Offset::new(10 * (at as i64 + 1)),
+            bytes: *bytes,
+            max_timestamp: Some(*newest),
+        };
+        of.iter().enumerate().map(facts).collect()
+    }
+
+    fn start(of: &[(u64, Timestamp)], log_start: i64, limits: Limits, now: Timestamp) -> i64 {
+        plan(&segments(of), Offset::new(log_start), limits, now).get()
+    }
+
+    fn age(limit: i64) -> Limits {
+        Limits { age_ms: Some(limit), bytes: None }
+    }
+
+    fn bytes(limit: u64) -> Limits {
+        Limits { age_ms: None, bytes: Some(limit) }
+    }
+
+    #[test]
+    fn a_segment_goes_when_its_newest_record_is_older_than_the_limit() {
+        let log = [(1, 100), (1, 200), (1, 300)];
+        assert_eq!(start(&log, 0, age(50), 150), 0, "a record of just that age stays");
+        assert_eq!(start(&log, 0, age(50), 151), 10);
+        assert_eq!(start(&log, 0, age(50), 1000), 30, "the active one goes, too");
+        assert_eq!(start(&log, 0, age(i64::MAX), i64::MAX), 0);
+        assert_eq!(start(&log, 0, Limits::default(), i64::MAX), 0);
+    }
+
+    #[test]
+    fn the_first_segment_that_stays_keeps_all_behind_it() {
+        assert_eq!(start(&[(1, 100), (1, 99_999), (1, 100)], 0, age(50), 1000), 10, "one from the future");
+        assert_eq!(start(&[(1, NO_TIMESTAMP), (1, 100)], 0, age(50), 1000), 0, "no time never grows old");
+        assert_eq!(start(&[(1, i64::MIN), (1, 1)], 0, age(50), i64::MAX), 20, "no overflow");
+    }
+
+    #[test]
+    fn a_segment_goes_when_the_others_have_as_much_as_is_kept() {
+        let log = [(30, 0), (30, 0), (30, 0), (10, 0)];
+        assert_eq!(start(&log, 0, bytes(71), 0), 0, "without the first, 70 would be left");
+        assert_eq!(start(&log, 0, bytes(70), 0), 10);
+        assert_eq!(start(&log, 0, bytes(11), 0), 20);
+        assert_eq!(start(&log, 0, bytes(0), 0), 40);
+    }
+
+    #[test]
+    fn what_lies_before_the_log_start_does_not_count() {
+        let log = [(30, 0), (30, 0), (30, 0), (10, 0)];
+        assert_eq!(start(&log, 10, bytes(70), 0), 10, "70 are left already");
+        assert_eq!(start(&log, 15, bytes(40), 0), 20);
+        assert_eq!(start(&log, 25, bytes(40), 0), 25, "in the middle of a segment that stays");
+        assert_eq!(start(&[], 25, bytes(0), 0), 25);
+    }
+}
