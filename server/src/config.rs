@@ -41,6 +41,7 @@ entries! {
     "listeners" Text = "PLAINTEXT://127.0.0.1:9092", Any; "Where to listen: PLAINTEXT://HOST:PORT."
     "log.dir" Text = "./strandline-data", Any; "The data directory; log.dirs wins."
     "log.dirs" Text = "", Any; "The data directory: exactly one."
+    "log.retention.check.interval.ms" Long = "300000", Whole(1, i64::MAX); "How often the broker looks for records that are old enough to be deleted."
     "log.retention.hours" Int = "168", Whole(-1, i32::MAX as i64); "As log.retention.ms, which wins, in hours."
     "log.retention.minutes" Int = "", Whole(-1, i32::MAX as i64); "As log.retention.ms, which wins, in minutes."
     "log.roll.hours" Int = "168", Whole(1, i32::MAX as i64); "As log.roll.ms, which wins, in hours."
@@ -284,6 +285,8 @@ pub struct BrokerConfig {
     pub connection_idle: Duration,
     /// Connections at a time.
     pub connections_max: usize,
+    /// How often old records are looked for.
+    pub retention_check: Duration,
     /// What topics get where they are silent.
     pub topic_defaults: TopicDefaults,
     /// The coordinators of groups.
@@ -320,6 +323,7 @@ impl BrokerConfig {
             fetch_bytes_max: settings.whole("fetch.max.bytes") as u32,
             connection_idle: Duration::from_millis(settings.whole("connections.max.idle.ms") as u64),
             connections_max: settings.whole("max.connections") as usize,
+            retention_check: Duration::from_millis(settings.whole("log.retention.check.interval.ms") as u64),
             topic_defaults: settings.topic_defaults()?,
             groups: settings.groups(),
             settings,

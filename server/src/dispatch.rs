@@ -179,11 +179,30 @@ pub const APIS: &[Api] = &[
     Api { key: ApiKey::ApiVersions, versions: 0..=4, handler: in_turn!(api::api_versions::handle) },
     Api { key: ApiKey::CreateTopics, versions: 2..=7, handler: in_turn!(api::create_topics::handle) },
     Api { key: ApiKey::DeleteTopics, versions: 1..=6, handler: in_turn!(api::delete_topics::handle) },
+    Api { key: ApiKey::DeleteRecords, versions: 0..=2, handler: in_turn!(api::delete_records::handle) },
     Api { key: ApiKey::InitProducerId, versions: 0..=5, handler: in_turn!(api::init_producer_id::handle) },
     Api { key: ApiKey::DescribeConfigs, versions: 1..=4, handler: in_turn!(api::describe_configs::handle) },
+    Api { key: ApiKey::AlterConfigs, versions: 0..=2, handler: in_turn!(api::alter_configs::replace) },
+    Api { key: ApiKey::DescribeLogDirs, versions: 1..=4, handler: in_turn!(api::describe_log_dirs::handle) },
+    Api { key: ApiKey::CreatePartitions, versions: 0..=3, handler: in_turn!(api::create_partitions::handle) },
     Api { key: ApiKey::DeleteGroups, versions: 0..=2, handler: in_turn!(api::delete_groups::handle) },
+    Api {
+        key: ApiKey::IncrementalAlterConfigs,
+        versions: 0..=1,
+        handler: in_turn!(api::alter_configs::change),
+    },
+    Api {
+        key: ApiKey::ListPartitionReassignments,
+        versions: 0..=0,
+        handler: in_turn!(api::list_partition_reassignments::handle),
+    },
     Api { key: ApiKey::OffsetDelete, versions: 0..=0, handler: in_turn!(api::offset_delete::handle) },
     Api { key: ApiKey::DescribeCluster, versions: 0..=2, handler: in_turn!(api::describe_cluster::handle) },
+    Api {
+        key: ApiKey::DescribeTopicPartitions,
+        versions: 0..=0,
+        handler: in_turn!(api::describe_topic_partitions::handle),
+    },
 ];
 
 /// First stage of a request.
@@ -264,9 +283,16 @@ mod tests {
             readable::<ApiVersionsRequest>(),
             readable::<CreateTopicsRequest>(),
             readable::<DeleteTopicsRequest>(),
+            readable::<DeleteRecordsRequest>(),
             readable::<InitProducerIdRequest>(),
             readable::<DescribeConfigsRequest>(),
+            readable::<AlterConfigsRequest>(),
+            readable::<DescribeLogDirsRequest>(),
+            readable::<CreatePartitionsRequest>(),
+            readable::<IncrementalAlterConfigsRequest>(),
+            readable::<ListPartitionReassignmentsRequest>(),
             readable::<DescribeClusterRequest>(),
+            readable::<DescribeTopicPartitionsRequest>(),
         ];
         assert_eq!(messages.len(), APIS.len());
         for (key, versions) in messages {

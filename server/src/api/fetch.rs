@@ -49,7 +49,30 @@ struct Asked {
     read: Result<ReadRequest, ErrorCode>,
 }
 
-type Found = Result<ReadResult<File>, ErrorCode>;
+type Found = Result<ReadResult<File>, Refused>;
+
+/// Why a partition gives nothing, and where its log starts when that is why.
+#[derive(Clone, Copy)]
+struct Refused {
+    error: ErrorCode,
+    log_start: i64,
+}
+
+impl From<ErrorCode> for Refused {
+    fn from(error: ErrorCode) -> Refused {
+        Refused { error, log_start: -1 }
+    }
+}
+
+impl From<ReadError> for Refused {
+    fn from(error: ReadError) -> Refused {
+        let log_start = match error {
+            ReadError::OffsetOutOfRange { log_start, .. } => log_start.get(),
+            _ => -1,
+        };
+        Refused { error: read_error(&error), log_start }
+    }
+}
 
 async fn handle(
     broker: &Broker,
@@ -98,9 +121,10 @@ async fn handle(
                         ranges.push(range);
                     }
                 }
-                Err(error) => {
-                    data.error_code = known_to(ApiKey::Fetch, version, error).code();
+                Err(refused) => {
+                    data.error_code = known_to(ApiKey::Fetch, version, refused.error).code();
                     data.high_watermark = -1;
+                    data.log_start_offset = refused.log_start;
                 }
             }
             partitions.push(data);
@@ -186,9 +210,9 @@ async fn read(broker: &Broker, asked: &[Asked]) -> Vec<Found> {
         .map(|asked| match asked.read {
             Ok(_) => {
                 let result = results.next().unwrap_or(Err(ReadError::Stopping));
-                result.map_err(|error| read_error(&error))
+                result.map_err(Refused::from)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         })
         .collect()
 }
@@ -201,7 +225,7 @@ async fn spend(broker: &Broker, budget: &mut Budget, asked: &Asked, mut found: R
         Share::AtMost(bytes_max) => {
             let request = ReadRequest { bytes_max, ..asked.read? };
             let again = broker.shard.read(&[request]).await.pop().unwrap_or(Err(ReadError::Stopping));
-            found = again.map_err(|error| read_error(&error))?;
+            found = again?;
             if found.bytes() > bytes_max {
                 found.batches = None;
             }

@@ -2,14 +2,19 @@
 //!
 //! What the engine refuses becomes one of Kafka's error codes here, in one place for each kind of refusal.
 
+pub mod alter_configs;
 pub mod api_versions;
 mod configs;
+pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
+pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
+pub mod describe_log_dirs;
+pub mod describe_topic_partitions;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
@@ -18,6 +23,7 @@ pub mod join_group;
 pub mod leave_group;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -26,7 +32,7 @@ pub mod produce;
 pub mod sync_group;
 
 use strandline_engine::config::ConfigError;
-use strandline_engine::error::{AppendError, ReadError, TopicError};
+use strandline_engine::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use strandline_engine::format::check::CheckError;
 use strandline_engine::types::LeaderEpoch;
 
@@ -79,7 +85,18 @@ pub(crate) fn read_error(error: &ReadError) -> ErrorCode {
     }
 }
 
-/// The code for a topic that was not made or deleted.
+/// The code for records that were not deleted.
+pub(crate) fn delete_records_error(error: &DeleteRecordsError) -> ErrorCode {
+    match error {
+        DeleteRecordsError::UnknownPartition(_) => ErrorCode::UnknownTopicOrPartition,
+        DeleteRecordsError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        DeleteRecordsError::Compacted(_) => ErrorCode::PolicyViolation,
+        DeleteRecordsError::NoSpace(_) | DeleteRecordsError::Faulty { .. } => ErrorCode::KafkaStorageError,
+        DeleteRecordsError::Stopping => ErrorCode::NotLeaderOrFollower,
+    }
+}
+
+/// The code for a topic that was not made, changed or deleted.
 pub(crate) fn topic_error(error: &TopicError) -> ErrorCode {
     match error {
         TopicError::Name(_) | TopicError::Collides { .. } => ErrorCode::InvalidTopic,

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! strandline [serve]                               serve.rs
-//! strandline topic create|list|describe|delete     topic.rs
+//! strandline topic create|list|describe|alter|...   topic.rs
 //! strandline group list|describe|reset-offsets|delete
 //!                                                  group.rs
+//! strandline config describe                       config.rs
 //! strandline produce                               produce.rs
 //! strandline consume                               consume.rs > start.rs (where from), format.rs (how it looks)
 //! ```
@@ -13,6 +14,7 @@
 //! command line that makes no sense is exit code 2; a reader that has seen enough (`| head`) is no failure.
 
 mod common;
+mod config;
 mod consume;
 mod format;
 mod group;
@@ -54,10 +56,12 @@ struct Cli {
 enum Command {
     /// Run the broker (the default)
     Serve(serve::Args),
-    /// Create, list, describe and delete topics
+    /// Create, list, describe, alter and delete topics, and delete their records
     Topic(topic::Args),
     /// List, describe and delete consumer groups, and set how far they have read
     Group(group::Args),
+    /// Show what the broker or a topic is set to
+    Config(config::Args),
     /// Append lines from stdin or a file to a topic
     Produce(produce::Args),
     /// Print the records of a topic
@@ -71,6 +75,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(args) => ExitCode::from(serve::run(args)),
         Command::Topic(args) => common::report(topic::run(args)),
         Command::Group(args) => common::report(group::run(args)),
+        Command::Config(args) => common::report(config::run(args)),
         Command::Produce(args) => common::report(produce::run(args)),
         Command::Consume(args) => common::report(consume::run(args)),
     }

@@ -1,4 +1,4 @@
-//! `strandline topic`: create, list, describe and delete topics.
+//! `strandline topic`: create, list, describe, alter and delete topics, and delete their records.
 
 use super::common::{Cluster, CommandError, joined, name_and_value, or_dash};
 use clap::Subcommand;
@@ -6,7 +6,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use strandline::client::{Client, Moment, Partition, Setting, Topic, TopicSpec};
+use strandline::client::{Client, Moment, Partition, Setting, Source, Topic, TopicSpec};
 use strandline::wire::ErrorCode;
 
 const CREATE_EXAMPLES: &str = "\
@@ -14,6 +14,11 @@ Examples:
   strandline topic create events
   strandline topic create events --partitions 8 --config retention.ms=86400000
   strandline topic create state --config cleanup.policy=compact --if-not-exists";
+
+const ALTER_EXAMPLES: &str = "\
+Examples:
+  strandline topic alter events --set retention.ms=3600000 --unset segment.bytes
+  strandline topic alter events --partitions 16";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -46,13 +51,39 @@ enum TopicCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Print a topic's partitions and the settings that were made for it
+    /// Print a topic's partitions and the settings that differ from the defaults
     Describe {
         /// The topic
         name: String,
         /// Print a JSON object
         #[arg(long)]
         json: bool,
+    },
+    /// Change a topic's settings, or give it more partitions; in force at once
+    #[command(after_help = ALTER_EXAMPLES)]
+    Alter {
+        /// The topic
+        name: String,
+        /// Set a setting by Kafka's name; may be repeated
+        #[arg(short, long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+        set: Vec<(String, String)>,
+        /// Take a setting back to its default; may be repeated
+        #[arg(short, long, value_name = "NAME")]
+        unset: Vec<String>,
+        /// How many partitions it shall have: more than now
+        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+        partitions: Option<i32>,
+    },
+    /// Delete the oldest records of a topic, for good; prints what is left
+    DeleteRecords {
+        /// The topic
+        name: String,
+        /// The partition; all of them unless given
+        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+        partition: Option<i32>,
+        /// The first offset to keep; without it, all records there are go
+        #[arg(long, value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..))]
+        before: Option<i64>,
     },
     /// Delete a topic with all its records
     Delete {
@@ -82,6 +113,23 @@ pub(super) fn run(args: Args) -> Result<ExitCode, CommandError> {
             match json {
                 true => writeln!(out, "{}", description.json())?,
                 false => description.text(&mut out)?,
+            }
+        }
+        TopicCommand::Alter { name, set, unset, partitions } => {
+            if !set.is_empty() || !unset.is_empty() {
+                client.alter_topic(&name, &set, &unset)?;
+            }
+            if let Some(count) = partitions {
+                client.grow_topic(&name, count)?;
+            }
+        }
+        TopicCommand::DeleteRecords { name, partition, before } => {
+            let topic = client.topic(&name)?;
+            let all = topic.partitions.iter().map(|partition| partition.index);
+            let mut out = io::stdout().lock();
+            for index in partition.map_or_else(|| all.collect(), |partition| vec![partition]) {
+                let earliest = client.delete_records(&name, index, before)?;
+                writeln!(out, "partition {index} starts at offset {earliest}")?;
             }
         }
         TopicCommand::Delete { name, if_exists } => match client.delete_topic(&name) {
@@ -128,7 +176,7 @@ impl Description {
         let earliest = client.offsets(name, &led, Moment::Earliest)?;
         let latest = client.offsets(name, &led, Moment::Latest)?;
         let mut settings = client.topic_settings(name)?;
-        settings.retain(|setting| setting.of_topic);
+        settings.retain(|setting| setting.source != Source::Default);
         Ok(Description { topic, earliest, latest, settings })
     }
 
@@ -172,8 +220,10 @@ impl Description {
                 or_dash(self.latest.get(index)),
             )?;
         }
-        for setting in &self.settings {
-            writeln!(out, "{}={}", setting.name, setting.value.as_deref().unwrap_or("(secret)"))?;
+        for Setting { name, value, source, .. } in &self.settings {
+            let value = value.as_deref().unwrap_or("(secret)");
+            let of_broker = if *source == Source::Topic { "" } else { "  (of the broker)" };
+            writeln!(out, "{name}={value}{of_broker}")?;
         }
         Ok(())
     }

@@ -1,16 +1,14 @@
-//! Creating, deleting and describing topics.
+//! Creating, growing and deleting topics, and deleting their records. Their settings are in [`super::settings`].
 
 use super::cluster::Retriable;
 use super::connection::Connection;
 use crate::client::{Client, Code, MetadataError, RequestError};
 use crate::messages::{
-    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, DeleteTopicState, DeleteTopicsRequest,
-    DescribeConfigsRequest, DescribeConfigsResource,
+    CreatableTopic, CreatableTopicConfig, CreatePartitionsRequest, CreatePartitionsTopic,
+    CreateTopicsRequest, DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic, DeleteTopicState,
+    DeleteTopicsRequest,
 };
 use crate::wire::ErrorCode;
-
-/// What DescribeConfigs calls a topic.
-const RESOURCE_TOPIC: i8 = 2;
 
 /// From this version on, -1 means the broker's default.
 const CREATE_DEFAULTS_FROM: i16 = 4;
@@ -29,46 +27,56 @@ pub struct TopicSpec {
     pub settings: Vec<(String, String)>,
 }
 
-/// A setting of a topic.
+/// What a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// Kafka's name of it.
-    pub name: String,
-    /// `None` when it is secret.
-    pub value: Option<String>,
-    /// Whether it was set for this topic.
-    pub of_topic: bool,
+pub enum Subject {
+    /// A topic.
+    Topic(String),
+    /// A partition of a topic.
+    Partition(String, i32),
+    /// A broker, by its number.
+    Broker(i32),
 }
 
-/// Why a topic was not created, deleted or described.
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Subject::Topic(name) => write!(f, "topic {name}"),
+            Subject::Partition(topic, partition) => write!(f, "topic {topic} partition {partition}"),
+            Subject::Broker(id) => write!(f, "broker {id}"),
+        }
+    }
+}
+
+/// Why nothing was done or described.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// There was no broker to ask.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
     /// The broker was asked; whether it did it is not known when the connection was lost.
-    #[error("topic {topic}: {source}")]
+    #[error("{subject}: {source}")]
     Request {
-        /// The topic.
-        topic: String,
+        /// What it was about.
+        subject: Subject,
         /// What happened.
         source: RequestError,
     },
     /// The broker said no.
-    #[error("topic {topic}: {code}{}", said(message))]
+    #[error("{subject}: {code}{}", said(message))]
     Refused {
-        /// The topic.
-        topic: String,
+        /// What it was about.
+        subject: Subject,
         /// Its reason.
         code: Code,
         /// Its words.
         message: Option<String>,
     },
     /// The answer does not have the topic that was asked for.
-    #[error("topic {topic}: the broker's answer does not mention it")]
+    #[error("{subject}: the broker's answer does not mention it")]
     NotMentioned {
-        /// The topic.
-        topic: String,
+        /// What was asked for.
+        subject: Subject,
     },
 }
 
@@ -125,21 +133,39 @@ impl Client {
         })
     }
 
-    /// The settings of a topic, in the broker's order.
+    /// Gives a topic more partitions, `count` in all.
     ///
     /// # Errors
     /// [`AdminError`].
-    pub fn topic_settings(&mut self, name: &str) -> Result<Vec<Setting>, AdminError> {
+    pub fn grow_topic(&mut self, name: &str, count: i32) -> Result<(), AdminError> {
         self.retrying(|client| {
-            let mut broker = client.dial_controller()?;
-            settings_at(&mut broker, name)
+            let mut controller = client.dial_controller()?;
+            grow_at(&mut controller, name, count, client.limits().request.as_millis() as i32)
+        })
+    }
+
+    /// Deletes the records of a partition before `offset`, or all of them. Gives the first offset that is left.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub fn delete_records(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        offset: Option<i64>,
+    ) -> Result<i64, AdminError> {
+        self.retrying(|client| {
+            let topic = client.topic(topic)?;
+            let mut leader = client.dial_leader(&topic, partition)?;
+            let timeout_ms = client.limits().request.as_millis() as i32;
+            delete_records_at(&mut leader, &topic.name, partition, offset, timeout_ms)
         })
     }
 }
 
 fn create_at(controller: &mut Connection, spec: &TopicSpec, timeout_ms: i32) -> Result<(), AdminError> {
     let topic = &spec.name;
-    let failed = |source| AdminError::Request { topic: topic.clone(), source };
+    let failed = |source| AdminError::Request { subject: Subject::Topic(topic.clone()), source };
     let version = controller.version::<CreateTopicsRequest>(i16::MAX).map_err(failed)?;
     let default = if version >= CREATE_DEFAULTS_FROM { -1 } else { 1 };
     let configs = spec.settings.iter();
@@ -158,16 +184,16 @@ fn create_at(controller: &mut Connection, spec: &TopicSpec, timeout_ms: i32) -> 
     };
     let response = controller.call_in(version, &request).map_err(failed)?;
     let result = response.topics.into_iter().find(|result| result.name == *topic);
-    let result = result.ok_or_else(|| AdminError::NotMentioned { topic: topic.clone() })?;
+    let result = result.ok_or_else(|| AdminError::NotMentioned { subject: Subject::Topic(topic.clone()) })?;
     Code::check(result.error_code).map_err(|code| AdminError::Refused {
-        topic: topic.clone(),
+        subject: Subject::Topic(topic.clone()),
         code,
         message: result.error_message,
     })
 }
 
 fn delete_at(controller: &mut Connection, name: &str, timeout_ms: i32) -> Result<(), AdminError> {
-    let failed = |source| AdminError::Request { topic: name.to_owned(), source };
+    let failed = |source| AdminError::Request { subject: Subject::Topic(name.to_owned()), source };
     let version = controller.version::<DeleteTopicsRequest>(i16::MAX).map_err(failed)?;
     let mut request = DeleteTopicsRequest { timeout_ms, ..DeleteTopicsRequest::default() };
     match version >= DELETE_STATES_FROM {
@@ -179,38 +205,49 @@ fn delete_at(controller: &mut Connection, name: &str, timeout_ms: i32) -> Result
     }
     let response = controller.call_in(version, &request).map_err(failed)?;
     let result = response.responses.into_iter().find(|result| result.name.as_deref() == Some(name));
-    let result = result.ok_or_else(|| AdminError::NotMentioned { topic: name.to_owned() })?;
+    let result =
+        result.ok_or_else(|| AdminError::NotMentioned { subject: Subject::Topic(name.to_owned()) })?;
     Code::check(result.error_code).map_err(|code| AdminError::Refused {
-        topic: name.to_owned(),
+        subject: Subject::Topic(name.to_owned()),
         code,
         message: result.error_message,
     })
 }
 
-fn settings_at(broker: &mut Connection, name: &str) -> Result<Vec<Setting>, AdminError> {
-    let request = DescribeConfigsRequest {
-        resources: vec![DescribeConfigsResource {
-            resource_type: RESOURCE_TOPIC,
-            resource_name: name.to_owned(),
-            configuration_keys: None,
-        }],
-        ..DescribeConfigsRequest::default()
+fn grow_at(controller: &mut Connection, name: &str, count: i32, timeout_ms: i32) -> Result<(), AdminError> {
+    let subject = || Subject::Topic(name.to_owned());
+    let topic = CreatePartitionsTopic { name: name.to_owned(), count, assignments: None };
+    let request = CreatePartitionsRequest { topics: vec![topic], timeout_ms, validate_only: false };
+    let response =
+        controller.call(&request).map_err(|source| AdminError::Request { subject: subject(), source })?;
+    let result = response.results.into_iter().find(|result| result.name == name);
+    let result = result.ok_or_else(|| AdminError::NotMentioned { subject: subject() })?;
+    let message = result.error_message;
+    Code::check(result.error_code).map_err(|code| AdminError::Refused { subject: subject(), code, message })
+}
+
+fn delete_records_at(
+    leader: &mut Connection,
+    topic: &str,
+    partition_index: i32,
+    offset: Option<i64>,
+    timeout_ms: i32,
+) -> Result<i64, AdminError> {
+    /// All records that there are.
+    const HIGH_WATERMARK: i64 = -1;
+    let subject = || Subject::Partition(topic.to_owned(), partition_index);
+    let partition = DeleteRecordsPartition { partition_index, offset: offset.unwrap_or(HIGH_WATERMARK) };
+    let request = DeleteRecordsRequest {
+        topics: vec![DeleteRecordsTopic { name: topic.to_owned(), partitions: vec![partition] }],
+        timeout_ms,
     };
     let response =
-        broker.call(&request).map_err(|source| AdminError::Request { topic: name.to_owned(), source })?;
-    let result = response.results.into_iter().find(|result| result.resource_name == name);
-    let result = result.ok_or_else(|| AdminError::NotMentioned { topic: name.to_owned() })?;
-    Code::check(result.error_code).map_err(|code| AdminError::Refused {
-        topic: name.to_owned(),
-        code,
-        message: result.error_message,
-    })?;
-    /// Where a setting of the topic itself comes from.
-    const SOURCE_TOPIC: i8 = 1;
-    let settings = result.configs.into_iter().map(|config| Setting {
-        name: config.name,
-        value: config.value.filter(|_| !config.is_sensitive),
-        of_topic: config.config_source == SOURCE_TOPIC,
-    });
-    Ok(settings.collect())
+        leader.call(&request).map_err(|source| AdminError::Request { subject: subject(), source })?;
+    let answers = response.topics.into_iter().filter(|answer| answer.name == topic);
+    let mut answers = answers.flat_map(|answer| answer.partitions);
+    let answer = answers.find(|answer| answer.partition_index == partition_index);
+    let answer = answer.ok_or_else(|| AdminError::NotMentioned { subject: subject() })?;
+    let refused = |code| AdminError::Refused { subject: subject(), code, message: None };
+    Code::check(answer.error_code).map_err(refused)?;
+    Ok(answer.low_watermark)
 }

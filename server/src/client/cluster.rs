@@ -330,6 +330,11 @@ impl Client {
         }
     }
 
+    /// The number of the controller, as the newest metadata has it.
+    pub(super) fn controller_id(&self) -> i32 {
+        self.controller
+    }
+
     /// A new connection to every broker there is.
     pub(super) fn dial_all(&mut self) -> Result<Vec<Connection>, MetadataError> {
         self.metadata(Asked::Nothing, false)?;

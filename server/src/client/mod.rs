@@ -1,7 +1,7 @@
 //! A small blocking Kafka client over `std::net`: what the command line needs, against any broker since Kafka 0.11.
 //!
 //! ```text
-//! cli > Client (metadata, admin, offsets, groups) > Connection (frames, versions) > TcpStream
+//! cli > Client (metadata, admin, settings, offsets, groups) > Connection (frames, versions) > TcpStream
 //!     > Producer  one request a leader in flight, one batch a partition
 //!     > Consumer  one fetch a leader in flight
 //!     > GroupConsumer > Consumer, of the partitions that the group gives it
@@ -29,11 +29,12 @@ mod offsets;
 mod partitioner;
 mod producer;
 mod retry;
+mod settings;
 #[cfg(test)]
 mod tests;
 
 pub use address::{Address, AddressError, DEFAULT_PORT};
-pub use admin::{AdminError, Setting, TopicSpec};
+pub use admin::{AdminError, Subject, TopicSpec};
 pub use cluster::{Client, MetadataError, Partition, Topic};
 pub use code::Code;
 pub use connection::{ConnectError, RESPONSE_BYTES_MAX, RequestError};
@@ -43,6 +44,7 @@ pub use groups::{Group, GroupError, GroupOffsets, GroupSummary, Member};
 pub use offsets::{ListOffsetsError, Moment};
 pub use partitioner::{murmur2, partition_of_key};
 pub use producer::{Acks, NewRecord, ProduceError, Producer, ProducerOptions};
+pub use settings::{Setting, Source};
 
 use std::time::Duration;
 

@@ -171,6 +171,29 @@ fn a_setting_of_the_topic_is_described_and_a_default_is_not() {
 }
 
 #[test]
+fn a_topic_is_altered_grown_and_emptied() {
+    let broker = Broker::start();
+    let topic = broker.topic("altered", "1");
+    broker.done(&["topic", "alter", &topic, "--set", "retention.ms=86400000", "--set", "segment.ms=7"], "");
+    broker.done(&["topic", "alter", &topic, "--unset", "segment.ms", "--partitions", "2"], "");
+    let text = broker.done(&["topic", "describe", &topic, "--json"], "");
+    let description: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(description["configs"], serde_json::json!({"retention.ms": "86400000"}));
+    assert_eq!(description["partitions"].as_array().unwrap().len(), 2);
+    let settings = broker.done(&["config", "describe", "--topic", &topic], "");
+    assert!(settings.starts_with("retention.ms=86400000  (topic)\n"), "{settings}");
+    assert!(
+        broker.refused(&["topic", "alter", &topic, "--set", "retention.ms=soon"], "", 0).contains("soon")
+    );
+
+    broker.done(&["produce", &topic, "--partition", "0"], "a\nb\nc\n");
+    let left = broker.done(&["topic", "delete-records", &topic, "--partition", "0", "--before", "2"], "");
+    assert_eq!(left, "partition 0 starts at offset 2\n");
+    let left = broker.done(&["topic", "delete-records", &topic], "");
+    assert_eq!(left, "partition 0 starts at offset 3\npartition 1 starts at offset 0\n");
+}
+
+#[test]
 fn lines_come_back_as_they_were_in_every_codec() {
     let broker = Broker::start();
     let input = numbers(20_000);

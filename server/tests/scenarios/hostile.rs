@@ -93,7 +93,8 @@ fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
     let rows: Vec<_> =
         response.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect();
     assert_eq!(rows, [(18, 0, 4)]);
-    assert_eq!(client.call(4, &hello()).api_keys.len(), 10, "the connection goes on");
+    let served = client.call(4, &hello()).api_keys.len();
+    assert_eq!(served, strandline::dispatch::APIS.len(), "the connection goes on");
 }
 
 #[test]

@@ -3,10 +3,12 @@
 mod broker;
 mod cli;
 mod client;
+mod configuration;
 mod groups;
 mod hostile;
 mod produce_fetch;
 mod restart;
+mod retention;
 mod topics;
 mod wire_hostile;
 mod wire_oracle;

@@ -1,0 +1,211 @@
+//! AlterConfigs and IncrementalAlterConfigs: the settings of topics. Durable, and in force, when the answer leaves.
+//!
+//! The settings of the broker are read when it starts; a change of them is refused with words that say so.
+
+use std::collections::{HashMap, HashSet};
+
+use strandline_engine::error::TopicError;
+use strandline_engine::topics::{ConfigChange, ConfigStep};
+
+use crate::api::topic_error;
+use crate::dispatch::Broker;
+use crate::messages::{
+    AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource, IncrementalAlterConfigsResponse,
+    IncrementalAlterableConfig,
+};
+use crate::wire::ErrorCode;
+
+/// Resource types, in Kafka's numbers.
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+/// What IncrementalAlterConfigs does with a setting, in Kafka's numbers.
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
+
+/// Why a resource is not changed, for the client.
+type Refusal = (ErrorCode, String);
+
+/// What is asked for one resource: its type, its name, the change.
+type Asked = (i8, String, Result<ConfigChange, Refusal>);
+
+/// Replaces all settings of each resource.
+pub async fn replace(broker: &Broker, _: i16, request: AlterConfigsRequest) -> AlterConfigsResponse {
+    let asked = |resource: &AlterConfigsResource| {
+        (resource.resource_type, resource.resource_name.clone(), replacement(resource))
+    };
+    let asked = request.resources.iter().map(asked).collect();
+    let responses = alter(broker, asked, request.validate_only).await;
+    AlterConfigsResponse { responses, ..Default::default() }
+}
+
+/// Changes single settings of each resource.
+pub async fn change(
+    broker: &Broker,
+    _: i16,
+    request: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
+    let asked = |resource: &IncrementalAlterConfigsResource| {
+        (resource.resource_type, resource.resource_name.clone(), steps(resource))
+    };
+    let asked = request.resources.iter().map(asked).collect();
+    let responses = alter(broker, asked, request.validate_only).await;
+    IncrementalAlterConfigsResponse { responses, ..Default::default() }
+}
+
+/// Alters one resource after the other. One that comes twice is not changed at all.
+async fn alter(
+    broker: &Broker,
+    mut asked: Vec<Asked>,
+    validate_only: bool,
+) -> Vec<AlterConfigsResourceResponse> {
+    refuse_repeated(&mut asked);
+    let mut responses = Vec::with_capacity(asked.len());
+    for (kind, name, change) in asked {
+        responses.push(answer(broker, kind, name, change, validate_only).await);
+    }
+    responses
+}
+
+fn refuse_repeated(asked: &mut [Asked]) {
+    let mut named: HashMap<(i8, String), u32> = HashMap::new();
+    for (kind, name, _) in asked.iter() {
+        *named.entry((*kind, name.clone())).or_insert(0) += 1;
+    }
+    for (kind, name, change) in asked {
+        let count = named[&(*kind, name.clone())];
+        if count > 1 {
+            let message = format!("'{name}' is named {count} times in one request");
+            *change = Err((ErrorCode::InvalidRequest, message));
+        }
+    }
+}
+
+fn replacement(resource: &AlterConfigsResource) -> Result<ConfigChange, Refusal> {
+    let mut configs = Vec::with_capacity(resource.configs.len());
+    let mut names = HashSet::new();
+    for config in &resource.configs {
+        if !names.insert(&config.name) {
+            return Err((ErrorCode::InvalidRequest, format!("{} is given twice", config.name)));
+        }
+        let value = config.value.clone();
+        let value =
+            value.ok_or_else(|| (ErrorCode::InvalidConfig, format!("{} has no value", config.name)))?;
+        configs.push((config.name.clone(), value));
+    }
+    Ok(ConfigChange::Replace(configs))
+}
+
+fn steps(resource: &IncrementalAlterConfigsResource) -> Result<ConfigChange, Refusal> {
+    let mut steps = Vec::with_capacity(resource.configs.len());
+    let mut names = HashSet::new();
+    for config in &resource.configs {
+        if !names.insert(&config.name) {
+            return Err((ErrorCode::InvalidRequest, format!("{} is changed twice", config.name)));
+        }
+        steps.push(step(config)?);
+    }
+    Ok(ConfigChange::Steps(steps))
+}
+
+fn step(config: &IncrementalAlterableConfig) -> Result<ConfigStep, Refusal> {
+    let name = config.name.clone();
+    let made: fn(String, String) -> ConfigStep = match config.config_operation {
+        SET => ConfigStep::Set,
+        DELETE => return Ok(ConfigStep::Delete(name)),
+        APPEND => ConfigStep::Append,
+        SUBTRACT => ConfigStep::Subtract,
+        other => return Err((ErrorCode::InvalidRequest, format!("{name}: there is no operation {other}"))),
+    };
+    match config.value.clone() {
+        Some(value) => Ok(made(name, value)),
+        None => Err((ErrorCode::InvalidRequest, format!("{name} has no value"))),
+    }
+}
+
+async fn answer(
+    broker: &Broker,
+    kind: i8,
+    name: String,
+    change: Result<ConfigChange, Refusal>,
+    validate_only: bool,
+) -> AlterConfigsResourceResponse {
+    let done = match (kind, change) {
+        (_, Err(refusal)) => Err(refusal),
+        (TOPIC, Ok(change)) => alter_topic(broker, &name, change, validate_only).await,
+        (BROKER, Ok(_)) => Err((
+            ErrorCode::InvalidRequest,
+            "a broker's settings are those of its file and command line: they change when it is started again".to_owned(),
+        )),
+        (other, Ok(_)) => {
+            Err((ErrorCode::InvalidRequest, format!("no settings are kept for resources of type {other}")))
+        }
+    };
+    let (error, error_message) = match done {
+        Ok(()) => (ErrorCode::None, None),
+        Err((error, message)) => (error, Some(message)),
+    };
+    AlterConfigsResourceResponse {
+        error_code: error.code(),
+        error_message,
+        resource_type: kind,
+        resource_name: name,
+    }
+}
+
+async fn alter_topic(
+    broker: &Broker,
+    name: &str,
+    change: ConfigChange,
+    validate_only: bool,
+) -> Result<(), Refusal> {
+    let refused = |error: TopicError| (topic_error(&error), error.to_string());
+    let topics = broker.shard.topics();
+    let topic = topics.by_name(name).ok_or_else(|| refused(TopicError::Unknown(name.to_owned())))?;
+    match validate_only {
+        true => {
+            let defaults = broker.shard.handle().topic_defaults();
+            topic.changed_configs(&change, defaults).map_err(|error| refused(error.into()))?;
+        }
+        false => {
+            broker.shard.handle().alter_topic(topic.id, change).await.map_err(refused)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes(of: &[(&str, i8, Option<&str>)]) -> Result<ConfigChange, ErrorCode> {
+        let configs = of.iter().map(|(name, config_operation, value)| IncrementalAlterableConfig {
+            name: (*name).to_owned(),
+            config_operation: *config_operation,
+            value: value.map(str::to_owned),
+        });
+        let resource = IncrementalAlterConfigsResource { configs: configs.collect(), ..Default::default() };
+        steps(&resource).map_err(|(error, _)| error)
+    }
+
+    #[test]
+    fn a_change_names_a_setting_once_and_has_a_value_unless_it_deletes() {
+        assert!(changes(&[("a", SET, Some("1")), ("b", DELETE, None), ("c", SUBTRACT, Some("x"))]).is_ok());
+        assert_eq!(changes(&[("a", SET, None)]).unwrap_err(), ErrorCode::InvalidRequest);
+        assert_eq!(changes(&[("a", 4, Some("1"))]).unwrap_err(), ErrorCode::InvalidRequest);
+        let twice = [("a", SET, Some("1")), ("a", DELETE, None)];
+        assert_eq!(changes(&twice).unwrap_err(), ErrorCode::InvalidRequest);
+    }
+
+    #[test]
+    fn a_resource_that_comes_twice_is_refused_both_times() {
+        let nothing = || Ok(ConfigChange::Replace(Vec::new()));
+        let mut asked = [(TOPIC, "a"), (BROKER, "a"), (TOPIC, "b"), (TOPIC, "b")]
+            .map(|(kind, name)| (kind, name.to_owned(), nothing()));
+        refuse_repeated(&mut asked);
+        assert_eq!(asked.map(|(_, _, change)| change.is_ok()), [true, true, false, false]);
+    }
+}

@@ -1,0 +1,103 @@
+//! CreatePartitions: topics grow. Durable when the answer leaves.
+
+use std::collections::HashMap;
+
+use strandline_engine::error::TopicError;
+
+use crate::api::topic_error;
+use crate::dispatch::Broker;
+use crate::groups::is_internal;
+use crate::messages::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
+};
+use crate::wire::ErrorCode;
+
+/// Why a topic does not grow, for the client.
+type Refusal = (ErrorCode, String);
+
+/// Lets the topics grow one after the other.
+pub async fn handle(broker: &Broker, _: i16, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+    let mut named = HashMap::new();
+    for topic in &request.topics {
+        *named.entry(topic.name.clone()).or_insert(0) += 1;
+    }
+    let mut results = Vec::with_capacity(named.len());
+    for topic in request.topics {
+        // A name that comes twice is answered once.
+        let Some(count) = named.remove(&topic.name) else { continue };
+        let grown = match count {
+            1 => grow(broker, &topic, request.validate_only).await,
+            _ => Err((
+                ErrorCode::InvalidRequest,
+                format!("topic '{}' is named {count} times in one request", topic.name),
+            )),
+        };
+        let (error, error_message) = match grown {
+            Ok(()) => (ErrorCode::None, None),
+            Err((error, message)) => (error, Some(message)),
+        };
+        results.push(CreatePartitionsTopicResult {
+            name: topic.name,
+            error_code: error.code(),
+            error_message,
+        });
+    }
+    CreatePartitionsResponse { results, ..Default::default() }
+}
+
+async fn grow(broker: &Broker, asked: &CreatePartitionsTopic, validate_only: bool) -> Result<(), Refusal> {
+    let refused = |error: TopicError| (topic_error(&error), error.to_string());
+    let topics = broker.shard.topics();
+    let topic = topics.by_name(&asked.name);
+    let topic = topic.ok_or_else(|| refused(TopicError::Unknown(asked.name.clone())))?;
+    if is_internal(&asked.name) {
+        let message = format!("what '{}' keeps is found by its number of partitions", asked.name);
+        return Err((ErrorCode::InvalidTopic, message));
+    }
+    let count = u32::try_from(asked.count).unwrap_or(0);
+    topics.check_growth(topic.id, count).map_err(refused)?;
+    check_assignments(asked, count - topic.partitions, broker.shard.handle().meta().node_id)?;
+    if !validate_only {
+        broker.shard.handle().create_partitions(topic.id, count).await.map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// Where the new partitions are to be: nowhere else than here.
+fn check_assignments(asked: &CreatePartitionsTopic, more: u32, node_id: i32) -> Result<(), Refusal> {
+    let Some(assignments) = &asked.assignments else { return Ok(()) };
+    if assignments.len() != more as usize {
+        let message = format!("{} partitions are assigned, {more} are new", assignments.len());
+        return Err((ErrorCode::InvalidReplicaAssignment, message));
+    }
+    match assignments.iter().all(|assignment| assignment.broker_ids == [node_id]) {
+        true => Ok(()),
+        false => {
+            let message = format!("a partition can be on broker {node_id} alone");
+            Err((ErrorCode::InvalidReplicaAssignment, message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::CreatePartitionsAssignment;
+
+    #[test]
+    fn an_assignment_names_this_broker_for_each_new_partition() {
+        let checked = |assigned: Option<&[&[i32]]>| {
+            let assignments = assigned.map(|assigned| {
+                let assignment = |ids: &&[i32]| CreatePartitionsAssignment { broker_ids: ids.to_vec() };
+                assigned.iter().map(assignment).collect()
+            });
+            let asked = CreatePartitionsTopic { assignments, ..Default::default() };
+            check_assignments(&asked, 2, 1).map_err(|(error, _)| error)
+        };
+        assert_eq!(checked(None), Ok(()));
+        assert_eq!(checked(Some(&[&[1], &[1]])), Ok(()));
+        for wrong in [&[&[1][..]][..], &[&[1], &[2]], &[&[1], &[1, 1]], &[&[1], &[]], &[]] {
+            assert_eq!(checked(Some(wrong)), Err(ErrorCode::InvalidReplicaAssignment), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! DeleteRecords: the records before an offset go, partition by partition. Durable when the answer leaves.
+
+use futures_util::future::join_all;
+use strandline_engine::DeleteBefore;
+use strandline_engine::types::{Offset, PartitionId};
+
+use crate::api::delete_records_error;
+use crate::dispatch::Broker;
+use crate::messages::{
+    DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
+    DeleteRecordsTopicResult,
+};
+use crate::wire::ErrorCode;
+
+/// "All that there are."
+const HIGH_WATERMARK: i64 = -1;
+
+/// Deletes in all partitions at once: those of one shard share one write of its checkpoint.
+pub async fn handle(broker: &Broker, _: i16, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+    let topics = request.topics.iter().map(async |topic| {
+        let partitions = topic.partitions.iter().map(async |asked| {
+            let answer =
+                DeleteRecordsPartitionResult { partition_index: asked.partition_index, ..Default::default() };
+            match delete(broker, &topic.name, asked).await {
+                Ok(low_watermark) => DeleteRecordsPartitionResult { low_watermark, ..answer },
+                Err(error) => {
+                    DeleteRecordsPartitionResult { low_watermark: -1, error_code: error.code(), ..answer }
+                }
+            }
+        });
+        DeleteRecordsTopicResult { name: topic.name.clone(), partitions: join_all(partitions).await }
+    });
+    DeleteRecordsResponse { topics: join_all(topics).await, ..Default::default() }
+}
+
+/// The first offset that is left.
+async fn delete(broker: &Broker, topic: &str, asked: &DeleteRecordsPartition) -> Result<i64, ErrorCode> {
+    let index = u32::try_from(asked.partition_index).map_err(|_| ErrorCode::UnknownTopicOrPartition)?;
+    let topic = broker.shard.topics().by_name(topic).cloned();
+    let topic = topic.filter(|topic| index < topic.partitions).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let before = match asked.offset {
+        HIGH_WATERMARK => DeleteBefore::HighWatermark,
+        offset => DeleteBefore::Offset(Offset::checked(offset).ok_or(ErrorCode::OffsetOutOfRange)?),
+    };
+    let deleted = broker.shard.delete_records(PartitionId::new(topic.id, index), before).await;
+    deleted.map(Offset::get).map_err(|error| delete_records_error(&error))
+}

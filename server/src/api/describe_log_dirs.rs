@@ -1,0 +1,67 @@
+//! DescribeLogDirs: the one data directory, what each partition takes of it, and how much room its volume has.
+
+use std::collections::BTreeMap;
+
+use strandline_engine::types::PartitionId;
+
+use crate::dispatch::Broker;
+use crate::messages::{
+    DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeLogDirsResult,
+    DescribeLogDirsTopic,
+};
+
+/// Sizes of the partitions that are asked for and there; others are left out, as in Kafka.
+pub async fn handle(broker: &Broker, _: i16, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
+    let topics = broker.shard.topics();
+    let mut asked: BTreeMap<(String, u32), PartitionId> = BTreeMap::new();
+    match request.topics {
+        None => {
+            for topic in topics.iter() {
+                asked.extend(topic.partition_ids().map(|id| ((topic.name.clone(), id.index), id)));
+            }
+        }
+        Some(named) => {
+            for named in named {
+                let Some(topic) = topics.by_name(&named.topic) else { continue };
+                let indexes = named.partitions.iter().filter_map(|index| u32::try_from(*index).ok());
+                for index in indexes.filter(|index| *index < topic.partitions) {
+                    asked.insert((topic.name.clone(), index), PartitionId::new(topic.id, index));
+                }
+            }
+        }
+    }
+    let ids: Vec<_> = asked.values().copied().collect();
+    let sizes = broker.shard.handle().sizes(&ids).await;
+    let mut described: Vec<DescribeLogDirsTopic> = Vec::new();
+    for ((name, index), size) in asked.into_keys().zip(sizes) {
+        // A topic that was deleted meanwhile is left out.
+        let Ok(size) = size else { continue };
+        if described.last().is_none_or(|last| last.name != name) {
+            described.push(DescribeLogDirsTopic { name, partitions: Vec::new() });
+        }
+        let partition_size = i64::try_from(size).unwrap_or(i64::MAX);
+        described.last_mut().expect("pushed above").partitions.push(DescribeLogDirsPartition {
+            partition_index: index as i32,
+            partition_size,
+            ..Default::default()
+        });
+    }
+    let directory = &broker.config.data_dir;
+    let log_dir = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
+    let (total_bytes, usable_bytes) = room(directory).unwrap_or((-1, -1));
+    let result = DescribeLogDirsResult {
+        log_dir: log_dir.to_string_lossy().into_owned(),
+        topics: described,
+        total_bytes,
+        usable_bytes,
+        ..Default::default()
+    };
+    DescribeLogDirsResponse { results: vec![result], ..Default::default() }
+}
+
+/// All bytes of the directory's volume, and those that are free for us.
+fn room(directory: &std::path::Path) -> Option<(i64, i64)> {
+    let volume = rustix::fs::statvfs(directory).ok()?;
+    let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(volume.f_frsize)).unwrap_or(i64::MAX);
+    Some((bytes(volume.f_blocks), bytes(volume.f_bavail)))
+}

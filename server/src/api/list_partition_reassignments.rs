@@ -1,0 +1,13 @@
+//! ListPartitionReassignments: a single node moves no partitions.
+
+use crate::dispatch::Broker;
+use crate::messages::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
+
+/// None.
+pub async fn handle(
+    _: &Broker,
+    _: i16,
+    _: ListPartitionReassignmentsRequest,
+) -> ListPartitionReassignmentsResponse {
+    ListPartitionReassignmentsResponse::default()
+}
