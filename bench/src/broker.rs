@@ -6,6 +6,7 @@
 use crate::client::{Client, ClientError};
 use crate::clock::{SECOND, now};
 use crate::device::DeviceStat;
+use crate::memory;
 use crate::process::Watched;
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -189,6 +190,8 @@ impl Fresh {
         let command = || system.command.join(" ");
         let directory = tempfile::Builder::new().prefix("strandline-bench-").tempdir_in(dir);
         let directory = directory.map_err(|source| BrokerError::Start { command: command(), source })?;
+        // A machine without /proc has no first touch that we know of.
+        let _ = memory::fill(dir);
         let broker = Broker::start(system, &directory.path().join(DATA), answers)?;
         Ok(Fresh { broker, directory, topic_configs: system.topic_configs.clone() })
     }

@@ -25,6 +25,7 @@ mod history;
 mod load;
 mod loopback;
 mod measure;
+mod memory;
 mod mixed;
 mod null_broker;
 mod process;
