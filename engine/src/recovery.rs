@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use futures_util::stream::{self, StreamExt};
+
 use crate::catalog::{PRODUCER_IDS_FILE, TOPICS_FILE};
 use crate::config::TopicDefaults;
 use crate::error::{Fault, FaultKind, StartError};
@@ -34,6 +36,9 @@ const META_FILE: &str = "meta";
 
 /// Most bytes of a small file that is read whole; a table of 100,000 topics has a tenth of it.
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Partitions that are replayed at the same time: nearly all of the time goes into waiting for their syncs.
+const REPLAYS_AT_ONCE: usize = 64;
 
 /// What recovery hands to the shards.
 pub(crate) struct Recovered {
@@ -230,18 +235,27 @@ async fn replay<D: Disk>(
             by_partition.entry(batch.partition).or_default().push((number, batch));
         }
     }
-    let files = OpenFiles::new(64);
-    for (partition, mut batches) in by_partition {
-        let Some(topic) = topics.by_id(partition.topic).filter(|topic| partition.index < topic.partitions)
-        else {
-            continue;
-        };
-        report.partitions += 1;
-        batches.sort_by_key(|(_, batch)| batch.base_offset);
-        let directory = data_dir.join(names::partition_dir(&topic.name, partition.index));
-        let replay =
-            PartitionReplay { disk, files: &files, directory: &directory, partition, topic, journals };
-        let replayed = replay.run(&batches, points.get(&partition)).await;
+    let files = OpenFiles::new(2 * REPLAYS_AT_ONCE);
+    let mut known = Vec::with_capacity(by_partition.len());
+    for (partition, batches) in by_partition {
+        if let Some(topic) = topics.by_id(partition.topic).filter(|topic| partition.index < topic.partitions)
+        {
+            known.push((partition, topic, batches, points.get(&partition).cloned()));
+        }
+    }
+    report.partitions = known.len() as u64;
+    let replays = known.into_iter().map(|(partition, topic, mut batches, point)| {
+        let files = &files;
+        async move {
+            batches.sort_by_key(|(_, batch)| batch.base_offset);
+            let directory = data_dir.join(names::partition_dir(&topic.name, partition.index));
+            let replay = PartitionReplay { disk, files, directory: &directory, partition, topic, journals };
+            let replayed = replay.run(&batches, point.as_ref()).await;
+            (partition, topic, directory, replayed)
+        }
+    });
+    let mut replays = stream::iter(replays).buffer_unordered(REPLAYS_AT_ONCE);
+    while let Some((partition, topic, directory, replayed)) = replays.next().await {
         match replayed {
             Ok(point) => {
                 points.insert(partition, point);
