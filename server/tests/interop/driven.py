@@ -471,6 +471,7 @@ def produce_callback():
 
 
 def produce_fire_and_forget():
+    needs("close-in-flight")
     topic, count = d.create_topic(fresh("forget")), 2000
     with d.producing() as producer:
         d.send(producer, topic, numbered(count), "forget")

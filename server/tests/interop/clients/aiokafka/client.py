@@ -193,6 +193,7 @@ class AioConsumer(kit.Consumer):
 
 
 class AioKafka(kit.Kafka):
+    name = "aiokafka"
     null_header_values = False
     invalid_record = -1
 

@@ -134,6 +134,8 @@ class ConfluentConsumer(kit.Consumer):
 
 
 class ConfluentKafka(kit.Kafka):
+    name = "confluent-kafka"
+
     @functools.cached_property
     def admin(self):
         return AdminClient({"bootstrap.servers": self.bootstrap})

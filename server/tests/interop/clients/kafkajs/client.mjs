@@ -210,4 +210,8 @@ async function told ({ consumer, groupId }, a) {
   throw new Error(`no such command: ${a.do}`)
 }
 
-await serve('kafkajs', { 'null-header': 'kafkajs has no null values in headers' }, run, code)
+const lacks = {
+  'null-header': 'kafkajs has no null values in headers',
+  'close-in-flight': 'kafkajs, closed with a request in flight, sends it again: all is there twice, in 7 of 8 runs with Kafka'
+}
+await serve('kafkajs', lacks, run, code)
