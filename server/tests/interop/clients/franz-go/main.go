@@ -30,7 +30,7 @@ var (
 func main() {
 	admin = kadm.NewClient(client())
 	driver.Serve("franz-go", map[string]string{
-		"recreated-topic": "a franz-go producer keeps its topic's id: of a topic made anew, Kafka refuses its records (100)",
+		"recreated-topic": "a franz-go producer keeps its topic's id: of a topic made anew Kafka refuses its records (100); Strandline, whose Produce names topics, takes them",
 	}, run, code)
 }
 
