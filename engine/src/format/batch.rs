@@ -11,6 +11,7 @@
 //! Base offset and leader epoch lie before what the CRC covers, so the log stamps them without touching a record. What a record
 //! looks like is in [`record`](super::record); whether a client's batch may be stored is decided in [`check`](super::check).
 
+use bytes::{BufMut, BytesMut};
 use zerocopy::big_endian::{I16, I32, I64, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -351,6 +352,37 @@ pub(super) fn write_header(batch: &mut [u8], parts: &HeaderParts) {
         record_count: I32::new(parts.record_count),
     };
     refresh_crc(batch);
+}
+
+/// What compaction leaves of a batch, for [`with_remains`].
+pub(crate) struct Remains {
+    pub(crate) codec: Codec,
+    pub(crate) record_count: i32,
+    pub(crate) base_timestamp: Timestamp,
+    pub(crate) max_timestamp: Timestamp,
+    /// Whether the base timestamp is a delete horizon (KIP-534).
+    pub(crate) delete_horizon: bool,
+}
+
+/// `original` with other records: offsets, leader epoch, producer and sequence stay, length and sum are right. `records` are packed
+/// already.
+pub(crate) fn with_remains(original: &BatchHeader, remains: &Remains, records: &[u8]) -> BytesMut {
+    let length = BATCH_HEADER_BYTES - BATCH_OVERHEAD_BYTES + records.len();
+    let horizon = if remains.delete_horizon { DELETE_HORIZON } else { 0 };
+    let kept = original.attributes.get() & !(CODEC_MASK | DELETE_HORIZON);
+    let header = BatchHeader {
+        length: I32::new(i32::try_from(length).expect("a batch stays below 2 GiB")),
+        attributes: I16::new(kept | i16::from(remains.codec.id()) | horizon),
+        base_timestamp: I64::new(remains.base_timestamp),
+        max_timestamp: I64::new(remains.max_timestamp),
+        record_count: I32::new(remains.record_count),
+        ..*original
+    };
+    let mut batch = BytesMut::with_capacity(BATCH_HEADER_BYTES + records.len());
+    batch.put_slice(header.as_bytes());
+    batch.put_slice(records);
+    refresh_crc(&mut batch);
+    batch
 }
 
 /// Compares the sum in the header with the bytes of `batch`, which is exactly one whole batch.

@@ -86,6 +86,11 @@ impl<'a> Records<'a> {
         Records { bytes, next: 0, count }
     }
 
+    /// The bytes behind the records that were given out so far.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Closes the walk, so that nothing follows an error.
     #[cold]
     fn fail(&mut self, problem: RecordProblem) -> Option<Result<Record<'a>, RecordError>> {
@@ -136,6 +141,23 @@ fn read_record<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, RecordProblem> {
     }
     let headers = Headers { bytes: body, left: count as u32 };
     Ok(Record { offset_delta, timestamp_delta, key, value, headers })
+}
+
+/// Writes a record again, with another timestamp delta.
+///
+/// # Panics
+/// When `record` is not the bytes of one whole record, its length included, that [`Records`] has given out.
+pub(crate) fn write_at_delta(out: &mut Vec<u8>, record: &[u8], timestamp_delta: i64) {
+    const WALKED: &str = "the record was walked before";
+    let mut rest = record;
+    varint::read_varint(&mut rest).expect(WALKED);
+    let attributes = take(&mut rest, 1).expect(WALKED);
+    varint::read_varlong(&mut rest).expect(WALKED);
+    let length = attributes.len() + varint::varlong_bytes(timestamp_delta) + rest.len();
+    varint::write_varint(out, i32::try_from(length).expect("a record stays below 2 GiB"));
+    out.extend_from_slice(attributes);
+    varint::write_varlong(out, timestamp_delta);
+    out.extend_from_slice(rest);
 }
 
 /// The headers of one record, read as they are asked for. Ends after the first error.

@@ -1,0 +1,100 @@
+//! A batch of the log, verified and decompressed, with its records at their offsets.
+
+use std::borrow::Cow;
+
+use crate::config::DECOMPRESSED_BYTES_MAX;
+use crate::format::batch::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader};
+use crate::format::compression::{Codec, DecompressError, decompress};
+use crate::format::record::{RecordError, Records};
+use crate::types::{Offset, Timestamp};
+
+/// Why a batch can not be compacted: it is damaged, and the log stays as it is (D5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompactionError {
+    /// The bytes are not those that were stored.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// The records can not be unpacked.
+    #[error(transparent)]
+    Decompress(#[from] DecompressError),
+    /// The records can not be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A record does not lie between the one before and the end of the batch.
+    #[error("offset delta {found} where {least} to {most} are left")]
+    OffsetDelta {
+        /// The least that it may be.
+        least: i32,
+        /// The batch's last offset delta.
+        most: i32,
+        /// The record's offset delta.
+        found: i32,
+    },
+}
+
+/// A batch whose checksum holds.
+pub(super) struct Unpacked<'a> {
+    pub(super) header: &'a BatchHeader,
+    pub(super) codec: Codec,
+    /// The records, uncompressed.
+    pub(super) records: Cow<'a, [u8]>,
+}
+
+/// One record at its place in the log.
+pub(super) struct Placed<'a> {
+    pub(super) offset: Offset,
+    pub(super) timestamp: Timestamp,
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) is_tombstone: bool,
+    /// The whole record, as it stands in the batch.
+    pub(super) bytes: &'a [u8],
+}
+
+/// The header of exactly one batch, whose checksum holds.
+pub(super) fn verified(batch: &[u8]) -> Result<&BatchHeader, CompactionError> {
+    let header = BatchHeader::peek(batch)?;
+    if header.total_bytes() != batch.len() {
+        return Err(BatchError::Truncated { needed: header.total_bytes(), found: batch.len() }.into());
+    }
+    batch::verify_crc(batch)?;
+    Ok(header)
+}
+
+impl<'a> Unpacked<'a> {
+    /// Takes what [`verified`] has passed, with its header.
+    pub(super) fn new(header: &'a BatchHeader, batch: &'a [u8]) -> Result<Unpacked<'a>, CompactionError> {
+        let packed = &batch[BATCH_HEADER_BYTES..];
+        let codec = header.codec()?;
+        let records = match codec {
+            Codec::None => Cow::Borrowed(packed),
+            _ => Cow::Owned(decompress(codec, packed, DECOMPRESSED_BYTES_MAX)?),
+        };
+        Ok(Unpacked { header, codec, records })
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = Result<Placed<'_>, CompactionError>> {
+        let header = self.header;
+        let most = header.last_offset_delta();
+        let mut walk = Records::new(&self.records, header.record_count().max(0) as u32);
+        let mut least = 0;
+        std::iter::from_fn(move || {
+            let before = walk.rest();
+            let record = match walk.next()? {
+                Ok(record) => record,
+                Err(error) => return Some(Err(error.into())),
+            };
+            let found = record.offset_delta;
+            if found < least || found > most {
+                return Some(Err(CompactionError::OffsetDelta { least, most, found }));
+            }
+            least = found.saturating_add(1);
+            Some(Ok(Placed {
+                offset: header.base_offset().plus(i64::from(found)),
+                timestamp: header.base_timestamp().wrapping_add(record.timestamp_delta),
+                key: record.key,
+                is_tombstone: record.value.is_none(),
+                bytes: &before[..before.len() - walk.rest().len()],
+            }))
+        })
+    }
+}
