@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::compaction;
 use crate::format::batch::TimestampType;
 use crate::format::check::CheckRules;
 use crate::types::{NO_TIMESTAMP, Timestamp};
@@ -33,8 +34,28 @@ pub struct EngineConfig {
     pub open_files_max: usize,
     /// How often each shard looks for records that are kept for long enough.
     pub retention_check: Duration,
+    /// How compacted topics are cleaned.
+    pub cleaner: CleanerConfig,
     /// What a topic gets where its own configuration is silent.
     pub topic_defaults: TopicDefaults,
+}
+
+/// How much compaction may take, of the whole engine.
+#[derive(Clone, Debug)]
+pub struct CleanerConfig {
+    /// How long a shard waits that has found nothing to compact (`log.cleaner.backoff.ms`).
+    pub backoff: Duration,
+    /// Bytes of memory for offset maps, all shards together (`log.cleaner.dedupe.buffer.size`). A map takes 24 bytes a key, and is there
+    /// during a round only.
+    pub map_bytes: usize,
+    /// Bytes that are read and written in a second, all shards together (`log.cleaner.io.max.bytes.per.second`).
+    pub bytes_per_second: f64,
+}
+
+impl Default for CleanerConfig {
+    fn default() -> CleanerConfig {
+        CleanerConfig { backoff: Duration::from_secs(15), map_bytes: 128 << 20, bytes_per_second: f64::MAX }
+    }
 }
 
 impl EngineConfig {
@@ -47,6 +68,7 @@ impl EngineConfig {
             journal_file_bytes_max: 64 << 20,
             open_files_max: 4096,
             retention_check: Duration::from_secs(300),
+            cleaner: CleanerConfig::default(),
             topic_defaults: TopicDefaults::default(),
         }
     }
@@ -316,6 +338,10 @@ pub struct TopicConfig {
     pub retention_ms: Option<i64>,
     /// Bytes that a partition keeps where `deleted`; `None` for no limit.
     pub retention_bytes: Option<u64>,
+    /// When a compacted log is due.
+    pub compaction: compaction::Limits,
+    /// Milliseconds that a compacted log keeps tombstones.
+    pub delete_retention_ms: i64,
     /// Records after which a sync follows; 1 for durable before acknowledged.
     pub flush_messages: u64,
     /// Milliseconds after which a sync follows where `flush_messages` is above 1.
@@ -351,6 +377,14 @@ impl TopicConfig {
             deleted: words_of(text("cleanup.policy")).any(|policy| policy == "delete"),
             retention_ms: Some(whole("retention.ms")).filter(|limit| *limit >= 0),
             retention_bytes: u64::try_from(whole("retention.bytes")).ok(),
+            compaction: compaction::Limits {
+                dirty_ratio_min: text("min.cleanable.dirty.ratio")
+                    .parse()
+                    .expect("checked against the table"),
+                lag_min_ms: whole("min.compaction.lag.ms"),
+                lag_max_ms: whole("max.compaction.lag.ms"),
+            },
+            delete_retention_ms: whole("delete.retention.ms"),
             flush_messages: whole("flush.messages") as u64,
             flush_ms: whole("flush.ms") as u64,
         })

@@ -288,6 +288,7 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
         journal_file_bytes_max: seed.config.journal_file_bytes_max,
         open_files_max: seed.config.open_files_max,
         retention_check: seed.config.retention_check,
+        cleaner: seed.config.cleaner.clone(),
         clock: Rc::new(now),
     })
     .await;

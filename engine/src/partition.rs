@@ -32,6 +32,8 @@ pub(crate) struct Partition<D: Disk> {
     /// Syncs under way that cover relaxed records.
     syncing_relaxed: Cell<u32>,
     closed: Cell<bool>,
+    /// Compaction has found something wrong.
+    uncleanable: Cell<bool>,
     waiters: RefCell<Vec<Waiter>>,
     /// Waiters that are pruned when there are so many.
     prune_at: Cell<usize>,
@@ -110,6 +112,7 @@ impl<D: Disk> Partition<D> {
             relaxed: Cell::new(Relaxed::default()),
             syncing_relaxed: Cell::new(0),
             closed: Cell::new(false),
+            uncleanable: Cell::new(false),
             waiters: RefCell::new(Vec::new()),
             prune_at: Cell::new(64),
         }
@@ -131,6 +134,15 @@ impl<D: Disk> Partition<D> {
     /// Whether the topic was deleted meanwhile.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.get()
+    }
+
+    /// Whether compaction leaves the log alone until the next start.
+    pub(crate) fn is_uncleanable(&self) -> bool {
+        self.uncleanable.get()
+    }
+
+    pub(crate) fn set_uncleanable(&self) {
+        self.uncleanable.set(true);
     }
 
     // ---- fence -----------------------------------------------------------------------------------------------------------

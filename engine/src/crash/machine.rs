@@ -11,7 +11,7 @@ use fastrand::Rng;
 use futures_channel::oneshot;
 
 use crate::catalog::Catalog;
-use crate::config::TopicDefaults;
+use crate::config::{CleanerConfig, TopicDefaults};
 use crate::error::{DeleteRecordsError, Fault, ReadError, StartError, TopicError};
 use crate::io::Disk;
 use crate::io::latch::Latch;
@@ -39,6 +39,7 @@ pub(super) struct Settings {
     pub(super) journal_file_bytes_max: u64,
     pub(super) open_files_max: usize,
     pub(super) retention_check: Duration,
+    pub(super) cleaner: CleanerConfig,
     pub(super) topic_defaults: TopicDefaults,
 }
 
@@ -53,6 +54,7 @@ impl Settings {
             journal_file_bytes_max: 16 << 10,
             open_files_max: 4,
             retention_check: Duration::from_secs(1),
+            cleaner: CleanerConfig { backoff: Duration::from_secs(1), ..CleanerConfig::default() },
             topic_defaults,
         }
     }
@@ -115,6 +117,7 @@ pub(super) fn start(simulation: &mut Simulation, settings: &Settings) -> Option<
                 journal_file_bytes_max: settings.journal_file_bytes_max,
                 open_files_max: settings.open_files_max,
                 retention_check: settings.retention_check,
+                cleaner: settings.cleaner.clone(),
                 clock: Rc::new(move || clock.timestamp()),
             };
             let (shard, journal) = Shard::start(start).await?;

@@ -15,6 +15,7 @@
 mod machine;
 mod model;
 mod run;
+mod table;
 mod tests;
 
 use std::ops::Range;

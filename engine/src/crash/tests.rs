@@ -1,5 +1,6 @@
 //! Named properties, each on many seeds.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -7,6 +8,7 @@ use rustix::io::Errno;
 use super::for_seeds;
 use super::machine::{DATA_DIR, Process, Settings};
 use super::run::{Ending, Run, Trouble};
+use super::table::Table;
 use crate::error::AppendError;
 use crate::sim::OperationKind;
 use crate::types::PartitionId;
@@ -24,6 +26,11 @@ fn bugs_that_were_found_stay_fixed() {
     ] {
         for seed in seeds {
             Run::new(*seed, trouble).generations(5);
+        }
+    }
+    for (loses_checkpoints, seeds) in [(false, &[8, 98][..]), (true, &[111])] {
+        for seed in seeds {
+            Table::new(*seed, false).generations(4, loses_checkpoints);
         }
     }
 }
@@ -46,6 +53,31 @@ fn d3_what_was_acknowledged_survives_failing_writes_and_syncs() {
 fn d7_what_was_acknowledged_survives_a_full_disk() {
     for_seeds("d7_what_was_acknowledged_survives_a_full_disk", 0..300, |seed| {
         Run::new(seed, Trouble { errors: false, full: true }).generations(5);
+    });
+}
+
+#[test]
+fn d1_the_newest_record_of_each_key_survives_compaction_and_every_crash() {
+    let rounds = Cell::new(0);
+    for_seeds("d1_the_newest_record_of_each_key_survives_compaction_and_every_crash", 0..300, |seed| {
+        let mut table = Table::new(seed, false);
+        table.generations(4, false);
+        rounds.set(rounds.get() + table.stats.compactions);
+    });
+    assert!(rounds.get() > 0, "nothing was ever compacted");
+}
+
+#[test]
+fn d3_the_newest_record_of_each_key_survives_failing_writes_and_syncs() {
+    for_seeds("d3_the_newest_record_of_each_key_survives_failing_writes_and_syncs", 0..300, |seed| {
+        Table::new(seed, true).generations(4, false);
+    });
+}
+
+#[test]
+fn d8_a_lost_checkpoint_costs_no_record_of_a_compacted_log() {
+    for_seeds("d8_a_lost_checkpoint_costs_no_record_of_a_compacted_log", 0..300, |seed| {
+        Table::new(seed, false).generations(4, true);
     });
 }
 

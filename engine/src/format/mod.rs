@@ -6,7 +6,8 @@
 //! journal                            the shard's write-ahead journal                        (ours, little-endian)
 //! index                              a segment's sparse index by offset and by time         (ours, little-endian)
 //! envelope > meta, topics,           small files that are replaced whole                    (ours, little-endian)
-//!            checkpoint, producer_ids
+//!            checkpoint, producer_ids,
+//!            compacted
 //! names                              what the files are called
 //! ```
 //!
@@ -17,6 +18,7 @@ pub mod batch;
 pub mod builder;
 pub mod check;
 pub mod checkpoint;
+pub mod compacted;
 pub mod compression;
 pub mod envelope;
 pub mod index;

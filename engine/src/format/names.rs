@@ -28,6 +28,40 @@ pub fn segment_index(base: Offset) -> String {
     format!("{:020}.index", base.get())
 }
 
+/// What compaction has in the making.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compacting {
+    /// A segment that is being written, and was not put in any other's place yet.
+    Cleaned,
+    /// A segment that stands in the place of all those with offsets from `base` to `end`, wherever they still are.
+    Swap {
+        /// The base of the first of them.
+        base: Offset,
+        /// The offset behind the last of them.
+        end: Offset,
+    },
+}
+
+/// The name of the segment that is being written in the place of those from `base` on.
+pub fn cleaned_segment(base: Offset) -> String {
+    format!("{:020}.cleaned", base.get())
+}
+
+/// The name of the segment that has taken the place of those from `base` to `end`.
+pub fn swap_segment(base: Offset, end: Offset) -> String {
+    format!("{:020}-{:020}.swap", base.get(), end.get())
+}
+
+/// What a name says about compaction; `None` when it has nothing to do with it.
+pub fn parse_compacting(name: &str) -> Option<Compacting> {
+    if let Some(digits) = name.strip_suffix(".cleaned") {
+        return parse_offset(digits).map(|_| Compacting::Cleaned);
+    }
+    let (base, end) = name.strip_suffix(".swap")?.split_once('-')?;
+    let (base, end) = (parse_offset(base)?, parse_offset(end)?);
+    (base < end).then_some(Compacting::Swap { base, end })
+}
+
 /// The segment and the kind of file that a name belongs to; `None` when it is not a segment's.
 pub fn parse_segment(name: &str) -> Option<(Offset, SegmentFileKind)> {
     let (digits, extension) = name.split_once('.')?;
@@ -36,11 +70,18 @@ pub fn parse_segment(name: &str) -> Option<(Offset, SegmentFileKind)> {
         "index" => SegmentFileKind::Index,
         _ => return None,
     };
+    Some((parse_offset(digits)?, kind))
+}
+
+fn parse_offset(digits: &str) -> Option<Offset> {
     if digits.len() != OFFSET_DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    Some((Offset::checked(digits.parse().ok()?)?, kind))
+    Offset::checked(digits.parse().ok()?)
 }
+
+/// The file that says how far a partition was compacted.
+pub const COMPACTED_FILE: &str = "compacted";
 
 /// The name of a partition's directory.
 pub fn partition_dir(topic: &str, index: u32) -> String {
@@ -128,6 +169,15 @@ mod tests {
             assert_eq!(parse_segment(name), None, "{name}");
         }
         assert_eq!(parse_segment("09223372036854775808.log"), None, "beyond the range of offsets");
+
+        let (base, end) = (Offset::new(42), Offset::new(i64::MAX));
+        assert_eq!(swap_segment(base, base.plus(1)), "00000000000000000042-00000000000000000043.swap");
+        assert_eq!(parse_compacting(&swap_segment(base, end)), Some(Compacting::Swap { base, end }));
+        assert_eq!(parse_compacting(&cleaned_segment(end)), Some(Compacting::Cleaned));
+        for name in [&segment_log(base), "42.cleaned", &swap_segment(end, base), &swap_segment(end, end)] {
+            assert_eq!(parse_compacting(name), None, "{name}");
+        }
+        assert_eq!(parse_segment(&cleaned_segment(base)).or(parse_segment(&swap_segment(base, end))), None);
 
         assert_eq!(parse_partition_dir(&partition_dir("a-b.c", 0)), Some(("a-b.c", 0)));
         assert_eq!(parse_partition_dir("orders-4294967295"), Some(("orders", u32::MAX)));

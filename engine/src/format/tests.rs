@@ -6,6 +6,7 @@ use super::batch::{self, BatchHeader, Batches, Producer, TimestampType};
 use super::builder::BatchBuilder;
 use super::check::{CheckRules, check};
 use super::checkpoint::{self, CheckpointEncoder, PartitionCheckpoint, ProducerBatch, ProducerCheckpoint};
+use super::compacted::Compacted;
 use super::compression::Codec;
 use super::index::{self, IndexEntry};
 use super::journal::{self, Expect};
@@ -31,6 +32,7 @@ const META: &str = include_str!("../../tests/golden/meta-v1.hex");
 const TOPICS: &str = include_str!("../../tests/golden/topics-v1.hex");
 const CHECKPOINT: &str = include_str!("../../tests/golden/checkpoint-v1.hex");
 const PRODUCER_IDS: &str = include_str!("../../tests/golden/producer-ids-v1.hex");
+const COMPACTED: &str = include_str!("../../tests/golden/compacted-v1.hex");
 
 fn topic() -> TopicId {
     TopicId::from_bytes(std::array::from_fn(|at| at as u8))
@@ -245,6 +247,10 @@ fn the_small_files_are_written_and_read_as_documented() {
     assert_eq!(producer_ids::encode(2000), golden(PRODUCER_IDS));
     assert_eq!(producer_ids::decode(&golden(PRODUCER_IDS)), Ok(2000));
 
+    let compacted = Compacted { gaps_end: Offset::new(2000), clean_end: Offset::new(1500) };
+    assert_eq!(compacted.encode(), golden(COMPACTED));
+    assert_eq!(Compacted::decode(&golden(COMPACTED)), Ok(compacted));
+
     let mut backwards = topic().to_bytes();
     backwards.reverse();
     let config = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -312,6 +318,7 @@ fn no_damage_to_a_small_file_goes_unnoticed() {
     every_damage(&golden(PRODUCER_IDS), |bytes, damage| {
         assert!(producer_ids::decode(bytes).is_err(), "{damage}")
     });
+    every_damage(&golden(COMPACTED), |bytes, damage| assert!(Compacted::decode(bytes).is_err(), "{damage}"));
 }
 
 #[test]

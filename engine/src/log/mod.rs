@@ -7,26 +7,31 @@
 //! 3. [`Log::adopt`] moves the ends. Dropping the draft instead, after [`Log::discard`], forgets it.
 //!
 //! Invariants: segments are ordered by base offset and follow each other without a gap; only the last one grows; everything before
-//! an end is whole batches. The log start lies in the first segment, or between segments that wait to be dropped; a log without
+//! an end is whole batches. Where the log was compacted, offsets are missing inside a segment, never between two: its last batch ends
+//! where the next one begins. The log start lies in the first segment, or between segments that wait to be dropped; a log without
 //! segments begins and ends there.
 
 mod draft;
 mod open;
 mod producers;
+mod replace;
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 
 use bytes::Bytes;
 
 pub(crate) use draft::{Draft, Place};
+pub(crate) use replace::Replacement;
 
 use crate::config::{Limits, TopicConfig};
 use crate::error::Fault;
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader, TimestampType};
 use crate::format::checkpoint::PartitionCheckpoint;
+use crate::format::compacted::Compacted;
 use crate::format::compression::decompress;
 use crate::format::record::Records;
 use crate::io::Disk;
@@ -54,6 +59,9 @@ pub(crate) struct Log<D: Disk> {
     /// is under way covers nothing yet: an append that relied on it would be acknowledged too early.
     entries_made: Cell<u64>,
     entries_synced: Cell<u64>,
+    /// How far the log was compacted, and whether a replacement of segments is under way.
+    compacted: Cell<Compacted>,
+    replacing: Cell<bool>,
     /// What was found damaged when the log was opened: nothing from there on is served, and nothing is appended.
     damage: RefCell<Option<Fault>>,
 }
@@ -301,6 +309,11 @@ impl<D: Disk> Log<D> {
         }
     }
 
+    /// The last offset that each idempotent producer has appended.
+    pub(crate) fn producers_last_offsets(&self) -> HashMap<i64, Offset> {
+        self.producers.borrow().last_offsets()
+    }
+
     /// Forgets idempotent producers that were silent for a day.
     pub(crate) fn expire_producers(&self, now: Timestamp) {
         self.producers.borrow_mut().expire(now - PRODUCER_EXPIRATION_MS);
@@ -356,38 +369,27 @@ impl<D: Disk> Log<D> {
         timestamp: Timestamp,
     ) -> Result<Option<OffsetAndTimestamp>, Fault> {
         let log_start = self.log_start.get();
-        for segment in self.segments_from(log_start) {
-            if segment.max_timestamp().await? < timestamp {
-                continue;
-            }
-            let Some(mut from) = segment.locate(log_start).await? else { continue };
-            while let Some(position) = segment.first_at_or_after(from, timestamp).await? {
-                let batch = segment.read_batch(position).await?;
-                let found = first_record(&batch, |record| {
-                    record.timestamp >= timestamp && record.offset >= log_start
-                });
-                let found = found.map_err(|what| segment.damage(position, what))?;
-                if found.is_some() {
-                    return Ok(found);
-                }
-                from = position + batch.len() as u64;
-            }
-        }
-        Ok(None)
+        first_at_or_after(&self.segments_from(log_start), log_start, timestamp).await
     }
 
     /// The first record that has the largest timestamp of the log.
     pub(crate) async fn offset_of_max_timestamp(&self) -> Result<Option<OffsetAndTimestamp>, Fault> {
         let log_start = self.log_start.get();
+        // The same segments are looked at twice: in those that compaction puts in their places, the record may be gone.
+        let segments = self.segments_from(log_start);
         let mut largest = NO_TIMESTAMP;
-        for segment in self.segments_from(log_start) {
+        for segment in &segments {
             let newest = match segment.base() >= log_start {
                 true => segment.max_timestamp().await?,
-                false => max_timestamp_from(&segment, log_start).await?,
+                false => max_timestamp_from(segment, log_start).await?,
             };
             largest = largest.max(newest);
         }
-        if largest == NO_TIMESTAMP { Ok(None) } else { self.offset_for_timestamp(largest).await }
+        if largest == NO_TIMESTAMP {
+            Ok(None)
+        } else {
+            first_at_or_after(&segments, log_start, largest).await
+        }
     }
 
     /// The segments with records at or behind `offset`.
@@ -397,6 +399,31 @@ impl<D: Disk> Log<D> {
     }
 }
 
+/// The first record of these segments, at or behind `log_start`, with a timestamp of at least `timestamp`.
+async fn first_at_or_after<D: Disk>(
+    segments: &[Rc<Segment<D>>],
+    log_start: Offset,
+    timestamp: Timestamp,
+) -> Result<Option<OffsetAndTimestamp>, Fault> {
+    for segment in segments {
+        if segment.max_timestamp().await? < timestamp {
+            continue;
+        }
+        let Some(mut from) = segment.locate(log_start).await? else { continue };
+        while let Some(position) = segment.first_at_or_after(from, timestamp).await? {
+            let batch = segment.read_batch(position).await?;
+            let found =
+                first_record(&batch, |record| record.timestamp >= timestamp && record.offset >= log_start);
+            let found = found.map_err(|what| segment.damage(position, what))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+            from = position + batch.len() as u64;
+        }
+    }
+    Ok(None)
+}
+
 /// The largest timestamp of the records at or behind `offset`, which lies in the segment.
 async fn max_timestamp_from<D: Disk>(segment: &Rc<Segment<D>>, offset: Offset) -> Result<Timestamp, Fault> {
     let mut largest = NO_TIMESTAMP;
@@ -404,7 +431,10 @@ async fn max_timestamp_from<D: Disk>(segment: &Rc<Segment<D>>, offset: Offset) -
     let mut scan = HeaderScan::new(segment, start, segment.end().position);
     while let Some((position, header)) = scan.next().await? {
         if header.base_offset() >= offset {
-            largest = largest.max(header.max_timestamp());
+            // A batch that compaction has emptied keeps the time of a record that is gone.
+            if header.record_count() > 0 {
+                largest = largest.max(header.max_timestamp());
+            }
             continue;
         }
         let batch = segment.read_batch(position).await?;
@@ -434,7 +464,7 @@ fn first_record(
         let offset = header.base_offset().plus(i64::from(record.offset_delta));
         let timestamp = match header.timestamp_type() {
             TimestampType::LogAppendTime => header.max_timestamp(),
-            TimestampType::CreateTime => header.base_timestamp() + record.timestamp_delta,
+            TimestampType::CreateTime => header.base_timestamp().wrapping_add(record.timestamp_delta),
         };
         let found = OffsetAndTimestamp { offset, timestamp };
         if passes(found) {

@@ -11,6 +11,9 @@
 //! | a segment wholly before the log start | deleted before: removed | - |
 //! | no segment before the first one, from the log start on | deleted on a full disk: the log starts there | - |
 //!
+//! Before that, what compaction was at is finished or forgotten (`log/replace.rs`). Without a checkpoint, the recovery point is as far as the
+//! log was compacted: what lies before was durable once, and offsets are missing there.
+//!
 //! Then the journal's batches are laid over it ([`Recovery::replay`]); they were acknowledged, so they win:
 //!
 //! | the journal's batch | done |
@@ -30,14 +33,19 @@ use bytes::Bytes;
 
 use super::Log;
 use super::producers::Producers;
+use super::replace::finish_swap;
 use crate::config::TopicConfig;
 use crate::error::{Fault, FaultKind, io_fault};
 use crate::format::batch::BatchHeader;
 use crate::format::checkpoint::PartitionCheckpoint;
-use crate::format::names::{self, SegmentFileKind};
-use crate::io::Disk;
-use crate::segment::{OpenFiles, Scanned, Segment, SegmentEnd, WriteFailure, scan_checked};
+use crate::format::compacted::Compacted;
+use crate::format::names::{self, Compacting, SegmentFileKind};
+use crate::io::{Disk, Entry, read_whole};
+use crate::segment::{HeaderScan, OpenFiles, Scanned, Segment, SegmentEnd, WriteFailure, scan_checked};
 use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Position};
+
+/// Most bytes of a `compacted` file: it has 36.
+const COMPACTED_BYTES_MAX: u64 = 1 << 10;
 
 /// A log that was opened, with the batches found behind the recovery point.
 pub(crate) struct Recovery<D: Disk> {
@@ -66,6 +74,8 @@ impl<D: Disk> Log<D> {
         partition: PartitionId,
         checkpoint: Option<&PartitionCheckpoint>,
     ) -> Result<Recovery<D>, Fault> {
+        finish_compaction(&disk, directory).await?;
+        let compacted = read_compacted(&disk, directory, checkpoint.is_some()).await?;
         let (mut found, orphans) = list_segments(&disk, directory).await?;
         for base in orphans {
             remove_files(&disk, directory, base).await?;
@@ -76,15 +86,19 @@ impl<D: Disk> Log<D> {
         let first_base = found.first().map(|segment| segment.base);
         let point = match checkpoint {
             Some(checkpoint) => checkpoint.clone(),
-            None => PartitionCheckpoint {
-                partition,
-                log_start: first_base.unwrap_or(Offset::ZERO),
-                segment_base: first_base.unwrap_or(Offset::ZERO),
-                position: 0,
-                next_offset: first_base.unwrap_or(Offset::ZERO),
-                max_timestamp: NO_TIMESTAMP,
-                producers: Vec::new(),
-            },
+            None => {
+                let log_start = first_base.unwrap_or(compacted.gaps_end);
+                let durable = log_start.max(compacted.gaps_end);
+                PartitionCheckpoint {
+                    partition,
+                    log_start,
+                    segment_base: durable,
+                    position: 0,
+                    next_offset: durable,
+                    max_timestamp: NO_TIMESTAMP,
+                    producers: Vec::new(),
+                }
+            }
         };
         // A full disk takes no checkpoint: then retention removes the first segments durably, and the log begins where they ended.
         let first_synced = first_base.filter(|base| *base <= point.segment_base);
@@ -101,17 +115,22 @@ impl<D: Disk> Log<D> {
             producers: RefCell::new(Producers::from_checkpoint(&point.producers)),
             entries_made: Cell::new(found.len() as u64),
             entries_synced: Cell::new(0),
+            compacted: Cell::new(compacted),
+            replacing: Cell::new(false),
             damage: RefCell::new(None),
         };
         let mut recovery = Recovery { log, scanned: Vec::new(), recovery_point: point.clone() };
         recovery.take_synced(&found, &point);
+        if checkpoint.is_none() {
+            recovery.note_synced_producers().await?;
+        }
         if recovery.log.damage().is_none() {
             recovery.scan_unsynced(&found, &point).await?;
         }
         Ok(recovery)
     }
 
-    fn existing_segment(&self, base: Offset, end: SegmentEnd, synced: Position) -> Rc<Segment<D>> {
+    pub(super) fn existing_segment(&self, base: Offset, end: SegmentEnd, synced: Position) -> Rc<Segment<D>> {
         Segment::existing(self.disk.clone(), self.files.clone(), self.directory.clone(), base, end, synced)
     }
 }
@@ -163,6 +182,19 @@ impl<D: Disk> Recovery<D> {
             *log.damage.borrow_mut() =
                 Some(FaultKind::Damage { path, position: 0, offset: end, what }.into());
         }
+    }
+
+    /// Has the batches before the recovery point tell what a lost checkpoint would have: compaction keeps the last one of each producer.
+    async fn note_synced_producers(&mut self) -> Result<(), Fault> {
+        let segments = self.log.segments.borrow().clone();
+        for segment in &segments {
+            let mut scan = HeaderScan::new(segment, 0, segment.end().position);
+            while let Some((_, header)) = scan.next().await? {
+                self.log.producers.borrow_mut().note(&header);
+            }
+        }
+        self.recovery_point.producers = self.log.producers.borrow().to_checkpoint();
+        Ok(())
     }
 
     /// Reads what lies behind the recovery point, keeps what is intact and cuts what is not.
@@ -360,6 +392,51 @@ impl<D: Disk> Recovery<D> {
     }
 }
 
+/// Removes a segment that compaction was writing, and finishes the swap that it has committed.
+async fn finish_compaction<D: Disk>(disk: &D, directory: &Path) -> Result<(), Fault> {
+    let entries = list(disk, directory).await?;
+    for entry in &entries {
+        match names::parse_compacting(&entry.name) {
+            None => {}
+            Some(Compacting::Cleaned) => {
+                let path = directory.join(&entry.name);
+                disk.remove_file(&path).await.map_err(|error| io_fault("remove", path, 0, error))?;
+            }
+            Some(Compacting::Swap { base, end }) => {
+                tracing::info!(directory = %directory.display(), %base, %end, "finishing a compaction");
+                let bases = entries.iter().filter_map(|entry| Some(names::parse_segment(&entry.name)?.0));
+                let replaced = bases.filter(|other| base <= *other && *other < end);
+                finish_swap(disk, directory, base, end, replaced).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How far the log was compacted. A damaged file costs a round more, unless the log can not be opened without it.
+async fn read_compacted<D: Disk>(
+    disk: &D,
+    directory: &Path,
+    has_checkpoint: bool,
+) -> Result<Compacted, Fault> {
+    let path = directory.join(names::COMPACTED_FILE);
+    let read = read_whole(disk, &path, COMPACTED_BYTES_MAX).await;
+    let decoded = match read {
+        Ok(None) => return Ok(Compacted::default()),
+        Ok(Some(bytes)) => Compacted::decode(&bytes).map_err(|error| error.to_string()),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(error.to_string()),
+        Err(error) => return Err(io_fault("read", path, 0, error)),
+    };
+    match decoded {
+        Ok(compacted) => Ok(compacted),
+        Err(what) if has_checkpoint => {
+            tracing::warn!(path = %path.display(), what, "the log counts as never compacted");
+            Ok(Compacted::default())
+        }
+        Err(what) => Err(FaultKind::Damage { path, position: 0, offset: Offset::ZERO, what }.into()),
+    }
+}
+
 /// Takes out the segments that lie wholly before the log start, and removes what a crash has left of their files.
 async fn remove_deleted<D: Disk>(
     disk: &D,
@@ -391,13 +468,17 @@ async fn remove_files<D: Disk>(disk: &D, directory: &Path, base: Offset) -> Resu
     Ok(())
 }
 
+async fn list<D: Disk>(disk: &D, directory: &Path) -> Result<Vec<Entry>, Fault> {
+    match disk.list(directory).await {
+        Ok(entries) => Ok(entries),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(io_fault("list", directory, 0, error)),
+    }
+}
+
 /// The segments in a directory, by base offset, and the bases of indexes whose segment is gone.
 async fn list_segments<D: Disk>(disk: &D, directory: &Path) -> Result<(Vec<Found>, Vec<Offset>), Fault> {
-    let entries = match disk.list(directory).await {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(io_fault("list", directory, 0, error)),
-    };
+    let entries = list(disk, directory).await?;
     let mut found: Vec<_> = entries
         .iter()
         .filter_map(|entry| match names::parse_segment(&entry.name) {

@@ -67,6 +67,16 @@ impl Producers {
         producers
     }
 
+    /// The last offset that each producer has appended.
+    pub(crate) fn last_offsets(&self) -> HashMap<i64, Offset> {
+        let last = |(id, state): (&i64, &ProducerState)| {
+            let batch = state.batches.back()?;
+            let records = batch.last_sequence.wrapping_sub(batch.first_sequence) & i32::MAX;
+            Some((*id, batch.base_offset.plus(i64::from(records))))
+        };
+        self.states.iter().filter_map(last).collect()
+    }
+
     /// Forgets the producers that were silent since `before`.
     pub(crate) fn expire(&mut self, before: Timestamp) {
         self.states.retain(|_, state| state.last_timestamp >= before);

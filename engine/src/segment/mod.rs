@@ -21,7 +21,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 pub(crate) use open_files::OpenFiles;
-pub(crate) use scan::{HeaderScan, Scanned, scan_checked};
+pub(crate) use scan::{BatchScan, HeaderScan, Scanned, scan_checked};
 
 use crate::error::{Fault, FaultKind, io_fault};
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader};
@@ -70,6 +70,8 @@ pub(crate) struct Segment<D: Disk> {
     inherited: Cell<bool>,
     /// It was deleted: its files go, or are gone, and nothing of it needs a sync.
     dropped: Cell<bool>,
+    /// File and index are never let go: another segment takes its place, and its name.
+    kept_open: Cell<bool>,
     file: RefCell<Option<D::File>>,
     index: RefCell<IndexState>,
     last_used: Cell<u64>,
@@ -129,6 +131,7 @@ impl<D: Disk> Segment<D> {
             cuts_synced: Cell::new(0),
             inherited: Cell::new(true),
             dropped: Cell::new(false),
+            kept_open: Cell::new(false),
             file: RefCell::new(None),
             index: RefCell::new(IndexState { entries: None, persisted: None, trusted }),
             last_used: Cell::new(0),
@@ -166,9 +169,13 @@ impl<D: Disk> Segment<D> {
         }
         let mode = if self.end.get().position == 0 { OpenMode::Create } else { OpenMode::Existing };
         let path = self.log_path();
-        let opened = self.disk.open(&path, mode).await.map_err(|error| io_fault("open", path, 0, error))?;
-        let mut file = self.file.borrow_mut();
-        Ok(file.get_or_insert_with(|| opened).clone())
+        let opened = self.disk.open(&path, mode).await;
+        // Another task may have opened it meanwhile, for good, and another segment, or none, stand under its name by now.
+        if let Some(file) = self.file.borrow().as_ref() {
+            return Ok(file.clone());
+        }
+        let opened = opened.map_err(|error| io_fault("open", path, 0, error))?;
+        Ok(self.file.borrow_mut().insert(opened).clone())
     }
 
     /// Writes batches behind the end without moving it: until [`Segment::extend`] they do not exist.
@@ -232,6 +239,22 @@ impl<D: Disk> Segment<D> {
     /// Notes that the segment was deleted, before its files are removed.
     pub(crate) fn note_dropped(&self) {
         self.dropped.set(true);
+    }
+
+    /// Opens file and index, and keeps them: what stands under the segment's name is going to be another one.
+    pub(crate) async fn keep_open(self: &Rc<Self>) -> Result<(), Fault> {
+        self.kept_open.set(true);
+        self.load_index().await?;
+        self.file().await.map(drop)
+    }
+
+    /// Takes the file and the index entries of a whole new segment, which is durable and has no index file.
+    pub(crate) fn take_over(&self, file: D::File, entries: Vec<IndexEntry>) {
+        *self.file.borrow_mut() = Some(file);
+        let persisted = Some(Persisted { entries: 0, bytes: 0 });
+        *self.index.borrow_mut() =
+            IndexState { entries: Some(entries), persisted, trusted: self.end.get().position };
+        self.inherited.set(false);
     }
 
     /// Removes the files of a segment that was deleted, or never came to be. Durable with the next sync of the directory, and not needed
@@ -376,7 +399,7 @@ impl<D: Disk> Segment<D> {
         let start = start.map_or(0, |entry| u64::from(entry.position)).max(from);
         let mut scan = HeaderScan::new(self, start, end.position);
         while let Some((position, header)) = scan.next().await? {
-            if header.max_timestamp() >= timestamp {
+            if header.max_timestamp() >= timestamp && header.record_count() > 0 {
                 return Ok(Some(position));
             }
         }
@@ -435,6 +458,10 @@ impl<D: Disk> Segment<D> {
         let end = self.end.get();
         let trusted = self.index.borrow().trusted;
         let (mut entries, persisted) = self.read_index_file(trusted).await?;
+        // Meanwhile another task may have loaded it for good, and the file under its name be that of the segment in this one's place.
+        if self.kept_open.get() && self.index.borrow().entries.is_some() {
+            return Ok(());
+        }
         let mut last = entries.last().map_or(0, |entry| u64::from(entry.position));
         let mut max_timestamp = entries.last().map_or(NO_TIMESTAMP, |entry| entry.max_timestamp);
         let mut scan = HeaderScan::new(self, last, end.position);
@@ -443,7 +470,10 @@ impl<D: Disk> Segment<D> {
                 entries.push(boundary(self.base, header.base_offset(), position, max_timestamp));
                 last = position;
             }
-            max_timestamp = max_timestamp.max(header.max_timestamp());
+            // A batch that compaction has emptied keeps the time of a record that is gone.
+            if header.record_count() > 0 {
+                max_timestamp = max_timestamp.max(header.max_timestamp());
+            }
         }
         let first = HeaderScan::new(self, 0, end.position).next().await?;
         let first_timestamp = first.map(|(_, header)| header.max_timestamp());
@@ -522,7 +552,7 @@ impl<D: Disk> Segment<D> {
 
     /// Lets go of file and index, unless bytes wait for their sync: their errors are told to an open file only.
     fn release(&self) -> bool {
-        if self.is_dirty() || self.end.get().position == 0 {
+        if self.is_dirty() || self.end.get().position == 0 || self.kept_open.get() {
             return false;
         }
         *self.file.borrow_mut() = None;

@@ -68,6 +68,62 @@ impl<'a, D: Disk> HeaderScan<'a, D> {
     }
 }
 
+/// The whole batches of a closed segment, one after the other. Checksums are left to who takes them.
+pub(crate) struct BatchScan<D: Disk> {
+    segment: Rc<Segment<D>>,
+    position: Position,
+    next: Offset,
+    /// Bytes of the file from `position` on.
+    ahead: Bytes,
+}
+
+impl<D: Disk> BatchScan<D> {
+    pub(crate) fn new(segment: Rc<Segment<D>>) -> BatchScan<D> {
+        let next = segment.base();
+        BatchScan { segment, position: 0, next, ahead: Bytes::new() }
+    }
+
+    /// Whether all batches were given out.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.position >= self.segment.end().position
+    }
+
+    /// The next batch with its position.
+    pub(crate) async fn next(&mut self) -> Result<Option<(Position, Bytes)>, Fault> {
+        if self.is_at_end() {
+            return Ok(None);
+        }
+        let (position, end) = (self.position, self.segment.end());
+        let left = (end.position - position) as usize;
+        if self.ahead.len() < BATCH_HEADER_BYTES.min(left) {
+            self.ahead = self.segment.read(position, CHECK_READ_BYTES.min(left)).await?;
+        }
+        let damage = |what: String| self.segment.damage(position, what);
+        let header = *BatchHeader::peek(&self.ahead).map_err(|error| damage(error.to_string()))?;
+        let total = header.total_bytes();
+        if total > left {
+            return Err(damage(format!("a batch of {total} bytes crosses the end")));
+        }
+        if header.base_offset() < self.next || header.next_offset() > end.next_offset {
+            return Err(damage(format!(
+                "a batch with the offset {}, which does not fit",
+                header.base_offset()
+            )));
+        }
+        if self.ahead.len() < total {
+            self.ahead = self.segment.read(position, total.max(CHECK_READ_BYTES).min(left)).await?;
+        }
+        if self.ahead.len() < total {
+            return Err(self
+                .segment
+                .damage(position, format!("the file ends, {} bytes were there", end.position)));
+        }
+        self.position += total as u64;
+        self.next = header.next_offset();
+        Ok(Some((position, self.ahead.split_to(total))))
+    }
+}
+
 /// One batch that [`scan_checked`] found intact.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scanned {

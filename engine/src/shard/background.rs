@@ -1,4 +1,5 @@
-//! What a shard does behind its appends: syncing segments, writing its checkpoint, recycling journal files, deleting records (`trim`).
+//! What a shard does behind its appends: syncing segments, writing its checkpoint, recycling journal files, deleting records (`trim`),
+//! compacting logs (`clean`).
 //!
 //! A journal file is used again in this order, each step durable before the next: the segments that it covers are synced, with their
 //! directories; the checkpoint with the new recovery points replaces the old one; the file is fresh. A crash in between repeats some
@@ -7,7 +8,7 @@
 use std::rc::Rc;
 
 use futures_util::StreamExt;
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::{Either, join, join_all, select};
 use futures_util::stream;
 
 use super::{CHECKPOINT, Shard};
@@ -22,9 +23,13 @@ use crate::types::Timestamp;
 const SYNCS_AT_ONCE: usize = 16;
 
 impl<D: Disk> Shard<D> {
-    /// Recycles journal files and syncs relaxed partitions, until [`Shard::end_background`]. It is never dropped instead: a sync whose
+    /// Recycles journal files, syncs relaxed partitions, deletes and compacts, until [`Shard::end_background`]. It is never dropped instead: a sync whose
     /// result nobody waits for has failed as far as anybody knows, and fences its file.
     pub(crate) async fn run_background(self: Rc<Self>) {
+        join(self.run_recycling(), self.run_cleaning()).await;
+    }
+
+    async fn run_recycling(&self) {
         while !self.background_ended.get() {
             {
                 let recycling = std::pin::pin!(self.pool.wanted());
@@ -121,12 +126,14 @@ impl<D: Disk> Shard<D> {
             }
         }
         self.look_for_old_records(now);
+        self.cleaning.tick(now);
     }
 
     /// Ends [`Shard::run_background`] after what it is doing. The turns have ended before: they may wait for it.
     pub(crate) fn end_background(&self) {
         self.background_ended.set(true);
         self.flushes.signal.notify();
+        self.cleaning.end();
     }
 
     /// Takes no more appends.

@@ -10,6 +10,7 @@
 //! A partition is opened when it is first used: ten thousand idle ones cost a row each.
 
 mod background;
+mod clean;
 mod commit;
 mod inbox;
 pub(crate) mod message;
@@ -31,6 +32,7 @@ use futures_util::lock::Mutex;
 pub use message::{Appended, DeleteBefore, OffsetQuery, ReadRequest};
 pub use stats::ShardStats;
 
+use crate::config::CleanerConfig;
 use crate::error::{AppendError, Fault, ReadError, StartError};
 use crate::format::check::CheckedBatch;
 use crate::format::checkpoint::PartitionCheckpoint;
@@ -43,6 +45,7 @@ use crate::segment::{OpenFiles, Segment};
 use crate::sync::{Published, Signal};
 use crate::topics::TopicTable;
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
+use clean::Cleaning;
 use inbox::{Arrival, Inbox};
 use stats::Counters;
 use trim::Trims;
@@ -69,6 +72,7 @@ pub(crate) struct ShardStart<D: Disk> {
     pub(crate) journal_file_bytes_max: u64,
     pub(crate) open_files_max: usize,
     pub(crate) retention_check: Duration,
+    pub(crate) cleaner: CleanerConfig,
     pub(crate) clock: Clock,
 }
 
@@ -90,6 +94,7 @@ pub(crate) struct Shard<D: Disk> {
     pool: Rc<JournalPool<D>>,
     flushes: Flushes<D>,
     trims: Trims<D>,
+    cleaning: Cleaning,
     write_backs: WriteBacks<D>,
     /// Held by a turn, and by a round of background work: a topic is let go when neither may still write into its directories.
     turn: Mutex<()>,
@@ -175,6 +180,7 @@ impl<D: Disk> Shard<D> {
             pool,
             flushes: Flushes { due: RefCell::new(Vec::new()), signal: Signal::new() },
             trims: Trims::new(start.retention_check, (start.clock)()),
+            cleaning: Cleaning::new(&start.cleaner, start.shards, start.generation, (start.clock)()),
             write_backs: WriteBacks { due: RefCell::new(Vec::new()), signal: Signal::new() },
             turn: Mutex::new(()),
             background: Mutex::new(()),

@@ -25,6 +25,12 @@ pub struct ShardStats {
     pub deleted_segments: u64,
     /// Bytes of those segments.
     pub deleted_bytes: u64,
+    /// Rounds of compaction that have reached their end.
+    pub compactions: u64,
+    /// Bytes of the segments that compaction has replaced.
+    pub compacted_bytes: u64,
+    /// Bytes of those that stand in their places.
+    pub compacted_bytes_left: u64,
     /// Partitions that are open.
     pub open_partitions: u64,
 }
@@ -43,6 +49,9 @@ impl ShardStats {
             background_syncs: sum.background_syncs + shard.background_syncs,
             deleted_segments: sum.deleted_segments + shard.deleted_segments,
             deleted_bytes: sum.deleted_bytes + shard.deleted_bytes,
+            compactions: sum.compactions + shard.compactions,
+            compacted_bytes: sum.compacted_bytes + shard.compacted_bytes,
+            compacted_bytes_left: sum.compacted_bytes_left + shard.compacted_bytes_left,
             open_partitions: sum.open_partitions + shard.open_partitions,
         })
     }

@@ -128,7 +128,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// The lengths of a partition's segments, by a look at its directory.
-    async fn closed_segments(&self, id: PartitionId) -> Vec<u64> {
+    pub(super) async fn closed_segments(&self, id: PartitionId) -> Vec<u64> {
         let topics = self.topics.get();
         let Some(topic) = topics.by_id(id.topic) else { return Vec::new() };
         let directory = self.data_dir.join(names::partition_dir(&topic.name, id.index));

@@ -1,0 +1,370 @@
+//! Compacting logs: a round of [compaction](crate::compaction) after the other, the dirtiest log first.
+//!
+//! A round reads, decides and writes beside the log, a batch at a time, in the background queue and within a byte rate; nothing waits for
+//! it. What touches the log or its directory is done under the lock of the background, in steps: making a file, and putting it in the place of
+//! the segments that it was made of (`log/replace.rs` has the order). Between two steps a topic may be deleted, segments may be dropped and
+//! the shard may stop: a round looks, and ends.
+//!
+//! Only what the checkpoint on the disk has as durable and closed is compacted, so that no recovery and no journal looks at it again.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::Shard;
+use crate::compaction::{Cleaned, Cleaner, HashKeys, OffsetMap, Round, SealedSegment, group, plan};
+use crate::config::{CleanerConfig, TopicConfig};
+use crate::error::{Fault, FaultKind};
+use crate::format::compacted::Compacted;
+use crate::io::{Disk, is_no_space, yield_now};
+use crate::log::Replacement;
+use crate::partition::Partition;
+use crate::segment::{BatchScan, Segment};
+use crate::sync::Signal;
+use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Timestamp};
+
+/// Bytes that may be read and written at once before the rate counts, in seconds of it.
+const BURST_SECONDS: f64 = 1.0;
+
+/// When a shard compacts, and how much of it.
+pub(super) struct Cleaning {
+    look: Signal,
+    backoff: i64,
+    next_look: Cell<Timestamp>,
+    map_bytes: usize,
+    /// What the maps' hashes are keyed with: random, and the number of the map.
+    key: u64,
+    maps: Cell<u64>,
+    bytes_per_second: f64,
+    /// Bytes that may be moved now; what was taken too much is waited for.
+    allowed: Cell<f64>,
+    last_tick: Cell<Timestamp>,
+    more: Signal,
+}
+
+/// Why a round has ended early.
+enum Stop {
+    /// The shard stops, the topic is gone, or a segment was deleted meanwhile: nothing is wrong.
+    Overtaken,
+    /// A segment would become larger than positions can tell.
+    TooLarge,
+    Fault(Fault),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Stop {
+        Stop::Fault(fault)
+    }
+}
+
+impl Cleaning {
+    pub(super) fn new(config: &CleanerConfig, shards: usize, key: u64, now: Timestamp) -> Cleaning {
+        let backoff = i64::try_from(config.backoff.as_millis()).unwrap_or(i64::MAX).max(1);
+        let bytes_per_second = config.bytes_per_second / shards as f64;
+        Cleaning {
+            look: Signal::new(),
+            backoff,
+            next_look: Cell::new(now.saturating_add(backoff)),
+            map_bytes: config.map_bytes / shards,
+            key,
+            maps: Cell::new(0),
+            bytes_per_second,
+            allowed: Cell::new(bytes_per_second * BURST_SECONDS),
+            last_tick: Cell::new(now),
+            more: Signal::new(),
+        }
+    }
+
+    /// Lets more bytes be moved, and logs be looked at when it is time.
+    pub(super) fn tick(&self, now: Timestamp) {
+        let passed = now.saturating_sub(self.last_tick.replace(now)).max(0) as f64 / 1000.0;
+        let most = self.bytes_per_second * BURST_SECONDS;
+        self.allowed.set((self.allowed.get() + passed * self.bytes_per_second).min(most));
+        self.more.notify();
+        if now >= self.next_look.get() {
+            self.next_look.set(now.saturating_add(self.backoff));
+            self.look.notify();
+        }
+    }
+
+    pub(super) fn end(&self) {
+        self.look.notify();
+        self.more.notify();
+    }
+
+    fn new_map(&self, round: &Round) -> OffsetMap {
+        let number = self.maps.replace(self.maps.get() + 1);
+        let records = (round.end.get() - round.first_dirty.get()) as u64;
+        OffsetMap::new(round.first_dirty, records, self.map_bytes, HashKeys(self.key, number))
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// Compacts whatever is due, until [`Shard::end_background`].
+    pub(super) async fn run_cleaning(&self) {
+        while !self.background_ended.get() {
+            self.cleaning.look.wait().await;
+            // A round that was done may have left more to do: its map was full, or much was appended meanwhile.
+            let mut goes_on = true;
+            while goes_on {
+                goes_on = false;
+                for (id, _) in self.due_rounds().await {
+                    goes_on |= self.clean(id).await;
+                }
+            }
+        }
+    }
+
+    /// The partitions that are due, the dirtiest first.
+    async fn due_rounds(&self) -> Vec<(PartitionId, f64)> {
+        let topics = self.topics.get();
+        let mut due = Vec::new();
+        for topic in topics.iter().filter(|topic| topic.config.compacted) {
+            for id in topic.partition_ids().filter(|id| id.shard(self.shards) == self.index) {
+                if self.background_ended.get() {
+                    return Vec::new();
+                }
+                match self.due_round(id).await {
+                    Ok(round) => due.extend(round.map(|round| (id, round.dirty_ratio))),
+                    Err(fault) => {
+                        tracing::error!(partition = %id, %fault, "compaction can not read the partition")
+                    }
+                }
+                yield_now().await;
+            }
+        }
+        due.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        due
+    }
+
+    /// The round that a partition would be due if all of it were durable.
+    async fn due_round(&self, id: PartitionId) -> Result<Option<Round>, Fault> {
+        let is_open = self.partitions.borrow().contains_key(&id);
+        // A log of one segment has none that is closed: idle partitions stay so.
+        if !is_open && self.closed_segments(id).await.len() < 2 {
+            return Ok(None);
+        }
+        let Some(partition) = self.partition(id).await? else { return Ok(None) };
+        if partition.check_fence().is_err()
+            || partition.log.has_open_replacement()
+            || partition.is_uncleanable()
+        {
+            return Ok(None);
+        }
+        let end = partition.high_watermark();
+        let config = partition.config();
+        let facts = facts(&partition.log.sealed_segments(end), &config).await?;
+        let clean_end = partition.log.compacted().clean_end;
+        Ok(plan(&facts, clean_end, end, config.compaction, (self.clock)()))
+    }
+
+    /// One round of a partition; true when it has reached its end.
+    async fn clean(&self, id: PartitionId) -> bool {
+        let Some(partition) = self.partitions.borrow().get(&id).cloned() else { return false };
+        match self.clean_round(&partition).await {
+            Ok(done) => return done,
+            Err(Stop::Overtaken) => {}
+            Err(Stop::Fault(fault)) if is_full(&fault) => {
+                tracing::warn!(partition = %id, %fault, "the disk is full; the log is compacted later");
+            }
+            // What is read by name may be another topic's by now.
+            Err(_) if partition.is_closed() => {}
+            Err(stop) => {
+                let why = match &stop {
+                    Stop::Fault(fault) => fault.to_string(),
+                    _ => "a segment would pass 4 GiB".to_owned(),
+                };
+                tracing::error!(partition = %id, why, "the log is not compacted until the next start");
+                partition.set_uncleanable();
+            }
+        }
+        false
+    }
+
+    async fn clean_round(&self, partition: &Rc<Partition<D>>) -> Result<bool, Stop> {
+        let config = partition.config();
+        self.make_cleanable(partition).await?;
+        let stable_end = partition.checkpointed_base();
+        let segments = partition.log.sealed_segments(stable_end);
+        let facts = facts(&segments, &config).await?;
+        let clean_end = partition.log.compacted().clean_end;
+        let now = (self.clock)();
+        let Some(round) = plan(&facts, clean_end, stable_end, config.compaction, now) else {
+            return Ok(false);
+        };
+
+        let map = self.read_dirty(&segments, &round).await?;
+        let producers = partition.log.producers_last_offsets();
+        let cleaner = Cleaner {
+            map: &map,
+            producers: &producers,
+            now,
+            delete_retention_ms: config.delete_retention_ms,
+        };
+        for group in group(&facts, map.end(), config.segment_bytes) {
+            self.clean_group(partition, &segments[group], &cleaner, &config).await?;
+        }
+        let _step = self.step(partition).await?;
+        let compacted = Compacted { clean_end: map.end(), ..partition.log.compacted() };
+        partition.log.note_compacted(compacted).await?;
+        self.counters.add(|stats| stats.compactions += 1);
+        tracing::debug!(partition = %partition.id, from = %round.first_dirty, to = %map.end(), keys = map.keys(), "compacted");
+        Ok(true)
+    }
+
+    /// Makes the closed segments durable, and the checkpoint say so.
+    async fn make_cleanable(&self, partition: &Rc<Partition<D>>) -> Result<(), Stop> {
+        let closed = partition.log.sealed_segments(partition.high_watermark());
+        let wanted = closed.last().map_or(Offset::ZERO, |segment| segment.end().next_offset);
+        if wanted <= partition.checkpointed_base() {
+            return Ok(());
+        }
+        let _step = self.step(partition).await?;
+        if partition.sync().await.is_err() {
+            return Err(Stop::Overtaken);
+        }
+        // Whoever needs the checkpoint more reports that it can not be written.
+        self.write_checkpoint().await.map_err(|_| Stop::Overtaken)
+    }
+
+    /// The newest offsets of what is dirty.
+    async fn read_dirty(&self, segments: &[Rc<Segment<D>>], round: &Round) -> Result<OffsetMap, Stop> {
+        let mut map = self.cleaning.new_map(round);
+        let dirty = |segment: &&Rc<Segment<D>>| {
+            segment.end().next_offset > round.first_dirty && segment.base() < round.end
+        };
+        for segment in segments.iter().filter(dirty) {
+            let mut scan = BatchScan::new(segment.clone());
+            while let Some((position, batch)) = scan.next().await? {
+                self.pay(batch.len()).await?;
+                let noted = map.note_batch(&batch);
+                if !noted.map_err(|error| segment.damage(position, error.to_string()))? {
+                    return Ok(map);
+                }
+            }
+        }
+        Ok(map)
+    }
+
+    /// Puts one segment in the place of several, with what is left of their records.
+    async fn clean_group(
+        &self,
+        partition: &Rc<Partition<D>>,
+        segments: &[Rc<Segment<D>>],
+        cleaner: &Cleaner<'_>,
+        config: &TopicConfig,
+    ) -> Result<(), Stop> {
+        let mut replacement = {
+            let _step = self.step(partition).await?;
+            partition.log.begin_replacement(segments.to_vec(), config.index_interval_bytes).await?
+        };
+        let rewritten = self.rewrite(segments, cleaner, &mut replacement).await;
+        let step = self.step(partition).await;
+        let changed = match (&rewritten, &step) {
+            (Ok(changed), Ok(_)) => *changed,
+            _ => false,
+        };
+        if !changed {
+            if !partition.is_closed() {
+                partition.log.discard_replacement(replacement).await;
+            }
+            rewritten?;
+            return step.map(drop);
+        }
+        let end = segments[segments.len() - 1].end().next_offset;
+        let known = partition.log.compacted();
+        let gaps_end = known.gaps_end.max(end);
+        if let Err(fault) = partition.log.note_compacted(Compacted { gaps_end, ..known }).await {
+            partition.log.discard_replacement(replacement).await;
+            return Err(fault.into());
+        }
+        let bytes = replacement.bytes();
+        if !partition.log.replace_segments(replacement).await? {
+            return Err(Stop::Overtaken);
+        }
+        self.counters.add(|stats| {
+            stats.compacted_bytes += segments.iter().map(|segment| segment.end().position).sum::<u64>();
+            stats.compacted_bytes_left += bytes;
+        });
+        Ok(())
+    }
+
+    /// Writes what is left; false when that is the same segment again.
+    async fn rewrite(
+        &self,
+        segments: &[Rc<Segment<D>>],
+        cleaner: &Cleaner<'_>,
+        replacement: &mut Replacement<D>,
+    ) -> Result<bool, Stop> {
+        let mut changed = segments.len() > 1;
+        for (at, segment) in segments.iter().enumerate() {
+            let mut scan = BatchScan::new(segment.clone());
+            while let Some((position, batch)) = scan.next().await? {
+                let is_last = at + 1 == segments.len() && scan.is_at_end();
+                let cleaned = cleaner.clean(&batch, is_last);
+                let left = match cleaned.map_err(|error| segment.damage(position, error.to_string()))? {
+                    Cleaned::Same => batch.clone(),
+                    Cleaned::Rewritten(left) => {
+                        changed = true;
+                        left.freeze()
+                    }
+                    Cleaned::Removed => {
+                        changed = true;
+                        Default::default()
+                    }
+                };
+                self.pay(batch.len() + left.len()).await?;
+                if !replacement.has_room(left.len()) {
+                    return Err(Stop::TooLarge);
+                }
+                if !left.is_empty() {
+                    replacement.push(&self.disk, &left).await?;
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The lock of the background, unless the round is to end.
+    async fn step(&self, partition: &Partition<D>) -> Result<futures_util::lock::MutexGuard<'_, ()>, Stop> {
+        let guard = self.background.lock().await;
+        let is_over =
+            self.background_ended.get() || partition.is_closed() || partition.check_fence().is_err();
+        if is_over { Err(Stop::Overtaken) } else { Ok(guard) }
+    }
+
+    /// Gives way, and waits until so many bytes may be moved.
+    async fn pay(&self, bytes: usize) -> Result<(), Stop> {
+        let cleaning = &self.cleaning;
+        cleaning.allowed.set(cleaning.allowed.get() - bytes as f64);
+        yield_now().await;
+        while cleaning.allowed.get() < 0.0 && !self.background_ended.get() {
+            cleaning.more.wait().await;
+        }
+        if self.background_ended.get() { Err(Stop::Overtaken) } else { Ok(()) }
+    }
+}
+
+/// What a plan needs to know. Timestamps are looked up only where a lag asks for them.
+async fn facts<D: Disk>(
+    segments: &[Rc<Segment<D>>],
+    config: &TopicConfig,
+) -> Result<Vec<SealedSegment>, Fault> {
+    let ages_matter = config.compaction.lag_min_ms > 0 || config.compaction.lag_max_ms < i64::MAX;
+    let mut facts = Vec::with_capacity(segments.len());
+    for segment in segments {
+        let max_timestamp = if ages_matter { segment.max_timestamp().await? } else { NO_TIMESTAMP };
+        let end = segment.end();
+        facts.push(SealedSegment {
+            base: segment.base(),
+            next_offset: end.next_offset,
+            bytes: end.position,
+            first_timestamp: end.first_timestamp.unwrap_or(NO_TIMESTAMP),
+            max_timestamp,
+        });
+    }
+    Ok(facts)
+}
+
+fn is_full(fault: &Fault) -> bool {
+    matches!(&**fault, FaultKind::Io { source, .. } if is_no_space(source))
+}
