@@ -14,8 +14,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::groups::{CoordinatorSettings, GroupSettings};
-use strandline_engine::config::ConfigBounds::{Any, Whole};
-use strandline_engine::config::{ConfigError, ConfigKind, TOPIC_CONFIGS, TopicConfigEntry, TopicDefaults};
+use strandline_engine::config::ConfigBounds::{Any, Fraction, Whole};
+use strandline_engine::config::{
+    CleanerConfig, ConfigError, ConfigKind, TOPIC_CONFIGS, TopicConfigEntry, TopicDefaults,
+};
 
 macro_rules! entries {
     ($($name:literal $kind:ident = $default:literal, $bounds:expr; $doc:literal)*) => {
@@ -39,6 +41,11 @@ entries! {
     "group.max.size" Int = "2147483647", Whole(1, i32::MAX as i64); "Most members of a group."
     "group.min.session.timeout.ms" Int = "6000", Whole(1, i32::MAX as i64); "Shortest session of a member."
     "listeners" Text = "PLAINTEXT://127.0.0.1:9092", Any; "Where to listen: PLAINTEXT://HOST:PORT."
+    "log.cleaner.backoff.ms" Long = "15000", Whole(0, i64::MAX); "How long the cleaner waits that has found nothing to compact."
+    "log.cleaner.dedupe.buffer.size" Long = "134217728", Whole(1 << 20, i64::MAX);
+        "Bytes for the newest offsets of keys, of all shards together: 24 a key. With too few, compaction takes more rounds."
+    "log.cleaner.io.max.bytes.per.second" Double = "1.7976931348623157E308", Fraction(1.0, f64::MAX);
+        "Bytes that compaction reads and writes in a second, of all shards together."
     "log.dir" Text = "./strandline-data", Any; "The data directory; log.dirs wins."
     "log.dirs" Text = "", Any; "The data directory: exactly one."
     "log.retention.check.interval.ms" Long = "300000", Whole(1, i64::MAX); "How often the broker looks for records that are old enough to be deleted."
@@ -196,6 +203,10 @@ impl Settings {
         self.text(name).parse().expect("checked against the table")
     }
 
+    fn fraction(&self, name: &'static str) -> f64 {
+        self.text(name).parse().expect("checked against the table")
+    }
+
     fn is_true(&self, name: &'static str) -> bool {
         self.text(name) == "true"
     }
@@ -287,6 +298,8 @@ pub struct BrokerConfig {
     pub connections_max: usize,
     /// How often old records are looked for.
     pub retention_check: Duration,
+    /// How compacted topics are cleaned.
+    pub cleaner: CleanerConfig,
     /// What topics get where they are silent.
     pub topic_defaults: TopicDefaults,
     /// The coordinators of groups.
@@ -324,6 +337,12 @@ impl BrokerConfig {
             connection_idle: Duration::from_millis(settings.whole("connections.max.idle.ms") as u64),
             connections_max: settings.whole("max.connections") as usize,
             retention_check: Duration::from_millis(settings.whole("log.retention.check.interval.ms") as u64),
+            cleaner: CleanerConfig {
+                backoff: Duration::from_millis(settings.whole("log.cleaner.backoff.ms") as u64),
+                map_bytes: usize::try_from(settings.whole("log.cleaner.dedupe.buffer.size"))
+                    .unwrap_or(usize::MAX),
+                bytes_per_second: settings.fraction("log.cleaner.io.max.bytes.per.second"),
+            },
             topic_defaults: settings.topic_defaults()?,
             groups: settings.groups(),
             settings,

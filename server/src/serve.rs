@@ -54,6 +54,7 @@ impl Server {
         engine_config.shards = shards.unwrap_or(engine_config.shards);
         engine_config.topic_defaults = config.topic_defaults.clone();
         engine_config.retention_check = config.retention_check;
+        engine_config.cleaner = config.cleaner.clone();
         let (config, shards) = (Arc::new(config), engine_config.shards);
         let front = KafkaFront::new(listener, config.clone(), advertised.clone(), shards).map_err(refused)?;
         let engine = Engine::start(engine_config, front)?;

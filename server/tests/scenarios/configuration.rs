@@ -24,6 +24,7 @@ fn bounds(entry: &TopicConfigEntry) -> String {
     match entry.bounds {
         ConfigBounds::Whole(least, i64::MAX) => format!("{least} or more"),
         ConfigBounds::Whole(least, most) => format!("{least} to {most}"),
+        ConfigBounds::Fraction(least, f64::MAX) => format!("{least} or more"),
         ConfigBounds::Fraction(least, most) => format!("{least} to {most}"),
         ConfigBounds::Words(words) => words.join(", "),
         ConfigBounds::Any if entry.kind == ConfigKind::Bool => "true, false".to_owned(),
