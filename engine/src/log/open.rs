@@ -122,7 +122,7 @@ impl<D: Disk> Log<D> {
         let mut recovery = Recovery { log, scanned: Vec::new(), recovery_point: point.clone() };
         recovery.take_synced(&found, &point);
         if checkpoint.is_none() {
-            recovery.note_synced_producers().await?;
+            recovery.note_synced_producers().await;
         }
         if recovery.log.damage().is_none() {
             recovery.scan_unsynced(&found, &point).await?;
@@ -185,16 +185,22 @@ impl<D: Disk> Recovery<D> {
     }
 
     /// Has the batches before the recovery point tell what a lost checkpoint would have: compaction keeps the last one of each producer.
-    async fn note_synced_producers(&mut self) -> Result<(), Fault> {
+    async fn note_synced_producers(&mut self) {
         let segments = self.log.segments.borrow().clone();
         for segment in &segments {
             let mut scan = HeaderScan::new(segment, 0, segment.end().position);
-            while let Some((_, header)) = scan.next().await? {
-                self.log.producers.borrow_mut().note(&header);
+            loop {
+                match scan.next().await {
+                    Ok(Some((_, header))) => self.log.producers.borrow_mut().note(&header),
+                    Ok(None) => break,
+                    Err(fault) => {
+                        tracing::error!(%fault, "what stands behind is not known of producers");
+                        break;
+                    }
+                }
             }
         }
         self.recovery_point.producers = self.log.producers.borrow().to_checkpoint();
-        Ok(())
     }
 
     /// Reads what lies behind the recovery point, keeps what is intact and cuts what is not.
