@@ -395,6 +395,12 @@ impl TopicConfig {
         self.flush_messages == 1
     }
 
+    /// Span of record timestamps at which a segment is closed, in milliseconds. Only closed segments are compacted, so the longest lag of
+    /// compaction closes them, too.
+    pub fn roll_ms(&self) -> i64 {
+        if self.compacted { self.segment_ms.min(self.compaction.lag_max_ms) } else { self.segment_ms }
+    }
+
     /// What is kept: without a limit where the cleanup policy does not delete.
     pub fn limits(&self) -> Limits {
         match self.deleted {
@@ -443,6 +449,16 @@ mod tests {
         assert_eq!(config.segment_bytes, 4 << 20);
         assert_eq!(config.flush_messages, 100);
         assert!(!config.is_durable());
+    }
+
+    #[test]
+    fn the_longest_lag_closes_the_segments_of_a_compacted_topic() {
+        let roll_ms = |policy: &str| {
+            let own = [("cleanup.policy", policy), ("segment.ms", "500"), ("max.compaction.lag.ms", "300")];
+            let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            TopicConfig::resolve(&TopicDefaults::default(), &own).unwrap().roll_ms()
+        };
+        assert_eq!((roll_ms("delete"), roll_ms("compact"), roll_ms("compact,delete")), (500, 300, 300));
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl<D: Disk> Draft<D> {
             tail,
             limits: RollLimits {
                 segment_bytes: config.segment_bytes,
-                segment_ms: config.segment_ms,
+                segment_ms: config.roll_ms(),
                 index_interval_bytes: config.index_interval_bytes,
             },
             batches: Vec::new(),
