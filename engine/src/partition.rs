@@ -35,6 +35,8 @@ pub(crate) struct Partition<D: Disk> {
     /// Compaction has found something wrong.
     uncleanable: Cell<bool>,
     waiters: RefCell<Vec<Waiter>>,
+    /// Readers that wait to be told where the log starts.
+    log_start_waiters: RefCell<Vec<oneshot::Sender<()>>>,
     /// Waiters that are pruned when there are so many.
     prune_at: Cell<usize>,
 }
@@ -114,6 +116,7 @@ impl<D: Disk> Partition<D> {
             closed: Cell::new(false),
             uncleanable: Cell::new(false),
             waiters: RefCell::new(Vec::new()),
+            log_start_waiters: RefCell::default(),
             prune_at: Cell::new(64),
         }
     }
@@ -244,12 +247,14 @@ impl<D: Disk> Partition<D> {
     /// The checkpoint was not written: the log begins where it did.
     pub(crate) fn revert_log_start(&self) {
         self.next_log_start.set(self.log.log_start());
+        self.log_start_waiters.borrow_mut().clear();
     }
 
     /// The checkpoint says where the log begins, or the segments before it are gone: from now on readers see it.
     pub(crate) fn publish_log_start(&self, offset: Offset) {
         self.next_log_start.set(offset);
         self.log.set_log_start(offset);
+        self.log_start_waiters.borrow_mut().clear();
     }
 
     /// The base of the segment that the recovery point in the checkpoint file lies in.
@@ -278,12 +283,19 @@ impl<D: Disk> Partition<D> {
         } else {
             match self.log.read(offset, bytes_max, first_whole).await {
                 Ok(found) => found,
-                // Its segment was deleted under the reader.
-                Err(_) if offset < self.next_log_start.get() => {
-                    let log_start = self.next_log_start.get();
+                Err(fault) => {
+                    // Its segment may be on its way out. Where the log starts then is told when that is durable.
+                    while self.log.log_start() <= offset && offset < self.next_log_start.get() {
+                        let (settled, settles) = oneshot::channel();
+                        self.log_start_waiters.borrow_mut().push(settled);
+                        let _ = settles.await;
+                    }
+                    let log_start = self.log.log_start();
+                    if log_start <= offset {
+                        return Err(self.faulty(fault));
+                    }
                     return Err(ReadError::OffsetOutOfRange { requested: offset, log_start, high_watermark });
                 }
-                Err(fault) => return Err(self.faulty(fault)),
             }
         };
         let (batches, reaches_end) =

@@ -231,12 +231,12 @@ impl<D: Disk> Log<D> {
         Some(first)
     }
 
-    /// Where the first segment ends, if others follow it and it lies before `recovery_base`: [`Log::take_dropped`] takes it out once the log
-    /// starts there.
+    /// Where the first segment ends, if it and the one behind it lie before `recovery_base`: [`Log::take_dropped`] takes it out once the log
+    /// starts there. Without a checkpoint, the next file is all that tells where the log starts, so it must be one that no recovery cuts.
     pub(crate) fn first_end(&self, recovery_base: Offset) -> Option<Offset> {
         let segments = self.segments.borrow();
-        let first = segments.first().filter(|first| segments.len() > 1 && first.base() < recovery_base)?;
-        Some(first.end().next_offset)
+        let [first, second, ..] = segments.as_slice() else { return None };
+        (second.base() < recovery_base).then(|| first.end().next_offset)
     }
 
     /// Whether segments wait for [`Log::take_dropped`], or for [`Log::roll`] before.
