@@ -19,13 +19,15 @@ const TOTAL_BYTES_MAX: u64 = 64 << 30;
 /// What is read between two looks at what is free.
 const STEP_BYTES: usize = 16 << 20;
 
-/// The file of zeros, and how far it was read. Pages are reclaimed in the order in which they were read, so that what comes next is
-/// what is missing.
+/// The length of the file of zeros: more than is ever read of it.
+const FILLER_BYTES: u64 = 8 << 40;
+
+/// The file of zeros, and how far it was read. No place is read twice: a page that comes back soon after it was reclaimed counts as one in
+/// use, and the kernel would sooner let go of what the brokers wrote.
 static FILLER: Mutex<Option<Filler>> = Mutex::new(None);
 
 struct Filler {
     file: File,
-    bytes: u64,
     at: u64,
 }
 
@@ -40,16 +42,14 @@ pub(crate) fn fill(dir: &Path) -> io::Result<()> {
         Some(filler) => filler,
         None => {
             let file = tempfile::tempfile_in(dir)?;
-            file.set_len(total)?;
-            filler.insert(Filler { file, bytes: total, at: 0 })
+            file.set_len(FILLER_BYTES)?;
+            filler.insert(Filler { file, at: 0 })
         }
     };
     let mut step = vec![0; STEP_BYTES];
-    let mut read = 0;
-    while read < filler.bytes && meminfo("MemFree")? > FREE_BYTES {
-        let count = filler.file.read_at(&mut step, filler.at)?;
-        filler.at = if count == 0 { 0 } else { filler.at + count as u64 };
-        read += count as u64;
+    let end = (filler.at + total).min(FILLER_BYTES);
+    while filler.at < end && meminfo("MemFree")? > FREE_BYTES {
+        filler.at += filler.file.read_at(&mut step, filler.at)? as u64;
     }
     Ok(())
 }
