@@ -463,6 +463,10 @@ fn the_topic_of_groups_is_for_reading_only() {
     let topic = DeleteTopicState { name: Some("__consumer_offsets".to_owned()), ..Default::default() };
     let delete = DeleteTopicsRequest { topics: vec![topic], ..Default::default() };
     assert_eq!(client.call(6, &delete).responses[0].error_code, invalid);
+    let more =
+        CreatePartitionsTopic { name: "__consumer_offsets".to_owned(), count: 60, ..Default::default() };
+    let grow = CreatePartitionsRequest { topics: vec![more], ..Default::default() };
+    assert_eq!(client.call(3, &grow).results[0].error_code, invalid);
     let asked = |name: &str| MetadataRequestTopic { name: Some(name.to_owned()), ..Default::default() };
     let request = MetadataRequest {
         topics: Some(vec![asked("__consumer_offsets"), asked("__transaction_state"), asked("t")]),
