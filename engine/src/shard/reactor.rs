@@ -21,16 +21,23 @@ use glommio::{
 
 pub use crate::io::yield_now;
 
-/// How often a running queue is asked to give way. Tasks are short by rule, so this is for the exception; and see [`HEARTBEAT`] for why it
+/// How often a running queue is asked to give way. Tasks are short by rule, so this is for the exception; and see [`HEARTBEATS`] for why it
 /// is not shorter.
 const PREEMPT: Duration = Duration::from_millis(20);
 
-/// The longest that an executor sleeps.
+/// The same before the queues are there. An executor whose timer fires before its very first task has run sleeps for good: nothing that could
+/// wake it exists yet. Of 1,700 starts on a busy machine, one hung that way.
+const PREEMPT_FIRST: Duration = Duration::from_secs(60);
+
+/// The longest that an executor sleeps, in the end.
 ///
 /// glommio-ng 0.12.0 may sleep with a task ready to run: when its preemption timer has fired before the first queue gets its turn,
 /// `run_task_queues` reports that nothing is left to run, and the executor parks. Without another event it never wakes: with a timer of
-/// 1 ms, about once in 100,000 appends. A timer of 20 ms makes it rarer than can be measured here, and this bounds the stall.
-const HEARTBEAT: Duration = Duration::from_millis(20);
+/// 1 ms, about once in 100,000 appends. A timer of 20 ms makes it rarer than can be measured on an idle machine; on a busy one the thread is
+/// kept waiting for as long now and then. A heartbeat bounds the stall, unless it is itself the task that is left ready: then the next one,
+/// which is due at another time, does.
+const HEARTBEATS: [Duration; 3] =
+    [Duration::from_millis(20), Duration::from_millis(130), Duration::from_millis(1700)];
 
 /// A task queue of an executor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +82,7 @@ where
     LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
         .name(name)
         .spin_before_park(spin)
-        .preempt_timer(PREEMPT)
+        .preempt_timer(PREEMPT_FIRST)
         // Else the pool's thread is pinned to the first CPU, whatever the executor's is.
         .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
         .spawn(move || {
@@ -85,16 +92,20 @@ where
             QUEUES.set(Some(Queues {
                 net: queue(1000, Latency::Matters(PREEMPT), "net"),
                 storage: queue(1000, Latency::Matters(PREEMPT), "storage"),
-                background: queue(100, Latency::NotImportant, "background"),
+                background: queue(100, Latency::Matters(PREEMPT), "background"),
             }));
             async move {
-                let heartbeat = spawn(Queue::Net, async {
-                    loop {
-                        sleep(HEARTBEAT).await;
-                    }
+                let heartbeats = HEARTBEATS.map(|period| {
+                    spawn(Queue::Net, async move {
+                        loop {
+                            sleep(period).await;
+                        }
+                    })
                 });
                 let output = f().await;
-                let _: Option<()> = heartbeat.cancel().await;
+                for heartbeat in heartbeats {
+                    let _: Option<()> = heartbeat.cancel().await;
+                }
                 output
             }
         })
