@@ -25,7 +25,9 @@ pub enum FaultKind {
         source: std::io::Error,
     },
     /// Bytes that were durable once are not what was written.
-    #[error("{path} is damaged at position {position}: {what}; offsets from {offset} on are not served")]
+    #[error(
+        "{path} is damaged at position {position}: {what}; the first offset that is not served is {offset}"
+    )]
     Damage {
         /// The file.
         path: PathBuf,
@@ -36,6 +38,13 @@ pub enum FaultKind {
         /// What was found there.
         what: String,
     },
+}
+
+impl FaultKind {
+    /// Whether bytes are not what was written; else the system has refused something.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, FaultKind::Damage { .. })
+    }
 }
 
 /// Why batches were not appended.

@@ -5,17 +5,22 @@
 //! * After a failed write or sync the partition is fenced: appends are refused with the fault until the next start, reads go on (D3).
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
 
 use crate::config::TopicConfig;
-use crate::error::{AppendError, Fault, ReadError};
+use crate::error::{AppendError, Fault, FaultKind, ReadError};
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::io::Disk;
 use crate::log::{FileRange, Log, OffsetAndTimestamp};
-use crate::types::{Offset, PartitionId, Timestamp};
+use crate::types::{Offset, PartitionId, Position, Timestamp};
+
+/// Damaged places of a partition that are kept apart: with more, the log of the broker has said enough.
+const DAMAGES_MAX: usize = 1000;
 
 pub(crate) struct Partition<D: Disk> {
     pub(crate) id: PartitionId,
@@ -34,6 +39,8 @@ pub(crate) struct Partition<D: Disk> {
     closed: Cell<bool>,
     /// Compaction has found something wrong.
     uncleanable: Cell<bool>,
+    /// The places where files were found damaged (D5): each is told once.
+    damages: RefCell<BTreeSet<(PathBuf, Position)>>,
     waiters: RefCell<Vec<Waiter>>,
     /// Readers that wait to be told where the log starts.
     log_start_waiters: RefCell<Vec<oneshot::Sender<()>>>,
@@ -115,6 +122,7 @@ impl<D: Disk> Partition<D> {
             syncing_relaxed: Cell::new(0),
             closed: Cell::new(false),
             uncleanable: Cell::new(false),
+            damages: RefCell::default(),
             waiters: RefCell::new(Vec::new()),
             log_start_waiters: RefCell::default(),
             prune_at: Cell::new(64),
@@ -332,8 +340,25 @@ impl<D: Disk> Partition<D> {
     }
 
     fn faulty(&self, fault: Fault) -> ReadError {
-        tracing::error!(partition = %self.id, %fault, "read failed");
+        self.note_fault(&fault);
         ReadError::Faulty { partition: self.id, fault }
+    }
+
+    /// Tells what could not be read; damage once for each place. What is intact is served on (D5).
+    pub(crate) fn note_fault(&self, fault: &Fault) {
+        let FaultKind::Damage { path, position, .. } = &**fault else {
+            tracing::error!(partition = %self.id, %fault, "read failed");
+            return;
+        };
+        let mut damages = self.damages.borrow_mut();
+        if damages.len() < DAMAGES_MAX && damages.insert((path.clone(), *position)) {
+            tracing::error!(partition = %self.id, %fault, "damage was found; it is not served, the rest is");
+        }
+    }
+
+    /// The number of damaged places that were found since the partition was opened.
+    pub(crate) fn damages(&self) -> u64 {
+        self.damages.borrow().len() as u64
     }
 
     // ---- wait ------------------------------------------------------------------------------------------------------------

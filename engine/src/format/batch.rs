@@ -390,10 +390,42 @@ pub(crate) fn with_remains(original: &BatchHeader, remains: &Remains, records: &
 /// # Errors
 /// [`BatchError::Crc`], and [`BatchError::Truncated`] for less than a header.
 pub fn verify_crc(batch: &[u8]) -> Result<(), BatchError> {
-    let header = BatchHeader::raw(batch)
-        .ok_or(BatchError::Truncated { needed: BATCH_HEADER_BYTES, found: batch.len() })?;
-    let (expected, found) = (header.crc.get(), crc32c::crc32c(&batch[CRC_START..]));
-    if expected == found { Ok(()) } else { Err(BatchError::Crc { expected, found }) }
+    if batch.len() < BATCH_HEADER_BYTES {
+        return Err(BatchError::Truncated { needed: BATCH_HEADER_BYTES, found: batch.len() });
+    }
+    BatchCrc::new(batch).finish()
+}
+
+/// The sum over a batch that comes in parts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchCrc {
+    expected: u32,
+    found: u32,
+}
+
+impl BatchCrc {
+    /// The sum of the batch's first part.
+    ///
+    /// # Panics
+    /// When it is shorter than a header.
+    pub(crate) fn new(first: &[u8]) -> BatchCrc {
+        let header = BatchHeader::raw(first).expect("the first part has the whole header");
+        BatchCrc { expected: header.crc.get(), found: crc32c::crc32c(&first[CRC_START..]) }
+    }
+
+    /// Adds the next part.
+    pub(crate) fn add(&mut self, part: &[u8]) {
+        self.found = crc32c::crc32c_append(self.found, part);
+    }
+
+    /// Holds the sum over all parts against the one in the header.
+    ///
+    /// # Errors
+    /// [`BatchError::Crc`].
+    pub(crate) fn finish(self) -> Result<(), BatchError> {
+        let BatchCrc { expected, found } = self;
+        if expected == found { Ok(()) } else { Err(BatchError::Crc { expected, found }) }
+    }
 }
 
 /// Gives a batch its place in the log. The CRC covers neither field.

@@ -196,9 +196,15 @@ impl<D: Disk> Log<D> {
         for segment in &segments {
             let mut max_timestamp = None;
             if ages_matter && segment.end().next_offset > self.log_start.get() {
-                let newest = segment.max_timestamp().await?;
-                ages_matter = limits.is_expired(newest, now);
-                max_timestamp = Some(newest);
+                match segment.max_timestamp().await {
+                    Ok(newest) => {
+                        ages_matter = limits.is_expired(newest, now);
+                        max_timestamp = Some(newest);
+                    }
+                    // Its age is not known: it stays, and what follows.
+                    Err(fault) if fault.is_damage() => ages_matter = false,
+                    Err(fault) => return Err(fault),
+                }
             }
             let SegmentEnd { next_offset, position: bytes, .. } = segment.end();
             facts.push(SegmentFacts { next_offset, bytes, max_timestamp });
@@ -338,7 +344,7 @@ impl<D: Disk> Log<D> {
 
     /// Whole batches from the one that holds `offset` on: `bytes_max` at most, but the first one whatever its size when `first_whole`.
     /// `None` when there is nothing at or behind `offset`. The caller has checked that the offset is in range. The flag says whether
-    /// the range reaches the end of the log.
+    /// the range reaches the end of the log. All of it is intact (D5): it ends before what is damaged, and damage at `offset` is the error.
     pub(crate) async fn read(
         &self,
         offset: Offset,
@@ -349,12 +355,18 @@ impl<D: Disk> Log<D> {
             self.segments.borrow().partition_point(|segment| segment.base() <= offset).saturating_sub(1);
         let mut next = self.segments.borrow().get(holding).cloned();
         while let Some(segment) = next {
-            if let Some(position) = segment.locate(offset).await? {
+            if let Some((position, first)) = segment.locate(offset).await? {
                 let extent = segment.extent(position, bytes_max, first_whole).await?;
+                let intact = segment.verify(position, first, position + extent.length).await?;
+                if intact.end == position
+                    && let Some(damage) = intact.damage
+                {
+                    return Err(damage);
+                }
                 let file = segment.file().await?;
                 let is_last = self.segments.borrow().last().is_some_and(|last| Rc::ptr_eq(last, &segment));
-                let reaches_end = is_last && extent.position + extent.length >= segment.end().position;
-                let range = FileRange { file, position: extent.position, length: extent.length };
+                let reaches_end = is_last && intact.end >= segment.end().position;
+                let range = FileRange { file, position, length: intact.end - position };
                 return Ok(Some((range, reaches_end)));
             }
             // Looked up again: segments may have been dropped meanwhile.
@@ -409,7 +421,7 @@ async fn first_at_or_after<D: Disk>(
         if segment.max_timestamp().await? < timestamp {
             continue;
         }
-        let Some(mut from) = segment.locate(log_start).await? else { continue };
+        let Some((mut from, _)) = segment.locate(log_start).await? else { continue };
         while let Some(position) = segment.first_at_or_after(from, timestamp).await? {
             let batch = segment.read_batch(position).await?;
             let found =
@@ -427,7 +439,7 @@ async fn first_at_or_after<D: Disk>(
 /// The largest timestamp of the records at or behind `offset`, which lies in the segment.
 async fn max_timestamp_from<D: Disk>(segment: &Rc<Segment<D>>, offset: Offset) -> Result<Timestamp, Fault> {
     let mut largest = NO_TIMESTAMP;
-    let Some(start) = segment.locate(offset).await? else { return Ok(largest) };
+    let Some((start, _)) = segment.locate(offset).await? else { return Ok(largest) };
     let mut scan = HeaderScan::new(segment, start, segment.end().position);
     while let Some((position, header)) = scan.next().await? {
         if header.base_offset() >= offset {

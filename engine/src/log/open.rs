@@ -75,7 +75,7 @@ impl<D: Disk> Log<D> {
         checkpoint: Option<&PartitionCheckpoint>,
     ) -> Result<Recovery<D>, Fault> {
         finish_compaction(&disk, directory).await?;
-        let compacted = read_compacted(&disk, directory, checkpoint.is_some()).await?;
+        let compacted = read_compacted(&disk, directory, checkpoint).await?;
         let (mut found, orphans) = list_segments(&disk, directory).await?;
         for base in orphans {
             remove_files(&disk, directory, base).await?;
@@ -131,7 +131,9 @@ impl<D: Disk> Log<D> {
     }
 
     pub(super) fn existing_segment(&self, base: Offset, end: SegmentEnd, synced: Position) -> Rc<Segment<D>> {
-        Segment::existing(self.disk.clone(), self.files.clone(), self.directory.clone(), base, end, synced)
+        let gapless = base >= self.compacted.get().gaps_end;
+        let (disk, files, directory) = (self.disk.clone(), self.files.clone(), self.directory.clone());
+        Segment::existing(disk, files, directory, base, end, synced, gapless)
     }
 }
 
@@ -423,7 +425,7 @@ async fn finish_compaction<D: Disk>(disk: &D, directory: &Path) -> Result<(), Fa
 async fn read_compacted<D: Disk>(
     disk: &D,
     directory: &Path,
-    has_checkpoint: bool,
+    checkpoint: Option<&PartitionCheckpoint>,
 ) -> Result<Compacted, Fault> {
     let path = directory.join(names::COMPACTED_FILE);
     let read = read_whole(disk, &path, COMPACTED_BYTES_MAX).await;
@@ -435,11 +437,14 @@ async fn read_compacted<D: Disk>(
     };
     match decoded {
         Ok(compacted) => Ok(compacted),
-        Err(what) if has_checkpoint => {
-            tracing::warn!(path = %path.display(), what, "the log counts as never compacted");
-            Ok(Compacted::default())
-        }
-        Err(what) => Err(FaultKind::Damage { path, position: 0, offset: Offset::ZERO, what }.into()),
+        Err(what) => match checkpoint {
+            Some(point) => {
+                tracing::warn!(path = %path.display(), what, "the file is damaged: all of the log is compacted again");
+                // Gaps may be as far as the checkpoint goes: only what it has as closed is ever compacted.
+                Ok(Compacted { gaps_end: point.segment_base, ..Compacted::default() })
+            }
+            None => Err(FaultKind::Damage { path, position: 0, offset: Offset::ZERO, what }.into()),
+        },
     }
 }
 

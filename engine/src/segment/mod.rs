@@ -8,10 +8,12 @@
 //! * The end of a segment moves only when the shard says that an append has settled; what lies behind it in the file does not exist.
 //! * The index is a hint about boundaries, kept in memory while the segment is in use, appended to its file in checksummed chunks when
 //!   the shard's checkpoint is written, and completed by reading batch headers where the file falls short. It can always be rebuilt.
+//! * What was written before this process is checked before it is sent, once ([`verify`]).
 //! * File and index are let go when the shard has too many open ([`OpenFiles`]) and taken up again at the next use.
 
 mod open_files;
 mod scan;
+mod verify;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -22,6 +24,7 @@ use bytes::Bytes;
 
 pub(crate) use open_files::OpenFiles;
 pub(crate) use scan::{BatchScan, HeaderScan, Scanned, scan_checked};
+use verify::Verified;
 
 use crate::error::{Fault, FaultKind, io_fault};
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader};
@@ -72,8 +75,11 @@ pub(crate) struct Segment<D: Disk> {
     dropped: Cell<bool>,
     /// File and index are never let go: another segment takes its place, and its name.
     kept_open: Cell<bool>,
+    /// No offset is missing between its batches: it was never compacted.
+    gapless: bool,
     file: RefCell<Option<D::File>>,
     index: RefCell<IndexState>,
+    verified: RefCell<Verified>,
     last_used: Cell<u64>,
 }
 
@@ -85,6 +91,14 @@ struct IndexState {
     persisted: Option<Persisted>,
     /// Entries of the file that start behind this position come from before a recovery and do not count.
     trusted: Position,
+    /// Where the batches that the file has no entries for are damaged: what lies behind is not known, nor is the largest timestamp.
+    damage: Option<Fault>,
+}
+
+impl IndexState {
+    fn unloaded(trusted: Position) -> IndexState {
+        IndexState { entries: None, persisted: None, trusted, damage: None }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -103,14 +117,14 @@ impl<D: Disk> Segment<D> {
     ) -> Rc<Segment<D>> {
         let end =
             SegmentEnd { position: 0, next_offset: base, first_timestamp: None, max_timestamp: NO_TIMESTAMP };
-        let segment = Segment::existing(disk, files, directory, base, end, 0);
+        let segment = Segment::existing(disk, files, directory, base, end, 0, true);
         segment.inherited.set(false);
         segment.index.borrow_mut().entries = Some(Vec::new());
         segment.index.borrow_mut().persisted = Some(Persisted { entries: 0, bytes: 0 });
         segment
     }
 
-    /// A segment whose file is there and good up to `end`; of its index file, entries up to `trusted` count.
+    /// A segment whose file is there up to `end`; of its index file, entries up to `trusted` count. `gapless` where it was never compacted.
     pub(crate) fn existing(
         disk: D,
         files: Rc<OpenFiles<D>>,
@@ -118,6 +132,7 @@ impl<D: Disk> Segment<D> {
         base: Offset,
         end: SegmentEnd,
         trusted: Position,
+        gapless: bool,
     ) -> Rc<Segment<D>> {
         Rc::new(Segment {
             disk,
@@ -132,8 +147,10 @@ impl<D: Disk> Segment<D> {
             inherited: Cell::new(true),
             dropped: Cell::new(false),
             kept_open: Cell::new(false),
+            gapless,
             file: RefCell::new(None),
-            index: RefCell::new(IndexState { entries: None, persisted: None, trusted }),
+            index: RefCell::new(IndexState::unloaded(trusted)),
+            verified: RefCell::default(),
             last_used: Cell::new(0),
         })
     }
@@ -144,6 +161,10 @@ impl<D: Disk> Segment<D> {
 
     pub(crate) fn end(&self) -> SegmentEnd {
         self.end.get()
+    }
+
+    fn is_gapless(&self) -> bool {
+        self.gapless
     }
 
     /// Whether bytes before the end, or the end itself, are not known to be durable.
@@ -210,10 +231,11 @@ impl<D: Disk> Segment<D> {
         Ok(())
     }
 
-    /// Takes in what was written up to `end`, with the index entries of it.
+    /// Takes in what was written, or checked, up to `end`, with the index entries of it.
     pub(crate) fn extend(&self, end: SegmentEnd, boundaries: &[IndexEntry]) {
-        assert!(end.position > self.end.get().position, "a segment only grows");
-        self.end.set(end);
+        let before = self.end.replace(end).position;
+        assert!(end.position > before, "a segment only grows");
+        self.verified.borrow_mut().note(before, end.position, end.next_offset);
         if let Some(entries) = self.index.borrow_mut().entries.as_mut() {
             entries.extend_from_slice(boundaries);
         }
@@ -252,8 +274,10 @@ impl<D: Disk> Segment<D> {
     pub(crate) fn take_over(&self, file: D::File, entries: Vec<IndexEntry>) {
         *self.file.borrow_mut() = Some(file);
         let persisted = Some(Persisted { entries: 0, bytes: 0 });
+        let end = self.end.get();
         *self.index.borrow_mut() =
-            IndexState { entries: Some(entries), persisted, trusted: self.end.get().position };
+            IndexState { entries: Some(entries), persisted, ..IndexState::unloaded(end.position) };
+        self.verified.borrow_mut().note(0, end.position, end.next_offset);
         self.inherited.set(false);
     }
 
@@ -281,7 +305,8 @@ impl<D: Disk> Segment<D> {
         self.end.set(end);
         self.synced.set(end.position);
         let trusted = self.index.borrow().trusted.min(end.position);
-        *self.index.borrow_mut() = IndexState { entries: None, persisted: None, trusted };
+        *self.index.borrow_mut() = IndexState::unloaded(trusted);
+        self.verified.borrow_mut().forget_from(end.position);
         Ok(())
     }
 
@@ -325,33 +350,35 @@ impl<D: Disk> Segment<D> {
 
     // ---- read ------------------------------------------------------------------------------------------------------------
 
-    /// Where the batch begins that holds `offset`, or else the first one behind it; `None` when none follows in this segment.
-    pub(crate) async fn locate(self: &Rc<Self>, offset: Offset) -> Result<Option<Position>, Fault> {
+    /// Where the batch begins that holds `offset`, or else the first one behind it, and the offset that it begins with, at least; `None` when
+    /// none follows in this segment.
+    pub(crate) async fn locate(self: &Rc<Self>, offset: Offset) -> Result<Option<(Position, Offset)>, Fault> {
         let end = self.end.get();
         if offset >= end.next_offset {
             return Ok(None);
         }
-        if offset <= self.base {
-            return Ok(Some(0));
+        if offset <= self.base && end.position > 0 {
+            return Ok(Some((0, self.base)));
         }
         self.load_index().await?;
         let relative = (offset.get() - self.base.get()) as u32;
-        let start = self.with_entries(|entries| index::floor(entries, relative));
-        let start = match start {
-            Some(entry) if entry.relative_offset == relative => return Ok(Some(u64::from(entry.position))),
-            Some(entry) => u64::from(entry.position),
-            None => 0,
-        };
+        let floor = self.with_entries(|entries| index::floor(entries, relative));
+        let start = floor.map_or(0, |entry| u64::from(entry.position));
+        if floor.is_some_and(|entry| entry.relative_offset == relative) && start < end.position {
+            return Ok(Some((start, offset)));
+        }
         let mut scan = HeaderScan::new(self, start, end.position);
-        while let Some((position, header)) = scan.next().await? {
+        loop {
+            let expected = scan.next_offset();
+            // The scan tells where the last batch ends before it should.
+            let Some((position, header)) = scan.next().await? else { return Ok(None) };
             if header.last_offset() >= offset {
-                return Ok(Some(position));
+                return Ok(Some((position, expected)));
             }
         }
-        Ok(None)
     }
 
-    /// Whole batches from `position` on, `bytes_max` at most; the first one whatever its size when `first_whole`.
+    /// Whole batches from `position` on, `bytes_max` at most; the first one whatever its size when `first_whole`. Not verified.
     pub(crate) async fn extent(
         self: &Rc<Self>,
         position: Position,
@@ -398,18 +425,27 @@ impl<D: Disk> Segment<D> {
         let start = self.with_entries(|entries| index::before_timestamp(entries, timestamp));
         let start = start.map_or(0, |entry| u64::from(entry.position)).max(from);
         let mut scan = HeaderScan::new(self, start, end.position);
-        while let Some((position, header)) = scan.next().await? {
+        let first = scan.next_offset();
+        let (reached, found) = loop {
+            let Some((position, header)) = scan.next().await? else { break (end.position, None) };
             if header.max_timestamp() >= timestamp && header.record_count() > 0 {
-                return Ok(Some(position));
+                break (position + header.total_bytes() as u64, Some(position));
             }
+        };
+        // A rotten header may have hidden the one that is looked for.
+        match self.verify(start, first, reached).await?.damage {
+            Some(fault) => Err(fault),
+            None => Ok(found),
         }
-        Ok(None)
     }
 
-    /// The largest timestamp of the segment's records; [`NO_TIMESTAMP`] when it is empty.
+    /// The largest timestamp of the segment's records; [`NO_TIMESTAMP`] when it is empty. An error where damage hides it.
     pub(crate) async fn max_timestamp(self: &Rc<Self>) -> Result<Timestamp, Fault> {
         self.load_index().await?;
-        Ok(self.end.get().max_timestamp)
+        match &self.index.borrow().damage {
+            Some(fault) => Err(fault.clone()),
+            None => Ok(self.end.get().max_timestamp),
+        }
     }
 
     /// The whole batch at `position`, its checksum verified.
@@ -435,13 +471,26 @@ impl<D: Disk> Segment<D> {
     }
 
     pub(crate) fn damage(&self, position: Position, what: String) -> Fault {
-        FaultKind::Damage { path: self.log_path(), position, offset: self.base, what }.into()
+        self.damage_at(position, self.base, what)
+    }
+
+    /// Damage of the batch that begins with `offset`.
+    pub(crate) fn damage_at(&self, position: Position, offset: Offset, what: String) -> Fault {
+        FaultKind::Damage { path: self.log_path(), position, offset, what }.into()
     }
 
     // ---- index -----------------------------------------------------------------------------------------------------------
 
     fn with_entries<T>(&self, look: impl FnOnce(&[IndexEntry]) -> T) -> T {
         look(self.index.borrow().entries.as_deref().expect("the index was loaded"))
+    }
+
+    /// The offset of the batch at `position`, if the index is loaded and has an entry for it.
+    fn indexed_offset(&self, position: Position) -> Option<Offset> {
+        let index = self.index.borrow();
+        let entries = index.entries.as_deref()?;
+        let at = entries.binary_search_by_key(&position, |entry| u64::from(entry.position)).ok()?;
+        Some(self.base.plus(i64::from(entries[at].relative_offset)))
     }
 
     /// The position of the last index entry, 0 without one.
@@ -462,10 +511,24 @@ impl<D: Disk> Segment<D> {
         if self.kept_open.get() && self.index.borrow().entries.is_some() {
             return Ok(());
         }
-        let mut last = entries.last().map_or(0, |entry| u64::from(entry.position));
+        let (mut last, first) = entries.last().map_or((0, self.base), |entry| {
+            (u64::from(entry.position), self.base.plus(i64::from(entry.relative_offset)))
+        });
         let mut max_timestamp = entries.last().map_or(NO_TIMESTAMP, |entry| entry.max_timestamp);
-        let mut scan = HeaderScan::new(self, last, end.position);
-        while let Some((position, header)) = scan.next().await? {
+        // What goes into the index is trusted later: it comes from intact batches only.
+        let intact = self.verify(last, first, end.position).await?;
+        let mut damage = intact.damage;
+        let mut scan = HeaderScan::at(self, last, first, intact.end);
+        loop {
+            let (position, header) = match scan.next().await {
+                Ok(Some(next)) => next,
+                Ok(None) => break,
+                Err(fault) if fault.is_damage() => {
+                    damage = damage.or(Some(fault));
+                    break;
+                }
+                Err(fault) => return Err(fault),
+            };
             if position - last >= INDEX_STRIDE_BYTES {
                 entries.push(boundary(self.base, header.base_offset(), position, max_timestamp));
                 last = position;
@@ -475,13 +538,17 @@ impl<D: Disk> Segment<D> {
                 max_timestamp = max_timestamp.max(header.max_timestamp());
             }
         }
-        let first = HeaderScan::new(self, 0, end.position).next().await?;
-        let first_timestamp = first.map(|(_, header)| header.max_timestamp());
+        let first_timestamp = match HeaderScan::at(self, 0, self.base, end.position).next().await {
+            Ok(first) => first.map(|(_, header)| header.max_timestamp()),
+            Err(fault) if fault.is_damage() => None,
+            Err(fault) => return Err(fault),
+        };
         // Another task may have loaded it, and appended to it, while this one was reading.
         let mut index = self.index.borrow_mut();
         if index.entries.is_none() {
             index.entries = Some(entries);
             index.persisted = Some(persisted);
+            index.damage = damage;
             let mut end = self.end.get();
             end.max_timestamp = end.max_timestamp.max(max_timestamp);
             end.first_timestamp = end.first_timestamp.or(first_timestamp);
@@ -563,7 +630,7 @@ impl<D: Disk> Segment<D> {
         };
         if complete {
             let end = self.end.get().position;
-            *index = IndexState { entries: None, persisted: None, trusted: end };
+            *index = IndexState::unloaded(end);
         }
         true
     }

@@ -8,7 +8,7 @@ use super::Segment;
 use crate::error::Fault;
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader, verify_crc};
 use crate::io::Disk;
-use crate::types::{Offset, Position};
+use crate::types::{LeaderEpoch, Offset, Position};
 
 /// Bytes read at once: several small batches cost one read, a large one costs little more than its header.
 const SCAN_READ_BYTES: usize = 8 << 10;
@@ -16,13 +16,89 @@ const SCAN_READ_BYTES: usize = 8 << 10;
 /// Bytes read at once where the records are read too.
 const CHECK_READ_BYTES: usize = 1 << 20;
 
+/// What the next batch of a segment has to look like to continue the ones before it. No checksum covers a base offset, a leader epoch and a
+/// length: what does not fit is damage.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chain {
+    next: Offset,
+    /// Whether the next batch begins with `next`, and not perhaps later.
+    exact: bool,
+}
+
+impl Chain {
+    /// Before the batch with `offset`.
+    pub(super) fn new<D: Disk>(segment: &Segment<D>, offset: Offset) -> Chain {
+        Chain { next: offset, exact: segment.is_gapless() }
+    }
+
+    /// Before the batch at `position`, whose offset the index may know.
+    fn at<D: Disk>(segment: &Segment<D>, position: Position) -> Chain {
+        match segment.indexed_offset(position) {
+            Some(offset) => Chain::new(segment, offset),
+            None if position == 0 => Chain::new(segment, segment.base()),
+            None => Chain { next: segment.base(), exact: false },
+        }
+    }
+
+    /// The offset that the next batch begins with, at least.
+    pub(super) fn next(&self) -> Offset {
+        self.next
+    }
+
+    /// The header at the front of `bytes`, which stand at `position`; its batch lies before `end`.
+    pub(super) fn check<D: Disk>(
+        &self,
+        segment: &Segment<D>,
+        position: Position,
+        end: Position,
+        bytes: &[u8],
+    ) -> Result<BatchHeader, Fault> {
+        let damage = |what| segment.damage_at(position, self.next, what);
+        let header = *BatchHeader::peek(bytes).map_err(|error| damage(error.to_string()))?;
+        let total = header.total_bytes();
+        if position + total as u64 > end {
+            return Err(damage(format!("a batch of {total} bytes crosses the end")));
+        }
+        let offset = header.base_offset();
+        let expected = if self.exact { Some(self.next) } else { segment.indexed_offset(position) };
+        let fits = offset >= self.next
+            && expected.is_none_or(|expected| offset == expected)
+            && header.next_offset() <= segment.end().next_offset
+            && u32::try_from(offset.get() - segment.base().get()).is_ok()
+            && u32::try_from(position).is_ok();
+        if !fits {
+            return Err(damage(format!("a batch with the offset {offset}, which does not fit")));
+        }
+        if header.leader_epoch() != LeaderEpoch::FIRST {
+            return Err(damage(format!("a batch of leader epoch {}", header.leader_epoch().0)));
+        }
+        Ok(header)
+    }
+
+    /// Goes on behind a batch that fits.
+    pub(super) fn pass<D: Disk>(&mut self, segment: &Segment<D>, header: &BatchHeader) {
+        *self = Chain::new(segment, header.next_offset());
+    }
+
+    /// What is wrong where the segment's batches end: its last one ends where the next segment begins, or a segment between them is gone.
+    fn check_end<D: Disk>(&self, segment: &Segment<D>, position: Position) -> Result<(), Fault> {
+        let end = segment.end();
+        // A walk that has begun between two entries of the index and met no batch knows nothing.
+        let is_known = self.next > segment.base() || position == 0;
+        if !is_known || position != end.position || self.next == end.next_offset {
+            return Ok(());
+        }
+        let what = format!("the batches end here, the next ones begin with the offset {}", end.next_offset);
+        Err(segment.damage_at(position, self.next, what))
+    }
+}
+
 /// The headers between two batch boundaries of a segment. Records are not read, checksums are not verified.
 pub(crate) struct HeaderScan<'a, D: Disk> {
     segment: &'a Rc<Segment<D>>,
     position: Position,
     end: Position,
-    /// The least offset that the next batch may begin with.
-    next: Offset,
+    chain: Chain,
     /// Bytes of the file from `position` on.
     ahead: Bytes,
 }
@@ -31,37 +107,37 @@ impl<'a, D: Disk> HeaderScan<'a, D> {
     /// # Panics
     /// Never; `position` should be a boundary, or the first step reports damage.
     pub(crate) fn new(segment: &'a Rc<Segment<D>>, position: Position, end: Position) -> HeaderScan<'a, D> {
-        HeaderScan { segment, position, end, next: segment.base(), ahead: Bytes::new() }
+        HeaderScan { segment, position, end, chain: Chain::at(segment, position), ahead: Bytes::new() }
+    }
+
+    /// A scan from `position`, where the batch with `offset` begins.
+    pub(crate) fn at(
+        segment: &'a Rc<Segment<D>>,
+        position: Position,
+        offset: Offset,
+        end: Position,
+    ) -> HeaderScan<'a, D> {
+        HeaderScan { segment, position, end, chain: Chain::new(segment, offset), ahead: Bytes::new() }
+    }
+
+    /// The offset that the next batch begins with, at least.
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.chain.next()
     }
 
     /// The next batch's position and header.
     pub(crate) async fn next(&mut self) -> Result<Option<(Position, BatchHeader)>, Fault> {
         if self.position >= self.end {
-            return Ok(None);
+            return self.chain.check_end(self.segment, self.position).map(|()| None);
         }
         if self.ahead.len() < BATCH_HEADER_BYTES {
             let wanted = SCAN_READ_BYTES.min((self.end - self.position) as usize);
             self.ahead = self.segment.read(self.position, wanted).await?;
         }
         let position = self.position;
-        let header = *BatchHeader::peek(&self.ahead)
-            .map_err(|error| self.segment.damage(position, error.to_string()))?;
+        let header = self.chain.check(self.segment, position, self.end, &self.ahead)?;
         let total = header.total_bytes();
-        if position + total as u64 > self.end {
-            return Err(self.segment.damage(position, format!("a batch of {total} bytes crosses the end")));
-        }
-        // No checksum covers a base offset: what does not continue the batches before, or leaves the segment, is damage.
-        let (base, offset) = (self.segment.base().get(), header.base_offset());
-        let fits = offset >= self.next
-            && header.next_offset() <= self.segment.end().next_offset
-            && u32::try_from(offset.get() - base).is_ok()
-            && u32::try_from(position).is_ok();
-        if !fits {
-            return Err(self
-                .segment
-                .damage(position, format!("a batch with the offset {offset}, which does not fit")));
-        }
-        self.next = header.next_offset();
+        self.chain.pass(self.segment, &header);
         self.position += total as u64;
         self.ahead.advance(total.min(self.ahead.len()));
         Ok(Some((position, header)))
@@ -72,15 +148,15 @@ impl<'a, D: Disk> HeaderScan<'a, D> {
 pub(crate) struct BatchScan<D: Disk> {
     segment: Rc<Segment<D>>,
     position: Position,
-    next: Offset,
+    chain: Chain,
     /// Bytes of the file from `position` on.
     ahead: Bytes,
 }
 
 impl<D: Disk> BatchScan<D> {
     pub(crate) fn new(segment: Rc<Segment<D>>) -> BatchScan<D> {
-        let next = segment.base();
-        BatchScan { segment, position: 0, next, ahead: Bytes::new() }
+        let chain = Chain::new(&segment, segment.base());
+        BatchScan { segment, position: 0, chain, ahead: Bytes::new() }
     }
 
     /// Whether all batches were given out.
@@ -91,35 +167,24 @@ impl<D: Disk> BatchScan<D> {
     /// The next batch with its position.
     pub(crate) async fn next(&mut self) -> Result<Option<(Position, Bytes)>, Fault> {
         if self.is_at_end() {
-            return Ok(None);
+            return self.chain.check_end(&self.segment, self.position).map(|()| None);
         }
         let (position, end) = (self.position, self.segment.end());
         let left = (end.position - position) as usize;
         if self.ahead.len() < BATCH_HEADER_BYTES.min(left) {
             self.ahead = self.segment.read(position, CHECK_READ_BYTES.min(left)).await?;
         }
-        let damage = |what: String| self.segment.damage(position, what);
-        let header = *BatchHeader::peek(&self.ahead).map_err(|error| damage(error.to_string()))?;
+        let header = self.chain.check(&self.segment, position, end.position, &self.ahead)?;
         let total = header.total_bytes();
-        if total > left {
-            return Err(damage(format!("a batch of {total} bytes crosses the end")));
-        }
-        if header.base_offset() < self.next || header.next_offset() > end.next_offset {
-            return Err(damage(format!(
-                "a batch with the offset {}, which does not fit",
-                header.base_offset()
-            )));
-        }
         if self.ahead.len() < total {
             self.ahead = self.segment.read(position, total.max(CHECK_READ_BYTES).min(left)).await?;
         }
         if self.ahead.len() < total {
-            return Err(self
-                .segment
-                .damage(position, format!("the file ends, {} bytes were there", end.position)));
+            let what = format!("the file ends, {} bytes were there", end.position);
+            return Err(self.segment.damage_at(position, header.base_offset(), what));
         }
         self.position += total as u64;
-        self.next = header.next_offset();
+        self.chain.pass(&self.segment, &header);
         Ok(Some((position, self.ahead.split_to(total))))
     }
 }
@@ -149,7 +214,10 @@ pub(crate) async fn scan_checked<D: Disk>(
         }
         let Ok(header) = BatchHeader::peek(&ahead).copied() else { break };
         let total = header.total_bytes();
-        if at + total as u64 > length || header.base_offset() != next {
+        if at + total as u64 > length
+            || header.base_offset() != next
+            || header.leader_epoch() != LeaderEpoch::FIRST
+        {
             break;
         }
         if ahead.len() < total {

@@ -338,6 +338,7 @@ impl<D: Disk> Shard<D> {
     }
 
     pub(crate) fn stats(&self) -> ShardStats {
-        self.counters.get()
+        let damages = self.partitions.borrow().values().map(|partition| partition.damages()).sum();
+        ShardStats { damages, ..self.counters.get() }
     }
 }

@@ -33,6 +33,8 @@ pub struct ShardStats {
     pub compacted_bytes_left: u64,
     /// Partitions that are open.
     pub open_partitions: u64,
+    /// Damaged places that were found in the files of open partitions; the log names each.
+    pub damages: u64,
 }
 
 impl ShardStats {
@@ -53,6 +55,7 @@ impl ShardStats {
             compacted_bytes: sum.compacted_bytes + shard.compacted_bytes,
             compacted_bytes_left: sum.compacted_bytes_left + shard.compacted_bytes_left,
             open_partitions: sum.open_partitions + shard.open_partitions,
+            damages: sum.damages + shard.damages,
         })
     }
 

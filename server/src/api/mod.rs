@@ -80,6 +80,8 @@ pub(crate) fn read_error(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::UnknownPartition(_) => ErrorCode::UnknownTopicOrPartition,
         ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        // A consumer stops at the offset and says so, instead of asking again for ever; it may be told to go on behind it (D5).
+        ReadError::Faulty { fault, .. } if fault.is_damage() => ErrorCode::CorruptMessage,
         ReadError::Faulty { .. } => ErrorCode::KafkaStorageError,
         ReadError::Stopping => ErrorCode::NotLeaderOrFollower,
     }
