@@ -290,6 +290,10 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
         retention_check: seed.config.retention_check,
         cleaner: seed.config.cleaner.clone(),
         clock: Rc::new(now),
+        stopwatch: {
+            let began = Instant::now();
+            Rc::new(move || began.elapsed())
+        },
     })
     .await;
     let (shard, journal) = match started {

@@ -34,6 +34,7 @@ pub(crate) struct Partition<D: Disk> {
     /// The base of the segment that the recovery point in the shard's checkpoint file lies in.
     checkpointed_base: Cell<Offset>,
     relaxed: Cell<Relaxed>,
+    traffic: Cell<Traffic>,
     /// Syncs under way that cover relaxed records.
     syncing_relaxed: Cell<u32>,
     closed: Cell<bool>,
@@ -46,6 +47,35 @@ pub(crate) struct Partition<D: Disk> {
     log_start_waiters: RefCell<Vec<oneshot::Sender<()>>>,
     /// Waiters that are pruned when there are so many.
     prune_at: Cell<usize>,
+}
+
+/// What came to a partition and was given out, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Batches that were appended.
+    pub batches: u64,
+    /// Their records.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Reads.
+    pub reads: u64,
+    /// Bytes that they gave out.
+    pub read_bytes: u64,
+}
+
+impl Traffic {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Traffic) -> Traffic {
+        Traffic {
+            batches: self.batches + other.batches,
+            records: self.records + other.records,
+            bytes: self.bytes + other.bytes,
+            reads: self.reads + other.reads,
+            read_bytes: self.read_bytes + other.read_bytes,
+        }
+    }
 }
 
 /// What a partition with relaxed durability has acknowledged and not synced.
@@ -119,6 +149,7 @@ impl<D: Disk> Partition<D> {
             next_log_start,
             checkpointed_base: Cell::new(Offset::ZERO),
             relaxed: Cell::new(Relaxed::default()),
+            traffic: Cell::new(Traffic::default()),
             syncing_relaxed: Cell::new(0),
             closed: Cell::new(false),
             uncleanable: Cell::new(false),
@@ -154,6 +185,19 @@ impl<D: Disk> Partition<D> {
 
     pub(crate) fn set_uncleanable(&self) {
         self.uncleanable.set(true);
+    }
+
+    /// What came and went since the start.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.traffic.get()
+    }
+
+    pub(crate) fn note_appended(&self, batches: u64, records: u64, bytes: u64) {
+        self.traffic.set(self.traffic.get().plus(Traffic { batches, records, bytes, ..Traffic::default() }));
+    }
+
+    pub(crate) fn note_read(&self, read_bytes: u64) {
+        self.traffic.set(self.traffic.get().plus(Traffic { reads: 1, read_bytes, ..Traffic::default() }));
     }
 
     // ---- fence -----------------------------------------------------------------------------------------------------------

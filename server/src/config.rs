@@ -53,6 +53,7 @@ entries! {
     "log.retention.minutes" Int = "", Whole(-1, i32::MAX as i64); "As log.retention.ms, which wins, in minutes."
     "log.roll.hours" Int = "168", Whole(1, i32::MAX as i64); "As log.roll.ms, which wins, in hours."
     "max.connections" Int = "10000", Whole(1, i32::MAX as i64); "Connections at a time; more are closed at once."
+    "metrics.listen" Text = "", Any; "Where to answer GET /metrics, /healthz and /readyz: HOST:PORT. Default: nowhere. (Not a setting of Kafka's.)"
     "node.id" Int = "1", Whole(0, i32::MAX as i64); "The number of this node. A data directory keeps the one it was made with."
     "num.partitions" Int = "1", Whole(1, 100_000); "Partitions of a topic that says nothing."
     "offset.metadata.max.bytes" Int = "4096", Whole(0, i32::MAX as i64); "Longest metadata of a committed offset."
@@ -278,6 +279,8 @@ pub struct BrokerConfig {
     pub listen: HostPort,
     /// Where clients are told to connect to, when it is not where we listen.
     pub advertised: Option<HostPort>,
+    /// Where metrics and health are answered, if anywhere.
+    pub metrics_listen: Option<HostPort>,
     /// The data directory.
     pub data_dir: PathBuf,
     /// The number of this node.
@@ -317,6 +320,10 @@ impl BrokerConfig {
             "" => None,
             _ => Some(settings.listener("advertised.listeners")?),
         };
+        let metrics_listen = match settings.text("metrics.listen") {
+            "" => None,
+            text => Some(text.parse().map_err(|_| bad("metrics.listen", text, "HOST:PORT"))?),
+        };
         let data_dir = match settings.text("log.dirs") {
             "" => settings.text("log.dir"),
             directories => directories,
@@ -327,6 +334,7 @@ impl BrokerConfig {
         Ok(BrokerConfig {
             listen: settings.listener("listeners")?,
             advertised,
+            metrics_listen,
             data_dir: data_dir.into(),
             node_id: settings.whole("node.id") as i32,
             num_partitions: settings.whole("num.partitions") as u32,

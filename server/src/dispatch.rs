@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_channel::Receiver;
 use bytes::{Bytes, BytesMut};
@@ -19,8 +20,9 @@ use strandline_engine::{File, FileRange, Local};
 use crate::api;
 use crate::config::{BrokerConfig, HostPort};
 use crate::groups::Groups;
+use crate::metrics::RequestCounters;
 use crate::messages::{ApiKey, Piece, RequestHeader, decode_request, encode_response};
-use crate::wire::{EncodeError, WireError};
+use crate::wire::{EncodeError, ErrorCode, WireError};
 
 /// The broker as a handler on one shard sees it.
 pub struct Broker {
@@ -32,10 +34,14 @@ pub struct Broker {
     pub advertised: HostPort,
     /// The coordinators of groups.
     pub groups: Groups,
+    /// What this shard counts.
+    pub requests: RequestCounters,
 }
 
 /// A request that has come in.
 pub struct Call {
+    /// Its row in [`APIS`].
+    pub api: usize,
     /// The broker.
     pub broker: Rc<Broker>,
     /// Its header.
@@ -88,6 +94,23 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// Bytes of the frame.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Answer::Nothing => 0,
+            Answer::Frame(frame) => frame.len() as u64,
+            Answer::Records { pieces, ranges } => {
+                let head = pieces.iter().map(|piece| match piece {
+                    Piece::Bytes(bytes) => bytes.len() as u64,
+                    Piece::Records(_) => 0,
+                });
+                head.sum::<u64>() + ranges.iter().map(|range| range.length).sum::<u64>()
+            }
+        }
+    }
+}
+
 /// Why a request has no answer: the connection is closed then, since there is none that the client could read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -108,6 +131,16 @@ pub enum CallError {
     /// The answer does not fit its version.
     #[error("the answer can not be written: {0}")]
     Encode(#[from] EncodeError),
+}
+
+/// An answer that a connection owes.
+pub struct Owed {
+    /// The row of [`APIS`] that gives it.
+    pub api: usize,
+    /// When the request was there.
+    pub since: Instant,
+    /// What is owed.
+    pub answer: Pending,
 }
 
 /// The future of an answer.
@@ -137,6 +170,7 @@ macro_rules! in_turn {
                 let version = call.header.version;
                 let request = decode_request(&call.body, version)?;
                 let response = $handle(&call.broker, version, request).await;
+                call.broker.requests.note_errors(call.api, &response);
                 Ok(Answer::Frame(encode_response(version, call.header.correlation_id, &response)?))
             })
         })
@@ -152,6 +186,7 @@ macro_rules! of_caller {
                 // The bytes are not kept while the request waits.
                 let request = decode_request(&std::mem::take(&mut call.body), version)?;
                 let response = $handle(&call, request).await;
+                call.broker.requests.note_errors(call.api, &response);
                 Ok(Answer::Frame(encode_response(version, call.header.correlation_id, &response)?))
             })
         })
@@ -214,23 +249,30 @@ pub async fn arrive(
     mut frame: BytesMut,
     peer: IpAddr,
     ending: Ending,
-) -> Result<Pending, CallError> {
+) -> Result<Owed, CallError> {
+    let since = Instant::now();
     let (header, body_at) = RequestHeader::decode(&frame)?;
     let (key, version) = (header.key, header.version);
-    let api = APIS.iter().find(|api| api.key == key);
-    let Some(api) = api.filter(|api| api.versions.contains(&version)) else {
-        if key == ApiKey::ApiVersions {
-            let answer = api::api_versions::unsupported(header.correlation_id).map_err(CallError::from);
-            return Ok(Box::pin(async move { answer.map(Answer::Frame) }));
-        }
+    let Some(api) = APIS.iter().position(|api| api.key == key) else {
         return Err(CallError::NotServed { key, version });
     };
-    let body = frame.split_off(body_at);
-    let call = Call { broker, header, body, peer, ending };
-    match api.handler {
-        Handler::OnArrival(handler) => handler(call).await,
-        Handler::InTurn(handler) => Ok(handler(call)),
+    let row = &APIS[api];
+    broker.requests.arrived(api, frame.len());
+    if !row.versions.contains(&version) {
+        if key == ApiKey::ApiVersions {
+            broker.requests.failed(api, ErrorCode::UnsupportedVersion.code());
+            let answer = api::api_versions::unsupported(header.correlation_id).map_err(CallError::from);
+            return Ok(Owed { api, since, answer: Box::pin(async move { answer.map(Answer::Frame) }) });
+        }
+        return Err(CallError::NotServed { key, version });
     }
+    let body = frame.split_off(body_at);
+    let call = Call { api, broker, header, body, peer, ending };
+    let answer = match row.handler {
+        Handler::OnArrival(handler) => handler(call).await?,
+        Handler::InTurn(handler) => handler(call),
+    };
+    Ok(Owed { api, since, answer })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use strandline_engine::error::StartError;
 use strandline_engine::{Engine, Handle, RecoveryReport, ShardStats, StopError};
 
 use crate::config::{BrokerConfig, HostPort};
+use crate::metrics::{Endpoint, Sources};
 use crate::net::acceptor::KafkaFront;
 
 /// Why a broker did not start.
@@ -34,10 +35,11 @@ pub struct Server {
     engine: Engine,
     address: SocketAddr,
     advertised: HostPort,
+    metrics: Option<Endpoint>,
 }
 
 impl Server {
-    /// Binds the listener, then recovers the data directory and serves it. Returns when clients can connect.
+    /// Binds the listeners, then recovers the data directory and serves it. Returns when clients can connect.
     ///
     /// `shards` is by default the number of cores.
     ///
@@ -55,9 +57,19 @@ impl Server {
         engine_config.topic_defaults = config.topic_defaults.clone();
         engine_config.retention_check = config.retention_check;
         engine_config.cleaner = config.cleaner.clone();
+        // Before recovery: whoever supervises us sees that it runs.
+        let metrics = config.metrics_listen.as_ref().map(|place| {
+            let refused = |source| ServeError::Listen { place: place.clone(), source };
+            bind(place).and_then(Endpoint::start).map_err(refused)
+        });
+        let metrics = metrics.transpose()?;
         let (config, shards) = (Arc::new(config), engine_config.shards);
         let front = KafkaFront::new(listener, config.clone(), advertised.clone(), shards).map_err(refused)?;
-        let engine = Engine::start(engine_config, front)?;
+        let engine = Engine::start(engine_config, front.clone())?;
+        if let Some(metrics) = &metrics {
+            let (handle, recovery) = (engine.handle().clone(), engine.recovery());
+            metrics.serve(Sources { handle, front, recovery, data_dir: config.data_dir.clone() });
+        }
         let node_id = engine.handle().meta().node_id;
         if config.set_value("node.id").is_some() && config.node_id != node_id {
             tracing::warn!(
@@ -65,12 +77,17 @@ impl Server {
                 "node.id is not used: the data directory belongs to node {node_id}"
             );
         }
-        Ok(Server { engine, address, advertised })
+        Ok(Server { engine, address, advertised, metrics })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where metrics and health are answered, if anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().and_then(|metrics| metrics.address().ok())
     }
 
     /// Where clients are told to connect to.
@@ -106,6 +123,9 @@ impl Server {
     /// # Errors
     /// [`StopError`]. Nothing that was acknowledged is lost: the next start recovers it.
     pub fn stop(self) -> Result<ShardStats, StopError> {
+        if let Some(metrics) = &self.metrics {
+            metrics.stop();
+        }
         let stats = ShardStats::sum(&block_on(self.engine.handle().stats()));
         self.engine.stop()?;
         Ok(stats)

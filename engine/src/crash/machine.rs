@@ -102,7 +102,7 @@ pub(super) fn start(simulation: &mut Simulation, settings: &Settings) -> Option<
         let damaged = Arc::new(recovered.damaged);
         let mut shards = Vec::new();
         for (index, checkpoints) in recovered.checkpoints.into_iter().enumerate() {
-            let clock = clock.clone();
+            let (clock, stopwatch) = (clock.clone(), clock.clone());
             let latch = Latch::new(disk.clone());
             let start = ShardStart {
                 disk: latch.clone(),
@@ -119,6 +119,7 @@ pub(super) fn start(simulation: &mut Simulation, settings: &Settings) -> Option<
                 retention_check: settings.retention_check,
                 cleaner: settings.cleaner.clone(),
                 clock: Rc::new(move || clock.timestamp()),
+                stopwatch: Rc::new(move || Duration::from_millis(stopwatch.timestamp().unsigned_abs())),
             };
             let (shard, journal) = Shard::start(start).await?;
             shards.push((shard, journal, latch));

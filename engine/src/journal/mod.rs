@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+pub use pool::JournalUse;
 pub(crate) use pool::{JournalFile, JournalPool, Refusal, Retired};
 
 use crate::error::{Fault, io_fault};
@@ -59,6 +60,7 @@ pub(crate) enum CommitFailure {
 
 impl<D: Disk> Journal<D> {
     pub(crate) fn new(disk: D, pool: Rc<JournalPool<D>>, active: JournalFile<D>) -> Journal<D> {
+        pool.note_active(active.bytes, 0);
         Journal {
             disk,
             pool,
@@ -94,6 +96,7 @@ impl<D: Disk> Journal<D> {
         match result {
             Ok(()) => {
                 self.position += length;
+                self.pool.note_active(self.active.bytes, self.position);
                 self.sequence += 1;
                 Ok(())
             }
@@ -122,6 +125,7 @@ impl<D: Disk> Journal<D> {
         let (partitions, broken) = (std::mem::take(&mut self.covered), std::mem::take(&mut self.broken));
         self.pool.retire(Retired { file: full, partitions, broken });
         self.position = 0;
+        self.pool.note_active(self.active.bytes, 0);
         self.sequence = 0;
         Ok(())
     }

@@ -42,12 +42,25 @@ pub(crate) struct Retired<D: Disk> {
     pub(crate) broken: bool,
 }
 
+/// How full a journal is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalUse {
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes of commits whose segments are not known to be durable yet.
+    pub used_bytes: u64,
+}
+
 pub(crate) struct JournalPool<D: Disk> {
     disk: D,
     directory: PathBuf,
     file_bytes_max: u64,
     next_number: Cell<u64>,
     next_generation: Cell<u64>,
+    /// Bytes of the file in use, and how many of them hold commits.
+    active: Cell<(u64, u64)>,
     fresh: RefCell<Vec<JournalFile<D>>>,
     retired: RefCell<VecDeque<Retired<D>>>,
     failure: RefCell<Option<Refusal>>,
@@ -80,6 +93,7 @@ impl<D: Disk> JournalPool<D> {
             file_bytes_max,
             next_number: Cell::new(first_number),
             next_generation: Cell::new(first_generation),
+            active: Cell::new((0, 0)),
             fresh: RefCell::new(Vec::new()),
             retired: RefCell::new(VecDeque::new()),
             failure: RefCell::new(None),
@@ -134,6 +148,17 @@ impl<D: Disk> JournalPool<D> {
         self.disk.sync(&file).await
     }
 
+    /// How much of the journal there is, and is needed.
+    pub(crate) fn usage(&self) -> JournalUse {
+        let (fresh, retired, (active, written)) = (self.fresh.borrow(), self.retired.borrow(), self.active.get());
+        let retired_bytes: u64 = retired.iter().map(|retired| retired.file.bytes).sum();
+        JournalUse {
+            files: (fresh.len() + retired.len() + 1) as u64,
+            bytes: fresh.iter().map(|file| file.bytes).sum::<u64>() + retired_bytes + active,
+            used_bytes: retired_bytes + written,
+        }
+    }
+
     // ---- the committing side ---------------------------------------------------------------------------------------------
 
     /// A file for the next commits; waits until one was recycled, or until that is known to be impossible now.
@@ -153,6 +178,11 @@ impl<D: Disk> JournalPool<D> {
                 Some(Refusal::Fault(fault)) => return Err(CommitFailure::Unavailable(fault)),
             }
         }
+    }
+
+    /// Notes how far the file in use is written.
+    pub(super) fn note_active(&self, bytes: u64, written: u64) {
+        self.active.set((bytes, written));
     }
 
     pub(super) fn retire(&self, retired: Retired<D>) {

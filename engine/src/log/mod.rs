@@ -101,6 +101,11 @@ impl<D: Disk> Log<D> {
         self.segments.borrow().iter().map(|segment| segment.end().position).sum()
     }
 
+    /// How many segments there are, and their bytes; also of those that wait to be dropped.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        (self.segments.borrow().len() as u64, self.bytes())
+    }
+
     /// What was found damaged when the log was opened.
     pub(crate) fn damage(&self) -> Option<Fault> {
         self.damage.borrow().clone()

@@ -14,6 +14,7 @@ use super::Shard;
 use crate::compaction::{Cleaned, Cleaner, HashKeys, OffsetMap, Round, SealedSegment, group, plan};
 use crate::config::{CleanerConfig, TopicConfig};
 use crate::error::{Fault, FaultKind};
+use crate::format::batch::BatchHeader;
 use crate::format::compacted::Compacted;
 use crate::io::{Disk, is_no_space, yield_now};
 use crate::log::Replacement;
@@ -164,6 +165,7 @@ impl<D: Disk> Shard<D> {
             Ok(done) => return done,
             Err(Stop::Overtaken) => {}
             Err(Stop::Fault(fault)) if is_full(&fault) => {
+                self.counters.add(|stats| stats.failed_compactions += 1);
                 tracing::warn!(partition = %id, %fault, "the disk is full; the log is compacted later");
             }
             // What is read by name may be another topic's by now.
@@ -175,6 +177,7 @@ impl<D: Disk> Shard<D> {
                 };
                 tracing::error!(partition = %id, why, "the log is not compacted until the next start");
                 partition.set_uncleanable();
+                self.counters.add(|stats| stats.failed_compactions += 1);
             }
         }
         false
@@ -206,7 +209,11 @@ impl<D: Disk> Shard<D> {
         let _step = self.step(partition).await?;
         let compacted = Compacted { clean_end: map.end(), ..partition.log.compacted() };
         partition.log.note_compacted(compacted).await?;
-        self.counters.add(|stats| stats.compactions += 1);
+        let now = (self.clock)();
+        self.counters.add(|stats| {
+            stats.compactions += 1;
+            stats.compacted_at = now;
+        });
         tracing::debug!(partition = %partition.id, from = %round.first_dirty, to = %map.end(), keys = map.keys(), "compacted");
         Ok(true)
     }
@@ -259,17 +266,17 @@ impl<D: Disk> Shard<D> {
         };
         let rewritten = self.rewrite(segments, cleaner, &mut replacement).await;
         let step = self.step(partition).await;
-        let changed = match (&rewritten, &step) {
-            (Ok(changed), Ok(_)) => *changed,
-            _ => false,
+        let counts = match (&rewritten, &step) {
+            (Ok(counts), Ok(_)) => *counts,
+            _ => None,
         };
-        if !changed {
+        let Some((records, records_left)) = counts else {
             if !partition.is_closed() {
                 partition.log.discard_replacement(replacement).await;
             }
             rewritten?;
             return step.map(drop);
-        }
+        };
         let end = segments[segments.len() - 1].end().next_offset;
         let known = partition.log.compacted();
         let gaps_end = known.gaps_end.max(end);
@@ -284,18 +291,21 @@ impl<D: Disk> Shard<D> {
         self.counters.add(|stats| {
             stats.compacted_bytes += segments.iter().map(|segment| segment.end().position).sum::<u64>();
             stats.compacted_bytes_left += bytes;
+            stats.compacted_records += records;
+            stats.compacted_records_left += records_left;
         });
         Ok(())
     }
 
-    /// Writes what is left; false when that is the same segment again.
+    /// Writes what is left, and gives the records that were read and are left; `None` when that is the same segment again.
     async fn rewrite(
         &self,
         segments: &[Rc<Segment<D>>],
         cleaner: &Cleaner<'_>,
         replacement: &mut Replacement<D>,
-    ) -> Result<bool, Stop> {
+    ) -> Result<Option<(u64, u64)>, Stop> {
         let mut changed = segments.len() > 1;
+        let (mut records, mut records_left) = (0, 0);
         for (at, segment) in segments.iter().enumerate() {
             let mut scan = BatchScan::new(segment.clone());
             while let Some((position, batch)) = scan.next().await? {
@@ -312,6 +322,8 @@ impl<D: Disk> Shard<D> {
                         Default::default()
                     }
                 };
+                records += record_count(&batch);
+                records_left += record_count(&left);
                 self.pay(batch.len() + left.len()).await?;
                 if !replacement.has_room(left.len()) {
                     return Err(Stop::TooLarge);
@@ -321,7 +333,7 @@ impl<D: Disk> Shard<D> {
                 }
             }
         }
-        Ok(changed)
+        Ok(changed.then_some((records, records_left)))
     }
 
     /// The lock of the background, unless the round is to end.
@@ -363,6 +375,11 @@ async fn facts<D: Disk>(
         });
     }
     Ok(facts)
+}
+
+/// Records of a batch; 0 where there is none.
+fn record_count(batch: &[u8]) -> u64 {
+    BatchHeader::peek(batch).map_or(0, |header| header.record_count().max(0) as u64)
 }
 
 fn is_full(fault: &Fault) -> bool {

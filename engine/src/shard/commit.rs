@@ -185,9 +185,14 @@ impl<D: Disk> Shard<D> {
     }
 
     async fn commit_direct(&self, group: Group<D>) {
+        let began = (self.stopwatch)();
         match group.draft.sync(&group.partition.log).await {
             Ok(()) => {
-                self.counters.add(|stats| stats.direct_syncs += 1);
+                let took = (self.stopwatch)().saturating_sub(began);
+                self.counters.add(|stats| {
+                    stats.direct_syncs += 1;
+                    stats.sync_durations.note(took);
+                });
                 self.settle(group);
             }
             Err(fault) => self.fence_group(group, &fault),
@@ -203,12 +208,17 @@ impl<D: Disk> Shard<D> {
         }
         if !batches.is_empty() {
             let bytes: usize = batches.iter().map(|(_, batch)| batch.len()).sum();
+            let began = (self.stopwatch)();
             match journal.commit(&batches).await {
-                Ok(()) => self.counters.add(|stats| {
-                    stats.journal_commits += 1;
-                    stats.journal_records += records;
-                    stats.journal_bytes += bytes as u64;
-                }),
+                Ok(()) => {
+                    let took = (self.stopwatch)().saturating_sub(began);
+                    self.counters.add(|stats| {
+                        stats.journal_commits += 1;
+                        stats.journal_records += records;
+                        stats.journal_bytes += bytes as u64;
+                        stats.sync_durations.note(took);
+                    });
+                }
                 Err(CommitFailure::NoSpace) => {
                     for group in groups {
                         self.refuse_no_space(group).await;
@@ -241,6 +251,10 @@ impl<D: Disk> Shard<D> {
         let (batches, records, bytes) = (draft.batches().len() as u64, draft.records(), draft.bytes());
         if !draft.is_empty() {
             partition.log.adopt(draft);
+            partition.note_appended(batches, records, bytes);
+            if self.disk_full.replace(false) {
+                tracing::info!(partition = %partition.id, "the disk has room again: appends go on");
+            }
         }
         self.counters.add(|stats| {
             stats.batches += batches;
@@ -259,6 +273,9 @@ impl<D: Disk> Shard<D> {
 
     /// The disk is full (D7): what was written in part is cut off again, and the senders may try again.
     async fn refuse_no_space(&self, group: Group<D>) {
+        let refused = group.answers.len() as u64;
+        self.counters.add(|stats| stats.refused_batches += refused);
+        self.disk_full.set(true);
         let now = self.now();
         if now.saturating_sub(self.no_space_told.get()) >= NO_SPACE_TELL_MS {
             self.no_space_told.set(now);

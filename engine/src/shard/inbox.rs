@@ -78,6 +78,11 @@ impl Inbox {
         Some(taken)
     }
 
+    /// How many batches wait, and their bytes.
+    pub(crate) fn waiting(&self) -> (u64, u64) {
+        (self.waiting.borrow().len() as u64, self.bytes.get() as u64)
+    }
+
     /// Takes no more batches; those that wait are still taken out.
     pub(crate) fn close(&self) {
         self.closed.set(true);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 
-use super::stats::ShardStats;
+use super::stats::{ShardReport, ShardStats};
 use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use crate::format::check::CheckedBatch;
 use crate::log::OffsetAndTimestamp;
@@ -100,6 +100,9 @@ pub(crate) enum Message<F> {
     Catalog(CatalogMessage),
     Stats {
         reply: Reply<ShardStats>,
+    },
+    Report {
+        reply: Reply<ShardReport>,
     },
 }
 

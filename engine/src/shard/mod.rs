@@ -12,9 +12,11 @@
 mod background;
 mod clean;
 mod commit;
+mod durations;
 mod inbox;
 pub(crate) mod message;
 pub mod reactor;
+mod report;
 mod requests;
 mod stats;
 mod trim;
@@ -30,7 +32,8 @@ use futures_channel::oneshot;
 use futures_util::lock::Mutex;
 
 pub use message::{Appended, DeleteBefore, OffsetQuery, ReadRequest};
-pub use stats::ShardStats;
+pub use durations::Durations;
+pub use stats::{Compaction, PartitionReport, ShardReport, ShardStats};
 
 use crate::config::CleanerConfig;
 use crate::error::{AppendError, Fault, ReadError, StartError};
@@ -53,6 +56,9 @@ use trim::Trims;
 /// Reads the wall clock; the crash tests bring their own.
 pub(crate) type Clock = Rc<dyn Fn() -> Timestamp>;
 
+/// Reads the monotonic clock, to see how long things take; the crash tests bring their own.
+pub(crate) type Stopwatch = Rc<dyn Fn() -> Duration>;
+
 /// What a shard is started with.
 pub(crate) struct ShardStart<D: Disk> {
     pub(crate) disk: D,
@@ -74,6 +80,7 @@ pub(crate) struct ShardStart<D: Disk> {
     pub(crate) retention_check: Duration,
     pub(crate) cleaner: CleanerConfig,
     pub(crate) clock: Clock,
+    pub(crate) stopwatch: Stopwatch,
 }
 
 pub(crate) struct Shard<D: Disk> {
@@ -103,7 +110,10 @@ pub(crate) struct Shard<D: Disk> {
     counters: Counters,
     /// When the log was last told that the disk is full.
     no_space_told: Cell<Timestamp>,
+    /// Whether the last append that needed room was refused for want of it.
+    disk_full: Cell<bool>,
     clock: Clock,
+    stopwatch: Stopwatch,
 }
 
 /// Partitions whose topic's `flush.messages` asks for a sync.
@@ -187,7 +197,9 @@ impl<D: Disk> Shard<D> {
             background_ended: Cell::new(false),
             counters: Counters::default(),
             no_space_told: Cell::new(0),
+            disk_full: Cell::new(false),
             clock: start.clock,
+            stopwatch: start.stopwatch,
         };
         Ok((Rc::new(shard), journal))
     }
@@ -300,6 +312,14 @@ impl<D: Disk> Shard<D> {
     pub(crate) async fn read(&self, request: ReadRequest) -> Result<ReadResult<D::File>, ReadError> {
         let partition = self.readable(request.partition).await?;
         let result = partition.read(request.offset, request.bytes_max, true).await;
+        if let Ok(found) = &result {
+            let bytes = found.bytes();
+            partition.note_read(bytes);
+            self.counters.add(|stats| {
+                stats.reads += 1;
+                stats.read_bytes += bytes;
+            });
+        }
         // A file that was opened after the topic was deleted may be another topic's of the same name.
         if partition.is_closed() { Err(ReadError::UnknownPartition(request.partition)) } else { result }
     }

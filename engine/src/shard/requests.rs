@@ -35,6 +35,9 @@ impl<D: Disk> Shard<D> {
                     Either::Right(_) => continue,
                 }
             };
+            if message.is_some() {
+                self.counters.add(|stats| stats.hops += 1);
+            }
             match message {
                 None => break,
                 Some(Message::Append { partition, batch, reply }) => {
@@ -81,6 +84,9 @@ impl<D: Disk> Shard<D> {
             }
             Message::Stats { reply } => {
                 let _ = reply.send(self.stats());
+            }
+            Message::Report { reply } => {
+                let _ = reply.send(self.report().await);
             }
             Message::Catalog(message) => {
                 let catalog = catalog.expect("catalog messages go to the shard that has the catalog");

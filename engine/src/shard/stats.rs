@@ -1,64 +1,92 @@
-//! What a shard counts.
+//! What a shard counts, and what it looks like at one moment.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
-/// A shard's counters since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ShardStats {
+use super::durations::Durations;
+use crate::journal::JournalUse;
+use crate::partition::Traffic;
+use crate::types::{Offset, PartitionId, Timestamp};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// A shard's counters since its start.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct ShardStats {
+            $($(#[$doc])* pub $name: u64,)*
+            /// How long the syncs took that somebody waited for: journal writes and direct ones.
+            pub sync_durations: Durations,
+            /// When retention last began to look at all partitions, in milliseconds since 1970; 0 for never.
+            pub retention_looked_at: Timestamp,
+            /// When a round of compaction last reached its end, in milliseconds since 1970; 0 for never.
+            pub compacted_at: Timestamp,
+        }
+
+        impl ShardStats {
+            /// The counters of several shards together; of times the latest.
+            pub fn sum(shards: &[ShardStats]) -> ShardStats {
+                let mut sum = ShardStats::default();
+                for shard in shards {
+                    $(sum.$name += shard.$name;)*
+                    sum.sync_durations.merge(&shard.sync_durations);
+                    sum.retention_looked_at = sum.retention_looked_at.max(shard.retention_looked_at);
+                    sum.compacted_at = sum.compacted_at.max(shard.compacted_at);
+                }
+                sum
+            }
+        }
+    };
+}
+
+counters! {
     /// Batches that were appended.
-    pub batches: u64,
+    batches,
     /// Records that were appended.
-    pub records: u64,
+    records,
     /// Bytes of the batches that were appended.
-    pub bytes: u64,
+    bytes,
+    /// Batches that were refused because the disk was full.
+    refused_batches,
+    /// Reads of partitions.
+    reads,
+    /// Bytes of the batches that they gave out.
+    read_bytes,
+    /// Requests that came through the mailbox: from other shards, and from threads that are none.
+    hops,
     /// Journal writes, each of which made a group of batches durable.
-    pub journal_commits: u64,
+    journal_commits,
     /// Records that journal writes made durable; divided by `journal_commits`, the records that each sync carried.
-    pub journal_records: u64,
+    journal_records,
     /// Bytes that journal writes carried.
-    pub journal_bytes: u64,
+    journal_bytes,
     /// Groups too large for the journal, made durable by syncing their segments.
-    pub direct_syncs: u64,
+    direct_syncs,
     /// Segment syncs in the background: journal files recycled, `flush.messages` and `flush.ms`.
-    pub background_syncs: u64,
+    background_syncs,
+    /// Times that retention has begun to look at all partitions.
+    retention_looks,
     /// Segments that were deleted: by retention, or because their records were.
-    pub deleted_segments: u64,
+    deleted_segments,
     /// Bytes of those segments.
-    pub deleted_bytes: u64,
+    deleted_bytes,
     /// Rounds of compaction that have reached their end.
-    pub compactions: u64,
+    compactions,
+    /// Rounds of compaction that something wrong in the log, or a full disk, has ended.
+    failed_compactions,
     /// Bytes of the segments that compaction has replaced.
-    pub compacted_bytes: u64,
+    compacted_bytes,
     /// Bytes of those that stand in their places.
-    pub compacted_bytes_left: u64,
+    compacted_bytes_left,
+    /// Records that compaction has read to rewrite segments.
+    compacted_records,
+    /// Those of them that it has kept.
+    compacted_records_left,
     /// Partitions that are open.
-    pub open_partitions: u64,
+    open_partitions,
     /// Damaged places that were found in the files of open partitions; the log names each.
-    pub damages: u64,
+    damages,
 }
 
 impl ShardStats {
-    /// The counters of several shards together.
-    pub fn sum(shards: &[ShardStats]) -> ShardStats {
-        shards.iter().fold(ShardStats::default(), |sum, shard| ShardStats {
-            batches: sum.batches + shard.batches,
-            records: sum.records + shard.records,
-            bytes: sum.bytes + shard.bytes,
-            journal_commits: sum.journal_commits + shard.journal_commits,
-            journal_records: sum.journal_records + shard.journal_records,
-            journal_bytes: sum.journal_bytes + shard.journal_bytes,
-            direct_syncs: sum.direct_syncs + shard.direct_syncs,
-            background_syncs: sum.background_syncs + shard.background_syncs,
-            deleted_segments: sum.deleted_segments + shard.deleted_segments,
-            deleted_bytes: sum.deleted_bytes + shard.deleted_bytes,
-            compactions: sum.compactions + shard.compactions,
-            compacted_bytes: sum.compacted_bytes + shard.compacted_bytes,
-            compacted_bytes_left: sum.compacted_bytes_left + shard.compacted_bytes_left,
-            open_partitions: sum.open_partitions + shard.open_partitions,
-            damages: sum.damages + shard.damages,
-        })
-    }
-
     /// Records that each sync on the acknowledging path carried, on average.
     pub fn records_per_sync(&self) -> f64 {
         self.journal_records as f64 / (self.journal_commits.max(1)) as f64
@@ -67,16 +95,71 @@ impl ShardStats {
 
 /// Counters that a shard's tasks add to.
 #[derive(Default)]
-pub(crate) struct Counters(Cell<ShardStats>);
+pub(crate) struct Counters(RefCell<ShardStats>);
 
 impl Counters {
     pub(crate) fn add(&self, change: impl FnOnce(&mut ShardStats)) {
-        let mut stats = self.0.get();
-        change(&mut stats);
-        self.0.set(stats);
+        change(&mut self.0.borrow_mut());
     }
 
     pub(crate) fn get(&self) -> ShardStats {
-        self.0.get()
+        *self.0.borrow()
     }
+}
+
+/// A shard at one moment.
+#[derive(Clone, Debug)]
+pub struct ShardReport {
+    /// What it has counted.
+    pub stats: ShardStats,
+    /// Batches that wait for the next turn.
+    pub waiting_batches: u64,
+    /// Their bytes.
+    pub waiting_bytes: u64,
+    /// Requests that wait in the mailbox.
+    pub waiting_requests: u64,
+    /// The journal's files.
+    pub journal: JournalUse,
+    /// Whether the last append that needed room was refused because the disk is full.
+    pub disk_full: bool,
+    /// Partitions that take no appends until the next start, opened or not.
+    pub fenced_partitions: u64,
+    /// Partitions that retention has still to look at in this round.
+    pub retention_queue: u64,
+    /// Segments that are out of their logs, and whose files are still there.
+    pub undeleted_segments: u64,
+    /// The partitions that are open, in the order of their ids.
+    pub partitions: Vec<PartitionReport>,
+}
+
+/// A partition at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionReport {
+    /// Which one.
+    pub id: PartitionId,
+    /// The first offset.
+    pub log_start: Offset,
+    /// The offset behind the last record.
+    pub log_end: Offset,
+    /// Segments of the log.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What came and went since the start.
+    pub traffic: Traffic,
+    /// Whether it takes no appends until the next start.
+    pub is_fenced: bool,
+    /// Whether compaction leaves it alone until the next start.
+    pub is_uncleanable: bool,
+    /// Where the topic is compacted: how much of it is.
+    pub compaction: Option<Compaction>,
+}
+
+/// How much of a log is compacted, in bytes of closed segments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compaction {
+    /// Behind the point up to which it is.
+    pub dirty_bytes: u64,
+    /// Before it.
+    pub clean_bytes: u64,
 }

@@ -90,6 +90,11 @@ impl<D: Disk> Trims<D> {
         self.dropped.borrow_mut().retain(|(id, _)| id.topic != topic);
     }
 
+    /// How many partitions retention has still to look at, and how many segments' files it has to remove.
+    pub(super) fn waiting(&self) -> (u64, u64) {
+        (self.due.borrow().len() as u64, self.dropped.borrow().len() as u64)
+    }
+
     fn is_empty(&self) -> bool {
         self.asked.borrow().is_empty() && self.due.borrow().is_empty() && self.dropped.borrow().is_empty()
     }
@@ -144,6 +149,10 @@ impl<D: Disk> Shard<D> {
             return;
         }
         self.trims.next_check.set(now.saturating_add(self.trims.interval));
+        self.counters.add(|stats| {
+            stats.retention_looks += 1;
+            stats.retention_looked_at = now;
+        });
         let topics = self.topics.get();
         let mine = |id: &PartitionId| id.shard(self.shards) == self.index;
         let mut due = self.trims.due.borrow_mut();

@@ -36,6 +36,10 @@ pub fn answer(call: Call) -> Pending {
         let version = call.header.version;
         let request: FetchRequest = decode_request(&call.body, version)?;
         let (response, ranges) = handle(&call.broker, version, request, &call.ending).await;
+        call.broker.requests.failed(call.api, response.error_code);
+        for partition in response.responses.iter().flat_map(|topic| &topic.partitions) {
+            call.broker.requests.failed(call.api, partition.error_code);
+        }
         let pieces = response.encode(version, call.header.correlation_id).map_err(CallError::from)?;
         Ok(Answer::Records { pieces, ranges })
     })

@@ -8,6 +8,8 @@
 //! The checks stand in Kafka's order. acks=1 and acks=all mean the same: durable, on the one replica there is. With acks=0 there is no
 //! response at all; what fails then closes the connection, so that the client looks again at whom it talks to.
 
+use std::rc::Rc;
+
 use futures_util::future::LocalBoxFuture;
 use strandline_engine::error::AppendError;
 use strandline_engine::format::batch::BatchHeader;
@@ -70,7 +72,7 @@ struct Sent {
 /// Hands the batches over; the future that comes back waits for them.
 pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>> {
     Box::pin(async move {
-        let Call { broker, header, body, .. } = call;
+        let Call { api, broker, header, body, .. } = call;
         let request = ProduceRequest::decode(body, header.version)?;
         let acks = request.acks;
         let whole = refuse_whole(&request);
@@ -88,7 +90,7 @@ pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>>
             }
             sent.push(Sent { name: topic.name, partitions });
         }
-        Ok(Box::pin(settle(header, acks, sent)) as Pending)
+        Ok(Box::pin(settle(broker, api, header, acks, sent)) as Pending)
     })
 }
 
@@ -143,7 +145,13 @@ fn check_front_rules(records: &[u8], version: i16, topic: &Topic) -> Result<(), 
 }
 
 /// Waits for all batches, which are all under way, and makes the response.
-async fn settle(header: RequestHeader, acks: i16, sent: Vec<Sent>) -> Result<Answer, CallError> {
+async fn settle(
+    broker: Rc<Broker>,
+    api: usize,
+    header: RequestHeader,
+    acks: i16,
+    sent: Vec<Sent>,
+) -> Result<Answer, CallError> {
     let mut responses = Vec::with_capacity(sent.len());
     for topic in sent {
         let mut partition_responses = Vec::with_capacity(topic.partitions.len());
@@ -160,8 +168,10 @@ async fn settle(header: RequestHeader, acks: i16, sent: Vec<Sent>) -> Result<Ans
             partition_responses,
         });
     }
+    let response = ProduceResponse { responses, ..Default::default() };
+    broker.requests.note_errors(api, &response);
     if acks == 0 {
-        let mut partitions = responses.iter().flat_map(|topic| &topic.partition_responses);
+        let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
         return match partitions.find(|partition| partition.error_code != 0) {
             None => Ok(Answer::Nothing),
             Some(failed) => {
@@ -170,7 +180,6 @@ async fn settle(header: RequestHeader, acks: i16, sent: Vec<Sent>) -> Result<Ans
             }
         };
     }
-    let response = ProduceResponse { responses, ..Default::default() };
     Ok(Answer::Frame(encode_response(header.version, header.correlation_id, &response)?))
 }
 

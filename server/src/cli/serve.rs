@@ -26,6 +26,9 @@ pub(super) struct Args {
     /// Where clients are told to connect to [default: where it listens]
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<HostPort>,
+    /// Where GET /metrics, /healthz and /readyz are answered; port 0 takes any that is free [default: nowhere]
+    #[arg(long, value_name = "HOST:PORT")]
+    metrics_listen: Option<HostPort>,
     /// Threads that own partitions; may change from start to start [default: the cores]
     #[arg(long, value_name = "N")]
     shards: Option<usize>,
@@ -119,6 +122,9 @@ fn configure(args: &Args) -> Result<BrokerConfig, SettingError> {
     if let Some(advertise) = &args.advertise {
         settings.set("advertised.listeners", &format!("PLAINTEXT://{advertise}"))?;
     }
+    if let Some(metrics) = &args.metrics_listen {
+        settings.set("metrics.listen", &metrics.to_string())?;
+    }
     let mut config = BrokerConfig::resolve(settings)?;
     if let Some(data_dir) = &args.data_dir {
         config.data_dir = data_dir.clone();
@@ -143,6 +149,9 @@ fn greet(server: &Server, data_dir: &Path, began: Instant) -> std::io::Result<()
     let topics = server.handle().topics().len();
     writeln!(out, "strandline {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  listens on   {} (clients are told {place})", server.address())?;
+    if let Some(metrics) = server.metrics_address() {
+        writeln!(out, "  metrics      http://{metrics}/metrics, /healthz, /readyz")?;
+    }
     writeln!(out, "  keeps data   {}, {topics} topics", data_dir.display())?;
     writeln!(out, "  runs on      {} shards", server.handle().shards())?;
     writeln!(out, "  durability   {}", server.durability())?;

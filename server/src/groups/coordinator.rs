@@ -76,6 +76,19 @@ pub struct Listed {
     pub state: State,
 }
 
+/// A group at one moment.
+#[derive(Clone, Debug)]
+pub struct GroupReport {
+    /// Its id.
+    pub group: String,
+    /// Where it is in its life.
+    pub state: State,
+    /// How many are in it.
+    pub members: u64,
+    /// The offsets that it has committed.
+    pub committed: ByPartition<i64>,
+}
+
 /// Batches for one partition, to be appended in order.
 pub(super) struct Append {
     pub(super) partition: PartitionId,
@@ -565,6 +578,24 @@ impl Coordinator {
             }));
         }
         answer(reply, Ok(all));
+    }
+
+    /// What each group of this shard is, has and has committed. Groups that are still being read are left out.
+    pub fn report(&mut self, reply: Reply<Vec<GroupReport>>) {
+        let groups = self.partitions.values().flat_map(|partition| &partition.groups);
+        let reports = groups.map(|(name, entry)| {
+            let committed = entry.offsets.topics().map(|(topic, partitions)| {
+                (topic.to_owned(), partitions.iter().map(|(at, value)| (*at, value.offset)).collect())
+            });
+            GroupReport {
+                group: name.clone(),
+                state: entry.group.state(),
+                members: entry.group.size() as u64,
+                committed: committed.collect(),
+            }
+        });
+        let reports = reports.collect();
+        answer(reply, Ok(reports));
     }
 
     // ---- effects ---------------------------------------------------------------------------------------------------------

@@ -65,6 +65,10 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [State; 5] =
+        [State::Empty, State::PreparingRebalance, State::CompletingRebalance, State::Stable, State::Dead];
+
     /// The name that clients are told.
     pub fn name(self) -> &'static str {
         match self {
@@ -251,6 +255,11 @@ impl Group {
     /// Whether nobody is in it or on the way.
     pub fn is_idle(&self) -> bool {
         self.state == State::Empty && self.pending_joins.is_empty()
+    }
+
+    /// How many members there are.
+    pub fn size(&self) -> usize {
+        self.members.len()
     }
 
     /// The group for those who ask what it does.

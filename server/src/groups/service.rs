@@ -19,7 +19,7 @@ use strandline_engine::topics::Topic;
 use strandline_engine::types::PartitionId;
 use strandline_engine::{Local, PendingAppend, reactor};
 
-use super::coordinator::{Append, Coordinator, CoordinatorSettings, Listed, Reply};
+use super::coordinator::{Append, Coordinator, CoordinatorSettings, GroupReport, Listed, Reply};
 use super::load::{self, LoadError, Loaded};
 use super::topic::{self, OFFSETS_TOPIC};
 use crate::wire::ErrorCode;
@@ -98,6 +98,15 @@ impl Groups {
     pub async fn list(&self) -> Result<Vec<Listed>, ErrorCode> {
         let lists = self.ask_all(|| |coordinator: &mut Coordinator, reply| coordinator.list(reply)).await?;
         Ok(lists.into_iter().flatten().collect())
+    }
+
+    /// What all groups are, have and have committed.
+    ///
+    /// # Errors
+    /// When a shard stops.
+    pub async fn reports(&self) -> Result<Vec<GroupReport>, ErrorCode> {
+        let reports = self.ask_all(|| |coordinator: &mut Coordinator, reply| coordinator.report(reply)).await?;
+        Ok(reports.into_iter().flatten().collect())
     }
 
     /// Lets go of the offsets of topics that were deleted.

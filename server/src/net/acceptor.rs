@@ -3,7 +3,7 @@
 //! Shard 0 takes connections from the listener and hands each to the shard that has the fewest. That shard keeps it to its end, cuts
 //! it when it is silent for too long, and ends it when the broker stops.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
+use futures_channel::oneshot;
+use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
 use strandline_engine::reactor::{self, Queue};
@@ -23,6 +25,7 @@ use super::connection::Connection;
 use crate::config::{BrokerConfig, HostPort};
 use crate::dispatch::Broker;
 use crate::groups::Groups;
+use crate::metrics::{RequestCounters, RequestStats};
 
 /// Accepted connections that wait for their shard to take them up; one turn of the shard takes them all.
 const HANDED_OVER_MAX: usize = 128;
@@ -47,8 +50,8 @@ struct Shared {
 
 /// The way to one shard.
 struct Seat {
-    sender: Sender<Accepted>,
-    receiver: Receiver<Accepted>,
+    sender: Sender<ToShard>,
+    receiver: Receiver<ToShard>,
     /// Every connection of the shard holds a clone: the count of clones is its load.
     load: Arc<()>,
 }
@@ -57,6 +60,25 @@ impl Seat {
     fn connections(&self) -> usize {
         Arc::strong_count(&self.load) - 1
     }
+}
+
+/// What a shard is sent.
+enum ToShard {
+    Serve(Accepted),
+    Report(oneshot::Sender<FrontReport>),
+}
+
+/// What a shard has counted of its connections.
+#[derive(Clone, Debug, Default)]
+pub struct FrontReport {
+    /// Connections there are.
+    pub connections: u64,
+    /// Connections that were accepted for this shard.
+    pub accepted: u64,
+    /// Connections that were refused: `max.connections` was reached. Counted where connections are accepted, on shard 0.
+    pub refused: u64,
+    /// The requests, in the order of [`APIS`](crate::dispatch::APIS).
+    pub requests: Vec<RequestStats>,
 }
 
 struct Accepted {
@@ -84,20 +106,36 @@ impl KafkaFront {
         let (seats, groups) = (seats.collect(), Groups::new(config.groups.clone(), shards));
         Ok(KafkaFront(Arc::new(Shared { listener, config, advertised, groups, seats })))
     }
+
+    /// The coordinators of groups.
+    pub fn groups(&self) -> &Groups {
+        &self.0.groups
+    }
+
+    /// What every shard has counted. Waits for ever when a shard has stopped.
+    pub async fn reports(&self) -> Vec<FrontReport> {
+        let asks = self.0.seats.iter().map(async |seat| {
+            let (reply, answer) = oneshot::channel();
+            let _ = seat.sender.send(ToShard::Report(reply)).await;
+            answer.await.ok()
+        });
+        join_all(asks).await.into_iter().flatten().collect()
+    }
 }
 
 impl Front for KafkaFront {
     async fn run(self, shard: Local) {
-        let accepting =
-            (shard.index() == 0).then(|| reactor::spawn(Queue::Net, accept(self.0.clone(), shard.clone())));
-        self.0.serve(shard).await;
+        let refused = Rc::new(Cell::new(0));
+        let accepting = (shard.index() == 0)
+            .then(|| reactor::spawn(Queue::Net, accept(self.0.clone(), shard.clone(), refused.clone())));
+        self.0.serve(shard, &refused).await;
         if let Some(accepting) = accepting {
             accepting.cancel().await;
         }
     }
 }
 
-async fn accept(shared: Arc<Shared>, shard: Local) {
+async fn accept(shared: Arc<Shared>, shard: Local, refused: Rc<Cell<u64>>) {
     loop {
         match shared.listener.accept() {
             Ok((stream, peer)) => {
@@ -105,7 +143,9 @@ async fn accept(shared: Arc<Shared>, shard: Local) {
                     tracing::warn!(%peer, %error, "connection refused");
                     continue;
                 }
-                shared.hand_over(stream.into(), peer).await;
+                if !shared.hand_over(stream.into(), peer).await {
+                    refused.set(refused.get() + 1);
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if let Err(error) = shard.ring().readable(shared.listener.as_fd()).await {
@@ -124,24 +164,28 @@ async fn accept(shared: Arc<Shared>, shard: Local) {
 }
 
 impl Shared {
-    async fn hand_over(&self, socket: OwnedFd, peer: SocketAddr) {
+    /// Gives the connection to the shard with the fewest; false when there are too many.
+    async fn hand_over(&self, socket: OwnedFd, peer: SocketAddr) -> bool {
         let connections: usize = self.seats.iter().map(Seat::connections).sum();
         if connections >= self.config.connections_max {
             tracing::warn!(%peer, connections, "connection refused: max.connections is reached");
-            return;
+            return false;
         }
         let seat = self.seats.iter().min_by_key(|seat| seat.connections()).expect("an engine has a shard");
         // The channel is open as long as we hold its other end.
-        let _ = seat.sender.send(Accepted { socket, peer, load: seat.load.clone() }).await;
+        let accepted = Accepted { socket, peer, load: seat.load.clone() };
+        let _ = seat.sender.send(ToShard::Serve(accepted)).await;
+        true
     }
 
     /// Serves one shard's connections until the engine stops.
-    async fn serve(&self, shard: Local) {
+    async fn serve(&self, shard: Local, refused: &Cell<u64>) {
         let broker = Rc::new(Broker {
             shard: shard.clone(),
             config: self.config.clone(),
             advertised: self.advertised.clone(),
             groups: self.groups.clone(),
+            requests: RequestCounters::default(),
         });
         let coordinating = reactor::spawn(Queue::Net, self.groups.clone().run(shard.clone()));
         let connections = Rc::new(RefCell::new(HashMap::<u64, Rc<Connection>>::new()));
@@ -156,7 +200,18 @@ impl Shared {
                 _ = stopped => break,
                 _ = tasks.select_next_some() => {}
                 next = accepted.select_next_some() => {
-                    let Accepted { socket, peer, load } = next;
+                    let Accepted { socket, peer, load } = match next {
+                        ToShard::Serve(accepted) => accepted,
+                        ToShard::Report(reply) => {
+                            let _ = reply.send(FrontReport {
+                                connections: connections.borrow().len() as u64,
+                                accepted: number,
+                                refused: refused.get(),
+                                requests: broker.requests.get(),
+                            });
+                            continue;
+                        }
+                    };
                     let connection = Rc::new(Connection::new(socket, peer));
                     number += 1;
                     connections.borrow_mut().insert(number, connection.clone());

@@ -32,7 +32,7 @@ use strandline_engine::{File, FileRange};
 
 use super::frame::{FrameBuffer, FrameError};
 use super::queue::{Popper, Pusher, queue};
-use crate::dispatch::{self, Answer, Broker, CallError, Ending, Pending};
+use crate::dispatch::{self, Answer, Broker, CallError, Ending, Owed};
 use crate::messages::Piece;
 
 /// Requests of one connection that may wait for their answers. Clients have 5 (Java, librdkafka with idempotence) to some dozens in flight.
@@ -168,7 +168,7 @@ impl Connection {
 
     // ---- requests --------------------------------------------------------------------------------------------------------
 
-    async fn read(&self, broker: &Rc<Broker>, queue: Pusher<Pending>, ending: Ending) -> ReadEnd {
+    async fn read(&self, broker: &Rc<Broker>, queue: Pusher<Owed>, ending: Ending) -> ReadEnd {
         match self.read_requests(broker, &queue, &ending).await {
             Ok(never) => match never {},
             Err(end) => end,
@@ -178,7 +178,7 @@ impl Connection {
     async fn read_requests(
         &self,
         broker: &Rc<Broker>,
-        queue: &Pusher<Pending>,
+        queue: &Pusher<Owed>,
         ending: &Ending,
     ) -> Result<std::convert::Infallible, ReadEnd> {
         let mut buffer = FrameBuffer::new(broker.config.request_bytes_max);
@@ -189,8 +189,8 @@ impl Connection {
                 if !queue.room(bytes).await {
                     return Err(ReadEnd::Writing);
                 }
-                let pending = dispatch::arrive(broker.clone(), frame, self.peer.ip(), ending.clone()).await?;
-                queue.push(pending, bytes);
+                let owed = dispatch::arrive(broker.clone(), frame, self.peer.ip(), ending.clone()).await?;
+                queue.push(owed, bytes);
                 yield_if_needed().await;
             }
             drained = self.receive(broker, &mut buffer, drained).await?;
@@ -232,7 +232,7 @@ impl Connection {
 
     // ---- answers ---------------------------------------------------------------------------------------------------------
 
-    async fn write(&self, broker: &Broker, queue: Popper<Pending>) -> Result<(), WriteEnd> {
+    async fn write(&self, broker: &Broker, queue: Popper<Owed>) -> Result<(), WriteEnd> {
         let mut ready = BytesMut::new();
         loop {
             let next = match poll!(pin!(queue.pop())) {
@@ -242,14 +242,17 @@ impl Connection {
                     queue.pop().await
                 }
             };
-            let Some((mut pending, _claim)) = next else { break };
-            let answer = match poll!(&mut pending) {
+            let Some((mut owed, _claim)) = next else { break };
+            let answer = match poll!(&mut owed.answer) {
                 Poll::Ready(answer) => answer,
                 Poll::Pending => {
                     self.send_ready(broker, &mut ready).await?;
-                    pending.await
+                    owed.answer.await
                 }
             };
+            if let Ok(answer) = &answer {
+                broker.requests.answered(owed.api, owed.since.elapsed(), answer.bytes());
+            }
             match answer {
                 Ok(Answer::Nothing) => {}
                 Ok(Answer::Frame(frame)) if frame.len() < READY_BYTES_MAX => ready.extend_from_slice(&frame),

@@ -93,6 +93,12 @@ pub trait Encode: Sized {
             }
         }
     }
+
+    /// Calls `found` with every error code in the value, zero or not: what stands in fields of the name `error_code`. `field` is the name
+    /// of the field that the value itself stands in.
+    fn errors(&self, field: &'static str, found: &mut dyn FnMut(i16)) {
+        let _ = (field, found);
+    }
 }
 
 /// See the head of this file.
@@ -176,6 +182,10 @@ macro_rules! message {
                     } )?)*
                 });
             }
+
+            fn errors(&self, field: &'static str, found: &mut dyn FnMut(i16)) {
+                $( $crate::wire::Encode::errors(&self.$field, stringify!($field), found); )*
+            }
         }
     )+};
 
@@ -220,6 +230,12 @@ impl Decode for i16 {
 impl Encode for i16 {
     fn write(&self, writer: &mut Writer) {
         writer.put(&self.to_be_bytes());
+    }
+
+    fn errors(&self, field: &'static str, found: &mut dyn FnMut(i16)) {
+        if field == "error_code" {
+            found(*self);
+        }
     }
 }
 
@@ -330,6 +346,12 @@ impl<T: Encode> Encode for Vec<T> {
             element.write(writer);
         }
     }
+
+    fn errors(&self, field: &'static str, found: &mut dyn FnMut(i16)) {
+        for element in self {
+            element.errors(field, found);
+        }
+    }
 }
 
 impl<T: Decode> Decode for Option<T> {
@@ -341,5 +363,11 @@ impl<T: Decode> Decode for Option<T> {
 impl<T: Encode> Encode for Option<T> {
     fn write(&self, writer: &mut Writer) {
         T::write_nullable(self.as_ref(), writer);
+    }
+
+    fn errors(&self, field: &'static str, found: &mut dyn FnMut(i16)) {
+        if let Some(value) = self {
+            value.errors(field, found);
+        }
     }
 }

@@ -13,6 +13,8 @@ use crate::client::Client;
 pub(crate) struct Broker {
     process: Child,
     pub(crate) address: SocketAddr,
+    /// Where metrics are answered, if that was asked for.
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 /// A new directory for data.
@@ -33,11 +35,17 @@ fn command(data_dir: &Path, more: &[&str]) -> Command {
 impl Broker {
     pub(crate) fn start(data_dir: &Path, more: &[&str]) -> Broker {
         let mut process = command(data_dir, more).stderr(Stdio::inherit()).spawn().unwrap();
-        let mut lines = BufReader::new(process.stdout.as_mut().unwrap()).lines();
-        let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("listens on")));
-        let line = line.expect("the broker starts").unwrap();
-        let address = line.split_whitespace().nth(2).unwrap().parse().unwrap();
-        Broker { process, address }
+        let lines = BufReader::new(process.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+        let greeting: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+        let word = |after: &str| {
+            let line = greeting.iter().find_map(|line| line.trim_start().strip_prefix(after))?;
+            line.split_whitespace().next().map(str::to_owned)
+        };
+        let address = word("listens on").expect("the broker starts").parse().unwrap();
+        let metrics = word("metrics").map(|url| {
+            url.strip_prefix("http://").unwrap().strip_suffix("/metrics,").unwrap().parse().unwrap()
+        });
+        Broker { process, address, metrics }
     }
 
     /// Starts a broker that is expected to end by itself.

@@ -6,6 +6,7 @@ mod client;
 mod configuration;
 mod groups;
 mod hostile;
+mod metrics;
 mod produce_fetch;
 mod restart;
 mod retention;

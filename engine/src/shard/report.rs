@@ -1,0 +1,67 @@
+//! Telling what the shard looks like: its counters, its queues, its partitions.
+
+use super::Shard;
+use super::stats::{Compaction, PartitionReport, ShardReport};
+use crate::io::{Disk, yield_now};
+use crate::partition::Partition;
+
+/// Partitions that are looked at before others get their turn: some 20 us.
+const PARTITIONS_AT_ONCE: usize = 64;
+
+impl<D: Disk> Shard<D> {
+    /// The shard at this moment, or rather: each of its partitions at a moment while this is made. What waits in the mailbox is filled in
+    /// by who has the mailbox.
+    pub(crate) async fn report(&self) -> ShardReport {
+        let open = self.open_partitions();
+        let mut partitions = Vec::with_capacity(open.len());
+        for some in open.chunks(PARTITIONS_AT_ONCE) {
+            partitions.extend(some.iter().map(|partition| report(partition)));
+            yield_now().await;
+        }
+        let unopened = |id: &&crate::types::PartitionId| {
+            id.shard(self.shards) == self.index && !self.partitions.borrow().contains_key(*id)
+        };
+        let damaged = self.damaged.keys().filter(|id| self.topics.get().holds(**id)).filter(unopened).count();
+        let fenced = partitions.iter().filter(|partition| partition.is_fenced).count();
+        let (waiting_batches, waiting_bytes) = self.inbox.waiting();
+        let (retention_queue, undeleted_segments) = self.trims.waiting();
+        ShardReport {
+            stats: self.stats(),
+            waiting_batches,
+            waiting_bytes,
+            waiting_requests: 0,
+            journal: self.pool.usage(),
+            disk_full: self.disk_full.get(),
+            fenced_partitions: (fenced + damaged) as u64,
+            retention_queue,
+            undeleted_segments,
+            partitions,
+        }
+    }
+}
+
+fn report<D: Disk>(partition: &Partition<D>) -> PartitionReport {
+    let (segments, bytes) = partition.log.size();
+    let compaction = partition.config().compacted.then(|| {
+        let clean_end = partition.log.compacted().clean_end;
+        let mut found = Compaction::default();
+        for segment in partition.log.sealed_segments(partition.high_watermark()) {
+            match segment.end().next_offset <= clean_end {
+                true => found.clean_bytes += segment.end().position,
+                false => found.dirty_bytes += segment.end().position,
+            }
+        }
+        found
+    });
+    PartitionReport {
+        id: partition.id,
+        log_start: partition.log.log_start(),
+        log_end: partition.high_watermark(),
+        segments,
+        bytes,
+        traffic: partition.traffic(),
+        is_fenced: partition.check_fence().is_err(),
+        is_uncleanable: partition.is_uncleanable(),
+        compaction,
+    }
+}

@@ -1,0 +1,189 @@
+//! What goes on in the broker, for Prometheus and for whoever supervises it: a listener of its own, off unless it is asked for.
+//!
+//! ```text
+//! GET /metrics               shards, topics, groups, requests, the process
+//! GET /metrics/partitions    offsets, sizes and lags of single partitions: a line each, so ask less often where there are many
+//! GET /healthz               200 while the process lives and every shard answers
+//! GET /readyz                200 from the end of recovery to the beginning of the stop
+//! ```
+//!
+//! Every number belongs to one shard, which adds to it without a lock; a scrape asks each shard through its mailbox and adds up on a thread
+//! that is none. `docs/decisions/0010-metrics.md` says why it is made like this, and what it costs.
+
+mod collect;
+mod families;
+mod http;
+mod requests;
+mod text;
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use strandline_engine::{Handle, RecoveryReport};
+
+use crate::net::acceptor::KafkaFront;
+use http::{Listener, Response, Status};
+
+pub use families::{METRICS, PARTITION_METRICS};
+pub use requests::{RequestCounters, RequestStats};
+pub use text::{Kind, Metric};
+
+/// How long the shards may take to answer a scrape. Prometheus gives up after 10 s by default.
+const SCRAPE_TIME_MAX: Duration = Duration::from_secs(8);
+
+/// How long the shards may take to show that they turn. A turn takes milliseconds; a disk that hangs takes longer than this.
+const HEALTH_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Where the numbers come from.
+#[derive(Clone)]
+pub(crate) struct Sources {
+    pub(crate) handle: Handle,
+    pub(crate) front: KafkaFront,
+    pub(crate) recovery: (RecoveryReport, Duration),
+    pub(crate) data_dir: PathBuf,
+}
+
+/// Where the broker is in its life.
+enum Phase {
+    Recovering,
+    Serving(Box<Sources>),
+    Stopping,
+}
+
+/// The listener.
+pub(crate) struct Endpoint {
+    listener: Listener,
+    phase: Arc<Mutex<Phase>>,
+}
+
+impl Endpoint {
+    /// Answers from now on; until [`Endpoint::serve`], that the broker recovers.
+    pub(crate) fn start(socket: TcpListener) -> io::Result<Endpoint> {
+        let phase = Arc::new(Mutex::new(Phase::Recovering));
+        let (seen, started) = (phase.clone(), SystemTime::now());
+        let listener = Listener::start(socket, move |path| answer(path, &seen, started))?;
+        Ok(Endpoint { listener, phase })
+    }
+
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.address()
+    }
+
+    /// The broker has recovered and takes requests.
+    pub(crate) fn serve(&self, sources: Sources) {
+        self.set(Phase::Serving(Box::new(sources)));
+    }
+
+    /// The broker takes no more requests.
+    pub(crate) fn stop(&self) {
+        self.set(Phase::Stopping);
+    }
+
+    fn set(&self, phase: Phase) {
+        *self.phase.lock().expect("nothing panics while it holds the lock") = phase;
+    }
+}
+
+fn answer(path: &str, phase: &Mutex<Phase>, started: SystemTime) -> Response {
+    let sources = match &*phase.lock().expect("nothing panics while it holds the lock") {
+        Phase::Serving(sources) => Ok(sources.clone()),
+        Phase::Recovering => Err("recovering"),
+        Phase::Stopping => Err("stopping"),
+    };
+    match (path, sources) {
+        ("/healthz", Err(phase)) => Response::plain(Status::Ok, phase),
+        ("/healthz", Ok(sources)) => healthz(&sources),
+        ("/readyz", Err(phase)) => Response::plain(Status::Unavailable, phase),
+        ("/readyz", Ok(_)) => Response::plain(Status::Ok, "ready"),
+        ("/metrics", sources) => metrics(sources.ok().as_deref(), started),
+        ("/metrics/partitions", Err(phase)) => Response::plain(Status::Unavailable, phase),
+        ("/metrics/partitions", Ok(sources)) => {
+            let numbers = block_on_for(SCRAPE_TIME_MAX, collect::Numbers::ask(&sources));
+            numbers.map_or_else(silent, |numbers| exposed(numbers.partitions(&sources.handle.topics())))
+        }
+        _ => Response::plain(Status::NotFound, "there are /metrics, /metrics/partitions, /healthz, /readyz"),
+    }
+}
+
+/// The process alone, while there are no shards to be asked.
+fn metrics(sources: Option<&Sources>, started: SystemTime) -> Response {
+    let Some(sources) = sources else { return exposed(collect::process(started).finish()) };
+    let numbers = block_on_for(SCRAPE_TIME_MAX, collect::Numbers::ask(sources));
+    numbers.map_or_else(silent, |numbers| exposed(numbers.all(sources, started)))
+}
+
+fn healthz(sources: &Sources) -> Response {
+    match block_on_for(HEALTH_TIME_MAX, sources.handle.stats()) {
+        Some(stats) if stats.len() == sources.handle.shards() => {
+            Response::plain(Status::Ok, format!("{} shards turn", stats.len()))
+        }
+        Some(stats) => {
+            let gone = sources.handle.shards() - stats.len();
+            Response::plain(Status::Unavailable, format!("{gone} shards have ended"))
+        }
+        None => silent(),
+    }
+}
+
+fn silent() -> Response {
+    Response::plain(Status::Unavailable, "a shard does not answer")
+}
+
+fn exposed(body: String) -> Response {
+    Response { status: Status::Ok, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
+}
+
+/// The future's output, or `None` when it takes longer: a shard that hangs must not hold the thread that reports it.
+fn block_on_for<T>(time_max: Duration, future: impl Future<Output = T>) -> Option<T> {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let give_up = Instant::now() + time_max;
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+        let left = give_up.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        std::thread::park_timeout(left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_ends_is_given_up() {
+        assert_eq!(block_on_for(Duration::from_millis(20), std::future::pending::<()>()), None);
+        assert_eq!(block_on_for(Duration::ZERO, std::future::ready(7)), Some(7));
+    }
+
+    #[test]
+    fn a_broker_that_recovers_or_stops_lives_and_is_not_ready() {
+        for phase in [Phase::Recovering, Phase::Stopping] {
+            let phase = Mutex::new(phase);
+            let status = |path| answer(path, &phase, SystemTime::now()).status;
+            assert_eq!(status("/healthz"), Status::Ok);
+            assert_eq!(status("/readyz"), Status::Unavailable);
+            assert_eq!(status("/metrics/partitions"), Status::Unavailable);
+            assert_eq!(status("/"), Status::NotFound);
+            let metrics = answer("/metrics", &phase, SystemTime::now());
+            assert!(metrics.body.contains("\nprocess_start_time_seconds "), "{}", metrics.body);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What a shard counts of its connections' requests. Only the shard's own thread touches it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use strandline_engine::Durations;
+
+use crate::wire::{Encode, ErrorCode};
+
+/// What was counted of one API.
+#[derive(Clone, Debug, Default)]
+pub struct RequestStats {
+    /// Requests that have come in.
+    pub requests: u64,
+    /// Their bytes, without the size before each.
+    pub request_bytes: u64,
+    /// Bytes of the answers, with it.
+    pub response_bytes: u64,
+    /// From a whole request to its answer, before that is sent: what was waited for, too.
+    pub durations: Durations,
+    /// Errors in answers by their code; one answer may hold many.
+    pub errors: BTreeMap<i16, u64>,
+}
+
+impl RequestStats {
+    /// Adds all of `other`.
+    pub fn merge(&mut self, other: &RequestStats) {
+        self.requests += other.requests;
+        self.request_bytes += other.request_bytes;
+        self.response_bytes += other.response_bytes;
+        self.durations.merge(&other.durations);
+        for (code, count) in &other.errors {
+            *self.errors.entry(*code).or_default() += count;
+        }
+    }
+}
+
+/// The counters of every API of [`APIS`](crate::dispatch::APIS), in its order.
+pub struct RequestCounters(RefCell<Vec<RequestStats>>);
+
+impl Default for RequestCounters {
+    fn default() -> RequestCounters {
+        RequestCounters(RefCell::new(vec![RequestStats::default(); crate::dispatch::APIS.len()]))
+    }
+}
+
+impl RequestCounters {
+    /// What was counted.
+    pub fn get(&self) -> Vec<RequestStats> {
+        self.0.borrow().clone()
+    }
+
+    pub(crate) fn arrived(&self, api: usize, bytes: usize) {
+        let stats = &mut self.0.borrow_mut()[api];
+        stats.requests += 1;
+        stats.request_bytes += bytes as u64;
+    }
+
+    pub(crate) fn answered(&self, api: usize, took: Duration, bytes: u64) {
+        let stats = &mut self.0.borrow_mut()[api];
+        stats.response_bytes += bytes;
+        stats.durations.note(took);
+    }
+
+    pub(crate) fn failed(&self, api: usize, code: i16) {
+        if code != ErrorCode::None.code() {
+            *self.0.borrow_mut()[api].errors.entry(code).or_default() += 1;
+        }
+    }
+
+    /// Counts every error code that a response holds.
+    pub(crate) fn note_errors(&self, api: usize, response: &impl Encode) {
+        response.errors("", &mut |code| self.failed(api, code));
+    }
+}
