@@ -35,6 +35,9 @@ pub(crate) type EngineDisk = Latch<RingDisk>;
 /// Requests that wait in a shard's mailbox before their senders wait too.
 const MAILBOX_MESSAGES: usize = 1024;
 
+/// The file that a lock is held on for as long as the engine runs.
+pub(crate) const LOCK_FILE: &str = "lock";
+
 /// How often a shard looks for syncs that `flush.ms` asks for: its precision.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -156,7 +159,7 @@ fn lock_data_dir(data_dir: &Path) -> Result<fs::File, StartError> {
         let above = made.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::File::open(above).and_then(|above| above.sync_all()).map_err(failed("syncing above"))?;
     }
-    let path = data_dir.join("lock");
+    let path = data_dir.join(LOCK_FILE);
     let lock =
         fs::File::options().create(true).truncate(false).write(true).open(path).map_err(failed("locking"))?;
     match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {

@@ -32,6 +32,7 @@ pub mod error;
 pub mod format;
 mod front;
 mod handle;
+pub mod inspect;
 pub mod io;
 mod journal;
 mod log;

@@ -32,7 +32,7 @@ use crate::topics::{Topic, TopicTable};
 use crate::types::{PartitionId, random_uuid};
 
 /// The file with the identity of the data directory.
-const META_FILE: &str = "meta";
+pub(crate) const META_FILE: &str = "meta";
 
 /// Most bytes of a small file that is read whole; a table of 100,000 topics has a tenth of it.
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 30;
@@ -175,7 +175,7 @@ async fn find_shard_files<D: Disk>(disk: &D, data_dir: &Path) -> Result<ShardFil
     Ok(files)
 }
 
-fn journal_number(name: &str) -> Option<u64> {
+pub(crate) fn journal_number(name: &str) -> Option<u64> {
     name.strip_prefix("journal-")?.parse().ok()
 }
 
@@ -198,17 +198,25 @@ async fn read_checkpoints<D: Disk>(
             }
         };
         for point in points.into_iter().filter(|point| topics.holds(point.partition)) {
-            // A log start never goes back, and the row that has it is not always the one that counts otherwise: another shard may have
-            // left an old one.
-            let known = farthest.entry(point.partition).or_insert_with(|| point.clone());
-            let log_start = known.log_start.max(point.log_start);
-            if known.next_offset <= point.next_offset {
-                *known = point;
-            }
-            known.log_start = log_start;
+            note_point(&mut farthest, point);
         }
     }
     Ok(farthest)
+}
+
+/// Holds another row of a checkpoint against the farthest one.
+pub(crate) fn note_point(
+    farthest: &mut BTreeMap<PartitionId, PartitionCheckpoint>,
+    point: PartitionCheckpoint,
+) {
+    // A log start never goes back, and the row that has it is not always the one that counts otherwise: another shard may have
+    // left an old one.
+    let known = farthest.entry(point.partition).or_insert_with(|| point.clone());
+    let log_start = known.log_start.max(point.log_start);
+    if known.next_offset <= point.next_offset {
+        *known = point;
+    }
+    known.log_start = log_start;
 }
 
 /// Lays the journals over the segments and moves the recovery points. Tells whether the journals must stay, and which partitions are

@@ -98,6 +98,18 @@ impl TopicId {
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0
     }
+
+    /// The identity that [`base64_url`] shows so; `None` when the text is not one.
+    pub fn parse(text: &str) -> Option<TopicId> {
+        let digit = |letter| Some(BASE64_URL.iter().position(|known| *known == letter)? as u128);
+        if text.len() != 22 {
+            return None;
+        }
+        let bits = text.bytes().take(21).try_fold(0, |bits, letter| Some(bits << 6 | digit(letter)?))?;
+        // 21 letters have 126 bits, the last one has two more and four that are 0.
+        let last = digit(text.as_bytes()[21])?;
+        (last & 15 == 0).then(|| TopicId((bits << 2 | last >> 4).to_be_bytes()))
+    }
 }
 
 impl fmt::Display for TopicId {
@@ -125,9 +137,10 @@ pub fn random_uuid() -> [u8; 16] {
     bytes
 }
 
+const BASE64_URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 /// The 22 characters in which Kafka shows a UUID: base64url without padding.
 pub fn base64_url(bytes: &[u8; 16]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::with_capacity(22);
     for chunk in bytes.chunks(3) {
         let mut bits = 0u32;
@@ -135,7 +148,7 @@ pub fn base64_url(bytes: &[u8; 16]) -> String {
             bits = (bits << 8) | u32::from(chunk.get(at).copied().unwrap_or(0));
         }
         for at in 0..=chunk.len() {
-            text.push(char::from(ALPHABET[(bits >> (18 - 6 * at)) as usize & 63]));
+            text.push(char::from(BASE64_URL[(bits >> (18 - 6 * at)) as usize & 63]));
         }
     }
     text
@@ -179,6 +192,13 @@ mod tests {
         let mut one = [0; 16];
         one[15] = 1;
         assert_eq!(base64_url(&one), "AAAAAAAAAAAAAAAAAAAAAQ", "the id of __cluster_metadata");
+        for _ in 0..100 {
+            let id = TopicId::random();
+            assert_eq!(TopicId::parse(&id.to_string()), Some(id));
+        }
+        for text in ["", "AAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAB", "AAAAAAAAAAAAAAAAAAAA+A"] {
+            assert_eq!(TopicId::parse(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -98,10 +98,11 @@ impl Cleaner<'_> {
         let mut passed = 0;
         for record in unpacked.records() {
             let record = record?;
+            let is_tombstone = record.record.value.is_none();
             let stays = record.offset >= self.map.end()
-                || record.key.is_some_and(|key| {
+                || record.record.key.is_some_and(|key| {
                     let is_newest = self.map.newest(key).is_none_or(|newest| record.offset >= newest);
-                    is_newest && (!record.is_tombstone || keeps_tombstones)
+                    is_newest && (!is_tombstone || keeps_tombstones)
                 });
             match (&mut survivors.bytes, stays) {
                 (Some(bytes), true) => bytes.extend_from_slice(record.bytes),
@@ -112,7 +113,7 @@ impl Cleaner<'_> {
             if stays {
                 survivors.count += 1;
                 survivors.max_timestamp = survivors.max_timestamp.max(record.timestamp);
-                survivors.has_tombstone |= record.is_tombstone;
+                survivors.has_tombstone |= is_tombstone;
             }
         }
         Ok(survivors)

@@ -34,4 +34,4 @@ mod unpacked;
 pub use cleaner::{Cleaned, Cleaner};
 pub use offset_map::{HashKeys, OffsetMap};
 pub use plan::{Limits, Round, SealedSegment, group, plan};
-pub use unpacked::CompactionError;
+pub use unpacked::{CompactionError, Placed, Unpacked, verified};

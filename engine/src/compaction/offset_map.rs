@@ -63,7 +63,7 @@ impl OffsetMap {
         if !header.is_control() {
             for record in Unpacked::new(header, batch)?.records() {
                 let record = record?;
-                let (Some(key), true) = (record.key, record.offset >= self.start) else { continue };
+                let (Some(key), true) = (record.record.key, record.offset >= self.start) else { continue };
                 if !self.note(key, record.offset) {
                     self.end = self.end.max(record.offset);
                     return Ok(false);

@@ -149,8 +149,8 @@ fn seen(batch: &[u8]) -> Vec<Seen> {
         let record = record.unwrap();
         Seen {
             offset: record.offset.get(),
-            key: record.key.map(<[u8]>::to_vec),
-            is_tombstone: record.is_tombstone,
+            key: record.record.key.map(<[u8]>::to_vec),
+            is_tombstone: record.record.value.is_none(),
             timestamp: if log_time { header.max_timestamp() } else { record.timestamp },
         }
     });

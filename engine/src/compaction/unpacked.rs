@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::config::DECOMPRESSED_BYTES_MAX;
 use crate::format::batch::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader};
 use crate::format::compression::{Codec, DecompressError, decompress};
-use crate::format::record::{RecordError, Records};
+use crate::format::record::{Record, RecordError, Records};
 use crate::types::{Offset, Timestamp};
 
 /// Why a batch can not be compacted: it is damaged, and the log stays as it is (D5).
@@ -33,7 +33,8 @@ pub enum CompactionError {
 }
 
 /// A batch whose checksum holds.
-pub(super) struct Unpacked<'a> {
+#[derive(Debug)]
+pub struct Unpacked<'a> {
     pub(super) header: &'a BatchHeader,
     pub(super) codec: Codec,
     /// The records, uncompressed.
@@ -41,17 +42,23 @@ pub(super) struct Unpacked<'a> {
 }
 
 /// One record at its place in the log.
-pub(super) struct Placed<'a> {
-    pub(super) offset: Offset,
-    pub(super) timestamp: Timestamp,
-    pub(super) key: Option<&'a [u8]>,
-    pub(super) is_tombstone: bool,
+#[derive(Clone, Copy, Debug)]
+pub struct Placed<'a> {
+    /// Its offset.
+    pub offset: Offset,
+    /// What its producer has given it, whoever gives the timestamps of the batch.
+    pub timestamp: Timestamp,
+    /// What it holds.
+    pub record: Record<'a>,
     /// The whole record, as it stands in the batch.
     pub(super) bytes: &'a [u8],
 }
 
 /// The header of exactly one batch, whose checksum holds.
-pub(super) fn verified(batch: &[u8]) -> Result<&BatchHeader, CompactionError> {
+///
+/// # Errors
+/// [`CompactionError::Batch`].
+pub fn verified(batch: &[u8]) -> Result<&BatchHeader, CompactionError> {
     let header = BatchHeader::peek(batch)?;
     if header.total_bytes() != batch.len() {
         return Err(BatchError::Truncated { needed: header.total_bytes(), found: batch.len() }.into());
@@ -62,7 +69,10 @@ pub(super) fn verified(batch: &[u8]) -> Result<&BatchHeader, CompactionError> {
 
 impl<'a> Unpacked<'a> {
     /// Takes what [`verified`] has passed, with its header.
-    pub(super) fn new(header: &'a BatchHeader, batch: &'a [u8]) -> Result<Unpacked<'a>, CompactionError> {
+    ///
+    /// # Errors
+    /// [`CompactionError::Batch`] for an unknown codec, [`CompactionError::Decompress`].
+    pub fn new(header: &'a BatchHeader, batch: &'a [u8]) -> Result<Unpacked<'a>, CompactionError> {
         let packed = &batch[BATCH_HEADER_BYTES..];
         let codec = header.codec()?;
         let records = match codec {
@@ -72,7 +82,8 @@ impl<'a> Unpacked<'a> {
         Ok(Unpacked { header, codec, records })
     }
 
-    pub(super) fn records(&self) -> impl Iterator<Item = Result<Placed<'_>, CompactionError>> {
+    /// The records, in order; nothing follows the first error.
+    pub fn records(&self) -> impl Iterator<Item = Result<Placed<'_>, CompactionError>> {
         let header = self.header;
         let most = header.last_offset_delta();
         let mut walk = Records::new(&self.records, header.record_count().max(0) as u32);
@@ -91,8 +102,7 @@ impl<'a> Unpacked<'a> {
             Some(Ok(Placed {
                 offset: header.base_offset().plus(i64::from(found)),
                 timestamp: header.base_timestamp().wrapping_add(record.timestamp_delta),
-                key: record.key,
-                is_tombstone: record.value.is_none(),
+                record,
                 bytes: &before[..before.len() - walk.rest().len()],
             }))
         })

@@ -1,0 +1,408 @@
+//! Walking a `.log` file from batch to batch, over whatever damage there is. Kafka's own segments are read alike.
+//!
+//! ```text
+//! | batch | batch | ?????????????????? | batch | batch | ????
+//!                   '- damage, up to     '- the next whole batch:
+//!                      the next batch       where the damaged one says that it ends, or else found by its checksum
+//! ```
+//! A batch is whole when its checksum holds. No checksum covers its base offset: one that does not fit between its neighbours is damage
+//! too, and where only one offset fits there, the batch is given with it ([`Damage::restored`]).
+//!
+//! What a client has put into a record can look like a batch. It is found only inside a batch that is damaged so that its length, or the
+//! offset behind it, is lost, and only if its base offset fits there.
+
+use bytes::Bytes;
+
+use super::source::Source;
+use crate::format::batch::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader};
+use crate::types::{Offset, Position};
+
+/// Bytes that are searched at once.
+const SEARCH_BYTES: usize = 128 << 10;
+
+/// A whole batch of a segment.
+#[derive(Clone, Debug)]
+pub struct FoundBatch {
+    /// Where it begins in the file.
+    pub position: Position,
+    /// Its header.
+    pub header: BatchHeader,
+    /// All of it; the checksum holds.
+    pub bytes: Bytes,
+}
+
+/// What stands where a batch should.
+#[derive(Clone, Debug)]
+pub struct Damage {
+    /// Where it begins in the file.
+    pub position: Position,
+    /// Bytes up to the next whole batch, or the end of the file.
+    pub bytes: u64,
+    /// What is wrong.
+    pub problem: SegmentProblem,
+    /// The least and the last offset that the damaged bytes claim to hold; nothing says that this is true.
+    pub claims: Option<(Offset, Offset)>,
+    /// The batch with the only base offset that fits, where nothing else was wrong.
+    pub restored: Option<FoundBatch>,
+}
+
+/// What is wrong at a place of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SegmentProblem {
+    /// No batch, or not the one that was written.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// Nothing but zeros up to the end of the file.
+    #[error("zeros up to the end of the file")]
+    Zeros,
+    /// The batch is whole, and its base offset can not be.
+    #[error("base offset {found} does not fit, {expected} is the next one")]
+    BaseOffset {
+        /// The offset that would continue the log.
+        expected: Offset,
+        /// The base offset in the batch.
+        found: i64,
+    },
+}
+
+/// The next thing in a segment.
+#[derive(Clone, Debug)]
+pub enum SegmentItem {
+    /// A whole batch whose offsets grow. Whether offsets are missing before it is for the caller to see.
+    Batch(FoundBatch),
+    /// Anything else.
+    Damage(Damage),
+}
+
+/// The batches and the damage of a segment, from its beginning to the end of the file. Never fails; memory is bounded by the largest batch.
+#[derive(Debug)]
+pub struct SegmentWalk {
+    source: Source,
+    base: Offset,
+    /// Where the next segment begins, if there is one.
+    end: Option<Offset>,
+    position: Position,
+    /// The least offset that the next batch may have.
+    next: Offset,
+    ahead: Option<Step>,
+}
+
+/// The next thing in the file, not yet held against its neighbours.
+#[derive(Debug)]
+enum Step {
+    /// Its checksum holds. The base offset that it claims, where that is none at all, is 0 in the batch.
+    Whole {
+        found: FoundBatch,
+        claimed: i64,
+    },
+    Damage(Damage),
+}
+
+impl SegmentWalk {
+    /// A walk over a segment with this base offset. `end` is that of the segment behind it, `None` for the last one.
+    pub fn new(source: Source, base: Offset, end: Option<Offset>) -> SegmentWalk {
+        SegmentWalk { source, base, end, position: 0, next: base, ahead: None }
+    }
+
+    /// The offset behind the last batch that was given out.
+    pub fn next_offset(&self) -> Offset {
+        self.next
+    }
+
+    /// What is read.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The next whole batch, wherever its offsets lie, or what stands in its place.
+    fn step(&mut self) -> Option<Step> {
+        let position = self.position;
+        if position >= self.source.length() {
+            return None;
+        }
+        let whole = match self.whole_at(position) {
+            Err(BatchError::BaseOffset { found } | BatchError::OffsetOverflow { base_offset: found, .. }) => {
+                self.unplaced_at(position).map(|batch| (batch, found))
+            }
+            whole => whole.map(|batch| {
+                let claimed = batch.header.base_offset().get();
+                (batch, claimed)
+            }),
+        };
+        let error = match whole {
+            Ok((found, claimed)) => {
+                self.position += found.bytes.len() as u64;
+                return Some(Step::Whole { found, claimed });
+            }
+            Err(error) => error,
+        };
+        let claims = self.header_at(position).ok().filter(|header| self.may_hold(header));
+        let end = self.find_behind(position);
+        self.position = end;
+        let problem = match end == self.source.length() && self.is_zero(position) {
+            true => SegmentProblem::Zeros,
+            false => SegmentProblem::Batch(error),
+        };
+        let claims = claims.map(|header| (header.base_offset(), header.last_offset()));
+        Some(Step::Damage(Damage { position, bytes: end - position, problem, claims, restored: None }))
+    }
+
+    fn header_at(&mut self, position: Position) -> Result<BatchHeader, BatchError> {
+        BatchHeader::peek(self.source.at(position, BATCH_HEADER_BYTES)).copied()
+    }
+
+    fn whole_at(&mut self, position: Position) -> Result<FoundBatch, BatchError> {
+        let header = self.header_at(position)?;
+        let needed = header.total_bytes();
+        let bytes = self.source.at(position, needed);
+        if bytes.len() < needed {
+            return Err(BatchError::Truncated { needed, found: bytes.len() });
+        }
+        batch::verify_crc(bytes)?;
+        Ok(FoundBatch { position, header, bytes: Bytes::copy_from_slice(bytes) })
+    }
+
+    /// The batch whose base offset is none, with 0 in its place.
+    fn unplaced_at(&mut self, position: Position) -> Result<FoundBatch, BatchError> {
+        let mut header = self.source.at(position, BATCH_HEADER_BYTES).to_vec();
+        header[..8].fill(0);
+        let header = *BatchHeader::peek(&header)?;
+        let needed = header.total_bytes();
+        let mut bytes = self.source.at(position, needed).to_vec();
+        if bytes.len() < needed {
+            return Err(BatchError::Truncated { needed, found: bytes.len() });
+        }
+        batch::verify_crc(&bytes)?;
+        bytes[..8].fill(0);
+        Ok(FoundBatch { position, header, bytes: bytes.into() })
+    }
+
+    /// Where the next whole batch begins behind a damaged one, or the file ends.
+    fn find_behind(&mut self, position: Position) -> Position {
+        if let Ok(header) = self.header_at(position)
+            && let behind = position + header.total_bytes() as u64
+            && behind < self.source.length()
+            && let Ok(next) = self.whole_at(behind)
+            && next.header.base_offset() == header.next_offset()
+        {
+            return behind;
+        }
+        self.search(position + 1)
+    }
+
+    /// The first place from `start` on where a whole batch begins that may stand here, or the end of the file.
+    fn search(&mut self, start: Position) -> Position {
+        let mut at = start;
+        loop {
+            let window = self.source.at(at, SEARCH_BYTES);
+            if window.len() < BATCH_HEADER_BYTES {
+                return self.source.length();
+            }
+            let last = window.len() - BATCH_HEADER_BYTES;
+            // The version, and the upper half of the attributes, which no bit is known of.
+            let found = (0..=last).find(|at| window[at + 16] == batch::BATCH_MAGIC && window[at + 21] == 0);
+            let Some(found) = found else {
+                at += last as u64 + 1;
+                continue;
+            };
+            let place = at + found as u64;
+            if self.header_at(place).is_ok_and(|header| self.may_hold(&header))
+                && self.whole_at(place).is_ok()
+            {
+                return place;
+            }
+            at = place + 1;
+        }
+    }
+
+    /// Whether a batch with these offsets may stand at the walk's place.
+    fn may_hold(&self, header: &BatchHeader) -> bool {
+        header.base_offset() >= self.next
+            && u32::try_from(header.base_offset().get() - self.base.get()).is_ok()
+            && self.end.is_none_or(|end| header.next_offset() <= end)
+            && i64::from(header.record_count()) <= i64::from(header.last_offset_delta()) + 1
+    }
+
+    fn is_zero(&mut self, position: Position) -> bool {
+        let mut at = position;
+        loop {
+            let window = self.source.at(at, SEARCH_BYTES);
+            if window.is_empty() {
+                return true;
+            }
+            if window.iter().any(|byte| *byte != 0) {
+                return false;
+            }
+            at += window.len() as u64;
+        }
+    }
+
+    /// Holds a whole batch against its neighbours: the one before it, and the next one in the file.
+    fn judge(&mut self, found: FoundBatch, claimed: i64) -> SegmentItem {
+        let expected = self.next;
+        let fits = found.header.base_offset().get() == claimed && self.may_hold(&found.header);
+        if fits && claimed == expected.get() {
+            return SegmentItem::Batch(found);
+        }
+        self.ahead = self.step();
+        let behind = match &self.ahead {
+            // One that does not fit either says nothing about this one.
+            Some(Step::Whole { claimed, .. }) => {
+                Offset::checked(*claimed).filter(|behind| *behind >= expected)
+            }
+            Some(Step::Damage(_)) => None,
+            None => self.end,
+        };
+        if fits && behind.is_none_or(|behind| found.header.next_offset() <= behind) {
+            return SegmentItem::Batch(found);
+        }
+        let span = i64::from(found.header.last_offset_delta()) + 1;
+        let restored = (behind.is_some() && expected.checked_add(span) == behind)
+            .then(|| with_base(&found, expected))
+            .filter(|restored| self.may_hold(&restored.header));
+        SegmentItem::Damage(Damage {
+            position: found.position,
+            bytes: found.bytes.len() as u64,
+            problem: SegmentProblem::BaseOffset { expected, found: claimed },
+            claims: None,
+            restored,
+        })
+    }
+}
+
+/// The batch with another base offset.
+fn with_base(found: &FoundBatch, base: Offset) -> FoundBatch {
+    let mut bytes = found.bytes.to_vec();
+    batch::stamp(&mut bytes, base, found.header.leader_epoch());
+    let header = *BatchHeader::peek(&bytes).expect("it was a batch, and the offset fits");
+    FoundBatch { position: found.position, header, bytes: bytes.into() }
+}
+
+impl Iterator for SegmentWalk {
+    type Item = SegmentItem;
+
+    fn next(&mut self) -> Option<SegmentItem> {
+        let item = match self.ahead.take().or_else(|| self.step())? {
+            Step::Whole { found, claimed } => self.judge(found, claimed),
+            Step::Damage(damage) => SegmentItem::Damage(damage),
+        };
+        let batch = match &item {
+            SegmentItem::Batch(found) => Some(found),
+            SegmentItem::Damage(damage) => damage.restored.as_ref(),
+        };
+        self.next = batch.map_or(self.next, |batch| batch.header.next_offset());
+        Some(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::builder::BatchBuilder;
+    use crate::format::compression::Codec;
+    use crate::types::LeaderEpoch;
+
+    /// Batches of 3 records each, from `base` on.
+    fn batches(base: i64, count: i64) -> Vec<Vec<u8>> {
+        let batch = |number: i64| {
+            let mut builder = BatchBuilder::new(Codec::None);
+            for record in 0..3 {
+                builder.push(1000, None, Some(format!("value {number} {record}").as_bytes()), &[]);
+            }
+            let mut batch = builder.build().to_vec();
+            batch::stamp(&mut batch, Offset::new(base + 3 * number), LeaderEpoch(0));
+            batch
+        };
+        (0..count).map(batch).collect()
+    }
+
+    fn walk(bytes: Vec<u8>, end: Option<i64>) -> Vec<SegmentItem> {
+        SegmentWalk::new(Source::of_bytes(bytes), Offset::new(10), end.map(Offset::new)).collect()
+    }
+
+    /// The base offsets of what is whole, and what is said of the rest.
+    fn told(items: &[SegmentItem]) -> (Vec<i64>, Vec<(Position, u64, SegmentProblem)>) {
+        let base = |batch: &FoundBatch| batch.header.base_offset().get();
+        let mut bases = Vec::new();
+        let mut damage = Vec::new();
+        for item in items {
+            match item {
+                SegmentItem::Batch(batch) => bases.push(base(batch)),
+                SegmentItem::Damage(found) => {
+                    bases.extend(found.restored.iter().map(base));
+                    damage.push((found.position, found.bytes, found.problem));
+                }
+            }
+        }
+        (bases, damage)
+    }
+
+    #[test]
+    fn every_batch_but_the_damaged_one_is_found_wherever_a_bit_flips() {
+        let all = batches(10, 4);
+        let bytes = all.concat();
+        for bit in 0..bytes.len() * 8 {
+            let mut copy = bytes.clone();
+            copy[bit / 8] ^= 1 << (bit % 8);
+            let (bases, damage) = told(&walk(copy, Some(22)));
+            let in_batch = bit / 8 % all[0].len();
+            let hit = 10 + 3 * (bit / 8 / all[0].len()) as i64;
+            match in_batch {
+                0..8 => assert_eq!((bases, damage.len()), (vec![10, 13, 16, 19], 1), "bit {bit}: restored"),
+                12..16 => assert_eq!((bases, damage.len()), (vec![10, 13, 16, 19], 0), "bit {bit}: epoch"),
+                _ => {
+                    let rest: Vec<i64> = [10, 13, 16, 19].into_iter().filter(|base| *base != hit).collect();
+                    assert_eq!((bases, damage.len()), (rest, 1), "bit {bit}");
+                    let place = (bit / 8 / all[0].len() * all[0].len()) as u64;
+                    assert_eq!((damage[0].0, damage[0].1), (place, all[0].len() as u64), "bit {bit}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_were_put_in_or_taken_out_hide_only_what_they_touch() {
+        let all = batches(10, 4);
+        let size = all[0].len();
+        let mut bytes = all.concat();
+        bytes.splice(size..size, *b"something of another program");
+        assert_eq!(told(&walk(bytes, None)).0, [10, 13, 16, 19]);
+        let mut bytes = all.concat();
+        bytes.drain(size + 20..size + 50);
+        assert_eq!(told(&walk(bytes.clone(), None)).0, [10, 16, 19]);
+        bytes.truncate(bytes.len() - 1);
+        let (bases, damage) = told(&walk(bytes.clone(), None));
+        assert_eq!((bases, damage.len()), (vec![10, 16], 2));
+        let length = bytes.len() as u64;
+        assert_eq!(damage[1].0 + damage[1].1, length, "a torn tail reaches to the end");
+    }
+
+    #[test]
+    fn a_batch_inside_a_record_of_a_damaged_one_is_not_taken_for_one_of_the_log() {
+        let inner = batches(11, 1).remove(0);
+        let mut outer = BatchBuilder::new(Codec::None);
+        outer.push(0, None, Some(&inner), &[]);
+        outer.push(0, None, None, &[]);
+        outer.push(0, None, None, &[]);
+        let mut outer = outer.build().to_vec();
+        batch::stamp(&mut outer, Offset::new(10), LeaderEpoch(0));
+        let length = outer.len();
+        outer[length - 1] ^= 1;
+        outer.extend(batches(13, 1).remove(0));
+        let items = walk(outer, None);
+        let (bases, damage) = told(&items);
+        assert_eq!((bases, damage.len()), (vec![13], 1));
+        let SegmentItem::Damage(damage) = &items[0] else { panic!("damage first") };
+        assert_eq!(damage.claims, Some((Offset::new(10), Offset::new(12))));
+    }
+
+    #[test]
+    fn gaps_are_no_damage_and_a_tail_of_zeros_is_named() {
+        let all = batches(10, 4);
+        let mut bytes = [&all[0][..], &all[2], &all[3]].concat();
+        bytes.resize(bytes.len() + 5000, 0);
+        let (bases, damage) = told(&walk(bytes, Some(22)));
+        assert_eq!(bases, [10, 16, 19]);
+        assert_eq!(damage, [(3 * all[0].len() as u64, 5000, SegmentProblem::Zeros)]);
+    }
+}
