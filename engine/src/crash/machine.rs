@@ -89,14 +89,18 @@ struct End {
     background: oneshot::Receiver<()>,
 }
 
-/// Starts the engine; `None` when the machine stops before it runs.
-pub(super) fn start(simulation: &mut Simulation, settings: &Settings) -> Option<Result<Process, StartError>> {
+/// Starts the engine; `None` when the machine stops before it runs. `between` is called before each operation of the disk.
+pub(super) fn start(
+    simulation: &mut Simulation,
+    settings: &Settings,
+    between: impl FnMut(&SimDisk),
+) -> Option<Result<Process, StartError>> {
     let disk = simulation.disk();
     let generation = simulation.rng().u64(..) >> 1;
     let mut ids = simulation.rng().fork();
     let clock = simulation.clock();
     let data_dir = Path::new(DATA_DIR);
-    let topics_and_shards = simulation.try_run_until(async {
+    let started = async {
         let recovered = recover(&disk, data_dir, settings.shards, &settings.topic_defaults).await?;
         let topics = Arc::new(Published::new(recovered.topics));
         let damaged = Arc::new(recovered.damaged);
@@ -125,8 +129,9 @@ pub(super) fn start(simulation: &mut Simulation, settings: &Settings) -> Option<
             shards.push((shard, journal, latch));
         }
         Ok((topics, shards, recovered.next_producer_id, recovered.report))
-    })?;
-    let (topics, started, next_producer_id, report) = match topics_and_shards {
+    };
+    let started = simulation.try_run_until_with(started, between)?;
+    let (topics, started, next_producer_id, report) = match started {
         Ok(started) => started,
         Err(error) => return Some(Err(error)),
     };
@@ -229,16 +234,14 @@ impl Process {
         bytes_max: u64,
     ) -> Result<(ReadResult<File>, Bytes), ReadError> {
         let result = self.owner(partition).read(ReadRequest { partition, offset, bytes_max }).await?;
-        let bytes = match &result.batches {
-            None => Bytes::new(),
-            Some(range) => {
-                let file: &SimFile = range.file.get_ref();
-                self.disk
-                    .read(file, range.position, range.length as usize)
-                    .await
-                    .expect("nobody asked for read errors")
+        let mut bytes = Bytes::new();
+        if let Some(range) = &result.batches {
+            let file: &SimFile = range.file.get_ref();
+            // Sending is the front's business, and so is an error meanwhile: the reader asks again.
+            while bytes.is_empty() {
+                bytes = self.disk.read(file, range.position, range.length as usize).await.unwrap_or_default();
             }
-        };
+        }
         Ok((result, bytes))
     }
 

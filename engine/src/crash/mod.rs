@@ -1,25 +1,47 @@
 //! The shipping engine on a simulated machine that stops at any moment, held against a plain model.
 //!
 //! ```text
-//! seed > settings > | start, compare all with the model | random operations | power loss, kill or stop | > again, several times
-//!                     (may be stopped and repeated)       (faults, full disk)
+//! seed > plan > | start, compare all with the model | operations | power loss, kill or stop | > again, several times
+//!               (may be stopped and repeated)       (faults, full disk)
+//!                 |                                    |
+//!                 +--- crash images at each moment ----+
 //! ```
 //!
 //! What runs is the engine's own recovery, shards, journal, background and catalog, on [`SimDisk`](crate::sim::SimDisk) behind the
-//! [`Latch`](crate::io::latch::Latch) of production; only threads, rings and sockets are not there. [`machine`] starts and stops it,
-//! [`model`] knows what it must remember, [`run`] makes up what happens.
+//! [`Latch`](crate::io::latch::Latch) of production; only threads, rings and sockets are not there. [`plan`] makes up what happens, [`run`]
+//! plays it on a [`machine`], [`model`] and [`known`] say what must be there, [`checks`] looks, [`images`] looks after every crash there may be.
 //!
-//! A failure prints the command that repeats it. `STRANDLINE_SEED=n` runs one seed, `STRANDLINE_SEEDS=a..b` a range, in every test that
-//! is driven by seeds.
+//! A failure prints the command that repeats it, and a plan that is as small as it could be made. `STRANDLINE_SEED=n` runs one seed,
+//! `STRANDLINE_SEEDS=a..b` a range, in every test that is driven by seeds.
 
+mod checks;
+mod images;
+mod known;
 mod machine;
 mod model;
+mod plan;
 mod run;
+mod shrink;
+mod steps;
 mod table;
 mod tests;
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use plan::Plan;
+
+/// Plays a plan for each seed of the range, or of those that the environment names; cuts down one that fails.
+fn for_plans(test: &str, seeds: Range<u64>, make: impl Fn(u64) -> Plan, play: impl Fn(&Plan)) {
+    for_seeds(test, seeds, |seed| {
+        let plan = make(seed);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| play(&plan))) {
+            eprintln!("seed {seed} fails; looking for a smaller plan that does");
+            eprintln!("{:#?}", shrink::shrink(&plan, &play));
+            resume_unwind(panic);
+        }
+    });
+}
 
 /// Runs `body` with each seed of the range, or with those that the environment names.
 fn for_seeds(test: &str, seeds: Range<u64>, body: impl Fn(u64)) {

@@ -8,6 +8,7 @@
 //! that were in force.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use bytes::Bytes;
 
@@ -30,7 +31,7 @@ pub(super) struct Sent {
     pub(super) timestamps: Vec<Timestamp>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct PartitionModel {
     pub(super) durable: bool,
     /// The batches that must be there, by base offset.
@@ -46,9 +47,9 @@ pub(super) struct PartitionModel {
     pub(super) limits: Vec<Limits>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Model {
-    pub(super) sent: Vec<Sent>,
+    pub(super) sent: Vec<Rc<Sent>>,
     by_content: HashMap<Bytes, BatchNumber>,
     pub(super) partitions: BTreeMap<PartitionId, PartitionModel>,
 }
@@ -63,7 +64,7 @@ impl Model {
         let number = self.sent.len();
         let twin = self.by_content.insert(sent.bytes.slice(STAMPED_BYTES..), number);
         assert!(twin.is_none(), "every batch of a test is different");
-        self.sent.push(sent);
+        self.sent.push(Rc::new(sent));
         number
     }
 

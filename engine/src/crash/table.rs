@@ -17,7 +17,7 @@ use fastrand::Rng;
 use futures_channel::oneshot::Receiver;
 
 use super::machine::{Process, Settings, start};
-use super::run::Ending;
+use super::plan::Ending;
 use crate::error::{AppendError, ReadError};
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader, Batches, verify_crc};
 use crate::format::builder::BatchBuilder;
@@ -153,7 +153,7 @@ impl Table {
             && self.rng.u8(..3) == 0
         {
             simulation.disk().stop_after(simulation.disk().operations() + self.rng.u64(..200));
-            if let Some(process) = start(&mut simulation, &settings) {
+            if let Some(process) = start(&mut simulation, &settings, |_| {}) {
                 let process = process.unwrap_or_else(|error| panic!("the engine did not start: {error}"));
                 // The log is opened by who reads it.
                 simulation.try_run_until(process.read(id, Offset::ZERO, 1));
@@ -162,7 +162,7 @@ impl Table {
             simulation.disk().set_faults(Faults { delay: 0.2, ..Faults::NONE });
         }
         self.clock = simulation.clock();
-        let process = start(&mut simulation, &settings).expect("nothing stops it");
+        let process = start(&mut simulation, &settings, |_| {}).expect("nothing stops it");
         let process = process.unwrap_or_else(|error| panic!("the engine did not start: {error}"));
         assert_eq!(process.report.damaged_partitions, 0, "no crash damages a partition");
         simulation.run_until(async {

@@ -1,33 +1,37 @@
 //! Named properties, each on many seeds.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::for_seeds;
+use super::images::{Counts, Images};
 use super::machine::{DATA_DIR, Process, Settings};
-use super::run::{Ending, Run, Trouble};
+use super::plan::{Ending, Operation, Plan, Trouble};
+use super::run::Run;
 use super::table::Table;
+use super::{for_plans, for_seeds};
 use crate::error::AppendError;
 use crate::sim::OperationKind;
 use crate::types::PartitionId;
 
+const QUIET: Trouble = Trouble { errors: false, full: false, starts: false };
+const ERRORS: Trouble = Trouble { errors: true, ..QUIET };
+const FULL: Trouble = Trouble { full: true, ..QUIET };
+const STARTS: Trouble = Trouble { errors: true, starts: true, ..QUIET };
+
+fn random(trouble: Trouble) -> impl Fn(u64) -> Plan {
+    move |seed| Plan::random(seed, trouble, 5)
+}
+
+fn play(plan: &Plan) {
+    Run::new(plan.seed).play(plan);
+}
+
 /// Seeds that have found a bug, with the trouble that it needed. The commits that fixed them tell their stories.
 #[test]
 fn bugs_that_were_found_stay_fixed() {
-    let quiet = Trouble::default();
-    let errors = Trouble { errors: true, full: false };
-    let full = Trouble { errors: false, full: true };
-    for (trouble, seeds) in [
-        (quiet, &[0, 2, 3, 14, 24, 34, 36, 41, 44, 50, 78, 122, 136, 10_418, 20_498][..]),
-        (errors, &[13, 18, 24, 26, 39, 44, 51, 64, 71, 77, 127, 1032, 21_730, 33_291]),
-        (full, &[5, 13, 17, 29, 39, 54, 67, 80, 96, 97, 101, 257, 541, 1259, 20_769, 21_035, 71_269]),
-    ] {
-        for seed in seeds {
-            Run::new(*seed, trouble).generations(5);
-        }
-    }
     for (loses_checkpoints, seeds) in [(false, &[8, 98][..]), (true, &[111])] {
         for seed in seeds {
             Table::new(*seed, false).generations(4, loses_checkpoints);
@@ -37,22 +41,74 @@ fn bugs_that_were_found_stay_fixed() {
 
 #[test]
 fn d1_what_was_acknowledged_survives_every_crash() {
-    for_seeds("d1_what_was_acknowledged_survives_every_crash", 0..300, |seed| {
-        Run::new(seed, Trouble::default()).generations(5);
-    });
+    for_plans("d1_what_was_acknowledged_survives_every_crash", 0..300, random(QUIET), play);
 }
 
 #[test]
 fn d3_what_was_acknowledged_survives_failing_writes_and_syncs() {
-    for_seeds("d3_what_was_acknowledged_survives_failing_writes_and_syncs", 0..300, |seed| {
-        Run::new(seed, Trouble { errors: true, full: false }).generations(5);
-    });
+    let name = "d3_what_was_acknowledged_survives_failing_writes_and_syncs";
+    for_plans(name, 0..300, random(ERRORS), play);
+}
+
+#[test]
+fn d3_what_was_acknowledged_survives_failing_starts() {
+    for_plans("d3_what_was_acknowledged_survives_failing_starts", 0..300, random(STARTS), play);
 }
 
 #[test]
 fn d7_what_was_acknowledged_survives_a_full_disk() {
-    for_seeds("d7_what_was_acknowledged_survives_a_full_disk", 0..300, |seed| {
-        Run::new(seed, Trouble { errors: false, full: true }).generations(5);
+    for_plans("d7_what_was_acknowledged_survives_a_full_disk", 0..300, random(FULL), play);
+}
+
+/// Not at random moments: at every one of a short run. The long run of [`docs/testing.md`](../../../docs/testing.md) is this test.
+#[test]
+fn d1_no_crash_at_any_moment_loses_or_invents_a_record() {
+    let name = "d1_no_crash_at_any_moment_loses_or_invents_a_record";
+    let counts = Rc::new(RefCell::new(Counts::default()));
+    for_plans(name, 0..20, Plan::short, |plan| {
+        let mut run = Run::new(plan.seed);
+        run.images = Some(Images::new(counts.clone()));
+        run.play(plan);
+        counts.borrow_mut().seeds += 1;
+    });
+    eprintln!("{}", counts.borrow());
+    assert!(counts.borrow().images > 1000, "{}", counts.borrow());
+}
+
+/// Each operation of the disk fails once, in runs that are the same otherwise: those of a first start, of a start after a crash, and of
+/// all that follows; opens, renames, removals and syncs of directories, too.
+#[test]
+fn d3_any_one_operation_of_the_disk_may_fail() {
+    for_plans("d3_any_one_operation_of_the_disk_may_fail", 0..5, Plan::short, |plan| {
+        for failing in 0..plan.generations.len() {
+            for number in 0.. {
+                let mut run = Run::new(plan.seed);
+                plan.generations[..failing].iter().for_each(|generation| run.live(generation));
+                let is_reached = run.live_with_fault(&plan.generations[failing], number);
+                drop(run.start(&Settings::small(2)));
+                if !is_reached {
+                    break;
+                }
+            }
+        }
+    });
+}
+
+/// Nothing can be promised on a disk that says flushed and has not. What is left is still read without a panic, and nothing else is.
+#[test]
+fn a_disk_that_lies_about_flushes_is_no_panic_and_no_invention() {
+    let name = "a_disk_that_lies_about_flushes_is_no_panic_and_no_invention";
+    let plan = |seed| {
+        let mut plan = Plan::random(seed, QUIET, 1);
+        let generation = &mut plan.generations[0];
+        generation.attempts.clear();
+        generation.operations.insert(0, Operation::Lies(if seed % 2 == 0 { 1.0 } else { 0.1 }));
+        plan
+    };
+    for_plans(name, 0..300, plan, |plan| {
+        let mut run = Run::new(plan.seed);
+        plan.generations.iter().for_each(|generation| run.live(generation));
+        run.start_damaged(&Settings::small(2));
     });
 }
 
@@ -83,7 +139,7 @@ fn d8_a_lost_checkpoint_costs_no_record_of_a_compacted_log() {
 
 /// A process that has acknowledged one batch in each of `partitions` partitions of one topic.
 fn with_topic(seed: u64, partitions: u32) -> (Run, Process, Vec<PartitionId>) {
-    let mut run = Run::new(seed, Trouble { errors: true, full: true });
+    let mut run = Run::new(seed);
     let process = run.start(&Settings::small(1)).expect("nothing stops it");
     let ids = run.create_now(&process, "orders", partitions);
     for id in &ids {
@@ -160,7 +216,7 @@ fn d3_a_failed_checkpoint_does_not_stop_the_shard_for_good() {
 fn d7_a_full_disk_refuses_appends_until_there_is_room() {
     let (mut run, process, ids) = with_topic(5, 2);
     process.disk.set_capacity(Some(process.disk.used()));
-    run.note_full();
+    run.known.full_seen = true;
     let mut refused = 0;
     for _ in 0..100 {
         match run.append_now(&process, ids[0]) {
@@ -180,7 +236,7 @@ fn d7_a_full_disk_refuses_appends_until_there_is_room() {
 
 /// A process whose topics keep what the setting says, and a partition of 200 batches in several segments.
 fn with_limit(seed: u64, name: &str, limit: &str) -> (Run, Process, PartitionId) {
-    let mut run = Run::new(seed, Trouble { errors: false, full: true });
+    let mut run = Run::new(seed);
     let mut settings = Settings::small(1);
     settings.topic_defaults.set_unchecked(name, limit);
     let process = run.start(&settings).expect("nothing stops it");
@@ -211,7 +267,7 @@ fn what_is_old_enough_goes_with_its_files_and_offsets_go_on() {
 fn d7_retention_goes_on_on_a_full_disk() {
     let (mut run, process, id) = with_limit(7, "retention.bytes", "9000");
     process.disk.set_capacity(Some(process.disk.used()));
-    run.note_full();
+    run.known.full_seen = true;
     run.retain_now(&process);
     let log_start = run.log_start_now(&process, id);
     assert!(log_start > 0 && logs_of(&process) <= 2, "log start {log_start}, {} files", logs_of(&process));
@@ -235,7 +291,7 @@ fn d9_a_log_start_is_not_moved_by_a_checkpoint_that_was_not_written() {
 fn d5_a_rotten_bit_is_never_a_panic_and_never_a_record_nobody_sent() {
     let name = "d5_a_rotten_bit_is_never_a_panic_and_never_a_record_nobody_sent";
     let rot = |seed| {
-        let mut run = Run::new(seed, Trouble::default());
+        let mut run = Run::new(seed);
         let process = run.start(&Settings::small(1)).expect("nothing stops it");
         let ids = run.create_now(&process, "orders", 2);
         for _ in 0..run.rng.usize(1..60) {

@@ -28,6 +28,8 @@ pub struct Faults {
     pub sync_error: f64,
     /// A read fails with `EIO`.
     pub read_error: f64,
+    /// A sync of a file or a directory, or a durable write, reports success and has flushed nothing.
+    pub flush_lie: f64,
     /// An operation is held back ...
     pub delay: f64,
     /// ... until up to this many others have completed.
@@ -42,6 +44,7 @@ impl Faults {
         write_error: 0.0,
         sync_error: 0.0,
         read_error: 0.0,
+        flush_lie: 0.0,
         delay: 0.0,
         delay_operations_max: 16,
         torn: true,
@@ -63,6 +66,9 @@ struct State {
     targets: Vec<Target>,
     in_flight: Vec<Operation>,
     completed: u64,
+    /// Operations that change the disk, counted when they start and again when they complete.
+    changes: u64,
+    last_change: Option<OperationKind>,
     stop_after: u64,
 }
 
@@ -74,9 +80,15 @@ struct Operation {
 }
 
 struct Target {
-    kind: OperationKind,
-    matches: Box<dyn Fn(&Path) -> bool>,
+    which: Which,
     error: io::Error,
+}
+
+enum Which {
+    /// The next of a kind whose path matches.
+    Next(OperationKind, Box<dyn Fn(&Path) -> bool>),
+    /// The one that completes with this number, whatever it is.
+    At(u64),
 }
 
 impl SimDisk {
@@ -93,6 +105,8 @@ impl SimDisk {
             targets: Vec::new(),
             in_flight: Vec::new(),
             completed: 0,
+            changes: 0,
+            last_change: None,
             stop_after: u64::MAX,
         };
         SimDisk { state: Rc::new(RefCell::new(state)) }
@@ -114,6 +128,16 @@ impl SimDisk {
     /// The number of operations that have completed.
     pub fn operations(&self) -> u64 {
         self.state.borrow().completed
+    }
+
+    /// Grows whenever a crash may leave something else than before.
+    pub fn changes(&self) -> u64 {
+        self.state.borrow().changes
+    }
+
+    /// What has completed last of those that change the disk.
+    pub fn last_change(&self) -> Option<OperationKind> {
+        self.state.borrow().last_change
     }
 
     /// No operation after the `count`-th completes: the place for a crash. `u64::MAX` lets all go on.
@@ -148,7 +172,13 @@ impl SimDisk {
         matches: impl Fn(&Path) -> bool + 'static,
         error: impl Into<io::Error>,
     ) {
-        let target = Target { kind, matches: Box::new(matches), error: error.into() };
+        let target = Target { which: Which::Next(kind, Box::new(matches)), error: error.into() };
+        self.state.borrow_mut().targets.push(target);
+    }
+
+    /// Makes the operation fail that would be the `number`-th to complete, counted as in [`SimDisk::operations`] from 0.
+    pub fn fail_at(&self, number: u64, error: impl Into<io::Error>) {
+        let target = Target { which: Which::At(number), error: error.into() };
         self.state.borrow_mut().targets.push(target);
     }
 
@@ -164,11 +194,10 @@ impl SimDisk {
     /// The process dies and the kernel lives: the disk that the next process finds. This one is not changed.
     ///
     /// It has the same capacity and no faults; nothing is in flight, and what was not durable is not durable yet.
-    pub fn kill(&self) -> SimDisk {
-        let mut rng = self.state.borrow_mut().rng.fork();
-        let mut medium = self.interrupted(&mut rng);
+    pub fn kill(&self, rng: &mut Rng) -> SimDisk {
+        let mut medium = self.interrupted(rng);
         medium.lose_process();
-        SimDisk::on(medium, rng)
+        SimDisk::on(medium, rng.fork())
     }
 
     /// The content of a file as programs see it; `None` when it is not there.
@@ -259,6 +288,7 @@ impl State {
         let delayed = self.rng.f64() < self.faults.delay;
         let delay = if delayed { self.rng.u64(..=self.faults.delay_operations_max) } else { 0 };
         let request = request(&mut self.medium);
+        self.changes += u64::from(request.changes_disk());
         self.in_flight.push(Operation { request, due: self.completed + delay, reply });
     }
 
@@ -273,21 +303,30 @@ impl State {
             false => due[self.rng.usize(..due.len())],
         };
         let operation = self.in_flight.remove(at);
-        self.completed += 1;
         let result = match self.fault(&operation.request) {
             Some(error) => {
                 operation.request.fail(&mut self.medium, self.faults.torn, &mut self.rng);
                 Err(error)
             }
+            None if self.lies() => operation.request.pretend(&mut self.medium, &mut self.rng),
             None => operation.request.complete(&mut self.medium, &mut self.rng),
         };
+        self.completed += 1;
+        if operation.request.changes_disk() {
+            self.changes += 1;
+            self.last_change = Some(operation.request.kind());
+        }
         Some((operation, result))
     }
 
     fn fault(&mut self, request: &Request) -> Option<io::Error> {
         let (kind, path) = (request.kind(), request.path());
-        if let Some(at) = self.targets.iter().position(|target| target.kind == kind && (target.matches)(path))
-        {
+        let number = self.completed;
+        let is_meant = |target: &Target| match &target.which {
+            Which::Next(meant, matches) => *meant == kind && matches(path),
+            Which::At(meant) => *meant == number,
+        };
+        if let Some(at) = self.targets.iter().position(is_meant) {
             return Some(self.targets.remove(at).error);
         }
         let probability = match kind {
@@ -297,6 +336,10 @@ impl State {
             _ => 0.0,
         };
         (self.rng.f64() < probability).then(|| Errno::IO.into())
+    }
+
+    fn lies(&mut self) -> bool {
+        self.faults.flush_lie > 0.0 && self.rng.f64() < self.faults.flush_lie
     }
 }
 

@@ -40,6 +40,11 @@ impl Simulation {
         Simulation { disk, ..Simulation::new(seed) }
     }
 
+    /// A machine with this disk and a clock of its own that shows what `clock` does.
+    pub fn resume(seed: u64, disk: SimDisk, clock: &Clock) -> Simulation {
+        Simulation { clock: clock.detached(), ..Simulation::with_disk(seed, disk) }
+    }
+
     /// The seed that [`Simulation::new`] was given; a machine after a crash still has it.
     pub fn seed(&self) -> u64 {
         self.seed
@@ -78,6 +83,17 @@ impl Simulation {
 
     /// Runs until `future` is ready, or until nothing can go on: `None`, as after [`SimDisk::stop_after`].
     pub fn try_run_until<F: Future>(&mut self, future: F) -> Option<F::Output> {
+        self.try_run_until_with(future, |_| {})
+    }
+
+    /// As [`Simulation::try_run_until`]; `between` is called whenever all wait for the disk, before it completes the next operation.
+    ///
+    /// These are the moments at which one crash differs from another.
+    pub fn try_run_until_with<F: Future>(
+        &mut self,
+        future: F,
+        mut between: impl FnMut(&SimDisk),
+    ) -> Option<F::Output> {
         let polls = Cell::new(0u64);
         let mut future = pin!(future);
         let counted = poll_fn(|context| {
@@ -99,6 +115,7 @@ impl Simulation {
                     break;
                 }
             }
+            between(&self.disk);
             if !self.disk.step() {
                 return None;
             }
@@ -120,8 +137,8 @@ impl Simulation {
     }
 
     /// The process dies: drops all tasks and starts a process on what the kernel has.
-    pub fn kill(self) -> Simulation {
-        let disk = self.disk.kill();
+    pub fn kill(mut self) -> Simulation {
+        let disk = self.disk.kill(&mut self.rng);
         Simulation { disk, pool: LocalPool::new(), ..self }
     }
 }
@@ -143,6 +160,15 @@ impl Clock {
         // An `Instant` can only be had from the system; what matters is the distance to it, which is ours.
         let start = Instant::now();
         Clock { start, elapsed: Rc::default(), timestamp_start: Rc::new(Cell::new(Clock::START)) }
+    }
+
+    /// Another clock that shows the same time now.
+    fn detached(&self) -> Clock {
+        Clock {
+            start: self.start,
+            elapsed: Rc::new(self.elapsed.as_ref().clone()),
+            timestamp_start: Rc::new(self.timestamp_start.as_ref().clone()),
+        }
     }
 
     /// The time of day.

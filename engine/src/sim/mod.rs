@@ -46,7 +46,10 @@
 //! **Operations** complete in any order, also two on one file that are in flight together; one that starts after another has
 //! completed sees all of its effect. A dropped future does not stop its operation.
 //!
-//! **Not modelled**: a disk that lies about flushes; sectors that tear inside; misdirected writes. [`SimDisk::flip`] rots bits.
+//! **A disk that lies** about flushes is [`Faults::flush_lie`]: it says done and has done nothing.
+//!
+//! **Not modelled**: sectors that tear inside; misdirected writes; a directory's sync that fails and takes names with it: they stay
+//! unsynced, and the next sync covers them. [`SimDisk::flip`] rots bits.
 
 mod disk;
 mod executor;

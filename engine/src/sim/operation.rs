@@ -105,6 +105,17 @@ impl Request {
         }
     }
 
+    /// Whether it can change what a crash leaves.
+    pub(super) fn changes_disk(&self) -> bool {
+        match self {
+            Request::Open { mode, .. } => matches!(mode, OpenMode::Create | OpenMode::Truncate),
+            Request::Len { .. } | Request::Read { .. } | Request::Prefetch { .. } | Request::List { .. } => {
+                false
+            }
+            _ => true,
+        }
+    }
+
     /// It completes.
     pub(super) fn complete(&self, medium: &mut Medium, rng: &mut Rng) -> io::Result<Reply> {
         match self {
@@ -125,6 +136,18 @@ impl Request {
             Request::RemoveFile { path } => medium.remove_file(path)?,
             Request::RemoveDir { path } => medium.remove_dir(path)?,
             Request::SyncDir { path, covered } => medium.sync_dir(path, *covered)?,
+        }
+        Ok(Reply::Done)
+    }
+
+    /// It completes on a disk that lies: what should be durable is only cached.
+    pub(super) fn pretend(&self, medium: &mut Medium, rng: &mut Rng) -> io::Result<Reply> {
+        match self {
+            Request::Sync { .. } | Request::SyncDir { .. } => {}
+            Request::Write { file, position, bytes } => {
+                medium.write(file.node, *position, bytes, false, rng)?;
+            }
+            _ => return self.complete(medium, rng),
         }
         Ok(Reply::Done)
     }
