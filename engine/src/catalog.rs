@@ -1,4 +1,4 @@
-//! The one place that changes the topic table and gives out producer ids. Shard 0 keeps it.
+//! The one place that changes the topic table and the settings of the broker, and gives out producer ids. Shard 0 keeps it.
 //!
 //! A change is durable before anybody sees it, and seen by everybody before it is answered (D9). A topic is deleted in this order, so
 //! that its directories never mix with those of a topic made later under the same name: the table without it is durable; all shards have
@@ -13,9 +13,9 @@ use async_channel::Sender;
 use futures_channel::oneshot;
 use futures_util::lock::Mutex;
 
-use crate::config::TopicDefaults;
+use crate::config::{ConfigError, DynamicSettings, InForce};
 use crate::error::{TopicError, io_fault};
-use crate::format::{names, producer_ids, topics};
+use crate::format::{names, producer_ids, settings, topics};
 use crate::io::{Disk, replace};
 use crate::shard::message::Message;
 use crate::sync::Published;
@@ -28,6 +28,12 @@ const PRODUCER_ID_BLOCK: i64 = 1000;
 /// The file with the topic table, in the data directory.
 pub(crate) const TOPICS_FILE: &str = "topics";
 
+/// The file with what was set for the broker while it ran, in the data directory.
+pub(crate) const SETTINGS_FILE: &str = "settings";
+
+/// Makes other settings out of those there are.
+pub(crate) type SettingsChange = Box<dyn FnOnce(&InForce) -> Result<DynamicSettings, ConfigError> + Send>;
+
 /// The file with the next unused producer id, in the data directory.
 pub(crate) const PRODUCER_IDS_FILE: &str = "producer-ids";
 
@@ -35,7 +41,7 @@ pub(crate) struct Catalog<D: Disk> {
     disk: D,
     data_dir: PathBuf,
     topics: Arc<Published<TopicTable>>,
-    defaults: Arc<TopicDefaults>,
+    settings: Arc<Published<InForce>>,
     mailboxes: Vec<Sender<Message<D::File>>>,
     /// Makes up identities; the crash tests bring their own.
     new_topic_id: Rc<dyn Fn() -> TopicId>,
@@ -54,19 +60,19 @@ impl<D: Disk> Catalog<D> {
         disk: D,
         data_dir: PathBuf,
         topics: Arc<Published<TopicTable>>,
-        defaults: Arc<TopicDefaults>,
+        settings: Arc<Published<InForce>>,
         mailboxes: Vec<Sender<Message<D::File>>>,
         new_topic_id: Rc<dyn Fn() -> TopicId>,
         next_producer_id: i64,
     ) -> Catalog<D> {
         let ids = ProducerIds { next: next_producer_id, end: next_producer_id };
-        Catalog { disk, data_dir, topics, defaults, mailboxes, new_topic_id, changing: Mutex::new(ids) }
+        Catalog { disk, data_dir, topics, settings, mailboxes, new_topic_id, changing: Mutex::new(ids) }
     }
 
     pub(crate) async fn create(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
         let _one_at_a_time = self.changing.lock().await;
         let id = (self.new_topic_id)();
-        let table = self.topics.get().with(new, id, &self.defaults)?;
+        let table = self.topics.get().with(new, id, &self.settings.get().topic_defaults)?;
         self.write_table(&table).await?;
         let topic = table.by_id(id).expect("it was just added").clone();
         self.topics.set(table);
@@ -77,13 +83,32 @@ impl<D: Disk> Catalog<D> {
     /// Changes the settings of a topic, also of its open partitions.
     pub(crate) async fn alter(&self, id: TopicId, change: ConfigChange) -> Result<Arc<Topic>, TopicError> {
         let _one_at_a_time = self.changing.lock().await;
-        let table = self.topics.get().with_configs(id, &change, &self.defaults)?;
+        let defaults = &self.settings.get().topic_defaults;
+        let table = self.topics.get().with_configs(id, &change, defaults)?;
         self.write_table(&table).await?;
         let topic = table.by_id(id).expect("it was just changed").clone();
         self.topics.set(table);
-        self.tell_all(|reply| Message::ReconfigureTopic { topic: id, reply }).await;
+        self.tell_all(|reply| Message::Reconfigure { topic: Some(id), reply }).await;
         tracing::info!(topic = topic.name, id = %topic.id, configs = ?topic.own_configs, "topic reconfigured");
         Ok(topic)
+    }
+
+    /// Changes what is set for the broker, and with it what topics get that are silent.
+    pub(crate) async fn alter_settings(&self, change: SettingsChange) -> Result<(), TopicError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let old = self.settings.get();
+        let dynamic = change(&old)?;
+        let new = old.with_dynamic(dynamic);
+        let table = self.topics.get().with_defaults(&new.topic_defaults)?;
+        let path = self.data_dir.join(SETTINGS_FILE);
+        replace(&self.disk, &path, settings::encode(&new.dynamic))
+            .await
+            .map_err(|error| TopicError::Storage(io_fault("write", path, 0, error)))?;
+        tracing::info!(settings = ?new.dynamic, "broker reconfigured");
+        self.settings.set(new);
+        self.topics.set(table);
+        self.tell_all(|reply| Message::Reconfigure { topic: None, reply }).await;
+        Ok(())
     }
 
     /// Adds partitions to a topic. They are empty, and opened when they are first used.

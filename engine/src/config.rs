@@ -52,6 +52,20 @@ pub struct CleanerConfig {
     pub bytes_per_second: f64,
 }
 
+impl CleanerConfig {
+    fn with_dynamic(&self, dynamic: &DynamicSettings) -> CleanerConfig {
+        let whole = |name| dynamic.get(name).and_then(|value| value.parse::<u64>().ok());
+        let backoff = whole("log.cleaner.backoff.ms").map(Duration::from_millis);
+        let map_bytes = whole("log.cleaner.dedupe.buffer.size").and_then(|bytes| usize::try_from(bytes).ok());
+        let rate = dynamic.get("log.cleaner.io.max.bytes.per.second").and_then(|rate| rate.parse().ok());
+        CleanerConfig {
+            backoff: backoff.unwrap_or(self.backoff),
+            map_bytes: map_bytes.unwrap_or(self.map_bytes),
+            bytes_per_second: rate.unwrap_or(self.bytes_per_second),
+        }
+    }
+}
+
 impl Default for CleanerConfig {
     fn default() -> CleanerConfig {
         CleanerConfig { backoff: Duration::from_secs(15), map_bytes: 128 << 20, bytes_per_second: f64::MAX }
@@ -183,7 +197,7 @@ entries! {
     "segment.index.bytes" ("log.index.size.max.bytes") Int = "10485760", Whole(4, i32::MAX as i64);
         "Accepted; an index is as large as its segment makes it."
     "segment.jitter.ms" ("log.roll.jitter.ms") Long = "0", Whole(0, i64::MAX);
-        "Accepted; a segment is closed at segment.ms exactly."
+        "By how much of segment.ms a segment is closed earlier at most; how much it is differs from segment to segment."
     "segment.ms" ("log.roll.ms") Long = "604800000", Whole(1, i64::MAX);
         "Age, by the records' timestamps, at which a segment is closed."
     "unclean.leader.election.enable" ("unclean.leader.election.enable") Bool = "false", Any;
@@ -208,6 +222,12 @@ pub enum ConfigError {
         value: String,
         /// What it takes.
         expected: String,
+    },
+    /// It is read when the broker starts, and at no other time.
+    #[error("{name} can not be changed while the broker runs: set it where it is started")]
+    ReadOnly {
+        /// The setting.
+        name: &'static str,
     },
     /// Words were to be added to it or taken out of it.
     #[error("{name} is not a list")]
@@ -265,6 +285,76 @@ pub(crate) fn words_of(list: &str) -> impl Iterator<Item = &str> {
 #[derive(Clone, Debug, Default)]
 pub struct TopicDefaults {
     set: BTreeMap<&'static str, String>,
+    all_brokers: BTreeMap<&'static str, String>,
+    this_broker: BTreeMap<&'static str, String>,
+}
+
+/// Where the value of a setting comes from; the first of these that has one wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was set for this broker while it ran.
+    ThisBroker,
+    /// It was set for all brokers while they ran.
+    AllBrokers,
+    /// The broker was started with it.
+    Start,
+    /// The table.
+    Default,
+}
+
+/// What was set for the broker while it ran. The engine keeps it durably; of the names it knows those that give topics their defaults, and
+/// those of the cleaner.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DynamicSettings {
+    /// For all brokers, name and value.
+    pub all_brokers: Vec<(String, String)>,
+    /// For this one; these win.
+    pub this_broker: Vec<(String, String)>,
+}
+
+impl DynamicSettings {
+    /// The places that give the setting a value, the one in force first.
+    pub fn layers(&self, name: &str) -> impl Iterator<Item = (Origin, &str)> {
+        let scopes = [(Origin::ThisBroker, &self.this_broker), (Origin::AllBrokers, &self.all_brokers)];
+        scopes.into_iter().filter_map(move |(origin, settings)| {
+            let (_, value) = settings.iter().find(|(key, _)| key == name)?;
+            Some((origin, value.as_str()))
+        })
+    }
+
+    /// The value in force, if any was set.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.layers(name).next().map(|(_, value)| value)
+    }
+}
+
+/// The settings in force that may change while the engine runs.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// What was set while it ran.
+    pub dynamic: DynamicSettings,
+    /// What topics get where they are silent.
+    pub topic_defaults: TopicDefaults,
+    /// How compacted topics are cleaned.
+    pub cleaner: CleanerConfig,
+    /// What it was started with.
+    started_cleaner: CleanerConfig,
+}
+
+impl InForce {
+    pub(crate) fn new(started: &TopicDefaults, cleaner: &CleanerConfig, dynamic: DynamicSettings) -> InForce {
+        InForce {
+            topic_defaults: started.with_dynamic(&dynamic),
+            cleaner: cleaner.with_dynamic(&dynamic),
+            started_cleaner: cleaner.clone(),
+            dynamic,
+        }
+    }
+
+    /// These with others that were set while it ran.
+    pub(crate) fn with_dynamic(&self, dynamic: DynamicSettings) -> InForce {
+        InForce::new(&self.topic_defaults, &self.started_cleaner, dynamic)
+    }
 }
 
 impl TopicDefaults {
@@ -276,18 +366,43 @@ impl TopicDefaults {
         Ok(())
     }
 
+    /// These defaults with others on top: those of `dynamic` that are settings of topics, by their broker names.
+    pub(crate) fn with_dynamic(&self, dynamic: &DynamicSettings) -> TopicDefaults {
+        let layer = |settings: &[(String, String)]| {
+            let of_topic = |(name, value): &(String, String)| {
+                let entry = TOPIC_CONFIGS.iter().find(|entry| entry.broker_name == name)?;
+                entry.check(value).ok()?;
+                Some((entry.name, value.clone()))
+            };
+            settings.iter().filter_map(of_topic).collect()
+        };
+        TopicDefaults {
+            set: self.set.clone(),
+            all_brokers: layer(&dynamic.all_brokers),
+            this_broker: layer(&dynamic.this_broker),
+        }
+    }
+
     /// Sets a default outside of its bounds: tests want segments that a few batches fill.
     #[cfg(test)]
     pub(crate) fn set_unchecked(&mut self, name: &str, value: &str) {
         self.set.insert(topic_config_entry(name).expect("a name of the table").name, value.to_owned());
     }
 
-    /// The value in force for a topic that says nothing itself, and whether the operator set it.
-    pub fn get(&self, entry: &'static TopicConfigEntry) -> (&str, bool) {
-        match self.set.get(entry.name) {
-            Some(value) => (value, true),
-            None => (entry.default, false),
-        }
+    /// The value in force for a topic that says nothing itself.
+    pub fn get(&self, entry: &'static TopicConfigEntry) -> &str {
+        self.layers(entry).next().map_or(entry.default, |(_, value)| value)
+    }
+
+    /// Every place that gives the setting a value, the one in force first.
+    pub fn layers(&self, entry: &'static TopicConfigEntry) -> impl Iterator<Item = (Origin, &str)> {
+        let layers = [
+            (Origin::ThisBroker, self.this_broker.get(entry.name)),
+            (Origin::AllBrokers, self.all_brokers.get(entry.name)),
+            (Origin::Start, self.set.get(entry.name)),
+        ];
+        let set = layers.into_iter().filter_map(|(origin, value)| Some((origin, value?.as_str())));
+        set.chain([(Origin::Default, entry.default)])
     }
 }
 
@@ -322,6 +437,8 @@ pub struct TopicConfig {
     pub segment_bytes: u64,
     /// Span of record timestamps at which a segment is closed, in milliseconds.
     pub segment_ms: i64,
+    /// By how much earlier than that it may be closed, in milliseconds.
+    pub segment_jitter_ms: i64,
     /// Bytes between two entries of a segment's index.
     pub index_interval_bytes: u64,
     /// Whose clock the timestamps come from.
@@ -358,7 +475,7 @@ impl TopicConfig {
             let entry = topic_config_entry(name).expect("a name of the table");
             match own.iter().rev().find(|(key, _)| key == name) {
                 Some((_, value)) => value.trim(),
-                None => defaults.get(entry).0,
+                None => defaults.get(entry),
             }
         };
         let whole = |name: &'static str| -> i64 { text(name).parse().expect("checked against the table") };
@@ -366,6 +483,7 @@ impl TopicConfig {
             max_message_bytes: whole("max.message.bytes") as usize,
             segment_bytes: whole("segment.bytes") as u64,
             segment_ms: whole("segment.ms"),
+            segment_jitter_ms: whole("segment.jitter.ms"),
             index_interval_bytes: whole("index.interval.bytes") as u64,
             timestamp_type: match text("message.timestamp.type") {
                 "LogAppendTime" => TimestampType::LogAppendTime,
@@ -399,6 +517,15 @@ impl TopicConfig {
     /// compaction closes them, too.
     pub fn roll_ms(&self) -> i64 {
         if self.compacted { self.segment_ms.min(self.compaction.lag_max_ms) } else { self.segment_ms }
+    }
+
+    /// By how much earlier than [`TopicConfig::roll_ms`] one segment is closed, in milliseconds: segments that were begun together must not
+    /// all be closed together. `seed` names the segment, so that it is the same at each look.
+    pub fn roll_jitter_ms(&self, seed: u64) -> i64 {
+        match self.segment_jitter_ms.min(self.segment_ms) {
+            0 => 0,
+            most => fastrand::Rng::with_seed(seed).i64(0..most),
+        }
     }
 
     /// What is kept: without a limit where the cleanup policy does not delete.
@@ -449,6 +576,53 @@ mod tests {
         assert_eq!(config.segment_bytes, 4 << 20);
         assert_eq!(config.flush_messages, 100);
         assert!(!config.is_durable());
+    }
+
+    #[test]
+    fn segments_that_were_begun_together_are_closed_at_different_times() {
+        let roll_ms = |jitter: &str, seed| {
+            let own = [("segment.ms", "1000"), ("segment.jitter.ms", jitter)];
+            let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let config = TopicConfig::resolve(&TopicDefaults::default(), &own).unwrap();
+            config.roll_ms() - config.roll_jitter_ms(seed)
+        };
+        assert!((0..100).all(|seed| roll_ms("0", seed) == 1000));
+        let found: std::collections::BTreeSet<i64> = (0..100).map(|seed| roll_ms("100", seed)).collect();
+        assert!(found.len() > 20 && found.iter().all(|found| (901..=1000).contains(found)), "{found:?}");
+        assert!((0..100).all(|seed| (1..=1000).contains(&roll_ms("9223372036854775807", seed))));
+        assert_eq!(roll_ms("100", 7), roll_ms("100", 7));
+    }
+
+    #[test]
+    fn what_was_set_while_it_runs_wins_for_this_broker_first() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut started = TopicDefaults::default();
+        started.set("segment.ms", "5").unwrap();
+        let dynamic = DynamicSettings {
+            all_brokers: vec![
+                pair("log.roll.ms", "6"),
+                pair("log.cleaner.backoff.ms", "70"),
+                pair("max.connections", "1"),
+            ],
+            this_broker: vec![pair("log.roll.ms", "7")],
+        };
+        let in_force = InForce::new(&started, &CleanerConfig::default(), dynamic);
+        let entry = topic_config_entry("segment.ms").unwrap();
+        let layers = |in_force: &InForce| {
+            in_force
+                .topic_defaults
+                .layers(entry)
+                .map(|(origin, value)| (origin, value.to_owned()))
+                .collect::<Vec<_>>()
+        };
+        let layer = |origin, value: &str| (origin, value.to_owned());
+        let below = [layer(Origin::Start, "5"), layer(Origin::Default, entry.default)];
+        let dynamic = [layer(Origin::ThisBroker, "7"), layer(Origin::AllBrokers, "6")];
+        assert_eq!(layers(&in_force), [&dynamic[..], &below].concat());
+        assert_eq!(in_force.cleaner.backoff, Duration::from_millis(70));
+        let nothing = in_force.with_dynamic(DynamicSettings::default());
+        assert_eq!(layers(&nothing), below);
+        assert_eq!(nothing.cleaner.backoff, CleanerConfig::default().backoff);
     }
 
     #[test]

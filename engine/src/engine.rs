@@ -12,7 +12,7 @@ use async_channel::{Receiver, Sender};
 use futures_executor::block_on;
 
 use crate::catalog::Catalog;
-use crate::config::{EngineConfig, SHARDS_MAX};
+use crate::config::{EngineConfig, InForce, SHARDS_MAX};
 use crate::error::{Fault, StartError};
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::front::{Front, Local};
@@ -92,8 +92,13 @@ impl Engine {
         }
         let lock = lock_data_dir(&config.data_dir)?;
         let began = Instant::now();
-        let recovered =
-            block_on(recover(&PwriteDisk, &config.data_dir, config.shards, &config.topic_defaults))?;
+        let recovered = block_on(recover(
+            &PwriteDisk,
+            &config.data_dir,
+            config.shards,
+            &config.topic_defaults,
+            &config.cleaner,
+        ))?;
         let recovery_time = began.elapsed();
         let report = recovered.report;
         let (handle, running) = start_shards(&config, front, recovered, lock)?;
@@ -174,6 +179,7 @@ struct ShardSeed {
     index: usize,
     config: EngineConfig,
     topics: Arc<Published<TopicTable>>,
+    settings: Arc<Published<InForce>>,
     checkpoints: Vec<PartitionCheckpoint>,
     damaged: Arc<BTreeMap<PartitionId, Fault>>,
     journal_number: u64,
@@ -196,10 +202,11 @@ fn start_shards<F: Front>(
     let (mailboxes, receivers): (Vec<_>, Vec<_>) =
         (0..config.shards).map(|_| async_channel::bounded(MAILBOX_MESSAGES)).unzip();
     let topics = Arc::new(Published::new(recovered.topics));
+    let settings = Arc::new(Published::new(recovered.settings));
     let handle = Handle::new(Shared {
         meta: recovered.meta,
         topics: topics.clone(),
-        defaults: Arc::new(config.topic_defaults.clone()),
+        settings: settings.clone(),
         mailboxes: mailboxes.clone(),
     });
     let (stop, stopped) = async_channel::bounded(1);
@@ -214,6 +221,7 @@ fn start_shards<F: Front>(
             index,
             config: config.clone(),
             topics: topics.clone(),
+            settings: settings.clone(),
             checkpoints,
             damaged: damaged.clone(),
             journal_number: recovered.journal_number,
@@ -291,7 +299,7 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
         journal_file_bytes_max: seed.config.journal_file_bytes_max,
         open_files_max: seed.config.open_files_max,
         retention_check: seed.config.retention_check,
-        cleaner: seed.config.cleaner.clone(),
+        settings: seed.settings.clone(),
         clock: Rc::new(now),
         stopwatch: {
             let began = Instant::now();
@@ -308,7 +316,6 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
         }
     };
     let catalog = (seed.index == 0).then(|| {
-        let defaults = Arc::new(seed.config.topic_defaults.clone());
         let (topics, mailboxes) = (seed.topics.clone(), seed.mailboxes.clone());
         let data_dir: PathBuf = seed.config.data_dir.clone();
         let new_topic_id = Rc::new(TopicId::random);
@@ -316,7 +323,7 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
             disk,
             data_dir,
             topics,
-            defaults,
+            seed.settings.clone(),
             mailboxes,
             new_topic_id,
             seed.next_producer_id,

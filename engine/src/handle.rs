@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures_channel::oneshot;
 use futures_util::future::join_all;
 
-use crate::config::TopicDefaults;
+use crate::config::{ConfigError, DynamicSettings, InForce};
 use crate::engine::EngineDisk;
 use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use crate::format::check::{self, CheckedBatch};
@@ -35,7 +35,7 @@ pub struct Handle(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) meta: Meta,
     pub(crate) topics: Arc<Published<TopicTable>>,
-    pub(crate) defaults: Arc<TopicDefaults>,
+    pub(crate) settings: Arc<Published<InForce>>,
     pub(crate) mailboxes: Vec<Sender<Message<EngineFile>>>,
 }
 
@@ -74,9 +74,9 @@ impl Handle {
         self.0.topics.get()
     }
 
-    /// The settings of topics that say nothing themselves.
-    pub fn topic_defaults(&self) -> &TopicDefaults {
-        &self.0.defaults
+    /// The settings in force that may change while the engine runs, at this moment.
+    pub fn settings(&self) -> Arc<InForce> {
+        self.0.settings.get()
     }
 
     pub(crate) async fn send(&self, shard: usize, message: Message<EngineFile>) {
@@ -215,6 +215,18 @@ impl Handle {
     /// When there is no such topic, or a setting can not be: nothing has changed then.
     pub async fn alter_topic(&self, id: TopicId, change: ConfigChange) -> Result<Arc<Topic>, TopicError> {
         self.ask_catalog(|reply| CatalogMessage::AlterTopic { id, change, reply }).await
+    }
+
+    /// Changes what is set for the broker while it runs: `change` makes other settings out of those in force, once no other change is under
+    /// way. They are durable, and in force for live partitions, when this returns.
+    ///
+    /// # Errors
+    /// What `change` says: nothing has changed then.
+    pub async fn alter_settings(
+        &self,
+        change: impl FnOnce(&InForce) -> Result<DynamicSettings, ConfigError> + Send + 'static,
+    ) -> Result<(), TopicError> {
+        self.ask_catalog(|reply| CatalogMessage::AlterSettings { change: Box::new(change), reply }).await
     }
 
     /// Adds partitions to a topic, up to `partitions`. They are durable, and every shard knows them, when this returns.

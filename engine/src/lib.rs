@@ -49,11 +49,12 @@ pub mod types;
 pub use engine::{Engine, StopError};
 pub use front::{File, Front, Local, NoFront};
 pub use handle::{Handle, PendingAppend};
-pub use log::{FileRange, OffsetAndTimestamp};
 pub use journal::JournalUse;
+pub use log::{FileRange, OffsetAndTimestamp};
 pub use partition::{ReadResult, Traffic};
 pub use recovery::RecoveryReport;
 pub use shard::reactor;
 pub use shard::{
-    Appended, Compaction, DeleteBefore, Durations, OffsetQuery, PartitionReport, ReadRequest, ShardReport, ShardStats,
+    Appended, Compaction, DeleteBefore, Durations, OffsetQuery, PartitionReport, ReadRequest, ShardReport,
+    ShardStats,
 };

@@ -17,12 +17,12 @@ use std::path::{Path, PathBuf};
 
 use futures_util::stream::{self, StreamExt};
 
-use crate::catalog::{PRODUCER_IDS_FILE, TOPICS_FILE};
-use crate::config::TopicDefaults;
+use crate::catalog::{PRODUCER_IDS_FILE, SETTINGS_FILE, TOPICS_FILE};
+use crate::config::{CleanerConfig, DynamicSettings, InForce, TopicDefaults};
 use crate::error::{Fault, FaultKind, StartError};
 use crate::format::checkpoint::{self, CheckpointEncoder, PartitionCheckpoint};
 use crate::format::meta::Meta;
-use crate::format::{names, producer_ids, topics};
+use crate::format::{names, producer_ids, settings, topics};
 use crate::io::{Disk, OpenMode, read_whole, replace};
 use crate::journal::replay::{JournaledBatch, read_journal};
 use crate::log::Log;
@@ -43,6 +43,8 @@ const REPLAYS_AT_ONCE: usize = 64;
 /// What recovery hands to the shards.
 pub(crate) struct Recovered {
     pub(crate) meta: Meta,
+    /// With what was set while it ran.
+    pub(crate) settings: InForce,
     pub(crate) topics: TopicTable,
     pub(crate) next_producer_id: i64,
     /// Recovery points, by the shard that will own the partition.
@@ -80,9 +82,11 @@ pub(crate) async fn recover<D: Disk>(
     data_dir: &Path,
     shards: usize,
     defaults: &TopicDefaults,
+    cleaner: &CleanerConfig,
 ) -> Result<Recovered, StartError> {
     let meta = read_or_make_meta(disk, data_dir).await?;
-    let topics = read_topics(disk, data_dir, defaults).await?;
+    let settings = InForce::new(defaults, cleaner, read_settings(disk, data_dir).await?);
+    let topics = read_topics(disk, data_dir, &settings.topic_defaults).await?;
     let next_producer_id = read_producer_ids(disk, data_dir).await?;
     let files = find_shard_files(disk, data_dir).await?;
     let mut points = read_checkpoints(disk, &files.checkpoints, &topics).await?;
@@ -92,7 +96,7 @@ pub(crate) async fn recover<D: Disk>(
     let checkpoints = write_checkpoints(disk, data_dir, shards, points).await?;
     remove_unclaimed(disk, data_dir, &topics).await?;
     let journal_number = remove_old(disk, data_dir, &files, shards, keep_journals).await?;
-    Ok(Recovered { meta, topics, next_producer_id, checkpoints, damaged, journal_number, report })
+    Ok(Recovered { meta, settings, topics, next_producer_id, checkpoints, damaged, journal_number, report })
 }
 
 fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> StartError + 'a {
@@ -118,6 +122,14 @@ async fn read_or_make_meta<D: Disk>(disk: &D, data_dir: &Path) -> Result<Meta, S
     let meta = Meta { cluster_id: random_uuid(), node_id: 1 };
     replace(disk, &path, meta.encode()).await.map_err(failed("writing", &path))?;
     Ok(meta)
+}
+
+async fn read_settings<D: Disk>(disk: &D, data_dir: &Path) -> Result<DynamicSettings, StartError> {
+    let path = data_dir.join(SETTINGS_FILE);
+    match read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))? {
+        Some(bytes) => settings::decode(&bytes).map_err(|error| misformed(&path, error)),
+        None => Ok(DynamicSettings::default()),
+    }
 }
 
 async fn read_topics<D: Disk>(

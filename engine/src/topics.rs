@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::config::{
-    ConfigError, ConfigKind, PARTITIONS_MAX, TopicConfig, TopicDefaults, topic_config_entry, words_of,
+    ConfigError, ConfigKind, PARTITIONS_MAX, TopicConfig, TopicConfigEntry, TopicDefaults,
+    topic_config_entry, words_of,
 };
 use crate::error::TopicError;
 use crate::format::names;
@@ -50,8 +51,12 @@ impl Topic {
             ConfigChange::Steps(_) => self.own_configs.clone(),
         };
         if let ConfigChange::Steps(steps) = change {
+            let below = |name: &str| {
+                let entry = topic_config_entry(name)?;
+                Ok((entry, defaults.get(entry).to_owned()))
+            };
             for step in steps {
-                step.apply(&mut own, defaults)?;
+                step.apply(&mut own, &below)?;
             }
         }
         TopicConfig::resolve(defaults, &own)?;
@@ -102,14 +107,22 @@ pub enum ConfigStep {
 }
 
 impl ConfigStep {
-    fn apply(&self, own: &mut Vec<(String, String)>, defaults: &TopicDefaults) -> Result<(), ConfigError> {
+    /// Changes settings that are one's own. `below` knows of each name the declaration, and the value that is in force without them.
+    ///
+    /// # Errors
+    /// When there is no such name, or it is not a list and words come or go.
+    pub fn apply(
+        &self,
+        own: &mut Vec<(String, String)>,
+        below: &dyn Fn(&str) -> Result<(&'static TopicConfigEntry, String), ConfigError>,
+    ) -> Result<(), ConfigError> {
         let (ConfigStep::Set(name, _)
         | ConfigStep::Delete(name)
         | ConfigStep::Append(name, _)
         | ConfigStep::Subtract(name, _)) = self;
-        let entry = topic_config_entry(name)?;
+        let (entry, below) = below(name)?;
         let in_force = own.iter().rev().find(|(key, _)| key == name);
-        let in_force = in_force.map_or(defaults.get(entry).0, |(_, value)| value);
+        let in_force = in_force.map_or(&*below, |(_, value)| value);
         let value = match self {
             ConfigStep::Set(_, value) => Some(value.trim().to_owned()),
             ConfigStep::Delete(_) => None,
@@ -131,7 +144,7 @@ impl ConfigStep {
             }
         };
         own.retain(|(key, _)| key != name);
-        own.extend(value.map(|value| (entry.name.to_owned(), value)));
+        own.extend(value.map(|value| (name.clone(), value)));
         Ok(())
     }
 }
@@ -249,6 +262,11 @@ impl TopicTable {
         let mut table = self.clone();
         table.insert(Topic { own_configs, config, ..Topic::clone(topic) });
         Ok(table)
+    }
+
+    /// This table with other defaults.
+    pub(crate) fn with_defaults(&self, defaults: &TopicDefaults) -> Result<TopicTable, ConfigError> {
+        TopicTable::from_records(self.records(), defaults)
     }
 
     /// Checks whether the topic `id` can have so many partitions; changes nothing.

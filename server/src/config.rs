@@ -16,8 +16,10 @@ use std::time::Duration;
 use crate::groups::{CoordinatorSettings, GroupSettings};
 use strandline_engine::config::ConfigBounds::{Any, Fraction, Whole};
 use strandline_engine::config::{
-    CleanerConfig, ConfigError, ConfigKind, TOPIC_CONFIGS, TopicConfigEntry, TopicDefaults,
+    CleanerConfig, ConfigError, ConfigKind, DynamicSettings, InForce, Origin, TOPIC_CONFIGS,
+    TopicConfigEntry, TopicDefaults,
 };
+use strandline_engine::topics::ConfigChange;
 
 macro_rules! entries {
     ($($name:literal $kind:ident = $default:literal, $bounds:expr; $doc:literal)*) => {
@@ -64,6 +66,92 @@ entries! {
         "Partitions that the topic of groups is made with; it keeps what it was made with."
     "offsets.topic.replication.factor" Int = "1", Whole(1, i16::MAX as i64); "Accepted: a single node keeps one replica."
     "socket.request.max.bytes" Int = "104857600", Whole(1024, i32::MAX as i64); "Largest request."
+}
+
+/// Settings of the broker alone that may be changed while it runs: those of Kafka's that we have.
+const DYNAMIC: [&str; 4] = [
+    "log.cleaner.backoff.ms",
+    "log.cleaner.dedupe.buffer.size",
+    "log.cleaner.io.max.bytes.per.second",
+    "max.connections",
+];
+
+/// The declaration of the broker setting `name`.
+pub fn broker_config_entry(name: &str) -> Option<&'static TopicConfigEntry> {
+    let own = BROKER_CONFIGS.iter().find(|entry| entry.name == name);
+    own.or_else(|| TOPIC_CONFIGS.iter().find(|entry| entry.broker_name == name))
+}
+
+/// Whether the broker setting may be changed while the broker runs: all that give topics their defaults, and a few more. Those that tools
+/// write to move replicas are no settings of Kafka's broker.
+pub fn is_dynamic(entry: &TopicConfigEntry) -> bool {
+    let of_topics =
+        entry.name != entry.broker_name || TOPIC_CONFIGS.iter().any(|other| other.name == entry.name);
+    let is_throttle = entry.name.ends_with(".replication.throttled.replicas");
+    (of_topics && !is_throttle) || DYNAMIC.contains(&entry.name)
+}
+
+/// Every place that gives a broker setting a value, the one in force first.
+pub fn layers(
+    config: &BrokerConfig,
+    in_force: &InForce,
+    entry: &'static TopicConfigEntry,
+) -> Vec<(Origin, String)> {
+    let owned = |(origin, value): (Origin, &str)| (origin, value.to_owned());
+    if TOPIC_CONFIGS.iter().any(|other| other.broker_name == entry.broker_name) {
+        return in_force.topic_defaults.layers(entry).map(owned).collect();
+    }
+    let started = config.set_value(entry.name).map(|value| (Origin::Start, value));
+    let dynamic = in_force.dynamic.layers(entry.name).filter(|_| is_dynamic(entry));
+    dynamic.chain(started).chain([(Origin::Default, entry.default)]).map(owned).collect()
+}
+
+/// The settings there are after a change of those for all brokers, or for this one; makes nothing.
+///
+/// # Errors
+/// When a name is not known or can not be changed, or a value can not be.
+pub fn changed(
+    config: &BrokerConfig,
+    in_force: &InForce,
+    scope: Origin,
+    change: &ConfigChange,
+) -> Result<DynamicSettings, ConfigError> {
+    let find = |name: &str| {
+        let entry =
+            broker_config_entry(name).ok_or_else(|| ConfigError::UnknownName { name: name.to_owned() })?;
+        if is_dynamic(entry) { Ok(entry) } else { Err(ConfigError::ReadOnly { name: entry.broker_name }) }
+    };
+    let below = |name: &str| {
+        let entry = find(name)?;
+        let layers = layers(config, in_force, entry);
+        let is_below = |origin: Origin| match scope {
+            Origin::ThisBroker => origin != Origin::ThisBroker,
+            _ => !matches!(origin, Origin::ThisBroker | Origin::AllBrokers),
+        };
+        let value = layers.into_iter().find(|(origin, _)| is_below(*origin)).map(|(_, value)| value);
+        Ok((entry, value.unwrap_or_default()))
+    };
+    let mut settings = in_force.dynamic.clone();
+    let own = match scope {
+        Origin::ThisBroker => &mut settings.this_broker,
+        _ => &mut settings.all_brokers,
+    };
+    match change {
+        ConfigChange::Replace(configs) => {
+            *own = configs.iter().map(|(name, value)| (name.clone(), value.trim().to_owned())).collect();
+        }
+        ConfigChange::Steps(steps) => steps.iter().try_for_each(|step| step.apply(own, &below))?,
+    }
+    for (name, value) in own {
+        let entry = find(name)?;
+        entry.check(value).map_err(|error| match error {
+            ConfigError::BadValue { value, expected, .. } => {
+                ConfigError::BadValue { name: entry.broker_name, value, expected }
+            }
+            other => other,
+        })?;
+    }
+    Ok(settings)
 }
 
 /// Why settings were refused.
@@ -182,14 +270,15 @@ impl Settings {
     /// # Errors
     /// [`SettingError::Unknown`] and [`SettingError::BadValue`].
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
-        let own = BROKER_CONFIGS.iter().find(|entry| entry.name == name);
-        let entry = own.or_else(|| TOPIC_CONFIGS.iter().find(|entry| entry.broker_name == name));
-        let entry = entry.ok_or_else(|| SettingError::Unknown { name: name.to_owned() })?;
+        let entry =
+            broker_config_entry(name).ok_or_else(|| SettingError::Unknown { name: name.to_owned() })?;
         let value = value.trim();
         entry.check(value).map_err(|error| match error {
             ConfigError::UnknownName { name } => SettingError::Unknown { name },
             ConfigError::BadValue { value, expected, .. } => bad(entry.broker_name, &value, &expected),
-            ConfigError::NotAList { name } => bad(name, value, "no list"),
+            ConfigError::NotAList { name } | ConfigError::ReadOnly { name } => {
+                bad(name, value, "another name")
+            }
         })?;
         self.values.insert(entry.broker_name, value.to_owned());
         Ok(())
@@ -408,7 +497,7 @@ mod tests {
         let retention = |pairs: &[(&str, &str)]| {
             let defaults = settings(pairs).unwrap().topic_defaults;
             let entry = TOPIC_CONFIGS.iter().find(|entry| entry.name == "retention.ms").unwrap();
-            defaults.get(entry).0.to_owned()
+            defaults.get(entry).to_owned()
         };
         let (hours, minutes) = (("log.retention.hours", "3"), ("log.retention.minutes", "2"));
         assert_eq!(retention(&[hours]), "10800000");

@@ -20,8 +20,8 @@ use strandline_engine::{File, FileRange, Local};
 use crate::api;
 use crate::config::{BrokerConfig, HostPort};
 use crate::groups::Groups;
-use crate::metrics::RequestCounters;
 use crate::messages::{ApiKey, Piece, RequestHeader, decode_request, encode_response};
+use crate::metrics::RequestCounters;
 use crate::wire::{EncodeError, ErrorCode, WireError};
 
 /// The broker as a handler on one shard sees it.

@@ -107,7 +107,7 @@ impl Server {
 
     /// When a topic that says nothing itself is durable, in words.
     pub fn durability(&self) -> String {
-        let config = TopicConfig::resolve(self.handle().topic_defaults(), &[]);
+        let config = TopicConfig::resolve(&self.handle().settings().topic_defaults, &[]);
         match config {
             Ok(config) if !config.is_durable() => format!(
                 "RELAXED: acknowledged first, synced after {} records (log.flush.interval.messages) or {} ms \

@@ -11,7 +11,7 @@ use fastrand::Rng;
 use futures_channel::oneshot;
 
 use crate::catalog::Catalog;
-use crate::config::{CleanerConfig, TopicDefaults};
+use crate::config::{CleanerConfig, DynamicSettings, InForce, TopicDefaults};
 use crate::error::{DeleteRecordsError, Fault, ReadError, StartError, TopicError};
 use crate::io::Disk;
 use crate::io::latch::Latch;
@@ -77,6 +77,7 @@ pub(super) struct Process {
     pub(super) disk: SimDisk,
     pub(super) shards: Vec<Rc<Shard<CrashDisk>>>,
     pub(super) topics: Arc<Published<TopicTable>>,
+    pub(super) settings: Arc<Published<InForce>>,
     pub(super) report: RecoveryReport,
     mailboxes: Vec<Sender<Message<File>>>,
     ends: Rc<std::cell::RefCell<Vec<End>>>,
@@ -101,7 +102,9 @@ pub(super) fn start(
     let clock = simulation.clock();
     let data_dir = Path::new(DATA_DIR);
     let started = async {
-        let recovered = recover(&disk, data_dir, settings.shards, &settings.topic_defaults).await?;
+        let recovered =
+            recover(&disk, data_dir, settings.shards, &settings.topic_defaults, &settings.cleaner).await?;
+        let in_force = Arc::new(Published::new(recovered.settings));
         let topics = Arc::new(Published::new(recovered.topics));
         let damaged = Arc::new(recovered.damaged);
         let mut shards = Vec::new();
@@ -121,17 +124,17 @@ pub(super) fn start(
                 journal_file_bytes_max: settings.journal_file_bytes_max,
                 open_files_max: settings.open_files_max,
                 retention_check: settings.retention_check,
-                cleaner: settings.cleaner.clone(),
+                settings: in_force.clone(),
                 clock: Rc::new(move || clock.timestamp()),
                 stopwatch: Rc::new(move || Duration::from_millis(stopwatch.timestamp().unsigned_abs())),
             };
             let (shard, journal) = Shard::start(start).await?;
             shards.push((shard, journal, latch));
         }
-        Ok((topics, shards, recovered.next_producer_id, recovered.report))
+        Ok((topics, in_force, shards, recovered.next_producer_id, recovered.report))
     };
     let started = simulation.try_run_until_with(started, between)?;
-    let (topics, started, next_producer_id, report) = match started {
+    let (topics, in_force, started, next_producer_id, report) = match started {
         Ok(started) => started,
         Err(error) => return Some(Err(error)),
     };
@@ -145,7 +148,7 @@ pub(super) fn start(
                 latch,
                 data_dir.to_owned(),
                 topics.clone(),
-                Arc::new(settings.topic_defaults.clone()),
+                in_force.clone(),
                 mailboxes.clone(),
                 Rc::new(move || TopicId::from_bytes(ids.borrow_mut().u128(1..).to_le_bytes())),
                 next_producer_id,
@@ -158,7 +161,7 @@ pub(super) fn start(
         ends.push(End { journal, requests, background });
     }
     let ends = Rc::new(std::cell::RefCell::new(ends));
-    Some(Ok(Process { disk, shards, topics, report, mailboxes, ends }))
+    Some(Ok(Process { disk, shards, topics, settings: in_force, report, mailboxes, ends }))
 }
 
 fn spawn<T: 'static>(
@@ -189,6 +192,16 @@ impl Process {
         new: NewTopic,
     ) -> oneshot::Receiver<Result<Arc<Topic>, TopicError>> {
         self.ask_catalog(|reply| CatalogMessage::CreateTopic { new, reply }).await
+    }
+
+    /// Has these settings for all brokers, instead of those there are.
+    pub(super) async fn alter_settings(
+        &self,
+        all_brokers: Vec<(String, String)>,
+    ) -> oneshot::Receiver<Result<(), TopicError>> {
+        let change =
+            Box::new(|_: &InForce| Ok(DynamicSettings { all_brokers, ..DynamicSettings::default() }));
+        self.ask_catalog(|reply| CatalogMessage::AlterSettings { change, reply }).await
     }
 
     pub(super) async fn alter_topic(

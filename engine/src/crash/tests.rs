@@ -7,13 +7,14 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::images::{Counts, Images};
-use super::machine::{DATA_DIR, Process, Settings};
+use super::machine::{DATA_DIR, Process, Settings, start};
 use super::plan::{Ending, Operation, Plan, Trouble};
 use super::run::Run;
 use super::table::Table;
 use super::{for_plans, for_seeds};
+use crate::config::topic_config_entry;
 use crate::error::AppendError;
-use crate::sim::OperationKind;
+use crate::sim::{OperationKind, Simulation};
 use crate::types::PartitionId;
 
 const QUIET: Trouble = Trouble { errors: false, full: false, starts: false };
@@ -134,6 +135,48 @@ fn d3_the_newest_record_of_each_key_survives_failing_writes_and_syncs() {
 fn d8_a_lost_checkpoint_costs_no_record_of_a_compacted_log() {
     for_seeds("d8_a_lost_checkpoint_costs_no_record_of_a_compacted_log", 0..300, |seed| {
         Table::new(seed, false).generations(4, true);
+    });
+}
+
+/// Settings of the broker are changed until the machine stops somewhere; then the newest that was acknowledged is in force, or the one
+/// that was under way.
+#[test]
+fn d9_acknowledged_settings_of_the_broker_survive_every_crash() {
+    for_seeds("d9_acknowledged_settings_of_the_broker_survive_every_crash", 0..100, |seed| {
+        let mut simulation = Simulation::new(seed);
+        let (mut acknowledged, mut asked) = (0, 0);
+        for _ in 0..4 {
+            let process = match start(&mut simulation, &Settings::small(2), |_| {}) {
+                Some(process) => process.expect("nothing has failed"),
+                None => {
+                    simulation = simulation.crash();
+                    continue;
+                }
+            };
+            let in_force = process.settings.get();
+            let found = in_force.dynamic.get("log.retention.ms").map_or(0, |value| value.parse().unwrap());
+            assert!(
+                (acknowledged..=asked).contains(&found),
+                "{found} is neither of {acknowledged}..={asked}"
+            );
+            let of_topics = in_force.topic_defaults.get(topic_config_entry("retention.ms").unwrap());
+            assert!(found == 0 || of_topics == found.to_string(), "topics get {of_topics}");
+            (acknowledged, asked) = (found, found);
+            let disk = simulation.disk();
+            disk.stop_after(disk.operations() + simulation.rng().u64(0..120));
+            // The machine stops in the middle of one of them.
+            let _ = simulation.try_run_until(async {
+                loop {
+                    asked += 1;
+                    let settings = vec![("log.retention.ms".to_owned(), asked.to_string())];
+                    process.alter_settings(settings).await.await.expect("it runs").expect("nothing fails");
+                    acknowledged = asked;
+                }
+            });
+            drop(process);
+            simulation = if simulation.rng().bool() { simulation.crash() } else { simulation.kill() };
+        }
+        assert!(asked > 0, "nothing was ever asked for");
     });
 }
 

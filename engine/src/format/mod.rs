@@ -5,7 +5,7 @@
 //! compression, builder, check        what is done with a batch: unpack it, make one, decide whether a client's may be stored
 //! journal                            the shard's write-ahead journal                        (ours, little-endian)
 //! index                              a segment's sparse index by offset and by time         (ours, little-endian)
-//! envelope > meta, topics,           small files that are replaced whole                    (ours, little-endian)
+//! envelope > meta, topics, settings,           small files that are replaced whole                    (ours, little-endian)
 //!            checkpoint, producer_ids,
 //!            compacted
 //! names                              what the files are called
@@ -27,6 +27,7 @@ pub mod meta;
 pub mod names;
 pub mod producer_ids;
 pub mod record;
+pub mod settings;
 pub mod topics;
 pub mod varint;
 

@@ -13,7 +13,7 @@ use super::journal::{self, Expect};
 use super::meta::Meta;
 use super::record::Records;
 use super::topics::TopicRecord;
-use super::{producer_ids, topics};
+use super::{producer_ids, settings, topics};
 use crate::io::AlignedBuffer;
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicId};
 
@@ -29,6 +29,7 @@ const BATCH: &str = include_str!("../../tests/golden/batch-v2.hex");
 const JOURNAL: &str = include_str!("../../tests/golden/journal-v1.hex");
 const INDEX: &str = include_str!("../../tests/golden/index-v1.hex");
 const META: &str = include_str!("../../tests/golden/meta-v1.hex");
+const SETTINGS: &str = include_str!("../../tests/golden/settings-v1.hex");
 const TOPICS: &str = include_str!("../../tests/golden/topics-v1.hex");
 const CHECKPOINT: &str = include_str!("../../tests/golden/checkpoint-v1.hex");
 const PRODUCER_IDS: &str = include_str!("../../tests/golden/producer-ids-v1.hex");
@@ -311,6 +312,7 @@ fn the_small_files_are_written_and_read_as_documented() {
 #[test]
 fn no_damage_to_a_small_file_goes_unnoticed() {
     every_damage(&golden(META), |bytes, damage| assert!(Meta::decode(bytes).is_err(), "{damage}"));
+    every_damage(&golden(SETTINGS), |bytes, damage| assert!(settings::decode(bytes).is_err(), "{damage}"));
     every_damage(&golden(TOPICS), |bytes, damage| assert!(topics::decode(bytes).is_err(), "{damage}"));
     every_damage(&golden(CHECKPOINT), |bytes, damage| {
         assert!(checkpoint::decode(bytes).is_err(), "{damage}")
@@ -325,6 +327,9 @@ fn no_damage_to_a_small_file_goes_unnoticed() {
 fn damaged_bodies_in_a_right_envelope_never_panic() {
     use super::envelope::{ENVELOPE_BYTES, seal};
     let body = |hex| golden(hex)[ENVELOPE_BYTES..].to_vec();
+    every_damage(&body(SETTINGS), |body, _| {
+        let _ = settings::decode(&seal(settings::SETTINGS_KIND, 1, body));
+    });
     every_damage(&body(TOPICS), |body, _| {
         let _ = topics::decode(&seal(topics::TOPICS_KIND, 1, body));
     });

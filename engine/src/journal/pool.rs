@@ -150,7 +150,8 @@ impl<D: Disk> JournalPool<D> {
 
     /// How much of the journal there is, and is needed.
     pub(crate) fn usage(&self) -> JournalUse {
-        let (fresh, retired, (active, written)) = (self.fresh.borrow(), self.retired.borrow(), self.active.get());
+        let (fresh, retired, (active, written)) =
+            (self.fresh.borrow(), self.retired.borrow(), self.active.get());
         let retired_bytes: u64 = retired.iter().map(|retired| retired.file.bytes).sum();
         JournalUse {
             files: (fresh.len() + retired.len() + 1) as u64,

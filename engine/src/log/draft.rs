@@ -1,6 +1,7 @@
 //! What one turn of the shard wants to append to one partition.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -26,7 +27,9 @@ pub(crate) struct Draft<D: Disk> {
     segment: Rc<Segment<D>>,
     tail: SegmentEnd,
     last_indexed: Position,
-    limits: RollLimits,
+    config: Arc<TopicConfig>,
+    /// Names the partition, for the jitter of its segments.
+    seed: u64,
     batches: Vec<Bytes>,
     bytes: u64,
     records: u64,
@@ -43,13 +46,6 @@ pub(super) struct Run<D: Disk> {
     batches: Vec<Bytes>,
 }
 
-#[derive(Clone, Copy)]
-struct RollLimits {
-    segment_bytes: u64,
-    segment_ms: i64,
-    index_interval_bytes: u64,
-}
-
 /// Where a batch has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -60,7 +56,7 @@ pub(crate) enum Place {
 }
 
 impl<D: Disk> Draft<D> {
-    pub(super) fn new(active: Rc<Segment<D>>, config: &TopicConfig, held: Rc<()>) -> Draft<D> {
+    pub(super) fn new(active: Rc<Segment<D>>, config: Arc<TopicConfig>, seed: u64, held: Rc<()>) -> Draft<D> {
         let tail = active.end();
         Draft {
             start: tail.next_offset,
@@ -69,11 +65,8 @@ impl<D: Disk> Draft<D> {
             last_indexed: active.last_indexed(),
             segment: active,
             tail,
-            limits: RollLimits {
-                segment_bytes: config.segment_bytes,
-                segment_ms: config.roll_ms(),
-                index_interval_bytes: config.index_interval_bytes,
-            },
+            config,
+            seed,
             batches: Vec::new(),
             bytes: 0,
             records: 0,
@@ -124,7 +117,7 @@ impl<D: Disk> Draft<D> {
             });
         }
         let run = self.runs.last_mut().expect("pushed above");
-        if position - self.last_indexed >= self.limits.index_interval_bytes && position > 0 {
+        if position - self.last_indexed >= self.config.index_interval_bytes && position > 0 {
             run.boundaries.push(boundary(
                 self.segment.base(),
                 header.base_offset(),
@@ -152,13 +145,18 @@ impl<D: Disk> Draft<D> {
         if self.tail.position == 0 {
             return false;
         }
-        let full = self.tail.position + header.total_bytes() as u64 > self.limits.segment_bytes;
+        let full = self.tail.position + header.total_bytes() as u64 > self.config.segment_bytes;
         let old = self
             .tail
             .first_timestamp
-            .is_some_and(|first| header.max_timestamp().saturating_sub(first) > self.limits.segment_ms);
+            .is_some_and(|first| header.max_timestamp().saturating_sub(first) > self.roll_ms());
         let far = header.last_offset().get() - self.segment.base().get() > i64::from(i32::MAX);
         full || old || far
+    }
+
+    fn roll_ms(&self) -> i64 {
+        let jitter = self.config.roll_jitter_ms(self.seed ^ self.segment.base().get() as u64);
+        (self.config.roll_ms() - jitter).max(0)
     }
 
     /// Writes the batches behind the ends of their segments.

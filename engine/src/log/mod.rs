@@ -21,6 +21,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -118,14 +119,16 @@ impl<D: Disk> Log<D> {
     // ---- append ----------------------------------------------------------------------------------------------------------
 
     /// Starts a draft on top of the log's end.
-    pub(crate) async fn draft(&self, config: &TopicConfig) -> Result<Draft<D>, Fault> {
+    pub(crate) async fn draft(&self, config: &Arc<TopicConfig>) -> Result<Draft<D>, Fault> {
         let held = self.drafts.clone();
         let active = match self.active() {
             Some(segment) if !self.rolled.get() => segment,
             _ => self.new_segment(self.end()),
         };
         active.load_index().await?;
-        Ok(Draft::new(active, config, held))
+        let topic = u128::from_le_bytes(self.partition.topic.to_bytes()) as u64;
+        let seed = topic ^ (u64::from(self.partition.index) << 40);
+        Ok(Draft::new(active, config.clone(), seed, held))
     }
 
     fn new_segment(&self, base: Offset) -> Rc<Segment<D>> {

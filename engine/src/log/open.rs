@@ -28,6 +28,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -293,7 +294,11 @@ impl<D: Disk> Recovery<D> {
     }
 
     /// Lays one batch of the journal over the log, by the table above. Batches come in the order of their offsets.
-    pub(crate) async fn replay(&mut self, batch: Bytes, config: &TopicConfig) -> Result<(), WriteFailure> {
+    pub(crate) async fn replay(
+        &mut self,
+        batch: Bytes,
+        config: &Arc<TopicConfig>,
+    ) -> Result<(), WriteFailure> {
         let header = *BatchHeader::peek(&batch).expect("the journal's reader has verified the batch");
         if header.base_offset() < self.recovery_point.next_offset || self.log.damage().is_some() {
             return Ok(());

@@ -29,13 +29,14 @@ const BURST_SECONDS: f64 = 1.0;
 /// When a shard compacts, and how much of it.
 pub(super) struct Cleaning {
     look: Signal,
-    backoff: i64,
+    shards: usize,
+    backoff: Cell<i64>,
     next_look: Cell<Timestamp>,
-    map_bytes: usize,
+    map_bytes: Cell<usize>,
     /// What the maps' hashes are keyed with: random, and the number of the map.
     key: u64,
     maps: Cell<u64>,
-    bytes_per_second: f64,
+    bytes_per_second: Cell<f64>,
     /// Bytes that may be moved now; what was taken too much is waited for.
     allowed: Cell<f64>,
     last_tick: Cell<Timestamp>,
@@ -59,30 +60,43 @@ impl From<Fault> for Stop {
 
 impl Cleaning {
     pub(super) fn new(config: &CleanerConfig, shards: usize, key: u64, now: Timestamp) -> Cleaning {
-        let backoff = i64::try_from(config.backoff.as_millis()).unwrap_or(i64::MAX).max(1);
-        let bytes_per_second = config.bytes_per_second / shards as f64;
-        Cleaning {
+        let cleaning = Cleaning {
             look: Signal::new(),
-            backoff,
-            next_look: Cell::new(now.saturating_add(backoff)),
-            map_bytes: config.map_bytes / shards,
+            shards,
+            backoff: Cell::default(),
+            next_look: Cell::default(),
+            map_bytes: Cell::default(),
             key,
             maps: Cell::new(0),
-            bytes_per_second,
-            allowed: Cell::new(bytes_per_second * BURST_SECONDS),
+            bytes_per_second: Cell::default(),
+            allowed: Cell::default(),
             last_tick: Cell::new(now),
             more: Signal::new(),
-        }
+        };
+        cleaning.configure(config, now);
+        cleaning
+    }
+
+    /// Goes on with other settings; a round that runs keeps its map.
+    pub(super) fn configure(&self, config: &CleanerConfig, now: Timestamp) {
+        let backoff = i64::try_from(config.backoff.as_millis()).unwrap_or(i64::MAX).max(1);
+        let bytes_per_second = config.bytes_per_second / self.shards as f64;
+        self.backoff.set(backoff);
+        self.next_look.set(now.saturating_add(backoff));
+        self.map_bytes.set(config.map_bytes / self.shards);
+        self.bytes_per_second.set(bytes_per_second);
+        self.allowed.set(bytes_per_second * BURST_SECONDS);
+        self.more.notify();
     }
 
     /// Lets more bytes be moved, and logs be looked at when it is time.
     pub(super) fn tick(&self, now: Timestamp) {
         let passed = now.saturating_sub(self.last_tick.replace(now)).max(0) as f64 / 1000.0;
-        let most = self.bytes_per_second * BURST_SECONDS;
-        self.allowed.set((self.allowed.get() + passed * self.bytes_per_second).min(most));
+        let most = self.bytes_per_second.get() * BURST_SECONDS;
+        self.allowed.set((self.allowed.get() + passed * self.bytes_per_second.get()).min(most));
         self.more.notify();
         if now >= self.next_look.get() {
-            self.next_look.set(now.saturating_add(self.backoff));
+            self.next_look.set(now.saturating_add(self.backoff.get()));
             self.look.notify();
         }
     }
@@ -95,7 +109,7 @@ impl Cleaning {
     fn new_map(&self, round: &Round) -> OffsetMap {
         let number = self.maps.replace(self.maps.get() + 1);
         let records = (round.end.get() - round.first_dirty.get()) as u64;
-        OffsetMap::new(round.first_dirty, records, self.map_bytes, HashKeys(self.key, number))
+        OffsetMap::new(round.first_dirty, records, self.map_bytes.get(), HashKeys(self.key, number))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use super::stats::{ShardReport, ShardStats};
+use crate::catalog::SettingsChange;
 use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use crate::format::check::CheckedBatch;
 use crate::log::OffsetAndTimestamp;
@@ -89,8 +90,9 @@ pub(crate) enum Message<F> {
         partitions: Vec<PartitionId>,
         reply: Reply<Vec<Result<u64, ReadError>>>,
     },
-    ReconfigureTopic {
-        topic: TopicId,
+    /// One topic, or everything.
+    Reconfigure {
+        topic: Option<TopicId>,
         reply: Reply<()>,
     },
     CloseTopic {
@@ -110,6 +112,7 @@ pub(crate) enum Message<F> {
 pub(crate) enum CatalogMessage {
     CreateTopic { new: NewTopic, reply: Reply<Result<Arc<Topic>, TopicError>> },
     AlterTopic { id: TopicId, change: ConfigChange, reply: Reply<Result<Arc<Topic>, TopicError>> },
+    AlterSettings { change: SettingsChange, reply: Reply<Result<(), TopicError>> },
     GrowTopic { id: TopicId, partitions: u32, reply: Reply<Result<Arc<Topic>, TopicError>> },
     DeleteTopic { id: TopicId, reply: Reply<Result<(), TopicError>> },
     AllocateProducerId { reply: Reply<Result<i64, TopicError>> },

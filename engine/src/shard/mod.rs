@@ -31,11 +31,11 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::lock::Mutex;
 
-pub use message::{Appended, DeleteBefore, OffsetQuery, ReadRequest};
 pub use durations::Durations;
+pub use message::{Appended, DeleteBefore, OffsetQuery, ReadRequest};
 pub use stats::{Compaction, PartitionReport, ShardReport, ShardStats};
 
-use crate::config::CleanerConfig;
+use crate::config::InForce;
 use crate::error::{AppendError, Fault, ReadError, StartError};
 use crate::format::check::CheckedBatch;
 use crate::format::checkpoint::PartitionCheckpoint;
@@ -78,7 +78,7 @@ pub(crate) struct ShardStart<D: Disk> {
     pub(crate) journal_file_bytes_max: u64,
     pub(crate) open_files_max: usize,
     pub(crate) retention_check: Duration,
-    pub(crate) cleaner: CleanerConfig,
+    pub(crate) settings: Arc<Published<InForce>>,
     pub(crate) clock: Clock,
     pub(crate) stopwatch: Stopwatch,
 }
@@ -90,6 +90,7 @@ pub(crate) struct Shard<D: Disk> {
     index: usize,
     shards: usize,
     topics: Arc<Published<TopicTable>>,
+    settings: Arc<Published<InForce>>,
     files: Rc<OpenFiles<D>>,
     partitions: RefCell<BTreeMap<PartitionId, Rc<Partition<D>>>>,
     /// Recovery points of partitions that are not open.
@@ -179,6 +180,7 @@ impl<D: Disk> Shard<D> {
             index: start.index,
             shards: start.shards,
             topics: start.topics,
+            settings: start.settings.clone(),
             files: OpenFiles::new(start.open_files_max),
             partitions: RefCell::new(BTreeMap::new()),
             closed: RefCell::new(
@@ -190,7 +192,12 @@ impl<D: Disk> Shard<D> {
             pool,
             flushes: Flushes { due: RefCell::new(Vec::new()), signal: Signal::new() },
             trims: Trims::new(start.retention_check, (start.clock)()),
-            cleaning: Cleaning::new(&start.cleaner, start.shards, start.generation, (start.clock)()),
+            cleaning: Cleaning::new(
+                &start.settings.get().cleaner,
+                start.shards,
+                start.generation,
+                (start.clock)(),
+            ),
             write_backs: WriteBacks { due: RefCell::new(Vec::new()), signal: Signal::new() },
             turn: Mutex::new(()),
             background: Mutex::new(()),
@@ -236,7 +243,7 @@ impl<D: Disk> Shard<D> {
         if dirty {
             partition.sync().await?;
         }
-        // A topic that was deleted meanwhile must not be taken in: `close_topic` has passed. So has `reconfigure_topic`.
+        // A topic that was deleted meanwhile must not be taken in: `close_topic` has passed. So has `reconfigure`.
         let topics = self.topics.get();
         let Some(topic) = topics.by_id(id.topic) else { return Ok(None) };
         partition.set_config(topic.config.clone());
@@ -270,19 +277,24 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Puts the settings that the table has for a topic in force. When this returns, nothing that was acknowledged under other settings
+    /// Puts the settings that the table has for a topic in force, or for all of them and for the shard itself. When this returns, nothing that was acknowledged under other settings
     /// is less durable than these promise.
-    pub(crate) async fn reconfigure_topic(&self, id: TopicId) {
+    pub(crate) async fn reconfigure(&self, topic: Option<TopicId>) {
+        let concerned = || topic.map_or_else(|| self.open_partitions(), |id| self.partitions_of(id));
+        if topic.is_none() {
+            self.cleaning.configure(&self.settings.get().cleaner, (self.clock)());
+        }
         {
             let _no_turn = self.turn.lock().await;
             let topics = self.topics.get();
-            let Some(topic) = topics.by_id(id) else { return };
-            for partition in self.partitions_of(id) {
-                partition.set_config(topic.config.clone());
+            for partition in concerned() {
+                if let Some(topic) = topics.by_id(partition.id.topic) {
+                    partition.set_config(topic.config.clone());
+                }
             }
         }
         let _background = self.background.lock().await;
-        let mut partitions = self.partitions_of(id);
+        let mut partitions = concerned();
         partitions.retain(|partition| partition.has_relaxed());
         // One that fails is fenced, and says so to whoever appends.
         self.sync_all(partitions).await;

@@ -74,8 +74,8 @@ impl<D: Disk> Shard<D> {
             Message::Sizes { partitions, reply } => {
                 let _ = reply.send(self.sizes(&partitions).await);
             }
-            Message::ReconfigureTopic { topic, reply } => {
-                self.reconfigure_topic(topic).await;
+            Message::Reconfigure { topic, reply } => {
+                self.reconfigure(topic).await;
                 let _ = reply.send(());
             }
             Message::CloseTopic { topic, reply } => {
@@ -96,6 +96,9 @@ impl<D: Disk> Shard<D> {
                     }
                     CatalogMessage::AlterTopic { id, change, reply } => {
                         let _ = reply.send(catalog.alter(id, change).await);
+                    }
+                    CatalogMessage::AlterSettings { change, reply } => {
+                        let _ = reply.send(catalog.alter_settings(change).await);
                     }
                     CatalogMessage::GrowTopic { id, partitions, reply } => {
                         let _ = reply.send(catalog.grow(id, partitions).await);

@@ -1,13 +1,16 @@
-//! AlterConfigs and IncrementalAlterConfigs: the settings of topics. Durable, and in force, when the answer leaves.
+//! AlterConfigs and IncrementalAlterConfigs: the settings of topics, and those of the broker that may change while it runs, for this one or
+//! for all. Durable, and in force, when the answer leaves.
 //!
-//! The settings of the broker are read when it starts; a change of them is refused with words that say so.
+//! Kafka takes names for its brokers that nobody knows; here they are refused, as a misspelt setting would never do anything.
 
 use std::collections::{HashMap, HashSet};
 
+use strandline_engine::config::{ConfigError, InForce, Origin};
 use strandline_engine::error::TopicError;
 use strandline_engine::topics::{ConfigChange, ConfigStep};
 
 use crate::api::topic_error;
+use crate::config::changed;
 use crate::dispatch::Broker;
 use crate::messages::{
     AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
@@ -136,10 +139,7 @@ async fn answer(
     let done = match (kind, change) {
         (_, Err(refusal)) => Err(refusal),
         (TOPIC, Ok(change)) => alter_topic(broker, &name, change, validate_only).await,
-        (BROKER, Ok(_)) => Err((
-            ErrorCode::InvalidRequest,
-            "a broker's settings are those of its file and command line: they change when it is started again".to_owned(),
-        )),
+        (BROKER, Ok(change)) => alter_broker(broker, &name, change, validate_only).await,
         (other, Ok(_)) => {
             Err((ErrorCode::InvalidRequest, format!("no settings are kept for resources of type {other}")))
         }
@@ -167,7 +167,7 @@ async fn alter_topic(
     let topic = topics.by_name(name).ok_or_else(|| refused(TopicError::Unknown(name.to_owned())))?;
     match validate_only {
         true => {
-            let defaults = broker.shard.handle().topic_defaults();
+            let defaults = &broker.shard.handle().settings().topic_defaults;
             topic.changed_configs(&change, defaults).map_err(|error| refused(error.into()))?;
         }
         false => {
@@ -175,6 +175,34 @@ async fn alter_topic(
         }
     }
     Ok(())
+}
+
+async fn alter_broker(
+    broker: &Broker,
+    name: &str,
+    change: ConfigChange,
+    validate_only: bool,
+) -> Result<(), Refusal> {
+    let refused = |error: TopicError| match &error {
+        TopicError::Config(ConfigError::UnknownName { name }) => {
+            (ErrorCode::InvalidRequest, format!("there is no broker setting {name}"))
+        }
+        TopicError::Config(_) => (ErrorCode::InvalidRequest, error.to_string()),
+        _ => (topic_error(&error), error.to_string()),
+    };
+    let handle = broker.shard.handle();
+    let node_id = handle.meta().node_id;
+    let scope = match name {
+        "" => Origin::AllBrokers,
+        name if name == node_id.to_string() => Origin::ThisBroker,
+        other => return Err((ErrorCode::InvalidRequest, format!("this is broker {node_id}, not '{other}'"))),
+    };
+    let config = broker.config.clone();
+    let change = move |in_force: &InForce| changed(&config, in_force, scope, &change);
+    match validate_only {
+        true => change(&handle.settings()).map(drop).map_err(|error| refused(error.into())),
+        false => handle.alter_settings(change).await.map_err(refused),
+    }
 }
 
 #[cfg(test)]

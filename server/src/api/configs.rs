@@ -1,13 +1,21 @@
 //! A topic's settings as clients are shown them.
 
-use strandline_engine::config::{ConfigKind, TOPIC_CONFIGS, TopicConfigEntry, TopicDefaults};
+use strandline_engine::config::{ConfigKind, Origin, TOPIC_CONFIGS, TopicConfigEntry, TopicDefaults};
 
 use crate::messages::DescribeConfigsSynonym;
 
-/// Where a value comes from, in Kafka's numbers.
-pub(super) const SOURCE_TOPIC: i8 = 1;
-pub(super) const SOURCE_FILE: i8 = 4;
-pub(super) const SOURCE_DEFAULT: i8 = 5;
+/// A value of a topic's own, in Kafka's numbers.
+const SOURCE_TOPIC: i8 = 1;
+
+/// Where another value comes from, in Kafka's numbers.
+pub(super) fn source_code(origin: Origin) -> i8 {
+    match origin {
+        Origin::ThisBroker => 2,
+        Origin::AllBrokers => 3,
+        Origin::Start => 4,
+        Origin::Default => 5,
+    }
+}
 
 /// A setting with the value in force.
 pub(super) struct Setting {
@@ -39,10 +47,9 @@ fn topic_setting(
     if let Some((_, value)) = own.iter().rev().find(|(name, _)| name == entry.name) {
         add(entry.name, value, SOURCE_TOPIC);
     }
-    if let (value, true) = defaults.get(entry) {
-        add(entry.broker_name, value, SOURCE_FILE);
+    for (origin, value) in defaults.layers(entry) {
+        add(entry.broker_name, value, source_code(origin));
     }
-    add(entry.broker_name, entry.default, SOURCE_DEFAULT);
     let first = &synonyms[0];
     let (value, source) = (first.value.clone().unwrap_or_default(), first.source);
     Setting { entry, value, source, synonyms }

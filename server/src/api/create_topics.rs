@@ -70,13 +70,13 @@ async fn create(
         };
         configs.push((config.name, value));
     }
-    let described = topic_settings(&configs, broker.shard.handle().topic_defaults());
+    let described = topic_settings(&configs, &broker.shard.handle().settings().topic_defaults);
     let new = NewTopic { name: asked.name.clone(), partitions, configs };
     let refused = |error: TopicError| (topic_error(&error), error.to_string());
     let topic_id = match validate_only {
         true => {
             let handle = broker.shard.handle();
-            handle.topics().check_new(&new, handle.topic_defaults()).map_err(refused)?;
+            handle.topics().check_new(&new, &handle.settings().topic_defaults).map_err(refused)?;
             TopicId::ZERO
         }
         false => broker.shard.create_topic(new).await.map_err(refused)?.id,

@@ -1,7 +1,9 @@
-//! DescribeConfigs: the settings of topics and of this broker. Read only.
+//! DescribeConfigs: the settings of topics and of this broker.
 
-use crate::api::configs::{SOURCE_DEFAULT, SOURCE_FILE, kind_code, topic_settings};
-use crate::config::BROKER_CONFIGS;
+use strandline_engine::config::{Origin, TOPIC_CONFIGS};
+
+use crate::api::configs::{kind_code, source_code, topic_settings};
+use crate::config::{BROKER_CONFIGS, broker_config_entry, is_dynamic, layers};
 use crate::dispatch::Broker;
 use crate::messages::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
@@ -53,7 +55,7 @@ fn topic(broker: &Broker, resource: &DescribeConfigsResource, documented: bool) 
         let message = format!("topic '{}' does not exist", resource.resource_name);
         (ErrorCode::UnknownTopicOrPartition, message)
     })?;
-    let settings = topic_settings(&topic.own_configs, broker.shard.handle().topic_defaults());
+    let settings = topic_settings(&topic.own_configs, &broker.shard.handle().settings().topic_defaults);
     let configs = settings.into_iter().map(|setting| DescribeConfigsResourceResult {
         name: setting.entry.name.to_owned(),
         value: Some(setting.value),
@@ -66,38 +68,45 @@ fn topic(broker: &Broker, resource: &DescribeConfigsResource, documented: bool) 
     Ok(configs.collect())
 }
 
-/// The broker's own settings, and the defaults that it gives to topics. An empty name asks for what all brokers share dynamically: there
-/// is nothing of that kind.
+/// The broker's own settings, and the defaults that it gives to topics. An empty name asks for what was set for all brokers while they
+/// ran.
 fn node(broker: &Broker, resource: &DescribeConfigsResource, documented: bool) -> Described {
+    let in_force = broker.shard.handle().settings();
     if resource.resource_name.is_empty() {
-        return Ok(Vec::new());
+        let shared = in_force.dynamic.all_brokers.iter().filter_map(|(name, value)| {
+            let source = source_code(Origin::AllBrokers);
+            let entry = broker_config_entry(name)?;
+            let synonym = DescribeConfigsSynonym { name: name.clone(), value: Some(value.clone()), source };
+            Some(DescribeConfigsResourceResult {
+                name: name.clone(),
+                value: Some(value.clone()),
+                config_source: source,
+                synonyms: vec![synonym],
+                config_type: kind_code(entry.kind),
+                documentation: documented.then(|| entry.doc.to_owned()),
+                ..Default::default()
+            })
+        });
+        return Ok(shared.collect());
     }
     let node_id = broker.shard.handle().meta().node_id;
     if resource.resource_name != node_id.to_string() {
         let message = format!("this is broker {node_id}, not '{}'", resource.resource_name);
         return Err((ErrorCode::InvalidRequest, message));
     }
-    let own = BROKER_CONFIGS.iter().map(|entry| {
-        let set = broker.config.set_value(entry.name);
-        (entry.name, entry, set.map(str::to_owned))
-    });
-    let defaults = broker.shard.handle().topic_defaults();
-    let of_topics = strandline_engine::config::TOPIC_CONFIGS.iter().map(|entry| {
-        let (value, is_set) = defaults.get(entry);
-        (entry.broker_name, entry, is_set.then(|| value.to_owned()))
-    });
-    let configs = own.chain(of_topics).map(|(name, entry, set)| {
-        let synonym = |value: &str, source| DescribeConfigsSynonym {
-            name: name.to_owned(),
-            value: Some(value.to_owned()),
-            source,
-        };
-        let mut synonyms: Vec<_> = set.iter().map(|value| synonym(value, SOURCE_FILE)).collect();
-        synonyms.push(synonym(entry.default, SOURCE_DEFAULT));
+    let configs = BROKER_CONFIGS.iter().chain(TOPIC_CONFIGS).map(|entry| {
+        let name = entry.broker_name;
+        let synonyms: Vec<_> = layers(&broker.config, &in_force, entry)
+            .into_iter()
+            .map(|(origin, value)| {
+                let source = source_code(origin);
+                DescribeConfigsSynonym { name: name.to_owned(), value: Some(value), source }
+            })
+            .collect();
         DescribeConfigsResourceResult {
             name: name.to_owned(),
             value: synonyms[0].value.clone(),
-            read_only: true,
+            read_only: !is_dynamic(entry),
             config_source: synonyms[0].source,
             synonyms,
             config_type: kind_code(entry.kind),

@@ -106,7 +106,10 @@ pub(crate) fn topic_error(error: &TopicError) -> ErrorCode {
         TopicError::Unknown(_) => ErrorCode::UnknownTopicOrPartition,
         TopicError::Partitions { .. } | TopicError::DoesNotGrow { .. } => ErrorCode::InvalidPartitions,
         TopicError::Config(
-            ConfigError::UnknownName { .. } | ConfigError::BadValue { .. } | ConfigError::NotAList { .. },
+            ConfigError::UnknownName { .. }
+            | ConfigError::BadValue { .. }
+            | ConfigError::ReadOnly { .. }
+            | ConfigError::NotAList { .. },
         ) => ErrorCode::InvalidConfig,
         TopicError::Storage(_) => ErrorCode::KafkaStorageError,
         TopicError::Stopping => ErrorCode::NotController,

@@ -26,7 +26,11 @@ pub struct Setting {
 pub enum Source {
     /// It was set for this topic.
     Topic,
-    /// It was set for the broker, or for all of them.
+    /// It was set for this broker while it ran.
+    DynamicBroker,
+    /// It was set for all brokers while they ran.
+    DynamicDefault,
+    /// The broker was started with it.
     Broker,
     /// Nobody has set it.
     Default,
@@ -37,6 +41,8 @@ impl Source {
     fn of(code: i8) -> Source {
         match code {
             1 => Source::Topic,
+            2 => Source::DynamicBroker,
+            3 => Source::DynamicDefault,
             5 => Source::Default,
             _ => Source::Broker,
         }
@@ -46,6 +52,8 @@ impl Source {
     pub fn word(self) -> &'static str {
         match self {
             Source::Topic => "topic",
+            Source::DynamicBroker => "dynamic broker",
+            Source::DynamicDefault => "dynamic default",
             Source::Broker => "broker",
             Source::Default => "default",
         }

@@ -105,7 +105,8 @@ impl Groups {
     /// # Errors
     /// When a shard stops.
     pub async fn reports(&self) -> Result<Vec<GroupReport>, ErrorCode> {
-        let reports = self.ask_all(|| |coordinator: &mut Coordinator, reply| coordinator.report(reply)).await?;
+        let reports =
+            self.ask_all(|| |coordinator: &mut Coordinator, reply| coordinator.report(reply)).await?;
         Ok(reports.into_iter().flatten().collect())
     }
 

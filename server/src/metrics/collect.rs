@@ -80,21 +80,30 @@ impl Numbers {
             .filter(|(_, stats)| stats.requests > 0)
             .map(|(api, stats)| (api.key.to_string(), stats))
             .collect();
-        let by_api = |of: fn(&RequestStats) -> u64| used.iter().map(move |(api, stats)| ([api.as_str()], of(stats)));
+        let by_api =
+            |of: fn(&RequestStats) -> u64| used.iter().map(move |(api, stats)| ([api.as_str()], of(stats)));
         text.write(&REQUESTS, by_api(|stats| stats.requests));
         text.write(&REQUEST_BYTES, by_api(|stats| stats.request_bytes));
         text.write(&RESPONSE_BYTES, by_api(|stats| stats.response_bytes));
         let errors: Vec<_> = (used.iter())
-            .flat_map(|(api, stats)| stats.errors.iter().map(move |(code, count)| (api, error_name(*code), *count)))
+            .flat_map(|(api, stats)| {
+                stats.errors.iter().map(move |(code, count)| (api, error_name(*code), *count))
+            })
             .collect();
         text.write(&REQUEST_ERRORS, errors.iter().map(|(api, error, count)| ([api.as_str(), error], *count)));
-        text.write_histogram(&REQUEST_TIME, used.iter().map(|(api, stats)| ([api.as_str()], &stats.durations)));
+        text.write_histogram(
+            &REQUEST_TIME,
+            used.iter().map(|(api, stats)| ([api.as_str()], &stats.durations)),
+        );
     }
 
     fn write_shards(&self, text: &mut Text) {
         let names: Vec<String> = (0..self.shards.len()).map(|shard| shard.to_string()).collect();
         let mut write = |metric: &Metric, of: fn(&ShardReport) -> u64| {
-            text.write(metric, names.iter().zip(&self.shards).map(|(shard, report)| ([shard.as_str()], of(report))));
+            text.write(
+                metric,
+                names.iter().zip(&self.shards).map(|(shard, report)| ([shard.as_str()], of(report))),
+            );
         };
         write(&DISK_FULL, |shard| u64::from(shard.disk_full));
         write(&FENCED, |shard| shard.fenced_partitions);
@@ -139,7 +148,10 @@ impl Numbers {
             text.write(metric, by_shard().map(|(shard, stats)| ([shard], of(stats))));
         }
         let seconds = |milliseconds: i64| milliseconds as f64 / 1e3;
-        text.write(&RETENTION_LOOKED, by_shard().map(|(shard, stats)| ([shard], seconds(stats.retention_looked_at))));
+        text.write(
+            &RETENTION_LOOKED,
+            by_shard().map(|(shard, stats)| ([shard], seconds(stats.retention_looked_at))),
+        );
         text.write(&COMPACTED, by_shard().map(|(shard, stats)| ([shard], seconds(stats.compacted_at))));
         text.write_histogram(&SYNC_TIME, by_shard().map(|(shard, stats)| ([shard], &stats.sync_durations)));
     }
@@ -196,8 +208,10 @@ impl Numbers {
             .filter_map(|partition| Some((&*topics.by_id(partition.id.topic)?.name, partition)))
             .collect();
         open.sort_by_key(|(topic, partition)| (*topic, partition.id.index));
-        let open: Vec<_> =
-            open.into_iter().map(|(topic, partition)| (topic, partition.id.index.to_string(), partition)).collect();
+        let open: Vec<_> = open
+            .into_iter()
+            .map(|(topic, partition)| (topic, partition.id.index.to_string(), partition))
+            .collect();
         let mut write = |metric: &Metric, of: fn(&PartitionReport) -> Option<i64>| {
             let series = open.iter().filter_map(|(topic, index, of_it)| Some(([*topic, index], of(of_it)?)));
             text.write(metric, series);
@@ -237,7 +251,13 @@ impl Numbers {
                 lags.extend(partitions.iter().filter_map(|(index, committed)| {
                     let end = ends.get(&PartitionId::new(id, u32::try_from(*index).ok()?))?;
                     let records = (end - committed).max(0);
-                    Some(Lag { group: &group.group, topic, partition: *index, committed: *committed, records })
+                    Some(Lag {
+                        group: &group.group,
+                        topic,
+                        partition: *index,
+                        committed: *committed,
+                        records,
+                    })
                 }));
             }
         }
@@ -263,7 +283,9 @@ pub(super) fn process(started: SystemTime) -> Text {
     text.write_one(&CPU, cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9);
     // What the system does not tell is left out.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     if let Some(kib) = resident {
         text.write_one(&RESIDENT, kib * 1024);
     }

@@ -115,7 +115,10 @@ mod tests {
             assert!(names.insert(name), "{name} is declared twice");
             assert!(name.starts_with("strandline_") || name.starts_with("process_"), "{name}");
             assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
-            assert_eq!(*kind == Kind::Histogram, name.ends_with("_duration_seconds") && name != &RECOVERY_TIME.name);
+            assert_eq!(
+                *kind == Kind::Histogram,
+                name.ends_with("_duration_seconds") && name != &RECOVERY_TIME.name
+            );
             assert!(help.ends_with('.') && !help.contains(['\\', '\n', '|']), "{name}: {help}");
         }
     }

@@ -230,7 +230,10 @@ mod tests {
 
     #[test]
     fn a_request_is_a_path_and_nothing_before_its_head_is_whole() {
-        assert_eq!(parsed("GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(Some(("/metrics".to_owned(), false))));
+        assert_eq!(
+            parsed("GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"),
+            Ok(Some(("/metrics".to_owned(), false)))
+        );
         assert_eq!(parsed("HEAD /healthz HTTP/1.0\r\n\r\n"), Ok(Some(("/healthz".to_owned(), true))));
         assert_eq!(parsed("GET /metrics HTTP/1.1\r\nHost:"), Ok(None));
         assert_eq!(parsed(""), Ok(None));

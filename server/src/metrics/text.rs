@@ -60,7 +60,11 @@ impl Text {
         metric: &Metric,
         series: impl IntoIterator<Item = ([&'a str; N], V)>,
     ) {
-        assert!(metric.kind != Kind::Histogram && metric.labels.len() == N, "{} is declared otherwise", metric.name);
+        assert!(
+            metric.kind != Kind::Histogram && metric.labels.len() == N,
+            "{} is declared otherwise",
+            metric.name
+        );
         self.head(metric);
         for (values, number) in series {
             self.series(metric, "", &values, None, number);
@@ -76,7 +80,11 @@ impl Text {
         metric: &Metric,
         series: impl IntoIterator<Item = ([&'a str; N], &'a Durations)>,
     ) {
-        assert!(metric.kind == Kind::Histogram && metric.labels.len() == N, "{} is declared otherwise", metric.name);
+        assert!(
+            metric.kind == Kind::Histogram && metric.labels.len() == N,
+            "{} is declared otherwise",
+            metric.name
+        );
         self.head(metric);
         for (values, durations) in series {
             for (bound, count) in durations.cumulative() {
@@ -139,9 +147,14 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    const LAG: Metric =
-        Metric { name: "lag_records", kind: Kind::Gauge, labels: &["group", "topic"], help: "How late it is." };
-    const WAIT: Metric = Metric { name: "wait_seconds", kind: Kind::Histogram, labels: &[], help: "Waiting." };
+    const LAG: Metric = Metric {
+        name: "lag_records",
+        kind: Kind::Gauge,
+        labels: &["group", "topic"],
+        help: "How late it is.",
+    };
+    const WAIT: Metric =
+        Metric { name: "wait_seconds", kind: Kind::Histogram, labels: &[], help: "Waiting." };
 
     #[test]
     fn a_label_may_hold_whatever_a_client_likes() {

@@ -143,7 +143,10 @@ async fn accept(shared: Arc<Shared>, shard: Local, refused: Rc<Cell<u64>>) {
                     tracing::warn!(%peer, %error, "connection refused");
                     continue;
                 }
-                if !shared.hand_over(stream.into(), peer).await {
+                let dynamic = shard.handle().settings();
+                let dynamic = dynamic.dynamic.get("max.connections").and_then(|most| most.parse().ok());
+                let most = dynamic.unwrap_or(shared.config.connections_max);
+                if !shared.hand_over(stream.into(), peer, most).await {
                     refused.set(refused.get() + 1);
                 }
             }
@@ -164,10 +167,10 @@ async fn accept(shared: Arc<Shared>, shard: Local, refused: Rc<Cell<u64>>) {
 }
 
 impl Shared {
-    /// Gives the connection to the shard with the fewest; false when there are too many.
-    async fn hand_over(&self, socket: OwnedFd, peer: SocketAddr) -> bool {
+    /// Gives the connection to the shard with the fewest; false when there are `most` already.
+    async fn hand_over(&self, socket: OwnedFd, peer: SocketAddr, most: usize) -> bool {
         let connections: usize = self.seats.iter().map(Seat::connections).sum();
-        if connections >= self.config.connections_max {
+        if connections >= most {
             tracing::warn!(%peer, connections, "connection refused: max.connections is reached");
             return false;
         }

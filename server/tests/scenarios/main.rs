@@ -1,6 +1,7 @@
 //! Tests of the Kafka front through its public interface.
 
 mod broker;
+mod broker_settings;
 mod cli;
 mod client;
 mod configuration;
