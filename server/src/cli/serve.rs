@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -41,6 +41,18 @@ pub(super) struct Args {
     /// What is logged: error, warn, info, debug, trace, or a filter like strandline=debug
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
+    /// How log lines look; each is one line on stderr, with the time in UTC
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people: time, level, module, message, fields.
+    Text,
+    /// A JSON object with timestamp, level, target, message and the fields.
+    Json,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
@@ -51,7 +63,7 @@ fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
 /// Serves until a signal; the exit code.
 pub(super) fn run(args: Args) -> u8 {
     let began = Instant::now();
-    if let Err(error) = start_log(&args.log_level) {
+    if let Err(error) = start_log(&args.log_level, args.log_format) {
         eprintln!("error: --log-level {}: {error}", args.log_level);
         return USAGE;
     }
@@ -73,19 +85,21 @@ pub(super) fn run(args: Args) -> u8 {
         Ok(server) => server,
         Err(error) => return fail(&error.to_string()),
     };
+    tell_start(&server, &data_dir, began);
     // A closed standard output must not end the broker.
     let _ = greet(&server, &data_dir, began);
 
     signals.forever().next();
-    eprintln!("stopping; a second signal ends at once");
+    tracing::info!("stopping; a second signal ends at once");
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
-            eprintln!("ended by a second signal; the next start recovers");
+            tracing::warn!("ended by a second signal; the next start recovers");
             std::process::exit(i32::from(FAILED));
         }
     });
     match server.stop() {
         Ok(stats) => {
+            tracing::info!(records = stats.records, batches = stats.batches, "stopped");
             let _ = part(&stats);
             DONE
         }
@@ -98,10 +112,14 @@ fn fail(error: &str) -> u8 {
     FAILED
 }
 
-fn start_log(level: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
+fn start_log(level: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter = EnvFilter::builder().parse(level)?;
     let terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(terminal).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
     Ok(())
 }
 
@@ -139,6 +157,30 @@ fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "the limit on open files stays at {:?}", limit.current);
     }
+}
+
+/// The start in the log: what [`greet`] tells people.
+fn tell_start(server: &Server, data_dir: &Path, began: Instant) {
+    let (report, took) = server.recovery();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = %server.address(),
+        advertised = %server.advertised(),
+        metrics = server.metrics_address().map(tracing::field::display),
+        data_dir = %data_dir.display(),
+        shards = server.handle().shards(),
+        topics = server.handle().topics().len(),
+        ready_ms = began.elapsed().as_millis() as u64,
+        "started"
+    );
+    tracing::info!(
+        journals = report.journals,
+        batches = report.batches,
+        partitions = report.partitions,
+        damaged_partitions = report.damaged_partitions,
+        took_ms = took.as_millis() as u64,
+        "recovered"
+    );
 }
 
 fn greet(server: &Server, data_dir: &Path, began: Instant) -> std::io::Result<()> {

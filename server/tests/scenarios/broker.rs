@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
 
 use tempfile::TempDir;
 
@@ -34,7 +35,22 @@ fn command(data_dir: &Path, more: &[&str]) -> Command {
 
 impl Broker {
     pub(crate) fn start(data_dir: &Path, more: &[&str]) -> Broker {
-        let mut process = command(data_dir, more).stderr(Stdio::inherit()).spawn().unwrap();
+        Broker::greeted(command(data_dir, more).stderr(Stdio::inherit()).spawn().unwrap())
+    }
+
+    /// Starts a broker; its log comes from a thread that reads it to the end.
+    pub(crate) fn start_logging(data_dir: &Path, more: &[&str]) -> (Broker, JoinHandle<String>) {
+        let mut process = command(data_dir, more).spawn().unwrap();
+        let mut log = process.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut lines = String::new();
+            log.read_to_string(&mut lines).unwrap();
+            lines
+        });
+        (Broker::greeted(process), log)
+    }
+
+    fn greeted(mut process: Child) -> Broker {
         let lines = BufReader::new(process.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
         let greeting: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
         let word = |after: &str| {

@@ -70,7 +70,12 @@ fn commit(client: &mut Client, group: &str, topic: &str, offset: i64) {
     let partition = OffsetCommitRequestPartition { committed_offset: offset, ..Default::default() };
     let topics = vec![OffsetCommitRequestTopic { name: topic.to_owned(), partitions: vec![partition] }];
     let request = OffsetCommitRequest { group_id: group.to_owned(), topics, ..Default::default() };
-    assert_eq!(client.call(8, &request).topics[0].partitions[0].error_code, 0);
+    // Asking makes the topic of groups, which is then read.
+    let asked = FindCoordinatorRequest { coordinator_keys: vec![group.to_owned()], ..Default::default() };
+    client.call(4, &asked);
+    while client.call(8, &request).topics[0].partitions[0].error_code != 0 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -92,7 +97,8 @@ fn what_was_produced_read_and_refused_is_in_the_metrics() {
     assert_eq!(status, 200);
     let found = series(&body, METRICS);
     let of = |name: &str| *found.get(name).unwrap_or_else(|| panic!("{name} is not in\n{body}"));
-    let of_shards = |name: &str| of(&format!("{name}{{shard=\"0\"}}")) + of(&format!("{name}{{shard=\"1\"}}"));
+    let of_shards =
+        |name: &str| of(&format!("{name}{{shard=\"0\"}}")) + of(&format!("{name}{{shard=\"1\"}}"));
     assert_eq!(of("strandline_topic_appended_records_total{topic=\"t\"}"), 6.0);
     assert_eq!(of("strandline_topic_appended_batches_total{topic=\"t\"}"), 3.0);
     assert_eq!(of("strandline_topic_partitions{topic=\"t\"}"), 3.0);
@@ -101,7 +107,10 @@ fn what_was_produced_read_and_refused_is_in_the_metrics() {
     assert_eq!(of("strandline_topic_size_bytes{topic=\"t\"}"), bytes);
     assert_eq!(of("strandline_topic_read_bytes_total{topic=\"t\"}"), bytes / 3.0);
     assert!(of_shards("strandline_appended_records_total") > 6.0, "the group's offset is a record, too");
-    assert_eq!(of_shards("strandline_sync_duration_seconds_count"), of_shards("strandline_journal_commits_total"));
+    assert_eq!(
+        of_shards("strandline_sync_duration_seconds_count"),
+        of_shards("strandline_journal_commits_total")
+    );
     assert!(of_shards("strandline_journal_size_bytes") >= 6.0 * f64::from(1 << 20));
     assert!(of_shards("strandline_journal_used_bytes") > 0.0);
     assert_eq!(of_shards("strandline_connections"), 1.0);
@@ -126,6 +135,57 @@ fn what_was_produced_read_and_refused_is_in_the_metrics() {
     assert_eq!(found[lag], 2.0);
 }
 
+/// docs/operations.md has a table of all metrics; `STRANDLINE_WRITE_DOCS=1 cargo test -p strandline metrics` writes it anew.
+#[test]
+fn the_documented_metrics_are_the_exported_ones() {
+    const MARKS: [&str; 2] = ["<!-- metrics: made by a test -->\n", "<!-- end of metrics -->"];
+    let mut table = String::new();
+    for (path, metrics) in [("/metrics", METRICS), ("/metrics/partitions", PARTITION_METRICS)] {
+        table += &format!("\n`{path}`\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n");
+        for Metric { name, kind, labels, help } in metrics {
+            table += &format!("| `{name}` | {} | {} | {help} |\n", kind.word(), labels.join(", "));
+        }
+    }
+    let path = file("docs/operations.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (head, rest) = page.split_once(MARKS[0]).expect("the first mark");
+    let (found, tail) = rest.split_once(MARKS[1]).expect("the second mark");
+    let table = table + "\n";
+    if std::env::var_os("STRANDLINE_WRITE_DOCS").is_some() {
+        std::fs::write(&path, [head, MARKS[0], &table, MARKS[1], tail].concat()).unwrap();
+    } else {
+        assert!(found == table, "write it anew: STRANDLINE_WRITE_DOCS=1 cargo test -p strandline metrics");
+    }
+}
+
+/// What a dashboard asks for that nobody exports stays empty, and an alert never comes.
+#[test]
+fn the_dashboard_and_the_alerts_name_exported_metrics_only() {
+    let declared: BTreeSet<String> = METRICS
+        .iter()
+        .chain(PARTITION_METRICS)
+        .flat_map(|metric| match metric.kind {
+            Kind::Histogram => ["_bucket", "_sum", "_count"].map(|end| format!("{}{end}", metric.name)).to_vec(),
+            Kind::Counter | Kind::Gauge => vec![metric.name.to_owned()],
+        })
+        .collect();
+    for (name, least) in [("grafana.json", 30), ("alerts.yml", 8)] {
+        let text = std::fs::read_to_string(file(&format!("server/packaging/{name}"))).unwrap();
+        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        let named: BTreeSet<&str> =
+            words.filter(|word| word.starts_with("strandline_") || word.starts_with("process_")).collect();
+        let unknown: Vec<_> = named.iter().filter(|name| !declared.contains(**name)).collect();
+        assert!(unknown.is_empty(), "{name} asks for {unknown:?}");
+        assert!(named.len() >= least, "{name} asks for {} metrics only", named.len());
+    }
+    let dashboard = std::fs::read_to_string(file("server/packaging/grafana.json")).unwrap();
+    serde_json::from_str::<serde_json::Value>(&dashboard).unwrap();
+}
+
+fn file(path: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
 #[test]
 fn a_broker_that_serves_is_alive_and_ready() {
     let dir = data_dir();
@@ -137,6 +197,25 @@ fn a_broker_that_serves_is_alive_and_ready() {
     assert_eq!(ask(metrics, b"HEAD /readyz HTTP/1.0\r\n\r\n"), (200, String::new()));
     assert_eq!(broker.stop().0, Some(0));
     assert!(TcpStream::connect(metrics).is_err());
+}
+
+#[test]
+fn a_log_line_is_an_object_where_that_is_asked_for() {
+    let dir = data_dir();
+    let ended = Broker::refused(dir.path(), &["--log-format", "xml"]);
+    assert_eq!(ended.status.code(), Some(2), "no such format");
+    let dir = data_dir();
+    let (broker, log) = Broker::start_logging(dir.path(), &["--log-format", "json"]);
+    assert_eq!(broker.stop().0, Some(0));
+    let lines: Vec<serde_json::Value> =
+        log.join().unwrap().lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let line = |message: &str| lines.iter().find(|line| line["message"] == message).expect(message);
+    assert_eq!(
+        line("started")["shards"].as_u64(),
+        Some(std::thread::available_parallelism().unwrap().get() as u64)
+    );
+    assert_eq!(line("recovered")["damaged_partitions"], 0);
+    assert_eq!(line("stopped")["level"], "INFO");
 }
 
 #[test]
