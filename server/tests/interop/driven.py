@@ -42,6 +42,8 @@ PATIENCE_SECONDS = 30
 # Proof that nothing more comes; a fetch takes half a second by default.
 QUIET_SECONDS = 1.0
 
+INVALID_CONFIG = 40
+INVALID_PARTITIONS = 37
 OFFSET_OUT_OF_RANGE = 1
 UNKNOWN_TOPIC_OR_PARTITION = 3
 MESSAGE_TOO_LARGE = 10
@@ -143,6 +145,21 @@ class Driver:
     def configs(self, topic):
         """name: [value, whether it is a default]."""
         return self.do("configs", topic=topic)
+
+    def alter_configs(self, topic, *changes):
+        """Each change is name, SET or DELETE or APPEND or SUBTRACT, value."""
+        self.do("alter-configs", topic=topic, changes=changes)
+
+    def create_partitions(self, topic, partitions):
+        self.do("create-partitions", topic=topic, partitions=partitions)
+
+    def delete_records(self, topic, partition, before):
+        """The first offset that is left."""
+        return self.do("delete-records", topic=topic, partition=partition, before=before)
+
+    def size(self, topic, partition):
+        """Bytes on the broker's disk."""
+        return self.do("size", topic=topic, partition=partition)
 
     def offset(self, topic, partition, at):
         """[offset, timestamp or None] at earliest, latest, max, or {"time": t}; None when there is no such record."""
@@ -387,6 +404,26 @@ def describe_configs():
     for name in ("max.message.bytes", "segment.bytes", "min.insync.replicas", "compression.type"):
         assert configs[name][0], name
     refusal(UNKNOWN_TOPIC_OR_PARTITION, d.configs, fresh("missing"))
+
+
+def change_topic():
+    needs("change-topic")
+    topic = filled(20)
+    d.alter_configs(topic, ("retention.ms", "SET", "123456789"), ("cleanup.policy", "APPEND", "compact"))
+    configs = d.configs(topic)
+    equal((configs["retention.ms"], configs["cleanup.policy"]), (["123456789", False], ["delete,compact", False]))
+    d.alter_configs(topic, ("retention.ms", "DELETE", None), ("cleanup.policy", "SUBTRACT", "compact"))
+    configs = d.configs(topic)
+    equal((configs["retention.ms"], configs["cleanup.policy"][0]), (["604800000", True], "delete"))
+    refusal(INVALID_CONFIG, d.alter_configs, topic, ("retention.ms", "SET", "soon"))
+    refusal(INVALID_CONFIG, d.alter_configs, topic, ("retention.m", "SET", "1"))
+    assert d.size(topic, 0) > 0
+    equal(d.delete_records(topic, 0, 5), 5)
+    equal(d.offset(topic, 0, "earliest")[0], 5)
+    refusal(OFFSET_OUT_OF_RANGE, d.delete_records, topic, 0, 21)
+    d.create_partitions(topic, 3)
+    until("three partitions", lambda: len(d.describe_topic(topic)) == 3)
+    refusal(INVALID_PARTITIONS, d.create_partitions, topic, 2)
 
 
 def auto_create():

@@ -75,6 +75,17 @@ class Kafka:
         """{name: (value, whether it is the default)}"""
         raise Impossible(f"{self.name} does not describe configurations")
 
+    def alter(self, topic, *changes):
+        """Each change is name, SET or DELETE or APPEND or SUBTRACT, value."""
+        raise Impossible(f"not written for {self.name}")
+
+    def grow(self, topic, partitions):
+        raise Impossible(f"not written for {self.name}")
+
+    def delete_records(self, partition, before):
+        """The first offset that is left."""
+        raise Impossible(f"not written for {self.name}")
+
     def max_timestamp(self, partition):
         """(offset, timestamp)"""
         raise Impossible(f"{self.name} does not ask for the largest timestamp")

@@ -9,6 +9,8 @@ from collections import defaultdict
 from kit import Refused, Sender, drain, fill, filled, fresh, numbers, read, reader, refusal, until
 
 UNKNOWN_TOPIC_OR_PARTITION = 3
+INVALID_CONFIG = 40
+INVALID_PARTITIONS = 37
 OFFSET_OUT_OF_RANGE = 1
 MESSAGE_TOO_LARGE = 10
 INVALID_TOPIC = 17
@@ -83,6 +85,30 @@ def describe_configs(kafka):
     for name in ("max.message.bytes", "segment.bytes", "min.insync.replicas", "compression.type"):
         assert config[name][0], name
     refusal(UNKNOWN_TOPIC_OR_PARTITION, kafka.config, fresh("missing"))
+
+
+def change_topic(kafka):
+    topic = created(kafka, "change")
+    until("the topic is listed", lambda: topic in kafka.topics())
+    kafka.alter(topic, ("retention.ms", "SET", "123456789"), ("cleanup.policy", "APPEND", "compact"))
+    config = kafka.config(topic)
+    assert config["retention.ms"] == ("123456789", False), config["retention.ms"]
+    assert config["cleanup.policy"] == ("delete,compact", False), config["cleanup.policy"]
+    kafka.alter(topic, ("retention.ms", "DELETE", None), ("cleanup.policy", "SUBTRACT", "compact"))
+    config = kafka.config(topic)
+    assert config["retention.ms"] == ("604800000", True) and config["cleanup.policy"][0] == "delete", config
+    refusal(INVALID_CONFIG, kafka.alter, topic, ("retention.ms", "SET", "soon"))
+    refusal(INVALID_CONFIG, kafka.alter, topic, ("retention.m", "SET", "1"))
+    sender = Sender(kafka)
+    for i in range(20):
+        sender.send(topic, b"%d" % i)
+    sender.close()
+    assert kafka.delete_records((topic, 0), 5) == 5
+    assert [r.value for r in read(kafka, topic, 15)] == [b"%d" % i for i in range(5, 20)]
+    refusal(OFFSET_OUT_OF_RANGE, kafka.delete_records, (topic, 0), 21)
+    kafka.grow(topic, 3)
+    until("three partitions", lambda: len(kafka.topics()[topic]) == 3)
+    refusal(INVALID_PARTITIONS, kafka.grow, topic, 2)
 
 
 def auto_create(kafka):

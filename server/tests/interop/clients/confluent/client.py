@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic, OffsetSpec
 
 import kit
 
@@ -171,6 +171,20 @@ class ConfluentKafka(kit.Kafka):
     def config(self, topic):
         found = only(self.admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, topic)]))
         return {name: (entry.value, entry.is_default) for name, entry in found.items()}
+
+    @asks
+    def alter(self, topic, *changes):
+        entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType[how]) for name, how, value in changes]
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+        only(self.admin.incremental_alter_configs([resource]))
+
+    @asks
+    def grow(self, topic, partitions):
+        only(self.admin.create_partitions([NewPartitions(topic, partitions)]))
+
+    @asks
+    def delete_records(self, partition, before):
+        return only(self.admin.delete_records([TopicPartition(*partition, before)])).low_watermark
 
     @asks
     def max_timestamp(self, partition):

@@ -30,6 +30,7 @@ var (
 func main() {
 	admin = kadm.NewClient(client())
 	driver.Serve("franz-go", map[string]string{
+		"change-topic":    "not written for franz-go",
 		"recreated-topic": "a franz-go producer keeps its topic's id: of a topic made anew Kafka refuses its records (100); Strandline, whose Produce names topics, takes them",
 	}, run, code)
 }

@@ -25,9 +25,12 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.regex.Pattern;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
+import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
@@ -148,6 +151,23 @@ public final class Client {
                     settings.put(entry.name(), Arrays.asList(entry.value(), entry.isDefault()));
                 }
                 return settings;
+            case "alter-configs":
+                var configured = new ConfigResource(ConfigResource.Type.TOPIC, topic);
+                List<AlterConfigOp> changes = new ArrayList<>();
+                a.get("changes").forEach(c -> changes.add(new AlterConfigOp(
+                    new ConfigEntry(c.get(0).asText(), c.get(2).asText(null)), AlterConfigOp.OpType.valueOf(c.get(1).asText()))));
+                return get(admin.incrementalAlterConfigs(Map.of(configured, changes)).all());
+            case "create-partitions":
+                return get(admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(a.get("partitions").asInt()))).all());
+            case "delete-records":
+                var emptied = partition(a);
+                var before = RecordsToDelete.beforeOffset(a.get("before").asLong());
+                return get(admin.deleteRecords(Map.of(emptied, before)).lowWatermarks().get(emptied)).lowWatermark();
+            case "size":
+                var sized = partition(a);
+                int node = get(admin.describeCluster().controller()).id();
+                return get(admin.describeLogDirs(List.of(node)).allDescriptions()).get(node).values().stream()
+                    .map(d -> d.replicaInfos().get(sized)).filter(r -> r != null).mapToLong(r -> r.size()).sum();
             case "offset":
                 var asked = partition(a);
                 var found = get(admin.listOffsets(Map.of(asked, spec(a.get("at")))).partitionResult(asked));

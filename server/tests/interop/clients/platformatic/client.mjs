@@ -226,6 +226,7 @@ class Member {
 }
 
 const lacks = {
+  'change-topic': 'not written for @platformatic/kafka',
   'static-close': '@platformatic/kafka leaves the group when it is closed, also as a static member',
   'clean-handover': '@platformatic/kafka gives out what a fetch brings after its partitions are gone: some are read twice'
 }

@@ -28,7 +28,10 @@ func main() {
 	if admin, err = sarama.NewClusterAdmin([]string{bootstrap}, config()); err != nil {
 		panic(err)
 	}
-	driver.Serve("sarama", map[string]string{"cluster-id": "sarama does not tell the cluster's id"}, run, code)
+	driver.Serve("sarama", map[string]string{
+		"change-topic": "not written for sarama",
+		"cluster-id":   "sarama does not tell the cluster's id",
+	}, run, code)
 }
 
 func config() *sarama.Config {
