@@ -253,7 +253,7 @@ impl Handle {
         join_all(asks).await.into_iter().flatten().collect()
     }
 
-    /// What every shard looks like, with a line for every open partition: some 300 ns of the shard's time each, with others in between.
+    /// What every shard looks like, with a line for every open partition. The shard makes it in pieces, with others in between.
     /// Shards that have stopped are left out.
     pub async fn reports(&self) -> Vec<ShardReport> {
         let asks = (0..self.shards()).map(async |shard| {
