@@ -36,6 +36,8 @@ pub struct EngineConfig {
     pub retention_check: Duration,
     /// How compacted topics are cleaned.
     pub cleaner: CleanerConfig,
+    /// Bytes that are read in a second in search of rot, of all shards together; 0 for none.
+    pub scrub_bytes_per_second: u64,
     /// What a topic gets where its own configuration is silent.
     pub topic_defaults: TopicDefaults,
 }
@@ -83,6 +85,7 @@ impl EngineConfig {
             open_files_max: 4096,
             retention_check: Duration::from_secs(300),
             cleaner: CleanerConfig::default(),
+            scrub_bytes_per_second: 16 << 20,
             topic_defaults: TopicDefaults::default(),
         }
     }

@@ -27,7 +27,7 @@ use crate::shard::reactor::{self, ExecutorHandle, Queue};
 use crate::shard::{Shard, ShardStart};
 use crate::sync::Published;
 use crate::topics::TopicTable;
-use crate::types::{PartitionId, TopicId, random_uuid};
+use crate::types::{Offset, PartitionId, TopicId, random_uuid};
 
 /// The disk that shards run on.
 pub(crate) type EngineDisk = Latch<RingDisk>;
@@ -181,6 +181,7 @@ struct ShardSeed {
     topics: Arc<Published<TopicTable>>,
     settings: Arc<Published<InForce>>,
     checkpoints: Vec<PartitionCheckpoint>,
+    unwritten: Option<Arc<BTreeMap<PartitionId, Offset>>>,
     damaged: Arc<BTreeMap<PartitionId, Fault>>,
     journal_number: u64,
     next_producer_id: i64,
@@ -215,6 +216,7 @@ fn start_shards<F: Front>(
     let (front_done, fronts_done) = mpsc::channel();
     let mut running = Running { shards: Vec::new(), stop, close, fronts_done, _lock: lock };
     let damaged = Arc::new(recovered.damaged);
+    let unwritten = recovered.unwritten.map(Arc::new);
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     for (index, (mailbox, checkpoints)) in receivers.into_iter().zip(recovered.checkpoints).enumerate() {
         let seed = ShardSeed {
@@ -223,6 +225,7 @@ fn start_shards<F: Front>(
             topics: topics.clone(),
             settings: settings.clone(),
             checkpoints,
+            unwritten: unwritten.clone(),
             damaged: damaged.clone(),
             journal_number: recovered.journal_number,
             next_producer_id: recovered.next_producer_id,
@@ -293,6 +296,7 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
         shards: seed.config.shards,
         topics: seed.topics.clone(),
         checkpoints: seed.checkpoints,
+        unwritten: seed.unwritten,
         damaged: seed.damaged,
         journal_number: seed.journal_number,
         generation,
@@ -300,6 +304,7 @@ async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Re
         open_files_max: seed.config.open_files_max,
         retention_check: seed.config.retention_check,
         settings: seed.settings.clone(),
+        scrub_bytes_per_second: seed.config.scrub_bytes_per_second,
         clock: Rc::new(now),
         stopwatch: {
             let began = Instant::now();

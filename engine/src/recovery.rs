@@ -9,6 +9,7 @@
 //!
 //! Journals are removed last, so a crash at any point of this repeats it with the same result (D8). Where acknowledged records are
 //! missing, the journals stay, and the partition is fenced at every start until somebody decides.
+//! On a disk without any room the checkpoints stay as they are, and so do the journals (D7).
 //! The cost follows the journals: a partition that no journal names is not opened here.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,17 +20,17 @@ use futures_util::stream::{self, StreamExt};
 
 use crate::catalog::{PRODUCER_IDS_FILE, SETTINGS_FILE, TOPICS_FILE};
 use crate::config::{CleanerConfig, DynamicSettings, InForce, TopicDefaults};
-use crate::error::{Fault, FaultKind, StartError};
+use crate::error::{Fault, FaultKind, StartError, io_fault};
 use crate::format::checkpoint::{self, CheckpointEncoder, PartitionCheckpoint};
 use crate::format::meta::Meta;
 use crate::format::{names, producer_ids, settings, topics};
-use crate::io::{Disk, OpenMode, read_whole, replace};
+use crate::io::{Disk, OpenMode, is_no_space, read_whole, replace};
 use crate::journal::replay::{JournaledBatch, read_journal};
 use crate::log::Log;
 use crate::segment::{OpenFiles, WriteFailure};
-use crate::shard::{CHECKPOINT, SHARDS, shard_dir};
+use crate::shard::{CHECKPOINT, CHECKPOINT_COPY, SHARDS, copy_checkpoint, shard_dir};
 use crate::topics::{Topic, TopicTable};
-use crate::types::{PartitionId, random_uuid};
+use crate::types::{Offset, PartitionId, random_uuid};
 
 /// The file with the identity of the data directory.
 pub(crate) const META_FILE: &str = "meta";
@@ -49,6 +50,8 @@ pub(crate) struct Recovered {
     pub(crate) next_producer_id: i64,
     /// Recovery points, by the shard that will own the partition.
     pub(crate) checkpoints: Vec<Vec<PartitionCheckpoint>>,
+    /// The bases that the checkpoint files have, where there was no room for those recovery points.
+    pub(crate) unwritten: Option<BTreeMap<PartitionId, Offset>>,
     /// Partitions of which acknowledged records are missing: they take no appends.
     pub(crate) damaged: BTreeMap<PartitionId, Fault>,
     /// A number that no journal file that was kept has.
@@ -72,7 +75,6 @@ pub struct RecoveryReport {
 /// Files of all shard directories.
 struct ShardFiles {
     directories: Vec<PathBuf>,
-    checkpoints: Vec<PathBuf>,
     journals: Vec<PathBuf>,
 }
 
@@ -89,14 +91,38 @@ pub(crate) async fn recover<D: Disk>(
     let topics = read_topics(disk, data_dir, &settings.topic_defaults).await?;
     let next_producer_id = read_producer_ids(disk, data_dir).await?;
     let files = find_shard_files(disk, data_dir).await?;
-    let mut points = read_checkpoints(disk, &files.checkpoints, &topics).await?;
+    let mut points = read_checkpoints(disk, &files.directories, &topics).await?;
+    let written_bases: BTreeMap<_, _> = points.iter().map(|(id, point)| (*id, point.segment_base)).collect();
     let mut report = RecoveryReport { journals: files.journals.len() as u64, ..RecoveryReport::default() };
     let (keep_journals, damaged) =
         replay(disk, data_dir, &files.journals, &topics, &mut points, &mut report).await?;
-    let checkpoints = write_checkpoints(disk, data_dir, shards, points).await?;
+    let mut checkpoints = vec![Vec::new(); shards];
+    for point in points.into_values() {
+        checkpoints[point.partition.shard(shards)].push(point);
+    }
+    let unwritten = match write_checkpoints(disk, data_dir, &checkpoints).await {
+        Ok(()) => None,
+        // Whoever has room first writes them. Until then another start does all of this again (D7).
+        Err(StartError::Io { source, path, .. }) if is_no_space(&source) => {
+            tracing::warn!(path = %path.display(), "the disk is full: no checkpoint was written, the journals stay");
+            Some(written_bases)
+        }
+        Err(error) => return Err(error),
+    };
     remove_unclaimed(disk, data_dir, &topics).await?;
+    let keep_journals = keep_journals || unwritten.is_some();
     let journal_number = remove_old(disk, data_dir, &files, shards, keep_journals).await?;
-    Ok(Recovered { meta, settings, topics, next_producer_id, checkpoints, damaged, journal_number, report })
+    Ok(Recovered {
+        meta,
+        settings,
+        topics,
+        next_producer_id,
+        checkpoints,
+        unwritten,
+        damaged,
+        journal_number,
+        report,
+    })
 }
 
 fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> StartError + 'a {
@@ -164,7 +190,7 @@ async fn read_producer_ids<D: Disk>(disk: &D, data_dir: &Path) -> Result<i64, St
 }
 
 async fn find_shard_files<D: Disk>(disk: &D, data_dir: &Path) -> Result<ShardFiles, StartError> {
-    let mut files = ShardFiles { directories: Vec::new(), checkpoints: Vec::new(), journals: Vec::new() };
+    let mut files = ShardFiles { directories: Vec::new(), journals: Vec::new() };
     let shards = data_dir.join(SHARDS);
     disk.create_dir(&shards).await.map_err(failed("making", &shards))?;
     for entry in disk.list(&shards).await.map_err(failed("listing", &shards))? {
@@ -175,9 +201,7 @@ async fn find_shard_files<D: Disk>(disk: &D, data_dir: &Path) -> Result<ShardFil
         // A killed process may have renamed its checkpoint and not synced that: segments are removed on the word of it.
         disk.sync_dir(&directory).await.map_err(failed("syncing", &directory))?;
         for file in disk.list(&directory).await.map_err(failed("listing", &directory))? {
-            if file.name == CHECKPOINT {
-                files.checkpoints.push(directory.join(file.name));
-            } else if journal_number(&file.name).is_some() {
+            if journal_number(&file.name).is_some() {
                 files.journals.push(directory.join(file.name));
             }
         }
@@ -191,24 +215,15 @@ pub(crate) fn journal_number(name: &str) -> Option<u64> {
     name.strip_prefix("journal-")?.parse().ok()
 }
 
-/// The farthest recovery point of each partition. A checkpoint that can not be read costs time, not records: its partitions are
-/// read from their beginning.
+/// The farthest recovery point of each partition.
 async fn read_checkpoints<D: Disk>(
     disk: &D,
-    paths: &[PathBuf],
+    directories: &[PathBuf],
     topics: &TopicTable,
 ) -> Result<BTreeMap<PartitionId, PartitionCheckpoint>, StartError> {
     let mut farthest: BTreeMap<PartitionId, PartitionCheckpoint> = BTreeMap::new();
-    for path in paths {
-        let read = read_whole(disk, path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", path))?;
-        let Some(bytes) = read else { continue };
-        let points = match checkpoint::decode(&bytes) {
-            Ok(points) => points,
-            Err(error) => {
-                tracing::error!(path = %path.display(), %error, "the checkpoint is damaged; its partitions are read from their beginning");
-                continue;
-            }
-        };
+    for directory in directories {
+        let points = read_checkpoint(disk, directory).await?;
         for point in points.into_iter().filter(|point| topics.holds(point.partition)) {
             note_point(&mut farthest, point);
         }
@@ -229,6 +244,29 @@ pub(crate) fn note_point(
         *known = point;
     }
     known.log_start = log_start;
+}
+
+/// A shard's checkpoint, or what its copy says where it is damaged. Where both are lost that costs time, not records: the partitions are read
+/// from their beginning.
+async fn read_checkpoint<D: Disk>(
+    disk: &D,
+    directory: &Path,
+) -> Result<Vec<PartitionCheckpoint>, StartError> {
+    for name in [CHECKPOINT, CHECKPOINT_COPY] {
+        let path = directory.join(name);
+        let read = read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?;
+        let Some(bytes) = read else { continue };
+        match checkpoint::decode(&bytes) {
+            Ok(points) => return Ok(points),
+            Err(error) if name == CHECKPOINT => {
+                tracing::error!(path = %path.display(), %error, "the checkpoint is damaged; its copy counts");
+            }
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "the copy is damaged, too; the partitions are read from their beginning");
+            }
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Lays the journals over the segments and moves the recovery points. Tells whether the journals must stay, and which partitions are
@@ -281,7 +319,7 @@ async fn replay<D: Disk>(
                 points.insert(partition, point);
             }
             Err(ReplayFailure::Damage(fault)) => {
-                tracing::error!(topic = topic.name, partition = partition.index, %fault, "acknowledged records are damaged or missing; the partition takes no appends");
+                tracing::error!(topic = topic.name, partition = partition.index, %fault, "acknowledged records are damaged or missing, or there is no room for them; the partition takes no appends");
                 report.damaged_partitions += 1;
                 damaged = true;
                 faults.insert(partition, fault);
@@ -304,7 +342,7 @@ struct PartitionReplay<'a, D: Disk> {
 }
 
 enum ReplayFailure {
-    /// The partition can not be recovered whole; the others can.
+    /// The partition can not be recovered whole, now or ever; the others can.
     Damage(Fault),
     /// Recovery can not go on: the disk is full or refuses.
     Io(io::Error),
@@ -345,8 +383,10 @@ impl<D: Disk> PartitionReplay<'_, D> {
                 .map_err(ReplayFailure::Io)?;
             match recovery.replay(bytes, &self.topic.config).await {
                 Ok(()) => {}
+                // The others go on (D7). The journal stays, and the next start tries again.
                 Err(WriteFailure::NoSpace) => {
-                    return Err(ReplayFailure::Io(io::ErrorKind::StorageFull.into()));
+                    let source = io::ErrorKind::StorageFull.into();
+                    return Err(ReplayFailure::Damage(io_fault("write", self.directory, 0, source)));
                 }
                 Err(WriteFailure::Fault(fault)) => return Err(fault.into()),
             }
@@ -362,14 +402,9 @@ impl<D: Disk> PartitionReplay<'_, D> {
 async fn write_checkpoints<D: Disk>(
     disk: &D,
     data_dir: &Path,
-    shards: usize,
-    points: BTreeMap<PartitionId, PartitionCheckpoint>,
-) -> Result<Vec<Vec<PartitionCheckpoint>>, StartError> {
-    let all: Vec<_> = points.into_values().collect();
-    let mut by_shard = vec![Vec::new(); shards];
-    for point in &all {
-        by_shard[point.partition.shard(shards)].push(point.clone());
-    }
+    by_shard: &[Vec<PartitionCheckpoint>],
+) -> Result<(), StartError> {
+    let all = by_shard.concat();
     // A row stands in one file at least at any time: with it, a log start would be lost. The first file has all of them until the
     // others are durable.
     write_checkpoint(disk, data_dir, 0, &all).await?;
@@ -382,7 +417,7 @@ async fn write_checkpoints<D: Disk>(
     if by_shard[0].len() < all.len() {
         write_checkpoint(disk, data_dir, 0, &by_shard[0]).await?;
     }
-    Ok(by_shard)
+    Ok(())
 }
 
 async fn write_checkpoint<D: Disk>(
@@ -398,7 +433,10 @@ async fn write_checkpoint<D: Disk>(
         encoder.push(point);
     }
     let path = directory.join(CHECKPOINT);
-    replace(disk, &path, encoder.finish()).await.map_err(failed("writing", &path))
+    let content = encoder.finish();
+    replace(disk, &path, content.clone()).await.map_err(failed("writing", &path))?;
+    copy_checkpoint(disk, &path, content).await;
+    Ok(())
 }
 
 /// Removes partition directories that no topic claims: their topic was deleted, and the crash came before they were removed.

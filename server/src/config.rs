@@ -54,6 +54,8 @@ entries! {
     "log.retention.hours" Int = "168", Whole(-1, i32::MAX as i64); "As log.retention.ms, which wins, in hours."
     "log.retention.minutes" Int = "", Whole(-1, i32::MAX as i64); "As log.retention.ms, which wins, in minutes."
     "log.roll.hours" Int = "168", Whole(1, i32::MAX as i64); "As log.roll.ms, which wins, in hours."
+    "log.scrub.bytes.per.second" Long = "16777216", Whole(0, i64::MAX);
+        "Bytes that are read in a second in search of rotten ones, of all shards together, past the page cache; 0 for none. Not in Kafka."
     "max.connections" Int = "10000", Whole(1, i32::MAX as i64); "Connections at a time; more are closed at once."
     "metrics.listen" Text = "", Any; "Where to answer GET /metrics, /healthz and /readyz: HOST:PORT. Default: nowhere. (Not a setting of Kafka's.)"
     "node.id" Int = "1", Whole(0, i32::MAX as i64); "The number of this node. A data directory keeps the one it was made with."
@@ -392,6 +394,8 @@ pub struct BrokerConfig {
     pub retention_check: Duration,
     /// How compacted topics are cleaned.
     pub cleaner: CleanerConfig,
+    /// Bytes that the scrub reads in a second.
+    pub scrub_bytes_per_second: u64,
     /// What topics get where they are silent.
     pub topic_defaults: TopicDefaults,
     /// The coordinators of groups.
@@ -440,6 +444,7 @@ impl BrokerConfig {
                     .unwrap_or(usize::MAX),
                 bytes_per_second: settings.fraction("log.cleaner.io.max.bytes.per.second"),
             },
+            scrub_bytes_per_second: settings.whole("log.scrub.bytes.per.second") as u64,
             topic_defaults: settings.topic_defaults()?,
             groups: settings.groups(),
             settings,

@@ -40,6 +40,7 @@ pub(super) struct Settings {
     pub(super) open_files_max: usize,
     pub(super) retention_check: Duration,
     pub(super) cleaner: CleanerConfig,
+    pub(super) scrub_bytes_per_second: u64,
     pub(super) topic_defaults: TopicDefaults,
 }
 
@@ -55,6 +56,7 @@ impl Settings {
             open_files_max: 4,
             retention_check: Duration::from_secs(1),
             cleaner: CleanerConfig { backoff: Duration::from_secs(1), ..CleanerConfig::default() },
+            scrub_bytes_per_second: 0,
             topic_defaults,
         }
     }
@@ -107,6 +109,7 @@ pub(super) fn start(
         let in_force = Arc::new(Published::new(recovered.settings));
         let topics = Arc::new(Published::new(recovered.topics));
         let damaged = Arc::new(recovered.damaged);
+        let unwritten = recovered.unwritten.map(Arc::new);
         let mut shards = Vec::new();
         for (index, checkpoints) in recovered.checkpoints.into_iter().enumerate() {
             let (clock, stopwatch) = (clock.clone(), clock.clone());
@@ -118,6 +121,7 @@ pub(super) fn start(
                 shards: settings.shards,
                 topics: topics.clone(),
                 checkpoints,
+                unwritten: unwritten.clone(),
                 damaged: damaged.clone(),
                 journal_number: recovered.journal_number,
                 generation: generation + ((index as u64) << 20),
@@ -125,6 +129,7 @@ pub(super) fn start(
                 open_files_max: settings.open_files_max,
                 retention_check: settings.retention_check,
                 settings: in_force.clone(),
+                scrub_bytes_per_second: settings.scrub_bytes_per_second,
                 clock: Rc::new(move || clock.timestamp()),
                 stopwatch: Rc::new(move || Duration::from_millis(stopwatch.timestamp().unsigned_abs())),
             };

@@ -15,11 +15,13 @@
 //! `STRANDLINE_SEEDS=a..b` a range, in every test that is driven by seeds.
 
 mod checks;
+mod full;
 mod images;
 mod known;
 mod machine;
 mod model;
 mod plan;
+mod rot;
 mod run;
 mod shrink;
 mod steps;

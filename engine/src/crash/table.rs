@@ -125,7 +125,7 @@ impl Table {
     fn rot_checkpoints(&mut self) {
         let disk = self.disk();
         for (path, bytes) in disk.list_all() {
-            if path.file_name().is_some_and(|name| name == "checkpoint") && bytes > 0 {
+            if path.to_str().is_some_and(|path| path.contains("/checkpoint")) && bytes > 0 {
                 disk.flip(&path, self.rng.u64(..bytes), self.rng.u32(..8));
             }
         }

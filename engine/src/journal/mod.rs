@@ -17,7 +17,6 @@ mod pool;
 pub(crate) mod replay;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::rc::Rc;
 
 pub use pool::JournalUse;
@@ -37,7 +36,8 @@ pub(crate) fn file_name(number: u64) -> String {
 pub(crate) struct Journal<D: Disk> {
     disk: D,
     pool: Rc<JournalPool<D>>,
-    active: JournalFile<D>,
+    /// `None` until there is room for one.
+    active: Option<JournalFile<D>>,
     position: Position,
     sequence: u64,
     /// A write to the active file has failed: it takes no more.
@@ -59,8 +59,8 @@ pub(crate) enum CommitFailure {
 }
 
 impl<D: Disk> Journal<D> {
-    pub(crate) fn new(disk: D, pool: Rc<JournalPool<D>>, active: JournalFile<D>) -> Journal<D> {
-        pool.note_active(active.bytes, 0);
+    pub(crate) fn new(disk: D, pool: Rc<JournalPool<D>>, active: Option<JournalFile<D>>) -> Journal<D> {
+        pool.note_active(active.as_ref().map_or(0, |active| active.bytes), 0);
         Journal {
             disk,
             pool,
@@ -76,41 +76,41 @@ impl<D: Disk> Journal<D> {
     /// Whether a commit of that size fits a file of the present size. One that does not is made durable by syncing its segments.
     pub(crate) fn fits(&self, entries: usize, bytes: usize) -> bool {
         let length = commit_bytes(entries, bytes);
-        length <= COMMIT_BYTES_MAX && length as u64 <= self.active.bytes
+        let most = self.active.as_ref().map_or(self.pool.file_bytes_first(), |active| active.bytes);
+        length <= COMMIT_BYTES_MAX && length as u64 <= most
     }
 
     /// Writes the batches in one commit; they are durable when it returns.
     pub(crate) async fn commit(&mut self, batches: &[(PartitionId, &[u8])]) -> Result<(), CommitFailure> {
         let bytes = batches.iter().map(|(_, batch)| batch.len()).sum();
         let length = commit_bytes(batches.len(), bytes) as u64;
-        if self.broken || self.position + length > self.active.bytes {
+        let has_room =
+            !self.broken && self.active.as_ref().is_some_and(|active| self.position + length <= active.bytes);
+        if !has_room {
             self.rotate().await?;
         }
+        let active = self.active.as_ref().expect("there was one, or it was just taken");
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
-        encode_commit(&mut buffer, self.active.generation, self.sequence, batches);
+        encode_commit(&mut buffer, active.generation, self.sequence, batches);
         assert_eq!(buffer.len() as u64, length, "a commit has the size that was planned");
-        let (result, buffer) = self.disk.write_aligned(&self.active.file, self.position, buffer).await;
+        let (result, buffer) = self.disk.write_aligned(&active.file, self.position, buffer).await;
         self.buffer = buffer;
         self.covered.extend(batches.iter().map(|(partition, _)| *partition));
         match result {
             Ok(()) => {
                 self.position += length;
-                self.pool.note_active(self.active.bytes, self.position);
+                self.pool.note_active(active.bytes, self.position);
                 self.sequence += 1;
                 Ok(())
             }
             Err(error) => {
-                let fault = io_fault("write", self.path(), self.position, error);
+                let fault = io_fault("write", self.pool.path(active.number), self.position, error);
                 // The next commit goes to another file.
                 self.broken = true;
                 Err(CommitFailure::Fault(fault))
             }
         }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.pool.path(self.active.number)
     }
 
     /// Removes the journal's files: all that they hold is synced, and the checkpoint says so.
@@ -121,11 +121,13 @@ impl<D: Disk> Journal<D> {
     /// Hands the active file over for recycling and goes on in a fresh one.
     async fn rotate(&mut self) -> Result<(), CommitFailure> {
         let fresh = self.pool.take_fresh().await?;
-        let full = std::mem::replace(&mut self.active, fresh);
+        self.pool.note_active(fresh.bytes, 0);
+        let full = self.active.replace(fresh);
         let (partitions, broken) = (std::mem::take(&mut self.covered), std::mem::take(&mut self.broken));
-        self.pool.retire(Retired { file: full, partitions, broken });
+        if let Some(file) = full {
+            self.pool.retire(Retired { file, partitions, broken });
+        }
         self.position = 0;
-        self.pool.note_active(self.active.bytes, 0);
         self.sequence = 0;
         Ok(())
     }

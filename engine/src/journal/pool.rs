@@ -63,6 +63,8 @@ pub(crate) struct JournalPool<D: Disk> {
     active: Cell<(u64, u64)>,
     fresh: RefCell<Vec<JournalFile<D>>>,
     retired: RefCell<VecDeque<Retired<D>>>,
+    /// Files that found no room at the start.
+    missing: Cell<usize>,
     failure: RefCell<Option<Refusal>>,
     /// Told when there is something to recycle, or when a commit can not go on without.
     wanted: Signal,
@@ -78,14 +80,15 @@ pub(crate) enum Refusal {
 }
 
 impl<D: Disk> JournalPool<D> {
-    /// Makes the journal's files in `directory`, with numbers from `first_number` on. The directory is synced.
+    /// Makes the journal's files in `directory`, with numbers from `first_number` on, and takes the first into use. The directory is synced.
+    /// On a full disk there may be fewer of them, or none (D7): [`JournalPool::make_missing`] makes the rest.
     pub(crate) async fn create(
         disk: D,
         directory: &Path,
         first_number: u64,
         first_generation: u64,
         file_bytes_max: u64,
-    ) -> io::Result<(Rc<JournalPool<D>>, JournalFile<D>)> {
+    ) -> io::Result<(Rc<JournalPool<D>>, Option<JournalFile<D>>)> {
         let file_bytes_max = file_bytes_max.next_multiple_of(COMMIT_ALIGNMENT as u64);
         let pool = Rc::new(JournalPool {
             disk,
@@ -96,18 +99,35 @@ impl<D: Disk> JournalPool<D> {
             active: Cell::new((0, 0)),
             fresh: RefCell::new(Vec::new()),
             retired: RefCell::new(VecDeque::new()),
+            missing: Cell::new(FILES),
             failure: RefCell::new(None),
             wanted: Signal::new(),
             returned: Signal::new(),
         });
-        for _ in 0..FILES {
-            let file = pool.make_file(FILE_BYTES_FIRST.min(file_bytes_max)).await?;
-            pool.fresh.borrow_mut().push(file);
+        match pool.make_files().await {
+            Err(error) if is_no_space(&error) => {
+                tracing::warn!(directory = %directory.display(), "the disk is full: appends are refused until there is room for a journal");
+            }
+            made => made?,
         }
-        pool.disk.sync_dir(directory).await?;
-        let mut active = pool.fresh.borrow_mut().pop().expect("more than one file was made");
-        active.generation = pool.new_generation();
+        let mut active = pool.fresh.borrow_mut().pop();
+        active.iter_mut().for_each(|active| active.generation = pool.new_generation());
         Ok((pool, active))
+    }
+
+    /// The size of a first file.
+    pub(super) fn file_bytes_first(&self) -> u64 {
+        FILE_BYTES_FIRST.min(self.file_bytes_max)
+    }
+
+    async fn make_files(&self) -> io::Result<()> {
+        while self.missing.get() > 0 {
+            let file = self.make_file(self.file_bytes_first()).await?;
+            self.disk.sync_dir(&self.directory).await?;
+            self.missing.set(self.missing.get() - 1);
+            self.give_back(file);
+        }
+        Ok(())
     }
 
     pub(crate) fn path(&self, number: u64) -> PathBuf {
@@ -154,7 +174,7 @@ impl<D: Disk> JournalPool<D> {
             (self.fresh.borrow(), self.retired.borrow(), self.active.get());
         let retired_bytes: u64 = retired.iter().map(|retired| retired.file.bytes).sum();
         JournalUse {
-            files: (fresh.len() + retired.len() + 1) as u64,
+            files: (fresh.len() + retired.len() + usize::from(active > 0)) as u64,
             bytes: fresh.iter().map(|file| file.bytes).sum::<u64>() + retired_bytes + active,
             used_bytes: retired_bytes + written,
         }
@@ -198,6 +218,19 @@ impl<D: Disk> JournalPool<D> {
         self.wanted.wait().await;
     }
 
+    /// Makes the files that found no room at the start, as far as there is some now.
+    pub(crate) async fn make_missing(&self) -> Result<(), Refusal> {
+        self.make_files().await.map_err(|error| self.refusal(self.next_number.get(), error))
+    }
+
+    fn refusal(&self, number: u64, error: io::Error) -> Refusal {
+        if is_no_space(&error) {
+            Refusal::NoSpace
+        } else {
+            Refusal::Fault(io_fault("create", self.path(number), 0, error))
+        }
+    }
+
     /// The partitions of the oldest retired file; `None` when no file waits.
     pub(crate) fn oldest_retired(&self) -> Option<BTreeSet<PartitionId>> {
         self.retired.borrow().front().map(|retired| retired.partitions.clone())
@@ -224,11 +257,7 @@ impl<D: Disk> JournalPool<D> {
                 Ok(())
             }
             Err(error) => {
-                let refusal = if is_no_space(&error) {
-                    Refusal::NoSpace
-                } else {
-                    Refusal::Fault(io_fault("create", self.path(retired.file.number), 0, error))
-                };
+                let refusal = self.refusal(retired.file.number, error);
                 self.retired.borrow_mut().push_front(retired);
                 Err(refusal)
             }
@@ -252,13 +281,7 @@ impl<D: Disk> JournalPool<D> {
     pub(crate) async fn set_oldest_aside(&self) -> Result<(), Refusal> {
         let oldest = self.retired.borrow().front().map(|retired| (retired.file.number, retired.file.bytes));
         let Some((number, bytes)) = oldest else { return Ok(()) };
-        let fault = |error: io::Error| {
-            if is_no_space(&error) {
-                Refusal::NoSpace
-            } else {
-                Refusal::Fault(io_fault("create", self.path(number), 0, error))
-            }
-        };
+        let fault = |error| self.refusal(number, error);
         // It stays in line until there is another one: without any, commits would wait for ever.
         let file = self.make_file(bytes).await.map_err(fault)?;
         self.disk.sync_dir(&self.directory).await.map_err(fault)?;
@@ -268,10 +291,10 @@ impl<D: Disk> JournalPool<D> {
     }
 
     /// Removes every file, and `active`.
-    pub(super) async fn remove_all(&self, active: JournalFile<D>) -> Result<(), Fault> {
+    pub(super) async fn remove_all(&self, active: Option<JournalFile<D>>) -> Result<(), Fault> {
         let fresh = self.fresh.take().into_iter();
         let retired = self.retired.take().into_iter().map(|retired| retired.file);
-        for file in fresh.chain(retired).chain([active]) {
+        for file in fresh.chain(retired).chain(active) {
             let path = self.path(file.number);
             self.disk.remove_file(&path).await.map_err(|error| io_fault("remove", path, 0, error))?;
         }

@@ -38,7 +38,7 @@ use crate::format::record::Records;
 use crate::io::Disk;
 use crate::retention::SegmentFacts;
 use crate::segment::{HeaderScan, OpenFiles, Segment, SegmentEnd};
-use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Timestamp};
+use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Position, Timestamp};
 use producers::Producers;
 
 /// Milliseconds of silence after which an idempotent producer is forgotten (Kafka's `producer.id.expiration.ms`).
@@ -346,6 +346,28 @@ impl<D: Disk> Log<D> {
             segment.persist_index(upto).await?;
         }
         Ok(())
+    }
+
+    /// The segments, each as far as `durable` says that it is on the medium.
+    pub(crate) fn durable_segments(&self, durable: &PartitionCheckpoint) -> Vec<(Rc<Segment<D>>, Position)> {
+        let segments = self.segments.borrow();
+        let end_of = |segment: &Rc<Segment<D>>| match segment.base().cmp(&durable.segment_base) {
+            Ordering::Less => segment.end().position,
+            Ordering::Equal => durable.position,
+            Ordering::Greater => 0,
+        };
+        let durable = segments.iter().map(|segment| (segment.clone(), end_of(segment)));
+        durable.filter(|(_, end)| *end > 0).collect()
+    }
+
+    /// Whether the segment is still one of the log's.
+    pub(crate) fn holds(&self, segment: &Rc<Segment<D>>) -> bool {
+        self.segments.borrow().iter().any(|other| Rc::ptr_eq(other, segment))
+    }
+
+    /// A file in the log's directory.
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.join(name)
     }
 
     // ---- read ------------------------------------------------------------------------------------------------------------

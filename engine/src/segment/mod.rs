@@ -25,6 +25,7 @@ use bytes::Bytes;
 pub(crate) use open_files::OpenFiles;
 pub(crate) use scan::{BatchScan, HeaderScan, Scanned, scan_checked};
 use verify::Verified;
+pub(crate) use verify::Walk;
 
 use crate::error::{Fault, FaultKind, io_fault};
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader};
@@ -368,10 +369,19 @@ impl<D: Disk> Segment<D> {
             return Ok(Some((start, offset)));
         }
         let mut scan = HeaderScan::new(self, start, end.position);
+        let first = scan.next_offset();
         loop {
             let expected = scan.next_offset();
             // The scan tells where the last batch ends before it should.
-            let Some((position, header)) = scan.next().await? else { return Ok(None) };
+            let (position, header) = match scan.next().await {
+                Ok(Some(next)) => next,
+                Ok(None) => return Ok(None),
+                // A rotten length leads astray: the damage is where the first batch is that is not intact.
+                Err(fault) if fault.is_damage() => {
+                    return Err(self.verify(start, first, end.position).await?.damage.unwrap_or(fault));
+                }
+                Err(fault) => return Err(fault),
+            };
             if header.last_offset() >= offset {
                 return Ok(Some((position, expected)));
             }
@@ -403,13 +413,23 @@ impl<D: Disk> Segment<D> {
         // The limit lies within one stride of the index: walk to the last batch that fits.
         let mut reached = position;
         let mut scan = HeaderScan::new(self, position, end);
-        while let Some((at, header)) = scan.next().await? {
+        loop {
+            let (at, header) = match scan.next().await {
+                Ok(Some(next)) => next,
+                Ok(None) => break,
+                // What stands before it is intact.
+                Err(fault) if fault.is_damage() && reached > position => break,
+                Err(fault) => return Err(fault),
+            };
             let next = at + header.total_bytes() as u64;
             let fits = next <= limit || (first_whole && at == position);
             if !fits {
                 break;
             }
             reached = next;
+            if reached == end {
+                break;
+            }
         }
         Ok(Extent { position, length: reached - position })
     }
@@ -491,6 +511,18 @@ impl<D: Disk> Segment<D> {
         let entries = index.entries.as_deref()?;
         let at = entries.binary_search_by_key(&position, |entry| u64::from(entry.position)).ok()?;
         Some(self.base.plus(i64::from(entries[at].relative_offset)))
+    }
+
+    /// The first batch behind `position` that the index knows: where it stands, and the offset that it begins with.
+    pub(crate) async fn next_indexed(
+        self: &Rc<Self>,
+        position: Position,
+    ) -> Result<Option<(Position, Offset)>, Fault> {
+        self.load_index().await?;
+        Ok(self.with_entries(|entries| {
+            let next = entries.get(entries.partition_point(|entry| u64::from(entry.position) <= position))?;
+            Some((u64::from(next.position), self.base.plus(i64::from(next.relative_offset))))
+        }))
     }
 
     /// The position of the last index entry, 0 without one.

@@ -81,7 +81,7 @@ impl Chain {
     }
 
     /// What is wrong where the segment's batches end: its last one ends where the next segment begins, or a segment between them is gone.
-    fn check_end<D: Disk>(&self, segment: &Segment<D>, position: Position) -> Result<(), Fault> {
+    pub(super) fn check_end<D: Disk>(&self, segment: &Segment<D>, position: Position) -> Result<(), Fault> {
         let end = segment.end();
         // A walk that has begun between two entries of the index and met no batch knows nothing.
         let is_known = self.next > segment.base() || position == 0;

@@ -10,8 +10,8 @@
 //! start, needs no check. Everything else is read and checked before it is sent the first time (D5): each batch's CRC-32C, and what that does
 //! not cover - base offset, leader epoch and length - by the batches before it. The read is the one that brings a cold range into memory.
 //!
-//! "Once" is as long as the segment is held. The system may drop the pages, and a sector that rots after its check comes back rotten: for that
-//! the medium has to be read again.
+//! "Once" is as long as the segment is held. The system may drop the pages, and a sector that rots after its check comes back rotten: that is
+//! what the scrub is for (`shard/scrub`), which reads the medium again and again, and has what it finds damaged checked anew.
 
 use std::rc::Rc;
 
@@ -82,6 +82,11 @@ impl Verified {
         self.0.retain(|stretch| stretch.end <= start);
     }
 
+    /// Nothing of the stretch around `position` is known any more.
+    fn forget_at(&mut self, position: Position) {
+        self.0.retain(|stretch| position < stretch.start || stretch.end <= position);
+    }
+
     /// What has to be checked of the batches from `position`, where `offset` begins, to `end`.
     fn unchecked(&self, position: Position, offset: Offset, end: Position) -> (Position, Offset, Position) {
         let holding = |at| {
@@ -139,14 +144,19 @@ impl<D: Disk> Segment<D> {
             }
         }
     }
+
+    /// Has the batches around `position` checked again when they are read: they were found damaged on the medium.
+    pub(crate) fn distrust(&self, position: Position) {
+        self.verified.borrow_mut().forget_at(position);
+    }
 }
 
 /// A walk from batch to batch that checks all there is to check, in steps of [`STEP_BYTES`].
-struct Walk<'a, D: Disk> {
+pub(crate) struct Walk<'a, D: Disk> {
     segment: &'a Rc<Segment<D>>,
     chain: Chain,
     /// Where the next batch begins.
-    position: Position,
+    pub(crate) position: Position,
     end: Position,
     /// Bytes of the file from `position` on.
     ahead: Bytes,
@@ -166,13 +176,13 @@ impl<'a, D: Disk> Walk<'a, D> {
     /// The next batch's position and header; `None` at the end. `read` gives bytes of the file, fewer only at its end.
     ///
     /// # Errors
-    /// Damage: the walk stands where it begins.
+    /// Damage: the walk stands where it begins. Where the header still tells the batch's length, [`Walk::skip`] goes past it.
     pub(crate) async fn next(
         &mut self,
         read: impl AsyncFn(Position, usize) -> Result<Bytes, Fault>,
     ) -> Result<Option<(Position, BatchHeader)>, Fault> {
         if self.position >= self.end {
-            return Ok(None);
+            return self.chain.check_end(self.segment, self.position).map(|()| None);
         }
         let left = self.end - self.position;
         let wanted = left.min(STEP_BYTES as u64) as usize;
@@ -216,6 +226,23 @@ impl<'a, D: Disk> Walk<'a, D> {
         self.ahead = read(self.position, wanted).await?;
         yield_now().await;
         Ok(())
+    }
+
+    /// Goes past a damaged batch, if its header continues the chain; false when nobody knows where the next one begins.
+    pub(crate) fn skip(&mut self) -> bool {
+        let Ok(header) = self.chain.check(self.segment, self.position, self.end, &self.ahead) else {
+            return false;
+        };
+        self.position += header.total_bytes() as u64;
+        self.ahead.advance(self.ahead.len().min(header.total_bytes()));
+        self.chain.pass(self.segment, &header);
+        true
+    }
+
+    /// Goes on at another place, where the batch with `offset` begins.
+    pub(crate) fn go_to(&mut self, position: Position, offset: Offset) {
+        (self.position, self.ahead) = (position, Bytes::new());
+        self.chain = Chain::new(self.segment, offset);
     }
 }
 

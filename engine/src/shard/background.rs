@@ -1,5 +1,5 @@
 //! What a shard does behind its appends: syncing segments, writing its checkpoint, recycling journal files, deleting records (`trim`),
-//! compacting logs (`clean`).
+//! compacting logs (`clean`), looking for rot (`scrub`).
 //!
 //! A journal file is used again in this order, each step durable before the next: the segments that it covers are synced, with their
 //! directories; the checkpoint with the new recovery points replaces the old one; the file is fresh. A crash in between repeats some
@@ -8,10 +8,10 @@
 use std::rc::Rc;
 
 use futures_util::StreamExt;
-use futures_util::future::{Either, join, join_all, select};
+use futures_util::future::{Either, join_all, join3, select};
 use futures_util::stream;
 
-use super::{CHECKPOINT, Shard};
+use super::{CHECKPOINT, Shard, copy_checkpoint};
 use crate::error::{Fault, io_fault};
 use crate::format::checkpoint::CheckpointEncoder;
 use crate::io::{Disk, is_no_space, replace};
@@ -23,10 +23,10 @@ use crate::types::Timestamp;
 const SYNCS_AT_ONCE: usize = 16;
 
 impl<D: Disk> Shard<D> {
-    /// Recycles journal files, syncs relaxed partitions, deletes and compacts, until [`Shard::end_background`]. It is never dropped instead: a sync whose
+    /// Recycles journal files, syncs relaxed partitions, deletes, compacts and scrubs, until [`Shard::end_background`]. It is never dropped instead: a sync whose
     /// result nobody waits for has failed as far as anybody knows, and fences its file.
     pub(crate) async fn run_background(self: Rc<Self>) {
-        join(self.run_recycling(), self.run_cleaning()).await;
+        join3(self.run_recycling(), self.run_cleaning(), self.run_scrubbing()).await;
     }
 
     async fn run_recycling(&self) {
@@ -58,6 +58,13 @@ impl<D: Disk> Shard<D> {
     }
 
     async fn recycle_all(&self) {
+        // What finds no room refuses a commit that waits, unless something is recycled below.
+        let made = self.pool.make_missing().await;
+        if let Err(refusal) = made
+            && self.pool.oldest_retired().is_none()
+        {
+            self.pool.refuse(refusal);
+        }
         while let Some(covered) = self.pool.oldest_retired() {
             let partitions: Vec<_> = {
                 let open = self.partitions.borrow();
@@ -105,16 +112,19 @@ impl<D: Disk> Shard<D> {
             bases.push((partition.clone(), point.segment_base));
         }
         let path = self.directory.join(CHECKPOINT);
-        replace(&self.disk, &path, encoder.finish()).await.map_err(|error| {
+        let content = encoder.finish();
+        replace(&self.disk, &path, content.clone()).await.map_err(|error| {
             if is_no_space(&error) {
                 Refusal::NoSpace
             } else {
-                Refusal::Fault(io_fault("write", path, 0, error))
+                Refusal::Fault(io_fault("write", &*path, 0, error))
             }
         })?;
+        self.unwritten.take();
         for (partition, base) in bases {
             partition.set_checkpointed_base(base);
         }
+        copy_checkpoint(&self.disk, &path, content).await;
         Ok(())
     }
 
@@ -127,6 +137,7 @@ impl<D: Disk> Shard<D> {
         }
         self.look_for_old_records(now);
         self.cleaning.tick(now);
+        self.scrubbing.rate.tick(now);
     }
 
     /// Ends [`Shard::run_background`] after what it is doing. The turns have ended before: they may wait for it.
@@ -134,6 +145,7 @@ impl<D: Disk> Shard<D> {
         self.background_ended.set(true);
         self.flushes.signal.notify();
         self.cleaning.end();
+        self.scrubbing.rate.end();
     }
 
     /// Takes no more appends.

@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Shard;
+use super::rate::Rate;
 use crate::compaction::{Cleaned, Cleaner, HashKeys, OffsetMap, Round, SealedSegment, group, plan};
 use crate::config::{CleanerConfig, TopicConfig};
 use crate::error::{Fault, FaultKind};
@@ -23,9 +24,6 @@ use crate::segment::{BatchScan, Segment};
 use crate::sync::Signal;
 use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Timestamp};
 
-/// Bytes that may be read and written at once before the rate counts, in seconds of it.
-const BURST_SECONDS: f64 = 1.0;
-
 /// When a shard compacts, and how much of it.
 pub(super) struct Cleaning {
     look: Signal,
@@ -36,11 +34,7 @@ pub(super) struct Cleaning {
     /// What the maps' hashes are keyed with: random, and the number of the map.
     key: u64,
     maps: Cell<u64>,
-    bytes_per_second: Cell<f64>,
-    /// Bytes that may be moved now; what was taken too much is waited for.
-    allowed: Cell<f64>,
-    last_tick: Cell<Timestamp>,
-    more: Signal,
+    rate: Rate,
 }
 
 /// Why a round has ended early.
@@ -68,10 +62,7 @@ impl Cleaning {
             map_bytes: Cell::default(),
             key,
             maps: Cell::new(0),
-            bytes_per_second: Cell::default(),
-            allowed: Cell::default(),
-            last_tick: Cell::new(now),
-            more: Signal::new(),
+            rate: Rate::new(config.bytes_per_second / shards as f64, now),
         };
         cleaning.configure(config, now);
         cleaning
@@ -80,21 +71,15 @@ impl Cleaning {
     /// Goes on with other settings; a round that runs keeps its map.
     pub(super) fn configure(&self, config: &CleanerConfig, now: Timestamp) {
         let backoff = i64::try_from(config.backoff.as_millis()).unwrap_or(i64::MAX).max(1);
-        let bytes_per_second = config.bytes_per_second / self.shards as f64;
         self.backoff.set(backoff);
         self.next_look.set(now.saturating_add(backoff));
         self.map_bytes.set(config.map_bytes / self.shards);
-        self.bytes_per_second.set(bytes_per_second);
-        self.allowed.set(bytes_per_second * BURST_SECONDS);
-        self.more.notify();
+        self.rate.change(config.bytes_per_second / self.shards as f64);
     }
 
     /// Lets more bytes be moved, and logs be looked at when it is time.
     pub(super) fn tick(&self, now: Timestamp) {
-        let passed = now.saturating_sub(self.last_tick.replace(now)).max(0) as f64 / 1000.0;
-        let most = self.bytes_per_second.get() * BURST_SECONDS;
-        self.allowed.set((self.allowed.get() + passed * self.bytes_per_second.get()).min(most));
-        self.more.notify();
+        self.rate.tick(now);
         if now >= self.next_look.get() {
             self.next_look.set(now.saturating_add(self.backoff.get()));
             self.look.notify();
@@ -103,7 +88,7 @@ impl Cleaning {
 
     pub(super) fn end(&self) {
         self.look.notify();
-        self.more.notify();
+        self.rate.end();
     }
 
     fn new_map(&self, round: &Round) -> OffsetMap {
@@ -256,7 +241,7 @@ impl<D: Disk> Shard<D> {
         for segment in segments.iter().filter(dirty) {
             let mut scan = BatchScan::new(segment.clone());
             while let Some((position, batch)) = scan.next().await? {
-                self.pay(batch.len()).await?;
+                self.pay_cleaning(batch.len()).await?;
                 let noted = map.note_batch(&batch);
                 if !noted.map_err(|error| segment.damage(position, error.to_string()))? {
                     return Ok(map);
@@ -338,7 +323,7 @@ impl<D: Disk> Shard<D> {
                 };
                 records += record_count(&batch);
                 records_left += record_count(&left);
-                self.pay(batch.len() + left.len()).await?;
+                self.pay_cleaning(batch.len() + left.len()).await?;
                 if !replacement.has_room(left.len()) {
                     return Err(Stop::TooLarge);
                 }
@@ -359,14 +344,8 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Gives way, and waits until so many bytes may be moved.
-    async fn pay(&self, bytes: usize) -> Result<(), Stop> {
-        let cleaning = &self.cleaning;
-        cleaning.allowed.set(cleaning.allowed.get() - bytes as f64);
-        yield_now().await;
-        while cleaning.allowed.get() < 0.0 && !self.background_ended.get() {
-            cleaning.more.wait().await;
-        }
-        if self.background_ended.get() { Err(Stop::Overtaken) } else { Ok(()) }
+    async fn pay_cleaning(&self, bytes: usize) -> Result<(), Stop> {
+        if self.cleaning.rate.pay(bytes).await { Ok(()) } else { Err(Stop::Overtaken) }
     }
 }
 

@@ -15,9 +15,11 @@ mod commit;
 mod durations;
 mod inbox;
 pub(crate) mod message;
+mod rate;
 pub mod reactor;
 mod report;
 mod requests;
+mod scrub;
 mod stats;
 mod trim;
 
@@ -28,6 +30,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_util::lock::Mutex;
 
@@ -40,7 +43,7 @@ use crate::error::{AppendError, Fault, ReadError, StartError};
 use crate::format::check::CheckedBatch;
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::names;
-use crate::io::Disk;
+use crate::io::{Disk, OpenMode};
 use crate::journal::{Journal, JournalPool};
 use crate::log::{Log, OffsetAndTimestamp};
 use crate::partition::{Partition, ReadResult, WakeOnce};
@@ -50,6 +53,7 @@ use crate::topics::TopicTable;
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
 use clean::Cleaning;
 use inbox::{Arrival, Inbox};
+use scrub::Scrubbing;
 use stats::Counters;
 use trim::Trims;
 
@@ -69,6 +73,8 @@ pub(crate) struct ShardStart<D: Disk> {
     pub(crate) topics: Arc<Published<TopicTable>>,
     /// The recovery points of the shard's partitions.
     pub(crate) checkpoints: Vec<PartitionCheckpoint>,
+    /// The segments' bases that the checkpoint files have, where they do not have these recovery points: there was no room for them.
+    pub(crate) unwritten: Option<Arc<BTreeMap<PartitionId, Offset>>>,
     /// Partitions that recovery found damaged, of any shard.
     pub(crate) damaged: Arc<BTreeMap<PartitionId, Fault>>,
     /// The number of the shard's first new journal file.
@@ -79,6 +85,8 @@ pub(crate) struct ShardStart<D: Disk> {
     pub(crate) open_files_max: usize,
     pub(crate) retention_check: Duration,
     pub(crate) settings: Arc<Published<InForce>>,
+    /// Bytes that the scrub reads in a second, of all shards together; 0 for none.
+    pub(crate) scrub_bytes_per_second: u64,
     pub(crate) clock: Clock,
     pub(crate) stopwatch: Stopwatch,
 }
@@ -95,6 +103,7 @@ pub(crate) struct Shard<D: Disk> {
     partitions: RefCell<BTreeMap<PartitionId, Rc<Partition<D>>>>,
     /// Recovery points of partitions that are not open.
     closed: RefCell<BTreeMap<PartitionId, PartitionCheckpoint>>,
+    unwritten: RefCell<Option<Arc<BTreeMap<PartitionId, Offset>>>>,
     damaged: Arc<BTreeMap<PartitionId, Fault>>,
     /// One partition is opened at a time.
     opening: Mutex<()>,
@@ -103,6 +112,7 @@ pub(crate) struct Shard<D: Disk> {
     flushes: Flushes<D>,
     trims: Trims<D>,
     cleaning: Cleaning,
+    scrubbing: Scrubbing,
     write_backs: WriteBacks<D>,
     /// Held by a turn, and by a round of background work: a topic is let go when neither may still write into its directories.
     turn: Mutex<()>,
@@ -157,6 +167,21 @@ pub(crate) fn shard_dir(data_dir: &Path, index: usize) -> PathBuf {
 /// The name of the checkpoint in a shard's directory.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
+/// The name of its copy.
+pub(crate) const CHECKPOINT_COPY: &str = "checkpoint.copy";
+
+/// Writes a copy beside a checkpoint that is durable, for the day that a bit of that has rotted: log starts stand nowhere else (D5). It is not
+/// synced and may fail: a crash, or a full disk, costs the copy, and a torn one says so by its sum.
+pub(crate) async fn copy_checkpoint<D: Disk>(disk: &D, path: &Path, content: Bytes) {
+    let copied = async {
+        let file = disk.open(&path.with_file_name(CHECKPOINT_COPY), OpenMode::Truncate).await?;
+        disk.write(&file, 0, vec![content]).await
+    };
+    if let Err(error) = copied.await {
+        tracing::debug!(path = %path.display(), %error, "the checkpoint has no copy");
+    }
+}
+
 impl<D: Disk> Shard<D> {
     /// Makes the shard's journal, empty and durable. Recovery has run.
     pub(crate) async fn start(start: ShardStart<D>) -> Result<(Rc<Shard<D>>, Journal<D>), StartError> {
@@ -186,6 +211,7 @@ impl<D: Disk> Shard<D> {
             closed: RefCell::new(
                 start.checkpoints.into_iter().map(|point| (point.partition, point)).collect(),
             ),
+            unwritten: RefCell::new(start.unwritten),
             damaged: start.damaged,
             opening: Mutex::new(()),
             inbox: Inbox::default(),
@@ -198,6 +224,7 @@ impl<D: Disk> Shard<D> {
                 start.generation,
                 (start.clock)(),
             ),
+            scrubbing: Scrubbing::new(start.scrub_bytes_per_second, start.shards, (start.clock)()),
             write_backs: WriteBacks { due: RefCell::new(Vec::new()), signal: Signal::new() },
             turn: Mutex::new(()),
             background: Mutex::new(()),
@@ -230,7 +257,10 @@ impl<D: Disk> Shard<D> {
         let point = self.closed.borrow().get(&id).cloned();
         let recovery =
             Log::open(self.disk.clone(), self.files.clone(), &directory, id, point.as_ref()).await?;
-        let checkpointed_base = point.as_ref().map_or(Offset::ZERO, |point| point.segment_base);
+        let checkpointed_base = match &*self.unwritten.borrow() {
+            Some(bases) => bases.get(&id).copied().unwrap_or(Offset::ZERO),
+            None => point.as_ref().map_or(Offset::ZERO, |point| point.segment_base),
+        };
         let durable = point.unwrap_or_else(|| recovery.recovery_point());
         // Behind the recovery point and in no journal: perhaps only in the page cache, and nobody may see it before it is durable.
         recovery.rewrite_scanned().await?;
@@ -370,7 +400,8 @@ impl<D: Disk> Shard<D> {
     }
 
     pub(crate) fn stats(&self) -> ShardStats {
-        let damages = self.partitions.borrow().values().map(|partition| partition.damages()).sum();
-        ShardStats { damages, ..self.counters.get() }
+        let damages: u64 = self.partitions.borrow().values().map(|partition| partition.damages()).sum();
+        let stats = self.counters.get();
+        ShardStats { damages: stats.damages + damages, ..stats }
     }
 }

@@ -82,7 +82,11 @@ counters! {
     compacted_records_left,
     /// Partitions that are open.
     open_partitions,
-    /// Damaged places that were found in the files of open partitions; the log names each.
+    /// Bytes that the scrub has read.
+    scrubbed_bytes,
+    /// Rounds of the scrub that have reached their end.
+    scrubs,
+    /// Damaged places that were found in the files of open partitions, and damaged small files; the log names each.
     damages,
 }
 

@@ -343,22 +343,27 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Removes the first segment of a partition, durably, without a checkpoint; false when it is needed.
+    /// Removes the first segment of a partition, durably, without a checkpoint; false when it is needed, or can not be removed.
     async fn free_first_segment(&self, go: &Move<D>) -> bool {
         let partition = &go.partition;
         let base = partition.checkpointed_base();
         let Some(end) = partition.log.first_end(base).filter(|end| *end <= go.to) else { return false };
+        if partition.check_fence().is_err() {
+            return false;
+        }
         let log_start = end.max(partition.log.log_start());
         partition.prepare_log_start(log_start);
-        let removed = partition.log.remove_first().await;
+        if let Err(fault) = partition.log.remove_first().await {
+            // The next start may find the segment or not: nobody may have seen a log that begins behind it, and no second sync tells (D3).
+            partition.fence(&fault);
+            partition.revert_log_start();
+            return false;
+        }
         partition.publish_log_start(log_start);
         if let Some(segment) = partition.log.take_dropped(base) {
             self.note_deleted(&segment);
         }
-        if let Err(fault) = &removed {
-            tracing::error!(partition = %partition.id, %fault, "a deleted segment was not removed; the next opening does it");
-        }
-        removed.is_ok()
+        true
     }
 
     /// Removes the files of some dropped segments; false when none waits.

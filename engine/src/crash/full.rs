@@ -1,0 +1,118 @@
+//! A full disk where it hurts most: at a start, and while the room that is left is made by deleting (D7).
+
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::machine::{Process, Settings};
+use super::plan::Ending;
+use super::run::Run;
+use crate::error::AppendError;
+use crate::sim::OperationKind;
+use crate::types::PartitionId;
+
+fn under(name: &'static str) -> impl Fn(&Path) -> bool {
+    move |path| path.to_str().is_some_and(|path| path.contains(name))
+}
+
+/// A process with a topic, and 100 batches in each of its partitions.
+fn with_records(seed: u64, settings: &Settings) -> (Run, Process, Vec<PartitionId>) {
+    let mut run = Run::new(seed);
+    let process = run.start(settings).expect("nothing stops it");
+    let ids = run.create_now(&process, "orders", 2);
+    for _ in 0..100 {
+        for id in &ids {
+            run.append_now(&process, *id).expect("nothing has failed");
+        }
+    }
+    (run, process, ids)
+}
+
+/// Starts on a disk that has no block left.
+fn start_full(run: &mut Run, settings: &Settings) -> Process {
+    run.disk().set_capacity(Some(0));
+    let process = run.launch(settings).expect("nothing stops it");
+    run.known.full_seen = true;
+    process.unwrap_or_else(|error| panic!("a full disk is no reason not to start: {error}"))
+}
+
+#[test]
+fn d7_a_full_disk_starts_serves_and_takes_appends_when_there_is_room() {
+    for ending in [Ending::Kill, Ending::Stop] {
+        let settings = Settings::small(2);
+        let (mut run, process, ids) = with_records(20, &settings);
+        if ending == Ending::Stop {
+            run.drive(process.stop()).expect("nothing stops it").expect("a clean stop");
+        }
+        drop(process);
+        run.end(ending);
+        let process = start_full(&mut run, &settings);
+        assert_eq!(process.report.damaged_partitions, 0);
+        for id in &ids {
+            run.read_now(&process, *id);
+        }
+        // After a kill, blocks that were taken before may be free for a while.
+        let refused = (0..200).find_map(|at| run.append_now(&process, ids[at % 2]).err());
+        assert!(matches!(refused, Some(AppendError::NoSpace(_))), "{ending:?}: {refused:?}");
+        process.disk.set_capacity(None);
+        for id in &ids {
+            run.append_now(&process, *id).expect("there is room again");
+            run.read_now(&process, *id);
+        }
+        drop(process);
+        for ending in [Ending::Kill, Ending::PowerLoss, Ending::PowerLoss] {
+            run.end(ending);
+            drop(run.start(&settings).expect("nothing stops it"));
+        }
+    }
+}
+
+/// The power goes out, and what the journal holds finds no room in its segments: nothing of it may be lost when there is some.
+#[test]
+fn d7_what_finds_no_room_at_a_start_is_there_at_a_later_one() {
+    let mut fenced = 0;
+    for seed in 0..20 {
+        let mut settings = Settings::small(1);
+        // Nothing is synced but the journal.
+        settings.journal_file_bytes_max = 1 << 20;
+        settings.topic_defaults.set_unchecked("segment.bytes", "100000");
+        let (mut run, process, ids) = with_records(seed, &settings);
+        drop(process);
+        run.end(Ending::PowerLoss);
+        let process = start_full(&mut run, &settings);
+        for id in &ids {
+            if let Err(AppendError::Fenced { .. }) = run.append_now(&process, *id) {
+                fenced += 1;
+            }
+        }
+        drop(process);
+        run.end(Ending::Kill);
+        let process = run.start(&settings).expect("nothing stops it");
+        for id in &ids {
+            run.append_now(&process, *id).expect("nothing is fenced any more");
+        }
+    }
+    assert!(fenced > 0, "no segment ever lacked room");
+}
+
+/// The removal of a first segment may not be durable: a log start that somebody has seen would go back.
+#[test]
+fn d3_a_log_start_does_not_move_by_a_removal_whose_sync_has_failed() {
+    let mut settings = Settings::small(1);
+    settings.topic_defaults.set_unchecked("retention.bytes", "9000");
+    let (mut run, process, ids) = with_records(22, &settings);
+    process.disk.set_capacity(Some(0));
+    run.known.full_seen = true;
+    process.disk.fail_next(OperationKind::SyncDir, under("orders-0"), Errno::IO);
+    process.disk.fail_next(OperationKind::SyncDir, under("orders-1"), Errno::IO);
+    run.retain_now(&process);
+    for id in &ids {
+        assert_eq!(run.log_start_now(&process, *id), 0);
+        assert!(matches!(run.append_now(&process, *id), Err(AppendError::Fenced { .. })));
+    }
+    drop(process);
+    for ending in [Ending::PowerLoss, Ending::Kill] {
+        run.end(ending);
+        drop(run.start(&settings).expect("nothing stops it"));
+    }
+}

@@ -1,0 +1,200 @@
+//! The scrub: reads everything that is durable again and again, so that rot is found while there may still be another copy somewhere (D5).
+//!
+//! It reads past the page cache, where the system has direct I/O: what counts is what the medium has, and no page that a reader needs is pushed
+//! out. It goes through the logs of the shard and then through its small files, at a rate that nobody else notices, a step of at most 128 KiB between
+//! two yields. It changes nothing. What it finds damaged is told once, counted, and checked again by who reads it next.
+//!
+//! A log is opened for it, as for a reader. Segments may go while they are read, by retention or compaction, and what then stands under their name
+//! is another file: damage counts only where the segment is still the log's.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::rate::Rate;
+use super::{CHECKPOINT, Shard};
+use crate::catalog::{PRODUCER_IDS_FILE, TOPICS_FILE};
+use crate::error::{Fault, io_fault};
+use crate::format::compacted::Compacted;
+use crate::format::meta::Meta;
+use crate::format::{checkpoint, names, producer_ids, topics};
+use crate::io::{Disk, OpenMode};
+use crate::partition::Partition;
+use crate::recovery::META_FILE;
+use crate::segment::{Segment, Walk};
+use crate::types::{PartitionId, Position, Timestamp};
+
+/// Milliseconds between the beginnings of two rounds, at least: a small broker has nothing to find every second.
+const ROUND_MS: i64 = 3_600_000;
+
+pub(super) struct Scrubbing {
+    pub(super) rate: Rate,
+    is_on: bool,
+    next_round: Cell<Timestamp>,
+    /// Small files that were found damaged: each is told once.
+    damaged: RefCell<BTreeSet<PathBuf>>,
+}
+
+/// The shard stops.
+struct Ended;
+
+impl Scrubbing {
+    pub(super) fn new(bytes_per_second: u64, shards: usize, now: Timestamp) -> Scrubbing {
+        Scrubbing {
+            rate: Rate::new(bytes_per_second as f64 / shards as f64, now),
+            is_on: bytes_per_second > 0,
+            next_round: Cell::new(now),
+            damaged: RefCell::default(),
+        }
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// Reads round after round, until [`Shard::end_background`].
+    pub(super) async fn run_scrubbing(&self) {
+        if !self.scrubbing.is_on {
+            return;
+        }
+        while self.scrubbing.rate.next_tick().await {
+            let now = (self.clock)();
+            if now < self.scrubbing.next_round.get() {
+                continue;
+            }
+            self.scrubbing.next_round.set(now.saturating_add(ROUND_MS));
+            match self.scrub_round().await {
+                Ok(()) => self.counters.add(|stats| stats.scrubs += 1),
+                Err(Ended) => return,
+            }
+        }
+    }
+
+    async fn scrub_round(&self) -> Result<(), Ended> {
+        let topics = self.topics.get();
+        let mine = |id: &PartitionId| id.shard(self.shards) == self.index;
+        for id in topics.iter().flat_map(|topic| topic.partition_ids()).filter(mine) {
+            self.pay_scrub(0).await?;
+            let is_open = self.partitions.borrow().contains_key(&id);
+            // A partition that was never used stays a row.
+            if !is_open && self.closed_segments(id).await.is_empty() {
+                continue;
+            }
+            match self.partition(id).await {
+                Ok(Some(partition)) => self.scrub_partition(&partition).await?,
+                Ok(None) => {}
+                Err(fault) => {
+                    tracing::error!(partition = %id, %fault, "the scrub can not open the partition")
+                }
+            }
+        }
+        self.scrub_file(self.directory.join(CHECKPOINT), |bytes| checkpoint::decode(bytes).err()).await?;
+        if self.index == 0 {
+            let path = |name| self.data_dir.join(name);
+            self.scrub_file(path(META_FILE), |bytes| Meta::decode(bytes).err()).await?;
+            self.scrub_file(path(TOPICS_FILE), |bytes| topics::decode(bytes).err()).await?;
+            self.scrub_file(path(PRODUCER_IDS_FILE), |bytes| producer_ids::decode(bytes).err()).await?;
+        }
+        Ok(())
+    }
+
+    async fn scrub_partition(&self, partition: &Rc<Partition<D>>) -> Result<(), Ended> {
+        for (segment, end) in partition.log.durable_segments(&partition.durable()) {
+            self.scrub_segment(partition, &segment, end).await?;
+        }
+        let compacted = partition.log.path(names::COMPACTED_FILE);
+        self.scrub_file(compacted, |bytes| Compacted::decode(bytes).err()).await
+    }
+
+    async fn scrub_segment(
+        &self,
+        partition: &Rc<Partition<D>>,
+        segment: &Rc<Segment<D>>,
+        end: Position,
+    ) -> Result<(), Ended> {
+        let note = |fault: &Fault| {
+            let is_current = partition.log.holds(segment) && !partition.log.has_open_replacement();
+            if is_current && !partition.is_closed() {
+                partition.note_fault(fault);
+            }
+        };
+        let path = segment.log_path();
+        let fault = |position, error| io_fault("read", &*path, position, error);
+        // Opened anew: the segment's own handle reads through the page cache.
+        let file = match self.disk.open(&path, OpenMode::Durable).await {
+            Ok(file) => file,
+            Err(error) => {
+                note(&fault(0, error));
+                return Ok(());
+            }
+        };
+        let (file, fault) = (&file, &fault);
+        let read = async move |position, length| -> Result<Bytes, Fault> {
+            self.disk.read(file, position, length).await.map_err(|error| fault(position, error))
+        };
+        let mut walk = Walk::new(segment, 0, segment.base(), end);
+        let mut paid = 0;
+        loop {
+            let step = walk.next(&read).await;
+            let passed = walk.position - paid;
+            paid = walk.position;
+            self.counters.add(|stats| stats.scrubbed_bytes += passed);
+            self.pay_scrub(passed as usize).await?;
+            match step {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(found) if found.is_damage() => {
+                    note(&found);
+                    segment.distrust(walk.position);
+                    if walk.skip() {
+                        continue;
+                    }
+                    // The header is rotten: the index tells where the next batches are.
+                    match segment.next_indexed(walk.position).await {
+                        Ok(Some((position, offset))) if position < end => walk.go_to(position, offset),
+                        _ => break,
+                    }
+                }
+                Err(refused) => {
+                    note(&refused);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a small file whole, if it is there.
+    async fn scrub_file<E: std::fmt::Display>(
+        &self,
+        path: PathBuf,
+        problem: impl Fn(&[u8]) -> Option<E>,
+    ) -> Result<(), Ended> {
+        let read = async {
+            let file = self.disk.open(&path, OpenMode::Durable).await?;
+            let length = self.disk.len(&file).await?;
+            self.disk.read(&file, 0, length as usize).await
+        };
+        let problem = match read.await {
+            Ok(bytes) => {
+                self.counters.add(|stats| stats.scrubbed_bytes += bytes.len() as u64);
+                self.pay_scrub(bytes.len()).await?;
+                problem(&bytes).map(|error| error.to_string())
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(what) = problem
+            && self.scrubbing.damaged.borrow_mut().insert(path.clone())
+        {
+            tracing::error!(path = %path.display(), what, "the file is damaged: replace it before the next start");
+            self.counters.add(|stats| stats.damages += 1);
+        }
+        Ok(())
+    }
+
+    async fn pay_scrub(&self, bytes: usize) -> Result<(), Ended> {
+        if self.scrubbing.rate.pay(bytes).await { Ok(()) } else { Err(Ended) }
+    }
+}
