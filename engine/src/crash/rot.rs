@@ -508,12 +508,14 @@ fn d5_the_scrub_finds_what_nobody_reads() {
         let damages = tracing::subscriber::with_default(complaints.clone(), || {
             let process =
                 start(&mut simulation, &reference.settings, |_| {}).expect("nothing stops it").expect("it starts");
-            // What a start reads and mends itself is not for the scrub.
-            simulation.run_until(async {
-                for known in &reference.partitions {
-                    earliest(&process, known.id).await.expect("it can be read");
-                }
-            });
+            // Of partitions that are not open it has a view of its own.
+            if rng.bool() {
+                simulation.run_until(async {
+                    for known in &reference.partitions {
+                        earliest(&process, known.id).await.expect("it can be read");
+                    }
+                });
+            }
             let position = rng.u64(..*length);
             simulation.disk().flip(path, position, rng.u32(..8));
             for _ in 0..3 {
@@ -524,8 +526,11 @@ fn d5_the_scrub_finds_what_nobody_reads() {
             assert!(process.shards[0].stats().scrubs >= 2, "it goes round and round");
             process.shards[0].stats().damages
         });
-        let said = complaints.0.lock().expect("one thread").join("\n");
-        assert_eq!(damages, 1, "{}: {said}", path.display());
-        assert_eq!(said.matches(path.to_str().expect("text")).count(), 1, "it is told once: {said}");
+        let said = complaints.0.lock().expect("one thread");
+        assert_eq!(damages, 1, "{}: {said:?}", path.display());
+        // Compaction may have a word to say, too.
+        let told = |line: &&String| line.contains("damage") && line.contains(path.to_str().expect("text"));
+        let told = said.iter().filter(told).filter(|line| !line.contains("not compacted")).count();
+        assert_eq!(told, 1, "it is told once: {said:?}");
     }
 }

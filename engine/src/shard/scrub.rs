@@ -4,8 +4,9 @@
 //! out. It goes through the logs of the shard and then through its small files, at a rate that nobody else notices, a step of at most 128 KiB between
 //! two yields. It changes nothing. What it finds damaged is told once, counted, and checked again by who reads it next.
 //!
-//! A log is opened for it, as for a reader. Segments may go while they are read, by retention or compaction, and what then stands under their name
-//! is another file: damage counts only where the segment is still the log's.
+//! Of a partition that is not open it has a view of its own, which is let go when it was read: an idle one stays a row. Segments may go while they
+//! are read, by retention or compaction, and what then stands under their name is another file: damage counts only where the segment is still the
+//! log's.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -22,9 +23,10 @@ use crate::format::compacted::Compacted;
 use crate::format::meta::Meta;
 use crate::format::{checkpoint, names, producer_ids, topics};
 use crate::io::{Disk, OpenMode};
+use crate::log::Log;
 use crate::partition::Partition;
 use crate::recovery::META_FILE;
-use crate::segment::{Segment, Walk};
+use crate::segment::{OpenFiles, Segment, Walk};
 use crate::types::{PartitionId, Position, Timestamp};
 
 /// Milliseconds between the beginnings of two rounds, at least: a small broker has nothing to find every second.
@@ -76,12 +78,7 @@ impl<D: Disk> Shard<D> {
         let mine = |id: &PartitionId| id.shard(self.shards) == self.index;
         for id in topics.iter().flat_map(|topic| topic.partition_ids()).filter(mine) {
             self.pay_scrub(0).await?;
-            let is_open = self.partitions.borrow().contains_key(&id);
-            // A partition that was never used stays a row.
-            if !is_open && self.closed_segments(id).await.is_empty() {
-                continue;
-            }
-            match self.partition(id).await {
+            match self.view(id).await {
                 Ok(Some(partition)) => self.scrub_partition(&partition).await?,
                 Ok(None) => {}
                 Err(fault) => {
@@ -99,6 +96,36 @@ impl<D: Disk> Shard<D> {
         Ok(())
     }
 
+    /// The partition, or a view of one that is not open; `None` where nothing of it is known to be durable.
+    async fn view(&self, id: PartitionId) -> Result<Option<Rc<Partition<D>>>, Fault> {
+        let _one_at_a_time = self.opening.lock().await;
+        if let Some(open) = self.partitions.borrow().get(&id) {
+            return Ok(Some(open.clone()));
+        }
+        let topics = self.topics.get();
+        let (Some(topic), Some(point)) = (topics.by_id(id.topic), self.closed.borrow().get(&id).cloned())
+        else {
+            return Ok(None);
+        };
+        let directory = self.data_dir.join(names::partition_dir(&topic.name, id.index));
+        let recovery = Log::open(self.disk.clone(), OpenFiles::new(1), &directory, id, Some(&point)).await?;
+        Ok(Some(Rc::new(Partition::new(id, recovery.log, topic.config.clone(), point))))
+    }
+
+    /// Tells what was found in a segment that is still the log's.
+    async fn note_rot(&self, seen: &Rc<Partition<D>>, segment: &Rc<Segment<D>>, fault: &Fault) {
+        let is_open = |id| self.partitions.borrow().get(&id).is_some_and(|open| Rc::ptr_eq(open, seen));
+        let was_opened = self.partitions.borrow().contains_key(&seen.id) && !is_open(seen.id);
+        let is_current = seen.log.holds(segment) && !seen.log.has_open_replacement();
+        // Where it was opened meanwhile, the next round looks at what is there then.
+        if was_opened || !is_current || seen.is_closed() || !self.topics.get().holds(seen.id) {
+            return;
+        }
+        if let Ok(Some(partition)) = self.partition(seen.id).await {
+            partition.note_fault(fault);
+        }
+    }
+
     async fn scrub_partition(&self, partition: &Rc<Partition<D>>) -> Result<(), Ended> {
         for (segment, end) in partition.log.durable_segments(&partition.durable()) {
             self.scrub_segment(partition, &segment, end).await?;
@@ -113,19 +140,13 @@ impl<D: Disk> Shard<D> {
         segment: &Rc<Segment<D>>,
         end: Position,
     ) -> Result<(), Ended> {
-        let note = |fault: &Fault| {
-            let is_current = partition.log.holds(segment) && !partition.log.has_open_replacement();
-            if is_current && !partition.is_closed() {
-                partition.note_fault(fault);
-            }
-        };
         let path = segment.log_path();
         let fault = |position, error| io_fault("read", &*path, position, error);
         // Opened anew: the segment's own handle reads through the page cache.
         let file = match self.disk.open(&path, OpenMode::Durable).await {
             Ok(file) => file,
             Err(error) => {
-                note(&fault(0, error));
+                self.note_rot(partition, segment, &fault(0, error)).await;
                 return Ok(());
             }
         };
@@ -145,8 +166,8 @@ impl<D: Disk> Shard<D> {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(found) if found.is_damage() => {
-                    note(&found);
                     segment.distrust(walk.position);
+                    self.note_rot(partition, segment, &found).await;
                     if walk.skip() {
                         continue;
                     }
@@ -157,7 +178,7 @@ impl<D: Disk> Shard<D> {
                     }
                 }
                 Err(refused) => {
-                    note(&refused);
+                    self.note_rot(partition, segment, &refused).await;
                     break;
                 }
             }

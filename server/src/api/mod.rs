@@ -137,7 +137,32 @@ pub(crate) fn check_epoch(current: i32) -> Result<(), ErrorCode> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use strandline_engine::error::FaultKind;
+    use strandline_engine::types::{Offset, PartitionId, TopicId};
+
     use super::*;
+
+    #[test]
+    fn damage_stops_a_consumer_and_a_refusal_lets_it_try_again() {
+        let damage = FaultKind::Damage {
+            path: "00000000000000000000.log".into(),
+            position: 7,
+            offset: Offset::new(3),
+            what: "a flipped bit".to_owned(),
+        };
+        let refusal = FaultKind::Io {
+            operation: "read",
+            path: "00000000000000000000.log".into(),
+            position: 7,
+            source: std::io::ErrorKind::Other.into(),
+        };
+        let partition = PartitionId::new(TopicId::random(), 0);
+        let code = |fault| read_error(&ReadError::Faulty { partition, fault: Arc::new(fault) });
+        assert_eq!(code(damage), ErrorCode::CorruptMessage);
+        assert_eq!(code(refusal), ErrorCode::KafkaStorageError);
+    }
 
     #[test]
     fn an_epoch_that_we_never_had_is_told_apart_from_none() {
