@@ -16,7 +16,7 @@ use zerocopy::big_endian::{I16, I32, I64, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::compression::Codec;
-use crate::types::{LeaderEpoch, Offset, Timestamp};
+use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, Timestamp};
 
 /// The bytes of a batch before its records.
 pub const BATCH_HEADER_BYTES: usize = 61;
@@ -382,6 +382,31 @@ pub(crate) fn with_remains(original: &BatchHeader, remains: &Remains, records: &
     batch.put_slice(header.as_bytes());
     batch.put_slice(records);
     refresh_crc(&mut batch);
+    batch
+}
+
+/// A batch that holds the place of `count` offsets from `base` on, of which no record is left: what compaction leaves at the end of a
+/// segment, without a producer.
+///
+/// # Panics
+/// Unless `count` is positive, and the offsets stay below 2^63.
+pub(crate) fn without_records(base: Offset, count: i32) -> BytesMut {
+    assert!(count > 0 && base.checked_add(i64::from(count)).is_some(), "a batch has offsets");
+    let mut batch = BytesMut::zeroed(BATCH_HEADER_BYTES);
+    let parts = HeaderParts {
+        codec: Codec::None,
+        timestamp_type: TimestampType::CreateTime,
+        transactional: false,
+        control: false,
+        last_offset_delta: count - 1,
+        base_timestamp: NO_TIMESTAMP,
+        max_timestamp: NO_TIMESTAMP,
+        producer: Producer { id: -1, epoch: -1 },
+        base_sequence: -1,
+        record_count: 0,
+    };
+    write_header(&mut batch, &parts);
+    stamp(&mut batch, base, LeaderEpoch::FIRST);
     batch
 }
 

@@ -7,7 +7,7 @@ use super::builder::BatchBuilder;
 use super::check::{CheckRules, check};
 use super::checkpoint::{self, CheckpointEncoder, PartitionCheckpoint, ProducerBatch, ProducerCheckpoint};
 use super::compacted::Compacted;
-use super::compression::Codec;
+use super::compression::{Codec, decompress};
 use super::index::{self, IndexEntry};
 use super::journal::{self, Expect};
 use super::meta::Meta;
@@ -101,6 +101,47 @@ fn a_batch_is_built_and_read_as_kafka_lays_it_out() {
     assert_eq!(headers, [(&b"h"[..], Some(&b"x"[..])), (&b"n"[..], None)]);
     assert_eq!((records[1].key, records[1].value, records[1].timestamp_delta), (None, None, -5));
     assert_eq!((records[2].key, records[2].offset_delta), (Some(&b""[..]), 2));
+}
+
+/// The two records of each codec's golden file are the same.
+#[test]
+fn the_records_of_every_codec_are_read_as_documented() {
+    for (codec, hex) in [
+        (Codec::Gzip, include_str!("../../tests/golden/batch-gzip-v2.hex")),
+        (Codec::Snappy, include_str!("../../tests/golden/batch-snappy-v2.hex")),
+        (Codec::Lz4, include_str!("../../tests/golden/batch-lz4-v2.hex")),
+        (Codec::Zstd, include_str!("../../tests/golden/batch-zstd-v2.hex")),
+    ] {
+        let bytes = golden(hex);
+        let header = BatchHeader::peek(&bytes).expect("a golden batch");
+        assert_eq!((header.codec(), header.total_bytes()), (Ok(codec), bytes.len()));
+        batch::verify_crc(&bytes).expect("a right sum");
+        let records = decompress(codec, &bytes[61..], 1000).expect("what was packed");
+        let records: Vec<_> = Records::new(&records, 2).map(|record| record.expect("a record")).collect();
+        assert_eq!((records[0].key, records[0].value), (Some(&b"key"[..]), Some(&b"value"[..])), "{codec:?}");
+        let headers: Vec<_> = records[0].headers.map(|header| header.expect("a header")).collect();
+        assert_eq!(headers, [(&b"h"[..], None)]);
+        assert_eq!((records[1].key, records[1].value), (None, Some(&b"other"[..])), "{codec:?}");
+        assert_eq!((records[1].timestamp_delta, records[1].offset_delta), (1, 1));
+    }
+}
+
+#[test]
+fn a_marker_and_what_compaction_leaves_of_a_batch_are_read_as_documented() {
+    let bytes = golden(include_str!("../../tests/golden/batch-control-v2.hex"));
+    let header = BatchHeader::peek(&bytes).expect("the golden marker");
+    batch::verify_crc(&bytes).expect("a right sum");
+    assert!(header.is_control() && header.is_transactional());
+    assert_eq!((header.producer(), header.base_sequence()), (Some(Producer { id: 4242, epoch: 7 }), -1));
+    let marker = Records::new(&bytes[61..], 1).next().expect("one record").expect("a record");
+    assert_eq!((marker.key, marker.value), (Some(&[0, 0, 0, 1][..]), Some(&[0, 0, 0, 0, 0, 3][..])));
+
+    let bytes = golden(include_str!("../../tests/golden/batch-emptied-v2.hex"));
+    let header = BatchHeader::peek(&bytes).expect("the golden batch");
+    batch::verify_crc(&bytes).expect("a right sum");
+    assert_eq!((header.base_offset().get(), header.next_offset().get()), (43, 50));
+    assert_eq!((header.record_count(), header.last_sequence(), header.max_timestamp()), (0, 11, TIME));
+    assert_eq!(Records::new(&bytes[61..], 0).count(), 0);
 }
 
 #[test]

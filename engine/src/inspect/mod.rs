@@ -3,13 +3,36 @@
 //! ```text
 //! source > segment         one `.log` file, batch by batch, over whatever damage there is
 //!          journal         one journal file, commit by commit, likewise
+//! directory                what stands in a data directory; ours, Kafka's, or one partition's
+//! partition                one log as a start would leave it: segments, and the journals laid over them
+//! finding, verify          everything held against everything else
+//! writer, salvage          everything that is whole, into a new directory
+//! repair                   what can be put right in place, and nothing else
 //! ```
+//!
+//! Everything here works with plain system calls, opens what it looks at for reading only, and never fails for what is wrong with it. A
+//! directory is locked meanwhile, so that no broker starts on it.
 
+mod directory;
+mod finding;
 mod journal;
+mod partition;
+mod repair;
+mod salvage;
 mod segment;
 mod source;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod writer;
 
 pub use crate::compaction::{CompactionError as RecordsError, Placed, Unpacked};
+pub use directory::{DataDir, InspectError, Owner, PartitionDir, SegmentFile};
+pub use finding::{Finding, Severity, What};
 pub use journal::{JournalItem, JournalWalk};
+pub use partition::{Item, Journaled, Journals, PartitionWalk, read_journals};
+pub use repair::{Repair, plan_repair};
+pub use salvage::{SalvageReport, Salvaged, salvage};
 pub use segment::{Damage, FoundBatch, SegmentItem, SegmentProblem, SegmentWalk};
 pub use source::Source;
+pub use verify::{Verified, verify};

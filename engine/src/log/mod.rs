@@ -26,6 +26,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub(crate) use draft::{Draft, Place};
+pub(crate) use producers::Producers;
 pub(crate) use replace::Replacement;
 
 use crate::config::{Limits, TopicConfig};
@@ -39,7 +40,6 @@ use crate::io::Disk;
 use crate::retention::SegmentFacts;
 use crate::segment::{HeaderScan, OpenFiles, Segment, SegmentEnd};
 use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Position, Timestamp};
-use producers::Producers;
 
 /// Milliseconds of silence after which an idempotent producer is forgotten (Kafka's `producer.id.expiration.ms`).
 const PRODUCER_EXPIRATION_MS: i64 = 86_400_000;

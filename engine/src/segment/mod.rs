@@ -687,7 +687,7 @@ pub(crate) fn boundary(
 const WRITE_BACK_BYTES: u64 = 1 << 20;
 
 /// Distance of index entries that are made by reading headers, where the topic's own setting is not at hand.
-const INDEX_STRIDE_BYTES: u64 = 4096;
+pub(crate) const INDEX_STRIDE_BYTES: u64 = 4096;
 
 /// Why batches were not written.
 #[derive(Debug)]

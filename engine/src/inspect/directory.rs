@@ -1,0 +1,439 @@
+//! What stands in a data directory: ours, Kafka's, or a single partition's. Nothing is changed, and nothing is believed without its sum.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::finding::{Finding, Severity, What};
+use crate::catalog::{PRODUCER_IDS_FILE, TOPICS_FILE};
+use crate::engine::LOCK_FILE;
+use crate::format::checkpoint::{self, PartitionCheckpoint};
+use crate::format::compacted::Compacted;
+use crate::format::envelope::EnvelopeError;
+use crate::format::meta::Meta;
+use crate::format::names::{self, Compacting, SegmentFileKind};
+use crate::format::topics::TopicRecord;
+use crate::format::{producer_ids, topics};
+use crate::recovery::{META_FILE, journal_number, note_point};
+use crate::shard::{CHECKPOINT, SHARDS};
+use crate::types::{Offset, PartitionId, TopicId};
+
+/// Files that Kafka keeps beside its partitions, by which its data directories are known.
+const KAFKA_FILES: [&str; 2] = ["meta.properties", "recovery-point-offset-checkpoint"];
+
+/// The file that Kafka holds a lock on.
+const KAFKA_LOCK: &str = ".lock";
+
+/// Kafka's file of log start offsets.
+const KAFKA_LOG_STARTS: &str = "log-start-offset-checkpoint";
+
+/// Why a directory could not be looked into.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// A broker runs on it.
+    #[error("{path}: a broker runs on this directory; stop it first")]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is nothing of ours, or of Kafka's, in it.
+    #[error("{path}: neither a data directory nor a partition's")]
+    NoData {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// What is to be made is there already.
+    #[error("{path}: it is there already, and has something in it")]
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+pub(super) fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> InspectError + 'a {
+    move |source| InspectError::Io { doing, path: path.to_owned(), source }
+}
+
+/// Whose directory it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A data directory of ours.
+    Strandline,
+    /// A data directory of Apache Kafka.
+    Kafka,
+    /// The directory of one partition, of either.
+    Partition,
+}
+
+/// A data directory, locked for as long as this lives, if a broker would lock it.
+#[derive(Debug)]
+pub struct DataDir {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whose it is.
+    pub owner: Owner,
+    /// `None` when the file is missing or damaged.
+    pub meta: Option<Meta>,
+    /// The topic table; `None` when the file is missing or damaged, and for directories that have none.
+    pub topics: Option<Vec<TopicRecord>>,
+    /// The first producer id that was never given out; `None` when the file is missing or damaged.
+    pub next_producer_id: Option<i64>,
+    /// The farthest recovery point of each partition.
+    pub points: BTreeMap<PartitionId, PartitionCheckpoint>,
+    /// All journal files, in the order in which recovery reads them.
+    pub journals: Vec<PathBuf>,
+    /// All checkpoint files.
+    pub checkpoints: Vec<PathBuf>,
+    /// The partitions' directories, by topic and number.
+    pub partitions: Vec<PartitionDir>,
+    /// What is wrong with files that are not a partition's.
+    pub findings: Vec<Finding>,
+    _lock: Option<fs::File>,
+}
+
+/// The directory of one partition.
+#[derive(Debug)]
+pub struct PartitionDir {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number.
+    pub index: u32,
+    /// The partition; `None` when no topic is known to claim the directory.
+    pub id: Option<PartitionId>,
+    /// The segments that an opening finds, by base offset: what compaction has committed stands in the place of what it replaces.
+    pub segments: Vec<SegmentFile>,
+    /// How far the partition was compacted.
+    pub compacted: Compacted,
+    /// Whether it is Kafka's: any offsets may be missing, and the indexes are not ours.
+    pub is_kafka: bool,
+    /// Kafka's log start offset, where its checkpoint has one.
+    pub kafka_log_start: Option<Offset>,
+    /// What is wrong with the files that are no segments.
+    pub findings: Vec<Finding>,
+}
+
+/// One data file, with its index.
+#[derive(Clone, Debug)]
+pub struct SegmentFile {
+    /// The base offset in its name.
+    pub base: Offset,
+    /// The `.log` file, or the `.swap` that becomes it.
+    pub path: PathBuf,
+    /// Bytes of it.
+    pub length: u64,
+    /// The index, if it has one.
+    pub index: Option<PathBuf>,
+}
+
+/// Every entry of a directory, by name.
+fn list(path: &Path) -> Result<Vec<(String, fs::Metadata)>, InspectError> {
+    let entries = || -> io::Result<Vec<_>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            // A name that is no text is none of ours.
+            if let Ok(name) = entry.file_name().into_string() {
+                entries.push((name, fs::metadata(entry.path())?));
+            }
+        }
+        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(entries)
+    };
+    entries().map_err(failed("listing", path))
+}
+
+impl DataDir {
+    /// Reads what stands in a directory, and takes the lock that a broker would hold.
+    ///
+    /// # Errors
+    /// [`InspectError::InUse`], [`InspectError::NoData`], and `Io` when the directory can not be listed. A file that can not be read
+    /// is a finding.
+    pub fn open(path: &Path) -> Result<DataDir, InspectError> {
+        let entries = list(path)?;
+        let has = |name: &str| entries.iter().any(|(entry, _)| entry == name);
+        let name = path.canonicalize().map_err(failed("reading", path))?;
+        let name = name.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let mut dir = DataDir {
+            path: path.to_owned(),
+            owner: Owner::Strandline,
+            meta: None,
+            topics: None,
+            next_producer_id: None,
+            points: BTreeMap::new(),
+            journals: Vec::new(),
+            checkpoints: Vec::new(),
+            partitions: Vec::new(),
+            findings: Vec::new(),
+            _lock: None,
+        };
+        let partition_entries = || {
+            entries.iter().filter(|(name, meta)| meta.is_dir() && names::parse_partition_dir(name).is_some())
+        };
+        if [META_FILE, TOPICS_FILE, SHARDS].into_iter().any(has) {
+            dir.lock(LOCK_FILE, false)?;
+            dir.read_own_files(partition_entries().next().is_some())?;
+        } else if let Some((topic, index)) = names::parse_partition_dir(&name)
+            && entries.iter().any(|(name, _)| names::parse_segment(name).is_some())
+        {
+            dir.owner = Owner::Partition;
+            dir.partitions.push(PartitionDir::read(path, topic, index)?);
+        } else if KAFKA_FILES.into_iter().any(has) || partition_entries().next().is_some() {
+            dir.owner = Owner::Kafka;
+            dir.lock(KAFKA_LOCK, true)?;
+        } else {
+            return Err(InspectError::NoData { path: path.to_owned() });
+        }
+        if dir.owner != Owner::Partition {
+            for (name, _) in partition_entries() {
+                let (topic, index) = names::parse_partition_dir(name).expect("it was parsed before");
+                dir.partitions.push(PartitionDir::read(&path.join(name), topic, index)?);
+            }
+            dir.partitions.sort_by(|a, b| (&a.topic, a.index).cmp(&(&b.topic, b.index)));
+            dir.claim();
+        }
+        Ok(dir)
+    }
+
+    /// Takes the lock of the broker whose directory it is.
+    fn lock(&mut self, name: &str, posix: bool) -> Result<(), InspectError> {
+        use rustix::fs::FlockOperation::NonBlockingLockExclusive;
+        let path = self.path.join(name);
+        let file = match fs::File::options().read(true).write(posix).open(&path) {
+            Ok(file) => file,
+            // A copy of a directory, or one that can only be read: no broker runs there that we could see.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) => return Ok(()),
+            Err(_) if posix => return Ok(()),
+            Err(source) => return Err(InspectError::Io { doing: "locking", path, source }),
+        };
+        let locked = match posix {
+            true => rustix::fs::fcntl_lock(&file, NonBlockingLockExclusive),
+            false => rustix::fs::flock(&file, NonBlockingLockExclusive),
+        };
+        match locked {
+            Ok(()) => self._lock = Some(file),
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::ACCESS) => {
+                return Err(InspectError::InUse { path: self.path.clone() });
+            }
+            Err(errno) => {
+                return Err(InspectError::Io { doing: "locking", path, source: errno.into() });
+            }
+        }
+        Ok(())
+    }
+
+    fn read_own_files(&mut self, has_partitions: bool) -> Result<(), InspectError> {
+        self.meta = self.small_file(META_FILE, true, Meta::decode);
+        self.topics = self.small_file(TOPICS_FILE, has_partitions, topics::decode);
+        // Without the file, no topic was ever made, and no producer id given out.
+        if self.topics.is_none() && !self.path.join(TOPICS_FILE).exists() && !has_partitions {
+            self.topics = Some(Vec::new());
+        }
+        self.next_producer_id = self.small_file(PRODUCER_IDS_FILE, false, producer_ids::decode);
+        let shards = self.path.join(SHARDS);
+        if !shards.is_dir() {
+            return Ok(());
+        }
+        for (name, meta) in list(&shards)? {
+            let directory = shards.join(name);
+            if !meta.is_dir() {
+                self.note(directory, What::Foreign);
+                continue;
+            }
+            for (name, _) in list(&directory)? {
+                let path = directory.join(&name);
+                if name == CHECKPOINT {
+                    self.checkpoints.push(path);
+                } else if journal_number(&name).is_some() {
+                    self.journals.push(path);
+                } else if name.ends_with(".tmp") || name.ends_with(".new") {
+                    self.note(path, What::Leftover);
+                } else {
+                    self.note(path, What::Foreign);
+                }
+            }
+        }
+        self.journals.sort();
+        for path in self.checkpoints.clone() {
+            let relative = path.strip_prefix(&self.path).expect("it stands in the directory").to_owned();
+            let name = relative.to_str().expect("names are text").to_owned();
+            for point in self.small_file(&name, true, checkpoint::decode).unwrap_or_default() {
+                let known = self.topics.as_ref().is_none_or(|topics| {
+                    topics.iter().any(|topic| {
+                        topic.id == point.partition.topic && point.partition.index < topic.partitions
+                    })
+                });
+                if known {
+                    note_point(&mut self.points, point);
+                } else {
+                    let PartitionId { topic, index } = point.partition;
+                    self.note(path.clone(), What::UnknownPartition { topic, index });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, path: PathBuf, what: What) {
+        self.findings.push(Finding { severity: Severity::Note, path, position: None, offsets: None, what });
+    }
+
+    /// A small file; `None`, and a finding, when it is damaged, or missing and not allowed to be.
+    fn small_file<T>(
+        &mut self,
+        name: &str,
+        must_be: bool,
+        decode: impl Fn(&[u8]) -> Result<T, EnvelopeError>,
+    ) -> Option<T> {
+        let path = self.path.join(name);
+        let read = fs::read(&path);
+        let what = match read.map(|bytes| decode(&bytes)) {
+            Ok(Ok(content)) => return Some(content),
+            Ok(Err(error)) => error.into(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if !must_be {
+                    return None;
+                }
+                What::NoFile
+            }
+            Err(error) => error.into(),
+        };
+        let severity = Severity::Damage;
+        self.findings.push(Finding { severity, path, position: None, offsets: None, what });
+        None
+    }
+
+    /// Finds out which partitions the directories belong to.
+    fn claim(&mut self) {
+        if self.owner == Owner::Kafka {
+            let starts = fs::read_to_string(self.path.join(KAFKA_LOG_STARTS)).unwrap_or_default();
+            for partition in &mut self.partitions {
+                partition.is_kafka = true;
+                let row = format!("{} {} ", partition.topic, partition.index);
+                let start = starts.lines().find_map(|line| line.strip_prefix(&row)?.trim().parse().ok());
+                partition.kafka_log_start = start.and_then(Offset::checked);
+            }
+            return;
+        }
+        let Some(topics) = &self.topics else { return };
+        for partition in &mut self.partitions {
+            let topic = topics.iter().find(|topic| topic.name == partition.topic);
+            match topic.filter(|topic| partition.index < topic.partitions) {
+                Some(topic) => partition.id = Some(PartitionId::new(topic.id, partition.index)),
+                None => {
+                    let path = partition.path.clone();
+                    let severity = Severity::Note;
+                    let what = What::Unclaimed;
+                    partition.findings.push(Finding { severity, path, position: None, offsets: None, what });
+                }
+            }
+        }
+    }
+}
+
+impl PartitionDir {
+    /// A directory that is not there.
+    pub(super) fn empty(path: &Path, topic: &str, index: u32) -> PartitionDir {
+        PartitionDir {
+            path: path.to_owned(),
+            topic: topic.to_owned(),
+            index,
+            id: None,
+            segments: Vec::new(),
+            compacted: Compacted::default(),
+            is_kafka: false,
+            kafka_log_start: None,
+            findings: Vec::new(),
+        }
+    }
+
+    fn read(path: &Path, topic: &str, index: u32) -> Result<PartitionDir, InspectError> {
+        let mut dir = PartitionDir::empty(path, topic, index);
+        let mut indexes = BTreeMap::new();
+        let mut swaps = Vec::new();
+        for (name, meta) in list(path)? {
+            let file = path.join(&name);
+            let note = match (names::parse_segment(&name), names::parse_compacting(&name)) {
+                (Some((base, SegmentFileKind::Log)), _) => {
+                    dir.segments.push(SegmentFile { base, path: file, length: meta.len(), index: None });
+                    continue;
+                }
+                (Some((base, SegmentFileKind::Index)), _) => {
+                    indexes.insert(base, file);
+                    continue;
+                }
+                (None, Some(Compacting::Swap { base, end })) => {
+                    let segment = SegmentFile { base, path: file.clone(), length: meta.len(), index: None };
+                    swaps.push((end, segment));
+                    What::Swap
+                }
+                (None, Some(Compacting::Cleaned)) => What::Leftover,
+                (None, None) if name == names::COMPACTED_FILE => {
+                    dir.read_compacted(&file);
+                    continue;
+                }
+                // Kafka's own: the timestamps of a segment, and a topic's identity.
+                (None, None) if name.ends_with(".timeindex") || name == "partition.metadata" => {
+                    dir.is_kafka = true;
+                    continue;
+                }
+                (None, None) if name.ends_with(".tmp") || name.ends_with(".new") => What::Leftover,
+                (None, None) => What::Foreign,
+            };
+            dir.note(file, note);
+        }
+        if dir.is_kafka {
+            dir.findings.clear();
+            return Ok(dir);
+        }
+        for segment in &mut dir.segments {
+            segment.index = indexes.remove(&segment.base);
+        }
+        for (end, swap) in swaps {
+            dir.segments.retain(|segment| segment.base < swap.base || segment.base >= end);
+            dir.segments.push(swap);
+        }
+        dir.segments.sort_by_key(|segment| segment.base);
+        for orphan in indexes.into_values() {
+            dir.note(orphan, What::Leftover);
+        }
+        Ok(dir)
+    }
+
+    fn note(&mut self, path: PathBuf, what: What) {
+        self.findings.push(Finding { severity: Severity::Note, path, position: None, offsets: None, what });
+    }
+
+    fn read_compacted(&mut self, path: &Path) {
+        let what = match fs::read(path).map(|bytes| Compacted::decode(&bytes)) {
+            Ok(Ok(compacted)) => {
+                self.compacted = compacted;
+                return;
+            }
+            Ok(Err(error)) => error.into(),
+            Err(error) => What::Io(error),
+        };
+        let path = path.to_owned();
+        let severity = Severity::Damage;
+        self.findings.push(Finding { severity, path, position: None, offsets: None, what });
+    }
+
+    /// The topic's identity, where Kafka has noted it.
+    pub(super) fn kafka_topic_id(&self) -> Option<TopicId> {
+        let metadata = fs::read_to_string(self.path.join("partition.metadata")).ok()?;
+        let id = metadata.lines().find_map(|line| line.strip_prefix("topic_id:"))?;
+        TopicId::parse(id.trim())
+    }
+}

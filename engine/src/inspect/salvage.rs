@@ -1,0 +1,266 @@
+//! Everything that is whole, into a new directory that a broker starts on. The source is only read.
+//!
+//! Offsets, timestamps, topics with their identities and settings, log starts, the state of producers: all of it stays. What is missing is
+//! told, and stands in the new log as batches without records. Kafka's directories are taken over alike; what Kafka keeps elsewhere
+//! (settings of topics) is not there to take.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::directory::{DataDir, InspectError, Owner, PartitionDir, failed};
+use super::partition::{Item, Journaled, Journals, PartitionWalk, read_journals};
+use super::writer::LogWriter;
+use crate::catalog::{PRODUCER_IDS_FILE, TOPICS_FILE};
+use crate::format::checkpoint::{CheckpointEncoder, PartitionCheckpoint};
+use crate::format::compacted::Compacted;
+use crate::format::meta::Meta;
+use crate::format::topics::TopicRecord;
+use crate::format::{names, producer_ids, topics};
+use crate::log::Producers;
+use crate::recovery::META_FILE;
+use crate::shard::{CHECKPOINT, shard_dir};
+use crate::types::{NO_TIMESTAMP, Offset, PartitionId, TopicId, random_uuid};
+
+/// What was recovered of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Salvaged {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number.
+    pub index: u32,
+    /// Where the log starts.
+    pub log_start: Offset,
+    /// Where the next record goes.
+    pub log_end: Offset,
+    /// Batches that were written.
+    pub batches: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Batches that only a journal had.
+    pub from_journals: u64,
+    /// Batches whose base offset was wrong, and had only one place to be.
+    pub restored: u64,
+    /// Bytes of segments that were no batches.
+    pub damaged_bytes: u64,
+    /// Offsets that nothing had.
+    pub missing: Vec<Range<Offset>>,
+}
+
+/// What was recovered in all, beside the partitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SalvageReport {
+    /// Topics of the new table.
+    pub topics: usize,
+    /// Whether the topic table was lost: topics have their directories' names, new identities and no settings.
+    pub topics_guessed: bool,
+    /// Topics that were left out because the caller did not want them.
+    pub left_out: Vec<String>,
+    /// Batches in journals that belong to no partition that is known.
+    pub unclaimed_journaled: u64,
+}
+
+/// Writes what is whole in `dir` to `target`, which must not be there, or be empty. `wanted` says which of Kafka's topics to take; `report`
+/// is given each partition when it is written, `progress` the bytes read since its last call.
+///
+/// # Errors
+/// [`InspectError::Occupied`], and `Io` when the new directory can not be written. Nothing that is wrong with the source is an error.
+pub fn salvage(
+    dir: &DataDir,
+    target: &Path,
+    wanted: &dyn Fn(&str) -> bool,
+    report: &mut dyn FnMut(&Salvaged),
+    progress: &mut dyn FnMut(u64),
+) -> Result<SalvageReport, InspectError> {
+    make_empty(target)?;
+    let mut summary = SalvageReport::default();
+    let (journals, _) = read_journals(dir);
+    let records = topic_records(dir, wanted, &mut summary);
+    let mut rows = Vec::new();
+    let mut producer_id = dir.next_producer_id.unwrap_or(0);
+    for topic in &records {
+        for index in 0..topic.partitions {
+            let id = PartitionId::new(topic.id, index);
+            let found = dir.partitions.iter().find(|dir| dir.topic == topic.name && dir.index == index);
+            let partition = Partition { dir, topic, id, found, target };
+            let journaled = journals.get(&id).map_or(&[][..], Vec::as_slice);
+            if found.is_none() && journaled.is_empty() && !dir.points.contains_key(&id) {
+                continue;
+            }
+            let (salvaged, row) = partition.write(journaled, &mut producer_id, progress)?;
+            report(&salvaged);
+            rows.push(row);
+        }
+    }
+    summary.topics = records.len();
+    summary.unclaimed_journaled = unclaimed(&journals, &records);
+    let mut checkpoint = CheckpointEncoder::new();
+    rows.iter().for_each(|row| checkpoint.push(row));
+    let shard = shard_dir(target, 0);
+    fs::create_dir_all(&shard).map_err(failed("making", &shard))?;
+    write(&shard.join(CHECKPOINT), &checkpoint.finish())?;
+    write(&target.join(PRODUCER_IDS_FILE), &producer_ids::encode(producer_id))?;
+    write(&target.join(TOPICS_FILE), &topics::encode(&records))?;
+    // A directory without this file is made anew at its first start: it is written last.
+    let meta = dir.meta.unwrap_or_else(|| Meta { cluster_id: random_uuid(), node_id: 1 });
+    write(&target.join(META_FILE), &meta.encode())?;
+    for directory in [shard.as_path(), shard.parent().expect("it stands in another"), target] {
+        sync_dir(directory)?;
+    }
+    Ok(summary)
+}
+
+fn make_empty(target: &Path) -> Result<(), InspectError> {
+    fs::create_dir_all(target).map_err(failed("making", target))?;
+    match fs::read_dir(target).map_err(failed("listing", target))?.next() {
+        None => Ok(()),
+        Some(_) => Err(InspectError::Occupied { path: target.to_owned() }),
+    }
+}
+
+fn write(path: &Path, bytes: &Bytes) -> Result<(), InspectError> {
+    let write = || {
+        fs::write(path, bytes)?;
+        fs::File::open(path)?.sync_all()
+    };
+    write().map_err(failed("writing", path))
+}
+
+fn sync_dir(path: &Path) -> Result<(), InspectError> {
+    fs::File::open(path).and_then(|directory| directory.sync_all()).map_err(failed("syncing", path))
+}
+
+/// The topics of the new directory.
+fn topic_records(
+    dir: &DataDir,
+    wanted: &dyn Fn(&str) -> bool,
+    summary: &mut SalvageReport,
+) -> Vec<TopicRecord> {
+    if let Some(topics) = &dir.topics {
+        return topics.clone();
+    }
+    summary.topics_guessed = dir.owner == Owner::Strandline;
+    let mut found: BTreeMap<&str, TopicRecord> = BTreeMap::new();
+    for partition in &dir.partitions {
+        if !summary.topics_guessed && !wanted(&partition.topic) {
+            if !summary.left_out.contains(&partition.topic) {
+                summary.left_out.push(partition.topic.clone());
+            }
+            continue;
+        }
+        let record = found.entry(&partition.topic).or_insert_with(|| TopicRecord {
+            name: partition.topic.clone(),
+            id: partition.kafka_topic_id().unwrap_or_else(TopicId::random),
+            partitions: 1,
+            configs: Vec::new(),
+        });
+        record.partitions = record.partitions.max(partition.index + 1);
+    }
+    found.into_values().collect()
+}
+
+fn unclaimed(journals: &Journals, topics: &[TopicRecord]) -> u64 {
+    let is_known = |id: &PartitionId| topics.iter().any(|topic| topic.id == id.topic);
+    journals.iter().filter(|(id, _)| !is_known(id)).map(|(_, batches)| batches.len() as u64).sum()
+}
+
+struct Partition<'a> {
+    dir: &'a DataDir,
+    topic: &'a TopicRecord,
+    id: PartitionId,
+    found: Option<&'a PartitionDir>,
+    target: &'a Path,
+}
+
+impl Partition<'_> {
+    fn write(
+        &self,
+        journaled: &[Journaled],
+        producer_id: &mut i64,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(Salvaged, PartitionCheckpoint), InspectError> {
+        let directory = self.target.join(names::partition_dir(&self.topic.name, self.id.index));
+        let none = PartitionDir::empty(&directory, &self.topic.name, self.id.index);
+        let found = self.found.unwrap_or(&none);
+        let point = self.dir.points.get(&self.id);
+        let mut walk = PartitionWalk::new(found, point, journaled);
+        let mut producers = Producers::from_checkpoint(point.map_or(&[], |point| &point.producers));
+        let noted = point.map_or(Offset::ZERO, |point| point.next_offset);
+        let mut log = LogWriter::new(&directory);
+        let mut salvaged = Salvaged {
+            topic: self.topic.name.clone(),
+            index: self.id.index,
+            log_start: walk.log_start(),
+            log_end: walk.log_start(),
+            batches: 0,
+            records: 0,
+            from_journals: 0,
+            restored: 0,
+            damaged_bytes: 0,
+            missing: Vec::new(),
+        };
+        let mut gaps_end = found.compacted.gaps_end;
+        let mut rolls = false;
+        let mut next = walk.log_start();
+        let write_failed = failed("writing", &directory);
+        while let Some(item) = walk.next() {
+            match item {
+                Item::Segment(segment) => {
+                    rolls = true;
+                    progress(segment.length);
+                }
+                Item::Batch { batch, in_segment, .. } => {
+                    let header = &batch.header;
+                    if header.base_offset() > next {
+                        // Compaction has been here.
+                        gaps_end = gaps_end.max(header.base_offset());
+                    }
+                    if std::mem::take(&mut rolls) {
+                        log.roll(header.base_offset()).map_err(&write_failed)?;
+                    }
+                    log.push(&batch.bytes).map_err(&write_failed)?;
+                    next = header.next_offset();
+                    if header.base_offset() >= noted {
+                        producers.note(header);
+                    }
+                    *producer_id = (*producer_id).max(header.producer_id().saturating_add(1));
+                    salvaged.batches += 1;
+                    salvaged.records += header.record_count().max(0) as u64;
+                    salvaged.from_journals += u64::from(!in_segment);
+                }
+                Item::Missing(offsets) => {
+                    log.begin(offsets.start);
+                    log.fill(offsets.end).map_err(&write_failed)?;
+                    next = offsets.end;
+                    salvaged.missing.push(offsets);
+                }
+                Item::Damage { damage, .. } => match damage.restored {
+                    Some(_) => salvaged.restored += 1,
+                    None => salvaged.damaged_bytes += damage.bytes,
+                },
+                Item::Unreadable(segment, _) => salvaged.damaged_bytes += segment.length,
+                Item::Deleted(_) => {}
+            }
+        }
+        salvaged.log_end = walk.next_offset();
+        log.finish().map_err(&write_failed)?;
+        if gaps_end > Offset::ZERO && directory.exists() {
+            let compacted = Compacted { gaps_end, clean_end: found.compacted.clean_end };
+            write(&directory.join(names::COMPACTED_FILE), &compacted.encode())?;
+            sync_dir(&directory)?;
+        }
+        let row = PartitionCheckpoint {
+            partition: self.id,
+            log_start: salvaged.log_start,
+            segment_base: salvaged.log_end,
+            position: 0,
+            next_offset: salvaged.log_end,
+            max_timestamp: NO_TIMESTAMP,
+            producers: producers.to_checkpoint(),
+        };
+        Ok((salvaged, row))
+    }
+}

@@ -1,0 +1,254 @@
+//! The tools over directories that the engine has made, sound and damaged in one named way each.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use futures_executor::block_on;
+
+use super::*;
+use crate::config::EngineConfig;
+use crate::format::batch::Batches;
+use crate::format::builder::BatchBuilder;
+use crate::format::compression::Codec;
+use crate::topics::NewTopic;
+use crate::types::{Offset, PartitionId};
+use crate::{Engine, Handle, NoFront, ReadRequest};
+
+const PARTITIONS: u32 = 2;
+const BATCHES: i64 = 120;
+
+fn start(path: &Path) -> Engine {
+    let mut config = EngineConfig { shards: 2, pin_threads: false, ..EngineConfig::new(path) };
+    config.topic_defaults.set_unchecked("segment.bytes", "16384");
+    Engine::start(config, NoFront).expect("the engine starts")
+}
+
+fn partitions(log: &Handle) -> Vec<PartitionId> {
+    log.topics().by_name("orders").expect("the topic is there").partition_ids().collect()
+}
+
+/// Batches of two records in all codecs, in segments of 16 KiB; stopped as it should be.
+fn stopped() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = start(directory.path());
+    let log = engine.handle();
+    let new = NewTopic { name: "orders".to_owned(), partitions: PARTITIONS, configs: Vec::new() };
+    block_on(log.create_topic(new)).expect("the topic is made");
+    let producer = block_on(log.allocate_producer_id()).unwrap();
+    for (number, partition) in partitions(log).into_iter().enumerate() {
+        for batch in 0..BATCHES {
+            let codec = Codec::ALL[batch as usize % 5];
+            let mut builder = BatchBuilder::new(codec).producer(producer, 0, (2 * batch) as i32);
+            for record in 0..2 {
+                let noise: String = (0..200).map(|_| fastrand::alphanumeric()).collect();
+                let value = format!("{number} {batch} {record} {noise}");
+                builder.push(1000 + batch, Some(b"key"), Some(value.as_bytes()), &[("h", None)]);
+            }
+            block_on(async { log.append(partition, builder.build()).await?.settled().await }).unwrap();
+        }
+    }
+    engine.stop().unwrap();
+    directory
+}
+
+/// Every record that a broker on this directory serves: partition, offset, timestamp, key and value.
+fn served(path: &Path) -> Vec<(u32, i64, i64, Option<Vec<u8>>, Option<Vec<u8>>)> {
+    let engine = start(path);
+    let mut records = Vec::new();
+    for partition in partitions(engine.handle()) {
+        let mut offset = Offset::ZERO;
+        loop {
+            let request = ReadRequest { partition, offset, bytes_max: 1 << 20 };
+            let found = block_on(engine.handle().read(&[request])).remove(0).expect("the log can be read");
+            let Some(range) = found.batches else { break };
+            for batch in Batches::new(&range.read().unwrap()) {
+                let (header, batch) = batch.unwrap();
+                offset = header.next_offset();
+                for record in Unpacked::new(header, batch).unwrap().records() {
+                    let Placed { offset, timestamp, record, .. } = record.unwrap();
+                    let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+                    let row = (partition.index, offset.get(), timestamp, owned(record.key), owned(record.value));
+                    records.push(row);
+                }
+            }
+        }
+    }
+    engine.stop().unwrap();
+    records
+}
+
+/// What is said of a directory, a line each, and the offsets that are missing.
+fn findings(path: &Path) -> (Vec<String>, Vec<std::ops::Range<Offset>>, Verified) {
+    let (mut lines, mut missing) = (Vec::new(), Vec::new());
+    let mut report = |finding: &Finding| {
+        lines.push(finding.to_string());
+        if matches!(finding.what, What::Missing) {
+            missing.push(finding.offsets.clone().expect("what is missing has offsets"));
+        }
+    };
+    let verified = verify(&DataDir::open(path).unwrap(), &mut report, &mut |_| {});
+    assert_eq!(lines.len() as u64, verified.damage + verified.notes);
+    (lines, missing, verified)
+}
+
+/// The data files of a partition, in order.
+fn segments(path: &Path, partition: u32) -> Vec<PathBuf> {
+    let dir = DataDir::open(path).unwrap();
+    let found = dir.partitions.iter().find(|found| found.index == partition).unwrap();
+    found.segments.iter().map(|segment| segment.path.clone()).collect()
+}
+
+fn flip(path: &Path, position: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[position] ^= 0x40;
+    fs::write(path, bytes).unwrap();
+}
+
+fn salvaged(source: &Path) -> (tempfile::TempDir, Vec<Salvaged>, SalvageReport) {
+    let target = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(source).unwrap();
+    let mut rows = Vec::new();
+    let report = salvage(&dir, target.path(), &|_| true, &mut |row| rows.push(row.clone()), &mut |_| {});
+    (target, rows, report.unwrap())
+}
+
+fn tree(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => files.extend(tree(&path)),
+            false => files.push((path.clone(), fs::read(&path).unwrap())),
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn what_was_stopped_is_clean_and_salvaged_record_by_record() {
+    let source = stopped();
+    let (found, _, verified) = findings(source.path());
+    assert_eq!(found.len(), 0, "{found:?}");
+    assert_eq!((verified.partitions, verified.batches, verified.records), (2, 240, 480));
+    assert!(verified.segments > 6, "{verified:?}");
+    let before = tree(source.path());
+    let (target, rows, report) = salvaged(source.path());
+    assert_eq!(tree(source.path()), before, "the source is only read");
+    assert_eq!((report.topics, report.topics_guessed, report.unclaimed_journaled), (1, false, 0));
+    for row in &rows {
+        assert_eq!((row.log_end.get(), row.records, &row.missing), (2 * BATCHES, 2 * BATCHES as u64, &vec![]));
+    }
+    let (found, ..) = findings(target.path());
+    assert_eq!(found.len(), 0, "{found:?}");
+    assert_eq!(served(target.path()), served(source.path()));
+}
+
+#[test]
+fn d5_damage_in_the_middle_is_named_and_everything_else_is_salvaged() {
+    let source = stopped();
+    let all = served(source.path());
+    let second = &segments(source.path(), 0)[1];
+    // Two batches of one segment, and the whole of another.
+    let batches: Vec<FoundBatch> = SegmentWalk::new(Source::open(second).unwrap(), base_of(second), None)
+        .map(|item| match item {
+            SegmentItem::Batch(batch) => batch,
+            SegmentItem::Damage(damage) => panic!("{damage:?}"),
+        })
+        .collect();
+    let (one, other) = (&batches[1], batches.last().unwrap());
+    flip(second, one.position as usize + 70);
+    flip(second, other.position as usize + 16);
+    let third = segments(source.path(), 1)[1].clone();
+    let lost = base_of(&third)..base_of(&segments(source.path(), 1)[2]);
+    fs::remove_file(&third).unwrap();
+    // Not every segment has one.
+    let _ = fs::remove_file(third.with_extension("index"));
+
+    let gone = [
+        one.header.base_offset()..one.header.next_offset(),
+        other.header.base_offset()..other.header.next_offset(),
+    ];
+    let (found, missing, verified) = findings(source.path());
+    for batch in [one, other] {
+        let place = format!("{}, position {}", second.display(), batch.position);
+        assert!(found.iter().any(|line| line.contains(&place)), "{place}: {found:?}");
+    }
+    assert_eq!(missing, [gone[0].clone(), gone[1].clone(), lost.clone()]);
+    assert_eq!(verified.damage, 5);
+
+    let (target, rows, _) = salvaged(source.path());
+    assert_eq!(rows[0].missing, gone);
+    assert_eq!(rows[1].missing, [lost.clone()]);
+    let (found, ..) = findings(target.path());
+    assert_eq!(found.len(), 0, "{found:?}");
+    let rest: Vec<_> = all
+        .into_iter()
+        .filter(|(partition, offset, ..)| {
+            let offset = Offset::new(*offset);
+            match partition {
+                0 => !gone.iter().any(|gone| gone.contains(&offset)),
+                _ => !lost.contains(&offset),
+            }
+        })
+        .collect();
+    assert_eq!(served(target.path()), rest);
+}
+
+fn base_of(path: &Path) -> Offset {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    crate::format::names::parse_segment(name).unwrap().0
+}
+
+#[test]
+fn damaged_indexes_torn_tails_and_leftovers_are_repaired_and_kept_beside() {
+    let source = stopped();
+    let all = served(source.path());
+    let second = segments(source.path(), 0).pop().unwrap();
+    let index = second.with_extension("index");
+    let sound = fs::read(&index).expect("a stop writes the last one");
+    flip(&index, 12);
+    let last = segments(source.path(), 1).pop().unwrap();
+    let length = fs::metadata(&last).unwrap().len();
+    let mut torn = fs::read(&last).unwrap();
+    torn.extend_from_slice(&torn.clone()[..100]);
+    fs::write(&last, &torn).unwrap();
+    let leftover = second.with_extension("cleaned");
+    fs::write(&leftover, b"half a segment").unwrap();
+    let ids = source.path().join("producer-ids");
+    flip(&ids, 20);
+
+    let dir = DataDir::open(source.path()).unwrap();
+    let (repairs, stays) = plan_repair(&dir, &mut |_| {});
+    assert_eq!((repairs.len(), stays), (4, 0), "{repairs:?}");
+    let backup = tempfile::tempdir().unwrap();
+    for (number, repair) in repairs.iter().enumerate() {
+        let before = fs::read(repair.path()).unwrap();
+        let copy = backup.path().join(number.to_string());
+        repair.apply(&copy).unwrap();
+        assert_eq!(fs::read(&copy).unwrap(), before, "{repair:?}");
+        assert!(repair.apply(&copy).is_err(), "a copy is never overwritten");
+    }
+    drop(dir);
+    let (found, ..) = findings(source.path());
+    assert_eq!(found.len(), 0, "{found:?}");
+    assert_eq!(fs::metadata(&last).unwrap().len(), length);
+    assert!(!leftover.exists());
+    let entries = |bytes: &[u8]| crate::format::index::decode_index(bytes).unwrap().entries;
+    let (made, before) = (entries(&fs::read(&index).unwrap()), entries(&sound));
+    assert_eq!(made, before);
+    assert_eq!(served(source.path()), all);
+}
+
+#[test]
+fn a_directory_that_a_broker_runs_on_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = start(directory.path());
+    assert!(matches!(DataDir::open(directory.path()), Err(InspectError::InUse { .. })));
+    engine.stop().unwrap();
+    let dir = DataDir::open(directory.path()).unwrap();
+    let config = EngineConfig { shards: 1, pin_threads: false, ..EngineConfig::new(directory.path()) };
+    assert!(Engine::start(config, NoFront).is_err(), "nor does a broker start while it is looked into");
+    drop(dir);
+    start(directory.path()).stop().unwrap();
+}
