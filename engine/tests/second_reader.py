@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""A second reader of Strandline's data directory, written from docs/format.md alone.
+
+    second_reader.py DATA
+
+prints every record that a start of the broker would serve, one JSON object a line: topics by name, partitions by number,
+records by offset. The directory may have been left by a crash: it is read as recovery would leave it, and not changed.
+What is wrong goes to stderr, a line each, and makes the exit code 1. Keys, values and names of headers are hexadecimal.
+
+Only the standard library is used, which has no codec but gzip: a batch in another one is a line with its offsets and count.
+"""
+import json, os, re, struct, sys, zlib
+
+problems = []
+
+def problem(where, what):
+    problems.append(where)
+    print(f"{where}: {what}", file=sys.stderr)
+
+class Damaged(Exception): pass
+
+def demand(condition, what):
+    if not condition:
+        raise Damaged(what)
+
+CASTAGNOLI = []
+for byte in range(256):
+    for _ in range(8):
+        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+    CASTAGNOLI.append(byte)
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = CASTAGNOLI[(crc ^ byte) & 0xFF] ^ crc >> 8
+    return crc ^ 0xFFFFFFFF
+
+def zeroed(data, at):
+    return data[:at] + b"\0\0\0\0" + data[at + 4:]
+
+def gunzip(data):
+    out = b""
+    while data[:2] == b"\x1f\x8b":
+        member = zlib.decompressobj(31)
+        out += member.decompress(data)
+        demand(member.eof, "gzip: cut")
+        data = member.unused_data
+    return out
+
+BATCH = struct.Struct(">qiiBIhiqqqhii")
+
+class Batch:
+    def __init__(self, data):
+        demand(len(data) >= 61, "cut")
+        (self.base, length, _, magic, crc, self.attributes, delta, self.base_time, self.max_time, self.producer,
+         self.epoch, self.sequence, self.count) = BATCH.unpack_from(data)
+        demand(magic == 2 and length >= 49 and delta >= 0 and 0 <= self.count <= delta + 1, "not a batch")
+        demand(12 + length <= len(data), "cut")
+        self.bytes = data[:12 + length]
+        self.end = self.base + delta + 1
+        demand(crc32c(self.bytes[21:]) == crc, "crc")
+
+    def records(self):
+        data, at = {0: bytes, 1: gunzip}[self.attributes & 7](self.bytes[61:]), 0
+        for _ in range(self.count):
+            size, at = varint(data, at)
+            demand(0 <= size <= len(data) - at, "record: size")
+            yield self.record(data[at:at + size])
+            at += size
+        demand(at == len(data), "bytes behind the records")
+
+    def record(self, data):
+        time, at = varint(data, 1)
+        delta, at = varint(data, at)
+        key, at = field(data, at)
+        value, at = field(data, at)
+        count, at = varint(data, at)
+        headers = []
+        for _ in range(count):
+            name, at = field(data, at)
+            content, at = field(data, at)
+            headers.append([name, content])
+        demand(at == len(data), "record: bytes behind it")
+        time = self.max_time if self.attributes & 8 else self.base_time + time
+        sequence = -1 if self.sequence < 0 else self.sequence + delta & 0x7FFFFFFF
+        return {"offset": self.base + delta, "timestamp": time, "key": key, "value": value, "headers": headers,
+                "producer": self.producer, "epoch": self.epoch, "sequence": sequence,
+                "transactional": bool(self.attributes & 16), "control": bool(self.attributes & 32)}
+
+def varint(data, at):
+    value = shift = 0
+    while True:
+        demand(at < len(data) and shift < 70, "varint")
+        value |= (data[at] & 127) << shift
+        shift, at = shift + 7, at + 1
+        if data[at - 1] < 128:
+            return value >> 1 ^ -(value & 1), at
+
+def field(data, at):
+    size, at = varint(data, at)
+    if size < 0:
+        return None, at
+    demand(at + size <= len(data), "field: cut")
+    return data[at:at + size].hex(), at + size
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+def body(path, kind):
+    """The body of a small file; nothing where there is none, or, and that is a problem, it is damaged."""
+    data = read(path) if os.path.exists(path) else b""
+    if data[:8] == kind and len(data) >= 20:
+        version, _, size, crc = struct.unpack_from("<HHII", data, 8)
+        if (version, size, crc) == (1, len(data) - 20, zlib.crc32(zeroed(data, 16))):
+            return data[20:]
+    if data:
+        problem(path, "kind, version, size or crc")
+    return b""
+
+def topics(data):
+    found, at = {}, 0
+    while at < len(data):
+        identity, partitions, configs, size = struct.unpack_from("<16sIIH", data, at)
+        name, at = data[at + 26:at + 26 + size].decode(), at + 26 + size
+        for _ in range(configs):
+            key, value = struct.unpack_from("<HI", data, at)
+            at += 6 + key + value
+        found[name] = (identity, partitions)
+    return found
+
+def checkpoint(data):
+    """(topic id, partition) -> (log start, segment base, position, offset)"""
+    at = 0
+    while at < len(data):
+        identity, partition, producers, start, base, position, offset, _ = struct.unpack_from("<16sIIqqqqq", data, at)
+        at += 64
+        for _ in range(producers):
+            batches, = struct.unpack_from("<H", data, at + 18)
+            at += 20 + 24 * batches
+        yield (identity, partition), (start, base, position, offset)
+
+def commit(data, at):
+    """Generation, sequence, bytes with padding, and (topic id, partition, batch) of the whole commit at a place."""
+    demand(data[at:at + 8] == b"STRLJRNL" and len(data) >= at + 40, "magic")
+    version, _, crc, generation, sequence, size, count = struct.unpack_from("<HHIQQII", data, at + 8)
+    place = at + 40 + 36 * count
+    demand(version == 1 and place - at <= size <= len(data) - at, "size")
+    summed, found = zlib.crc32(zeroed(data[at:place], 12)), []
+    for entry in range(at + 40, place, 36):
+        identity, base, partition, length, kind = struct.unpack_from("<16sqIIB", data, entry)
+        batch = Batch(data[place:place + length])
+        demand(kind == 1 and len(batch.bytes) == length and batch.base == base, "entry")
+        summed, place = zlib.crc32(batch.bytes[:61], summed), place + length
+        found.append(((identity, partition), batch))
+    demand(summed == crc and place == at + size, "crc")
+    return generation, sequence, (size + 4095) // 4096 * 4096, found
+
+def journal(path):
+    """(topic id, partition), batch of every whole commit of the file's newest use."""
+    data = read(path)
+    behind, expected, known = 0, 0, None
+    for at in range(0, len(data) if any(data[:40]) else 0, 4096):
+        try:
+            generation, sequence, size, found = commit(data, at) if at >= behind else (None, -1, 0, [])
+        except Damaged:
+            continue
+        if sequence >= expected and generation == (generation if known is None else known):
+            if at > behind and known is not None:
+                problem(path, f"position {behind}: commits are missing, {at} has the next one")
+            behind, expected, known = at + size, sequence + 1, generation
+            yield from found
+
+def check_index(path, base):
+    data = read(path)
+    kind, version, _, crc, named = struct.unpack_from("<8sHHIq", data)
+    demand((kind, version, named) == (b"STRLINDX", 1, base), "header")
+    demand(zlib.crc32(zeroed(data[:24], 12)) == crc, "crc of the header")
+    at, last = 24, (-1, -1, -1)
+    while at < len(data):
+        magic, count, crc = struct.unpack_from("<4sII", data, at)
+        chunk = data[at:at + 12 + 16 * count]
+        demand(magic == b"CHNK" and zlib.crc32(zeroed(chunk, 8)) == crc, f"position {at}: crc")
+        for entry in struct.iter_unpack("<IIq", chunk[12:]):
+            demand(entry[0] > last[0] and entry[1] > last[1] and entry[2] >= last[2], f"position {at}: order")
+            last = entry
+        at += len(chunk)
+
+def segments_of(directory):
+    """Base offset -> path of the data file, as they stand once a compaction that has committed is finished."""
+    found, names = {}, sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    for name in names:
+        if re.fullmatch(r"\d{20}\.log", name):
+            found[int(name[:20])] = os.path.join(directory, name)
+    for name in names:
+        if re.fullmatch(r"\d{20}-\d{20}\.swap", name):
+            base, end = int(name[:20]), int(name[21:41])
+            found = {other: path for other, path in found.items() if not base <= other < end}
+            found[base] = os.path.join(directory, name)
+    return dict(sorted(found.items()))
+
+def batches_in(path, data, position, end, expected, gaps_end, report):
+    """(position, batch) one behind the other, up to the end or the first that is not whole or does not follow."""
+    while position < end:
+        try:
+            batch = Batch(data[position:end])
+            demand(batch.base == expected or expected < batch.base <= gaps_end, f"base offset {batch.base}")
+        except Damaged as error:
+            if report:
+                problem(path, f"position {position}: {error}")
+            return
+        yield position, batch
+        position, expected = position + len(batch.bytes), batch.end
+
+def log_of(directory, row, journaled):
+    """The log start, and the batches from there on."""
+    segments = segments_of(directory)
+    gaps_end, _ = struct.unpack("<qq", body(os.path.join(directory, "compacted"), b"STRLCMPT") or bytes(16))
+    first = min(segments, default=gaps_end)
+    start, point_base, point_position, point = row or (first, max(first, gaps_end), 0, max(first, gaps_end))
+    bases = list(segments)
+    ends = bases[1:] + [1 << 63]
+    while bases and bases[0] < point_base and min(ends[0], point_base) <= start:
+        bases, ends = bases[1:], ends[1:]
+    if bases and bases[0] <= point_base:
+        start = max(start, bases[0])
+    log, end, tail = [], bases[0] if bases else start, []
+    for base in bases:
+        path, data = segments[base], read(segments[base])
+        try:
+            index = path[:-4] + ".index"
+            if path.endswith(".log") and os.path.exists(index):
+                check_index(index, base)
+        except (Damaged, struct.error) as error:
+            problem(index, error)
+        synced = len(data) if base < point_base else point_position if base == point_base else 0
+        if synced and (base != end or synced > len(data)):
+            problem(path, f"{len(data)} bytes behind offset {end}, {synced} were synced")
+        for _, batch in batches_in(path, data, 0, min(synced, len(data)), base, gaps_end, True):
+            log.append(batch)
+            end = batch.end
+        if base < point_base:
+            continue
+        if base not in (end, point_base):
+            break
+        position = synced
+        for position, batch in batches_in(path, data, synced, len(data), end, gaps_end, False):
+            tail.append(batch)
+            end, position = batch.end, position + len(batch.bytes)
+        if position < len(data):
+            break
+    end = tail[-1].end if tail else max(point, start)
+    for batch in sorted(journaled, key=lambda batch: batch.base):
+        if batch.base < point or any(batch.bytes == other.bytes for other in tail):
+            continue
+        if batch.base < end:
+            tail = [other for other in tail if other.end <= batch.base]
+            end = tail[-1].end if tail else point
+        if batch.base > end:
+            problem(directory, f"offsets {end} to {batch.base - 1} were acknowledged, and are missing")
+            break
+        tail.append(batch)
+        end = batch.end
+    return start, log + tail
+
+def main(root):
+    rows, journaled, shards = {}, {}, os.path.join(root, "shards")
+    for name, kind in ("meta", b"STRLMETA"), ("producer-ids", b"STRLPIDS"):
+        body(os.path.join(root, name), kind)
+    known = topics(body(os.path.join(root, "topics"), b"STRLTOPC"))
+    for shard in sorted(os.listdir(shards)):
+        for name in sorted(os.listdir(os.path.join(shards, shard))):
+            path = os.path.join(shards, shard, name)
+            if name == "checkpoint":
+                for key, row in checkpoint(body(path, b"STRLCHKP")):
+                    old = rows.get(key, row)
+                    rows[key] = (max(old[0], row[0]),) + max(old, row, key=lambda row: row[3])[1:]
+            elif re.fullmatch(r"journal-\d+", name):
+                for key, batch in journal(path):
+                    journaled.setdefault(key, []).append(batch)
+    for name, (identity, partitions) in sorted(known.items()):
+        for partition in range(partitions):
+            key, directory = (identity, partition), os.path.join(root, f"{name}-{partition}")
+            start, batches = log_of(directory, rows.get(key), journaled.get(key, []))
+            for batch in batches:
+                show(directory, {"topic": name, "partition": partition}, start, batch)
+    sys.exit(1 if problems else 0)
+
+def show(directory, place, start, batch):
+    try:
+        for record in batch.records():
+            if record["offset"] >= start:
+                print(json.dumps(place | record))
+    except KeyError:
+        batch.end > start and print(json.dumps(place | {"offset": batch.base, "last": batch.end - 1, "codec": batch.attributes & 7, "count": batch.count}))
+    except (Damaged, IndexError, zlib.error) as error:
+        problem(directory, f"batch {batch.base}: {error}")
+
+if __name__ == "__main__":
+    main(sys.argv[1])
