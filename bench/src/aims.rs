@@ -15,6 +15,7 @@ use crate::references;
 use crate::report::{Rounds, Table, number};
 use crate::series;
 use crate::suite::{self, Round, Suite, SuiteResult};
+use crate::table::{self, TableSize};
 use crate::workload::Workload;
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -24,6 +25,8 @@ use std::path::PathBuf;
 const RECOVERY_PARTITIONS: u32 = 10_000;
 /// What is written a second while memory is looked at.
 const MEMORY_BYTES_PER_SECOND: f64 = 100e6;
+/// The table that is cleaned beside a late reader.
+const TABLE: TableSize = TableSize { keys: 100_000, updates: 10_000_000, value_bytes: 64 };
 const MIB: f64 = (1 << 20) as f64;
 
 /// What is there to run with.
@@ -94,7 +97,13 @@ const AIMS: [Aim; 10] = [
     Aim { number: 3, name: "produce and tail fetch by CPU", run: Aims::cpu, ours: 2, theirs: 2 },
     Aim { number: 4, name: "cached reading by CPU", run: Aims::cached_reading, ours: 2, theirs: 1 },
     Aim { number: 5, name: "1,000 partitions", run: Aims::partitions, ours: 2, theirs: 0 },
-    Aim { number: 6, name: "a late reader", run: Aims::late_reader, ours: 2, theirs: 0 },
+    Aim {
+        number: 6,
+        name: "a late reader, retention and compaction",
+        run: Aims::late_reader,
+        ours: 2,
+        theirs: 0,
+    },
     Aim { number: 7, name: "restart", run: Aims::restart, ours: 1, theirs: 0 },
     Aim { number: 8, name: "first acknowledgement", run: Aims::first_ack, ours: 0, theirs: 0 },
     Aim { number: 9, name: "memory", run: Aims::memory, ours: 1, theirs: 0 },
@@ -302,14 +311,19 @@ impl Aims {
     }
 
     fn late_reader(&self) -> Found {
-        let [ours, _] = self.ours(&[])?;
+        let [ours, _] = self.ours(&table::ARGUMENTS.map(str::to_owned))?;
         let workload = Workload { rate: Some(mixed::RATE), ..self.workload() };
-        let history_megabytes = self.history_megabytes;
-        let mixed = Mixed { systems: vec![ours], workload, history_megabytes, rounds: self.rounds };
+        let mixed = Mixed {
+            systems: vec![ours],
+            workload,
+            history_megabytes: self.history_megabytes,
+            table: Some(TABLE),
+            rounds: self.rounds,
+        };
         let result = mixed.run(&self.dir)?;
         let [without, with, ratio] = result.system(0, 99.9);
         let line = Line {
-            what: "publish p99.9 with a catch-up reader, of that without",
+            what: "publish p99.9 with a catch-up reader, retention and compaction, of that without",
             bound: Bound::AtMost(1.5),
             unit: "x",
             measured: ratio,

@@ -12,6 +12,7 @@ use crate::report::{self, Table, number};
 use crate::samples::Samples;
 use crate::series::{self, Point};
 use crate::suite::{self, Suite};
+use crate::table::{self, TableSize};
 use crate::workload::{Compression, Workload};
 use crate::{bare, device, loopback, mixed, null_broker, recovery, references, self_test};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -88,6 +89,9 @@ enum What {
     /// Produce by schedule with a reader at the tail, without and with a reader that reads old records from the device.
     #[command(args_override_self = true)]
     Mixed(MixedArgs),
+    /// Produce by schedule with a reader at the tail, without and with retention and the cleaning of a compacted topic; check every key.
+    #[command(args_override_self = true)]
+    Table(TableArgs),
     /// librdkafka's producer and the Java client's performance tool, on systems in alternation.
     StandardClients(StandardClientsArgs),
     /// Everything that the aims of the project ask for, in one table: aim, measured, met. Says before how long it takes.
@@ -303,6 +307,24 @@ struct MixedArgs {
 }
 
 #[derive(Args, Debug)]
+struct TableArgs {
+    #[command(flatten)]
+    rounds: RoundsArgs,
+    /// The broker's binary [default: the one beside this tool].
+    #[arg(long)]
+    strandline: Option<PathBuf>,
+    /// Keys of the table.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    table_keys: u64,
+    /// Updates of them, all together.
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    table_updates: u64,
+    /// Bytes of a value.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=1_000))]
+    table_value_bytes: u32,
+}
+
+#[derive(Args, Debug)]
 struct StandardClientsArgs {
     #[command(flatten)]
     systems: SystemsArgs,
@@ -491,6 +513,7 @@ pub(crate) fn run() -> Result<(), MeasureError> {
             rounds("compare", args.rounds, systems, also)
         }
         What::Mixed(args) => late_reader(args),
+        What::Table(args) => cleaned_table(args),
         What::StandardClients(args) => standard_clients(args),
         What::Aims(args) => aims(args),
         What::Page { result, page } => {
@@ -641,12 +664,35 @@ fn late_reader(args: MixedArgs) -> Result<(), MeasureError> {
     for system in &mut systems {
         system.topic_configs.extend_from_slice(&args.topic_configs);
     }
-    let mixed = Mixed { systems, workload, history_megabytes: args.history, rounds: args.rounds.rounds };
+    let mixed =
+        Mixed { systems, workload, history_megabytes: args.history, table: None, rounds: args.rounds.rounds };
     let result = mixed.run(&args.rounds.dir)?;
     print!("\n{}", result.text());
     let result = json!({
         "what": "mixed", "environment": environment, "workload": mixed.workload.json(),
         "history_megabytes": mixed.history_megabytes, "topic_configs": args.topic_configs, "result": result.json(),
+    });
+    Ok(report::save(args.rounds.json.as_deref(), &result)?)
+}
+
+fn cleaned_table(args: TableArgs) -> Result<(), MeasureError> {
+    let environment = report::environment();
+    let workload = Workload { rate: args.rounds.workload.rate.or(Some(mixed::RATE)), ..args.rounds.workload };
+    let TableArgs { table_keys: keys, table_updates: updates, table_value_bytes: value_bytes, .. } = args;
+    println!(
+        "{}\ntable: {keys} keys, {updates} updates of {value_bytes} B; beside it {}",
+        report::environment_line(&environment),
+        workload.line()
+    );
+    let arguments = table::ARGUMENTS.map(str::to_owned);
+    let systems = suite::own_systems(args.strandline, &arguments)?.into_iter().take(1).collect();
+    let table = Some(TableSize { keys, updates, value_bytes });
+    let mixed = Mixed { systems, workload, history_megabytes: 0, table, rounds: args.rounds.rounds };
+    let result = mixed.run(&args.rounds.dir)?;
+    print!("\n{}", result.text());
+    let result = json!({
+        "what": "table", "environment": environment, "workload": mixed.workload.json(),
+        "keys": keys, "updates": updates, "value_bytes": value_bytes, "result": result.json(),
     });
     Ok(report::save(args.rounds.json.as_deref(), &result)?)
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! workload > load (schedule, template, stamp) > broker > read > verify      one measurement (measure)
 //!            samples                            process                     what it is made of
-//!            history, cold                       read > verify              what is there before it
+//!            history, cold, table                read > verify              what is there before it
 //! device, null_broker (canned), bare                                          what it is to be compared with
 //! self_test, references, suite, series, mixed, recovery                     measurements in rows
 //! clients                                                                   the clients that people have
@@ -40,6 +40,7 @@ mod self_test;
 mod series;
 mod stamp;
 mod suite;
+mod table;
 mod template;
 mod verify;
 mod workload;

@@ -39,6 +39,8 @@ pub(crate) enum MeasureError {
     Clients(#[from] crate::clients::ClientsError),
     #[error("the log is not what was acknowledged: {0}")]
     Violation(#[from] Violation),
+    #[error("the table is wrong: {wrong} of {keys} keys do not have their newest value")]
+    Table { wrong: usize, keys: usize },
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("end-to-end latency needs the stamp of every record: not with --codec")]

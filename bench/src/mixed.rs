@@ -1,10 +1,12 @@
-//! Producers by schedule and a reader at the tail, without and with a reader that comes late: it reads what was written long ago, from
-//! the device, over and over. What the producers wait longer for it is the question.
+//! Producers by schedule and a reader at the tail, without and with what else a broker has to do: a reader that comes late and reads what
+//! was written long ago, from the device, over and over; retention of what is produced; the cleaning of a table. What the producers wait
+//! longer for it is the question.
 //!
 //! ```text
-//! fill a history | without: produce by schedule + tail | with: the same + (drop the history's pages, read it from offset 0) ... |
+//! fill a history, a table | without: produce by schedule + tail | with: the same + (drop the history's pages, read it from offset 0) ...
+//!                                                                                + the table is cleaned, the load's records deleted
 //! ```
-//! Which of the two comes first turns round by round. The load goes to topics of its own: the history stays as large as it is.
+//! Which of the two comes first turns round by round. The table is cleaned once a round, from the beginning of the window on. The load goes to topics of its own: the history stays as large as it is.
 
 use crate::broker::{Fresh, System, Target};
 use crate::cold::TopicFiles;
@@ -12,11 +14,13 @@ use crate::history::History;
 use crate::measure::{self, Also, MeasureError, Measured};
 use crate::progress::Progress;
 use crate::report::{Quantities, Rounds, number};
+use crate::table::{Cleaning, RETAINED, Table, TableSize};
 use crate::workload::Workload;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
+use std::time::Duration;
 
 /// Records a second when nothing else is asked for: 20 MB/s of 1 KiB, far below what any broker takes.
 pub(crate) const RATE: f64 = 20_000.0;
@@ -30,8 +34,10 @@ pub(crate) struct Mixed {
     pub(crate) systems: Vec<System>,
     /// The load; it has a rate.
     pub(crate) workload: Workload,
-    /// What there is to catch up with, in 10^6 bytes.
+    /// What there is to catch up with, in 10^6 bytes; 0 for no late reader.
     pub(crate) history_megabytes: u64,
+    /// The table that is cleaned, if any; then the systems were started with [`crate::table::ARGUMENTS`], and retention runs, too.
+    pub(crate) table: Option<TableSize>,
     /// How often.
     pub(crate) rounds: u32,
 }
@@ -42,6 +48,7 @@ struct Round {
     without: Measured,
     with: Measured,
     catch_up: CatchUp,
+    cleaning: Option<Cleaning>,
 }
 
 /// What the late reader did.
@@ -71,12 +78,25 @@ impl Mixed {
                 let (system, rounds) = &mut systems[place];
                 let done = self.round(system, dir, round % 2 == 1)?;
                 eprintln!(
-                    "  {}: publish p99.9 {} us without and {} us with a late reader, which read {} MB/s",
+                    "  {}: publish p99.9 {} us without and {} us with",
                     system.name,
                     number(percentile(&done.without, 99.9)),
                     number(percentile(&done.with, 99.9)),
-                    number(done.catch_up.megabytes_per_second()),
                 );
+                if done.catch_up.bytes > 0 {
+                    let rate = number(done.catch_up.megabytes_per_second());
+                    eprintln!("  {}: the late reader had {rate} MB/s", system.name);
+                }
+                if let Some(cleaning) = done.cleaning {
+                    eprintln!(
+                        "  {}: the table was cleaned in {:.1} s, from {} to {} MB; {} records are left, every key is right",
+                        system.name,
+                        cleaning.seconds,
+                        cleaning.bytes_before / 1_000_000,
+                        cleaning.bytes_after / 1_000_000,
+                        number(cleaning.records_left as f64),
+                    );
+                }
                 rounds.push(done);
             }
         }
@@ -87,49 +107,71 @@ impl Mixed {
         let fresh = Fresh::start(system, dir)?;
         let target = fresh.target();
         let progress = Progress::of(system.name.as_str());
-        let history = History::fill(&target, self.history_megabytes, self.workload.partitions, &progress)?;
-        let files = TopicFiles::synced(&fresh.data(), &history.topic.name)?;
-        if with_first {
-            let (with, catch_up) = self.with_late_reader(&target, &history, &files, &progress)?;
-            Ok(Round { without: self.load(&target, &progress)?, with, catch_up })
+        let history = match self.history_megabytes {
+            0 => None,
+            megabytes => {
+                let history = History::fill(&target, megabytes, self.workload.partitions, &progress)?;
+                let files = TopicFiles::synced(&fresh.data(), &history.topic.name)?;
+                Some((history, files))
+            }
+        };
+        let table = self.table.map(|size| Table::fill(&target, size, &progress)).transpose()?;
+        let with = || self.with_others(&target, history.as_ref(), table.as_ref(), &progress);
+        let (without, (with, catch_up, mut cleaning)) = if with_first {
+            let with = with()?;
+            (self.load(&target, &progress)?, with)
         } else {
-            let without = self.load(&target, &progress)?;
-            let (with, catch_up) = self.with_late_reader(&target, &history, &files, &progress)?;
-            Ok(Round { without, with, catch_up })
+            (self.load(&target, &progress)?, with()?)
+        };
+        if let (Some(cleaning), Some(table)) = (&mut cleaning, &table) {
+            cleaning.records_left = table.check()?;
         }
+        Ok(Round { without, with, catch_up, cleaning })
     }
 
     fn load(&self, target: &Target, progress: &Progress) -> Result<Measured, MeasureError> {
         measure::run(target, &self.workload, Also::TAIL, progress)
     }
 
-    fn with_late_reader(
+    fn with_others(
         &self,
         target: &Target,
-        history: &History,
-        files: &TopicFiles,
+        history: Option<&(History, TopicFiles)>,
+        table: Option<&Table>,
         progress: &Progress,
-    ) -> Result<(Measured, CatchUp), MeasureError> {
+    ) -> Result<(Measured, CatchUp, Option<Cleaning>), MeasureError> {
         let done = AtomicBool::new(false);
+        let mut retained = target.clone();
+        if table.is_some() {
+            let configs = RETAINED.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            retained.topic_configs.extend(configs);
+        }
         thread::scope(|scope| {
-            let reader = scope.spawn(|| {
-                let mut catch_up = CatchUp::default();
-                // At least a pass, or nothing was measured.
-                while !done.load(Relaxed) || catch_up.bytes == 0 {
-                    files.drop_pages()?;
-                    catch_up.cached = catch_up.cached.max(files.cached()?);
-                    let pass = history.read(1)?;
-                    catch_up.bytes += pass.bytes;
-                    catch_up.seconds += pass.seconds;
-                }
-                Ok::<_, MeasureError>(catch_up)
-            });
-            let measured = self.load(target, progress);
+            let reader = history.map(|(history, files)| scope.spawn(|| late_reader(history, files, &done)));
+            let warmup = Duration::from_secs(self.workload.warmup);
+            let cleaning = table.map(|table| scope.spawn(move || table.clean(target, warmup)));
+            let measured = self.load(&retained, progress);
             done.store(true, Relaxed);
-            let catch_up = reader.join().expect("a reader does not panic")?;
-            Ok((measured?, catch_up))
+            let catch_up =
+                reader.map(|reader| reader.join().expect("a reader does not panic")).transpose()?;
+            let cleaning =
+                cleaning.map(|cleaning| cleaning.join().expect("it does not panic")).transpose()?;
+            Ok((measured?, catch_up.unwrap_or_default(), cleaning))
         })
     }
+}
+
+fn late_reader(history: &History, files: &TopicFiles, done: &AtomicBool) -> Result<CatchUp, MeasureError> {
+    let mut catch_up = CatchUp::default();
+    // At least a pass, or nothing was measured.
+    while !done.load(Relaxed) || catch_up.bytes == 0 {
+        files.drop_pages()?;
+        catch_up.cached = catch_up.cached.max(files.cached()?);
+        let pass = history.read(1)?;
+        catch_up.bytes += pass.bytes;
+        catch_up.seconds += pass.seconds;
+    }
+    Ok(catch_up)
 }
 
 fn percentile(measured: &Measured, percentile: f64) -> f64 {
@@ -138,7 +180,7 @@ fn percentile(measured: &Measured, percentile: f64) -> f64 {
 
 impl CatchUp {
     fn megabytes_per_second(&self) -> f64 {
-        self.bytes as f64 / 1e6 / self.seconds
+        if self.bytes == 0 { 0.0 } else { self.bytes as f64 / 1e6 / self.seconds }
     }
 }
 
@@ -176,13 +218,29 @@ impl MixedResult {
         lines.extend([
             ("end to end p99.9 without, us".to_owned(), self.each(|round| end_to_end(&round.without))),
             ("end to end p99.9 with, us".to_owned(), self.each(|round| end_to_end(&round.with))),
-            ("late reader, MB/s".to_owned(), self.each(|round| round.catch_up.megabytes_per_second())),
-            ("cached when a pass began, %".to_owned(), self.each(|round| 100.0 * round.catch_up.cached)),
             (
                 "unanswered, without and with".to_owned(),
                 self.each(|round| (round.without.load.unanswered + round.with.load.unanswered) as f64),
             ),
         ]);
+        let any = |of: fn(&Round) -> bool| self.systems.iter().flat_map(|(_, rounds)| rounds).any(of);
+        if any(|round| round.catch_up.bytes > 0) {
+            lines.extend([
+                ("late reader, MB/s".to_owned(), self.each(|round| round.catch_up.megabytes_per_second())),
+                ("cached when a pass began, %".to_owned(), self.each(|round| 100.0 * round.catch_up.cached)),
+            ]);
+        }
+        if any(|round| round.cleaning.is_some()) {
+            let cleaning =
+                |of: fn(&Cleaning) -> f64| self.each(|round| round.cleaning.as_ref().map_or(0.0, of));
+            lines.extend([
+                ("cleaning, MB/s".to_owned(), cleaning(Cleaning::megabytes_per_second)),
+                ("cleaning, s".to_owned(), cleaning(|cleaning| cleaning.seconds)),
+                ("table before, MB".to_owned(), cleaning(|cleaning| cleaning.bytes_before as f64 / 1e6)),
+                ("table after, MB".to_owned(), cleaning(|cleaning| cleaning.bytes_after as f64 / 1e6)),
+                ("records left".to_owned(), cleaning(|cleaning| cleaning.records_left as f64)),
+            ]);
+        }
         Quantities { systems: self.systems.iter().map(|(system, _)| system).collect(), lines }
     }
 
@@ -199,6 +257,10 @@ impl MixedResult {
                 json!({
                     "without": round.without.json(), "with": round.with.json(),
                     "late_reader": { "bytes": bytes, "seconds": seconds, "cached": cached },
+                    "cleaning": round.cleaning.map(|cleaning| json!({
+                        "seconds": cleaning.seconds, "bytes_before": cleaning.bytes_before,
+                        "bytes_after": cleaning.bytes_after, "records_left": cleaning.records_left,
+                    })),
                 })
             });
             [("mixed_rounds".to_owned(), rounds.collect())].into_iter().collect()

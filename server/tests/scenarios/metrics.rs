@@ -165,7 +165,9 @@ fn the_dashboard_and_the_alerts_name_exported_metrics_only() {
         .iter()
         .chain(PARTITION_METRICS)
         .flat_map(|metric| match metric.kind {
-            Kind::Histogram => ["_bucket", "_sum", "_count"].map(|end| format!("{}{end}", metric.name)).to_vec(),
+            Kind::Histogram => {
+                ["_bucket", "_sum", "_count"].map(|end| format!("{}{end}", metric.name)).to_vec()
+            }
             Kind::Counter | Kind::Gauge => vec![metric.name.to_owned()],
         })
         .collect();
