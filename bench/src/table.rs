@@ -120,7 +120,7 @@ impl Table {
                 table.send(&mut client, [(partition, full)])?;
             }
         }
-        let rest = batches.into_iter().enumerate().filter(|(_, batch)| batch.len() > 0);
+        let rest = batches.into_iter().enumerate().filter(|(_, batch)| !batch.is_empty());
         table.send(&mut client, rest)?;
         Ok(table)
     }

@@ -93,6 +93,9 @@ pub enum ConfigChange {
     Steps(Vec<ConfigStep>),
 }
 
+/// What lies below a setting of one's own: its declaration, and the value that is in force without it.
+pub type Below = (&'static TopicConfigEntry, String);
+
 /// One step of a change. Names are Kafka's.
 #[derive(Clone, Debug)]
 pub enum ConfigStep {
@@ -107,14 +110,14 @@ pub enum ConfigStep {
 }
 
 impl ConfigStep {
-    /// Changes settings that are one's own. `below` knows of each name the declaration, and the value that is in force without them.
+    /// Changes settings that are one's own; `below` knows what lies below each.
     ///
     /// # Errors
     /// When there is no such name, or it is not a list and words come or go.
     pub fn apply(
         &self,
         own: &mut Vec<(String, String)>,
-        below: &dyn Fn(&str) -> Result<(&'static TopicConfigEntry, String), ConfigError>,
+        below: &dyn Fn(&str) -> Result<Below, ConfigError>,
     ) -> Result<(), ConfigError> {
         let (ConfigStep::Set(name, _)
         | ConfigStep::Delete(name)

@@ -25,6 +25,9 @@ pub(super) struct Numbers {
     groups: Vec<GroupReport>,
 }
 
+/// A metric, and where a shard counts it.
+type Counter = (&'static Metric, fn(&ShardStats) -> u64);
+
 /// What is known of a topic, all its partitions together.
 #[derive(Default)]
 struct TopicSum {
@@ -120,7 +123,7 @@ impl Numbers {
         write(&UNCLEANABLE, |shard| {
             shard.partitions.iter().filter(|partition| partition.is_uncleanable).count() as u64
         });
-        let counters: [(&Metric, fn(&ShardStats) -> u64); 21] = [
+        let counters: [Counter; 21] = [
             (&BATCHES, |stats| stats.batches),
             (&RECORDS, |stats| stats.records),
             (&BYTES, |stats| stats.bytes),
