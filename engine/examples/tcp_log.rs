@@ -8,12 +8,14 @@
 //! hello
 //! ```
 //!
-//! It is a [`Front`]: every shard runs an instance on its own thread, and each listens on the same port.
+//! It is a [`Front`]: every shard runs an instance on its own thread. Here the first one has all the connections; appends and reads find their
+//! way to the shard that owns the partition.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
-use futures_util::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use glommio::net::{TcpListener, TcpStream};
+use bytes::BytesMut;
 use strandline_engine::config::EngineConfig;
 use strandline_engine::error::TopicError;
 use strandline_engine::format::batch::{BATCH_HEADER_BYTES, Batches};
@@ -25,6 +27,9 @@ use strandline_engine::topics::NewTopic;
 use strandline_engine::types::{Offset, PartitionId};
 use strandline_engine::{Engine, Front, Local, ReadRequest};
 
+/// The longest line.
+const LINE_BYTES_MAX: usize = 64 << 10;
+
 type Failure = Box<dyn std::error::Error>;
 
 #[derive(Clone)]
@@ -34,39 +39,68 @@ struct LineFront {
 
 impl Front for LineFront {
     async fn run(self, shard: Local) {
-        let listener = TcpListener::bind(self.address).expect("the port is free");
         let serving = shard.clone();
-        let accepting = spawn(Queue::Net, async move {
-            while let Ok(stream) = listener.accept().await {
-                let shard = serving.clone();
-                spawn(Queue::Net, async move {
-                    if let Err(error) = serve(stream, shard).await {
-                        eprintln!("connection closed: {error}");
-                    }
-                })
-                .detach();
-            }
+        let accepting = (shard.index() == 0).then(|| {
+            spawn(Queue::Net, async move {
+                if let Err(error) = accept(self.address, serving).await {
+                    eprintln!("{}: {error}", self.address);
+                }
+            })
         });
         shard.stopped().await;
-        accepting.cancel().await;
+        if let Some(accepting) = accepting {
+            accepting.cancel().await;
+        }
+    }
+}
+
+async fn accept(address: SocketAddr, shard: Local) -> Result<(), Failure> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    loop {
+        shard.ring().readable(listener.as_fd()).await?;
+        let (stream, _) = listener.accept()?;
+        let shard = shard.clone();
+        spawn(Queue::Net, async move {
+            if let Err(error) = serve(stream, shard).await {
+                eprintln!("connection closed: {error}");
+            }
+        })
+        .detach();
     }
 }
 
 async fn serve(stream: TcpStream, shard: Local) -> Result<(), Failure> {
+    stream.set_nonblocking(true)?;
+    let socket = Rc::new(OwnedFd::from(stream));
     let partition = the_partition(&shard).await?;
-    let mut stream = BufReader::new(stream);
-    let mut line = String::new();
-    while stream.read_line(&mut line).await? > 0 {
-        let answer = match line.trim_end().split_once(' ') {
-            Some(("put", text)) => put(&shard, partition, text).await.map(|offset| format!("ok {offset}")),
-            Some(("get", offset)) => get(&shard, partition, offset).await,
-            _ => Err("say: put TEXT, or get OFFSET".into()),
-        };
-        let answer = answer.unwrap_or_else(|error| format!("error: {error}"));
-        stream.get_mut().write_all(format!("{answer}\n").as_bytes()).await?;
-        line.clear();
+    let mut received = BytesMut::with_capacity(LINE_BYTES_MAX);
+    loop {
+        while let Some(end) = received.iter().position(|byte| *byte == b'\n') {
+            let line = received.split_to(end + 1);
+            let line = String::from_utf8_lossy(&line);
+            let answer = match line.trim_end().split_once(' ') {
+                Some(("put", text)) => {
+                    put(&shard, partition, text).await.map(|offset| format!("ok {offset}"))
+                }
+                Some(("get", offset)) => get(&shard, partition, offset).await,
+                _ => Err("say: put TEXT, or get OFFSET".into()),
+            };
+            let answer = answer.unwrap_or_else(|error| format!("error: {error}"));
+            shard.sender().send(socket.as_fd(), format!("{answer}\n").as_bytes(), false).await?;
+        }
+        let begun = received.len();
+        if begun >= LINE_BYTES_MAX {
+            return Err("the line is too long".into());
+        }
+        received.reserve(LINE_BYTES_MAX - begun);
+        let (result, buffer) = shard.ring().receive(&socket, received).await;
+        result?;
+        received = buffer;
+        if received.len() == begun {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// The one partition of the topic `lines`, made by the first who asks.

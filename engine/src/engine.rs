@@ -41,9 +41,6 @@ pub(crate) const LOCK_FILE: &str = "lock";
 /// How often a shard looks for syncs that `flush.ms` asks for: its precision.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long a shard's thread looks for work before it sleeps. Waking up a sleeping thread costs 30 to 45 us here.
-const SPIN: Duration = Duration::ZERO;
-
 /// A running engine. Dropping it stops it.
 pub struct Engine {
     handle: Handle,
@@ -241,7 +238,7 @@ fn start_shards<F: Front>(
         // More shards than cores share them; pinning would stack them on the first ones.
         let cpu = (config.pin_threads && config.shards <= cores).then_some(index);
         let name = format!("shard-{index}");
-        let thread = reactor::spawn_executor(&name, cpu, SPIN, move || run_shard(seed, front))
+        let thread = reactor::spawn_executor(&name, cpu, move |ring| run_shard(seed, front, ring))
             .map_err(|source| StartError::Shard { shard: index, source })?;
         running.shards.push(thread);
     }
@@ -267,26 +264,7 @@ fn start_shards<F: Front>(
     })
 }
 
-async fn run_shard<F: Front>(seed: ShardSeed, front: F) -> Result<(), Fault> {
-    let index = seed.index;
-    let ring = match RingDisk::new() {
-        Ok(ring) => ring,
-        Err(source) => {
-            let _ = seed.ready.send(Err(StartError::Shard { shard: index, source }));
-            let _ = seed.front_done.send(index);
-            return Ok(());
-        }
-    };
-    let pump = reactor::spawn(Queue::Storage, ring.pump());
-    let result = serve_shard(seed, front, &ring).await;
-    ring.close();
-    if let Err(error) = pump.await {
-        tracing::error!(shard = index, %error, "the ring has failed");
-    }
-    result
-}
-
-async fn serve_shard<F: Front>(seed: ShardSeed, front: F, ring: &RingDisk) -> Result<(), Fault> {
+async fn run_shard<F: Front>(seed: ShardSeed, front: F, ring: RingDisk) -> Result<(), Fault> {
     let disk = Latch::new(ring.clone());
     let generation = u64::from_le_bytes(random_uuid()[8..].try_into().expect("8 of 16 bytes")) >> 1;
     let started = Shard::start(ShardStart {

@@ -1,158 +1,121 @@
-//! The runtime fence: executors, task queues, timers. No other file of the engine names the runtime for these.
+//! The runtime: one thread with three task queues, timers, and a ring to wait on. No other file of the engine knows how tasks run.
 //!
-//! Each executor is a thread with three task queues. Whichever queue a task is in, it must not compute for more than some 50 us
-//! without [`yield_if_needed`]; the latency goals below then keep the sockets going while background work runs.
+//! ```text
+//!   turn:   due timers, wakes from other threads
+//!           > net       every connection that something has arrived for
+//!           > storage   what they brought, together: one commit for all of them
+//!           > background, a tenth of the time of the others
+//!           > ring      one system call: submits all that was started, takes in all that is complete, and sleeps when nothing is ready
+//! ```
 //!
-//! A dropped [`Task`] is cancelled. A task that is still pending when its executor ends is never dropped, and keeps its files
-//! open: keep the handles, and await or drop them.
+//! * A task runs until it waits; it must not compute for more than some 50 us without [`yield_if_needed`].
+//! * Tasks of a queue that are ready run once each before one of them runs again; connections before storage, so that what has arrived in
+//!   one turn is committed together.
+//! * Wakers may be called on any thread. One from another thread rings a doorbell only when this one sleeps.
+//! * A dropped [`Task`] is cancelled. A task that still waits when its executor ends is never dropped, and keeps its files open: keep the
+//!   handles, and await or drop them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use async_task::Runnable;
 use futures_util::future::{Either, select};
-use glommio::{
-    ExecutorJoinHandle, GlommioError, Latency, LocalExecutorBuilder, Placement, PoolPlacement,
-    ReactorErrorKind, Shares, TaskQueueHandle,
-};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
+use crate::io::ring::{Doorbell, RingDisk, Wait};
 pub use crate::io::yield_now;
 
-/// How often a running queue is asked to give way. Tasks are short by rule, so this is for the exception; and see [`HEARTBEATS`] for why it
-/// is not shorter.
-const PREEMPT: Duration = Duration::from_millis(20);
+/// How long a task may go on when others wait. The rule for a step between two looks is 50 us.
+const RUN_MAX: Duration = Duration::from_micros(200);
 
-/// The same before the queues are there. An executor whose timer fires before its very first task has run sleeps for good: nothing that could
-/// wake it exists yet. Of 1,700 starts on a busy machine, one hung that way.
-const PREEMPT_FIRST: Duration = Duration::from_secs(60);
-
-/// The longest that an executor sleeps, in the end.
-///
-/// glommio-ng 0.12.0 may sleep with a task ready to run: when its preemption timer has fired before the first queue gets its turn,
-/// `run_task_queues` reports that nothing is left to run, and the executor parks. Without another event it never wakes: with a timer of
-/// 1 ms, about once in 100,000 appends. A timer of 20 ms makes it rarer than can be measured on an idle machine; on a busy one the thread is
-/// kept waiting for as long now and then. A heartbeat bounds the stall, unless it is itself the task that is left ready: then the next one,
-/// which is due at another time, does.
-const HEARTBEATS: [Duration; 3] =
-    [Duration::from_millis(20), Duration::from_millis(130), Duration::from_millis(1700)];
+/// Background tasks get this part of the time that the others take.
+const BACKGROUND_PART: u32 = 10;
 
 /// A task queue of an executor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Queue {
     /// Connections.
     Net,
-    /// Appends, the journal, the ring's pump.
+    /// Appends and the journal.
     Storage,
-    /// Retention, compaction, syncs that nobody waits for: a tenth of a share of the others.
+    /// Retention, compaction, syncs that nobody waits for: a tenth of the time of the others.
     Background,
 }
 
-#[derive(Clone, Copy)]
-struct Queues {
-    net: TaskQueueHandle,
-    storage: TaskQueueHandle,
-    background: TaskQueueHandle,
-}
-
 thread_local! {
-    static QUEUES: Cell<Option<Queues>> = const { Cell::new(None) };
+    static EXECUTOR: RefCell<Option<Rc<Executor>>> = const { RefCell::new(None) };
 }
 
-/// Starts a thread with an executor that runs the future made by `f` to its end.
+/// Starts a thread with an executor that runs the future made by `f` to its end. `f` gets the ring that the executor waits on.
 ///
-/// `cpu` pins the thread. `spin` is how long it looks for work before it sleeps: 0 leaves an idle core alone, 20-50 us takes some
-/// 40 us of wake-up out of every answer to a busy client and costs CPU.
+/// `cpu` pins the thread, when that is allowed.
 ///
 /// # Errors
-/// When the thread can not be made, or the CPU does not exist. What the executor itself lacks (io_uring, locked memory) is reported by
-/// [`ExecutorHandle::join`].
+/// When the thread can not be made. That there is no ring to be had is reported by [`ExecutorHandle::join`].
 pub fn spawn_executor<F, T>(
     name: &str,
     cpu: Option<usize>,
-    spin: Duration,
-    f: impl FnOnce() -> F + Send + 'static,
+    f: impl FnOnce(RingDisk) -> F + Send + 'static,
 ) -> io::Result<ExecutorHandle<T>>
 where
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
-    LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
-        .name(name)
-        .spin_before_park(spin)
-        .preempt_timer(PREEMPT_FIRST)
-        // Else the pool's thread is pinned to the first CPU, whatever the executor's is.
-        .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
-        .spawn(move || {
-            let executor = glommio::executor();
-            let queue =
-                |shares, latency, name| executor.create_task_queue(Shares::Static(shares), latency, name);
-            QUEUES.set(Some(Queues {
-                net: queue(1000, Latency::Matters(PREEMPT), "net"),
-                storage: queue(1000, Latency::Matters(PREEMPT), "storage"),
-                background: queue(100, Latency::Matters(PREEMPT), "background"),
-            }));
-            async move {
-                let heartbeats = HEARTBEATS.map(|period| {
-                    spawn(Queue::Net, async move {
-                        loop {
-                            sleep(period).await;
-                        }
-                    })
-                });
-                let output = f().await;
-                for heartbeat in heartbeats {
-                    let _: Option<()> = heartbeat.cancel().await;
-                }
-                output
-            }
-        })
-        .map(ExecutorHandle)
-        .map_err(explain)
+    let run = move || {
+        if let Some(cpu) = cpu {
+            pin_thread(cpu);
+        }
+        let ring = RingDisk::new()?;
+        Ok(Executor::new(ring.clone()).run(f(ring)))
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(run).map(ExecutorHandle)
+}
+
+fn pin_thread(cpu: usize) {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu);
+    if let Err(error) = sched_setaffinity(None, &cpus) {
+        tracing::warn!(cpu, %error, "a shard's thread is not pinned");
+    }
 }
 
 /// A running executor.
-pub struct ExecutorHandle<T: Send + 'static>(ExecutorJoinHandle<T>);
+pub struct ExecutorHandle<T>(thread::JoinHandle<io::Result<T>>);
 
-impl<T: Send + 'static> ExecutorHandle<T> {
+impl<T> ExecutorHandle<T> {
     /// Waits for the executor's end.
     ///
     /// # Errors
     /// When the executor could not start (no io_uring, not enough locked memory), or a task panicked.
     pub fn join(self) -> io::Result<T> {
-        self.0.join().map_err(explain)
+        self.0.join().unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(io::Error::other(format!("a task panicked: {}", text.unwrap_or_default())))
+        })
     }
-}
-
-fn explain(error: GlommioError<()>) -> io::Error {
-    if let GlommioError::ReactorError(ReactorErrorKind::MemLockLimit(limit, needed)) = &error {
-        return io::Error::new(
-            io::ErrorKind::OutOfMemory,
-            format!(
-                "the limit on locked memory is {limit} bytes, {needed} are needed: raise `ulimit -l`, or LimitMEMLOCK= of the \
-                 service"
-            ),
-        );
-    }
-    error.into()
 }
 
 /// Starts a task in a queue of this thread's executor.
 pub fn spawn<T: 'static>(queue: Queue, future: impl Future<Output = T> + 'static) -> Task<T> {
-    let queues = QUEUES.get().expect("tasks are spawned on a thread of `spawn_executor`");
-    let handle = match queue {
-        Queue::Net => queues.net,
-        Queue::Storage => queues.storage,
-        Queue::Background => queues.background,
-    };
-    Task(glommio::spawn_local_into(future, handle).expect("queues live as long as their executor"))
+    let remote = with_executor(|executor| executor.remote.clone());
+    let schedule = move |runnable| schedule(&remote, queue, runnable);
+    let (runnable, task) = async_task::spawn_local(future, schedule);
+    runnable.schedule();
+    Task(task)
 }
 
 /// A task; awaiting it gives its output, dropping it cancels it.
 #[must_use = "a dropped task is cancelled"]
-pub struct Task<T>(glommio::Task<T>);
+pub struct Task<T>(async_task::Task<T>);
 
 impl<T> Task<T> {
     /// Lets the task run on without a handle.
@@ -175,8 +138,8 @@ impl<T> Future for Task<T> {
 }
 
 /// Waits; 40-180 us longer than asked for when the thread slept.
-pub async fn sleep(duration: Duration) {
-    glommio::timer::sleep(duration).await;
+pub fn sleep(duration: Duration) -> impl Future<Output = ()> {
+    Sleep { due: Instant::now() + duration, timer: None }
 }
 
 /// The monotonic clock.
@@ -184,9 +147,11 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Gives way when this queue's time is up; cheap enough for every step of a loop.
+/// Gives way when this task has run for a while; cheap enough for every step of a loop.
 pub async fn yield_if_needed() {
-    glommio::yield_if_needed().await;
+    if with_executor(Executor::is_time_up) {
+        yield_now().await;
+    }
 }
 
 /// The future's output, or `None` when `duration` passes first; then the future is dropped. Never around an append: its future
@@ -195,5 +160,389 @@ pub async fn with_timeout<T>(duration: Duration, future: impl Future<Output = T>
     match select(pin!(future), pin!(sleep(duration))).await {
         Either::Left((output, _)) => Some(output),
         Either::Right(_) => None,
+    }
+}
+
+fn with_executor<R>(f: impl FnOnce(&Executor) -> R) -> R {
+    EXECUTOR.with_borrow(|executor| f(executor.as_ref().expect("this is a thread of `spawn_executor`")))
+}
+
+struct Executor {
+    ring: RingDisk,
+    net: RefCell<VecDeque<Runnable>>,
+    storage: RefCell<VecDeque<Runnable>>,
+    background: RefCell<VecDeque<Runnable>>,
+    /// Time that background tasks may still take, in nanoseconds; what they took too much is below zero.
+    credit: Cell<i64>,
+    /// When the running task first asked whether its time was up.
+    began: Cell<Option<Instant>>,
+    timers: RefCell<Timers>,
+    remote: Arc<Remote>,
+}
+
+impl Executor {
+    fn new(ring: RingDisk) -> Rc<Executor> {
+        let remote = Remote { state: Mutex::default(), doorbell: ring.doorbell() };
+        Rc::new(Executor {
+            ring,
+            net: RefCell::default(),
+            storage: RefCell::default(),
+            background: RefCell::default(),
+            credit: Cell::new(0),
+            began: Cell::new(None),
+            timers: RefCell::default(),
+            remote: Arc::new(remote),
+        })
+    }
+
+    /// Runs tasks until `future` is ready, then closes the ring and lets it finish.
+    fn run<T: 'static>(self: Rc<Self>, future: impl Future<Output = T> + 'static) -> T {
+        EXECUTOR.set(Some(self.clone()));
+        let output = Rc::new(Cell::new(None));
+        let (over, done) = (Rc::new(Cell::new(false)), output.clone());
+        let ended = over.clone();
+        spawn(Queue::Net, async move {
+            done.set(Some(future.await));
+            ended.set(true);
+        })
+        .detach();
+        while !over.get() {
+            self.turn();
+        }
+        self.ring.close();
+        while self.ring.is_busy() {
+            self.turn();
+        }
+        // What is ready is dropped here, while tasks can still be scheduled; what waits is left alone.
+        self.remote.close();
+        for queue in [&self.net, &self.storage, &self.background] {
+            while let Some(runnable) = pop(queue) {
+                drop(runnable);
+            }
+        }
+        EXECUTOR.take();
+        output.take().expect("the future has ended")
+    }
+
+    fn turn(&self) {
+        for (queue, runnable) in self.remote.take() {
+            self.queue(queue).borrow_mut().push_back(runnable);
+        }
+        let idle = [Queue::Net, Queue::Storage, Queue::Background]
+            .iter()
+            .all(|queue| self.queue(*queue).borrow().is_empty());
+        self.ring.turn(match idle && self.remote.falls_asleep() {
+            true => Wait::AtMost(self.timers.borrow().patience()),
+            false => Wait::No,
+        });
+        let began = Instant::now();
+        self.timers.borrow_mut().due(began).into_iter().for_each(Waker::wake);
+        let ran = self.run_ready(&self.net) | self.run_ready(&self.storage);
+        self.run_background(began, ran);
+    }
+
+    /// Runs each task that is ready now once. Whether there was one.
+    fn run_ready(&self, queue: &RefCell<VecDeque<Runnable>>) -> bool {
+        let ready = queue.borrow().len();
+        for _ in 0..ready {
+            let Some(runnable) = pop(queue) else { break };
+            self.run_task(runnable);
+        }
+        ready > 0
+    }
+
+    fn run_task(&self, runnable: Runnable) {
+        self.began.set(None);
+        runnable.run();
+    }
+
+    /// Runs background tasks for a tenth of the time that the others took; one at least when nothing else was ready.
+    fn run_background(&self, began: Instant, others_ran: bool) {
+        if self.background.borrow().is_empty() {
+            self.credit.set(0);
+            return;
+        }
+        let mut now = Instant::now();
+        let mut credit = match others_ran {
+            true => self.credit.get() + ((now - began) / BACKGROUND_PART).as_nanos() as i64,
+            false => 1,
+        };
+        let mut ready = self.background.borrow().len();
+        while credit > 0 && ready > 0 {
+            let Some(runnable) = pop(&self.background) else { break };
+            self.run_task(runnable);
+            let after = Instant::now();
+            credit -= (after - now).as_nanos() as i64;
+            (now, ready) = (after, ready - 1);
+        }
+        self.credit.set(credit);
+    }
+
+    fn is_time_up(&self) -> bool {
+        let now = Instant::now();
+        match self.began.get() {
+            Some(began) => now - began >= RUN_MAX,
+            None => {
+                self.began.set(Some(now));
+                false
+            }
+        }
+    }
+
+    fn queue(&self, queue: Queue) -> &RefCell<VecDeque<Runnable>> {
+        match queue {
+            Queue::Net => &self.net,
+            Queue::Storage => &self.storage,
+            Queue::Background => &self.background,
+        }
+    }
+}
+
+/// The borrow ends before the task runs, or is dropped: both may schedule others.
+fn pop(queue: &RefCell<VecDeque<Runnable>>) -> Option<Runnable> {
+    queue.borrow_mut().pop_front()
+}
+
+/// Puts a task that was woken into its executor's queue, from whichever thread.
+fn schedule(remote: &Arc<Remote>, queue: Queue, runnable: Runnable) {
+    let mut runnable = Some(runnable);
+    // An error means that this thread ends, so it is not the executor's either.
+    let _ = EXECUTOR.try_with(|executor| {
+        if let Some(executor) = &*executor.borrow()
+            && Arc::ptr_eq(&executor.remote, remote)
+        {
+            executor.queue(queue).borrow_mut().extend(runnable.take());
+        }
+    });
+    if let Some(runnable) = runnable {
+        remote.push(queue, runnable);
+    }
+}
+
+/// Tasks that other threads have woken.
+struct Remote {
+    state: Mutex<Woken>,
+    doorbell: Doorbell,
+}
+
+#[derive(Default)]
+struct Woken {
+    tasks: Vec<(Queue, Runnable)>,
+    /// The executor sleeps, or is about to, and nobody has rung yet.
+    asleep: bool,
+    closed: bool,
+}
+
+impl Remote {
+    fn lock(&self) -> MutexGuard<'_, Woken> {
+        self.state.lock().expect("nothing panics while it holds the lock")
+    }
+
+    fn push(&self, queue: Queue, runnable: Runnable) {
+        let rings = {
+            let mut woken = self.lock();
+            if woken.closed {
+                // Its future belongs to a thread that has ended: it can neither run nor be dropped.
+                std::mem::forget(runnable);
+                return;
+            }
+            woken.tasks.push((queue, runnable));
+            std::mem::take(&mut woken.asleep)
+        };
+        if rings {
+            self.doorbell.ring();
+        }
+    }
+
+    fn take(&self) -> Vec<(Queue, Runnable)> {
+        let mut woken = self.lock();
+        woken.asleep = false;
+        std::mem::take(&mut woken.tasks)
+    }
+
+    /// Whether the executor may sleep: from now on, whoever pushes rings.
+    fn falls_asleep(&self) -> bool {
+        let mut woken = self.lock();
+        woken.asleep = woken.tasks.is_empty();
+        woken.asleep
+    }
+
+    fn close(&self) {
+        let left = {
+            let mut woken = self.lock();
+            woken.closed = true;
+            std::mem::take(&mut woken.tasks)
+        };
+        drop(left);
+    }
+}
+
+/// Who waits for which time.
+#[derive(Default)]
+struct Timers {
+    waiting: BTreeMap<(Instant, u64), Waker>,
+    numbers: u64,
+}
+
+impl Timers {
+    /// How long until the next one is due; `None` when there is none.
+    fn patience(&self) -> Option<Duration> {
+        let ((due, _), _) = self.waiting.first_key_value()?;
+        Some(due.saturating_duration_since(Instant::now()))
+    }
+
+    /// Takes out what is due.
+    fn due(&mut self, now: Instant) -> Vec<Waker> {
+        let mut due = Vec::new();
+        while let Some(first) = self.waiting.first_entry()
+            && first.key().0 <= now
+        {
+            due.push(first.remove());
+        }
+        due
+    }
+}
+
+struct Sleep {
+    due: Instant,
+    timer: Option<u64>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if Instant::now() >= self.due {
+            return Poll::Ready(());
+        }
+        with_executor(|executor| {
+            let mut timers = executor.timers.borrow_mut();
+            timers.numbers += 1;
+            let number = *self.timer.get_or_insert(timers.numbers);
+            timers.waiting.insert((self.due, number), context.waker().clone());
+        });
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        let Some(number) = self.timer else { return };
+        let timer = (self.due, number);
+        // Without an executor its timers have gone with it.
+        let stale = EXECUTOR.try_with(|executor| {
+            executor
+                .borrow()
+                .as_ref()
+                .and_then(|executor| executor.timers.borrow_mut().waiting.remove(&timer))
+        });
+        drop(stale);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on_executor<F, T>(test: impl FnOnce() -> F + Send + 'static) -> T
+    where
+        F: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        spawn_executor("test", None, |_| test()).unwrap().join().unwrap()
+    }
+
+    #[test]
+    fn a_wake_from_another_thread_is_never_lost() {
+        on_executor(|| async {
+            let (asked, questions) = async_channel::bounded(1);
+            let (answer, answers) = async_channel::bounded(1);
+            let thread = thread::spawn(move || {
+                while let Ok(question) = questions.recv_blocking() {
+                    answer.send_blocking(question).unwrap();
+                }
+            });
+            for number in 0..20_000 {
+                asked.send(number).await.unwrap();
+                assert_eq!(answers.recv().await, Ok(number));
+            }
+            drop(asked);
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn timers_fire_in_their_order_and_a_dropped_one_not_at_all() {
+        on_executor(|| async {
+            let fired = Rc::new(RefCell::new(Vec::new()));
+            let sleeper = |millis: u64| {
+                let fired = fired.clone();
+                spawn(Queue::Net, async move {
+                    sleep(Duration::from_millis(millis)).await;
+                    fired.borrow_mut().push(millis);
+                })
+            };
+            let tasks: Vec<_> = [30, 10, 20].map(sleeper).into_iter().collect();
+            let dropped = sleeper(15);
+            let none = with_timeout(Duration::from_millis(5), std::future::pending::<()>()).await;
+            assert!(none.is_none());
+            drop(dropped);
+            for task in tasks {
+                task.await;
+            }
+            assert_eq!(*fired.borrow(), [10, 20, 30]);
+            with_executor(|executor| assert!(executor.timers.borrow().waiting.is_empty()));
+        });
+    }
+
+    #[test]
+    fn a_busy_background_leaves_the_others_their_time_and_a_busy_foreground_leaves_it_some() {
+        on_executor(|| async {
+            let spins = |queue| {
+                let steps = Rc::new(Cell::new(0_u32));
+                let counted = steps.clone();
+                let task = spawn(queue, async move {
+                    loop {
+                        let began = Instant::now();
+                        while began.elapsed() < Duration::from_micros(50) {}
+                        counted.set(counted.get() + 1);
+                        yield_now().await;
+                    }
+                });
+                (task, steps)
+            };
+            let (net, net_steps) = spins(Queue::Net);
+            let (background, background_steps) = spins(Queue::Background);
+            sleep(Duration::from_millis(200)).await;
+            let (foreground, rest) = (net_steps.get(), background_steps.get());
+            assert!(
+                rest > 0 && rest * 5 < foreground,
+                "{rest} steps in the background, {foreground} before it"
+            );
+            drop((net, background));
+        });
+    }
+
+    #[test]
+    fn a_task_gives_way_when_its_time_is_up_and_not_before() {
+        on_executor(|| async {
+            let other = Rc::new(Cell::new(false));
+            let seen = other.clone();
+            let task = spawn(Queue::Net, async move { seen.set(true) });
+            yield_if_needed().await;
+            assert!(!other.get());
+            let began = Instant::now();
+            while began.elapsed() < 2 * RUN_MAX {}
+            yield_if_needed().await;
+            assert!(other.get());
+            task.await;
+        });
+    }
+
+    #[test]
+    fn a_panic_of_a_task_is_told_by_the_executor() {
+        let executor = spawn_executor("test", None, |_| async { panic!("no way") }).unwrap();
+        let error = executor.join().unwrap_err();
+        assert!(error.to_string().contains("no way"), "{error}");
     }
 }

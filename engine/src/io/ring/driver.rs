@@ -1,13 +1,15 @@
 //! The ring itself: slots for operations under way, submission, completion.
 //!
 //! ```text
-//! start ──> slot + waiting queue ──(pump's turn)──> submission queue ──> kernel
-//!                 ^    short: again                                        │
-//!                 └──────────────────────────── completion queue <─────────┘──> waker, or, without a future, dropped
+//! start ──> slot + waiting queue ──(turn)──> submission queue ──> kernel
+//!                 ^    short: again                                 │
+//!                 └─────────────────────── completion queue <───────┘──> waker, or, without a future, dropped
 //! ```
 //!
 //! * An operation stays in its slot, with all its memory, from [`Ring::start`] until its last completion.
-//! * Nothing is submitted by `start`: what one turn of the executor starts goes to the kernel in one system call.
+//! * Nothing is submitted by `start`: what one turn of the executor starts goes to the kernel in one system call, which also waits, when
+//!   there is nothing else to do.
+//! * The kernel posts completions when it is asked, not whenever they occur (`DEFER_TASKRUN`): no interrupt, and all in one batch.
 //! * No waker is called or dropped, and no operation is dropped, while the ring is borrowed: both may run foreign code.
 
 #![allow(unsafe_code)]
@@ -16,9 +18,12 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
-use io_uring::{IoUring, opcode, squeue};
+use io_uring::types::{SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use rustix::event::EventfdFlags;
 
 use super::op::{Op, Step};
@@ -32,6 +37,30 @@ const WORKERS_MAX: u32 = 32;
 
 /// The completion of a cancellation, which nobody waits for.
 const CANCELLATION: u64 = u64::MAX;
+
+/// The completion of the wait for the doorbell.
+const DOORBELL: u64 = u64::MAX - 1;
+
+/// How long a turn may wait for something to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Not at all.
+    No,
+    /// So long; `None` is for ever.
+    AtMost(Option<Duration>),
+}
+
+/// Ends the wait of a ring's thread, from any thread.
+#[derive(Clone)]
+pub(crate) struct Doorbell(Arc<OwnedFd>);
+
+impl Doorbell {
+    /// The turn that waits, or else the next one that would, returns at once.
+    pub(crate) fn ring(&self) {
+        // It fails when the count is full, and then it has been rung.
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+}
 
 /// A slot and the number of its tenant, so that a late cancellation never meets the next one.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,21 +98,24 @@ struct Operation {
 
 pub(super) struct Ring {
     state: RefCell<State>,
-    /// Counts completions; a task of the executor reads it.
-    event: OwnedFd,
+    doorbell: Doorbell,
 }
 
 struct State {
     ring: IoUring,
     slots: Vec<Slot>,
     vacant: Vec<u32>,
+    /// Empty between two turns: memory for the completions of one.
+    completions: Vec<(u64, i32, u32)>,
     /// Started or short, not yet submitted, in this order.
     waiting: VecDeque<Key>,
     cancellations: VecDeque<Key>,
-    /// Operations in the kernel's hands, polls not counted: at most as many as the completion queue has room for.
+    /// Operations in the kernel's hands that end by themselves: at most as many as the completion queue has room for.
     submitted: usize,
-    polls: usize,
-    pump: Option<Waker>,
+    /// Those that wait for a peer.
+    open_ended: usize,
+    /// Whether the kernel watches the doorbell.
+    doorbell_watched: bool,
     closing: bool,
 }
 
@@ -97,28 +129,28 @@ struct Aftermath {
 impl Ring {
     pub(super) fn new() -> io::Result<Ring> {
         let ring = build().map_err(explain)?;
-        let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC)?;
-        ring.submitter().register_eventfd(event.as_raw_fd())?;
+        let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         unpin_workers(&ring);
         let state = State {
             ring,
             slots: Vec::new(),
             vacant: Vec::new(),
+            completions: Vec::new(),
             waiting: VecDeque::new(),
             cancellations: VecDeque::new(),
             submitted: 0,
-            polls: 0,
-            pump: None,
+            open_ended: 0,
+            doorbell_watched: false,
             closing: false,
         };
-        Ok(Ring { state: RefCell::new(state), event })
+        Ok(Ring { state: RefCell::new(state), doorbell: Doorbell(Arc::new(event)) })
     }
 
-    pub(super) fn event(&self) -> &OwnedFd {
-        &self.event
+    pub(super) fn doorbell(&self) -> Doorbell {
+        self.doorbell.clone()
     }
 
-    /// Takes an operation in; it is submitted by the pump's next turn. An error, and the operation back, once the ring closes.
+    /// Takes an operation in; it is submitted by the next turn. An error, and the operation back, once the ring closes.
     pub(super) fn start(&self, op: Op, waker: &Waker) -> Result<Key, (Op, io::Error)> {
         let mut state = self.state.borrow_mut();
         if state.closing {
@@ -133,7 +165,6 @@ impl Ring {
         vacancy.operation = Some(Operation { op, waker, result: None, orphan: false, submitted: false });
         let key = Key { slot, tenant: vacancy.tenant };
         state.waiting.push_back(key);
-        self.kick(state);
         Ok(key)
     }
 
@@ -156,24 +187,24 @@ impl Ring {
         }
     }
 
-    /// Takes note that nobody waits for the result: the operation goes on, except that a poll is cancelled.
+    /// Takes note that nobody waits for the result: the operation goes on, except that one which waits for a peer is cancelled.
     pub(super) fn abandon(&self, key: Key) {
         let mut state = self.state.borrow_mut();
         let operation = state.operation(key).expect("an operation is abandoned once");
         operation.orphan = true;
         let waker = operation.waker.take();
-        let (is_poll, submitted) = (operation.op.is_poll(), operation.submitted);
+        let (open_ended, submitted) = (operation.op.is_open_ended(), operation.submitted);
         let mut finished = None;
-        if operation.result.is_some() || (is_poll && !submitted) {
+        if operation.result.is_some() || (open_ended && !submitted) {
             finished = Some(state.vacate(key));
-        } else if is_poll {
+        } else if open_ended {
             state.cancellations.push_back(key);
         }
-        self.kick(state);
+        drop(state);
         drop((waker, finished));
     }
 
-    /// Refuses new operations, cancels polls, and lets the pump end when the rest is done.
+    /// Refuses new operations and cancels those that wait for a peer; the others go on.
     pub(super) fn close(&self) {
         let mut borrow = self.state.borrow_mut();
         let state = &mut *borrow;
@@ -181,7 +212,7 @@ impl Ring {
         let mut wakers = Vec::new();
         for (index, slot) in state.slots.iter_mut().enumerate() {
             match &mut slot.operation {
-                Some(operation) if operation.op.is_poll() && operation.result.is_none() => {
+                Some(operation) if operation.op.is_open_ended() && operation.result.is_none() => {
                     if operation.submitted {
                         state.cancellations.push_back(Key { slot: index as u32, tenant: slot.tenant });
                     } else {
@@ -192,50 +223,34 @@ impl Ring {
                 _ => {}
             }
         }
-        self.kick(borrow);
+        drop(borrow);
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Wakes the pump, once per turn.
-    fn kick(&self, mut state: std::cell::RefMut<'_, State>) {
-        let pump = state.pump.take();
+    /// Submits what was started, takes in what is complete, and wakes who waits for it, in at most one system call. It waits only when
+    /// nothing more could be submitted.
+    pub(super) fn turn(&self, wait: Wait) {
+        let mut aftermath = Aftermath::default();
+        let mut state = self.state.borrow_mut();
+        if wait != Wait::No && !state.doorbell_watched {
+            state.watch(&self.doorbell);
+        }
+        state.fill();
+        state.enter(wait);
+        state.complete(&mut aftermath);
         drop(state);
-        if let Some(pump) = pump {
-            pump.wake();
-        }
-    }
-
-    /// Submits what waits, takes in what is complete, and wakes who waits for it, until there is nothing left to submit.
-    pub(super) fn turn(&self) {
-        loop {
-            let mut aftermath = Aftermath::default();
-            let mut state = self.state.borrow_mut();
-            state.submit();
-            state.complete(&mut aftermath);
-            let more = state.has_submissions();
-            drop(state);
-            aftermath.wakers.into_iter().for_each(Waker::wake);
-            drop(aftermath.orphans);
-            if !more {
-                return;
-            }
-        }
+        aftermath.wakers.into_iter().for_each(Waker::wake);
+        drop(aftermath.orphans);
     }
 
     /// Whether a completion may still come.
     pub(super) fn is_busy(&self) -> bool {
         let state = self.state.borrow();
-        state.submitted + state.polls > 0
+        state.submitted + state.open_ended + state.waiting.len() > 0
     }
 
     pub(super) fn is_closing(&self) -> bool {
         self.state.borrow().closing
-    }
-
-    /// Has the pump woken by the next operation.
-    pub(super) fn set_pump(&self, waker: &Waker) {
-        let stale = self.state.borrow_mut().pump.replace(waker.clone());
-        drop(stale);
     }
 }
 
@@ -252,27 +267,37 @@ impl State {
         slot.operation.take().expect("only a tenant leaves")
     }
 
-    fn has_submissions(&mut self) -> bool {
+    /// Whether something could not be put into the submission queue, and can when that is handed over.
+    fn has_submissions(&self) -> bool {
         let room = self.submitted < self.ring.params().cq_entries() as usize;
-        !self.cancellations.is_empty()
-            || (room && !self.waiting.is_empty())
-            || !self.ring.submission().is_empty()
+        !self.cancellations.is_empty() || (room && !self.waiting.is_empty())
     }
 
-    /// Fills the submission queue once and hands it to the kernel.
-    fn submit(&mut self) {
+    /// Has the kernel tell of the doorbell, from now on. It is never read: each ring counts, whatever the sum.
+    fn watch(&mut self, doorbell: &Doorbell) {
+        if self.ring.submission().is_full() {
+            return;
+        }
+        let descriptor = types::Fd(doorbell.0.as_raw_fd());
+        let submission = opcode::PollAdd::new(descriptor, libc::POLLIN as u32).multi(true).build();
+        self.push(&submission.user_data(DOORBELL));
+        self.doorbell_watched = true;
+    }
+
+    /// Fills the submission queue.
+    fn fill(&mut self) {
         let in_flight_max = self.ring.params().cq_entries() as usize;
         while self.submitted < in_flight_max && !self.ring.submission().is_full() {
             let Some(key) = self.waiting.pop_front() else { break };
-            // Nothing, or a result: a poll that ended before it was submitted.
+            // Nothing, or a result: a wait for a peer that ended before it was submitted.
             let Some(operation) = self.operation(key) else { continue };
             if operation.result.is_some() {
                 continue;
             }
             operation.submitted = true;
             let submission = operation.op.submission().user_data(key.to_user_data());
-            match operation.op.is_poll() {
-                true => self.polls += 1,
+            match operation.op.is_open_ended() {
+                true => self.open_ended += 1,
                 false => self.submitted += 1,
             }
             self.push(&submission);
@@ -280,18 +305,33 @@ impl State {
         while !self.ring.submission().is_full() {
             let Some(key) = self.cancellations.pop_front() else { break };
             if self.operation(key).is_some() {
-                let submission = opcode::PollRemove::new(key.to_user_data()).build();
+                let submission = opcode::AsyncCancel::new(key.to_user_data()).build();
                 self.push(&submission.user_data(CANCELLATION));
             }
         }
-        if self.ring.submission().is_empty() {
-            return;
-        }
-        if let Err(error) = self.ring.submit() {
+    }
+
+    /// Hands the submission queue to the kernel, has it post completions, and waits for one. No system call when there is no reason.
+    fn enter(&mut self, wait: Wait) {
+        let queue = self.ring.submission();
+        // Without the flag (an old kernel) completions are posted by any system call, this one or another.
+        let due = !queue.is_empty() || queue.taskrun() || queue.cq_overflow();
+        drop(queue);
+        let waits = wait != Wait::No && !self.has_submissions() && self.ring.completion().is_empty();
+        let entered = match wait {
+            Wait::AtMost(Some(patience)) if waits => {
+                let patience = Timespec::from(patience);
+                self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&patience))
+            }
+            Wait::AtMost(None) if waits => self.ring.submit_and_wait(1),
+            _ if due => self.ring.submit(),
+            _ => return,
+        };
+        if let Err(error) = entered {
             match error.raw_os_error() {
-                // Interrupted, out of memory for the moment, or the completion queue is full: the entries stay queued, and the
-                // next round, which takes completions out first, submits them.
-                Some(libc::EINTR | libc::EAGAIN | libc::EBUSY) => {}
+                // The time is up. Interrupted, out of memory for the moment, or the completion queue is full: the entries stay queued,
+                // and the next turn, after completions were taken out, submits them.
+                Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => {}
                 _ => panic!("the kernel refuses to run the ring: {error}"),
             }
         }
@@ -306,17 +346,21 @@ impl State {
 
     fn complete(&mut self, aftermath: &mut Aftermath) {
         // Collected first: `ring` and `slots` are both borrowed below.
-        let completions: Vec<(u64, i32)> =
-            self.ring.completion().map(|completion| (completion.user_data(), completion.result())).collect();
-        for (user_data, result) in completions {
+        let mut completions = std::mem::take(&mut self.completions);
+        completions.extend(self.ring.completion().map(|it| (it.user_data(), it.result(), it.flags())));
+        for (user_data, result, flags) in completions.drain(..) {
             if user_data == CANCELLATION {
+                continue;
+            }
+            if user_data == DOORBELL {
+                self.doorbell_watched = cqueue::more(flags);
                 continue;
             }
             let key = Key::from_user_data(user_data);
             let operation = self.operation(key).expect("a completion belongs to an operation under way");
             operation.submitted = false;
             let step = operation.op.advance(result);
-            let (is_poll, orphan) = (operation.op.is_poll(), operation.orphan);
+            let (open_ended, orphan) = (operation.op.is_open_ended(), operation.orphan);
             match step {
                 Step::Again => self.waiting.push_front(key),
                 Step::Done(_) if orphan => aftermath.orphans.push(self.vacate(key)),
@@ -325,42 +369,55 @@ impl State {
                     aftermath.wakers.extend(operation.waker.take());
                 }
             }
-            match is_poll {
-                true => self.polls -= 1,
+            match open_ended {
+                true => self.open_ended -= 1,
                 false => self.submitted -= 1,
             }
         }
+        self.completions = completions;
     }
 }
 
 impl Drop for State {
     /// Finishes what was started: the kernel may touch an operation's memory until its completion, and a write that was
-    /// started is not lost. Polls own no memory and end with the ring.
+    /// started is not lost. What waits for a peer is cancelled.
     fn drop(&mut self) {
+        for (index, slot) in self.slots.iter().enumerate() {
+            if slot
+                .operation
+                .as_ref()
+                .is_some_and(|operation| operation.op.is_open_ended() && operation.submitted)
+            {
+                self.cancellations.push_back(Key { slot: index as u32, tenant: slot.tenant });
+            }
+        }
         let mut aftermath = Aftermath::default();
         loop {
-            self.submit();
+            self.fill();
+            let wait = if self.submitted + self.open_ended > 0 { Wait::AtMost(None) } else { Wait::No };
+            self.enter(wait);
             self.complete(&mut aftermath);
-            if self.submitted == 0 && !self.has_submissions() {
+            if self.submitted + self.open_ended == 0 && self.waiting.is_empty() {
                 return;
-            }
-            if self.submitted > 0
-                && let Err(error) = self.ring.submit_and_wait(1)
-                && !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY))
-            {
-                panic!("the kernel refuses to run the ring: {error}");
             }
         }
     }
 }
 
-/// `COOP_TASKRUN` saves interrupts (kernel 5.19); `SUBMIT_ALL` (5.18) goes on behind a submission that is refused. Not
-/// `DEFER_TASKRUN`: completions would wait for this thread to ask for them, and the eventfd with them.
+/// `DEFER_TASKRUN` (kernel 6.1) has completions wait until this thread asks for them: nothing interrupts it, and a wait takes in all that is
+/// there. `COOP_TASKRUN` (5.19) only saves the interrupts. `SUBMIT_ALL` (5.18) goes on behind a submission that is refused.
 fn build() -> io::Result<IoUring> {
-    match IoUring::builder().setup_coop_taskrun().setup_submit_all().build(RING_DEPTH) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => IoUring::new(RING_DEPTH),
-        result => result,
+    let mut deferred = IoUring::builder();
+    deferred.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_submit_all();
+    let mut cooperative = IoUring::builder();
+    cooperative.setup_coop_taskrun().setup_taskrun_flag().setup_submit_all();
+    for builder in [deferred, cooperative] {
+        match builder.build(RING_DEPTH) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            result => return result,
+        }
     }
+    IoUring::new(RING_DEPTH)
 }
 
 /// Says what to do about a ring that can not be had.
@@ -371,7 +428,7 @@ fn explain(error: io::Error) -> io::Error {
              (allow io_uring_setup, io_uring_enter and io_uring_register)"
         }
         Some(libc::ENOSYS) => {
-            "this kernel has none (5.11 or newer is needed), or the container's seccomp profile hides it (allow io_uring_setup, \
+            "this kernel has none (5.13 or newer is needed), or the container's seccomp profile hides it (allow io_uring_setup, \
              io_uring_enter and io_uring_register)"
         }
         Some(libc::ENOMEM) => {

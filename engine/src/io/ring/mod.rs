@@ -3,30 +3,30 @@
 //! * An operation starts when its future is first polled, and then goes on even if the future is dropped.
 //! * Operations that one turn of the executor starts are submitted together.
 //! * Cached reads do not use the ring at all.
-//! * Somebody must run [`RingDisk::pump`] as a task of the same executor; without it nothing moves.
+//! * The thread's executor must call [`RingDisk::turn`] again and again; without it nothing moves.
 //!
-//! [`op`] says what can be asked, [`driver`] is the ring, [`pump`] ties it to the executor.
+//! [`op`] says what can be asked, [`driver`] is the ring.
 
 mod driver;
 mod op;
-mod pump;
 #[cfg(test)]
 mod tests;
 
 use std::ffi::CString;
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use io_uring::types::FsyncFlags;
 
+pub(crate) use self::driver::{Doorbell, Wait};
 use self::driver::{Key, Ring};
 use self::op::Op;
 use super::file::{self, DiskFile, ReadBuffer};
@@ -58,27 +58,42 @@ impl RingDisk {
         Ok(RingDisk { ring: Rc::new(Ring::new()?) })
     }
 
-    /// Runs the ring. Ends after [`RingDisk::close`], when everything that was started is done.
-    ///
-    /// To be run once, as a task of the executor; the task must be awaited, not dropped, or its descriptor stays open.
-    pub fn pump(&self) -> impl Future<Output = io::Result<()>> + 'static {
-        let ring = self.ring.clone();
-        async move { pump::run(&ring).await }
+    /// Submits what was started, takes in what is complete and wakes who waits for it; waits for something to happen when told to.
+    pub(crate) fn turn(&self, wait: Wait) {
+        self.ring.turn(wait);
     }
 
-    /// Refuses new operations from now on (`BrokenPipe`), ends polls (`ECANCELED`), lets the others finish.
-    pub fn close(&self) {
+    /// Ends [`RingDisk::turn`]'s wait from another thread.
+    pub(crate) fn doorbell(&self) -> Doorbell {
+        self.ring.doorbell()
+    }
+
+    /// Refuses new operations from now on (`BrokenPipe`), ends what waits for a peer (`ECANCELED`), lets the others finish.
+    pub(crate) fn close(&self) {
         self.ring.close();
     }
 
-    /// Waits until the descriptor can be read, or has failed. Not for eventfds (see [`pump`]).
+    /// Whether something that was started is not over.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.ring.is_busy()
+    }
+
+    /// Waits until the descriptor can be read, or has failed.
     pub async fn readable(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
         self.ready(descriptor, libc::POLLIN).await
     }
 
-    /// Waits until the descriptor can be written, or has failed. Not for eventfds (see [`pump`]).
+    /// Waits until the descriptor can be written, or has failed.
     pub async fn writable(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
         self.ready(descriptor, libc::POLLOUT).await
+    }
+
+    /// Receives into the buffer's spare capacity, which must not be empty, as soon as something has come. The buffer comes back unchanged
+    /// when the peer has ended. What is received after the future was dropped is lost.
+    pub async fn receive(&self, socket: &Rc<OwnedFd>, buffer: BytesMut) -> (io::Result<()>, BytesMut) {
+        let (op, result) = self.run(Op::Receive { socket: socket.clone(), buffer }).await;
+        let Op::Receive { buffer, .. } = op else { unreachable!("an operation keeps its kind") };
+        (result, buffer)
     }
 
     async fn ready(&self, descriptor: BorrowedFd<'_>, events: libc::c_short) -> io::Result<()> {

@@ -3,11 +3,14 @@
 //! An operation may take several submissions: [`Op::advance`] asks for another one until a short read or write is whole. So an
 //! operation whose future was dropped is still finished by the ring.
 
+#![allow(unsafe_code)]
+
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use io_uring::{opcode, squeue, types};
 
 use crate::io::AlignedBuffer;
@@ -60,11 +63,15 @@ pub(super) enum Op {
         path: CString,
         flags: i32,
     },
-    /// Waits for a descriptor, which the future borrows. Touches no memory, and is the only operation that may take forever:
-    /// it is cancelled when its future is dropped.
+    /// Waits for a descriptor, which the future borrows. Touches no memory.
     Poll {
         descriptor: RawFd,
         events: u32,
+    },
+    /// Receives into the buffer's spare capacity what a socket brings, and waits for it. Nothing received means that the peer has ended.
+    Receive {
+        socket: Rc<OwnedFd>,
+        buffer: BytesMut,
     },
 }
 
@@ -76,8 +83,9 @@ pub(super) enum Step {
 }
 
 impl Op {
-    pub(super) fn is_poll(&self) -> bool {
-        matches!(self, Op::Poll { .. })
+    /// Whether it waits for a peer, which may take for ever: it is cancelled when nobody waits for its result any more.
+    pub(super) fn is_open_ended(&self) -> bool {
+        matches!(self, Op::Poll { .. } | Op::Receive { .. })
     }
 
     /// The next submission. Its pointers lead to heap memory that the operation owns, so they stay good while the operation
@@ -119,12 +127,18 @@ impl Op {
                 opcode::UnlinkAt::new(types::Fd(libc::AT_FDCWD), path.as_ptr()).flags(*flags).build()
             }
             Op::Poll { descriptor, events } => opcode::PollAdd::new(types::Fd(*descriptor), *events).build(),
+            Op::Receive { socket, buffer } => {
+                let room = buffer.spare_capacity_mut();
+                let length = room.len().min(SUBMISSION_BYTES_MAX) as u32;
+                opcode::Recv::new(types::Fd(socket.as_raw_fd()), room.as_mut_ptr().cast(), length).build()
+            }
         }
     }
 
     /// Takes in the result of a submission: a count, or a negative error number.
     pub(super) fn advance(&mut self, result: i32) -> Step {
-        let transfers = matches!(self, Op::Read { .. } | Op::Write { .. } | Op::WriteAligned { .. });
+        let transfers =
+            matches!(self, Op::Read { .. } | Op::Write { .. } | Op::WriteAligned { .. } | Op::Receive { .. });
         if result < 0 {
             // A transfer that was interrupted before it began has not failed; an interrupted sync says nothing and is an error.
             if transfers && -result == libc::EINTR {
@@ -142,6 +156,11 @@ impl Op {
             Op::WriteAligned { buffer, done, .. } => {
                 *done += moved;
                 *done == buffer.len()
+            }
+            Op::Receive { buffer, .. } => {
+                // SAFETY: the kernel has filled that many bytes of the spare capacity.
+                unsafe { buffer.advance_mut(moved) };
+                true
             }
             _ => true,
         };

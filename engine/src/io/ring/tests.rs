@@ -20,15 +20,7 @@ where
 {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_owned();
-    let executor = spawn_executor("test", None, Duration::ZERO, move || async move {
-        let disk = RingDisk::new().unwrap();
-        let pump = spawn(Queue::Storage, disk.pump());
-        let output = spawn(Queue::Net, test(disk.clone(), path)).await;
-        disk.close();
-        with_timeout(Duration::from_secs(20), pump).await.expect("the pump ends").unwrap();
-        output
-    });
-    executor.unwrap().join().unwrap()
+    spawn_executor("test", None, move |disk| test(disk, path)).unwrap().join().unwrap()
 }
 
 fn pattern(length: usize) -> Bytes {
@@ -174,7 +166,7 @@ fn a_write_goes_on_when_its_future_is_dropped() {
 }
 
 #[test]
-fn a_ring_without_a_pump_finishes_its_writes_when_it_is_dropped() {
+fn a_ring_without_a_turn_finishes_its_writes_when_it_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");
     let disk = RingDisk::new().unwrap();
@@ -311,6 +303,47 @@ fn readiness_is_awaited_and_a_dropped_wait_is_cancelled() {
         disk.writable(writer.as_fd()).await.unwrap();
         sleep(Duration::from_millis(5)).await;
         assert!(!disk.ring.is_busy(), "nothing of the cancelled waits is left in the kernel");
+    });
+}
+
+#[test]
+fn what_a_socket_brings_is_received_behind_what_is_there_until_the_peer_ends() {
+    on_ring(|disk, _| async move {
+        let (mut writer, reader) = connection();
+        let reader = Rc::new(OwnedFd::from(reader));
+        let mut buffer = BytesMut::with_capacity(100);
+        buffer.extend_from_slice(b"begun ");
+        let receiving = spawn(Queue::Net, {
+            let (disk, reader) = (disk.clone(), reader.clone());
+            async move { disk.receive(&reader, buffer).await }
+        });
+        sleep(Duration::from_millis(5)).await;
+        writer.write_all(b"ended").unwrap();
+        let (result, buffer) = receiving.await;
+        result.unwrap();
+        assert_eq!(buffer, b"begun ended"[..]);
+        drop(writer);
+        let (result, buffer) = disk.receive(&reader, buffer).await;
+        result.unwrap();
+        assert_eq!(buffer.len(), 11);
+    });
+}
+
+#[test]
+fn a_dropped_receive_gives_its_memory_back_and_takes_nothing_more() {
+    on_ring(|disk, _| async move {
+        let (mut writer, reader) = connection();
+        let reader = Rc::new(OwnedFd::from(reader));
+        for _ in 0..2000 {
+            let receiving = disk.receive(&reader, BytesMut::with_capacity(4096));
+            assert!(with_timeout(Duration::ZERO, receiving).await.is_none());
+        }
+        while disk.is_busy() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(Rc::strong_count(&reader), 1, "no operation holds the socket");
+        writer.write_all(b"x").unwrap();
+        assert_eq!(disk.receive(&reader, BytesMut::with_capacity(4096)).await.1, b"x"[..]);
     });
 }
 
