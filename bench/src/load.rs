@@ -158,7 +158,11 @@ struct Driver<'a> {
     producers: Vec<Producer>,
     templates: HashMap<(usize, usize), Template>,
     epoll: OwnedFd,
+    /// Memory for the requests that are made next; empty.
+    out: Vec<u8>,
     timer: OwnedFd,
+    /// When the timer goes off.
+    armed: u64,
     /// Producers by the time at which they want to look again.
     due: BinaryHeap<Reverse<(u64, usize)>>,
     publish: Samples,
@@ -265,7 +269,9 @@ impl<'a> Driver<'a> {
             producers,
             templates: HashMap::new(),
             epoll,
+            out: Vec::new(),
             timer,
+            armed: 0,
             due: BinaryHeap::new(),
             publish: Samples::new(window),
             send_lag: Samples::new(window),
@@ -321,9 +327,12 @@ impl<'a> Driver<'a> {
 
     /// Sleeps until something happens or `until` has come.
     fn wait(&mut self, until: u64, events: &mut Vec<Event>) -> Result<(), LoadError> {
-        let spec = |at: u64| Timespec { tv_sec: (at / SECOND) as i64, tv_nsec: (at % SECOND) as i64 };
-        let value = Itimerspec { it_interval: spec(0), it_value: spec(until.max(1)) };
-        rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &value)?;
+        if self.armed != until {
+            let spec = |at: u64| Timespec { tv_sec: (at / SECOND) as i64, tv_nsec: (at % SECOND) as i64 };
+            let value = Itimerspec { it_interval: spec(0), it_value: spec(until.max(1)) };
+            rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &value)?;
+            self.armed = until;
+        }
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), None) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
@@ -336,9 +345,8 @@ impl<'a> Driver<'a> {
         sent && producer.in_flight.is_empty() && producer.out.is_empty()
     }
 
-    /// Sends all that a producer may and must send now.
+    /// Sends all that a producer may and must send now, in one system call.
     fn send(&mut self, index: usize) -> Result<(), LoadError> {
-        let full = self.workload.records_per_batch as usize;
         loop {
             let producer = &mut self.producers[index];
             if !producer.out.is_empty() && !producer.flush()? {
@@ -351,50 +359,69 @@ impl<'a> Driver<'a> {
                     flight.measure(producer, &mut self.publish, self.workload, time);
                 }
             }
-            if producer.in_flight.len() >= self.workload.in_flight as usize {
+            let under_way = producer.in_flight.len();
+            // All producers make their requests in the same memory, which stays in the processor's cache. One keeps it whose socket is full.
+            producer.out = std::mem::take(&mut self.out);
+            while self.enqueue(index, time)? {}
+            let producer = &mut self.producers[index];
+            if producer.flush()? {
+                self.out = std::mem::take(&mut producer.out);
+            }
+            if producer.in_flight.len() == under_way {
                 return Ok(());
             }
-            let batches_max = (self.workload.batches_per_request as usize).min(producer.partitions.len());
-            let (batches, records) = match producer.schedule {
-                None if time >= self.window.end => return Ok(()),
-                None => (batches_max, full),
-                Some(schedule) => {
-                    let first = schedule.at(producer.arrival);
-                    if first >= self.window.end {
-                        return Ok(());
-                    }
-                    let due = schedule.due(producer.arrival, time, (full * batches_max) as u64) as usize;
-                    let closes = first + nanos(self.workload.linger());
-                    let look_again = match due {
-                        0 => Some(first),
-                        _ if due < full && time < closes => {
-                            Some(schedule.at(producer.arrival + full as u64 - 1).min(closes))
-                        }
-                        _ => None,
-                    };
-                    if let Some(at) = look_again {
-                        if !producer.waiting {
-                            producer.waiting = true;
-                            self.due.push(Reverse((at.max(time), index)));
-                        }
-                        return Ok(());
-                    }
-                    if due < full { (1, due) } else { (due / full, full) }
-                }
-            };
-            let template = match self.templates.entry((batches, records)) {
-                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::hash_map::Entry::Vacant(entry) => {
-                    entry.insert(Template::new(self.workload, self.topic, self.version, batches, records)?)
-                }
-            };
-            producer.enqueue(template, batches, records, time);
-            producer.flush()?;
-            let flight = producer.in_flight.back().expect("it was just enqueued");
             if producer.schedule.is_some() {
-                flight.measure_lag(producer, &mut self.send_lag, now());
+                let sent = now();
+                for flight in producer.in_flight.range(under_way..) {
+                    flight.measure_lag(producer, &mut self.send_lag, sent);
+                }
             }
         }
+    }
+
+    /// Puts a producer's next request behind what is still to be written, if it may and must send one at `time`. Whether it did.
+    fn enqueue(&mut self, index: usize, time: u64) -> Result<bool, LoadError> {
+        let full = self.workload.records_per_batch as usize;
+        let producer = &mut self.producers[index];
+        if producer.in_flight.len() >= self.workload.in_flight as usize {
+            return Ok(false);
+        }
+        let batches_max = (self.workload.batches_per_request as usize).min(producer.partitions.len());
+        let (batches, records) = match producer.schedule {
+            None if time >= self.window.end => return Ok(false),
+            None => (batches_max, full),
+            Some(schedule) => {
+                let first = schedule.at(producer.arrival);
+                if first >= self.window.end {
+                    return Ok(false);
+                }
+                let due = schedule.due(producer.arrival, time, (full * batches_max) as u64) as usize;
+                let closes = first + nanos(self.workload.linger());
+                let look_again = match due {
+                    0 => Some(first),
+                    _ if due < full && time < closes => {
+                        Some(schedule.at(producer.arrival + full as u64 - 1).min(closes))
+                    }
+                    _ => None,
+                };
+                if let Some(at) = look_again {
+                    if !producer.waiting {
+                        producer.waiting = true;
+                        self.due.push(Reverse((at.max(time), index)));
+                    }
+                    return Ok(false);
+                }
+                if due < full { (1, due) } else { (due / full, full) }
+            }
+        };
+        let template = match self.templates.entry((batches, records)) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(Template::new(self.workload, self.topic, self.version, batches, records)?)
+            }
+        };
+        producer.enqueue(template, batches, records, time);
+        Ok(true)
     }
 
     fn receive(&mut self, index: usize, scratch: &mut [u8], live: &Live) -> Result<(), LoadError> {
