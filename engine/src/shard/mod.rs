@@ -1,7 +1,7 @@
 //! A shard: the partitions of one thread, their journal, and the requests of other threads.
 //!
 //! Everything here runs in one thread and needs nothing but a disk and an executor for three futures, which the engine spawns on
-//! glommio ([`reactor`]) and the crash tests on a simulated disk:
+//! the ring ([`reactor`]) and the crash tests on a simulated disk:
 //!
 //! * [`Shard::run_commits`]: the turns that append;
 //! * [`Shard::run_background`]: recycling journal files, writing the checkpoint, syncing what relaxed topics have acknowledged;

@@ -128,7 +128,7 @@ struct Aftermath {
 
 impl Ring {
     pub(super) fn new() -> io::Result<Ring> {
-        let ring = build().map_err(explain)?;
+        let ring = build().and_then(new_enough).map_err(explain)?;
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         unpin_workers(&ring);
         let state = State {
@@ -420,6 +420,14 @@ fn build() -> io::Result<IoUring> {
     IoUring::new(RING_DEPTH)
 }
 
+/// Refuses what can not wait for a time (5.11) or watch a descriptor without end (5.13, which is also the first to have resource tags).
+fn new_enough(ring: IoUring) -> io::Result<IoUring> {
+    match ring.params().is_feature_ext_arg() && ring.params().is_feature_resource_tagging() {
+        true => Ok(ring),
+        false => Err(io::Error::from_raw_os_error(libc::ENOSYS)),
+    }
+}
+
 /// Says what to do about a ring that can not be had.
 fn explain(error: io::Error) -> io::Error {
     let hint = match error.raw_os_error() {
@@ -428,7 +436,7 @@ fn explain(error: io::Error) -> io::Error {
              (allow io_uring_setup, io_uring_enter and io_uring_register)"
         }
         Some(libc::ENOSYS) => {
-            "this kernel has none (5.13 or newer is needed), or the container's seccomp profile hides it (allow io_uring_setup, \
+            "this kernel has none or an old one (5.13 or newer is needed), or the container's seccomp profile hides it (allow io_uring_setup, \
              io_uring_enter and io_uring_register)"
         }
         Some(libc::ENOMEM) => {
