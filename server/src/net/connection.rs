@@ -49,7 +49,7 @@ const READY_BYTES_MAX: usize = 64 << 10;
 
 /// A client's connection.
 pub(super) struct Connection {
-    socket: OwnedFd,
+    socket: Rc<OwnedFd>,
     peer: SocketAddr,
     active: Cell<Instant>,
     closing: Cell<Option<&'static str>>,
@@ -95,6 +95,7 @@ impl Connection {
         }
         // Where the system does not have it, its default does.
         let _ = set_congestion_control(socket.as_fd(), "reno");
+        let socket = Rc::new(socket);
         Connection { socket, peer, active: Cell::new(Instant::now()), closing: Cell::new(None) }
     }
 
@@ -204,28 +205,42 @@ impl Connection {
         buffer: &mut FrameBuffer,
         mut drained: bool,
     ) -> Result<bool, ReadEnd> {
+        let ring = broker.shard.ring();
         loop {
-            if drained {
-                buffer.rest();
-                broker.shard.ring().readable(self.fd()).await?;
-            }
             if let Some(reason) = self.closing.get() {
                 return Err(ReadEnd::Told(reason));
             }
+            // Who waits with little memory does so with a receive under way; a larger block is only had while something is there for it.
+            let waits = drained && buffer.rests_small();
+            if drained && !waits {
+                ring.readable(self.fd()).await?;
+            }
             let room = buffer.room();
-            let spare = room.capacity() - room.len();
-            match receive(self.fd(), room) {
-                Ok(0) if self.closing.get().is_some() => {}
-                Ok(0) if buffer.is_partial() => return Err(ReadEnd::Partial),
-                Ok(0) => return Err(ReadEnd::Closed),
-                Ok(received) => {
+            let (before, spare) = (room.len(), room.capacity() - room.len());
+            if waits {
+                let (result, block) = ring.receive(&self.socket, std::mem::take(room)).await;
+                *room = block;
+                result?;
+            } else {
+                match receive(self.fd(), room) {
+                    Ok(_) => {}
+                    Err(Errno::AGAIN) => {
+                        drained = true;
+                        continue;
+                    }
+                    Err(Errno::INTR) => continue,
+                    Err(errno) => return Err(io::Error::from(errno).into()),
+                }
+            }
+            match room.len() - before {
+                0 if self.closing.get().is_some() => {}
+                0 if buffer.is_partial() => return Err(ReadEnd::Partial),
+                0 => return Err(ReadEnd::Closed),
+                received => {
                     buffer.advance(received);
                     self.touch();
                     return Ok(received < spare);
                 }
-                Err(Errno::AGAIN) => drained = true,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(io::Error::from(errno).into()),
             }
         }
     }

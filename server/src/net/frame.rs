@@ -8,11 +8,11 @@
 //!                                        ^ filled
 //! ```
 //!
-//! Bytes are received into the block's spare capacity; a complete frame is split off without a copy. The next block is as large as what
-//! arrives at once, so that a busy connection takes many frames in one call; a frame that does not fit gets a block of at most twice
-//! what has arrived of it. A block whose frames are all gone is used again.
+//! Bytes are received into the block's spare capacity; a complete frame is split off without a copy, a small one copied, so that it does not
+//! hold a block. The next block is as large as what arrives at once, so that a busy connection takes many frames in one call; a frame that
+//! does not fit gets a block of at most twice what has arrived of it. A block whose frames are all gone is used again.
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 /// The bytes of a frame's size.
 const SIZE_BYTES: usize = size_of::<i32>();
@@ -23,6 +23,9 @@ const BLOCK_BYTES_MIN: usize = 4 << 10;
 /// The largest block that is made before its bytes have arrived: what a socket's buffer brings at once, and a quarter of Kafka's default
 /// for the largest batch.
 const BLOCK_BYTES_AHEAD_MAX: usize = 256 << 10;
+
+/// Up to this size a frame is copied out of its block: cheaper than a block of its own for what comes next.
+const COPY_BYTES_MAX: usize = 1 << 10;
 
 /// A size that no request has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,11 +66,14 @@ impl FrameBuffer {
         !self.block.is_empty()
     }
 
-    /// Gives the memory back while nothing is expected, but for a small block. A frame that has begun stays.
-    pub(super) fn rest(&mut self) {
+    /// Gives the memory back while nothing is expected, but for a small block. A frame that has begun stays. Whether waiting for more takes
+    /// no memory than what is held anyway.
+    pub(super) fn rests_small(&mut self) -> bool {
         if self.block.is_empty() && self.ahead > BLOCK_BYTES_MIN {
             self.block = BytesMut::new();
+            return false;
         }
+        true
     }
 
     /// The next frame, without its size; `None` when it has not arrived whole.
@@ -79,6 +85,11 @@ impl FrameBuffer {
         let end = SIZE_BYTES + size;
         if self.block.len() < end {
             return Ok(None);
+        }
+        if size <= COPY_BYTES_MAX {
+            let frame = BytesMut::from(&self.block[SIZE_BYTES..end]);
+            self.block.advance(end);
+            return Ok(Some(frame));
         }
         let mut frame = self.block.split_to(end);
         // Splitting the size off at the front costs nothing.
@@ -102,8 +113,13 @@ impl FrameBuffer {
             Ok(Some(size)) => SIZE_BYTES + size,
             Ok(None) | Err(_) => BLOCK_BYTES_MIN,
         };
-        let (filled, capacity) = (self.block.len(), self.block.capacity());
+        let filled = self.block.len();
         let length = frame.min(self.ahead.max(2 * filled)).max(self.ahead);
+        if filled == 0 {
+            // A block whose frames are all gone starts at its beginning again.
+            let _ = self.block.try_reclaim(length);
+        }
+        let capacity = self.block.capacity();
         // A frame that fits is waited for in place. One that does not moves to a block that holds it, or else to a larger one when this one
         // is nearly full, so that no byte is copied more than a few times.
         let is_cramped =
@@ -204,11 +220,11 @@ mod tests {
     fn an_idle_connection_holds_little_memory() {
         let mut buffer = FrameBuffer::new(1 << 20);
         drop(receive(&mut buffer, &stream(&[10]), 100));
-        buffer.rest();
+        buffer.rests_small();
         assert!(buffer.block.capacity() <= BLOCK_BYTES_MIN);
         drop(receive(&mut buffer, &stream(&[200_000]), usize::MAX));
         assert!(buffer.ahead > BLOCK_BYTES_MIN);
-        buffer.rest();
+        buffer.rests_small();
         assert_eq!(buffer.block.capacity(), 0);
     }
 
