@@ -6,6 +6,7 @@
 //! strandline group list|describe|reset-offsets|delete
 //!                                                  group.rs
 //! strandline config describe                       config.rs
+//! strandline log dump|verify|repair|salvage        log.rs > log_dump.rs
 //! strandline produce                               produce.rs
 //! strandline consume                               consume.rs > start.rs (where from), format.rs (how it looks)
 //! ```
@@ -18,6 +19,8 @@ mod config;
 mod consume;
 mod format;
 mod group;
+mod log;
+mod log_dump;
 mod produce;
 mod serve;
 mod start;
@@ -66,6 +69,8 @@ enum Command {
     Produce(produce::Args),
     /// Print the records of a topic
     Consume(consume::Args),
+    /// Look into the data directory of a stopped broker: print, verify, repair and salvage it
+    Log(log::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -78,6 +83,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Config(args) => common::report(config::run(args)),
         Command::Produce(args) => common::report(produce::run(args)),
         Command::Consume(args) => common::report(consume::run(args)),
+        Command::Log(args) => log::run(args),
     }
 }
 

@@ -7,6 +7,7 @@ mod client;
 mod configuration;
 mod groups;
 mod hostile;
+mod log;
 mod metrics;
 mod produce_fetch;
 mod restart;

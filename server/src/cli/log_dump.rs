@@ -1,0 +1,412 @@
+//! `strandline log dump`: what stands in files, entry by entry. Damage is an entry with its place; what is whole behind it follows.
+//!
+//! ```text
+//! text  segment path=".../00000000000000000000.log" base_offset=0 bytes=712
+//!       batch position=0 bytes=89 base_offset=0 last_offset=1 records=2 codec="gzip" crc="ok" ...
+//!       record offset=0 timestamp=1772366400000 key="k" value="v" headers=[]
+//! json  {"type":"batch","path":"...","position":0,...}
+//! ```
+//! A file of Kafka's own that is not a `.log` is named, and not read.
+
+use super::log::{Format, FormatName, LogError};
+use clap::ValueEnum;
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use strandline_engine::format::batch::{BatchHeader, TimestampType};
+use strandline_engine::format::{checkpoint, compacted, envelope, index, meta, names, producer_ids, topics};
+use strandline_engine::inspect::{
+    DataDir, FoundBatch, JournalItem, JournalWalk, PartitionDir, SegmentItem, SegmentWalk, Source, Unpacked,
+};
+use strandline_engine::types::{Offset, base64_url};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Files, partitions' directories, data directories
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Print the records of each batch, too
+    #[arg(short, long)]
+    records: bool,
+    /// How keys, values and headers look
+    #[arg(long, value_enum, default_value_t = Encoding::Text)]
+    bytes: Encoding,
+    /// Only batches with this offset or later ones
+    #[arg(long, value_name = "OFFSET", default_value_t = 0)]
+    from: i64,
+    /// Only batches with this offset or earlier ones
+    #[arg(long, value_name = "OFFSET", default_value_t = i64::MAX)]
+    to: i64,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Encoding {
+    /// As text; what is none is base64, and a field ..._encoding says so
+    Text,
+    Hex,
+    Base64,
+}
+
+/// Prints; whether something is damaged.
+pub(super) fn run(args: &Args, out: &mut impl Write) -> Result<bool, LogError> {
+    let mut dump = Dump { args, out, damaged: false };
+    for path in &args.paths {
+        let failed = |source| LogError::Read { path: path.clone(), source };
+        if !fs::metadata(path).map_err(failed)?.is_dir() {
+            dump.file(path)?;
+            continue;
+        }
+        // Held until all of it is printed: no broker starts on what is being read.
+        let dir = DataDir::open(path)?;
+        for name in ["meta", "topics", "producer-ids"] {
+            let file = path.join(name);
+            if file.exists() {
+                dump.file(&file)?;
+            }
+        }
+        for file in dir.checkpoints.iter().chain(&dir.journals) {
+            dump.file(file)?;
+        }
+        for partition in &dir.partitions {
+            dump.partition(partition)?;
+        }
+    }
+    Ok(dump.damaged)
+}
+
+struct Dump<'a, W: Write> {
+    args: &'a Args,
+    out: &'a mut W,
+    damaged: bool,
+}
+
+impl<W: Write> Dump<'_, W> {
+    fn partition(&mut self, partition: &PartitionDir) -> Result<(), LogError> {
+        let failed = |source| LogError::Read { path: partition.path.clone(), source };
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&partition.path).map_err(failed)? {
+            files.push(entry.map_err(failed)?.path());
+        }
+        files.sort();
+        for file in files {
+            if file.is_file() {
+                self.file(&file)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One file, by its name or else by its first bytes.
+    fn file(&mut self, path: &Path) -> Result<(), LogError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if [".log", ".swap", ".cleaned"].iter().any(|extension| name.ends_with(extension)) {
+            return self.segment(path, &name);
+        }
+        let failed = |source| LogError::Read { path: path.to_owned(), source };
+        let mut source = Source::open(path).map_err(failed)?;
+        let mut kind = [0; 8];
+        let start = source.at(0, 8);
+        kind[..start.len()].copy_from_slice(start);
+        if !kind.starts_with(b"STRL") && !name.starts_with("journal-") {
+            // An index, a table of times or of producers, in Kafka's format.
+            return Ok(self.entry("file", path, json!({"bytes": source.length(), "kind": "not ours"}))?);
+        }
+        let bytes = fs::read(path).map_err(failed)?;
+        match &kind {
+            b"STRLINDX" => self.index(path, &bytes)?,
+            b"STRLMETA" | b"STRLTOPC" | b"STRLPIDS" | b"STRLCHKP" | b"STRLCMPT" => {
+                if let Err(error) = self.small_file(path, &kind, &bytes)? {
+                    self.damage(path, json!({"position": 0, "what": error.to_string()}))?;
+                }
+            }
+            _ => self.journal(path, &bytes)?,
+        }
+        Ok(())
+    }
+
+    fn segment(&mut self, path: &Path, name: &str) -> Result<(), LogError> {
+        let source = Source::open(path).map_err(|source| LogError::Read { path: path.to_owned(), source })?;
+        let digits = name.get(..20).unwrap_or_default();
+        let base = names::parse_segment(&format!("{digits}.log")).map_or(Offset::ZERO, |(base, _)| base);
+        self.entry("segment", path, json!({"base_offset": base.get(), "bytes": source.length()}))?;
+        for item in SegmentWalk::new(source, base, None) {
+            match item {
+                SegmentItem::Batch(batch) => self.batch(path, &batch, "ok")?,
+                SegmentItem::Damage(damage) => {
+                    let (first, last) = damage
+                        .claims
+                        .map_or((None, None), |(first, last)| (Some(first.get()), Some(last.get())));
+                    let fields = json!({
+                        "position": damage.position, "bytes": damage.bytes, "what": damage.problem.to_string(),
+                        "claimed_base_offset": first, "claimed_last_offset": last,
+                    });
+                    self.damage(path, fields)?;
+                    if let Some(batch) = damage.restored {
+                        self.batch(path, &batch, "ok, with the only base offset that fits")?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, path: &Path, batch: &FoundBatch, crc: &str) -> io::Result<()> {
+        let header = &batch.header;
+        if header.last_offset().get() < self.args.from || header.base_offset().get() > self.args.to {
+            return Ok(());
+        }
+        let mut fields = header_fields(header);
+        fields["position"] = json!(batch.position);
+        fields["crc"] = json!(crc);
+        self.entry("batch", path, fields)?;
+        if self.args.records { self.records(path, batch.position, header, &batch.bytes) } else { Ok(()) }
+    }
+
+    fn records(&mut self, path: &Path, position: u64, header: &BatchHeader, batch: &[u8]) -> io::Result<()> {
+        let unpacked = match Unpacked::new(header, batch) {
+            Ok(unpacked) => unpacked,
+            Err(error) => {
+                return self.damage(path, json!({"position": position, "what": error.to_string()}));
+            }
+        };
+        for placed in unpacked.records() {
+            let placed = match placed {
+                Ok(placed) => placed,
+                Err(error) => {
+                    return self.damage(path, json!({"position": position, "what": error.to_string()}));
+                }
+            };
+            let mut fields = Map::new();
+            let timestamp = match header.timestamp_type() {
+                TimestampType::CreateTime => placed.timestamp,
+                TimestampType::LogAppendTime => header.max_timestamp(),
+            };
+            fields.insert("offset".to_owned(), json!(placed.offset.get()));
+            fields.insert("timestamp".to_owned(), json!(timestamp));
+            self.args.bytes.put(&mut fields, "key", placed.record.key);
+            self.args.bytes.put(&mut fields, "value", placed.record.value);
+            let headers = placed.record.headers.map_while(Result::ok).map(|(name, value)| {
+                let mut fields = Map::new();
+                self.args.bytes.put(&mut fields, "name", Some(name));
+                self.args.bytes.put(&mut fields, "value", value);
+                Value::Object(fields)
+            });
+            let headers = Value::Array(headers.collect());
+            fields.insert("headers".to_owned(), headers);
+            self.entry("record", path, Value::Object(fields))?;
+        }
+        Ok(())
+    }
+
+    fn index(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let index = match index::decode_index(bytes) {
+            Ok(index) => index,
+            Err(error) => return self.damage(path, json!({"position": 0, "what": error.to_string()})),
+        };
+        let base = index.base.get();
+        let fields = json!({"base_offset": base, "bytes": bytes.len(), "entries": index.entries.len()});
+        self.entry("index", path, fields)?;
+        for entry in &index.entries {
+            let offset = base.saturating_add(i64::from(entry.relative_offset));
+            if offset < self.args.from || offset > self.args.to {
+                continue;
+            }
+            let fields = json!({
+                "offset": offset, "position": entry.position, "max_timestamp_before": entry.max_timestamp,
+            });
+            self.entry("index_entry", path, fields)?;
+        }
+        if index.valid_bytes < bytes.len() {
+            let left = bytes.len() - index.valid_bytes;
+            let what = "no whole chunk that ascends";
+            self.damage(path, json!({"position": index.valid_bytes, "bytes": left, "what": what}))?;
+        }
+        Ok(())
+    }
+
+    fn journal(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.entry("journal", path, json!({"bytes": bytes.len()}))?;
+        for item in JournalWalk::new(bytes) {
+            match item {
+                JournalItem::Commit { position, commit } => {
+                    let fields = json!({
+                        "position": position, "bytes": commit.padded_bytes(), "batches": commit.len(),
+                        "generation": format!("{:016x}", commit.generation()), "sequence": commit.sequence(),
+                    });
+                    self.entry("commit", path, fields)?;
+                    for batch in commit.batches() {
+                        let header = batch.header();
+                        let (first, last) = (header.base_offset().get(), header.last_offset().get());
+                        if last < self.args.from || first > self.args.to {
+                            continue;
+                        }
+                        let position = position + batch.range.start as u64;
+                        let mut fields = header_fields(header);
+                        fields["position"] = json!(position);
+                        fields["topic_id"] = json!(batch.partition.topic.to_string());
+                        fields["partition"] = json!(batch.partition.index);
+                        self.entry("journaled_batch", path, fields)?;
+                        if self.args.records {
+                            self.records(path, position, header, batch.bytes)?;
+                        }
+                    }
+                }
+                JournalItem::Damage { position, bytes, end } => {
+                    let fields = json!({"position": position, "bytes": bytes, "what": end.to_string()});
+                    self.damage(path, fields)?;
+                }
+                JournalItem::LostStart { position, end } => {
+                    let fields = json!({"position": 0, "bytes": position, "what": end.to_string()});
+                    self.entry("lost_start", path, fields)?;
+                }
+                JournalItem::End { position, end } => {
+                    let fields = json!({"position": position, "what": end.to_string()});
+                    self.entry("journal_end", path, fields)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The inner error is the file's, the outer one stdout's.
+    fn small_file(
+        &mut self,
+        path: &Path,
+        kind: &[u8; 8],
+        bytes: &[u8],
+    ) -> io::Result<Result<(), envelope::EnvelopeError>> {
+        let mut entries = Vec::new();
+        let mut read = || -> Result<(), envelope::EnvelopeError> {
+            match kind {
+                b"STRLMETA" => {
+                    let meta = meta::Meta::decode(bytes)?;
+                    let fields = json!({"cluster_id": base64_url(&meta.cluster_id), "node_id": meta.node_id});
+                    entries.push(("meta", fields));
+                }
+                b"STRLPIDS" => {
+                    entries.push(("producer_ids", json!({"next": producer_ids::decode(bytes)?})));
+                }
+                b"STRLCMPT" => {
+                    let compacted = compacted::Compacted::decode(bytes)?;
+                    let (gaps, clean) = (compacted.gaps_end.get(), compacted.clean_end.get());
+                    entries.push(("compacted", json!({"gaps_end": gaps, "clean_end": clean})));
+                }
+                b"STRLTOPC" => entries.extend(topics::decode(bytes)?.into_iter().map(|topic| {
+                    let configs = topic.configs.into_iter().map(|(key, value)| (key, Value::String(value)));
+                    let fields = json!({
+                        "name": topic.name, "topic_id": topic.id.to_string(), "partitions": topic.partitions,
+                        "configs": Value::Object(configs.collect()),
+                    });
+                    ("topic", fields)
+                })),
+                _ => {
+                    for point in checkpoint::decode(bytes)? {
+                        let (id, index) = (point.partition.topic.to_string(), point.partition.index);
+                        let fields = json!({
+                            "topic_id": id, "partition": index, "log_start": point.log_start.get(),
+                            "segment_base": point.segment_base.get(), "segment_position": point.position,
+                            "next_offset": point.next_offset.get(), "max_timestamp": point.max_timestamp,
+                            "producers": point.producers.len(),
+                        });
+                        entries.push(("recovery_point", fields));
+                        entries.extend(point.producers.iter().map(|producer| {
+                            let sequences: Vec<_> = producer.batches.iter().map(|batch| json!({
+                                "base_offset": batch.base_offset.get(), "timestamp": batch.timestamp,
+                                "first_sequence": batch.first_sequence, "last_sequence": batch.last_sequence,
+                            })).collect();
+                            let fields = json!({
+                                "topic_id": id, "partition": index, "producer_id": producer.id,
+                                "producer_epoch": producer.epoch, "last_timestamp": producer.last_timestamp,
+                                "batches": sequences,
+                            });
+                            ("producer", fields)
+                        }));
+                    }
+                }
+            }
+            Ok(())
+        };
+        let read = read();
+        for (kind, fields) in entries {
+            self.entry(kind, path, fields)?;
+        }
+        Ok(read)
+    }
+
+    fn damage(&mut self, path: &Path, fields: Value) -> io::Result<()> {
+        self.damaged = true;
+        self.entry("damage", path, fields)
+    }
+
+    /// One line.
+    fn entry(&mut self, kind: &str, path: &Path, fields: Value) -> io::Result<()> {
+        let Value::Object(mut fields) = fields else { panic!("an entry has fields") };
+        let path = path.display().to_string();
+        match self.args.format.format {
+            FormatName::Json => {
+                fields.insert("type".to_owned(), kind.into());
+                fields.insert("path".to_owned(), path.into());
+                serde_json::to_writer(&mut *self.out, &fields)?;
+            }
+            FormatName::Text => {
+                write!(self.out, "{kind}")?;
+                // Inside a file, its name stands in the line that opens it.
+                if matches!(kind, "segment" | "index" | "journal" | "file" | "damage") {
+                    write!(self.out, " path={}", Value::String(path))?;
+                }
+                for (name, value) in &fields {
+                    write!(self.out, " {name}={value}")?;
+                }
+            }
+        }
+        self.out.write_all(b"\n")
+    }
+}
+
+fn header_fields(header: &BatchHeader) -> Value {
+    let codec = header.codec().map_or("unknown", |codec| codec.name());
+    json!({
+        "bytes": header.total_bytes(),
+        "base_offset": header.base_offset().get(),
+        "last_offset": header.last_offset().get(),
+        "records": header.record_count(),
+        "codec": codec,
+        "base_timestamp": header.base_timestamp(),
+        "max_timestamp": header.max_timestamp(),
+        "timestamp_type": match header.timestamp_type() {
+            TimestampType::CreateTime => "CreateTime",
+            TimestampType::LogAppendTime => "LogAppendTime",
+        },
+        "producer_id": header.producer_id(),
+        "producer_epoch": header.producer_epoch(),
+        "base_sequence": header.base_sequence(),
+        "last_sequence": header.last_sequence(),
+        "leader_epoch": header.leader_epoch().0,
+        "transactional": header.is_transactional(),
+        "control": header.is_control(),
+        "delete_horizon": header.has_delete_horizon(),
+        "crc32c": format!("{:08x}", header.crc()),
+    })
+}
+
+impl Encoding {
+    /// Puts bytes into an object, and beside them how they are given, unless they are plain text.
+    fn put(self, fields: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
+        let Some(bytes) = bytes else {
+            fields.insert(name.to_owned(), Value::Null);
+            return;
+        };
+        let (text, encoding) = match (self, std::str::from_utf8(bytes)) {
+            (Encoding::Text, Ok(text)) => (text.to_owned(), None),
+            (Encoding::Text | Encoding::Base64, _) => (super::format::base64(bytes), Some("base64")),
+            (Encoding::Hex, _) => (bytes.iter().map(|byte| format!("{byte:02x}")).collect(), Some("hex")),
+        };
+        fields.insert(name.to_owned(), text.into());
+        if let Some(encoding) = encoding {
+            fields.insert(format!("{name}_encoding"), encoding.into());
+        }
+    }
+}
