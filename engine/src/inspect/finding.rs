@@ -147,12 +147,6 @@ pub enum What {
     /// A file of nobody.
     #[error("not a file of ours; it is left alone")]
     Foreign,
-    /// The device does not give these bytes.
-    #[error("{bytes} bytes can not be read from the device")]
-    Unreadable {
-        /// How many.
-        bytes: u64,
-    },
     /// The file can not be opened or listed.
     #[error("{0}")]
     Io(#[from] std::io::Error),

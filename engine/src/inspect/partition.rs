@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::iter::Peekable;
 use std::ops::Range;
-use std::vec;
+use std::{slice, vec};
 
 use bytes::Bytes;
 
@@ -125,7 +125,7 @@ pub struct PartitionWalk<'a> {
     walk: Option<(&'a SegmentFile, SegmentWalk)>,
     /// The base offset of the segment behind the one that is walked.
     behind: Option<Offset>,
-    journaled: Peekable<vec::IntoIter<Journaled>>,
+    journaled: Peekable<slice::Iter<'a, Journaled>>,
     held: Option<FoundBatch>,
     ready: VecDeque<Item<'a>>,
     point: Point,
@@ -154,7 +154,7 @@ impl<'a> PartitionWalk<'a> {
     pub fn new(
         dir: &'a PartitionDir,
         point: Option<&PartitionCheckpoint>,
-        journaled: &[Journaled],
+        journaled: &'a [Journaled],
     ) -> PartitionWalk<'a> {
         let first = dir.segments.first().map(|segment| segment.base);
         let gaps_end = if dir.is_kafka { Offset::new(i64::MAX) } else { dir.compacted.gaps_end };
@@ -187,7 +187,7 @@ impl<'a> PartitionWalk<'a> {
             behind: None,
             segments: segments.into_iter(),
             walk: None,
-            journaled: journaled.to_vec().into_iter().peekable(),
+            journaled: journaled.iter().peekable(),
             held: None,
             ready: VecDeque::new(),
             point: known,
@@ -226,7 +226,8 @@ impl<'a> PartitionWalk<'a> {
                 match Source::open(&segment.path) {
                     Ok(source) => {
                         self.ready.push_back(Item::Segment(segment));
-                        self.walk = Some((segment, SegmentWalk::new(source, segment.base, self.behind)));
+                        let walk = SegmentWalk::new(source, segment.base, self.behind);
+                        self.walk = Some((segment, walk.with_gaps_before(self.gaps_end)));
                     }
                     Err(error) => {
                         self.broken = true;
@@ -271,7 +272,7 @@ impl<'a> PartitionWalk<'a> {
 
     fn take_journaled(&mut self) {
         let found = self.journaled.next().expect("it was looked at");
-        let batch = FoundBatch { position: found.position, header: found.header, bytes: found.bytes };
+        let batch = FoundBatch { position: found.position, header: found.header, bytes: found.bytes.clone() };
         self.take(batch, false, true);
     }
 
@@ -280,7 +281,7 @@ impl<'a> PartitionWalk<'a> {
         self.hold();
         let (next, start, point) = (self.next, self.start, self.point);
         // Before the recovery point a journal only fills what is missing, and nothing that compaction has removed.
-        let stale = |found: &Journaled| {
+        let stale = |found: &&Journaled| {
             let header = &found.header;
             header.base_offset() < next
                 || header.next_offset() <= start

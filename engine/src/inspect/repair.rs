@@ -95,9 +95,12 @@ fn rebuilt_index(index: &Path) -> Option<Repair> {
     let mut builder = IndexBuilder::new(base);
     for item in SegmentWalk::new(Source::open(&log).ok()?, base, None) {
         match item {
-            SegmentItem::Batch(batch) => builder.pass(batch.position, &batch.header),
+            // Positions have 32 bits.
+            SegmentItem::Batch(batch) if batch.position <= Position::from(u32::MAX) => {
+                builder.pass(batch.position, &batch.header);
+            }
             // An index ends before what is damaged; a reader goes on from its last entry.
-            SegmentItem::Damage(_) => break,
+            _ => break,
         }
     }
     Some(Repair::Rewrite { path: index.to_owned(), bytes: builder.finish().into() })
@@ -108,7 +111,9 @@ fn remade(dir: &DataDir, path: &Path) -> Option<Repair> {
     let name = path.file_name()?.to_str()?;
     let bytes = match name {
         META_FILE => Meta { cluster_id: random_uuid(), node_id: 1 }.encode(),
-        PRODUCER_IDS_FILE => producer_ids::encode(largest_producer_id(dir).saturating_add(PRODUCER_IDS_MARGIN)),
+        PRODUCER_IDS_FILE => {
+            producer_ids::encode(largest_producer_id(dir).saturating_add(PRODUCER_IDS_MARGIN))
+        }
         names::COMPACTED_FILE => {
             let partition = dir.partitions.iter().find(|partition| path.starts_with(&partition.path))?;
             let point = dir.points.get(&partition.id?)?;
@@ -166,9 +171,7 @@ impl Repair {
             Repair::Remove { path } => fs::remove_file(path),
         };
         let parent = self.path().parent().expect("a file stands in a directory");
-        change()
-            .and_then(|()| File::open(parent)?.sync_all())
-            .map_err(failed("repairing", self.path()))
+        change().and_then(|()| File::open(parent)?.sync_all()).map_err(failed("repairing", self.path()))
     }
 }
 

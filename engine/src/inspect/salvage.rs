@@ -4,7 +4,7 @@
 //! told, and stands in the new log as batches without records. Kafka's directories are taken over alike; what Kafka keeps elsewhere
 //! (settings of topics) is not there to take.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
@@ -15,6 +15,7 @@ use super::directory::{DataDir, InspectError, Owner, PartitionDir, failed};
 use super::partition::{Item, Journaled, Journals, PartitionWalk, read_journals};
 use super::writer::LogWriter;
 use crate::catalog::{PRODUCER_IDS_FILE, TOPICS_FILE};
+use crate::config::PARTITIONS_MAX;
 use crate::format::checkpoint::{CheckpointEncoder, PartitionCheckpoint};
 use crate::format::compacted::Compacted;
 use crate::format::meta::Meta;
@@ -82,14 +83,15 @@ pub fn salvage(
     let mut rows = Vec::new();
     let mut producer_id = dir.next_producer_id.unwrap_or(0);
     for topic in &records {
-        for index in 0..topic.partitions {
+        let of_topic = |id: &PartitionId| id.topic == topic.id && id.index < topic.partitions;
+        let known = dir.points.keys().chain(journals.keys()).filter(|id| of_topic(id)).map(|id| id.index);
+        let found = dir.partitions.iter().filter(|found| found.topic == topic.name).map(|found| found.index);
+        let indexes: BTreeSet<u32> = known.chain(found.filter(|index| *index < topic.partitions)).collect();
+        for index in indexes {
             let id = PartitionId::new(topic.id, index);
             let found = dir.partitions.iter().find(|dir| dir.topic == topic.name && dir.index == index);
             let partition = Partition { dir, topic, id, found, target };
             let journaled = journals.get(&id).map_or(&[][..], Vec::as_slice);
-            if found.is_none() && journaled.is_empty() && !dir.points.contains_key(&id) {
-                continue;
-            }
             let (salvaged, row) = partition.write(journaled, &mut producer_id, progress)?;
             report(&salvaged);
             rows.push(row);
@@ -144,7 +146,8 @@ fn topic_records(
     }
     summary.topics_guessed = dir.owner == Owner::Strandline;
     let mut found: BTreeMap<&str, TopicRecord> = BTreeMap::new();
-    for partition in &dir.partitions {
+    // A number that no topic can have is part of a name that is not ours.
+    for partition in dir.partitions.iter().filter(|partition| partition.index < PARTITIONS_MAX) {
         if !summary.topics_guessed && !wanted(&partition.topic) {
             if !summary.left_out.contains(&partition.topic) {
                 summary.left_out.push(partition.topic.clone());
@@ -206,7 +209,7 @@ impl Partition<'_> {
         let mut rolls = false;
         let mut next = walk.log_start();
         let write_failed = failed("writing", &directory);
-        while let Some(item) = walk.next() {
+        for item in walk.by_ref() {
             match item {
                 Item::Segment(segment) => {
                     rolls = true;

@@ -84,6 +84,10 @@ pub struct SegmentWalk {
     position: Position,
     /// The least offset that the next batch may have.
     next: Offset,
+    /// From here on no offset is missing but where there is damage.
+    gaps_end: Offset,
+    /// Damage has come since the last batch.
+    broken: bool,
     ahead: Option<Step>,
 }
 
@@ -101,7 +105,15 @@ enum Step {
 impl SegmentWalk {
     /// A walk over a segment with this base offset. `end` is that of the segment behind it, `None` for the last one.
     pub fn new(source: Source, base: Offset, end: Option<Offset>) -> SegmentWalk {
-        SegmentWalk { source, base, end, position: 0, next: base, ahead: None }
+        let gaps_end = Offset::new(i64::MAX);
+        SegmentWalk { source, base, end, position: 0, next: base, gaps_end, broken: false, ahead: None }
+    }
+
+    /// Only before `gaps_end` may offsets be missing between two batches, since compaction has been there.
+    #[must_use]
+    pub fn with_gaps_before(mut self, gaps_end: Offset) -> SegmentWalk {
+        self.gaps_end = gaps_end;
+        self
     }
 
     /// The offset behind the last batch that was given out.
@@ -240,6 +252,8 @@ impl SegmentWalk {
     /// Holds a whole batch against its neighbours: the one before it, and the next one in the file.
     fn judge(&mut self, found: FoundBatch, claimed: i64) -> SegmentItem {
         let expected = self.next;
+        // Where every offset is there, a batch right behind another one continues it, unless the next one bears it out.
+        let continues = expected >= self.gaps_end && !self.broken;
         let fits = found.header.base_offset().get() == claimed && self.may_hold(&found.header);
         if fits && claimed == expected.get() {
             return SegmentItem::Batch(found);
@@ -253,11 +267,16 @@ impl SegmentWalk {
             Some(Step::Damage(_)) => None,
             None => self.end,
         };
-        if fits && behind.is_none_or(|behind| found.header.next_offset() <= behind) {
+        let end = found.header.next_offset();
+        let is_confirmed = behind == Some(end);
+        if fits && (is_confirmed || (!continues && behind.is_none_or(|behind| end <= behind))) {
             return SegmentItem::Batch(found);
         }
         let span = i64::from(found.header.last_offset_delta()) + 1;
-        let restored = (behind.is_some() && expected.checked_add(span) == behind)
+        let end = expected.checked_add(span);
+        let has_one_place = (behind.is_some() && end == behind)
+            || (continues && end.is_some_and(|end| behind.is_none_or(|behind| end <= behind)));
+        let restored = has_one_place
             .then(|| with_base(&found, expected))
             .filter(|restored| self.may_hold(&restored.header));
         SegmentItem::Damage(Damage {
@@ -290,6 +309,7 @@ impl Iterator for SegmentWalk {
             SegmentItem::Batch(found) => Some(found),
             SegmentItem::Damage(damage) => damage.restored.as_ref(),
         };
+        self.broken = batch.is_none();
         self.next = batch.map_or(self.next, |batch| batch.header.next_offset());
         Some(item)
     }
@@ -358,6 +378,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_last_batch_has_one_place_where_no_offset_may_be_missing() {
+        let mut bytes = batches(10, 3).concat();
+        let last = 2 * bytes.len() / 3;
+        bytes[last + 5] ^= 1;
+        let walk = |gaps_end| {
+            let walk = SegmentWalk::new(Source::of_bytes(bytes.clone()), Offset::new(10), None);
+            told(&walk.with_gaps_before(Offset::new(gaps_end)).collect::<Vec<_>>()).0
+        };
+        assert_eq!(walk(0), [10, 13, 16]);
+        assert_eq!(walk(100), [10, 13, 16 + (1 << 16)], "a compacted segment may go on there");
+        let mut hole = batches(10, 4);
+        hole.remove(1);
+        let walk = SegmentWalk::new(Source::of_bytes(hole.concat()), Offset::new(10), None);
+        let (bases, damage) = told(&walk.with_gaps_before(Offset::ZERO).collect::<Vec<_>>());
+        assert_eq!((bases, damage.len()), (vec![10, 16, 19], 0), "two that agree are where they say");
     }
 
     #[test]

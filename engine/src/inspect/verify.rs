@@ -15,6 +15,7 @@ use super::partition::{Item, Journaled, PartitionWalk, read_journals};
 use super::segment::FoundBatch;
 use crate::compaction::Unpacked;
 use crate::format::index::{IndexEntry, decode_index};
+use crate::format::names;
 use crate::types::{NO_TIMESTAMP, Offset, Position, Timestamp};
 
 /// What was gone through.
@@ -62,17 +63,15 @@ pub fn verify(dir: &DataDir, report: &mut dyn FnMut(&Finding), progress: &mut dy
         check.run(journaled, progress);
     }
     // Of a partition without a directory, something may be known all the same.
-    for topic in dir.topics.iter().flatten() {
-        for index in 0..topic.partitions {
-            let id = crate::types::PartitionId::new(topic.id, index);
-            let has_directory = dir.partitions.iter().any(|partition| partition.id == Some(id));
-            let start = dir.points.get(&id).map_or(Offset::ZERO, |point| point.log_start);
-            let end = dir.points.get(&id).map_or(Offset::ZERO, |point| point.next_offset);
-            if !has_directory && start < end {
-                let path = dir.path.join(crate::format::names::partition_dir(&topic.name, index));
-                let (severity, offsets) = (Severity::Damage, Some(start..end));
-                report(&Finding { severity, path, position: None, offsets, what: What::Missing });
-            }
+    for (id, point) in &dir.points {
+        let has_directory = dir.partitions.iter().any(|partition| partition.id == Some(*id));
+        let topic = dir.topics.iter().flatten().find(|topic| topic.id == id.topic);
+        if let (false, Some(topic)) = (has_directory, topic)
+            && point.log_start < point.next_offset
+        {
+            let path = dir.path.join(names::partition_dir(&topic.name, id.index));
+            let (severity, offsets) = (Severity::Damage, Some(point.log_start..point.next_offset));
+            report(&Finding { severity, path, position: None, offsets, what: What::Missing });
         }
     }
     Verified { damage: verified.damage, notes: verified.notes, ..counts }
@@ -90,7 +89,7 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn run(&mut self, journaled: &[Journaled], progress: &mut dyn FnMut(u64)) {
+    fn run(&mut self, journaled: &'a [Journaled], progress: &mut dyn FnMut(u64)) {
         self.counts.partitions += 1;
         let point = self.partition.id.and_then(|id| self.dir.points.get(&id));
         let mut walk = PartitionWalk::new(self.partition, point, journaled);
@@ -255,13 +254,10 @@ impl IndexCheck {
             && Position::from(entry.position) <= batch.position
         {
             self.entries.pop_front();
-            let offset = self.base.get() + i64::from(entry.relative_offset);
-            let here = batch.header.base_offset().get();
+            let offset = self.offset(&entry);
+            let here = batch.header.base_offset();
             if Position::from(entry.position) < batch.position || offset != here {
-                self.wrong.push(What::IndexEntry {
-                    offset: Offset::new(offset),
-                    position: Position::from(entry.position),
-                });
+                self.wrong.push(What::IndexEntry { offset, position: Position::from(entry.position) });
             } else if entry.max_timestamp != self.max {
                 let position = Position::from(entry.position);
                 self.wrong.push(What::IndexTime { position, expected: self.max, found: entry.max_timestamp });
@@ -270,6 +266,10 @@ impl IndexCheck {
         if batch.header.record_count() > 0 {
             self.max = self.max.max(batch.header.max_timestamp());
         }
+    }
+
+    fn offset(&self, entry: &IndexEntry) -> Offset {
+        Offset::new(self.base.get().saturating_add(i64::from(entry.relative_offset)))
     }
 
     /// Nothing can be said of entries for what is damaged.
@@ -283,10 +283,8 @@ impl IndexCheck {
     fn end(&mut self, length: u64) {
         for entry in std::mem::take(&mut self.entries) {
             if Position::from(entry.position) < length {
-                self.wrong.push(What::IndexEntry {
-                    offset: self.base.plus(i64::from(entry.relative_offset)),
-                    position: Position::from(entry.position),
-                });
+                let offset = self.offset(&entry);
+                self.wrong.push(What::IndexEntry { offset, position: Position::from(entry.position) });
             }
         }
     }
