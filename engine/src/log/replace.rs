@@ -33,10 +33,6 @@ use crate::types::{NO_TIMESTAMP, Offset, Position};
 /// Bytes that are written at once.
 const WRITE_BYTES: usize = 1 << 20;
 
-/// Distance of index entries, at most. Where offsets are missing, the batches before one do not tell its base offset, which has no checksum: an
-/// entry does, and a batch of this size has one.
-const INDEX_INTERVAL_BYTES: u64 = 256;
-
 /// A segment in the making.
 pub(crate) struct Replacement<D: Disk> {
     replaced: Vec<Rc<Segment<D>>>,
@@ -154,7 +150,7 @@ impl<D: Disk> Log<D> {
             end,
             entries: Vec::new(),
             last_indexed: 0,
-            index_interval_bytes: index_interval_bytes.min(INDEX_INTERVAL_BYTES),
+            index_interval_bytes,
             unwritten: BytesMut::new(),
             written: 0,
         })

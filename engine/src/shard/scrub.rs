@@ -155,7 +155,7 @@ impl<D: Disk> Shard<D> {
             self.disk.read(file, position, length).await.map_err(|error| fault(position, error))
         };
         let mut walk = Walk::new(segment, 0, segment.base(), end);
-        let mut paid = 0;
+        let (mut paid, mut skipped) = (0, false);
         loop {
             let step = walk.next(&read).await;
             let passed = walk.position - paid;
@@ -163,14 +163,19 @@ impl<D: Disk> Shard<D> {
             self.counters.add(|stats| stats.scrubbed_bytes += passed);
             self.pay_scrub(passed as usize).await?;
             match step {
-                Ok(Some(_)) => {}
+                Ok(Some(_)) => skipped = false,
                 Ok(None) => break,
                 Err(found) if found.is_damage() => {
                     segment.distrust(walk.position);
-                    self.note_rot(partition, segment, &found).await;
-                    if walk.skip() {
-                        continue;
+                    // Behind a damaged batch whose length has rotted nothing fits: that is the same place.
+                    if !skipped {
+                        self.note_rot(partition, segment, &found).await;
+                        skipped = walk.skip();
+                        if skipped {
+                            continue;
+                        }
                     }
+                    skipped = false;
                     // The header is rotten: the index tells where the next batches are.
                     match segment.next_indexed(walk.position).await {
                         Ok(Some((position, offset))) if position < end => walk.go_to(position, offset),
