@@ -355,6 +355,8 @@ impl Reference {
                     if let ReadError::Faulty { fault, .. } = &error
                         && let FaultKind::Damage { path, position, offset, .. } = &**fault
                         && path == flipped.0
+                        // A base offset that moves in a gap may be in the way of the batch behind it.
+                        && kind_of(path) != COMPACTED
                     {
                         assert!(offset.get() < next, "{id}: nothing at {at}, which stands before {offset}");
                         assert!(*position <= flipped.1, "damage at {} is found at {position}", flipped.1);
