@@ -212,7 +212,8 @@ async fn find_shard_files<D: Disk>(disk: &D, data_dir: &Path) -> Result<ShardFil
 }
 
 pub(crate) fn journal_number(name: &str) -> Option<u64> {
-    name.strip_prefix("journal-")?.parse().ok()
+    // There is a number behind every one that a file has.
+    name.strip_prefix("journal-")?.parse().ok().filter(|number| *number < u64::MAX)
 }
 
 /// The farthest recovery point of each partition.

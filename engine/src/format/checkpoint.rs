@@ -174,7 +174,8 @@ impl CheckpointEncoder {
 /// Reads a whole file.
 ///
 /// # Errors
-/// [`EnvelopeError`]; `Body` also for a negative offset or producer id, and too many batches.
+/// [`EnvelopeError`]; `Body` also for a negative offset or producer id, for too many batches, and for a recovery point before the log start or
+/// before its segment.
 pub fn decode(bytes: &[u8]) -> Result<Vec<PartitionCheckpoint>, EnvelopeError> {
     let mut body = envelope::open_version(CHECKPOINT_KIND, CHECKPOINT_VERSION, bytes)?;
     let mut partitions = Vec::new();
@@ -195,6 +196,10 @@ fn decode_partition(body: &mut Body<'_>) -> Result<PartitionCheckpoint, Envelope
         max_timestamp: row.max_timestamp.get(),
         producers: Vec::new(),
     };
+    // What is durable reaches beyond the log start and the base of its last segment, or this is not a recovery point of ours.
+    if checkpoint.next_offset < checkpoint.log_start.max(checkpoint.segment_base) {
+        return Err(body.malformed());
+    }
     // The count is not trusted with memory: the list grows only by what was read.
     for _ in 0..row.producer_count.get() {
         checkpoint.producers.push(decode_producer(body)?);
@@ -228,4 +233,30 @@ fn decode_producer(body: &mut Body<'_>) -> Result<ProducerCheckpoint, EnvelopeEr
 
 fn offset(body: &Body<'_>, field: I64) -> Result<Offset, EnvelopeError> {
     Offset::checked(field.get()).ok_or_else(|| body.malformed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recovery_point_lies_not_before_its_log_start_or_its_segment() {
+        let file = |log_start, segment_base, next_offset| {
+            let mut encoder = CheckpointEncoder::new();
+            encoder.push(&PartitionCheckpoint {
+                partition: PartitionId::new(TopicId::from_bytes([1; 16]), 0),
+                log_start: Offset::new(log_start),
+                segment_base: Offset::new(segment_base),
+                position: 0,
+                next_offset: Offset::new(next_offset),
+                max_timestamp: -1,
+                producers: Vec::new(),
+            });
+            encoder.finish()
+        };
+        assert!(decode(&file(5, 5, 5)).is_ok());
+        for broken in [file(6, 5, 5), file(5, 6, 5)] {
+            assert_eq!(decode(&broken), Err(EnvelopeError::Body { position: size_of::<PartitionRow>() }));
+        }
+    }
 }

@@ -23,6 +23,7 @@
 //! | differs from what the log has at its offset | the log is cut there, the batch is appended |
 //! | continues the log | appended |
 //! | begins behind the log's end | damage: acknowledged records are missing, nothing more is appended |
+//! | lies where another one of the journals does | damage: one of the two is not of this log, nothing more is appended |
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -52,6 +53,8 @@ const COMPACTED_BYTES_MAX: u64 = 1 << 10;
 pub(crate) struct Recovery<D: Disk> {
     pub(crate) log: Log<D>,
     scanned: Vec<ScannedIn<D>>,
+    /// The header of the last batch of a journal that is in the log now.
+    replayed: Option<BatchHeader>,
     recovery_point: PartitionCheckpoint,
 }
 
@@ -120,7 +123,8 @@ impl<D: Disk> Log<D> {
             replacing: Cell::new(false),
             damage: RefCell::new(None),
         };
-        let mut recovery = Recovery { log, scanned: Vec::new(), recovery_point: point.clone() };
+        let mut recovery =
+            Recovery { log, scanned: Vec::new(), replayed: None, recovery_point: point.clone() };
         recovery.take_synced(&found, &point);
         if checkpoint.is_none() {
             recovery.note_synced_producers().await;
@@ -303,6 +307,15 @@ impl<D: Disk> Recovery<D> {
         if header.base_offset() < self.recovery_point.next_offset || self.log.damage().is_some() {
             return Ok(());
         }
+        if let Some(before) = self.replayed.filter(|before| header.base_offset() < before.next_offset()) {
+            if before != header {
+                self.note_damage(format!(
+                    "the journals hold two batches for the offset {}",
+                    header.base_offset()
+                ));
+            }
+            return Ok(());
+        }
         if header.base_offset() < self.log.end() {
             let same = self.scanned.iter().any(|found| {
                 let there = &found.batch.header;
@@ -311,12 +324,14 @@ impl<D: Disk> Recovery<D> {
                     && there.total_bytes() == header.total_bytes()
             });
             if same {
+                self.replayed = Some(header);
                 return Ok(());
             }
             self.cut(header.base_offset()).await.map_err(WriteFailure::Fault)?;
         }
         if header.base_offset() > self.log.end() {
-            self.note_gap(header.base_offset());
+            let (end, found) = (self.log.end(), header.base_offset());
+            self.note_damage(format!("acknowledged records from {end} to {found} are missing"));
             return Ok(());
         }
         let mut draft = self.log.draft(config).await.map_err(WriteFailure::Fault)?;
@@ -324,6 +339,7 @@ impl<D: Disk> Recovery<D> {
         match draft.write(&self.log).await {
             Ok(()) => {
                 self.log.adopt(draft);
+                self.replayed = Some(header);
                 Ok(())
             }
             Err(failure) => {
@@ -394,13 +410,12 @@ impl<D: Disk> Recovery<D> {
         self.log.rolled.set(last.is_some_and(|base| base < self.recovery_point.segment_base));
     }
 
-    fn note_gap(&self, found: Offset) {
+    fn note_damage(&self, what: String) {
         let end = self.log.end();
         let (path, position) = match self.log.active() {
             Some(segment) => (segment.log_path(), segment.end().position),
             None => (self.log.directory.to_path_buf(), 0),
         };
-        let what = format!("acknowledged records from {end} to {found} are missing");
         *self.log.damage.borrow_mut() = Some(FaultKind::Damage { path, position, offset: end, what }.into());
     }
 }
