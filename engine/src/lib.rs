@@ -23,6 +23,7 @@
 //! The invariants that code and tests cite as D1 to D9 stand in `docs/durability.md`, the files in `docs/format.md`.
 
 mod catalog;
+pub mod checkers;
 pub mod compaction;
 pub mod config;
 #[cfg(test)]

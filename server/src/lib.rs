@@ -5,6 +5,7 @@
 //! goes on; [`serve`] puts it together.
 
 pub mod api;
+pub mod checkers;
 pub mod client;
 pub mod config;
 pub mod dispatch;

@@ -1,160 +1,27 @@
 //! Whole rounds over a log in memory, against a model that is a map from keys to records.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::*;
-use crate::format::batch::{self, BatchError, BatchHeader, TimestampType};
+use crate::checkers::compaction::{KEYS, Log, Rounds};
+use crate::checkers::{CHECKERS, Checker};
+use crate::format::batch::{self, BatchError, BatchHeader};
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;
-use crate::types::{LeaderEpoch, Offset, Timestamp};
-use unpacked::{Unpacked, verified};
+use crate::types::{Offset, Timestamp};
 
-const KEYS: HashKeys = HashKeys(1, 2);
 const DAY: i64 = 86_400_000;
 
 /// A record to append: key, value, timestamp.
 type Input<'a> = (&'a str, Option<&'a str>, Timestamp);
 
-/// What a reader sees of a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    offset: i64,
-    key: Option<Vec<u8>>,
-    is_tombstone: bool,
-    timestamp: Timestamp,
-}
-
-/// The sealed segments of a log.
-#[derive(Default)]
-struct Log {
-    segments: Vec<Segment>,
-    producers: HashMap<i64, Offset>,
-}
-
-struct Segment {
-    base: Offset,
-    next_offset: Offset,
-    batches: Vec<Vec<u8>>,
-}
-
-/// The settings and the time of a test's rounds.
-#[derive(Clone, Copy)]
-struct Rounds {
-    map_bytes: usize,
-    segment_bytes: u64,
-    now: Timestamp,
-    delete_retention_ms: i64,
-}
-
 const ROUNDS: Rounds =
     Rounds { map_bytes: 1 << 20, segment_bytes: 1 << 20, now: 1_000_000, delete_retention_ms: DAY };
 
 impl Log {
-    fn end(&self) -> Offset {
-        self.segments.last().map_or(Offset::ZERO, |segment| segment.next_offset)
-    }
-
-    fn begin_segment(&mut self) {
-        let base = self.end();
-        self.segments.push(Segment { base, next_offset: base, batches: Vec::new() });
-    }
-
-    fn append(&mut self, batch: BatchBuilder) {
-        let mut bytes = batch.build();
-        batch::stamp(&mut bytes, self.end(), LeaderEpoch::FIRST);
-        let header = *BatchHeader::peek(&bytes).unwrap();
-        if let Some(producer) = header.producer() {
-            self.producers.insert(producer.id, header.last_offset());
-        }
-        let segment = self.segments.last_mut().expect("a segment was begun");
-        segment.next_offset = header.next_offset();
-        segment.batches.push(bytes.to_vec());
-    }
-
-    fn facts(&self) -> Vec<SealedSegment> {
-        let fact = |segment: &Segment| SealedSegment {
-            base: segment.base,
-            next_offset: segment.next_offset,
-            bytes: segment.batches.iter().map(|batch| batch.len() as u64).sum(),
-            first_timestamp: 0,
-            max_timestamp: 0,
-        };
-        self.segments.iter().map(fact).collect()
-    }
-
-    /// One round from `first_dirty` on; gives the first offset that is dirty then.
-    fn clean(&mut self, first_dirty: Offset, rounds: Rounds) -> Offset {
-        let mut map = OffsetMap::new(first_dirty, u64::MAX, rounds.map_bytes, KEYS);
-        let dirty = self.segments.iter().filter(|segment| segment.next_offset > first_dirty);
-        for batch in dirty.flat_map(|segment| &segment.batches) {
-            if !map.note_batch(batch).unwrap() {
-                break;
-            }
-        }
-        let cleaner = Cleaner {
-            map: &map,
-            producers: &self.producers,
-            now: rounds.now,
-            delete_retention_ms: rounds.delete_retention_ms,
-        };
-        let groups = group(&self.facts(), map.end(), rounds.segment_bytes);
-        let untouched = groups.last().map_or(0, |group| group.end);
-        let mut cleaned = Vec::new();
-        for group in groups {
-            let parts = &self.segments[group];
-            let batches: Vec<_> = parts.iter().flat_map(|segment| &segment.batches).collect();
-            let left = batches.iter().enumerate().filter_map(|(at, batch)| {
-                match cleaner.clean(batch, at + 1 == batches.len()).unwrap() {
-                    Cleaned::Same => Some(batch.to_vec()),
-                    Cleaned::Rewritten(other) => Some(other.to_vec()),
-                    Cleaned::Removed => None,
-                }
-            });
-            let next_offset = parts.last().unwrap().next_offset;
-            cleaned.push(Segment { base: parts[0].base, next_offset, batches: left.collect() });
-        }
-        cleaned.extend(self.segments.drain(untouched..));
-        self.segments = cleaned;
-        map.end()
-    }
-
-    /// As many rounds as it takes.
-    fn clean_all(&mut self, first_dirty: Offset, rounds: Rounds) {
-        let mut first_dirty = first_dirty;
-        while first_dirty < self.end() {
-            let end = self.clean(first_dirty, rounds);
-            assert!(end > first_dirty, "a round gets on");
-            first_dirty = end;
-        }
-    }
-
-    fn batches(&self) -> impl Iterator<Item = &Vec<u8>> {
-        self.segments.iter().flat_map(|segment| &segment.batches)
-    }
-
-    fn records(&self) -> Vec<Seen> {
-        self.batches().flat_map(|batch| seen(batch)).collect()
-    }
-
     fn offsets(&self) -> Vec<i64> {
         self.records().iter().map(|record| record.offset).collect()
     }
-}
-
-fn seen(batch: &[u8]) -> Vec<Seen> {
-    let header = verified(batch).unwrap();
-    let unpacked = Unpacked::new(header, batch).unwrap();
-    let log_time = header.timestamp_type() == TimestampType::LogAppendTime;
-    let records = unpacked.records().map(|record| {
-        let record = record.unwrap();
-        Seen {
-            offset: record.offset.get(),
-            key: record.record.key.map(<[u8]>::to_vec),
-            is_tombstone: record.record.value.is_none(),
-            timestamp: if log_time { header.max_timestamp() } else { record.timestamp },
-        }
-    });
-    records.collect()
 }
 
 fn batch(codec: Codec, records: &[Input<'_>]) -> BatchBuilder {
@@ -195,86 +62,11 @@ fn the_textbook_log_keeps_the_newest_record_of_each_key() {
 
 #[test]
 fn rounds_leave_what_a_map_of_keys_to_records_would() {
+    let checker = Checker::named(&CHECKERS, "compaction_against_model");
     for seed in 0..300 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut log = Log::default();
-        random_segments(&mut log, &mut random);
-        let first_end = log.end();
-        let before = log.records();
-
-        let rounds = Rounds {
-            map_bytes: random.usize(48..2_000),
-            segment_bytes: random.u64(100..5_000),
-            now: 1_000_000,
-            delete_retention_ms: 1_000,
-        };
-        log.clean_all(Offset::ZERO, rounds);
-        assert_eq!(log.records(), newest(&before), "seed {seed}");
-        assert_sound(&log, &before);
-
-        // Then tombstones of the first pass are old enough, those of the second are not.
-        random_segments(&mut log, &mut random);
-        let before = log.records();
-        log.clean_all(first_end, Rounds { now: rounds.now + 1_000, ..rounds });
-        let mut expected = newest(&before);
-        expected.retain(|record| !record.is_tombstone || record.offset >= first_end.get());
-        assert_eq!(log.records(), expected, "seed {seed}");
-        assert_sound(&log, &before);
-    }
-}
-
-/// Some segments of random batches: few keys, all codecs, some producers.
-fn random_segments(log: &mut Log, random: &mut fastrand::Rng) {
-    for _ in 0..random.usize(1..6) {
-        log.begin_segment();
-        for _ in 0..random.usize(1..8) {
-            let mut batch = BatchBuilder::new(random.choice(Codec::ALL).unwrap());
-            if random.bool() {
-                batch = batch.producer(random.i64(0..4), 0, random.i32(0..1_000));
-            }
-            for _ in 0..random.usize(1..6) {
-                let key = random.u8(0..12).to_string();
-                let value = (random.u8(0..4) > 0).then(|| "value".repeat(random.usize(0..9)));
-                let timestamp = random.i64(-1..1_000_000);
-                batch.push(timestamp, Some(key.as_bytes()), value.as_deref().map(str::as_bytes), &[]);
-            }
-            log.append(batch);
-        }
-    }
-}
-
-/// The newest record of each key, in the order of their offsets.
-fn newest(records: &[Seen]) -> Vec<Seen> {
-    let by_key: BTreeMap<_, _> = records.iter().map(|record| (record.key.clone(), record.offset)).collect();
-    let kept: BTreeSet<_> = by_key.into_values().collect();
-    records.iter().filter(|record| kept.contains(&record.offset)).cloned().collect()
-}
-
-/// Whatever was removed: segments follow each other, offsets rise, records are those of before, and producers' last sequences are there.
-fn assert_sound(log: &Log, before: &[Seen]) {
-    let mut next = Offset::ZERO;
-    for segment in &log.segments {
-        assert_eq!(segment.base, next, "a gap between segments");
-        next = segment.next_offset;
-        let last = BatchHeader::peek(segment.batches.last().expect("no segment is empty")).unwrap();
-        assert_eq!(last.next_offset(), next, "the last batch tells where the segment ends");
-    }
-    let mut least = Offset::ZERO;
-    for bytes in log.batches() {
-        let header = verified(bytes).unwrap();
-        assert!(header.base_offset() >= least);
-        least = header.next_offset();
-        let records = seen(bytes);
-        let largest = records.iter().map(|record| record.timestamp).max();
-        assert!(largest.is_none_or(|largest| largest == header.max_timestamp()));
-        assert!(records.iter().all(|record| before.contains(record)), "a record has changed");
-    }
-    for (id, last) in &log.producers {
-        let is_there = |bytes: &Vec<u8>| {
-            let header = BatchHeader::peek(bytes).unwrap();
-            header.producer_id() == *id && header.last_offset() == *last
-        };
-        assert!(log.batches().any(is_there), "the last sequence of producer {id}");
+        let bytes: Vec<u8> = (0..random.usize(..1000)).map(|_| random.u8(..)).collect();
+        checker.run(&bytes);
     }
 }
 

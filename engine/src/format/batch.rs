@@ -487,7 +487,8 @@ fn header_mut(batch: &mut [u8]) -> &mut BatchHeader {
     BatchHeader::mut_from_prefix(batch).expect("a batch has a header").0
 }
 
-fn refresh_crc(batch: &mut [u8]) {
+/// Renews the sum of a whole batch.
+pub(crate) fn refresh_crc(batch: &mut [u8]) {
     let crc = crc32c::crc32c(&batch[CRC_START..]);
     header_mut(batch).crc = U32::new(crc);
 }

@@ -4,7 +4,7 @@
 
 use crate::types::Offset;
 
-/// The longest topic name; with `-` and a partition number it stays below the 255 bytes that file systems allow.
+/// The longest topic name; with `-` and a partition number of five digits it has the 255 bytes that file systems allow.
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 
 const OFFSET_DIGITS: usize = 20;

@@ -1,0 +1,76 @@
+//! The small files that are replaced whole, and the names of files.
+
+use bytes::Bytes;
+
+use super::input::Input;
+use crate::config::PARTITIONS_MAX;
+use crate::format::checkpoint::{self, CheckpointEncoder};
+use crate::format::compacted::{self, Compacted};
+use crate::format::envelope::{EnvelopeError, Kind, seal};
+use crate::format::meta::{self, Meta};
+use crate::format::names::{self, Compacting, SegmentFileKind};
+use crate::format::{producer_ids, topics};
+
+/// A choice of file, and its body: what can be read is written the same again, and no flipped bit is let through.
+pub(super) fn small_files(bytes: &[u8]) {
+    let mut input = Input::new(bytes);
+    match input.below(6) {
+        0 => sealed(&mut input, meta::META_KIND, |file| Meta::decode(file).map(|meta| meta.encode())),
+        1 => sealed(&mut input, topics::TOPICS_KIND, |file| {
+            topics::decode(file).map(|topics| topics::encode(&topics))
+        }),
+        2 => sealed(&mut input, checkpoint::CHECKPOINT_KIND, |file| {
+            let points = checkpoint::decode(file)?;
+            let mut encoder = CheckpointEncoder::new();
+            points.iter().for_each(|point| encoder.push(point));
+            Ok(encoder.finish())
+        }),
+        3 => sealed(&mut input, producer_ids::PRODUCER_IDS_KIND, |file| {
+            producer_ids::decode(file).map(producer_ids::encode)
+        }),
+        4 => sealed(&mut input, compacted::COMPACTED_KIND, |file| {
+            Compacted::decode(file).map(|compacted| compacted.encode())
+        }),
+        _ => name(&String::from_utf8_lossy(input.rest())),
+    }
+}
+
+/// `again` reads a file and writes what it says.
+fn sealed(input: &mut Input<'_>, kind: Kind, again: impl Fn(&[u8]) -> Result<Bytes, EnvelopeError>) {
+    let bit = usize::from(input.number());
+    let body = input.rest();
+    // Hardly ever a file, but the frame must stand it.
+    let _ = again(body);
+    let file = seal(kind, 1, body);
+    if let Ok(written) = again(&file) {
+        assert_eq!(written, file);
+    }
+    // Byte 10 and 11 are reserved, and covered by the sum like the rest.
+    let mut broken = file.to_vec();
+    let bit = bit % (broken.len() * 8);
+    broken[bit / 8] ^= 1 << (bit % 8);
+    assert!(again(&broken).is_err(), "bit {bit} is not covered");
+}
+
+fn name(name: &str) {
+    if let Some((base, kind)) = names::parse_segment(name) {
+        let written = match kind {
+            SegmentFileKind::Log => names::segment_log(base),
+            SegmentFileKind::Index => names::segment_index(base),
+        };
+        assert_eq!(written, name);
+        assert_eq!(names::parse_compacting(name), None);
+    }
+    if let Some(Compacting::Swap { base, end }) = names::parse_compacting(name) {
+        assert_eq!(names::swap_segment(base, end), name);
+    }
+    if let Some((topic, index)) = names::parse_partition_dir(name) {
+        assert_eq!(names::partition_dir(topic, index), name);
+        assert!(!names::collides(topic, "another name"));
+    }
+    if names::check_topic_name(name).is_ok() {
+        let directory = names::partition_dir(name, PARTITIONS_MAX - 1);
+        assert!(directory.len() <= 255, "a file system takes it");
+        assert_eq!(names::parse_partition_dir(&directory), Some((name, PARTITIONS_MAX - 1)));
+    }
+}

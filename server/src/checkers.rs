@@ -1,0 +1,239 @@
+//! What must hold whatever bytes a stranger sends: see [`strandline_engine::checkers`], of which this is the part that knows Kafka.
+//!
+//! | checker | its bytes are | what must hold |
+//! |---|---|---|
+//! | `request_frames` | a request's frame | values stay within their budget; written and read again, they are the same |
+//! | `response_frames` | API, version, a response's frame | the same, as our own client reads it; records are parts of the frame |
+//! | `group_records` | a key and a value of `__consumer_offsets`; a subscription; an assignment | the same |
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use strandline_engine::checkers::{Checker, peak};
+
+use crate::groups::records::Change;
+use crate::messages::*;
+use crate::wire::reader::BUDGET_SLACK_BYTES;
+use crate::wire::{Decode, Encode, WireError};
+
+/// The checkers of the server. What a decoder itself may take is checked inside.
+pub const CHECKERS: [Checker; 3] = [
+    Checker { name: "request_frames", check: request_frames, bytes_per_byte: 16, bytes_constant: 4 << 20 },
+    Checker { name: "response_frames", check: response_frames, bytes_per_byte: 64, bytes_constant: 4 << 20 },
+    Checker { name: "group_records", check: group_records, bytes_per_byte: 16, bytes_constant: 4 << 20 },
+];
+
+/// What an error, or the allocator's rounding, may take beyond what is counted.
+const ROUNDING_BYTES: usize = 1 << 10;
+
+/// Calls `$then::<M>` with the request `M` of the API; Produce and Fetch carry records and are left to the caller.
+macro_rules! for_api {
+    ($key:expr, $then:ident($($argument:expr),*)) => {
+        match $key {
+            ApiKey::ListOffsets => $then::<ListOffsetsRequest>($($argument),*),
+            ApiKey::Metadata => $then::<MetadataRequest>($($argument),*),
+            ApiKey::OffsetCommit => $then::<OffsetCommitRequest>($($argument),*),
+            ApiKey::OffsetFetch => $then::<OffsetFetchRequest>($($argument),*),
+            ApiKey::FindCoordinator => $then::<FindCoordinatorRequest>($($argument),*),
+            ApiKey::JoinGroup => $then::<JoinGroupRequest>($($argument),*),
+            ApiKey::Heartbeat => $then::<HeartbeatRequest>($($argument),*),
+            ApiKey::LeaveGroup => $then::<LeaveGroupRequest>($($argument),*),
+            ApiKey::SyncGroup => $then::<SyncGroupRequest>($($argument),*),
+            ApiKey::DescribeGroups => $then::<DescribeGroupsRequest>($($argument),*),
+            ApiKey::ListGroups => $then::<ListGroupsRequest>($($argument),*),
+            ApiKey::ApiVersions => $then::<ApiVersionsRequest>($($argument),*),
+            ApiKey::CreateTopics => $then::<CreateTopicsRequest>($($argument),*),
+            ApiKey::DeleteTopics => $then::<DeleteTopicsRequest>($($argument),*),
+            ApiKey::DeleteRecords => $then::<DeleteRecordsRequest>($($argument),*),
+            ApiKey::InitProducerId => $then::<InitProducerIdRequest>($($argument),*),
+            ApiKey::OffsetForLeaderEpoch => $then::<OffsetForLeaderEpochRequest>($($argument),*),
+            ApiKey::DescribeConfigs => $then::<DescribeConfigsRequest>($($argument),*),
+            ApiKey::AlterConfigs => $then::<AlterConfigsRequest>($($argument),*),
+            ApiKey::DescribeLogDirs => $then::<DescribeLogDirsRequest>($($argument),*),
+            ApiKey::CreatePartitions => $then::<CreatePartitionsRequest>($($argument),*),
+            ApiKey::DeleteGroups => $then::<DeleteGroupsRequest>($($argument),*),
+            ApiKey::IncrementalAlterConfigs => $then::<IncrementalAlterConfigsRequest>($($argument),*),
+            ApiKey::ListPartitionReassignments => $then::<ListPartitionReassignmentsRequest>($($argument),*),
+            ApiKey::OffsetDelete => $then::<OffsetDeleteRequest>($($argument),*),
+            ApiKey::DescribeCluster => $then::<DescribeClusterRequest>($($argument),*),
+            ApiKey::DescribeTopicPartitions => $then::<DescribeTopicPartitionsRequest>($($argument),*),
+            _ => {}
+        }
+    };
+}
+
+/// Decodes, and holds the memory of that against the bytes.
+fn measured<T>(bytes: usize, decode: impl FnOnce() -> T) -> T {
+    let mut decoded = None;
+    let taken = peak(|| decoded = Some(decode()));
+    assert!(taken <= bytes + BUDGET_SLACK_BYTES + ROUNDING_BYTES, "{taken} bytes of values from {bytes}");
+    decoded.expect("it was called")
+}
+
+fn request_frames(frame: &[u8]) {
+    let Ok((header, position)) = measured(frame.len(), || RequestHeader::decode(frame)) else { return };
+    let body = &frame[position..];
+    match header.key {
+        ApiKey::Produce => produce(&header, body),
+        ApiKey::Fetch => request::<FetchRequest>(&header, body),
+        key => for_api!(key, request(&header, body)),
+    }
+}
+
+fn request<M: Request + Decode + Encode + PartialEq + Debug>(header: &RequestHeader, body: &[u8]) {
+    let version = header.version;
+    let Ok(request) = measured(body.len(), || decode_request::<M>(body, version)) else { return };
+    let client_id = header.client_id.as_deref();
+    let frame = encode_request(version, header.correlation_id, client_id, &request)
+        .unwrap_or_else(|error| panic!("{request:?} was read and can not be written: {error}"));
+    let (read, position) = RequestHeader::decode(&frame[4..]).expect("a header of ours");
+    assert_eq!(&read, header);
+    let again = decode_request::<M>(&frame[4 + position..], version);
+    // Values of a frame that was longer than need be can have had more room than ours give them.
+    if !matches!(again, Err(WireError::OverBudget { .. })) {
+        assert_eq!(again.as_ref(), Ok(&request));
+    }
+}
+
+fn produce(header: &RequestHeader, body: &[u8]) {
+    let version = header.version;
+    let owned = BytesMut::from(body);
+    let Ok(request) = measured(body.len(), || ProduceRequest::decode(owned, version)) else { return };
+    let frame =
+        encode_request(version, header.correlation_id, None, &request).expect("what was read can be written");
+    let (_, position) = RequestHeader::decode(&frame[4..]).expect("a header of ours");
+    let again = ProduceRequest::decode(BytesMut::from(&frame[4 + position..]), version);
+    if !matches!(again, Err(WireError::OverBudget { .. })) {
+        assert_eq!(again, Ok(request));
+    }
+}
+
+fn response_frames(bytes: &[u8]) {
+    let [key, version, frame @ ..] = bytes else { return };
+    let (Ok(key), version) = (ApiKey::try_from(i16::from(*key)), i16::from(*version)) else { return };
+    match key {
+        ApiKey::Produce => response::<ProduceResponse>(frame, version),
+        ApiKey::Fetch => fetched(frame, version),
+        key => for_api!(key, response_to(frame, version)),
+    }
+}
+
+fn response_to<M: Request>(frame: &[u8], version: i16)
+where
+    M::Response: Decode + Encode + PartialEq + Debug,
+{
+    response::<M::Response>(frame, version);
+}
+
+fn response<M: crate::wire::Message + Decode + Encode + PartialEq + Debug>(frame: &[u8], version: i16) {
+    let Ok((correlation_id, response)) = decode_response::<M>(frame, version) else { return };
+    let again = encode_response(version, correlation_id, &response)
+        .unwrap_or_else(|error| panic!("{response:?} was read and can not be written: {error}"));
+    let again = decode_response::<M>(&again[4..], version);
+    if !matches!(again, Err(WireError::OverBudget { .. })) {
+        assert_eq!(again, Ok((correlation_id, response)));
+    }
+}
+
+fn fetched(frame: &[u8], version: i16) {
+    let frame = Bytes::copy_from_slice(frame);
+    let Ok((correlation_id, response)) = FetchResponse::decode(&frame, version) else { return };
+    let place = |bytes: &[u8]| -> Range<usize> {
+        let start = bytes.as_ptr() as usize;
+        start..start + bytes.len()
+    };
+    let whole = place(&frame);
+    let mut last = whole.start;
+    for partition in response.responses.iter().flat_map(|topic| &topic.partitions) {
+        let records = place(&partition.records);
+        if !records.is_empty() {
+            assert!(
+                last <= records.start && records.end <= whole.end,
+                "records are parts of the frame, in order"
+            );
+            last = records.end;
+        }
+    }
+    // A response is written with gaps, which its sender fills. Without records there are none.
+    let mut response = response;
+    let partitions = response.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+    partitions.for_each(|partition| partition.records = Bytes::new());
+    let pieces =
+        without_records(&response).encode(version, correlation_id).expect("what was read can be written");
+    let [Piece::Bytes(again)] = &pieces[..] else { panic!("{pieces:?}") };
+    let again = FetchResponse::decode(&again.slice(4..), version);
+    if !matches!(again, Err(WireError::OverBudget { .. })) {
+        assert_eq!(again, Ok((correlation_id, response)));
+    }
+}
+
+fn without_records(response: &FetchResponse<Bytes>) -> FetchResponse<RecordsGap> {
+    let partition = |partition: &PartitionData<Bytes>| PartitionData {
+        partition_index: partition.partition_index,
+        error_code: partition.error_code,
+        high_watermark: partition.high_watermark,
+        last_stable_offset: partition.last_stable_offset,
+        log_start_offset: partition.log_start_offset,
+        diverging_epoch: partition.diverging_epoch.clone(),
+        current_leader: partition.current_leader.clone(),
+        snapshot_id: partition.snapshot_id.clone(),
+        aborted_transactions: partition.aborted_transactions.clone(),
+        preferred_read_replica: partition.preferred_read_replica,
+        records: RecordsGap::default(),
+    };
+    let topic = |topic: &FetchableTopicResponse<Bytes>| FetchableTopicResponse {
+        topic: topic.topic.clone(),
+        topic_id: topic.topic_id,
+        partitions: topic.partitions.iter().map(partition).collect(),
+    };
+    FetchResponse {
+        throttle_time_ms: response.throttle_time_ms,
+        error_code: response.error_code,
+        session_id: response.session_id,
+        responses: response.responses.iter().map(topic).collect(),
+        node_endpoints: response.node_endpoints.clone(),
+    }
+}
+
+fn group_records(bytes: &[u8]) {
+    let Some((key_bytes, rest)) = bytes.split_first() else { return };
+    let (key, value) = rest.split_at(usize::from(*key_bytes).min(rest.len()));
+    if let Ok(subscription) = ConsumerProtocolSubscription::decode(rest)
+        && let Ok(again) = subscription.encode()
+    {
+        assert_eq!(ConsumerProtocolSubscription::decode(&again), Ok(subscription));
+    }
+    if let Ok(assignment) = ConsumerProtocolAssignment::decode(rest)
+        && let Ok(again) = assignment.encode()
+    {
+        assert_eq!(ConsumerProtocolAssignment::decode(&again), Ok(assignment));
+    }
+    for value in [None, Some(value)] {
+        let decoded = measured(rest.len(), || Change::decode(key, value));
+        let Ok(change) = decoded else { continue };
+        if let Change::Foreign(kind) = change {
+            assert!(!(0..=2).contains(&kind), "kind {kind} is ours");
+            continue;
+        }
+        // A flexible string may be longer than one that is written.
+        let Ok(record) = change.encode() else { continue };
+        let again = Change::decode(&record.key, record.value.as_deref()).expect("a record of ours");
+        assert_eq!(again.encode(), Ok(record), "what is written stays as it is");
+        assert_eq!(again, as_written(change));
+    }
+}
+
+/// What is left of a change when it is written: newer fields of an offset are not.
+fn as_written(change: Change) -> Change {
+    match change {
+        Change::Offset(key, Some(mut value)) => {
+            value.topic_id = Default::default();
+            if value.expire_timestamp != -1 {
+                value.leader_epoch = -1;
+            }
+            Change::Offset(key, Some(value))
+        }
+        other => other,
+    }
+}
