@@ -1,6 +1,6 @@
 //! A value that one thread replaces and every thread reads.
 
-use std::sync::{Arc, Mutex};
+use super::shim::{Arc, Mutex};
 
 /// The newest snapshot of a value. Reading clones an `Arc`; a reader keeps the snapshot it took for as long as it likes.
 ///

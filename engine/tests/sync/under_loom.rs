@@ -1,0 +1,31 @@
+//! Every order in which loom's threads can meet.
+
+mod shim {
+    pub(super) use loom::sync::atomic::{AtomicUsize, Ordering};
+    pub(super) use loom::sync::{Arc, Mutex};
+    pub(super) use loom::thread::spawn;
+}
+
+#[path = "bodies.rs"]
+mod bodies;
+#[path = "../../src/sync/published.rs"]
+mod published;
+
+fn run(body: fn()) {
+    loom::model(body)
+}
+
+#[test]
+fn a_reader_never_goes_back() {
+    run(bodies::a_reader_never_goes_back);
+}
+
+#[test]
+fn a_snapshot_outlives_its_replacement_and_goes_once() {
+    run(bodies::a_snapshot_outlives_its_replacement_and_goes_once);
+}
+
+#[test]
+fn one_of_two_writers_is_last() {
+    run(bodies::one_of_two_writers_is_last);
+}
