@@ -87,6 +87,8 @@ pub(crate) async fn recover<D: Disk>(
     cleaner: &CleanerConfig,
 ) -> Result<Recovered, StartError> {
     let meta = read_or_make_meta(disk, data_dir).await?;
+    // A killed process may have replaced the topic table and not synced that: on its word, rows and directories of topics are dropped.
+    disk.sync_dir(data_dir).await.map_err(failed("syncing", data_dir))?;
     let settings = InForce::new(defaults, cleaner, read_settings(disk, data_dir).await?);
     let topics = read_topics(disk, data_dir, &settings.topic_defaults).await?;
     let next_producer_id = read_producer_ids(disk, data_dir).await?;
