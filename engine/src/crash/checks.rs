@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::images::Subject;
 use super::known::Stage;
 use super::machine::{DATA_DIR, Process, Settings};
 use super::model::BatchNumber;
@@ -22,10 +23,12 @@ impl Run {
             let (start, log) = self.read_whole(process, id)?;
             self.known.model.see_start(id, start, self.clock.timestamp());
             self.known.model.compare(id, &log);
+            self.known.model.note_missing(id, &log);
             self.compare_times(process, id)?;
             self.compare_files(process, id, start);
             let config = process.topics.get().by_id(id.topic).expect("it is there").config.clone();
             let partition = self.known.model.partitions.get_mut(&id).expect("it was just compared");
+            partition.durable = config.is_durable();
             partition.limits = vec![config.limits()];
             partition.asked = start.get();
         }
@@ -69,7 +72,8 @@ impl Run {
                 match known.model.partitions.get_mut(&id) {
                     None => known.model.add_partition(id, &found.config),
                     Some(partition) => {
-                        partition.durable = found.config.is_durable();
+                        // What was acknowledged before a change that nobody was told of is durable once its log is open.
+                        partition.durable &= found.config.is_durable();
                         partition.limits.push(found.config.limits());
                     }
                 }

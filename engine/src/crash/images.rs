@@ -16,10 +16,8 @@ use std::rc::Rc;
 
 use fastrand::Rng;
 
-use super::machine::Settings;
-use super::plan::{Ending, Operation};
-use super::run::Run;
-use crate::sim::{OperationKind, SimDisk};
+use super::plan::Ending;
+use crate::sim::{OperationKind, SimDisk, Simulation};
 
 /// Power losses at each place, each with another part of what was not synced; and one kill of the process.
 const POWER_LOSSES: usize = 3;
@@ -29,6 +27,57 @@ const RECOVERIES: u64 = 400;
 
 /// One image of so many goes on for a while.
 const LIVES: u64 = 8;
+
+/// A run that can be looked at: a machine, and what is known of what runs on it.
+pub(super) trait Subject {
+    fn seed(&self) -> u64;
+
+    /// Where the machine is while nobody drives it.
+    fn place(&mut self) -> &mut Option<Simulation>;
+
+    fn images(&mut self) -> &mut Option<Images>;
+
+    /// Takes in the answers that have come.
+    fn harvest(&mut self);
+
+    /// Starts on the disk of an image and compares what is there with what is known now.
+    fn examine(&self, image: Image);
+
+    /// Runs until `future` is ready; `None` when the machine stops before.
+    fn drive<T>(&mut self, future: impl Future<Output = T>) -> Option<T>
+    where
+        Self: Sized,
+    {
+        let mut simulation = self.place().take().expect("a machine is there");
+        let output = simulation.try_run_until_with(future, |disk| self.look(disk));
+        *self.place() = Some(simulation);
+        self.harvest();
+        output
+    }
+
+    /// All wait for the disk: takes in what was answered, and looks at the crashes that may come now.
+    fn look(&mut self, disk: &SimDisk)
+    where
+        Self: Sized,
+    {
+        self.harvest();
+        if let Some(mut images) = self.images().take() {
+            images.take(self, disk);
+            *self.images() = Some(images);
+        }
+    }
+}
+
+/// One disk that a crash may leave.
+pub(super) struct Image {
+    pub(super) seed: u64,
+    pub(super) disk: SimDisk,
+    pub(super) ending: Ending,
+    /// For the start on it, when the crashes that interrupt that are to be looked at.
+    pub(super) images: Option<Images>,
+    /// Whether it goes on for a while after that.
+    pub(super) lives: bool,
+}
 
 /// Looks at crash images of a run.
 pub(super) struct Images {
@@ -68,7 +117,7 @@ impl Images {
     }
 
     /// The images of this moment, unless nothing has changed since the last.
-    pub(super) fn take(&mut self, run: &Run, disk: &SimDisk) {
+    fn take(&mut self, run: &impl Subject, disk: &SimDisk) {
         if self.changes.replace(disk.changes()) == Some(disk.changes()) {
             return;
         }
@@ -82,34 +131,17 @@ impl Images {
         }
     }
 
-    fn image(&self, run: &Run, disk: &SimDisk, ending: Ending, rng: &mut Rng) {
+    fn image(&self, run: &impl Subject, disk: &SimDisk, ending: Ending, rng: &mut Rng) {
         let number = self.count(ending, disk.last_change());
-        let crashed = match ending {
+        let disk = match ending {
             Ending::PowerLoss => disk.crash(rng),
             Ending::Kill | Ending::Stop => disk.kill(rng),
         };
-        let mut image = run.fork(rng.u64(..), crashed, ending);
-        if !self.within && number % RECOVERIES == 0 {
-            image.images = Some(Images { counts: self.counts.clone(), within: true, changes: None });
-        }
-        let mut settings = Settings::random(&mut image.rng);
-        settings.shards = image.rng.usize(1..=2);
-        settings.journal_file_bytes_max = 8192;
-        let process = image.start(&settings).expect("nothing stops it");
-        if number % LIVES == 0 {
-            let mut pick = || rng.u32(..);
-            let mut life = Vec::new();
-            for _ in 0..3 {
-                life.push(Operation::AppendAgain { producer: pick(), back: pick() });
-                let producer = Some(pick());
-                life.push(Operation::Append { partition: pick(), records: 1, bytes: 100, producer });
-            }
-            life.push(Operation::Answers);
-            let at = Operation::Read { partition: pick(), at: pick(), bytes_max: 1000, anywhere: false };
-            life.push(at);
-            let lived = life.iter().try_for_each(|operation| image.perform(&process, operation));
-            assert!(lived.is_some(), "nothing stops it");
-        }
+        let looks_within = !self.within && number.is_multiple_of(RECOVERIES);
+        let images =
+            looks_within.then(|| Images { counts: self.counts.clone(), within: true, changes: None });
+        let lives = number.is_multiple_of(LIVES);
+        run.examine(Image { seed: rng.u64(..), disk, ending, images, lives });
     }
 
     fn count(&self, ending: Ending, after: Option<OperationKind>) -> u64 {

@@ -20,7 +20,7 @@ use crate::partition::ReadResult;
 use crate::recovery::{RecoveryReport, recover};
 use crate::shard::message::{CatalogMessage, Message};
 use crate::shard::{DeleteBefore, ReadRequest, Shard, ShardStart};
-use crate::sim::{SimDisk, SimFile, Simulation};
+use crate::sim::{Faults, SimDisk, SimFile, Simulation};
 use crate::sync::Published;
 use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
 use crate::types::{Offset, PartitionId, TopicId};
@@ -31,6 +31,9 @@ type File = <CrashDisk as Disk>::File;
 
 /// Where everything is kept. Its parent is the root of the simulated disk.
 pub(super) const DATA_DIR: &str = "/data";
+
+/// Operations take turns; that is all that happens to them.
+pub(super) const ORDINARY: Faults = Faults { delay: 0.2, ..Faults::NONE };
 
 /// How an engine is started.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@
 //! plays it on a [`machine`], [`model`] and [`known`] say what must be there, [`checks`] looks, [`images`] looks after every crash there may be.
 //!
 //! A failure prints the command that repeats it, and a plan that is as small as it could be made. `STRANDLINE_SEED=n` runs one seed,
-//! `STRANDLINE_SEEDS=a..b` a range, in every test that is driven by seeds.
+//! `STRANDLINE_SEEDS=a..b` a range, in every test that is driven by seeds; with `STRANDLINE_SHRINK=off` no smaller plan is looked for.
 
 mod checks;
 mod full;
@@ -38,6 +38,9 @@ fn for_plans(test: &str, seeds: Range<u64>, make: impl Fn(u64) -> Plan, play: im
     for_seeds(test, seeds, |seed| {
         let plan = make(seed);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| play(&plan))) {
+            if std::env::var("STRANDLINE_SHRINK").is_ok_and(|value| value == "off") {
+                resume_unwind(panic);
+            }
             eprintln!("seed {seed} fails; looking for a smaller plan that does");
             eprintln!("{:#?}", shrink::shrink(&plan, &play));
             resume_unwind(panic);

@@ -7,7 +7,7 @@
 //! A log start only grows. It moves where somebody asked for it, and else over batches that are old enough, or too many, by the settings
 //! that were in force.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -37,6 +37,8 @@ pub(super) struct PartitionModel {
     /// The batches that must be there, by base offset.
     pub(super) known: BTreeMap<i64, BatchNumber>,
     pub(super) offset_of: HashMap<BatchNumber, i64>,
+    /// Batches that a start has not found: they are not found later either (D4).
+    gone: BTreeSet<BatchNumber>,
     /// Behind it a relaxed topic may lose what is known.
     pub(super) floor: i64,
     /// The log start that somebody has seen.
@@ -66,6 +68,12 @@ impl Model {
         assert!(twin.is_none(), "every batch of a test is different");
         self.sent.push(Rc::new(sent));
         number
+    }
+
+    /// The batch is given to the engine, perhaps again.
+    pub(super) fn note_attempt(&mut self, number: BatchNumber) {
+        let partition = self.partitions.get_mut(&self.sent[number].partition);
+        partition.map(|partition| partition.gone.remove(&number));
     }
 
     pub(super) fn end(&self, id: PartitionId) -> i64 {
@@ -131,6 +139,10 @@ impl Model {
         assert_eq!(self.sent[number].partition, id, "batch {number} {how} in another partition");
         let end = offset + self.records(number);
         let Some(partition) = self.partitions.get_mut(&id) else { return };
+        assert!(
+            !partition.gone.contains(&number),
+            "{id}: batch {number} {how} at {offset}, and was gone before"
+        );
         let first = *partition.offset_of.entry(number).or_insert(offset);
         assert_eq!(first, offset, "{id}: batch {number} {how} at a second offset");
         if end <= partition.start {
@@ -205,6 +217,15 @@ impl Model {
         let end = self.end(id);
         let partition = self.partitions.get_mut(&id).expect("it was just compared");
         partition.floor = end;
+    }
+
+    /// Nothing is under way, and this is the whole log: what is not in it is gone for good, unless it is sent again.
+    pub(super) fn note_missing(&mut self, id: PartitionId, log: &[(i64, BatchNumber)]) {
+        let found: BTreeSet<BatchNumber> = log.iter().map(|(_, number)| *number).collect();
+        let of_partition = |number: &BatchNumber| self.sent[*number].partition == id;
+        let gone =
+            (0..self.sent.len()).filter(|number| of_partition(number) && !found.contains(number)).collect();
+        self.partitions.get_mut(&id).expect("it was just compared").gone = gone;
     }
 
     /// The sequences of a producer follow each other within an epoch, and epochs only grow.

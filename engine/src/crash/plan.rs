@@ -240,6 +240,20 @@ impl Operation {
         }
     }
 
+    /// What shows that an engine that came back works: producers go on, records are written and read.
+    pub(super) fn afterwards(rng: &mut Rng) -> Vec<Operation> {
+        let mut operations = Vec::new();
+        for _ in 0..3 {
+            operations.push(Operation::AppendAgain { producer: rng.u32(..), back: rng.u32(..) });
+            let producer = Some(rng.u32(..));
+            operations.push(Operation::Append { partition: rng.u32(..), records: 1, bytes: 100, producer });
+        }
+        operations.push(Operation::Answers);
+        let (partition, at) = (rng.u32(..), rng.u32(..));
+        operations.push(Operation::Read { partition, at, bytes_max: 1000, anywhere: false });
+        operations
+    }
+
     /// The same with few bytes and little patience: what fits a short run.
     fn small(self) -> Operation {
         match self {

@@ -11,9 +11,9 @@ use fastrand::Rng;
 use futures_channel::oneshot::Receiver;
 use rustix::io::Errno;
 
-use super::images::Images;
+use super::images::{Image, Images, Subject};
 use super::known::{Known, Stage, choose};
-use super::machine::{Process, Settings, start};
+use super::machine::{ORDINARY, Process, Settings, start};
 use super::model::{BatchNumber, Sent};
 use super::plan::{Attempt, Configs, Ending, Generation, Operation, Pick, Plan};
 use crate::config::{TopicConfig, TopicDefaults};
@@ -29,9 +29,6 @@ use crate::types::{Offset, PartitionId, Timestamp, TopicId};
 
 /// Operations of the disk after which an answer that is still missing never comes.
 const PATIENCE: usize = 20_000;
-
-/// Operations take turns; that is all that happens to them.
-const ORDINARY: Faults = Faults { delay: 0.2, ..Faults::NONE };
 
 /// A machine, what runs on it, and what that must know.
 pub(super) struct Run {
@@ -101,18 +98,6 @@ impl Run {
         }
     }
 
-    /// The same run on a disk that it might find after a crash now.
-    pub(super) fn fork(&self, seed: u64, disk: SimDisk, ending: Ending) -> Run {
-        let mut fork = Run::on(Simulation::resume(seed, disk, &self.clock), self.known.clone());
-        for append in &self.pending.appends {
-            fork.known.make_uncertain(append.number);
-        }
-        if ending == Ending::PowerLoss {
-            fork.known.model.lose_power();
-        }
-        fork
-    }
-
     /// Plays the whole plan, and starts once more at its end.
     pub(super) fn play(&mut self, plan: &Plan) {
         for generation in &plan.generations {
@@ -150,10 +135,6 @@ impl Run {
         is_reached
     }
 
-    pub(super) fn seed(&self) -> u64 {
-        self.seed
-    }
-
     fn machine(&mut self) -> &mut Simulation {
         self.simulation.as_mut().expect("a machine is there")
     }
@@ -163,24 +144,6 @@ impl Run {
     }
 
     // ---- the machine -----------------------------------------------------------------------------------------------------
-
-    /// Runs until `future` is ready.
-    pub(super) fn drive<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
-        let mut simulation = self.simulation.take().expect("a machine is there");
-        let output = simulation.try_run_until_with(future, |disk| self.look(disk));
-        self.simulation = Some(simulation);
-        self.harvest();
-        output
-    }
-
-    /// All wait for the disk: takes in what was answered, and looks at the crashes that may come now.
-    fn look(&mut self, disk: &SimDisk) {
-        self.harvest();
-        if let Some(mut images) = self.images.take() {
-            images.take(self, disk);
-            self.images = Some(images);
-        }
-    }
 
     /// Runs until nothing happens any more.
     pub(super) fn settle(&mut self) {
@@ -363,6 +326,7 @@ impl Run {
         let rules = topic.config.check_rules(self.clock.timestamp());
         let checked = check(sent.bytes[..].into(), &rules).expect("the batch keeps the rules");
         assert_eq!(checked.as_ref()[16..], sent.bytes[16..], "the check changes nothing");
+        self.known.model.note_attempt(number);
         let answer = self.drive(process.owner(partition).append(partition, checked))?;
         self.pending.appends.push(PendingAppend { number, expected, answer });
         Some(())
@@ -468,8 +432,42 @@ impl Run {
         }
         panic!("{} questions are never answered\n{}", self.pending.len(), process.disk.dump());
     }
+}
 
-    /// Takes in the answers that have come.
+impl Subject for Run {
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn place(&mut self) -> &mut Option<Simulation> {
+        &mut self.simulation
+    }
+
+    fn images(&mut self) -> &mut Option<Images> {
+        &mut self.images
+    }
+
+    fn examine(&self, image: Image) {
+        let machine = Simulation::resume(image.seed, image.disk, &self.clock);
+        let mut fork = Run::on(machine, self.known.clone());
+        for append in &self.pending.appends {
+            fork.known.make_uncertain(append.number);
+        }
+        if image.ending == Ending::PowerLoss {
+            fork.known.model.lose_power();
+        }
+        fork.images = image.images;
+        let mut settings = Settings::random(&mut fork.rng);
+        settings.shards = fork.rng.usize(1..=2);
+        settings.journal_file_bytes_max = 8192;
+        let process = fork.start(&settings).expect("nothing stops it");
+        if image.lives {
+            let afterwards = Operation::afterwards(&mut fork.rng);
+            let lived = afterwards.iter().try_for_each(|operation| fork.perform(&process, operation));
+            assert!(lived.is_some(), "nothing stops it");
+        }
+    }
+
     fn harvest(&mut self) {
         let Run { pending, known, clock, .. } = self;
         let stopping = || Err(TopicError::Stopping);

@@ -124,3 +124,26 @@ fn apply(plan: &Plan, cut: &Cut) -> Option<Plan> {
     }
     Some(plan)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::{Operation, Trouble};
+    use super::*;
+
+    #[test]
+    fn what_does_not_matter_is_left_out() {
+        let is_deletion = |operation: &Operation| matches!(operation, Operation::DeleteTopic { .. });
+        let deletions = |plan: &Plan| {
+            let all = plan.generations.iter().flat_map(|generation| &generation.operations);
+            all.filter(|operation| is_deletion(operation)).count()
+        };
+        let seed = (0..).find(|seed| deletions(&Plan::random(*seed, Trouble::default(), 5)) >= 2);
+        let plan = Plan::random(seed.expect("some have two"), Trouble::default(), 5);
+        let smallest = shrink(&plan, |plan| assert!(deletions(plan) < 2, "two deletions are one too many"));
+        assert_eq!(deletions(&smallest), 2);
+        let operations: usize =
+            smallest.generations.iter().map(|generation| generation.operations.len()).sum();
+        assert_eq!(operations, 2, "{smallest:#?}");
+        assert!(smallest.generations.len() <= 2, "{smallest:#?}");
+    }
+}

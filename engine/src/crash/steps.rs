@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::images::Subject;
 use super::machine::Process;
 use super::run::Run;
 use crate::error::{AppendError, DeleteRecordsError};

@@ -16,7 +16,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures_channel::oneshot::Receiver;
 
-use super::machine::{Process, Settings, start};
+use super::images::{Image, Images, Subject};
+use super::machine::{ORDINARY, Process, Settings, start};
 use super::plan::Ending;
 use crate::error::{AppendError, ReadError};
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader, Batches, verify_crc};
@@ -25,13 +26,14 @@ use crate::format::check::check;
 use crate::format::compression::{Codec, decompress};
 use crate::format::record::Records;
 use crate::shard::{Appended, OffsetQuery, ShardStats};
-use crate::sim::{Clock, Faults, Simulation};
+use crate::sim::{Clock, Simulation};
 use crate::topics::NewTopic;
 use crate::types::{Offset, PartitionId, Timestamp};
 
 /// How long tombstones stay.
 const DELETE_RETENTION_MS: i64 = 3000;
 
+#[derive(Clone)]
 struct Sent {
     key: u8,
     is_tombstone: bool,
@@ -48,6 +50,7 @@ struct Batch {
     producer: i64,
 }
 
+#[derive(Clone)]
 struct Producer {
     epoch: i16,
     next_sequence: i32,
@@ -55,6 +58,7 @@ struct Producer {
 }
 
 pub(super) struct Table {
+    seed: u64,
     rng: Rng,
     simulation: Option<Simulation>,
     clock: Clock,
@@ -67,14 +71,20 @@ pub(super) struct Table {
     pending: Vec<(Batch, Receiver<Result<Appended, AppendError>>)>,
     /// What the shards have counted, all generations together.
     pub(super) stats: ShardStats,
+    /// Questions in one generation.
+    pub(super) questions_max: usize,
+    pub(super) images: Option<Images>,
 }
 
 impl Table {
     pub(super) fn new(seed: u64, errors: bool) -> Table {
-        let mut simulation = Simulation::new(seed);
-        let rng = simulation.rng().fork();
-        let clock = simulation.clock();
+        Table::on(Simulation::new(seed), errors)
+    }
+
+    fn on(mut simulation: Simulation, errors: bool) -> Table {
+        let (seed, rng, clock) = (simulation.seed(), simulation.rng().fork(), simulation.clock());
         Table {
+            seed,
             rng,
             simulation: Some(simulation),
             clock,
@@ -86,6 +96,8 @@ impl Table {
             producers: BTreeMap::new(),
             pending: Vec::new(),
             stats: ShardStats::default(),
+            questions_max: 250,
+            images: None,
         }
     }
 
@@ -147,95 +159,115 @@ impl Table {
     /// Starts the engine, perhaps after some attempts that are cut short, and compares the log with what is known.
     fn start(&mut self) -> Process {
         let settings = self.settings();
-        let mut simulation = self.simulation.take().expect("a machine is there");
-        simulation.disk().set_faults(Faults { delay: 0.2, ..Faults::NONE });
         while let Some(id) = self.partition
+            && self.images.is_none()
             && self.rng.u8(..3) == 0
         {
-            simulation.disk().stop_after(simulation.disk().operations() + self.rng.u64(..200));
-            if let Some(process) = start(&mut simulation, &settings, |_| {}) {
-                let process = process.unwrap_or_else(|error| panic!("the engine did not start: {error}"));
+            let disk = self.disk();
+            disk.set_faults(ORDINARY);
+            disk.stop_after(disk.operations() + self.rng.u64(..200));
+            if let Some(process) = self.launch(&settings) {
                 // The log is opened by who reads it.
-                simulation.try_run_until(process.read(id, Offset::ZERO, 1));
+                self.drive(process.read(id, Offset::ZERO, 1));
             }
-            simulation = if self.rng.bool() { simulation.crash() } else { simulation.kill() };
-            simulation.disk().set_faults(Faults { delay: 0.2, ..Faults::NONE });
+            let simulation = self.simulation.take().expect("a machine is there");
+            self.simulation = Some(if self.rng.bool() { simulation.crash() } else { simulation.kill() });
         }
-        self.clock = simulation.clock();
-        let process = start(&mut simulation, &settings, |_| {}).expect("nothing stops it");
-        let process = process.unwrap_or_else(|error| panic!("the engine did not start: {error}"));
-        assert_eq!(process.report.damaged_partitions, 0, "no crash damages a partition");
-        simulation.run_until(async {
-            if self.partition.is_none() {
-                let configs = [
-                    ("cleanup.policy", "compact".to_owned()),
-                    ("min.cleanable.dirty.ratio", self.rng.choice([0.0, 0.3]).expect("two").to_string()),
-                    ("delete.retention.ms", DELETE_RETENTION_MS.to_string()),
-                ];
-                let configs = configs.map(|(name, value)| (name.to_owned(), value)).to_vec();
-                let new = NewTopic { name: "table".to_owned(), partitions: 1, configs };
-                let topic = process.create_topic(new).await.await.expect("an answer").expect("it is made");
-                self.partition = topic.partition_ids().next();
-            }
-            self.compare(&process, true).await;
-            self.send_again(&process).await;
-        });
+        self.disk().set_faults(ORDINARY);
+        self.begin(&settings)
+    }
+
+    fn launch(&mut self, settings: &Settings) -> Option<Process> {
+        let mut simulation = self.simulation.take().expect("a machine is there");
+        let started = start(&mut simulation, settings, |disk| self.look(disk));
         self.simulation = Some(simulation);
+        started.map(|started| started.unwrap_or_else(|error| panic!("the engine did not start: {error}")))
+    }
+
+    fn begin(&mut self, settings: &Settings) -> Process {
+        let process = self.launch(settings).expect("nothing stops it");
+        assert_eq!(process.report.damaged_partitions, 0, "no crash damages a partition");
+        let begun = if self.partition.is_none() { self.create(&process) } else { Some(()) };
+        let begun =
+            begun.and_then(|()| self.compare(&process, true)).and_then(|()| self.send_again(&process));
+        assert!(begun.is_some(), "nothing stops it");
         process
     }
 
+    fn create(&mut self, process: &Process) -> Option<()> {
+        // Of an earlier creation that was interrupted nobody was told, and it may have come to something.
+        if let Some(topic) = process.topics.get().by_name("table") {
+            self.partition = topic.partition_ids().next();
+            return Some(());
+        }
+        let configs = [
+            ("cleanup.policy", "compact".to_owned()),
+            ("min.cleanable.dirty.ratio", self.rng.choice([0.0, 0.3]).expect("two").to_string()),
+            ("delete.retention.ms", DELETE_RETENTION_MS.to_string()),
+        ];
+        let configs = configs.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        let new = NewTopic { name: "table".to_owned(), partitions: 1, configs };
+        let topic = self.drive(async { process.create_topic(new).await.await })?;
+        self.partition = topic.expect("an answer").expect("it is made").partition_ids().next();
+        Some(())
+    }
+
     /// What each producer was answered last, it is answered again.
-    async fn send_again(&mut self, process: &Process) {
+    fn send_again(&mut self, process: &Process) -> Option<()> {
         let last: Vec<_> = self.producers.values().filter_map(|producer| producer.last.clone()).collect();
         for (batch, offset) in last {
-            let appended = self.send(process, &batch).await.await.expect("an answer").expect("it is there");
+            let answer = self.send(process, &batch)?;
+            let appended = self.drive(answer)?.expect("an answer").expect("it is there");
             assert!(appended.duplicate, "batch {} was appended a second time", batch.first);
             assert_eq!(appended.base_offset.get(), offset, "batch {}", batch.first);
         }
+        Some(())
     }
 
     fn work(&mut self, process: &Process, ending: Ending) {
-        let mut simulation = self.simulation.take().expect("a machine is there");
-        let finished = simulation.try_run_until(async {
-            for _ in 0..self.rng.usize(..250) {
-                match self.rng.u8(..20) {
-                    0..=10 => self.append(process).await,
-                    11..=13 => {
-                        self.clock.advance(Duration::from_millis(self.rng.u64(..1000)));
-                        process.shards.iter().for_each(|shard| shard.tick(self.clock.timestamp()));
-                    }
-                    14..=17 => process.pass_time(self.rng.usize(1..60)).await,
-                    18 if self.errors => {
-                        let mut faults = Faults { delay: 0.2, ..Faults::NONE };
-                        if self.rng.bool() {
-                            faults.write_error = 0.02 * self.rng.f64();
-                            faults.sync_error = 0.05 * self.rng.f64();
-                        }
-                        process.disk.set_faults(faults);
-                    }
-                    _ => self.compare(process, false).await,
-                }
-                self.harvest();
-            }
-            process.disk.set_faults(Faults { delay: 0.2, ..Faults::NONE });
-            if ending == Ending::Stop {
-                let stopped = process.stop().await;
-                assert!(self.errors || stopped.is_ok(), "a clean stop: {stopped:?}");
-            }
-        });
+        let finished = self.try_work(process, ending);
         let stopped_early = process.disk.operations() >= process.disk.stop_after_count();
         assert!(finished.is_some() || stopped_early, "everything waits\n{}", process.disk.dump());
-        self.harvest();
-        self.simulation = Some(simulation);
+    }
+
+    fn try_work(&mut self, process: &Process, ending: Ending) -> Option<()> {
+        for _ in 0..self.rng.usize(..self.questions_max) {
+            match self.rng.u8(..20) {
+                0..=10 => self.append(process)?,
+                11..=13 => {
+                    self.clock.advance(Duration::from_millis(self.rng.u64(..1000)));
+                    process.shards.iter().for_each(|shard| shard.tick(self.clock.timestamp()));
+                }
+                14..=17 => {
+                    let operations = self.rng.usize(1..60);
+                    self.drive(process.pass_time(operations))?;
+                }
+                18 if self.errors => {
+                    let mut faults = ORDINARY;
+                    if self.rng.bool() {
+                        faults.write_error = 0.02 * self.rng.f64();
+                        faults.sync_error = 0.05 * self.rng.f64();
+                    }
+                    process.disk.set_faults(faults);
+                }
+                _ => self.compare(process, false)?,
+            }
+        }
+        process.disk.set_faults(ORDINARY);
+        if ending == Ending::Stop {
+            let stopped = self.drive(process.stop())?;
+            assert!(self.errors || stopped.is_ok(), "a clean stop: {stopped:?}");
+        }
+        Some(())
     }
 
     // ---- append ----------------------------------------------------------------------------------------------------------
 
-    async fn append(&mut self, process: &Process) {
+    fn append(&mut self, process: &Process) -> Option<()> {
         let id = self.rng.i64(1..4);
         // One batch at a time: the one before has settled.
         if self.pending.iter().any(|(batch, _)| batch.producer == id) {
-            return;
+            return Some(());
         }
         let fresh = Producer { epoch: 0, next_sequence: 0, last: None };
         let producer = self.producers.entry(id).or_insert(fresh);
@@ -252,39 +284,18 @@ impl Table {
         }
         producer.next_sequence += builder.len() as i32;
         let batch = Batch { first, bytes: builder.build().to_vec(), producer: id };
-        let answer = self.send(process, &batch).await;
+        let answer = self.send(process, &batch)?;
         self.pending.push((batch, answer));
+        Some(())
     }
 
-    async fn send(&self, process: &Process, batch: &Batch) -> Receiver<Result<Appended, AppendError>> {
+    fn send(&mut self, process: &Process, batch: &Batch) -> Option<Receiver<Result<Appended, AppendError>>> {
         let id = self.partition.expect("it was made");
         let topics = process.topics.get();
         let config = &topics.by_id(id.topic).expect("it is there").config;
         let rules = config.check_rules(self.clock.timestamp());
         let checked = check(batch.bytes[..].into(), &rules).expect("the batch keeps the rules");
-        process.owner(id).append(id, checked).await
-    }
-
-    fn harvest(&mut self) {
-        for (batch, mut answer) in std::mem::take(&mut self.pending) {
-            match answer.try_recv() {
-                Ok(None) => self.pending.push((batch, answer)),
-                Ok(Some(Ok(appended))) => {
-                    let offset = appended.base_offset.get();
-                    let header = *BatchHeader::peek(&batch.bytes).expect("a batch");
-                    for at in 0..header.record_count() as usize {
-                        self.know(batch.first + at, offset + at as i64);
-                    }
-                    let producer = self.producers.get_mut(&batch.producer).expect("it has sent");
-                    producer.last = Some((batch, offset));
-                }
-                Ok(Some(Err(AppendError::Stopping))) | Err(_) => self.begin_epoch(batch.producer),
-                Ok(Some(Err(error))) => {
-                    assert!(self.errors, "nothing has failed, but: {error}");
-                    self.begin_epoch(batch.producer);
-                }
-            }
-        }
+        self.drive(process.owner(id).append(id, checked))
     }
 
     /// Nobody knows what became of the producer's last batch.
@@ -301,9 +312,9 @@ impl Table {
     // ---- read ------------------------------------------------------------------------------------------------------------
 
     /// Reads the whole log. When `quiet`, nothing is compacted meanwhile.
-    async fn compare(&mut self, process: &Process, quiet: bool) {
+    fn compare(&mut self, process: &Process, quiet: bool) -> Option<()> {
         let known_before: Vec<_> = self.known.keys().copied().collect();
-        let Some(found) = self.read_whole(process, quiet).await else { return };
+        let Some(found) = self.read_whole(process, quiet)? else { return Some(()) };
         for (number, offset) in &found {
             assert!(!self.gone.contains(number), "record {number} has come back at {offset}");
             self.know(*number, *offset);
@@ -339,18 +350,19 @@ impl Table {
             gone.push(number);
         }
         self.gone.extend(gone);
+        Some(())
     }
 
     /// The numbers of all records, with their offsets; `None` where a disk that fails is to blame.
-    async fn read_whole(&mut self, process: &Process, quiet: bool) -> Option<BTreeMap<usize, i64>> {
+    fn read_whole(&mut self, process: &Process, quiet: bool) -> Option<Option<BTreeMap<usize, i64>>> {
         let id = self.partition.expect("it was made");
         let bytes_max = self.rng.u64(1..5000);
         let mut found = BTreeMap::new();
         let mut next = Offset::ZERO;
         loop {
-            let (result, bytes) = match process.read(id, next, bytes_max).await {
+            let (result, bytes) = match self.drive(process.read(id, next, bytes_max))? {
                 Ok(read) => read,
-                Err(ReadError::Faulty { .. }) if self.errors => return None,
+                Err(ReadError::Faulty { .. }) if self.errors => return Some(None),
                 Err(error) => panic!("offset {next}: {error}"),
             };
             if bytes.is_empty() {
@@ -370,8 +382,8 @@ impl Table {
             }
             assert_eq!(batches.consumed(), bytes.len(), "what is read is whole batches");
         }
-        self.compare_times(process, &found, quiet).await;
-        Some(found)
+        self.compare_times(process, &found, quiet)?;
+        Some(Some(found))
     }
 
     fn take_batch(&self, header: &BatchHeader, batch: &[u8], found: &mut BTreeMap<usize, i64>) {
@@ -391,14 +403,76 @@ impl Table {
     }
 
     /// Some record has the largest timestamp; when `quiet`, one of those that were found.
-    async fn compare_times(&self, process: &Process, found: &BTreeMap<usize, i64>, quiet: bool) {
+    fn compare_times(&mut self, process: &Process, found: &BTreeMap<usize, i64>, quiet: bool) -> Option<()> {
         let id = self.partition.expect("it was made");
         let largest = found.keys().map(|number| self.sent[*number].timestamp).max();
-        let answer = match process.owner(id).find_offset(id, OffsetQuery::MaxTimestamp).await {
+        let answer = match self.drive(process.owner(id).find_offset(id, OffsetQuery::MaxTimestamp))? {
             Ok(answer) => answer,
-            Err(error) => return assert!(self.errors, "{error}"),
+            Err(error) => {
+                assert!(self.errors, "{error}");
+                return Some(());
+            }
         };
         assert!(largest.is_none() || answer.is_some(), "there is a record, so one has the largest timestamp");
         assert!(!quiet || answer.map(|found| found.timestamp) == largest, "{answer:?}, not {largest:?}");
+        Some(())
+    }
+}
+
+impl Subject for Table {
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn place(&mut self) -> &mut Option<Simulation> {
+        &mut self.simulation
+    }
+
+    fn images(&mut self) -> &mut Option<Images> {
+        &mut self.images
+    }
+
+    fn examine(&self, image: Image) {
+        let machine = Simulation::resume(image.seed, image.disk, &self.clock);
+        let mut fork = Table {
+            partition: self.partition,
+            sent: self.sent.clone(),
+            known: self.known.clone(),
+            gone: self.gone.clone(),
+            producers: self.producers.clone(),
+            images: image.images,
+            ..Table::on(machine, self.errors)
+        };
+        for (batch, _) in &self.pending {
+            fork.begin_epoch(batch.producer);
+        }
+        let settings = fork.settings();
+        let process = fork.begin(&settings);
+        if image.lives {
+            let appended = fork.append(&process).and_then(|()| fork.compare(&process, false));
+            assert!(appended.is_some(), "nothing stops it");
+        }
+    }
+
+    fn harvest(&mut self) {
+        for (batch, mut answer) in std::mem::take(&mut self.pending) {
+            match answer.try_recv() {
+                Ok(None) => self.pending.push((batch, answer)),
+                Ok(Some(Ok(appended))) => {
+                    let offset = appended.base_offset.get();
+                    let header = *BatchHeader::peek(&batch.bytes).expect("a batch");
+                    for at in 0..header.record_count() as usize {
+                        self.know(batch.first + at, offset + at as i64);
+                    }
+                    let producer = self.producers.get_mut(&batch.producer).expect("it has sent");
+                    producer.last = Some((batch, offset));
+                }
+                Ok(Some(Err(AppendError::Stopping))) | Err(_) => self.begin_epoch(batch.producer),
+                Ok(Some(Err(error))) => {
+                    assert!(self.errors, "nothing has failed, but: {error}");
+                    self.begin_epoch(batch.producer);
+                }
+            }
+        }
     }
 }

@@ -33,6 +33,10 @@ fn play(plan: &Plan) {
 /// Seeds that have found a bug, with the trouble that it needed. The commits that fixed them tell their stories.
 #[test]
 fn bugs_that_were_found_stay_fixed() {
+    // A start dropped the checkpoint rows of a topic whose deletion was not durable; the next one had the topic, and no log start.
+    let mut run = Run::new(188);
+    run.images = Some(Images::new(Rc::default()));
+    run.play(&Plan::short(188));
     for (loses_checkpoints, seeds) in [(false, &[8, 98][..]), (true, &[111])] {
         for seed in seeds {
             Table::new(*seed, false).generations(4, loses_checkpoints);
@@ -66,7 +70,7 @@ fn d7_what_was_acknowledged_survives_a_full_disk() {
 fn d1_no_crash_at_any_moment_loses_or_invents_a_record() {
     let name = "d1_no_crash_at_any_moment_loses_or_invents_a_record";
     let counts = Rc::new(RefCell::new(Counts::default()));
-    for_plans(name, 0..20, Plan::short, |plan| {
+    for_plans(name, 0..4, Plan::short, |plan| {
         let mut run = Run::new(plan.seed);
         run.images = Some(Images::new(counts.clone()));
         run.play(plan);
@@ -121,6 +125,23 @@ fn d1_the_newest_record_of_each_key_survives_compaction_and_every_crash() {
         table.generations(4, false);
         rounds.set(rounds.get() + table.stats.compactions);
     });
+    assert!(rounds.get() > 0, "nothing was ever compacted");
+}
+
+#[test]
+fn d1_no_crash_at_any_moment_loses_the_newest_record_of_a_key() {
+    let name = "d1_no_crash_at_any_moment_loses_the_newest_record_of_a_key";
+    let counts = Rc::new(RefCell::new(Counts::default()));
+    let rounds = Cell::new(0);
+    for_seeds(name, 0..4, |seed| {
+        let mut table = Table::new(seed, false);
+        table.questions_max = 60;
+        table.images = Some(Images::new(counts.clone()));
+        table.generations(2, false);
+        rounds.set(rounds.get() + table.stats.compactions);
+        counts.borrow_mut().seeds += 1;
+    });
+    eprintln!("{}; {} compactions", counts.borrow(), rounds.get());
     assert!(rounds.get() > 0, "nothing was ever compacted");
 }
 
@@ -327,6 +348,24 @@ fn d9_a_log_start_is_not_moved_by_a_checkpoint_that_was_not_written() {
     assert_eq!(run.delete_now(&process, ids[0]).expect("the next checkpoint is another file").get(), 2);
     assert_eq!(run.log_start_now(&process, ids[0]), 2);
     crash_and_compare(run, process);
+}
+
+/// The rows of shards that there will not be move to another shard's checkpoint, and are in one of the two files at any moment.
+#[test]
+fn d9_log_starts_survive_every_crash_of_a_start_with_fewer_shards() {
+    let mut run = Run::new(9);
+    let process = run.start(&Settings::small(3)).expect("nothing stops it");
+    for id in run.create_now(&process, "orders", 6) {
+        run.append_now(&process, id).expect("nothing has failed");
+        run.delete_now(&process, id).expect("nothing has failed");
+        assert_eq!(run.log_start_now(&process, id), 2);
+    }
+    drop(process);
+    run.end(Ending::Kill);
+    let counts = Rc::new(RefCell::new(Counts::default()));
+    run.images = Some(Images::new(counts.clone()));
+    run.start(&Settings::small(1)).expect("nothing stops it");
+    assert!(counts.borrow().images > 100, "{}", counts.borrow());
 }
 
 /// One rotten bit at rest, anywhere: the engine starts or says which file is damaged, and what it serves without a word is right.

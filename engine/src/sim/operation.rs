@@ -11,7 +11,7 @@ use crate::io::{Entry, OpenMode};
 use crate::types::Position;
 
 /// The kinds of operations, named after the functions of [`Disk`](crate::io::Disk).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OperationKind {
     /// `open`.
     Open,

@@ -573,3 +573,46 @@ fn the_clock_moves_when_it_is_told_to() {
     clock.advance(Duration::from_millis(1));
     assert_eq!((clock.timestamp(), clock.instant() - start), (6, Duration::from_millis(3)));
 }
+
+#[test]
+fn a_disk_that_lies_says_done_and_keeps_nothing() {
+    let (mut simulation, file) = with_content(1, &[1; SECTOR]);
+    let disk = simulation.disk();
+    disk.set_faults(Faults { flush_lie: 1.0, ..Faults::NONE });
+    simulation.run_until(put(&disk, &file, 0, &[2; SECTOR])).unwrap();
+    simulation.run_until(disk.sync(&file)).unwrap();
+    assert_eq!(disk.read_cached("/d/file"), Some(vec![2; SECTOR]));
+    assert_eq!(outcomes(&disk, "/d/file").len(), 2, "it is there or not, as without the sync");
+}
+
+#[test]
+fn the_operation_with_the_number_fails_and_no_other() {
+    for failing in 0..3 {
+        let (mut simulation, file) = with_file(1);
+        let disk = simulation.disk();
+        disk.fail_at(disk.operations() + failing, Errno::IO);
+        let results = [0, 1, 2].map(|at| simulation.run_until(put(&disk, &file, at, b"x")).is_err());
+        assert_eq!(results, [failing == 0, failing == 1, failing == 2]);
+    }
+}
+
+#[test]
+fn a_moment_between_two_changes_is_seen_once_for_each() {
+    let (mut simulation, file) = with_file(1);
+    let disk = simulation.disk();
+    let (before, mut seen) = (disk.changes(), BTreeSet::new());
+    let done = simulation.try_run_until_with(
+        async {
+            put(&disk, &file, 0, b"x").await.unwrap();
+            disk.len(&file).await.unwrap();
+            disk.sync(&file).await.unwrap();
+        },
+        |disk| {
+            seen.insert((disk.changes() - before, disk.last_change()));
+        },
+    );
+    assert!(done.is_some());
+    // In flight, then done with the sync in flight; looking at the length is no change.
+    let write = Some(OperationKind::Write);
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [(1, None), (2, write), (3, write)]);
+}
