@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::images::{Counts, Images};
+use super::images::{Counts, Images, Subject};
 use super::machine::{DATA_DIR, Process, Settings, start};
 use super::plan::{Ending, Operation, Plan, Trouble};
 use super::run::Run;
@@ -347,6 +347,22 @@ fn d9_a_log_start_is_not_moved_by_a_checkpoint_that_was_not_written() {
     assert_eq!(run.log_start_now(&process, ids[0]), 0);
     assert_eq!(run.delete_now(&process, ids[0]).expect("the next checkpoint is another file").get(), 2);
     assert_eq!(run.log_start_now(&process, ids[0]), 2);
+    crash_and_compare(run, process);
+}
+
+/// Behind a recovery point that a clean stop has left, nothing else syncs the file before it is appended to.
+#[test]
+fn d4_a_torn_tail_is_cut_for_good() {
+    let (mut run, process, _) = with_topic(10, 1);
+    run.drive(process.stop()).expect("nothing stops it").expect("a clean stop");
+    drop(process);
+    run.end(Ending::Stop);
+    let path = Path::new(DATA_DIR).join("orders-0/00000000000000000000.log");
+    let intact = run.disk().read_durable(&path).expect("it was synced");
+    run.disk().install(&path, &[&intact[..], &intact[..100]].concat());
+    let process = run.start(&Settings::small(1)).expect("nothing stops it");
+    assert_eq!(run.disk().read_cached(&path).as_ref(), Some(&intact), "the tail is cut");
+    assert_eq!(run.disk().read_durable(&path), Some(intact), "no crash brings it back");
     crash_and_compare(run, process);
 }
 
