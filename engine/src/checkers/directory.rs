@@ -99,7 +99,10 @@ impl Node {
         let clock = simulation.clock();
         simulation.run_until(async {
             let data_dir = Path::new(DATA_DIR);
-            let recovered = recover(&disk, data_dir, count, &TopicDefaults::default()).await?;
+            let (defaults, cleaner) = (TopicDefaults::default(), CleanerConfig::default());
+            let recovered = recover(&disk, data_dir, count, &defaults, &cleaner).await?;
+            let settings = Arc::new(Published::new(recovered.settings));
+            let unwritten = recovered.unwritten.map(Arc::new);
             let has_point = recovered.checkpoints.iter().flatten().map(|point| point.partition).collect();
             let topics = Arc::new(Published::new(recovered.topics));
             let damaged = Arc::new(recovered.damaged);
@@ -113,13 +116,15 @@ impl Node {
                     shards: count,
                     topics: topics.clone(),
                     checkpoints,
+                    unwritten: unwritten.clone(),
                     damaged: damaged.clone(),
                     journal_number: recovered.journal_number,
                     generation: 1000 + index as u64,
                     journal_file_bytes_max: 8 << 10,
                     open_files_max: 4,
                     retention_check: Duration::from_secs(1),
-                    cleaner: CleanerConfig::default(),
+                    settings: settings.clone(),
+                    scrub_bytes_per_second: 0,
                     clock: Rc::new(move || clock.timestamp()),
                     stopwatch: Rc::new(|| Duration::ZERO),
                 };

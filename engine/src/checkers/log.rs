@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
@@ -49,7 +50,7 @@ impl Batch {
 struct Machine {
     simulation: Option<Simulation>,
     log: Rc<Log<SimDisk>>,
-    config: TopicConfig,
+    config: Arc<TopicConfig>,
     /// What the shard's checkpoint says; `None` before the first.
     checkpoint: Option<PartitionCheckpoint>,
     model: Model,
@@ -64,6 +65,7 @@ pub(super) fn log_against_model(bytes: &[u8]) {
     config.index_interval_bytes = 4 * u64::from(input.byte());
     let mut simulation = Simulation::new(u64::from(input.byte()));
     simulation.disk().install("/data/meta", b"");
+    let config = Arc::new(config);
     let log = simulation.run_until(open(&simulation.disk(), None, &[], &config));
     let mut machine = Machine {
         simulation: Some(simulation),
@@ -98,7 +100,7 @@ async fn open(
     disk: &SimDisk,
     checkpoint: Option<&PartitionCheckpoint>,
     journal: &[Bytes],
-    config: &TopicConfig,
+    config: &Arc<TopicConfig>,
 ) -> Rc<Log<SimDisk>> {
     let files = OpenFiles::new(2);
     let opened = Log::open(disk.clone(), files, Path::new(DIRECTORY), PARTITION, checkpoint).await;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
+use super::images::Subject;
 use super::machine::{Process, Settings};
 use super::plan::Ending;
 use super::run::Run;

@@ -179,7 +179,8 @@ impl Reference {
         let mut partitions: Vec<PartitionId> = Vec::new();
         let mut last_sent = None;
         for generation in 0..2 {
-            let process = start(&mut simulation, &settings, |_| {}).expect("nothing stops it").expect("it starts");
+            let process =
+                start(&mut simulation, &settings, |_| {}).expect("nothing stops it").expect("it starts");
             let clock = simulation.clock();
             simulation.run_until(async {
                 if generation == 0 {
@@ -252,7 +253,8 @@ impl Reference {
     /// Reads what is there when nothing is wrong.
     fn learn(&mut self, partitions: &[PartitionId], last_sent: Option<(Bytes, i64)>) {
         let mut simulation = Simulation::with_disk(1, self.disk.kill(&mut Rng::with_seed(1)));
-        let process = start(&mut simulation, &self.settings, |_| {}).expect("nothing stops it").expect("it starts");
+        let process =
+            start(&mut simulation, &self.settings, |_| {}).expect("nothing stops it").expect("it starts");
         simulation.run_until(async {
             for (at, id) in partitions.iter().enumerate() {
                 let start = earliest(&process, *id).await.expect("it can be read");
@@ -499,7 +501,8 @@ fn d5_a_segment_that_is_gone_is_told_and_the_others_are_read() {
     let disk = reference.disk.kill(&mut Rng::with_seed(1));
     let mut simulation = Simulation::with_disk(1, disk.clone());
     simulation.run_until(async { crate::io::Disk::remove_file(&disk, &logs[1]).await }).expect("it is there");
-    let process = start(&mut simulation, &reference.settings, |_| {}).expect("nothing stops it").expect("it starts");
+    let process =
+        start(&mut simulation, &reference.settings, |_| {}).expect("nothing stops it").expect("it starts");
     let known = &reference.partitions[0];
     let base =
         |path: &Path| path.file_stem().and_then(|name| name.to_str()?.parse::<i64>().ok()).expect("a base");
@@ -536,8 +539,9 @@ fn d5_the_scrub_finds_what_nobody_reads() {
         let mut simulation = Simulation::with_disk(1, reference.disk.kill(&mut Rng::with_seed(1)));
         let complaints = Complaints::default();
         let damages = tracing::subscriber::with_default(complaints.clone(), || {
-            let process =
-                start(&mut simulation, &reference.settings, |_| {}).expect("nothing stops it").expect("it starts");
+            let process = start(&mut simulation, &reference.settings, |_| {})
+                .expect("nothing stops it")
+                .expect("it starts");
             // Of partitions that are not open it has a view of its own.
             if rng.bool() {
                 simulation.run_until(async {

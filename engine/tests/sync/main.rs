@@ -7,5 +7,8 @@
 //! Shards share nothing else of ours: mailboxes and answers are `async-channel` and `futures-channel`, open files are an `Arc`, and a segment
 //! that is dropped lives, within its thread, as long as a reader holds it.
 
+// Twice on purpose: the same code, with other locks.
+#![allow(clippy::duplicate_mod)]
+
 mod under_loom;
 mod under_std;
