@@ -28,7 +28,7 @@ use crate::io::{Disk, OpenMode, is_no_space, read_whole, replace};
 use crate::journal::replay::{JournaledBatch, read_journal};
 use crate::log::Log;
 use crate::segment::{OpenFiles, WriteFailure};
-use crate::shard::{CHECKPOINT, CHECKPOINT_COPY, SHARDS, copy_checkpoint, shard_dir};
+use crate::shard::{CHECKPOINT, CHECKPOINT_COPY, SHARDS, replace_checkpoint, shard_dir};
 use crate::topics::{Topic, TopicTable};
 use crate::types::{Offset, PartitionId, random_uuid};
 
@@ -437,9 +437,7 @@ async fn write_checkpoint<D: Disk>(
     }
     let path = directory.join(CHECKPOINT);
     let content = encoder.finish();
-    replace(disk, &path, content.clone()).await.map_err(failed("writing", &path))?;
-    copy_checkpoint(disk, &path, content).await;
-    Ok(())
+    replace_checkpoint(disk, &path, content).await.map_err(failed("writing", &path))
 }
 
 /// Removes partition directories that no topic claims: their topic was deleted, and the crash came before they were removed.

@@ -133,7 +133,7 @@ fn d1_no_crash_at_any_moment_loses_the_newest_record_of_a_key() {
     let name = "d1_no_crash_at_any_moment_loses_the_newest_record_of_a_key";
     let counts = Rc::new(RefCell::new(Counts::default()));
     let rounds = Cell::new(0);
-    for_seeds(name, 0..4, |seed| {
+    for_seeds(name, 4..10, |seed| {
         let mut table = Table::new(seed, false);
         table.questions_max = 60;
         table.images = Some(Images::new(counts.clone()));

@@ -16,7 +16,7 @@ use crate::format::names::{self, Compacting, SegmentFileKind};
 use crate::format::topics::TopicRecord;
 use crate::format::{producer_ids, topics};
 use crate::recovery::{META_FILE, journal_number, note_point};
-use crate::shard::{CHECKPOINT, SHARDS};
+use crate::shard::{CHECKPOINT, CHECKPOINT_COPY, SHARDS};
 use crate::types::{Offset, PartitionId, TopicId};
 
 /// Files that Kafka keeps beside its partitions, by which its data directories are known.
@@ -256,6 +256,8 @@ impl DataDir {
                 let path = directory.join(&name);
                 if name == CHECKPOINT {
                     self.checkpoints.push(path);
+                } else if name == CHECKPOINT_COPY {
+                    // Read where the checkpoint is damaged.
                 } else if journal_number(&name).is_some() {
                     self.journals.push(path);
                 } else if name.ends_with(".tmp") || name.ends_with(".new") {
@@ -269,7 +271,11 @@ impl DataDir {
         for path in self.checkpoints.clone() {
             let relative = path.strip_prefix(&self.path).expect("it stands in the directory").to_owned();
             let name = relative.to_str().expect("names are text").to_owned();
-            for point in self.small_file(&name, true, checkpoint::decode).unwrap_or_default() {
+            let points = match self.small_file(&name, true, checkpoint::decode) {
+                None => self.small_file(&format!("{name}.copy"), false, checkpoint::decode),
+                read => read,
+            };
+            for point in points.unwrap_or_default() {
                 let known = self.topics.as_ref().is_none_or(|topics| {
                     topics.iter().any(|topic| {
                         topic.id == point.partition.topic && point.partition.index < topic.partitions

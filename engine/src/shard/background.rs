@@ -11,10 +11,10 @@ use futures_util::StreamExt;
 use futures_util::future::{Either, join_all, join3, select};
 use futures_util::stream;
 
-use super::{CHECKPOINT, Shard, copy_checkpoint};
+use super::{CHECKPOINT, Shard, replace_checkpoint};
 use crate::error::{Fault, io_fault};
 use crate::format::checkpoint::CheckpointEncoder;
-use crate::io::{Disk, is_no_space, replace};
+use crate::io::{Disk, is_no_space};
 use crate::journal::{Journal, Refusal};
 use crate::partition::Partition;
 use crate::types::Timestamp;
@@ -113,7 +113,7 @@ impl<D: Disk> Shard<D> {
         }
         let path = self.directory.join(CHECKPOINT);
         let content = encoder.finish();
-        replace(&self.disk, &path, content.clone()).await.map_err(|error| {
+        replace_checkpoint(&self.disk, &path, content).await.map_err(|error| {
             if is_no_space(&error) {
                 Refusal::NoSpace
             } else {
@@ -124,7 +124,6 @@ impl<D: Disk> Shard<D> {
         for (partition, base) in bases {
             partition.set_checkpointed_base(base);
         }
-        copy_checkpoint(&self.disk, &path, content).await;
         Ok(())
     }
 

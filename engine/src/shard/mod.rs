@@ -25,6 +25,7 @@ mod trim;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ use crate::error::{AppendError, Fault, ReadError, StartError};
 use crate::format::check::CheckedBatch;
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::names;
-use crate::io::{Disk, OpenMode};
+use crate::io::{Disk, OpenMode, replace};
 use crate::journal::{Journal, JournalPool};
 use crate::log::{Log, OffsetAndTimestamp};
 use crate::partition::{Partition, ReadResult, WakeOnce};
@@ -170,16 +171,22 @@ pub(crate) const CHECKPOINT: &str = "checkpoint";
 /// The name of its copy.
 pub(crate) const CHECKPOINT_COPY: &str = "checkpoint.copy";
 
-/// Writes a copy beside a checkpoint that is durable, for the day that a bit of that has rotted: log starts stand nowhere else (D5). It is not
-/// synced and may fail: a crash, or a full disk, costs the copy, and a torn one says so by its sum.
-pub(crate) async fn copy_checkpoint<D: Disk>(disk: &D, path: &Path, content: Bytes) {
+/// Replaces a shard's checkpoint, durably. A copy of it is written and synced before, for the day that a bit of the checkpoint has rotted:
+/// log starts stand nowhere else (D5). What it says is true already, so after any crash it is as new as the checkpoint, or newer, or torn,
+/// and says so by its sum. It may fail: a full disk costs the copy.
+///
+/// # Errors
+/// When the checkpoint could not be replaced; the old one counts.
+pub(crate) async fn replace_checkpoint<D: Disk>(disk: &D, path: &Path, content: Bytes) -> io::Result<()> {
     let copied = async {
-        let file = disk.open(&path.with_file_name(CHECKPOINT_COPY), OpenMode::Truncate).await?;
-        disk.write(&file, 0, vec![content]).await
+        let copy = disk.open(&path.with_file_name(CHECKPOINT_COPY), OpenMode::Truncate).await?;
+        disk.write(&copy, 0, vec![content.clone()]).await?;
+        disk.sync(&copy).await
     };
     if let Err(error) = copied.await {
         tracing::debug!(path = %path.display(), %error, "the checkpoint has no copy");
     }
+    replace(disk, path, content).await
 }
 
 impl<D: Disk> Shard<D> {
