@@ -10,11 +10,13 @@
 //! * Nothing is submitted by `start`: what one turn of the executor starts goes to the kernel in one system call, which also waits, when
 //!   there is nothing else to do.
 //! * The kernel posts completions when it is asked, not whenever they occur (`DEFER_TASKRUN`): no interrupt, and all in one batch.
+//! * Under the feature `glommio` the thread sleeps in that runtime's ring instead: completions count up the doorbell, which that ring reads,
+//!   and an operation that is started wakes whoever calls [`Ring::turn`].
 //! * No waker is called or dropped, and no operation is dropped, while the ring is borrowed: both may run foreign code.
 
 #![allow(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -41,6 +43,12 @@ const CANCELLATION: u64 = u64::MAX;
 /// The completion of the wait for the doorbell.
 const DOORBELL: u64 = u64::MAX - 1;
 
+/// Nobody waits for a doorbell by reading it, except that glommio's ring does, which would not wait for one that is not blocking.
+const DOORBELL_FLAGS: EventfdFlags = match cfg!(feature = "glommio") {
+    true => EventfdFlags::CLOEXEC,
+    false => EventfdFlags::CLOEXEC.union(EventfdFlags::NONBLOCK),
+};
+
 /// How long a turn may wait for something to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -59,6 +67,12 @@ impl Doorbell {
     pub(crate) fn ring(&self) {
         // It fails when the count is full, and then it has been rung.
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+
+    /// What becomes readable, and keeps the count until it is read.
+    #[cfg(feature = "glommio")]
+    pub(crate) fn descriptor(&self) -> &OwnedFd {
+        &self.0
     }
 }
 
@@ -116,6 +130,9 @@ struct State {
     open_ended: usize,
     /// Whether the kernel watches the doorbell.
     doorbell_watched: bool,
+    /// Whoever has to call [`Ring::turn`] when something is started.
+    #[cfg(feature = "glommio")]
+    pump: Option<Waker>,
     closing: bool,
 }
 
@@ -129,7 +146,9 @@ struct Aftermath {
 impl Ring {
     pub(super) fn new() -> io::Result<Ring> {
         let ring = build().and_then(new_enough).map_err(explain)?;
-        let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let event = rustix::event::eventfd(0, DOORBELL_FLAGS)?;
+        #[cfg(feature = "glommio")]
+        ring.submitter().register_eventfd(event.as_raw_fd())?;
         unpin_workers(&ring);
         let state = State {
             ring,
@@ -141,6 +160,8 @@ impl Ring {
             submitted: 0,
             open_ended: 0,
             doorbell_watched: false,
+            #[cfg(feature = "glommio")]
+            pump: None,
             closing: false,
         };
         Ok(Ring { state: RefCell::new(state), doorbell: Doorbell(Arc::new(event)) })
@@ -165,6 +186,7 @@ impl Ring {
         vacancy.operation = Some(Operation { op, waker, result: None, orphan: false, submitted: false });
         let key = Key { slot, tenant: vacancy.tenant };
         state.waiting.push_back(key);
+        kick(state);
         Ok(key)
     }
 
@@ -200,7 +222,7 @@ impl Ring {
         } else if open_ended {
             state.cancellations.push_back(key);
         }
-        drop(state);
+        kick(state);
         drop((waker, finished));
     }
 
@@ -223,7 +245,7 @@ impl Ring {
                 _ => {}
             }
         }
-        drop(borrow);
+        kick(borrow);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -252,6 +274,36 @@ impl Ring {
     pub(super) fn is_closing(&self) -> bool {
         self.state.borrow().closing
     }
+}
+
+/// What an executor needs that sleeps elsewhere.
+#[cfg(feature = "glommio")]
+impl Ring {
+    /// Has `waker` woken by the next operation that is started, abandoned or ended by [`Ring::close`].
+    pub(super) fn set_pump(&self, waker: &Waker) {
+        let stale = self.state.borrow_mut().pump.replace(waker.clone());
+        drop(stale);
+    }
+
+    /// Whether another turn would hand something to the kernel.
+    pub(super) fn has_submissions(&self) -> bool {
+        let mut state = self.state.borrow_mut();
+        state.has_submissions() || !state.ring.submission().is_empty()
+    }
+}
+
+/// Gives the state back after a change that only a turn carries out. Our own executor does not sleep before its next turn; another one has
+/// to be woken for it.
+fn kick(state: RefMut<'_, State>) {
+    #[cfg(feature = "glommio")]
+    {
+        let mut state = state;
+        let pump = state.pump.take();
+        drop(state);
+        pump.into_iter().for_each(Waker::wake);
+    }
+    #[cfg(not(feature = "glommio"))]
+    drop(state);
 }
 
 impl State {
@@ -411,7 +463,9 @@ fn build() -> io::Result<IoUring> {
     deferred.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_submit_all();
     let mut cooperative = IoUring::builder();
     cooperative.setup_coop_taskrun().setup_taskrun_flag().setup_submit_all();
-    for builder in [deferred, cooperative] {
+    // Without deferral completions are posted by whichever system call the thread is in, so also while it sleeps in another ring.
+    let wanted = if cfg!(feature = "glommio") { vec![cooperative] } else { vec![deferred, cooperative] };
+    for builder in wanted {
         match builder.build(RING_DEPTH) {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
             result => return result,

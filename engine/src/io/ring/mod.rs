@@ -20,6 +20,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
+#[cfg(feature = "glommio")]
+use std::task::Waker;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -76,6 +78,24 @@ impl RingDisk {
     /// Whether something that was started is not over.
     pub(crate) fn is_busy(&self) -> bool {
         self.ring.is_busy()
+    }
+
+    /// Has `waker` woken when there is something to do for [`RingDisk::turn`] that was not done by the kernel.
+    #[cfg(feature = "glommio")]
+    pub(crate) fn set_pump(&self, waker: &Waker) {
+        self.ring.set_pump(waker);
+    }
+
+    /// Whether another turn would hand something to the kernel.
+    #[cfg(feature = "glommio")]
+    pub(crate) fn has_submissions(&self) -> bool {
+        self.ring.has_submissions()
+    }
+
+    /// Whether [`RingDisk::close`] was called.
+    #[cfg(feature = "glommio")]
+    pub(crate) fn is_closing(&self) -> bool {
+        self.ring.is_closing()
     }
 
     /// Waits until the descriptor can be read, or has failed.

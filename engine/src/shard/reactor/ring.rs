@@ -1,4 +1,4 @@
-//! The runtime: one thread with three task queues, timers, and a ring to wait on. No other file of the engine knows how tasks run.
+//! Our own executor, which sleeps in the ring.
 //!
 //! ```text
 //!   turn:   due timers, wakes from other threads
@@ -8,18 +8,15 @@
 //!           > ring      one system call: submits all that was started, takes in all that is complete, and sleeps when nothing is ready
 //! ```
 //!
-//! * A task runs until it waits; it must not compute for more than some 50 us without [`yield_if_needed`].
 //! * Tasks of a queue that are ready run once each before one of them runs again; connections before storage, so that what has arrived in
 //!   one turn is committed together.
-//! * Wakers may be called on any thread. One from another thread rings a doorbell only when this one sleeps.
-//! * A dropped [`Task`] is cancelled. A task that still waits when its executor ends is never dropped, and keeps its files open: keep the
-//!   handles, and await or drop them.
+//! * A wake from another thread rings a doorbell only when this one sleeps.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -27,11 +24,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use async_task::Runnable;
-use futures_util::future::{Either, select};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use super::{Queue, Task};
 use crate::io::ring::{Doorbell, RingDisk, Wait};
-pub use crate::io::yield_now;
+use crate::io::yield_now;
 
 /// How long a task may go on when others wait. The rule for a step between two looks is 50 us.
 const RUN_MAX: Duration = Duration::from_micros(200);
@@ -39,16 +36,8 @@ const RUN_MAX: Duration = Duration::from_micros(200);
 /// Background tasks get this part of the time that the others take.
 const BACKGROUND_PART: u32 = 10;
 
-/// A task queue of an executor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queue {
-    /// Connections.
-    Net,
-    /// Appends and the journal.
-    Storage,
-    /// Retention, compaction, syncs that nobody waits for: a tenth of the time of the others.
-    Background,
-}
+/// What a [`Task`] is here.
+pub(super) type Spawned<T> = async_task::Task<T>;
 
 thread_local! {
     static EXECUTOR: RefCell<Option<Rc<Executor>>> = const { RefCell::new(None) };
@@ -113,53 +102,15 @@ pub fn spawn<T: 'static>(queue: Queue, future: impl Future<Output = T> + 'static
     Task(task)
 }
 
-/// A task; awaiting it gives its output, dropping it cancels it.
-#[must_use = "a dropped task is cancelled"]
-pub struct Task<T>(async_task::Task<T>);
-
-impl<T> Task<T> {
-    /// Lets the task run on without a handle.
-    pub fn detach(self) {
-        self.0.detach();
-    }
-
-    /// Cancels the task and waits until it is dropped; its output when it had finished already.
-    pub async fn cancel(self) -> Option<T> {
-        self.0.cancel().await
-    }
-}
-
-impl<T> Future for Task<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        Pin::new(&mut self.0).poll(context)
-    }
-}
-
 /// Waits; 40-180 us longer than asked for when the thread slept.
 pub fn sleep(duration: Duration) -> impl Future<Output = ()> {
     Sleep { due: Instant::now() + duration, timer: None }
-}
-
-/// The monotonic clock.
-pub fn now() -> Instant {
-    Instant::now()
 }
 
 /// Gives way when this task has run for a while; cheap enough for every step of a loop.
 pub async fn yield_if_needed() {
     if with_executor(Executor::is_time_up) {
         yield_now().await;
-    }
-}
-
-/// The future's output, or `None` when `duration` passes first; then the future is dropped. Never around an append: its future
-/// would be dropped, its write not.
-pub async fn with_timeout<T>(duration: Duration, future: impl Future<Output = T>) -> Option<T> {
-    match select(pin!(future), pin!(sleep(duration))).await {
-        Either::Left((output, _)) => Some(output),
-        Either::Right(_) => None,
     }
 }
 
@@ -443,6 +394,7 @@ impl Drop for Sleep {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::reactor::with_timeout;
 
     fn on_executor<F, T>(test: impl FnOnce() -> F + Send + 'static) -> T
     where
@@ -453,44 +405,10 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_from_another_thread_is_never_lost() {
+    fn a_timer_that_was_dropped_leaves_nothing_behind() {
         on_executor(|| async {
-            let (asked, questions) = async_channel::bounded(1);
-            let (answer, answers) = async_channel::bounded(1);
-            let thread = thread::spawn(move || {
-                while let Ok(question) = questions.recv_blocking() {
-                    answer.send_blocking(question).unwrap();
-                }
-            });
-            for number in 0..20_000 {
-                asked.send(number).await.unwrap();
-                assert_eq!(answers.recv().await, Ok(number));
-            }
-            drop(asked);
-            thread.join().unwrap();
-        });
-    }
-
-    #[test]
-    fn timers_fire_in_their_order_and_a_dropped_one_not_at_all() {
-        on_executor(|| async {
-            let fired = Rc::new(RefCell::new(Vec::new()));
-            let sleeper = |millis: u64| {
-                let fired = fired.clone();
-                spawn(Queue::Net, async move {
-                    sleep(Duration::from_millis(millis)).await;
-                    fired.borrow_mut().push(millis);
-                })
-            };
-            let tasks: Vec<_> = [30, 10, 20].map(sleeper).into_iter().collect();
-            let dropped = sleeper(15);
-            let none = with_timeout(Duration::from_millis(5), std::future::pending::<()>()).await;
+            let none = with_timeout(Duration::from_millis(1), sleep(Duration::from_secs(60))).await;
             assert!(none.is_none());
-            drop(dropped);
-            for task in tasks {
-                task.await;
-            }
-            assert_eq!(*fired.borrow(), [10, 20, 30]);
             with_executor(|executor| assert!(executor.timers.borrow().waiting.is_empty()));
         });
     }
@@ -537,12 +455,5 @@ mod tests {
             assert!(other.get());
             task.await;
         });
-    }
-
-    #[test]
-    fn a_panic_of_a_task_is_told_by_the_executor() {
-        let executor = spawn_executor("test", None, |_| async { panic!("no way") }).unwrap();
-        let error = executor.join().unwrap_err();
-        assert!(error.to_string().contains("no way"), "{error}");
     }
 }

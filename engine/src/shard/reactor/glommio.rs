@@ -1,0 +1,222 @@
+//! The executor on glommio: it sleeps in that runtime's ring, and one of its tasks pumps ours.
+//!
+//! Its executor can wait for its own ring only. So completions of ours count up an eventfd, and its ring reads that: no thread, no polling.
+//! While nothing is in the kernel's hands after a turn (all was done at once), nothing is armed. Completions that are themselves caused by
+//! another eventfd are delayed by the kernel: [`RingDisk::readable`] must not be asked for one here.
+//!
+//! Queues are run by shares, not in the order of our own executor, and a turn of the ring costs a task's run, a read and a system call more.
+
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSliceMut};
+use std::os::fd::{FromRawFd, IntoRawFd};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{Fuse, FusedFuture};
+use glommio::io::BufferedFile;
+use glommio::{
+    BuilderErrorKind, ExecutorJoinHandle, GlommioError, Latency, LocalExecutorBuilder, Placement,
+    PoolPlacement, ReactorErrorKind, Shares, TaskQueueHandle,
+};
+use rustix::io::ReadWriteFlags;
+
+use super::{Queue, Task};
+use crate::io::ring::{RingDisk, Wait};
+
+/// How often a running queue is asked to give way. Tasks are short by rule, so this is for the exception; and see [`HEARTBEATS`] for why it
+/// is not shorter.
+const PREEMPT: Duration = Duration::from_millis(20);
+
+/// The same before the queues are there. An executor whose timer fires before its very first task has run sleeps for good: nothing that could
+/// wake it exists yet. Of 1,700 starts on a busy machine, one hung that way.
+const PREEMPT_FIRST: Duration = Duration::from_secs(60);
+
+/// The longest that an executor sleeps, in the end.
+///
+/// glommio-ng 0.12.0 may sleep with a task ready to run: when its preemption timer has fired before the first queue gets its turn,
+/// `run_task_queues` reports that nothing is left to run, and the executor parks. Without another event it never wakes: with a timer of
+/// 1 ms, about once in 100,000 appends. A timer of 20 ms makes it rarer than can be measured on an idle machine; on a busy one the thread is
+/// kept waiting for as long now and then. A heartbeat bounds the stall, unless it is itself the task that is left ready: then the next one,
+/// which is due at another time, does.
+const HEARTBEATS: [Duration; 3] =
+    [Duration::from_millis(20), Duration::from_millis(130), Duration::from_millis(1700)];
+
+/// What a [`Task`] is here.
+pub(super) type Spawned<T> = glommio::Task<T>;
+
+#[derive(Clone, Copy)]
+struct Queues {
+    net: TaskQueueHandle,
+    storage: TaskQueueHandle,
+    background: TaskQueueHandle,
+}
+
+thread_local! {
+    static QUEUES: Cell<Option<Queues>> = const { Cell::new(None) };
+}
+
+/// Starts a thread with an executor that runs the future made by `f` to its end. `f` gets the ring that the executor pumps.
+///
+/// `cpu` pins the thread.
+///
+/// # Errors
+/// When the thread can not be made, or the CPU does not exist. That there is no ring to be had is reported by [`ExecutorHandle::join`].
+pub fn spawn_executor<F, T>(
+    name: &str,
+    cpu: Option<usize>,
+    f: impl FnOnce(RingDisk) -> F + Send + 'static,
+) -> io::Result<ExecutorHandle<T>>
+where
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
+        .name(name)
+        .preempt_timer(PREEMPT_FIRST)
+        // Else the pool's thread is pinned to the first CPU, whatever the executor's is.
+        .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
+        .spawn(move || {
+            let executor = glommio::executor();
+            let queue =
+                |shares, latency, name| executor.create_task_queue(Shares::Static(shares), latency, name);
+            QUEUES.set(Some(Queues {
+                net: queue(1000, Latency::Matters(PREEMPT), "net"),
+                storage: queue(1000, Latency::Matters(PREEMPT), "storage"),
+                background: queue(100, Latency::Matters(PREEMPT), "background"),
+            }));
+            run(f)
+        })
+        .map(ExecutorHandle)
+        .map_err(explain)
+}
+
+async fn run<F>(f: impl FnOnce(RingDisk) -> F) -> io::Result<F::Output>
+where
+    F: Future<Output: 'static> + 'static,
+{
+    let heartbeats = HEARTBEATS.map(|period| {
+        spawn(Queue::Net, async move {
+            loop {
+                sleep(period).await;
+            }
+        })
+    });
+    let ring = RingDisk::new()?;
+    let pumping = spawn(Queue::Storage, pump(ring.clone()));
+    let output = spawn(Queue::Net, f(ring.clone())).await;
+    ring.close();
+    pumping.await?;
+    for heartbeat in heartbeats {
+        let _: Option<()> = heartbeat.cancel().await;
+    }
+    Ok(output)
+}
+
+/// Submits, completes and wakes, until the ring is closed and everything that was started is done.
+async fn pump(ring: RingDisk) -> io::Result<()> {
+    let doorbell = ring.doorbell();
+    let descriptor = doorbell.descriptor().try_clone()?;
+    // SAFETY: the descriptor is open, and given away.
+    let event = unsafe { BufferedFile::from_raw_fd(descriptor.into_raw_fd()) };
+    {
+        let mut signal = pin!(Fuse::terminated());
+        poll_fn(|context| {
+            loop {
+                ring.turn(Wait::No);
+                if ring.has_submissions() {
+                    continue;
+                }
+                let over = !ring.is_busy() && ring.is_closing();
+                match signal.is_terminated() {
+                    true if over => return Poll::Ready(()),
+                    true if ring.is_busy() => {
+                        if take_signal(&ring) {
+                            continue;
+                        }
+                        signal.set(event.read_at(0, 8).fuse());
+                    }
+                    // Ends the read that is under way.
+                    false if over => doorbell.ring(),
+                    _ => {}
+                }
+                ring.set_pump(context.waker());
+                if signal.is_terminated() {
+                    return Poll::Pending;
+                }
+                match signal.as_mut().poll(context) {
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(error)) => {
+                        panic!("the ring's completions can not be waited for: {error}")
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
+    }
+    event.close().await.map_err(io::Error::from)
+}
+
+/// Resets the count without waiting; whether there was one.
+fn take_signal(ring: &RingDisk) -> bool {
+    let mut count = [0; 8];
+    // An eventfd has no positions: `u64::MAX` stands for "where it is".
+    let doorbell = ring.doorbell();
+    let count = &mut [IoSliceMut::new(&mut count)];
+    rustix::io::preadv2(doorbell.descriptor(), count, u64::MAX, ReadWriteFlags::NOWAIT).is_ok()
+}
+
+/// A running executor.
+pub struct ExecutorHandle<T: Send + 'static>(ExecutorJoinHandle<io::Result<T>>);
+
+impl<T: Send + 'static> ExecutorHandle<T> {
+    /// Waits for the executor's end.
+    ///
+    /// # Errors
+    /// When the executor could not start (no io_uring, not enough locked memory), or a task panicked.
+    pub fn join(self) -> io::Result<T> {
+        self.0.join().map_err(explain)?
+    }
+}
+
+fn explain(error: GlommioError<()>) -> io::Error {
+    match error {
+        GlommioError::ReactorError(ReactorErrorKind::MemLockLimit(limit, needed)) => io::Error::new(
+            io::ErrorKind::OutOfMemory,
+            format!(
+                "the limit on locked memory is {limit} bytes, {needed} are needed: raise `ulimit -l`, or LimitMEMLOCK= of the \
+                 service"
+            ),
+        ),
+        GlommioError::BuilderError(BuilderErrorKind::ThreadPanic(text)) => {
+            io::Error::other(format!("a task panicked: {text}"))
+        }
+        error => error.into(),
+    }
+}
+
+/// Starts a task in a queue of this thread's executor.
+pub fn spawn<T: 'static>(queue: Queue, future: impl Future<Output = T> + 'static) -> Task<T> {
+    let queues = QUEUES.get().expect("this is a thread of `spawn_executor`");
+    let handle = match queue {
+        Queue::Net => queues.net,
+        Queue::Storage => queues.storage,
+        Queue::Background => queues.background,
+    };
+    Task(glommio::spawn_local_into(future, handle).expect("queues live as long as their executor"))
+}
+
+/// Waits; 40-180 us longer than asked for when the thread slept.
+pub async fn sleep(duration: Duration) {
+    glommio::timer::sleep(duration).await;
+}
+
+/// Gives way when this queue's time is up; cheap enough for every step of a loop.
+pub async fn yield_if_needed() {
+    glommio::yield_if_needed().await;
+}

@@ -1,0 +1,147 @@
+//! The runtime: one thread with three task queues, timers, and a ring to wait on. No other file of the engine knows how tasks run.
+//!
+//! * A task runs until it waits; it must not compute for more than some 50 us without [`yield_if_needed`].
+//! * Wakers may be called on any thread.
+//! * A dropped [`Task`] is cancelled. A task that still waits when its executor ends is never dropped, and keeps its files open: keep the
+//!   handles, and await or drop them.
+//! * When the executor's future has ended, its ring is closed and finishes what was started; then the thread ends.
+//!
+//! Two implementations keep this, and one of them is built: `ring`, our own, where the thread sleeps in the ring itself; and, with the
+//! cargo feature `glommio`, that runtime, so that what was measured between the two can be measured again. Decision 11 has the figures.
+
+#[cfg(feature = "glommio")]
+mod glommio;
+#[cfg(not(feature = "glommio"))]
+mod ring;
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::future::{Either, select};
+
+#[cfg(feature = "glommio")]
+use self::glommio::Spawned;
+#[cfg(feature = "glommio")]
+pub use self::glommio::{ExecutorHandle, sleep, spawn, spawn_executor, yield_if_needed};
+#[cfg(not(feature = "glommio"))]
+use self::ring::Spawned;
+#[cfg(not(feature = "glommio"))]
+pub use self::ring::{ExecutorHandle, sleep, spawn, spawn_executor, yield_if_needed};
+pub use crate::io::yield_now;
+
+/// A task queue of an executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// Connections.
+    Net,
+    /// Appends and the journal.
+    Storage,
+    /// Retention, compaction, syncs that nobody waits for: a tenth of the time of the others.
+    Background,
+}
+
+/// A task; awaiting it gives its output, dropping it cancels it.
+#[must_use = "a dropped task is cancelled"]
+pub struct Task<T>(Spawned<T>);
+
+impl<T> Task<T> {
+    /// Lets the task run on without a handle.
+    pub fn detach(self) {
+        self.0.detach();
+    }
+
+    /// Cancels the task and waits until it is dropped; its output when it had finished already.
+    pub async fn cancel(self) -> Option<T> {
+        self.0.cancel().await
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
+/// The monotonic clock.
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// The future's output, or `None` when `duration` passes first; then the future is dropped. Never around an append: its future
+/// would be dropped, its write not.
+pub async fn with_timeout<T>(duration: Duration, future: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(future), pin!(sleep(duration))).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use std::thread;
+
+    use super::*;
+
+    fn on_executor<F, T>(test: impl FnOnce() -> F + Send + 'static) -> T
+    where
+        F: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        spawn_executor("test", None, |_| test()).unwrap().join().unwrap()
+    }
+
+    #[test]
+    fn a_wake_from_another_thread_is_never_lost() {
+        on_executor(|| async {
+            let (asked, questions) = async_channel::bounded(1);
+            let (answer, answers) = async_channel::bounded(1);
+            let thread = thread::spawn(move || {
+                while let Ok(question) = questions.recv_blocking() {
+                    answer.send_blocking(question).unwrap();
+                }
+            });
+            for number in 0..20_000 {
+                asked.send(number).await.unwrap();
+                assert_eq!(answers.recv().await, Ok(number));
+            }
+            drop(asked);
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn timers_fire_in_their_order_and_a_dropped_one_not_at_all() {
+        on_executor(|| async {
+            let fired = Rc::new(RefCell::new(Vec::new()));
+            let sleeper = |millis: u64| {
+                let fired = fired.clone();
+                spawn(Queue::Net, async move {
+                    sleep(Duration::from_millis(millis)).await;
+                    fired.borrow_mut().push(millis);
+                })
+            };
+            let tasks: Vec<_> = [30, 10, 20].map(sleeper).into_iter().collect();
+            let dropped = sleeper(15);
+            let none = with_timeout(Duration::from_millis(5), std::future::pending::<()>()).await;
+            assert!(none.is_none());
+            drop(dropped);
+            for task in tasks {
+                task.await;
+            }
+            assert_eq!(*fired.borrow(), [10, 20, 30]);
+        });
+    }
+
+    #[test]
+    fn a_panic_of_a_task_is_told_by_the_executor() {
+        let executor = spawn_executor("test", None, |_| async { panic!("no way") }).unwrap();
+        let error = executor.join().unwrap_err();
+        assert!(error.to_string().contains("no way"), "{error}");
+    }
+}
