@@ -123,7 +123,7 @@ impl Numbers {
         write(&UNCLEANABLE, |shard| {
             shard.partitions.iter().filter(|partition| partition.is_uncleanable).count() as u64
         });
-        let counters: [Counter; 21] = [
+        let counters: [Counter; 23] = [
             (&BATCHES, |stats| stats.batches),
             (&RECORDS, |stats| stats.records),
             (&BYTES, |stats| stats.bytes),
@@ -141,6 +141,8 @@ impl Numbers {
             (&DELETED_BYTES, |stats| stats.deleted_bytes),
             (&COMPACTIONS, |stats| stats.compactions),
             (&FAILED_COMPACTIONS, |stats| stats.failed_compactions),
+            (&SCRUBBED_BYTES, |stats| stats.scrubbed_bytes),
+            (&SCRUBS, |stats| stats.scrubs),
             (&COMPACTED_BYTES, |stats| stats.compacted_bytes),
             (&COMPACTED_BYTES_LEFT, |stats| stats.compacted_bytes_left),
             (&COMPACTED_RECORDS, |stats| stats.compacted_records),

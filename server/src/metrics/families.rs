@@ -66,6 +66,8 @@ metrics! {
     UNDELETED Gauge "strandline_undeleted_segments" ["shard"], "Segments that are out of their logs, with files that are still there.";
     COMPACTIONS Counter "strandline_compactions_total" ["shard"], "Rounds of compaction that reached their end.";
     FAILED_COMPACTIONS Counter "strandline_failed_compactions_total" ["shard"], "Rounds that a full disk or a fault has ended.";
+    SCRUBBED_BYTES Counter "strandline_scrubbed_bytes_total" ["shard"], "Bytes that were read in search of rotten ones.";
+    SCRUBS Counter "strandline_scrubs_total" ["shard"], "Rounds of that which have reached their end.";
     COMPACTED Gauge "strandline_compaction_last_timestamp_seconds" ["shard"], "When a round last reached its end; 0 for not yet.";
     COMPACTED_BYTES Counter "strandline_compacted_bytes_total" ["shard"], "Bytes of segments that compaction has replaced.";
     COMPACTED_BYTES_LEFT Counter "strandline_compacted_left_bytes_total" ["shard"], "Bytes of those in their places.";
