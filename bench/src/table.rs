@@ -33,7 +33,7 @@ pub(crate) const RETAINED: [(&str, &str); 2] = [("segment.bytes", "1048576"), ("
 const PARTITIONS: u32 = 4;
 /// Bytes of a segment of the table.
 const SEGMENT_BYTES: u64 = 16 << 20;
-/// Records of a batch.
+/// Most records of a batch.
 const BATCH_RECORDS: usize = 1000;
 /// How long nothing changes when cleaning has ended.
 const QUIET: u64 = 3 * SECOND;
@@ -112,25 +112,24 @@ impl Table {
             let key = key_of(update, size.keys);
             table.newest[key as usize] = update;
             value[..8].copy_from_slice(&update.to_le_bytes());
-            let partition = (key % u64::from(PARTITIONS)) as usize;
-            let batch = &mut batches[partition];
+            let batch = &mut batches[(key % u64::from(PARTITIONS)) as usize];
             batch.push(wall_ms(), Some(&key.to_le_bytes()), Some(&value), &[]);
-            if batch.len() == BATCH_RECORDS {
-                let full = std::mem::replace(batch, BatchBuilder::new(Codec::None));
-                table.send(&mut client, [(partition, full)])?;
+            if batch.len() == BATCH_RECORDS || update == size.updates {
+                let full = batches.iter_mut().map(|batch| std::mem::replace(batch, BatchBuilder::new(Codec::None)));
+                table.send(&mut client, full)?;
             }
         }
-        let rest = batches.into_iter().enumerate().filter(|(_, batch)| !batch.is_empty());
-        table.send(&mut client, rest)?;
         Ok(table)
     }
 
+    /// Sends a batch to each partition that has one.
     fn send(
         &self,
         client: &mut Client,
-        batches: impl IntoIterator<Item = (usize, BatchBuilder)>,
+        batches: impl Iterator<Item = BatchBuilder>,
     ) -> Result<(), MeasureError> {
-        let partition_data: Vec<_> = (batches.into_iter())
+        let partition_data: Vec<_> = (batches.enumerate())
+            .filter(|(_, batch)| !batch.is_empty())
             .map(|(index, batch)| PartitionProduceData { index: index as i32, records: Some(batch.build()) })
             .collect();
         if partition_data.is_empty() {

@@ -38,6 +38,8 @@ pub struct EngineConfig {
     pub cleaner: CleanerConfig,
     /// Bytes that are read in a second in search of rot, of all shards together; 0 for none.
     pub scrub_bytes_per_second: u64,
+    /// Part of each shard's time that compaction and scrub may take while the shard has other work, above 0 and up to 1.
+    pub background_share: f64,
     /// What a topic gets where its own configuration is silent.
     pub topic_defaults: TopicDefaults,
 }
@@ -86,6 +88,7 @@ impl EngineConfig {
             retention_check: Duration::from_secs(300),
             cleaner: CleanerConfig::default(),
             scrub_bytes_per_second: 16 << 20,
+            background_share: 0.1,
             topic_defaults: TopicDefaults::default(),
         }
     }

@@ -238,7 +238,7 @@ fn start_shards<F: Front>(
         // More shards than cores share them; pinning would stack them on the first ones.
         let cpu = (config.pin_threads && config.shards <= cores).then_some(index);
         let name = format!("shard-{index}");
-        let thread = reactor::spawn_executor(&name, cpu, move |ring| run_shard(seed, front, ring))
+        let thread = reactor::spawn_executor(&name, cpu, config.background_share, move |ring| run_shard(seed, front, ring))
             .map_err(|source| StartError::Shard { shard: index, source })?;
         running.shards.push(thread);
     }
@@ -313,11 +313,12 @@ async fn run_shard<F: Front>(seed: ShardSeed, front: F, ring: RingDisk) -> Resul
         ))
     });
     let commits = reactor::spawn(Queue::Storage, shard.clone().run_commits(journal));
+    let recycling = reactor::spawn(Queue::Storage, shard.clone().run_recycling());
     let background = reactor::spawn(Queue::Background, shard.clone().run_background());
-    let write_backs = reactor::spawn(Queue::Background, shard.clone().run_write_backs());
+    let write_backs = reactor::spawn(Queue::Storage, shard.clone().run_write_backs());
     let requests = reactor::spawn(Queue::Storage, shard.clone().run_requests(seed.mailbox.clone(), catalog));
     let ticking = shard.clone();
-    let ticks = reactor::spawn(Queue::Background, async move {
+    let ticks = reactor::spawn(Queue::Storage, async move {
         loop {
             reactor::sleep(TICK).await;
             ticking.tick(now());
@@ -342,5 +343,6 @@ async fn run_shard<F: Front>(seed: ShardSeed, front: F, ring: RingDisk) -> Resul
     write_backs.cancel().await;
     shard.end_background();
     background.await;
+    recycling.await;
     shard.shut_down(journal).await
 }

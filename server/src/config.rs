@@ -33,6 +33,8 @@ macro_rules! entries {
 entries! {
     "advertised.listeners" Text = "", Any; "Where clients are told to connect to: PLAINTEXT://HOST:PORT. Default: listeners."
     "auto.create.topics.enable" Bool = "true", Any; "Whether asking for a topic creates it."
+    "background.time.share" Double = "0.1", Fraction(0.001, 1.0);
+        "Part of each thread's time that compaction and scrub may take while the thread has other work. Not in Kafka."
     "connections.max.idle.ms" Long = "600000", Whole(1, i64::MAX); "Time after which a silent connection is closed."
     "default.replication.factor" Int = "1", Whole(1, 1); "Replicas of a topic that says nothing: a single node keeps one."
     "delete.topic.enable" Bool = "true", Any; "Whether topics may be deleted."
@@ -396,6 +398,8 @@ pub struct BrokerConfig {
     pub cleaner: CleanerConfig,
     /// Bytes that the scrub reads in a second.
     pub scrub_bytes_per_second: u64,
+    /// Part of a shard's time for compaction and scrub.
+    pub background_share: f64,
     /// What topics get where they are silent.
     pub topic_defaults: TopicDefaults,
     /// The coordinators of groups.
@@ -445,6 +449,7 @@ impl BrokerConfig {
                 bytes_per_second: settings.fraction("log.cleaner.io.max.bytes.per.second"),
             },
             scrub_bytes_per_second: settings.whole("log.scrub.bytes.per.second") as u64,
+            background_share: settings.fraction("background.time.share"),
             topic_defaults: settings.topic_defaults()?,
             groups: settings.groups(),
             settings,

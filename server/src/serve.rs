@@ -58,6 +58,7 @@ impl Server {
         engine_config.retention_check = config.retention_check;
         engine_config.cleaner = config.cleaner.clone();
         engine_config.scrub_bytes_per_second = config.scrub_bytes_per_second;
+        engine_config.background_share = config.background_share;
         // Before recovery: whoever supervises us sees that it runs.
         let metrics = config.metrics_listen.as_ref().map(|place| {
             let refused = |source| ServeError::Listen { place: place.clone(), source };

@@ -9,6 +9,8 @@ use async_channel::Sender;
 use bytes::Bytes;
 use fastrand::Rng;
 use futures_channel::oneshot;
+use futures_util::FutureExt;
+use futures_util::future::join;
 
 use crate::catalog::Catalog;
 use crate::config::{CleanerConfig, DynamicSettings, InForce, TopicDefaults};
@@ -164,7 +166,7 @@ pub(super) fn start(
         });
         let journal = spawn(simulation, shard.clone().run_commits(journal));
         let requests = spawn(simulation, shard.clone().run_requests(mailbox, catalog));
-        let background = spawn(simulation, shard.clone().run_background());
+        let background = spawn(simulation, join(shard.clone().run_recycling(), shard.clone().run_background()).map(drop));
         shards.push(shard);
         ends.push(End { journal, requests, background });
     }

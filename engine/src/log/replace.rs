@@ -88,6 +88,8 @@ impl<D: Disk> Replacement<D> {
         let bytes = self.unwritten.split().freeze();
         disk.write(&self.file, position, vec![bytes]).await.map_err(|error| self.fault("write", error))?;
         self.written = self.end.position;
+        // The sync at the end finds little to do, and commits do not wait behind a whole segment. A hint: it may fail.
+        let _ = disk.write_back(&self.file, position, self.written - position).await;
         Ok(())
     }
 

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use futures_util::StreamExt;
-use futures_util::future::{Either, join_all, join3, select};
+use futures_util::future::{Either, join, join_all, select};
 use futures_util::stream;
 
 use super::{CHECKPOINT, Shard, replace_checkpoint};
@@ -23,13 +23,14 @@ use crate::types::Timestamp;
 const SYNCS_AT_ONCE: usize = 16;
 
 impl<D: Disk> Shard<D> {
-    /// Recycles journal files, syncs relaxed partitions, deletes, compacts and scrubs, until [`Shard::end_background`]. It is never dropped instead: a sync whose
+    /// Compacts and scrubs, until [`Shard::end_background`]. Neither this nor [`Shard::run_recycling`] is ever dropped instead: a sync whose
     /// result nobody waits for has failed as far as anybody knows, and fences its file.
     pub(crate) async fn run_background(self: Rc<Self>) {
-        join3(self.run_recycling(), self.run_cleaning(), self.run_scrubbing()).await;
+        join(self.run_cleaning(), self.run_scrubbing()).await;
     }
 
-    async fn run_recycling(&self) {
+    /// Recycles journal files, syncs relaxed partitions and deletes, until [`Shard::end_background`]. Commits may wait for it.
+    pub(crate) async fn run_recycling(self: Rc<Self>) {
         while !self.background_ended.get() {
             {
                 let recycling = std::pin::pin!(self.pool.wanted());
@@ -139,7 +140,7 @@ impl<D: Disk> Shard<D> {
         self.scrubbing.rate.tick(now);
     }
 
-    /// Ends [`Shard::run_background`] after what it is doing. The turns have ended before: they may wait for it.
+    /// Ends [`Shard::run_background`] and [`Shard::run_recycling`] after what they are doing. The turns have ended before: they may wait for it.
     pub(crate) fn end_background(&self) {
         self.background_ended.set(true);
         self.flushes.signal.notify();

@@ -1,10 +1,11 @@
 //! A shard: the partitions of one thread, their journal, and the requests of other threads.
 //!
-//! Everything here runs in one thread and needs nothing but a disk and an executor for three futures, which the engine spawns on
+//! Everything here runs in one thread and needs nothing but a disk and an executor for four futures, which the engine spawns on
 //! the ring ([`reactor`]) and the crash tests on a simulated disk:
 //!
 //! * [`Shard::run_commits`]: the turns that append;
-//! * [`Shard::run_background`]: recycling journal files, writing the checkpoint, syncing what relaxed topics have acknowledged;
+//! * [`Shard::run_recycling`]: recycling journal files, writing the checkpoint, syncing what relaxed topics have acknowledged, deleting;
+//! * [`Shard::run_background`]: what nobody waits for;
 //! * [`Shard::run_requests`]: what other threads ask through the mailbox.
 //!
 //! A partition is opened when it is first used: ten thousand idle ones cost a row each.

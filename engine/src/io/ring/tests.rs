@@ -20,7 +20,7 @@ where
 {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_owned();
-    spawn_executor("test", None, move |disk| test(disk, path)).unwrap().join().unwrap()
+    spawn_executor("test", None, 0.1, move |disk| test(disk, path)).unwrap().join().unwrap()
 }
 
 fn pattern(length: usize) -> Bytes {

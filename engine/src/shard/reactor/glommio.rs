@@ -62,13 +62,14 @@ thread_local! {
 
 /// Starts a thread with an executor that runs the future made by `f` to its end. `f` gets the ring that the executor pumps.
 ///
-/// `cpu` pins the thread.
+/// `cpu` pins the thread. `background_share` is the part of the time of all tasks that background tasks get when others are ready, up to 1.
 ///
 /// # Errors
 /// When the thread can not be made, or the CPU does not exist. That there is no ring to be had is reported by [`ExecutorHandle::join`].
 pub fn spawn_executor<F, T>(
     name: &str,
     cpu: Option<usize>,
+    background_share: f64,
     f: impl FnOnce(RingDisk) -> F + Send + 'static,
 ) -> io::Result<ExecutorHandle<T>>
 where
@@ -87,7 +88,7 @@ where
             QUEUES.set(Some(Queues {
                 net: queue(1000, Latency::Matters(PREEMPT), "net"),
                 storage: queue(1000, Latency::Matters(PREEMPT), "storage"),
-                background: queue(100, Latency::Matters(PREEMPT), "background"),
+                background: queue((1000.0 * background_share).ceil() as usize, Latency::Matters(PREEMPT), "background"),
             }));
             run(f)
         })

@@ -36,9 +36,9 @@ pub use crate::io::yield_now;
 pub enum Queue {
     /// Connections.
     Net,
-    /// Appends and the journal.
+    /// Appends, the journal, and what appends may come to wait for.
     Storage,
-    /// Retention, compaction, syncs that nobody waits for: a tenth of the time of the others.
+    /// Compaction and scrub: a share of the thread's time, for which see [`spawn_executor`].
     Background,
 }
 
@@ -93,7 +93,7 @@ mod tests {
         F: Future<Output = T> + 'static,
         T: Send + 'static,
     {
-        spawn_executor("test", None, |_| test()).unwrap().join().unwrap()
+        spawn_executor("test", None, 0.1, |_| test()).unwrap().join().unwrap()
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_a_task_is_told_by_the_executor() {
-        let executor = spawn_executor("test", None, |_| async { panic!("no way") }).unwrap();
+        let executor = spawn_executor("test", None, 0.1, |_| async { panic!("no way") }).unwrap();
         let error = executor.join().unwrap_err();
         assert!(error.to_string().contains("no way"), "{error}");
     }

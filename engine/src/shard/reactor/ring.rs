@@ -33,8 +33,11 @@ use crate::io::yield_now;
 /// How long a task may go on when others wait. The rule for a step between two looks is 50 us.
 const RUN_MAX: Duration = Duration::from_micros(200);
 
-/// Background tasks get this part of the time that the others take.
-const BACKGROUND_PART: u32 = 10;
+/// How much time background tasks may save up while there was nothing for them to do, and take at once.
+const CREDIT_MAX: Duration = Duration::from_millis(1);
+
+/// A thread is quiet when its other tasks have taken less than a hundredth of this.
+const QUIET_WINDOW: Duration = Duration::from_millis(100);
 
 /// What a [`Task`] is here.
 pub(super) type Spawned<T> = async_task::Task<T>;
@@ -45,13 +48,14 @@ thread_local! {
 
 /// Starts a thread with an executor that runs the future made by `f` to its end. `f` gets the ring that the executor waits on.
 ///
-/// `cpu` pins the thread, when that is allowed.
+/// `cpu` pins the thread, when that is allowed. `background_share` is the part of the thread's time that background tasks may take, up to 1.
 ///
 /// # Errors
 /// When the thread can not be made. That there is no ring to be had is reported by [`ExecutorHandle::join`].
 pub fn spawn_executor<F, T>(
     name: &str,
     cpu: Option<usize>,
+    background_share: f64,
     f: impl FnOnce(RingDisk) -> F + Send + 'static,
 ) -> io::Result<ExecutorHandle<T>>
 where
@@ -63,7 +67,7 @@ where
             pin_thread(cpu);
         }
         let ring = RingDisk::new()?;
-        Ok(Executor::new(ring.clone()).run(f(ring)))
+        Ok(Executor::new(ring.clone(), background_share).run(f(ring)))
     };
     thread::Builder::new().name(name.to_owned()).spawn(run).map(ExecutorHandle)
 }
@@ -123,8 +127,7 @@ struct Executor {
     net: RefCell<VecDeque<Runnable>>,
     storage: RefCell<VecDeque<Runnable>>,
     background: RefCell<VecDeque<Runnable>>,
-    /// Time that background tasks may still take, in nanoseconds; what they took too much is below zero.
-    credit: Cell<i64>,
+    allowance: Allowance,
     /// When the running task first asked whether its time was up.
     began: Cell<Option<Instant>>,
     timers: RefCell<Timers>,
@@ -132,14 +135,14 @@ struct Executor {
 }
 
 impl Executor {
-    fn new(ring: RingDisk) -> Rc<Executor> {
+    fn new(ring: RingDisk, background_share: f64) -> Rc<Executor> {
         let remote = Remote { state: Mutex::default(), doorbell: ring.doorbell() };
         Rc::new(Executor {
             ring,
             net: RefCell::default(),
             storage: RefCell::default(),
             background: RefCell::default(),
-            credit: Cell::new(0),
+            allowance: Allowance::new(background_share, Instant::now()),
             began: Cell::new(None),
             timers: RefCell::default(),
             remote: Arc::new(remote),
@@ -179,17 +182,25 @@ impl Executor {
         for (queue, runnable) in self.remote.take() {
             self.queue(queue).borrow_mut().push_back(runnable);
         }
-        let idle = [Queue::Net, Queue::Storage, Queue::Background]
-            .iter()
-            .all(|queue| self.queue(*queue).borrow().is_empty());
-        self.ring.turn(match idle && self.remote.falls_asleep() {
-            true => Wait::AtMost(self.timers.borrow().patience()),
-            false => Wait::No,
-        });
+        self.ring.turn(self.wait());
         let began = Instant::now();
         self.timers.borrow_mut().due(began).into_iter().for_each(Waker::wake);
-        let ran = self.run_ready(&self.net) | self.run_ready(&self.storage);
-        self.run_background(began, ran);
+        if self.run_ready(&self.net) | self.run_ready(&self.storage) {
+            self.allowance.note_others(began.elapsed());
+        }
+        self.run_background();
+    }
+
+    /// Whether the ring may wait for something to happen, and how long.
+    fn wait(&self) -> Wait {
+        let others_ready = !self.net.borrow().is_empty() || !self.storage.borrow().is_empty();
+        let background_ready = !self.background.borrow().is_empty();
+        let pause = background_ready.then(|| self.allowance.pause(Instant::now()));
+        if others_ready || pause == Some(Duration::ZERO) || !self.remote.falls_asleep() {
+            return Wait::No;
+        }
+        let timer = self.timers.borrow().patience();
+        Wait::AtMost(timer.into_iter().chain(pause).min())
     }
 
     /// Runs each task that is ready now once. Whether there was one.
@@ -207,26 +218,20 @@ impl Executor {
         runnable.run();
     }
 
-    /// Runs background tasks for a tenth of the time that the others took; one at least when nothing else was ready.
-    fn run_background(&self, began: Instant, others_ran: bool) {
-        if self.background.borrow().is_empty() {
-            self.credit.set(0);
-            return;
-        }
+    /// Runs each background task that is ready now once, as long as they are allowed to.
+    fn run_background(&self) {
+        let ready = self.background.borrow().len();
         let mut now = Instant::now();
-        let mut credit = match others_ran {
-            true => self.credit.get() + ((now - began) / BACKGROUND_PART).as_nanos() as i64,
-            false => 1,
-        };
-        let mut ready = self.background.borrow().len();
-        while credit > 0 && ready > 0 {
+        for _ in 0..ready {
+            if !self.allowance.pause(now).is_zero() {
+                break;
+            }
             let Some(runnable) = pop(&self.background) else { break };
             self.run_task(runnable);
             let after = Instant::now();
-            credit -= (after - now).as_nanos() as i64;
-            (now, ready) = (after, ready - 1);
+            self.allowance.spend(after - now);
+            now = after;
         }
-        self.credit.set(credit);
     }
 
     fn is_time_up(&self) -> bool {
@@ -246,6 +251,57 @@ impl Executor {
             Queue::Storage => &self.storage,
             Queue::Background => &self.background,
         }
+    }
+}
+
+/// How much of the thread's time background tasks may take: a share of all that passes, so that a thread which has idle time leaves it to
+/// whatever else the core runs, and finds itself rested when a request comes. On a quiet thread they may take all of it.
+struct Allowance {
+    share: f64,
+    /// What background tasks may take now, in nanoseconds; what they took too much is below zero.
+    credit: Cell<f64>,
+    /// Up to when the share is in the credit.
+    credited: Cell<Instant>,
+    /// The window in which the time of the others is counted, and what they have taken in it.
+    window: Cell<Instant>,
+    others: Cell<Duration>,
+    quiet: Cell<bool>,
+}
+
+impl Allowance {
+    fn new(share: f64, now: Instant) -> Allowance {
+        Allowance {
+            share,
+            credit: Cell::new(0.0),
+            credited: Cell::new(now),
+            window: Cell::new(now),
+            others: Cell::new(Duration::ZERO),
+            quiet: Cell::new(false),
+        }
+    }
+
+    /// How long background tasks have to wait; nothing when one may run.
+    fn pause(&self, now: Instant) -> Duration {
+        if now - self.window.get() >= QUIET_WINDOW {
+            let passed = now - self.window.replace(now);
+            self.quiet.set(self.others.take() * 100 < passed);
+        }
+        let share = if self.quiet.get() { 1.0 } else { self.share };
+        let passed = (now - self.credited.replace(now)).as_nanos() as f64;
+        let credit = (self.credit.get() + passed * share).min(CREDIT_MAX.as_nanos() as f64);
+        self.credit.set(credit);
+        match credit >= 0.0 {
+            true => Duration::ZERO,
+            false => Duration::from_nanos((-credit / share).ceil() as u64),
+        }
+    }
+
+    fn spend(&self, taken: Duration) {
+        self.credit.set(self.credit.get() - taken.as_nanos() as f64);
+    }
+
+    fn note_others(&self, taken: Duration) {
+        self.others.set(self.others.get() + taken);
     }
 }
 
@@ -401,7 +457,7 @@ mod tests {
         F: Future<Output = T> + 'static,
         T: Send + 'static,
     {
-        spawn_executor("test", None, |_| test()).unwrap().join().unwrap()
+        spawn_executor("test", None, 0.1, |_| test()).unwrap().join().unwrap()
     }
 
     #[test]
