@@ -18,7 +18,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,6 +29,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use super::{Queue, Task};
 use crate::io::ring::{Doorbell, RingDisk, Wait};
 use crate::io::yield_now;
+use crate::sync::Woken;
 
 /// How long a task may go on when others wait. The rule for a step between two looks is 50 us.
 const RUN_MAX: Duration = Duration::from_micros(200);
@@ -133,7 +134,7 @@ struct Executor {
 
 impl Executor {
     fn new(ring: RingDisk) -> Rc<Executor> {
-        let remote = Remote { state: Mutex::default(), doorbell: ring.doorbell() };
+        let remote = Remote { woken: Woken::new(), doorbell: ring.doorbell() };
         Rc::new(Executor {
             ring,
             net: RefCell::default(),
@@ -165,7 +166,7 @@ impl Executor {
             self.turn();
         }
         // What is ready is dropped here, while tasks can still be scheduled; what waits is left alone.
-        self.remote.close();
+        self.remote.woken.close();
         for queue in [&self.net, &self.storage, &self.background] {
             while let Some(runnable) = pop(queue) {
                 drop(runnable);
@@ -176,13 +177,13 @@ impl Executor {
     }
 
     fn turn(&self) {
-        for (queue, runnable) in self.remote.take() {
+        for (queue, runnable) in self.remote.woken.take() {
             self.queue(queue).borrow_mut().push_back(runnable);
         }
         let idle = [Queue::Net, Queue::Storage, Queue::Background]
             .iter()
             .all(|queue| self.queue(*queue).borrow().is_empty());
-        self.ring.turn(match idle && self.remote.falls_asleep() {
+        self.ring.turn(match idle && self.remote.woken.falls_asleep() {
             true => Wait::AtMost(self.timers.borrow().patience()),
             false => Wait::No,
         });
@@ -270,61 +271,18 @@ fn schedule(remote: &Arc<Remote>, queue: Queue, runnable: Runnable) {
     }
 }
 
-/// Tasks that other threads have woken.
+/// What another thread needs to wake a task of this one.
 struct Remote {
-    state: Mutex<Woken>,
+    woken: Woken<(Queue, Runnable)>,
     doorbell: Doorbell,
 }
 
-#[derive(Default)]
-struct Woken {
-    tasks: Vec<(Queue, Runnable)>,
-    /// The executor sleeps, or is about to, and nobody has rung yet.
-    asleep: bool,
-    closed: bool,
-}
-
 impl Remote {
-    fn lock(&self) -> MutexGuard<'_, Woken> {
-        self.state.lock().expect("nothing panics while it holds the lock")
-    }
-
     fn push(&self, queue: Queue, runnable: Runnable) {
-        let rings = {
-            let mut woken = self.lock();
-            if woken.closed {
-                // Its future belongs to a thread that has ended: it can neither run nor be dropped.
-                std::mem::forget(runnable);
-                return;
-            }
-            woken.tasks.push((queue, runnable));
-            std::mem::take(&mut woken.asleep)
-        };
-        if rings {
-            self.doorbell.ring();
+        if let Err((_, runnable)) = self.woken.push((queue, runnable), || self.doorbell.ring()) {
+            // Its future belongs to a thread that has ended: it can neither run nor be dropped.
+            std::mem::forget(runnable);
         }
-    }
-
-    fn take(&self) -> Vec<(Queue, Runnable)> {
-        let mut woken = self.lock();
-        woken.asleep = false;
-        std::mem::take(&mut woken.tasks)
-    }
-
-    /// Whether the executor may sleep: from now on, whoever pushes rings.
-    fn falls_asleep(&self) -> bool {
-        let mut woken = self.lock();
-        woken.asleep = woken.tasks.is_empty();
-        woken.asleep
-    }
-
-    fn close(&self) {
-        let left = {
-            let mut woken = self.lock();
-            woken.closed = true;
-            std::mem::take(&mut woken.tasks)
-        };
-        drop(left);
     }
 }
 
