@@ -115,7 +115,8 @@ impl Table {
             let batch = &mut batches[(key % u64::from(PARTITIONS)) as usize];
             batch.push(wall_ms(), Some(&key.to_le_bytes()), Some(&value), &[]);
             if batch.len() == BATCH_RECORDS || update == size.updates {
-                let full = batches.iter_mut().map(|batch| std::mem::replace(batch, BatchBuilder::new(Codec::None)));
+                let full =
+                    batches.iter_mut().map(|batch| std::mem::replace(batch, BatchBuilder::new(Codec::None)));
                 table.send(&mut client, full)?;
             }
         }

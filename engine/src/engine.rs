@@ -238,8 +238,10 @@ fn start_shards<F: Front>(
         // More shards than cores share them; pinning would stack them on the first ones.
         let cpu = (config.pin_threads && config.shards <= cores).then_some(index);
         let name = format!("shard-{index}");
-        let thread = reactor::spawn_executor(&name, cpu, config.background_share, move |ring| run_shard(seed, front, ring))
-            .map_err(|source| StartError::Shard { shard: index, source })?;
+        let thread = reactor::spawn_executor(&name, cpu, config.background_share, move |ring| {
+            run_shard(seed, front, ring)
+        })
+        .map_err(|source| StartError::Shard { shard: index, source })?;
         running.shards.push(thread);
     }
     drop((ready, front_done));

@@ -166,7 +166,8 @@ pub(super) fn start(
         });
         let journal = spawn(simulation, shard.clone().run_commits(journal));
         let requests = spawn(simulation, shard.clone().run_requests(mailbox, catalog));
-        let background = spawn(simulation, join(shard.clone().run_recycling(), shard.clone().run_background()).map(drop));
+        let background =
+            spawn(simulation, join(shard.clone().run_recycling(), shard.clone().run_background()).map(drop));
         shards.push(shard);
         ends.push(End { journal, requests, background });
     }

@@ -4,8 +4,10 @@
 //! The code under test is taken in by its path, with loom's locks in the place of the system's, so neither the engine nor its runtime is
 //! built for loom.
 //!
-//! Shards share nothing else of ours: mailboxes and answers are `async-channel` and `futures-channel`, open files are an `Arc`, and a segment
-//! that is dropped lives, within its thread, as long as a reader holds it.
+//! * Snapshots of the topic table and of the settings: `published.rs`.
+//! * A shard's sleep, and the wake-ups of other threads: `woken.rs`. On top of it a mailbox, which is `async-channel` (loom gets one with its
+//!   contract, [`under_loom`]), and a shard that stops.
+//! * The file of a segment, which is an `Arc`: the segment itself lives within its thread.
 
 // Twice on purpose: the same code, with other locks.
 #![allow(clippy::duplicate_mod)]

@@ -2,14 +2,24 @@
 
 mod shim {
     pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
-    pub(super) use std::sync::{Arc, Mutex};
-    pub(super) use std::thread::spawn;
+    pub(super) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+    pub(super) use std::thread::{ThreadId, spawn};
+
+    pub(super) fn thread_id() -> ThreadId {
+        std::thread::current().id()
+    }
 }
+
+use async_channel as channel;
 
 #[path = "bodies.rs"]
 mod bodies;
 #[path = "../../src/sync/published.rs"]
 mod published;
+#[path = "shard.rs"]
+mod shard;
+#[path = "../../src/sync/woken.rs"]
+mod woken;
 
 fn run(body: fn()) {
     (0..2_000).for_each(|_| body())
@@ -28,4 +38,34 @@ fn a_snapshot_outlives_its_replacement_and_goes_once() {
 #[test]
 fn one_of_two_writers_is_last() {
     run(bodies::one_of_two_writers_is_last);
+}
+
+#[test]
+fn a_wake_is_never_lost_and_rings_once_a_sleep() {
+    run(bodies::a_wake_is_never_lost_and_rings_once_a_sleep);
+}
+
+#[test]
+fn a_wake_rings_no_bell_for_a_thread_that_is_awake() {
+    run(bodies::a_wake_rings_no_bell_for_a_thread_that_is_awake);
+}
+
+#[test]
+fn a_task_of_a_thread_that_ends_is_dropped_there_or_comes_back() {
+    run(bodies::a_task_of_a_thread_that_ends_is_dropped_there_or_comes_back);
+}
+
+#[test]
+fn a_message_wakes_the_shard_that_it_is_for() {
+    run(bodies::a_message_wakes_the_shard_that_it_is_for);
+}
+
+#[test]
+fn a_message_is_answered_or_its_sender_told_when_the_shard_stops() {
+    run(bodies::a_message_is_answered_or_its_sender_told_when_the_shard_stops);
+}
+
+#[test]
+fn a_file_outlives_its_segment_while_a_reader_has_it_and_closes_once() {
+    run(bodies::a_file_outlives_its_segment_while_a_reader_has_it_and_closes_once);
 }

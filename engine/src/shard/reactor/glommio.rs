@@ -88,7 +88,11 @@ where
             QUEUES.set(Some(Queues {
                 net: queue(1000, Latency::Matters(PREEMPT), "net"),
                 storage: queue(1000, Latency::Matters(PREEMPT), "storage"),
-                background: queue((1000.0 * background_share).ceil() as usize, Latency::Matters(PREEMPT), "background"),
+                background: queue(
+                    (1000.0 * background_share).ceil() as usize,
+                    Latency::Matters(PREEMPT),
+                    "background",
+                ),
             }));
             run(f)
         })

@@ -18,7 +18,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,6 +29,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use super::{Queue, Task};
 use crate::io::ring::{Doorbell, RingDisk, Wait};
 use crate::io::yield_now;
+use crate::sync::Woken;
 
 /// How long a task may go on when others wait. The rule for a step between two looks is 50 us.
 const RUN_MAX: Duration = Duration::from_micros(200);
@@ -132,6 +133,9 @@ struct Executor {
     began: Cell<Option<Instant>>,
     timers: RefCell<Timers>,
     remote: Arc<Remote>,
+    /// Executors that sleep and have got a task from this one: they are rung for when the turn is over, since a wake may be called under a
+    /// lock of a channel, where the woken thread would run into it.
+    bells: RefCell<Vec<Arc<Remote>>>,
 }
 
 impl Executor {
@@ -146,6 +150,7 @@ impl Executor {
             began: Cell::new(None),
             timers: RefCell::default(),
             remote: Arc::new(remote),
+            bells: RefCell::default(),
         })
     }
 
@@ -168,27 +173,35 @@ impl Executor {
             self.turn();
         }
         // What is ready is dropped here, while tasks can still be scheduled; what waits is left alone.
-        self.remote.close();
+        self.remote.woken.close();
         for queue in [&self.net, &self.storage, &self.background] {
             while let Some(runnable) = pop(queue) {
                 drop(runnable);
             }
         }
+        self.ring_bells();
         EXECUTOR.take();
         output.take().expect("the future has ended")
     }
 
     fn turn(&self) {
-        for (queue, runnable) in self.remote.take() {
+        for (queue, runnable) in self.remote.woken.take() {
             self.queue(queue).borrow_mut().push_back(runnable);
         }
-        self.ring.turn(self.wait());
+        let wait = self.wait();
+        self.ring_bells();
+        self.ring.turn(wait);
         let began = Instant::now();
         self.timers.borrow_mut().due(began).into_iter().for_each(Waker::wake);
         if self.run_ready(&self.net) | self.run_ready(&self.storage) {
             self.allowance.note_others(began.elapsed());
+            self.ring_bells();
         }
         self.run_background();
+    }
+
+    fn ring_bells(&self) {
+        self.bells.take().iter().for_each(|remote| remote.doorbell.ring());
     }
 
     /// Whether the ring may wait for something to happen, and how long.
@@ -196,7 +209,7 @@ impl Executor {
         let others_ready = !self.net.borrow().is_empty() || !self.storage.borrow().is_empty();
         let background_ready = !self.background.borrow().is_empty();
         let pause = background_ready.then(|| self.allowance.pause(Instant::now()));
-        if others_ready || pause == Some(Duration::ZERO) || !self.remote.falls_asleep() {
+        if others_ready || pause == Some(Duration::ZERO) || !self.remote.woken.falls_asleep() {
             return Wait::No;
         }
         let timer = self.timers.borrow().patience();
@@ -314,6 +327,81 @@ fn pop(queue: &RefCell<VecDeque<Runnable>>) -> Option<Runnable> {
 fn schedule(remote: &Arc<Remote>, queue: Queue, runnable: Runnable) {
     let mut runnable = Some(runnable);
     // An error means that this thread ends, so it is not the executor's either.
+    let _ = EXECUTOR.try_with(|executor| match &*executor.borrow() {
+        Some(executor) if Arc::ptr_eq(&executor.remote, remote) => {
+            executor.queue(queue).borrow_mut().extend(runnable.take());
+        }
+        Some(executor) => {
+            let runnable = runnable.take().expect("it was not taken yet");
+            remote.push(queue, runnable, || executor.bells.borrow_mut().push(remote.clone()));
+        }
+        None => {}
+    });
+    if let Some(runnable) = runnable {
+        remote.push(queue, runnable, || remote.doorbell.ring());
+    }
+}
+
+/// How much of the thread's time background tasks may take: a share of all that passes, so that a thread which has idle time leaves it to
+/// whatever else the core runs, and finds itself rested when a request comes. On a quiet thread they may take all of it.
+struct Allowance {
+    share: f64,
+    /// What background tasks may take now, in nanoseconds; what they took too much is below zero.
+    credit: Cell<f64>,
+    /// Up to when the share is in the credit.
+    credited: Cell<Instant>,
+    /// The window in which the time of the others is counted, and what they have taken in it.
+    window: Cell<Instant>,
+    others: Cell<Duration>,
+    quiet: Cell<bool>,
+}
+
+impl Allowance {
+    fn new(share: f64, now: Instant) -> Allowance {
+        Allowance {
+            share,
+            credit: Cell::new(0.0),
+            credited: Cell::new(now),
+            window: Cell::new(now),
+            others: Cell::new(Duration::ZERO),
+            quiet: Cell::new(false),
+        }
+    }
+
+    /// How long background tasks have to wait; nothing when one may run.
+    fn pause(&self, now: Instant) -> Duration {
+        if now - self.window.get() >= QUIET_WINDOW {
+            let passed = now - self.window.replace(now);
+            self.quiet.set(self.others.take() * 100 < passed);
+        }
+        let share = if self.quiet.get() { 1.0 } else { self.share };
+        let passed = (now - self.credited.replace(now)).as_nanos() as f64;
+        let credit = (self.credit.get() + passed * share).min(CREDIT_MAX.as_nanos() as f64);
+        self.credit.set(credit);
+        match credit >= 0.0 {
+            true => Duration::ZERO,
+            false => Duration::from_nanos((-credit / share).ceil() as u64),
+        }
+    }
+
+    fn spend(&self, taken: Duration) {
+        self.credit.set(self.credit.get() - taken.as_nanos() as f64);
+    }
+
+    fn note_others(&self, taken: Duration) {
+        self.others.set(self.others.get() + taken);
+    }
+}
+
+/// The borrow ends before the task runs, or is dropped: both may schedule others.
+fn pop(queue: &RefCell<VecDeque<Runnable>>) -> Option<Runnable> {
+    queue.borrow_mut().pop_front()
+}
+
+/// Puts a task that was woken into its executor's queue, from whichever thread.
+fn schedule(remote: &Arc<Remote>, queue: Queue, runnable: Runnable) {
+    let mut runnable = Some(runnable);
+    // An error means that this thread ends, so it is not the executor's either.
     let _ = EXECUTOR.try_with(|executor| {
         if let Some(executor) = &*executor.borrow()
             && Arc::ptr_eq(&executor.remote, remote)
@@ -326,61 +414,19 @@ fn schedule(remote: &Arc<Remote>, queue: Queue, runnable: Runnable) {
     }
 }
 
-/// Tasks that other threads have woken.
+/// What another thread needs to wake a task of this one.
 struct Remote {
-    state: Mutex<Woken>,
+    woken: Woken<(Queue, Runnable)>,
     doorbell: Doorbell,
 }
 
-#[derive(Default)]
-struct Woken {
-    tasks: Vec<(Queue, Runnable)>,
-    /// The executor sleeps, or is about to, and nobody has rung yet.
-    asleep: bool,
-    closed: bool,
-}
-
 impl Remote {
-    fn lock(&self) -> MutexGuard<'_, Woken> {
-        self.state.lock().expect("nothing panics while it holds the lock")
-    }
-
-    fn push(&self, queue: Queue, runnable: Runnable) {
-        let rings = {
-            let mut woken = self.lock();
-            if woken.closed {
-                // Its future belongs to a thread that has ended: it can neither run nor be dropped.
-                std::mem::forget(runnable);
-                return;
-            }
-            woken.tasks.push((queue, runnable));
-            std::mem::take(&mut woken.asleep)
-        };
-        if rings {
-            self.doorbell.ring();
+    /// Hands a task over; `ring` is called when its executor sleeps, and somebody has to ring for it.
+    fn push(&self, queue: Queue, runnable: Runnable, ring: impl FnOnce()) {
+        if let Err((_, runnable)) = self.woken.push((queue, runnable), ring) {
+            // Its future belongs to a thread that has ended: it can neither run nor be dropped.
+            std::mem::forget(runnable);
         }
-    }
-
-    fn take(&self) -> Vec<(Queue, Runnable)> {
-        let mut woken = self.lock();
-        woken.asleep = false;
-        std::mem::take(&mut woken.tasks)
-    }
-
-    /// Whether the executor may sleep: from now on, whoever pushes rings.
-    fn falls_asleep(&self) -> bool {
-        let mut woken = self.lock();
-        woken.asleep = woken.tasks.is_empty();
-        woken.asleep
-    }
-
-    fn close(&self) {
-        let left = {
-            let mut woken = self.lock();
-            woken.closed = true;
-            std::mem::take(&mut woken.tasks)
-        };
-        drop(left);
     }
 }
 
