@@ -140,7 +140,7 @@ struct Executor {
 
 impl Executor {
     fn new(ring: RingDisk, background_share: f64) -> Rc<Executor> {
-        let remote = Remote { state: Mutex::default(), doorbell: ring.doorbell() };
+        let remote = Remote { woken: Woken::new(), doorbell: ring.doorbell() };
         Rc::new(Executor {
             ring,
             net: RefCell::default(),
@@ -267,57 +267,6 @@ impl Executor {
     }
 }
 
-/// How much of the thread's time background tasks may take: a share of all that passes, so that a thread which has idle time leaves it to
-/// whatever else the core runs, and finds itself rested when a request comes. On a quiet thread they may take all of it.
-struct Allowance {
-    share: f64,
-    /// What background tasks may take now, in nanoseconds; what they took too much is below zero.
-    credit: Cell<f64>,
-    /// Up to when the share is in the credit.
-    credited: Cell<Instant>,
-    /// The window in which the time of the others is counted, and what they have taken in it.
-    window: Cell<Instant>,
-    others: Cell<Duration>,
-    quiet: Cell<bool>,
-}
-
-impl Allowance {
-    fn new(share: f64, now: Instant) -> Allowance {
-        Allowance {
-            share,
-            credit: Cell::new(0.0),
-            credited: Cell::new(now),
-            window: Cell::new(now),
-            others: Cell::new(Duration::ZERO),
-            quiet: Cell::new(false),
-        }
-    }
-
-    /// How long background tasks have to wait; nothing when one may run.
-    fn pause(&self, now: Instant) -> Duration {
-        if now - self.window.get() >= QUIET_WINDOW {
-            let passed = now - self.window.replace(now);
-            self.quiet.set(self.others.take() * 100 < passed);
-        }
-        let share = if self.quiet.get() { 1.0 } else { self.share };
-        let passed = (now - self.credited.replace(now)).as_nanos() as f64;
-        let credit = (self.credit.get() + passed * share).min(CREDIT_MAX.as_nanos() as f64);
-        self.credit.set(credit);
-        match credit >= 0.0 {
-            true => Duration::ZERO,
-            false => Duration::from_nanos((-credit / share).ceil() as u64),
-        }
-    }
-
-    fn spend(&self, taken: Duration) {
-        self.credit.set(self.credit.get() - taken.as_nanos() as f64);
-    }
-
-    fn note_others(&self, taken: Duration) {
-        self.others.set(self.others.get() + taken);
-    }
-}
-
 /// The borrow ends before the task runs, or is dropped: both may schedule others.
 fn pop(queue: &RefCell<VecDeque<Runnable>>) -> Option<Runnable> {
     queue.borrow_mut().pop_front()
@@ -342,6 +291,22 @@ fn schedule(remote: &Arc<Remote>, queue: Queue, runnable: Runnable) {
     }
 }
 
+/// What another thread needs to wake a task of this one.
+struct Remote {
+    woken: Woken<(Queue, Runnable)>,
+    doorbell: Doorbell,
+}
+
+impl Remote {
+    /// Hands a task over; `ring` is called when its executor sleeps, and somebody has to ring for it.
+    fn push(&self, queue: Queue, runnable: Runnable, ring: impl FnOnce()) {
+        if let Err((_, runnable)) = self.woken.push((queue, runnable), ring) {
+            // Its future belongs to a thread that has ended: it can neither run nor be dropped.
+            std::mem::forget(runnable);
+        }
+    }
+}
+
 /// How much of the thread's time background tasks may take: a share of all that passes, so that a thread which has idle time leaves it to
 /// whatever else the core runs, and finds itself rested when a request comes. On a quiet thread they may take all of it.
 struct Allowance {
@@ -390,43 +355,6 @@ impl Allowance {
 
     fn note_others(&self, taken: Duration) {
         self.others.set(self.others.get() + taken);
-    }
-}
-
-/// The borrow ends before the task runs, or is dropped: both may schedule others.
-fn pop(queue: &RefCell<VecDeque<Runnable>>) -> Option<Runnable> {
-    queue.borrow_mut().pop_front()
-}
-
-/// Puts a task that was woken into its executor's queue, from whichever thread.
-fn schedule(remote: &Arc<Remote>, queue: Queue, runnable: Runnable) {
-    let mut runnable = Some(runnable);
-    // An error means that this thread ends, so it is not the executor's either.
-    let _ = EXECUTOR.try_with(|executor| {
-        if let Some(executor) = &*executor.borrow()
-            && Arc::ptr_eq(&executor.remote, remote)
-        {
-            executor.queue(queue).borrow_mut().extend(runnable.take());
-        }
-    });
-    if let Some(runnable) = runnable {
-        remote.push(queue, runnable);
-    }
-}
-
-/// What another thread needs to wake a task of this one.
-struct Remote {
-    woken: Woken<(Queue, Runnable)>,
-    doorbell: Doorbell,
-}
-
-impl Remote {
-    /// Hands a task over; `ring` is called when its executor sleeps, and somebody has to ring for it.
-    fn push(&self, queue: Queue, runnable: Runnable, ring: impl FnOnce()) {
-        if let Err((_, runnable)) = self.woken.push((queue, runnable), ring) {
-            // Its future belongs to a thread that has ended: it can neither run nor be dropped.
-            std::mem::forget(runnable);
-        }
     }
 }
 
