@@ -471,6 +471,58 @@ mod tests {
         });
     }
 
+    /// What background tasks with steps of 50 us get in a second beside others that take `others` of every millisecond.
+    fn background_time(share: f64, others: Duration) -> Duration {
+        let step = Duration::from_micros(50);
+        let begin = Instant::now();
+        let allowance = Allowance::new(share, begin);
+        let (mut now, mut next, mut taken) = (begin, begin, Duration::ZERO);
+        // Two windows pass before it counts: the first one ends late, when it is known what a thread does.
+        while now - begin < Duration::from_millis(1200) {
+            if now >= next {
+                next += Duration::from_millis(1);
+                allowance.note_others(others);
+                now += others;
+            }
+            let pause = allowance.pause(now);
+            if pause.is_zero() {
+                allowance.spend(step);
+                now += step;
+                taken += if now - begin > Duration::from_millis(200) { step } else { Duration::ZERO };
+            } else {
+                now += pause.min(next.saturating_duration_since(now)).max(Duration::from_nanos(1));
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn background_tasks_have_their_share_of_a_busy_thread_and_all_of_a_quiet_one() {
+        for (share, others, least, most) in
+            [(0.1, 300, 95, 105), (0.1, 950, 45, 105), (0.25, 300, 240, 260), (0.1, 5, 950, 1000)]
+        {
+            let taken = background_time(share, Duration::from_micros(others)).as_millis();
+            assert!(
+                (least..=most).contains(&taken),
+                "{taken} ms of a second, share {share}, others {others} us of every ms"
+            );
+        }
+    }
+
+    #[test]
+    fn background_tasks_save_up_no_more_than_a_moment() {
+        let begin = Instant::now();
+        let allowance = Allowance::new(0.1, begin);
+        allowance.note_others(Duration::from_secs(1));
+        let later = begin + Duration::from_secs(10);
+        let mut taken = Duration::ZERO;
+        while allowance.pause(later).is_zero() {
+            allowance.spend(Duration::from_micros(50));
+            taken += Duration::from_micros(50);
+        }
+        assert!(taken <= CREDIT_MAX + Duration::from_micros(50), "{taken:?}");
+    }
+
     #[test]
     fn a_task_gives_way_when_its_time_is_up_and_not_before() {
         on_executor(|| async {
