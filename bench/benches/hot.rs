@@ -5,7 +5,9 @@
 
 use bytes::BytesMut;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use futures_channel::oneshot;
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 use strandline::messages::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, RequestHeader,
     TopicProduceData, TopicProduceResponse, decode_response, encode_request, encode_response,
@@ -17,10 +19,13 @@ use strandline_engine::format::compression::Codec;
 use strandline_engine::format::index::{IndexEntry, floor};
 use strandline_engine::format::journal::{Expect, encode_commit, read_commit};
 use strandline_engine::io::AlignedBuffer;
+use strandline_engine::reactor::spawn_executor;
 use strandline_engine::types::{LeaderEpoch, Offset, PartitionId, TopicId};
 
 /// The version that current clients speak.
 const PRODUCE_VERSION: i16 = 13;
+/// There are no background tasks here.
+const BACKGROUND_SHARE: f64 = 0.1;
 
 fn batch(records: usize, record_bytes: usize) -> BytesMut {
     let mut builder = BatchBuilder::new(Codec::None);
@@ -144,5 +149,49 @@ fn wire(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(hot, batches, journal, index, wire);
+/// A question to another shard and its answer, as a request takes them that came in on the wrong one: into a mailbox, back through a channel
+/// of one message, each end waking the other's thread. `under_way` questions are asked at once.
+fn hop(criterion: &mut Criterion) {
+    let (ask, questions) = async_channel::bounded::<oneshot::Sender<()>>(1024);
+    let (measure, rounds) = async_channel::bounded::<(u64, u64)>(1);
+    let (tell, took) = async_channel::bounded::<Duration>(1);
+    let answering = spawn_executor("answers", None, BACKGROUND_SHARE, |_| async move {
+        while let Ok(answer) = questions.recv().await {
+            let _ = answer.send(());
+        }
+    });
+    let asking = spawn_executor("asks", None, BACKGROUND_SHARE, |_| async move {
+        while let Ok((count, under_way)) = rounds.recv().await {
+            let began = Instant::now();
+            for _ in 0..count.div_ceil(under_way) {
+                let answers: Vec<_> = (0..under_way).map(|_| oneshot::channel()).collect();
+                let mut waiting = Vec::with_capacity(answers.len());
+                for (answer, answered) in answers {
+                    ask.send(answer).await.expect("somebody answers");
+                    waiting.push(answered);
+                }
+                for answered in waiting {
+                    answered.await.expect("each is answered");
+                }
+            }
+            tell.send(began.elapsed()).await.expect("somebody waits");
+        }
+    });
+    let mut group = criterion.benchmark_group("mailbox hop and back");
+    for under_way in [1, 32] {
+        group.bench_function(format!("{under_way} under way"), |bencher| {
+            bencher.iter_custom(|count| {
+                measure.send_blocking((count, under_way)).expect("the executor runs");
+                took.recv_blocking().expect("it answers")
+            })
+        });
+    }
+    group.finish();
+    drop(measure);
+    for executor in [asking, answering] {
+        executor.expect("a thread").join().expect("no task fails");
+    }
+}
+
+criterion_group!(hot, batches, journal, index, wire, hop);
 criterion_main!(hot);
