@@ -91,6 +91,37 @@ fn d5_no_flipped_bit_serves_a_wrong_record_or_hides_one_without_a_word() {
     );
 }
 
+/// What no checksum covers of a batch (base offset, length, leader epoch), in each compacted segment, bit by bit: all of it is found, and named.
+#[test]
+fn d5_no_bit_before_the_sum_of_a_compacted_batch_flips_without_a_word() {
+    let reference = Reference::make();
+    let files = reference.disk.list_all();
+    let mut flips = 0;
+    for (path, _) in files.iter().filter(|(path, _)| kind_of(path) == COMPACTED) {
+        let disk = reference.disk.kill(&mut Rng::with_seed(1));
+        let mut simulation = Simulation::with_disk(1, disk.clone());
+        let read = simulation.run_until(async { crate::io::read_whole(&disk, path, 1 << 20).await });
+        let bytes = read.expect("it can be read").expect("it is there");
+        let mut batches = Batches::new(&bytes);
+        loop {
+            let start = batches.consumed() as u64;
+            if batches.next().is_none() {
+                break;
+            }
+            for (position, bit) in (start..start + 16).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+                let outcome = reference.try_flip(path, position, bit);
+                let place = format!("{}:{position}:{bit}", path.display());
+                match outcome {
+                    Outcome::Reported => flips += 1,
+                    Outcome::Harmless => panic!("{place}: nobody has noticed"),
+                    Outcome::Silent(what) => panic!("{place}: {what}"),
+                }
+            }
+        }
+    }
+    assert!(flips > 1000, "{flips} flips: there are compacted batches");
+}
+
 fn kind_of(path: &Path) -> &'static str {
     let name = path.file_name().and_then(|name| name.to_str()).expect("our names are text");
     let known =
