@@ -147,7 +147,7 @@ fn a_round_of_compaction_closes_the_gaps_that_an_older_release_has_left() {
     let dir = DataDir::open(directory.path()).unwrap();
     let mut damage = Vec::new();
     verify(&dir, &mut |finding| damage.push(finding.to_string()), &mut |_| {});
-    assert_eq!(damage, [String::new(); 0], "a missing offset would be one");
+    assert!(damage.is_empty(), "a missing offset would be damage: {damage:?}");
     drop(dir);
     let engine = start(directory.path(), 1);
     assert_same(&second, &listing(engine.handle()));
