@@ -107,12 +107,12 @@ def read(path):
     with open(path, "rb") as file:
         return file.read()
 
-def body(path, kind):
+def body(path, kind, newest=1):
     """The body of a small file; nothing where there is none, or, and that is a problem, it is damaged."""
     data = read(path) if os.path.exists(path) else b""
     if data[:8] == kind and len(data) >= 20:
         version, _, size, crc = struct.unpack_from("<HHII", data, 8)
-        if (version, size, crc) == (1, len(data) - 20, zlib.crc32(zeroed(data, 16))):
+        if 1 <= version <= newest and (size, crc) == (len(data) - 20, zlib.crc32(zeroed(data, 16))):
             return data[20:]
     if data:
         problem(path, "kind, version, size or crc")
@@ -174,8 +174,7 @@ def journal(path):
 def check_index(path, base):
     data = read(path)
     kind, version, _, crc, named = struct.unpack_from("<8sHHIq", data)
-    demand((kind, version, named) == (b"STRLINDX", 1, base), "header")
-    demand(zlib.crc32(zeroed(data[:24], 12)) == crc, "crc of the header")
+    demand((kind, version, named, zlib.crc32(zeroed(data[:24], 12))) == (b"STRLINDX", 1, base, crc), "header")
     at, last = 24, (-1, -1, -1)
     while at < len(data):
         magic, count, crc = struct.unpack_from("<4sII", data, at)
@@ -215,9 +214,10 @@ def batches_in(path, data, position, end, expected, gaps_end, report):
 def log_of(directory, row, journaled):
     """The log start, and the batches from there on."""
     segments = segments_of(directory)
-    gaps_end, _ = struct.unpack("<qq", body(os.path.join(directory, "compacted"), b"STRLCMPT") or bytes(16))
-    first = min(segments, default=gaps_end)
-    start, point_base, point_position, point = row or (first, max(first, gaps_end), 0, max(first, gaps_end))
+    ends = body(os.path.join(directory, "compacted"), b"STRLCMPT", 2) or bytes(24)
+    compacted_end, _, gaps_end = struct.unpack("<qqq", ends if len(ends) == 24 else ends + ends[:8])
+    first = min(segments, default=compacted_end)
+    start, point_base, point_position, point = row or (first, durable := max(first, compacted_end), 0, durable)
     bases = list(segments)
     ends = bases[1:] + [1 << 63]
     while bases and bases[0] < point_base and min(ends[0], point_base) <= start:

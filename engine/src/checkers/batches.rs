@@ -142,7 +142,7 @@ fn cleaned(header: &BatchHeader, batch: &[u8], records: &[Owned], now: Timestamp
     newest.retain(|_, at| keeps_tombstones || records[*at].value.is_some());
     let producers = HashMap::new();
     let cleaner = Cleaner { map: &map, producers: &producers, now, delete_retention_ms: i64::MAX };
-    let left = match cleaner.clean(batch, false).expect("it was read before") {
+    let left = match cleaner.clean(batch).expect("it was read before") {
         Cleaned::Same => records.len(),
         Cleaned::Removed => 0,
         Cleaned::Rewritten(left) => {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::input::Input;
-use crate::compaction::{Cleaned, Cleaner, HashKeys, OffsetMap, SealedSegment, Unpacked, group, verified};
+use crate::compaction::{
+    Cleaned, Cleaner, HashKeys, OffsetMap, Row, SealedSegment, Unpacked, group, verified,
+};
 use crate::format::batch::{self, BatchHeader, TimestampType};
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;
@@ -145,16 +147,22 @@ impl Log {
         let mut cleaned = Vec::new();
         for group in groups {
             let parts = &self.segments[group];
-            let batches: Vec<_> = parts.iter().flat_map(|segment| &segment.batches).collect();
-            let left = batches.iter().enumerate().filter_map(|(at, batch)| {
-                match cleaner.clean(batch, at + 1 == batches.len()).expect(SOUND) {
-                    Cleaned::Same => Some(batch.to_vec()),
-                    Cleaned::Rewritten(other) => Some(other.to_vec()),
-                    Cleaned::Removed => None,
-                }
-            });
-            let next_offset = parts.last().expect("a group has a segment").next_offset;
-            cleaned.push(Segment { base: parts[0].base, next_offset, batches: left.collect() });
+            let (base, next_offset) =
+                (parts[0].base, parts.last().expect("a group has a segment").next_offset);
+            let mut row = Row::new(base, &cleaner);
+            let mut batches = Vec::new();
+            for batch in parts.iter().flat_map(|segment| &segment.batches) {
+                batches.extend(match cleaner.clean(batch).expect(SOUND) {
+                    Cleaned::Same => row.push(batch.clone().into()),
+                    Cleaned::Rewritten(other) => row.push(other.freeze()),
+                    Cleaned::Removed => Vec::new(),
+                });
+            }
+            batches.extend(row.finish(next_offset));
+            let before = parts.iter().map(|segment| segment.batches.len()).sum::<usize>();
+            assert!(batches.len() <= before, "a filler takes the place of a batch that is gone");
+            let batches = batches.iter().map(|batch| batch.to_vec()).collect();
+            cleaned.push(Segment { base, next_offset, batches });
         }
         cleaned.extend(self.segments.drain(untouched..));
         self.segments = cleaned;
@@ -179,7 +187,7 @@ impl Log {
         self.batches().flat_map(|batch| seen(batch)).collect()
     }
 
-    /// Whatever was removed: segments follow each other, offsets rise, records are those of before, and producers' last sequences are there.
+    /// Whatever was removed: each batch begins where the one before ends, records are those of before, and producers' last sequences are there.
     fn assert_sound(&self, before: &[Seen]) {
         let mut next = Offset::ZERO;
         for segment in &self.segments {
@@ -189,11 +197,11 @@ impl Log {
             let last = BatchHeader::peek(last).expect("a batch of ours");
             assert_eq!(last.next_offset(), next, "the last batch tells where the segment ends");
         }
-        let mut least = Offset::ZERO;
+        let mut next = Offset::ZERO;
         for bytes in self.batches() {
             let header = verified(bytes).expect("its sum holds");
-            assert!(header.base_offset() >= least);
-            least = header.next_offset();
+            assert_eq!(header.base_offset(), next, "a gap between batches");
+            next = header.next_offset();
             let records = seen(bytes);
             let largest = records.iter().map(|record| record.timestamp).max();
             assert!(largest.is_none_or(|largest| largest == header.max_timestamp()));

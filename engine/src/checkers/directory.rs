@@ -222,9 +222,10 @@ fn write_directory(disk: &SimDisk, input: &mut Input<'_>) {
             6 | 7 => install(&format!("shards/{}/checkpoint", input.below(2)), &some_points(input)),
             8 => {
                 let (directory, _) = input.choose(&PARTITIONS);
-                let [gaps_end, clean_end] =
-                    [input.byte(), input.byte()].map(|end| Offset::new(i64::from(end)));
-                install(&format!("{directory}/compacted"), &Compacted { gaps_end, clean_end }.encode());
+                let ends = [input.byte(), input.byte(), input.byte()].map(|end| Offset::new(i64::from(end)));
+                let [compacted_end, clean_end, gaps_end] = ends;
+                let compacted = Compacted { compacted_end, clean_end, gaps_end };
+                install(&format!("{directory}/compacted"), &compacted.encode());
             }
             9 => some_file(input, &install),
             _ => damage(disk, input),

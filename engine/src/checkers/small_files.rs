@@ -15,41 +15,49 @@ use crate::format::{producer_ids, topics};
 pub(super) fn small_files(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     match input.below(6) {
-        0 => sealed(&mut input, meta::META_KIND, |file| Meta::decode(file).map(|meta| meta.encode())),
-        1 => sealed(&mut input, topics::TOPICS_KIND, |file| {
+        0 => sealed(&mut input, meta::META_KIND, 1, |file| Meta::decode(file).map(|meta| meta.encode())),
+        1 => sealed(&mut input, topics::TOPICS_KIND, 1, |file| {
             topics::decode(file).map(|topics| topics::encode(&topics))
         }),
-        2 => sealed(&mut input, checkpoint::CHECKPOINT_KIND, |file| {
+        2 => sealed(&mut input, checkpoint::CHECKPOINT_KIND, 1, |file| {
             let points = checkpoint::decode(file)?;
             let mut encoder = CheckpointEncoder::new();
             points.iter().for_each(|point| encoder.push(point));
             Ok(encoder.finish())
         }),
-        3 => sealed(&mut input, producer_ids::PRODUCER_IDS_KIND, |file| {
+        3 => sealed(&mut input, producer_ids::PRODUCER_IDS_KIND, 1, |file| {
             producer_ids::decode(file).map(producer_ids::encode)
         }),
-        4 => sealed(&mut input, compacted::COMPACTED_KIND, |file| {
+        4 => sealed(&mut input, compacted::COMPACTED_KIND, compacted::COMPACTED_VERSION, |file| {
             Compacted::decode(file).map(|compacted| compacted.encode())
         }),
         _ => name(&String::from_utf8_lossy(input.rest())),
     }
 }
 
-/// `again` reads a file and writes what it says.
-fn sealed(input: &mut Input<'_>, kind: Kind, again: impl Fn(&[u8]) -> Result<Bytes, EnvelopeError>) {
+/// `again` reads a file of any version up to `newest`, which it writes.
+fn sealed(
+    input: &mut Input<'_>,
+    kind: Kind,
+    newest: u16,
+    again: impl Fn(&[u8]) -> Result<Bytes, EnvelopeError>,
+) {
     let bit = usize::from(input.number());
     let body = input.rest();
     // Hardly ever a file, but the frame must stand it.
     let _ = again(body);
-    let file = seal(kind, 1, body);
-    if let Ok(written) = again(&file) {
-        assert_eq!(written, file);
+    for version in 1..=newest {
+        let file = seal(kind, version, body);
+        if let Ok(written) = again(&file) {
+            assert!(version < newest || written == file, "what was read is not what is written");
+            assert_eq!(again(&written).as_ref(), Ok(&written), "version {version}");
+        }
+        // Byte 10 and 11 are reserved, and covered by the sum like the rest.
+        let mut broken = file.to_vec();
+        let bit = bit % (broken.len() * 8);
+        broken[bit / 8] ^= 1 << (bit % 8);
+        assert!(again(&broken).is_err(), "bit {bit} is not covered");
     }
-    // Byte 10 and 11 are reserved, and covered by the sum like the rest.
-    let mut broken = file.to_vec();
-    let bit = bit % (broken.len() * 8);
-    broken[bit / 8] ^= 1 << (bit % 8);
-    assert!(again(&broken).is_err(), "bit {bit} is not covered");
 }
 
 fn name(name: &str) {

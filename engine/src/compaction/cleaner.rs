@@ -13,7 +13,7 @@
 //! | of markers, or wholly behind the end of the map | itself, byte for byte |
 //! | all records stay | itself, byte for byte; if there is a tombstone and no delete horizon yet, rewritten with one |
 //! | some stay | rewritten with those |
-//! | none stays | nothing; its header alone if it is the last of its group, or has its producer's last sequence |
+//! | none stays | nothing; its header alone if it has its producer's last sequence |
 //!
 //! The delete horizon (KIP-534) takes the place of the base timestamp, and attribute bit 6 says so; the records' timestamp deltas count
 //! from it then, so that every record keeps its timestamp.
@@ -62,11 +62,11 @@ struct Survivors {
 }
 
 impl Cleaner<'_> {
-    /// Decides about exactly one batch; `is_last` when no batch follows it in its group.
+    /// Decides about exactly one batch.
     ///
     /// # Errors
     /// [`CompactionError`] for a batch that is damaged.
-    pub fn clean(&self, batch: &[u8], is_last: bool) -> Result<Cleaned, CompactionError> {
+    pub fn clean(&self, batch: &[u8]) -> Result<Cleaned, CompactionError> {
         let header = verified(batch)?;
         if header.is_control() || header.base_offset() >= self.map.end() {
             return Ok(Cleaned::Same);
@@ -74,8 +74,7 @@ impl Cleaner<'_> {
         let unpacked = Unpacked::new(header, batch)?;
         let survivors = self.survivors(&unpacked)?;
         if survivors.count == 0 {
-            let must_stay = is_last || self.is_last_of_producer(header);
-            return Ok(match must_stay {
+            return Ok(match self.is_last_of_producer(header) {
                 true if header.record_count() == 0 => Cleaned::Same,
                 true => Cleaned::Rewritten(emptied(header)),
                 false => Cleaned::Removed,
@@ -119,7 +118,8 @@ impl Cleaner<'_> {
         Ok(survivors)
     }
 
-    fn is_last_of_producer(&self, header: &BatchHeader) -> bool {
+    /// Whether no later sequence of its producer is in the log.
+    pub(super) fn is_last_of_producer(&self, header: &BatchHeader) -> bool {
         let last = header.producer().and_then(|producer| self.producers.get(&producer.id));
         last.is_some_and(|last| *last == header.last_offset())
     }

@@ -9,15 +9,15 @@
 //!
 //! 1. [`plan`] says whether a log is worth a round, and which part of it. The active segment is never among what it is given.
 //! 2. [`OffsetMap::note_batch`] takes in the dirty part. A map that is full ends the round early; another round begins there.
-//! 3. [`group`] puts small segments together, and [`Cleaner::clean`] says of each of their batches what is left of it.
+//! 3. [`group`] puts small segments together, [`Cleaner::clean`] says of each of their batches what is left of it, and a [`Row`] closes the gaps.
 //!
 //! What holds afterwards:
 //!
-//! * No record gets another offset or timestamp; a batch keeps its base offset, last offset, producer, sequence and codec. What is gone
-//!   leaves a gap, inside a batch or between two.
-//! * The last batch of a group stays, without records if need be: the group ends where it ended before, so segments still follow each
-//!   other without a gap, and a segment is never empty. (Kafka keeps it for a round's last group only.)
-//! * The batch with a producer's last sequence stays likewise, so that a log read from its beginning still tells a batch that is sent again.
+//! * No record gets another offset or timestamp; a batch keeps its base offset, producer, sequence and codec.
+//! * What is gone leaves no gap between two batches ([`Row`]): each begins where the one before ends, from the first offset of a group to its
+//!   last, so that a base offset that has rotted is found (D5), and a segment is never empty.
+//! * The batch with a producer's last sequence stays, without records if need be, so that a log read from its beginning still tells a batch that
+//!   is sent again.
 //! * A batch whose checksum does not hold stops the round: rewriting it would make damage look sound (D5).
 //! * A tombstone goes no earlier than `delete.retention.ms` after the round that removed what it deletes (KIP-534), and groups are
 //!   replaced front to back: what it deletes lies before it, and is gone first.
@@ -27,6 +27,7 @@
 mod cleaner;
 mod offset_map;
 mod plan;
+mod row;
 #[cfg(test)]
 mod tests;
 mod unpacked;
@@ -34,4 +35,5 @@ mod unpacked;
 pub use cleaner::{Cleaned, Cleaner};
 pub use offset_map::{HashKeys, OffsetMap};
 pub use plan::{Limits, Round, SealedSegment, group, plan};
+pub use row::Row;
 pub use unpacked::{CompactionError, Placed, Unpacked, verified};

@@ -92,7 +92,7 @@ fn a_rewritten_batch_keeps_all_but_the_records_that_went() {
         let after = *BatchHeader::peek(&log.segments[0].batches[0]).unwrap();
         assert_eq!(log.offsets(), [1, 2, 3]);
         assert_eq!(after.base_offset(), before.base_offset());
-        assert_eq!(after.last_offset(), before.last_offset());
+        assert_eq!(after.last_offset(), before.last_offset(), "nothing is missing behind it");
         assert_eq!(after.attributes(), before.attributes(), "codec and transaction");
         assert_eq!((after.producer(), after.last_sequence()), (before.producer(), before.last_sequence()));
         assert_eq!(after.leader_epoch(), before.leader_epoch());
@@ -141,27 +141,99 @@ fn a_horizon_at_the_end_of_time_keeps_the_timestamps() {
     assert_eq!(times, [-1, 70]);
 }
 
+/// What stands in the segments: first and last offset, records, producer.
+fn row(log: &Log) -> Vec<(i64, i64, i32, i64)> {
+    let header = |bytes: &Vec<u8>| *BatchHeader::peek(bytes).unwrap();
+    let told = |header: BatchHeader| {
+        let (first, last) = (header.base_offset().get(), header.last_offset().get());
+        (first, last, header.record_count(), header.producer_id())
+    };
+    log.batches().map(|bytes| told(header(bytes))).collect()
+}
+
 #[test]
-fn an_emptied_batch_is_kept_only_as_a_group_s_last_or_a_producer_s_last() {
+fn an_emptied_batch_is_kept_only_as_a_producer_s_last() {
     let old = || batch(Codec::Zstd, &[("a", Some("old"), 3)]);
     let mut log = log([old(), old().producer(7, 1, 40), old(), old().producer(7, 1, 41), old()]);
     log.begin_segment();
     log.append(batch(Codec::None, &[("a", Some("new"), 4)]));
     log.clean(Offset::ZERO, Rounds { segment_bytes: 1, ..ROUNDS });
-    let left: Vec<_> = log.batches().map(|bytes| *BatchHeader::peek(bytes).unwrap()).collect();
-    let offsets: Vec<_> = left.iter().map(|header| header.base_offset().get()).collect();
-    assert_eq!(offsets, [3, 4, 5], "the producer's last, the group's last, and the record");
-    let empty = left[0];
+    let expected = [(0, 2, 0, -1), (3, 3, 0, 7), (4, 4, 0, -1), (5, 5, 1, -1)];
+    assert_eq!(row(&log), expected, "the producer's last is left as it is, between two fillers");
+    let empty = *BatchHeader::peek(&log.segments[0].batches[1]).unwrap();
     assert_eq!((empty.record_count(), empty.total_bytes()), (0, 61));
     assert_eq!((empty.base_timestamp(), empty.max_timestamp()), (-1, 3));
     assert_eq!((empty.producer_id(), empty.producer_epoch(), empty.last_sequence()), (7, 1, 41));
     assert_eq!(empty.codec(), Ok(Codec::None));
 
-    // In a group with what follows, the group's last is not one any more; a producer that was forgotten keeps nothing.
+    // A producer that was forgotten keeps nothing, and fillers become one.
     log.producers.clear();
     log.append(batch(Codec::None, &[("b", Some("new"), 4)]));
     log.clean(Offset::new(6), ROUNDS);
-    assert_eq!(log.batches().count(), 2);
+    assert_eq!(row(&log), [(0, 4, 0, -1), (5, 5, 1, -1), (6, 6, 1, -1)]);
+}
+
+#[test]
+fn a_batch_before_a_gap_is_stretched_unless_its_last_offset_has_a_meaning() {
+    let old = || batch(Codec::Lz4, &[("a", Some("old"), 3)]);
+    let kept = |key| batch(Codec::Lz4, &[(key, Some("kept"), 3)]);
+    let mut marker = BatchBuilder::new(Codec::None).producer(9, 0, -1).transactional(true).control(true);
+    marker.push(1, Some(b"\0\0\0\x01"), Some(b"\0\0\0\0\0\0"), &[]);
+    let batches = [
+        old(),
+        kept("b").producer(7, 0, 0),
+        old(),
+        old(),
+        kept("c").producer(7, 0, 1),
+        old(),
+        kept("d").producer(9, 0, 0).transactional(true),
+        old(),
+        marker,
+        old(),
+        kept("e"),
+        old(),
+        kept("a"),
+    ];
+    let mut log = log(batches);
+    log.clean(Offset::ZERO, ROUNDS);
+    let expected = [
+        (0, 0, 0, -1),
+        (1, 3, 1, 7),
+        (4, 4, 1, 7),
+        (5, 5, 0, -1),
+        (6, 6, 1, 9),
+        (7, 7, 0, -1),
+        (8, 8, 1, 9),
+        (9, 9, 0, -1),
+        (10, 11, 1, -1),
+        (12, 12, 1, -1),
+    ];
+    assert_eq!(row(&log), expected);
+    assert_eq!(log.offsets(), [1, 4, 6, 8, 10, 12], "the records are where they were");
+    let before: Vec<_> = log.batches().cloned().collect();
+    log.append(kept("f"));
+    log.clean(Offset::new(13), ROUNDS);
+    assert_eq!(log.batches().take(10).cloned().collect::<Vec<_>>(), before, "another round changes nothing");
+}
+
+#[test]
+fn a_gap_is_closed_however_large_it_is() {
+    let mut map = OffsetMap::new(Offset::ZERO, 10, 1 << 10, KEYS);
+    let mut bytes = batch(Codec::None, &[("a", Some("1"), 1)]).build();
+    map.note_batch(&bytes).unwrap();
+    let cleaner = Cleaner { map: &map, producers: &HashMap::new(), now: 0, delete_retention_ms: 0 };
+    let mut row = Row::new(Offset::ZERO, &cleaner);
+    batch::stamp(&mut bytes, Offset::new(5), crate::types::LeaderEpoch::FIRST);
+    let mut written = row.push(bytes.freeze());
+    written.extend(row.finish(Offset::new(3 << 31)));
+    let span = |bytes: &bytes::Bytes| {
+        assert_eq!(batch::verify_crc(bytes), Ok(()));
+        let header = BatchHeader::peek(bytes).unwrap();
+        (header.base_offset().get(), header.next_offset().get())
+    };
+    let spans: Vec<_> = written.iter().map(span).collect();
+    let far = i64::from(i32::MAX);
+    assert_eq!(spans, [(0, 5), (5, 6), (6, 6 + far), (6 + far, 6 + 2 * far), (6 + 2 * far, 3 << 31)]);
 }
 
 #[test]
@@ -200,18 +272,15 @@ fn damage_is_refused_and_never_made_to_look_sound() {
     for bit in 16 * 8..sound.len() * 8 {
         let mut bytes = sound.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
-        assert!(cleaner.clean(&bytes, true).is_err(), "bit {bit}");
+        assert!(cleaner.clean(&bytes).is_err(), "bit {bit}");
         assert!(OffsetMap::new(Offset::ZERO, 10, 1 << 10, KEYS).note_batch(&bytes).is_err(), "bit {bit}");
     }
     let truncated = CompactionError::Batch(BatchError::Truncated { needed: 61, found: 10 });
-    assert_eq!(cleaner.clean(&sound[..10], true), Err(truncated));
+    assert_eq!(cleaner.clean(&sound[..10]), Err(truncated));
 
     // A sum that holds over records that do not.
     let mut bytes = sound;
     bytes[23..27].copy_from_slice(&0i32.to_be_bytes());
     batch::set_max_timestamp(&mut bytes, 1);
-    assert_eq!(
-        cleaner.clean(&bytes, true),
-        Err(CompactionError::OffsetDelta { least: 1, most: 0, found: 1 })
-    );
+    assert_eq!(cleaner.clean(&bytes), Err(CompactionError::OffsetDelta { least: 1, most: 0, found: 1 }));
 }

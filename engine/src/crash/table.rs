@@ -376,7 +376,7 @@ impl Table {
                 verify_crc(batch).expect("an intact batch");
                 assert!(header.base_offset() >= next || is_first, "offsets only grow");
                 assert!(header.last_offset() >= next, "a batch behind the offset asked for");
-                self.take_batch(header, batch, &mut found);
+                self.take_batch(header, batch, next, &mut found);
                 next = header.next_offset();
                 is_first = false;
             }
@@ -386,12 +386,17 @@ impl Table {
         Some(Some(found))
     }
 
-    fn take_batch(&self, header: &BatchHeader, batch: &[u8], found: &mut BTreeMap<usize, i64>) {
+    /// Notes a batch's records from `next` on: like every client, since a batch may begin before the offset that was asked for. Compaction may
+    /// just have stretched it over that.
+    fn take_batch(&self, header: &BatchHeader, batch: &[u8], next: Offset, found: &mut BTreeMap<usize, i64>) {
         let records = decompress(header.codec().expect("a codec"), &batch[BATCH_HEADER_BYTES..], 1 << 20);
         let records = records.expect("what can be unpacked");
         for record in Records::new(&records, header.record_count() as u32) {
             let record = record.expect("a record");
             let offset = header.base_offset().get() + i64::from(record.offset_delta);
+            if offset < next.get() {
+                continue;
+            }
             let number = record.headers.into_iter().next().expect("a header").expect("a good one").1;
             let number = u64::from_le_bytes(number.expect("a number").try_into().expect("8 bytes")) as usize;
             let sent = &self.sent[number];

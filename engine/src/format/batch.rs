@@ -298,9 +298,19 @@ impl BatchHeader {
         self.record_count.get()
     }
 
-    /// The last record's offset less the base offset.
+    /// The batch's last offset less its base offset; after compaction the records may end before it.
     pub fn last_offset_delta(&self) -> i32 {
         self.last_offset_delta.get()
+    }
+
+    /// Whether the batch does nothing but hold the place of its offsets.
+    pub(crate) fn is_filler(&self) -> bool {
+        self.record_count.get() == 0 && self.producer().is_none() && !self.is_control()
+    }
+
+    /// Whether a batch with this base offset can end before `end`.
+    pub(crate) fn reaches(&self, end: Offset) -> bool {
+        end.get() - 1 - self.base_offset.get() <= i64::from(i32::MAX)
     }
 }
 
@@ -385,8 +395,7 @@ pub(crate) fn with_remains(original: &BatchHeader, remains: &Remains, records: &
     batch
 }
 
-/// A batch that holds the place of `count` offsets from `base` on, of which no record is left: what compaction leaves at the end of a
-/// segment, without a producer.
+/// A filler: a batch that holds the place of `count` offsets from `base` on, of which no record is left.
 ///
 /// # Panics
 /// Unless `count` is positive, and the offsets stay below 2^63.
@@ -408,6 +417,18 @@ pub(crate) fn without_records(base: Offset, count: i32) -> BytesMut {
     write_header(&mut batch, &parts);
     stamp(&mut batch, base, LeaderEpoch::FIRST);
     batch
+}
+
+/// Has the whole batch end before `end`, which lies behind it, and renews the sum. The records stay what they are.
+///
+/// # Panics
+/// When the offset delta leaves 31 bits: see [`BatchHeader::reaches`].
+pub(crate) fn stretch(batch: &mut [u8], end: Offset) {
+    let header = header_mut(batch);
+    assert!(header.next_offset() <= end && header.reaches(end), "a batch is only stretched");
+    let delta = end.get() - 1 - header.base_offset.get();
+    header.last_offset_delta = I32::new(i32::try_from(delta).expect("it was asked for"));
+    refresh_crc(batch);
 }
 
 /// Compares the sum in the header with the bytes of `batch`, which is exactly one whole batch.

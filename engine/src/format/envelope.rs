@@ -156,6 +156,15 @@ pub(super) fn open_version(kind: Kind, version: u16, bytes: &[u8]) -> Result<Bod
     }
 }
 
+/// Like [`open`], for a kind of which the versions from 1 to `newest` exist.
+pub(super) fn open_upto(kind: Kind, newest: u16, bytes: &[u8]) -> Result<(u16, Body<'_>), EnvelopeError> {
+    let (found, body) = open(kind, bytes)?;
+    match found {
+        1.. if found <= newest => Ok((found, Body::new(body))),
+        _ => Err(EnvelopeError::Version { found, newest }),
+    }
+}
+
 fn sum(header: Header, body: &[u8]) -> u32 {
     let mut sum = crc32fast::Hasher::new();
     sum.update(Header { crc: U32::ZERO, ..header }.as_bytes());

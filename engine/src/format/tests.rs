@@ -33,7 +33,8 @@ const SETTINGS: &str = include_str!("../../tests/golden/settings-v1.hex");
 const TOPICS: &str = include_str!("../../tests/golden/topics-v1.hex");
 const CHECKPOINT: &str = include_str!("../../tests/golden/checkpoint-v1.hex");
 const PRODUCER_IDS: &str = include_str!("../../tests/golden/producer-ids-v1.hex");
-const COMPACTED: &str = include_str!("../../tests/golden/compacted-v1.hex");
+const COMPACTED: &str = include_str!("../../tests/golden/compacted-v2.hex");
+const COMPACTED_V1: &str = include_str!("../../tests/golden/compacted-v1.hex");
 
 fn topic() -> TopicId {
     TopicId::from_bytes(std::array::from_fn(|at| at as u8))
@@ -289,9 +290,12 @@ fn the_small_files_are_written_and_read_as_documented() {
     assert_eq!(producer_ids::encode(2000), golden(PRODUCER_IDS));
     assert_eq!(producer_ids::decode(&golden(PRODUCER_IDS)), Ok(2000));
 
-    let compacted = Compacted { gaps_end: Offset::new(2000), clean_end: Offset::new(1500) };
+    let (compacted_end, clean_end, gaps_end) = (Offset::new(2000), Offset::new(1500), Offset::new(1000));
+    let compacted = Compacted { compacted_end, clean_end, gaps_end };
     assert_eq!(compacted.encode(), golden(COMPACTED));
     assert_eq!(Compacted::decode(&golden(COMPACTED)), Ok(compacted));
+    let of_version_1 = Compacted { gaps_end: compacted_end, ..compacted };
+    assert_eq!(Compacted::decode(&golden(COMPACTED_V1)), Ok(of_version_1), "gaps wherever compaction was");
 
     let mut backwards = topic().to_bytes();
     backwards.reverse();
@@ -361,7 +365,9 @@ fn no_damage_to_a_small_file_goes_unnoticed() {
     every_damage(&golden(PRODUCER_IDS), |bytes, damage| {
         assert!(producer_ids::decode(bytes).is_err(), "{damage}")
     });
-    every_damage(&golden(COMPACTED), |bytes, damage| assert!(Compacted::decode(bytes).is_err(), "{damage}"));
+    for file in [COMPACTED, COMPACTED_V1] {
+        every_damage(&golden(file), |bytes, damage| assert!(Compacted::decode(bytes).is_err(), "{damage}"));
+    }
 }
 
 #[test]

@@ -129,7 +129,10 @@ pub struct PartitionWalk<'a> {
     held: Option<FoundBatch>,
     ready: VecDeque<Item<'a>>,
     point: Point,
+    /// From here on no offset is missing between two batches.
     gaps_end: Offset,
+    /// Before it compaction may have removed what a journal still has, and all was durable once.
+    compacted_end: Offset,
     /// The offset that the next batch has, if none is missing.
     next: Offset,
     /// Damage has come since the last batch: what is missing is its doing.
@@ -170,8 +173,8 @@ impl<'a> PartitionWalk<'a> {
                 (known, point.log_start.max(synced.unwrap_or(Offset::ZERO)))
             }
             None => {
-                let first = first.unwrap_or(dir.compacted.gaps_end);
-                let durable = first.max(dir.compacted.gaps_end);
+                let first = first.unwrap_or(dir.compacted.compacted_end);
+                let durable = first.max(dir.compacted.compacted_end);
                 let known = Point { segment_base: durable, position: 0, next_offset: durable, known: false };
                 (known, dir.kafka_log_start.unwrap_or(first).max(first))
             }
@@ -192,6 +195,7 @@ impl<'a> PartitionWalk<'a> {
             ready: VecDeque::new(),
             point: known,
             gaps_end,
+            compacted_end: dir.compacted.compacted_end,
             next,
             broken: false,
             is_kafka: dir.is_kafka,
@@ -279,13 +283,13 @@ impl<'a> PartitionWalk<'a> {
     /// Decides between the next batch of the segments and the next one of the journals.
     fn step(&mut self) {
         self.hold();
-        let (next, start, point) = (self.next, self.start, self.point);
+        let (next, start, point, compacted_end) = (self.next, self.start, self.point, self.compacted_end);
         // Before the recovery point a journal only fills what is missing, and nothing that compaction has removed.
         let stale = |found: &&Journaled| {
             let header = &found.header;
             header.base_offset() < next
                 || header.next_offset() <= start
-                || (header.base_offset() < point.next_offset && header.base_offset() < self.gaps_end)
+                || (header.base_offset() < point.next_offset && header.base_offset() < compacted_end)
         };
         while self.journaled.peek().is_some_and(stale) {
             self.journaled.next();
@@ -329,7 +333,7 @@ impl<'a> PartitionWalk<'a> {
     fn finish(&mut self) {
         self.done = true;
         let end = if self.point.known { self.point.next_offset } else { self.next };
-        let end = if self.is_kafka { end } else { end.max(self.gaps_end) };
+        let end = if self.is_kafka { end } else { end.max(self.compacted_end) };
         self.miss(end, true);
     }
 }

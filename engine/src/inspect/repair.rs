@@ -117,7 +117,8 @@ fn remade(dir: &DataDir, path: &Path) -> Option<Repair> {
         names::COMPACTED_FILE => {
             let partition = dir.partitions.iter().find(|partition| path.starts_with(&partition.path))?;
             let point = dir.points.get(&partition.id?)?;
-            Compacted { gaps_end: point.next_offset, clean_end: Offset::ZERO }.encode()
+            let end = point.next_offset;
+            Compacted { compacted_end: end, clean_end: Offset::ZERO, gaps_end: end }.encode()
         }
         _ => return None,
     };

@@ -205,7 +205,6 @@ impl Partition<'_> {
             damaged_bytes: 0,
             missing: Vec::new(),
         };
-        let mut gaps_end = found.compacted.gaps_end;
         let mut rolls = false;
         let mut next = walk.log_start();
         let write_failed = failed("writing", &directory);
@@ -218,8 +217,8 @@ impl Partition<'_> {
                 Item::Batch { batch, in_segment, .. } => {
                     let header = &batch.header;
                     if header.base_offset() > next {
-                        // Compaction has been here.
-                        gaps_end = gaps_end.max(header.base_offset());
+                        // Compaction has been here, that of Kafka or of an older release.
+                        log.fill(header.base_offset()).map_err(&write_failed)?;
                     }
                     if std::mem::take(&mut rolls) {
                         log.roll(header.base_offset()).map_err(&write_failed)?;
@@ -250,8 +249,8 @@ impl Partition<'_> {
         }
         salvaged.log_end = walk.next_offset();
         log.finish().map_err(&write_failed)?;
-        if gaps_end > Offset::ZERO && directory.exists() {
-            let compacted = Compacted { gaps_end, clean_end: found.compacted.clean_end };
+        if found.compacted != Compacted::default() && directory.exists() {
+            let compacted = Compacted { gaps_end: Offset::ZERO, ..found.compacted };
             write(&directory.join(names::COMPACTED_FILE), &compacted.encode())?;
             sync_dir(&directory)?;
         }

@@ -109,7 +109,7 @@ impl SegmentWalk {
         SegmentWalk { source, base, end, position: 0, next: base, gaps_end, broken: false, ahead: None }
     }
 
-    /// Only before `gaps_end` may offsets be missing between two batches, since compaction has been there.
+    /// Only before `gaps_end` may offsets be missing between two batches, since compaction by Kafka or an older release has been there.
     #[must_use]
     pub fn with_gaps_before(mut self, gaps_end: Offset) -> SegmentWalk {
         self.gaps_end = gaps_end;

@@ -1,7 +1,7 @@
 //! Everything in a data directory held against everything else.
 //!
 //! * every batch's checksum, and that its records can be read;
-//! * that offsets grow, and that none is missing but where compaction has been, or a journal has the batch;
+//! * that offsets grow, and that none is missing but where Kafka or an older release has compacted, or a journal has the batch;
 //! * every entry of every index against the batches;
 //! * journals, checkpoints, the topic table and the other small files by their sums, and against each other;
 //! * what is left over, which is no damage.

@@ -12,7 +12,7 @@
 //! | no segment before the first one, from the log start on | deleted on a full disk: the log starts there | - |
 //!
 //! Before that, what compaction was at is finished or forgotten (`log/replace.rs`). Without a checkpoint, the recovery point is as far as the
-//! log was compacted: what lies before was durable once, and offsets are missing there.
+//! log was compacted: what lies before was durable once.
 //!
 //! Then the journal's batches are laid over it ([`Recovery::replay`]); they were acknowledged, so they win:
 //!
@@ -91,8 +91,8 @@ impl<D: Disk> Log<D> {
         let point = match checkpoint {
             Some(checkpoint) => checkpoint.clone(),
             None => {
-                let log_start = first_base.unwrap_or(compacted.gaps_end);
-                let durable = log_start.max(compacted.gaps_end);
+                let log_start = first_base.unwrap_or(compacted.compacted_end);
+                let durable = log_start.max(compacted.compacted_end);
                 PartitionCheckpoint {
                     partition,
                     log_start,
@@ -136,7 +136,16 @@ impl<D: Disk> Log<D> {
     }
 
     pub(super) fn existing_segment(&self, base: Offset, end: SegmentEnd, synced: Position) -> Rc<Segment<D>> {
-        let gapless = base >= self.compacted.get().gaps_end;
+        self.segment(base, end, synced, base >= self.compacted.get().gaps_end)
+    }
+
+    pub(super) fn segment(
+        &self,
+        base: Offset,
+        end: SegmentEnd,
+        synced: Position,
+        gapless: bool,
+    ) -> Rc<Segment<D>> {
         let (disk, files, directory) = (self.disk.clone(), self.files.clone(), self.directory.clone());
         Segment::existing(disk, files, directory, base, end, synced, gapless)
     }
@@ -460,8 +469,9 @@ async fn read_compacted<D: Disk>(
         Err(what) => match checkpoint {
             Some(point) => {
                 tracing::warn!(path = %path.display(), what, "the file is damaged: all of the log is compacted again");
-                // Gaps may be as far as the checkpoint goes: only what it has as closed is ever compacted.
-                Ok(Compacted { gaps_end: point.segment_base, ..Compacted::default() })
+                // Only what the checkpoint has as closed is ever compacted, and an older release may have left gaps there.
+                let end = point.segment_base;
+                Ok(Compacted { compacted_end: end, clean_end: Offset::ZERO, gaps_end: end })
             }
             None => Err(FaultKind::Damage { path, position: 0, offset: Offset::ZERO, what }.into()),
         },

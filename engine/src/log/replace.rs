@@ -58,13 +58,13 @@ impl<D: Disk> Replacement<D> {
         self.end.position
     }
 
-    /// Appends a batch, which lies where it did before.
+    /// Appends a batch, which begins where the one before ends.
     ///
     /// # Panics
-    /// When it lies before the end, or there is no room.
+    /// When it does not, or there is no room.
     pub(crate) async fn push(&mut self, disk: &D, batch: &[u8]) -> Result<(), Fault> {
         let header = *BatchHeader::peek(batch).expect("it was a batch before");
-        assert!(header.base_offset() >= self.end.next_offset, "offsets only grow");
+        assert_eq!(header.base_offset(), self.end.next_offset, "a new segment has no gaps");
         let position = self.end.position;
         if position > 0 && position - self.last_indexed >= self.index_interval_bytes {
             let base = self.replaced[0].base();
@@ -197,7 +197,8 @@ impl<D: Disk> Log<D> {
         self.replacing.set(false);
 
         let Replacement { file, end, entries, .. } = replacement;
-        let segment = self.existing_segment(base, end, end.position);
+        // Whatever gaps there are in others.
+        let segment = self.segment(base, end, end.position, true);
         segment.take_over(file, entries);
         segment.seal();
         let at =

@@ -76,7 +76,7 @@ pub(crate) struct Segment<D: Disk> {
     dropped: Cell<bool>,
     /// File and index are never let go: another segment takes its place, and its name.
     kept_open: Cell<bool>,
-    /// No offset is missing between its batches: it was never compacted.
+    /// No offset is missing between its batches. Only an older release's compaction has left gaps.
     gapless: bool,
     file: RefCell<Option<D::File>>,
     index: RefCell<IndexState>,
@@ -125,7 +125,7 @@ impl<D: Disk> Segment<D> {
         segment
     }
 
-    /// A segment whose file is there up to `end`; of its index file, entries up to `trusted` count. `gapless` where it was never compacted.
+    /// A segment whose file is there up to `end`; of its index file, entries up to `trusted` count. `gapless` where no offset is missing.
     pub(crate) fn existing(
         disk: D,
         files: Rc<OpenFiles<D>>,

@@ -159,14 +159,9 @@ impl<D: Disk> BatchScan<D> {
         BatchScan { segment, position: 0, chain, ahead: Bytes::new() }
     }
 
-    /// Whether all batches were given out.
-    pub(crate) fn is_at_end(&self) -> bool {
-        self.position >= self.segment.end().position
-    }
-
     /// The next batch with its position.
     pub(crate) async fn next(&mut self) -> Result<Option<(Position, Bytes)>, Fault> {
-        if self.is_at_end() {
+        if self.position >= self.segment.end().position {
             return self.chain.check_end(&self.segment, self.position).map(|()| None);
         }
         let (position, end) = (self.position, self.segment.end());

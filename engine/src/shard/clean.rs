@@ -10,9 +10,11 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use bytes::Bytes;
+
 use super::Shard;
 use super::rate::Rate;
-use crate::compaction::{Cleaned, Cleaner, HashKeys, OffsetMap, Round, SealedSegment, group, plan};
+use crate::compaction::{Cleaned, Cleaner, HashKeys, OffsetMap, Round, Row, SealedSegment, group, plan};
 use crate::config::{CleanerConfig, TopicConfig};
 use crate::error::{Fault, FaultKind};
 use crate::format::batch::BatchHeader;
@@ -202,11 +204,18 @@ impl<D: Disk> Shard<D> {
             now,
             delete_retention_ms: config.delete_retention_ms,
         };
+        let mut cleaned_end = Offset::ZERO;
         for group in group(&facts, map.end(), config.segment_bytes) {
-            self.clean_group(partition, &segments[group], &cleaner, &config).await?;
+            let group = &segments[group];
+            self.clean_group(partition, group, &cleaner, &config).await?;
+            cleaned_end = group[group.len() - 1].end().next_offset;
         }
         let _step = self.step(partition).await?;
-        let compacted = Compacted { clean_end: map.end(), ..partition.log.compacted() };
+        let mut compacted = Compacted { clean_end: map.end(), ..partition.log.compacted() };
+        if cleaned_end >= compacted.gaps_end {
+            // Those that an older release has left were closed.
+            compacted.gaps_end = Offset::ZERO;
+        }
         partition.log.note_compacted(compacted).await?;
         let now = (self.clock)();
         self.counters.add(|stats| {
@@ -278,8 +287,8 @@ impl<D: Disk> Shard<D> {
         };
         let end = segments[segments.len() - 1].end().next_offset;
         let known = partition.log.compacted();
-        let gaps_end = known.gaps_end.max(end);
-        if let Err(fault) = partition.log.note_compacted(Compacted { gaps_end, ..known }).await {
+        let compacted_end = known.compacted_end.max(end);
+        if let Err(fault) = partition.log.note_compacted(Compacted { compacted_end, ..known }).await {
             partition.log.discard_replacement(replacement).await;
             return Err(fault.into());
         }
@@ -305,34 +314,48 @@ impl<D: Disk> Shard<D> {
     ) -> Result<Option<(u64, u64)>, Stop> {
         let mut changed = segments.len() > 1;
         let (mut records, mut records_left) = (0, 0);
-        for (at, segment) in segments.iter().enumerate() {
+        let mut row = Row::new(segments[0].base(), cleaner);
+        let mut next = segments[0].base();
+        for segment in segments {
             let mut scan = BatchScan::new(segment.clone());
             while let Some((position, batch)) = scan.next().await? {
-                let is_last = at + 1 == segments.len() && scan.is_at_end();
-                let cleaned = cleaner.clean(&batch, is_last);
-                let left = match cleaned.map_err(|error| segment.damage(position, error.to_string()))? {
+                let cleaned = cleaner.clean(&batch);
+                let cleaned = cleaned.map_err(|error| segment.damage(position, error.to_string()))?;
+                let header = BatchHeader::peek(&batch).expect("the cleaner has verified it");
+                // An older release has left a gap: it is closed.
+                changed |= header.base_offset() > next;
+                next = header.next_offset();
+                let left = match cleaned {
                     Cleaned::Same => batch.clone(),
                     Cleaned::Rewritten(left) => {
                         changed = true;
                         left.freeze()
                     }
                     Cleaned::Removed => {
-                        changed = true;
+                        changed |= !header.is_filler();
                         Default::default()
                     }
                 };
                 records += record_count(&batch);
                 records_left += record_count(&left);
                 self.pay_cleaning(batch.len() + left.len()).await?;
-                if !replacement.has_room(left.len()) {
-                    return Err(Stop::TooLarge);
-                }
                 if !left.is_empty() {
-                    replacement.push(&self.disk, &left).await?;
+                    self.write_row(&row.push(left), replacement).await?;
                 }
             }
         }
+        self.write_row(&row.finish(segments[segments.len() - 1].end().next_offset), replacement).await?;
         Ok(changed.then_some((records, records_left)))
+    }
+
+    async fn write_row(&self, row: &[Bytes], replacement: &mut Replacement<D>) -> Result<(), Stop> {
+        for batch in row {
+            if !replacement.has_room(batch.len()) {
+                return Err(Stop::TooLarge);
+            }
+            replacement.push(&self.disk, batch).await?;
+        }
+        Ok(())
     }
 
     /// The lock of the background, unless the round is to end.

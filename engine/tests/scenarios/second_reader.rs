@@ -1,18 +1,20 @@
 //! A Python program that was written from `docs/format.md` alone reads the same records as the engine: from the reference directory, which
 //! also shows that data of every release opens in the newest, and from a directory that a killed process has left.
 //!
-//! The reference directory is `tests/golden/reference-v1`, with journals cut where they were never written; `reference-v1.jsonl` beside it has
-//! its records. It is never changed; a release with another format adds its own. `make_reference` makes one.
+//! A reference directory is `tests/golden/reference-v<n>`, with journals cut where they were never written; `reference-v<n>.jsonl` beside it has
+//! its records. None is ever changed; a release with another format adds its own. `make_reference` makes one. In the first one's compacted
+//! topic offsets are missing between batches, in the second one's none.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
 use strandline_engine::config::EngineConfig;
 use strandline_engine::format::builder::BatchBuilder;
+use strandline_engine::format::compacted::Compacted;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::inspect::{DataDir, verify};
 use strandline_engine::types::{Offset, PartitionId};
@@ -56,16 +58,25 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn reference() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/reference-v1")
+fn reference(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 #[test]
-fn the_reference_directory_opens_in_this_release_and_has_its_records() {
-    let expected = fs::read_to_string(reference().with_extension("jsonl")).unwrap();
+fn the_first_reference_directory_opens_in_this_release_and_has_its_records() {
+    check_reference(&reference("reference-v1"));
+}
+
+#[test]
+fn the_second_reference_directory_opens_in_this_release_and_has_its_records() {
+    check_reference(&reference("reference-v2"));
+}
+
+fn check_reference(reference: &Path) {
+    let expected = fs::read_to_string(reference.with_extension("jsonl")).unwrap();
     assert!(expected.lines().count() > 100, "the listing is there");
     let directory = tempfile::tempdir().unwrap();
-    copy(&reference(), directory.path());
+    copy(reference, directory.path());
     let (second, problems) = second_reading(directory.path());
     assert_eq!(problems, "");
     assert_same(&second, &expected);
@@ -97,14 +108,50 @@ fn the_second_reader_agrees_on_what_a_killed_process_has_left() {
 
 #[test]
 fn the_second_reader_names_what_is_damaged() {
+    // In a record of a log, and in the base offset of a batch that compaction has stretched: 12 becomes 13.
+    let plain = ("reference-v1", "plain-0/00000000000000000000.log", 100, "crc");
+    let compacted = ("reference-v2", "keyed-0/00000000000000000000.log", 280 + 7, "base offset 13");
+    for (reference_name, segment, position, what) in [plain, compacted] {
+        let directory = tempfile::tempdir().unwrap();
+        copy(&reference(reference_name), directory.path());
+        let path = directory.path().join(segment);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[position] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let (_, problems) = second_reading(directory.path());
+        assert!(problems.contains(segment) && problems.contains(what), "{problems}");
+        let dir = DataDir::open(directory.path()).unwrap();
+        let mut damage = Vec::new();
+        verify(&dir, &mut |finding| damage.push(finding.to_string()), &mut |_| {});
+        assert!(damage.iter().any(|line| line.contains(segment)), "the tools do, too: {damage:?}");
+    }
+}
+
+#[test]
+fn a_round_of_compaction_closes_the_gaps_that_an_older_release_has_left() {
     let directory = tempfile::tempdir().unwrap();
-    copy(&reference(), directory.path());
-    let segment = directory.path().join("plain-0/00000000000000000000.log");
-    let mut bytes = fs::read(&segment).unwrap();
-    bytes[100] ^= 1;
-    fs::write(&segment, bytes).unwrap();
-    let (_, problems) = second_reading(directory.path());
-    assert!(problems.contains("00000000000000000000.log") && problems.contains("crc"), "{problems}");
+    copy(&reference("reference-v1"), directory.path());
+    let keyed = directory.path().join("keyed-0");
+    let compacted = || Compacted::decode(&fs::read(keyed.join("compacted")).unwrap()).unwrap();
+    assert!(compacted().gaps_end > Offset::ZERO);
+    let engine = Engine::start(config(directory.path()), NoFront).unwrap();
+    let mut writer = Writer::new(engine.handle());
+    let began = Instant::now();
+    while compacted().gaps_end > Offset::ZERO {
+        assert!(began.elapsed() < Duration::from_secs(60), "no round comes to its end: {:?}", compacted());
+        writer.step();
+    }
+    engine.stop().unwrap();
+    let (second, problems) = second_reading(directory.path());
+    assert_eq!(problems, "");
+    let dir = DataDir::open(directory.path()).unwrap();
+    let mut damage = Vec::new();
+    verify(&dir, &mut |finding| damage.push(finding.to_string()), &mut |_| {});
+    assert!(damage.is_empty(), "a missing offset would be damage: {damage:?}");
+    drop(dir);
+    let engine = start(directory.path(), 1);
+    assert_same(&second, &listing(engine.handle()));
+    engine.stop().unwrap();
 }
 
 fn config(directory: &Path) -> EngineConfig {
@@ -212,7 +259,7 @@ fn make_reference() {
     let target = PathBuf::from(std::env::var_os("STRANDLINE_REFERENCE").expect("where it goes"));
     let directory = tempfile::tempdir().unwrap();
     // The second start leaves small journals.
-    kill_after(directory.path(), 150);
+    kill_after(directory.path(), 500);
     kill_after(directory.path(), 45);
     let compacted = directory.path().join("keyed-0/compacted");
     assert!(compacted.exists(), "compaction has been there");

@@ -291,8 +291,12 @@ impl<W: Write> Dump<'_, W> {
                 }
                 b"STRLCMPT" => {
                     let compacted = compacted::Compacted::decode(bytes)?;
-                    let (gaps, clean) = (compacted.gaps_end.get(), compacted.clean_end.get());
-                    entries.push(("compacted", json!({"gaps_end": gaps, "clean_end": clean})));
+                    let fields = json!({
+                        "compacted_end": compacted.compacted_end.get(),
+                        "clean_end": compacted.clean_end.get(),
+                        "gaps_end": compacted.gaps_end.get(),
+                    });
+                    entries.push(("compacted", fields));
                 }
                 b"STRLTOPC" => entries.extend(topics::decode(bytes)?.into_iter().map(|topic| {
                     let configs = topic.configs.into_iter().map(|(key, value)| (key, Value::String(value)));

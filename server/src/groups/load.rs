@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use strandline_engine::error::ReadError;
-use strandline_engine::format::batch::{BATCH_HEADER_BYTES, BatchError, Batches, verify_crc};
+use strandline_engine::format::batch::{BATCH_HEADER_BYTES, BatchError, BatchHeader, Batches, verify_crc};
 use strandline_engine::format::compression::{Codec, DecompressError, decompress};
 use strandline_engine::format::record;
 use strandline_engine::io::Disk;
@@ -72,7 +72,7 @@ pub(super) async fn load(
             verify_crc(batch).map_err(|source| LoadError::Batch { offset, source })?;
             let codec = header.codec().map_err(|source| LoadError::Batch { offset, source })?;
             if !header.is_control() {
-                take_batch(offset, codec, batch, header.record_count(), &mut groups)?;
+                take_batch(header, codec, batch, next, &mut groups)?;
             }
             next = header.next_offset();
             yield_if_needed().await;
@@ -85,13 +85,15 @@ pub(super) async fn load(
     Ok(groups)
 }
 
+/// Takes in the records from `next` on: compaction may just have stretched the batch before it over that.
 fn take_batch(
-    offset: Offset,
+    header: &BatchHeader,
     codec: Codec,
     batch: &[u8],
-    count: i32,
+    next: Offset,
     groups: &mut HashMap<String, Loaded>,
 ) -> Result<(), LoadError> {
+    let offset = header.base_offset();
     let packed = &batch[BATCH_HEADER_BYTES..];
     let records = match codec {
         Codec::None => Cow::Borrowed(packed),
@@ -100,8 +102,11 @@ fn take_batch(
                 .map_err(|source| LoadError::Unpack { offset, source })?,
         ),
     };
-    for record in record::Records::new(&records, count.max(0) as u32) {
+    for record in record::Records::new(&records, header.record_count().max(0) as u32) {
         let record = record.map_err(|source| LoadError::Record { offset, source })?;
+        if offset.plus(i64::from(record.offset_delta)) < next {
+            continue;
+        }
         match Change::decode(record.key.unwrap_or_default(), record.value) {
             Ok(change) => apply(change, groups),
             // Kafka passes over what it does not know as well: a newer broker may have written it.
