@@ -96,6 +96,36 @@ fn d7_what_finds_no_room_at_a_start_is_there_at_a_later_one() {
     assert!(fenced > 0, "no segment ever lacked room");
 }
 
+/// A journal grows while there is room. Where there is none for a larger file, the old ones serve on, and nobody is refused.
+#[test]
+fn d7_a_journal_that_finds_no_room_to_grow_goes_on_with_the_files_it_has() {
+    let mut settings = Settings::small(1);
+    settings.journal_file_bytes_max = 8 << 20;
+    let (mut run, process, ids) = with_records(23, &settings);
+    for _ in 0..4 {
+        process.disk.fail_next(OperationKind::Open, under("journal-"), Errno::NOSPC);
+    }
+    let files = |process: &Process| {
+        let files = process.disk.list_all().into_iter();
+        files.filter(|(path, _)| under("journal-")(path)).map(|(_, length)| length).collect::<Vec<_>>()
+    };
+    let before = files(&process);
+    // Each takes a block of 4 KiB: some four files of 1 MiB.
+    for number in 0..1000 {
+        run.append_now(&process, ids[number % 2]).expect("the files that are there do");
+    }
+    assert_eq!(files(&process), before, "none has grown");
+    for number in 0..1500 {
+        run.append_now(&process, ids[number % 2]).expect("there is room again");
+    }
+    assert!(files(&process).iter().sum::<u64>() > before.iter().sum(), "one has grown");
+    drop(process);
+    for ending in [Ending::Kill, Ending::PowerLoss] {
+        run.end(ending);
+        drop(run.start(&settings).expect("nothing stops it"));
+    }
+}
+
 /// The removal of a first segment may not be durable: a log start that somebody has seen would go back.
 #[test]
 fn d3_a_log_start_does_not_move_by_a_removal_whose_sync_has_failed() {

@@ -263,6 +263,22 @@ fn d3_a_failed_segment_sync_is_not_repeated_and_its_journal_is_kept() {
 }
 
 #[test]
+fn d3_a_stop_keeps_the_journal_of_what_could_not_be_synced() {
+    let (mut run, process, ids) = with_topic(6, 2);
+    for _ in 0..10 {
+        run.append_now(&process, ids[1]).expect("nothing has failed");
+    }
+    process.disk.fail_next(OperationKind::Sync, under("orders-1/"), Errno::IO);
+    // Whether it says so or not: what counts is what the next start finds.
+    let _ = run.drive(process.stop()).expect("nothing stops it");
+    drop(process);
+    for ending in [Ending::PowerLoss, Ending::Kill, Ending::PowerLoss] {
+        run.end(ending);
+        drop(run.start(&Settings::small(2)).expect("nothing stops it"));
+    }
+}
+
+#[test]
 fn d3_a_failed_checkpoint_does_not_stop_the_shard_for_good() {
     let (mut run, process, ids) = with_topic(4, 2);
     for kind in [OperationKind::Write, OperationKind::Sync] {

@@ -370,6 +370,18 @@ fn no_damage_to_a_small_file_goes_unnoticed() {
     }
 }
 
+/// Ids count up from 0: a start that went on with such a number would give out ids that no client takes.
+#[test]
+fn d9_a_producer_id_below_zero_is_refused() {
+    use super::envelope::Sealer;
+    use bytes::BufMut;
+    for (next_id, holds) in [(i64::MIN, false), (-1, false), (0, true), (i64::MAX, true)] {
+        let mut file = Sealer::new(producer_ids::PRODUCER_IDS_KIND, producer_ids::PRODUCER_IDS_VERSION);
+        file.body().put_i64_le(next_id);
+        assert_eq!(producer_ids::decode(&file.finish()).is_ok(), holds, "{next_id}");
+    }
+}
+
 #[test]
 fn damaged_bodies_in_a_right_envelope_never_panic() {
     use super::envelope::{ENVELOPE_BYTES, seal};

@@ -1,9 +1,13 @@
 //! One process after the other, none of them killed.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use futures_executor::block_on;
+use strandline_engine::config::DynamicSettings;
 use strandline_engine::error::StartError;
-use strandline_engine::{Engine, NoFront};
+use strandline_engine::types::Offset;
+use strandline_engine::{Engine, NoFront, OffsetQuery};
 
 use crate::support::{append, config, create_topic, read_all, start};
 
@@ -39,6 +43,79 @@ fn a_data_directory_in_use_is_refused() {
     start(directory.path(), 1).stop().unwrap();
 }
 
+/// The file that a start refuses.
+fn refused_file(directory: &Path) -> String {
+    match Engine::start(config(directory, 1), NoFront).err() {
+        Some(StartError::Format { path, .. }) => path.file_name().unwrap().to_string_lossy().into_owned(),
+        other => panic!("not refused for a file: {other:?}"),
+    }
+}
+
+/// What no topic claims is removed at a start: a lost table would take every record with it.
+#[test]
+fn d9_a_lost_topic_table_is_refused_and_costs_no_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = start(directory.path(), 1);
+    let partition = create_topic(engine.handle(), "orders", 1, &[])[0];
+    append(engine.handle(), partition, "kept");
+    engine.stop().unwrap();
+    let (table, elsewhere) = (directory.path().join("topics"), directory.path().join("elsewhere"));
+    std::fs::rename(&table, &elsewhere).unwrap();
+    for _ in 0..2 {
+        assert_eq!(refused_file(directory.path()), "topics");
+    }
+    std::fs::rename(&elsewhere, &table).unwrap();
+    let engine = start(directory.path(), 1);
+    assert_eq!(read_all(engine.handle(), partition), ["kept"]);
+    engine.stop().unwrap();
+}
+
+#[test]
+fn d6_a_damaged_small_file_is_named_and_costs_no_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = start(directory.path(), 1);
+    let partition = create_topic(engine.handle(), "orders", 1, &[])[0];
+    append(engine.handle(), partition, "kept");
+    block_on(engine.handle().allocate_producer_id()).unwrap();
+    let set = DynamicSettings {
+        this_broker: vec![("log.retention.ms".to_owned(), "100000000".to_owned())],
+        ..DynamicSettings::default()
+    };
+    block_on(engine.handle().alter_settings(move |_| Ok(set))).unwrap();
+    engine.stop().unwrap();
+    for name in ["meta", "topics", "settings", "producer-ids"] {
+        let path = directory.path().join(name);
+        let bytes = std::fs::read(&path).unwrap();
+        let mut damaged = bytes.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, damaged).unwrap();
+        assert_eq!(refused_file(directory.path()), name);
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let engine = start(directory.path(), 1);
+    assert_eq!(read_all(engine.handle(), partition), ["kept"]);
+    assert_eq!(engine.handle().settings().dynamic.get("log.retention.ms"), Some("100000000"));
+    engine.stop().unwrap();
+}
+
+/// The producer says 0; that must not be what a search by time goes by.
+#[test]
+fn a_topic_of_arrival_times_is_searched_by_these() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = start(directory.path(), 1);
+    let arrival = [("message.timestamp.type", "LogAppendTime")];
+    let partition = create_topic(engine.handle(), "arrivals", 1, &arrival)[0];
+    append(engine.handle(), partition, "first");
+    append(engine.handle(), partition, "second");
+    let find = |query| block_on(engine.handle().find_offset(partition, query)).unwrap();
+    let first = find(OffsetQuery::AtTimestamp(1)).expect("both are later");
+    assert_eq!(first.offset, Offset::ZERO);
+    assert!(first.timestamp > 1_600_000_000_000, "it arrived now, not at {}", first.timestamp);
+    assert_eq!(find(OffsetQuery::AtTimestamp(first.timestamp)).map(|found| found.offset), Some(Offset::ZERO));
+    assert_eq!(find(OffsetQuery::AtTimestamp(first.timestamp + 3_600_000)), None);
+    engine.stop().unwrap();
+}
+
 #[test]
 fn a_relaxed_topic_survives_a_stop_and_skips_the_journal() {
     let directory = tempfile::tempdir().unwrap();
@@ -48,7 +125,7 @@ fn a_relaxed_topic_survives_a_stop_and_skips_the_journal() {
     values.iter().for_each(|value| {
         append(engine.handle(), partition, value);
     });
-    let stats = futures_executor::block_on(engine.handle().stats());
+    let stats = block_on(engine.handle().stats());
     assert_eq!(stats.iter().map(|shard| shard.journal_commits).sum::<u64>(), 0);
     engine.stop().unwrap();
     let engine = start(directory.path(), 2);
