@@ -24,9 +24,9 @@ use std::time::Duration;
 
 /// Records a second when nothing else is asked for: 20 MB/s of 1 KiB, far below what any broker takes.
 pub(crate) const RATE: f64 = 20_000.0;
-/// The percentiles that are compared.
 /// The lowest priority that a thread can have.
 const NICE_MAX: i32 = 19;
+/// The percentiles that are compared.
 const PERCENTILES: [f64; 3] = [50.0, 99.0, 99.9];
 
 /// What is done.
@@ -166,7 +166,8 @@ impl Mixed {
 fn late_reader(history: &History, files: &TopicFiles, done: &AtomicBool) -> Result<CatchUp, MeasureError> {
     // Elsewhere the late reader has a machine of its own. Here its checking takes a core only when broker and load leave one; what it
     // asks of the broker stays. The threads that it starts inherit this.
-    rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE_MAX)?;
+    let lowered = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE_MAX);
+    lowered.map_err(std::io::Error::from)?;
     let mut catch_up = CatchUp::default();
     // At least a pass, or nothing was measured.
     while !done.load(Relaxed) || catch_up.bytes == 0 {

