@@ -313,16 +313,21 @@ impl<D: Disk> Log<D> {
         self.entries.is_dirty() || self.own_entry.is_dirty()
     }
 
+    /// Makes the directory's entries durable, also those that a draft has made and nobody has noted yet, and its own in the one above.
     async fn sync_directory(&self) -> Result<(), Fault> {
-        let parent = self.directory.parent().expect("a partition stands in the data directory");
-        for (directory, entries) in [(&*self.directory, &self.entries), (parent, &self.own_entry)] {
-            if entries.is_dirty() {
-                let covered = entries.made.get();
-                let fault = |error| crate::error::io_fault("sync", directory, 0, error);
-                self.disk.sync_dir(directory).await.map_err(fault)?;
-                entries.synced.set(entries.synced.get().max(covered));
-            }
+        self.sync_entries(&self.directory, &self.entries).await?;
+        if self.own_entry.is_dirty() {
+            let parent = self.directory.parent().expect("a partition stands in the data directory");
+            self.sync_entries(parent, &self.own_entry).await?;
         }
+        Ok(())
+    }
+
+    async fn sync_entries(&self, directory: &Path, entries: &Entries) -> Result<(), Fault> {
+        let covered = entries.made.get();
+        let synced = self.disk.sync_dir(directory).await;
+        synced.map_err(|error| crate::error::io_fault("sync", directory, 0, error))?;
+        entries.synced.set(entries.synced.get().max(covered));
         Ok(())
     }
 

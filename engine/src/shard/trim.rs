@@ -297,7 +297,10 @@ impl<D: Disk> Shard<D> {
                 unsynced.push(partition.clone());
             }
         }
-        self.sync_all(unsynced).await;
+        // One after the other: nobody waits for this, and the journal's writes wait behind whatever the device has to flush at once.
+        for partition in unsynced {
+            self.sync_all(vec![partition]).await;
+        }
         let mut durable = Vec::with_capacity(moves.len());
         for go in moves {
             match go.partition.check_fence() {
