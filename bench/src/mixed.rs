@@ -118,6 +118,10 @@ impl Mixed {
             }
         };
         let table = self.table.map(|size| Table::fill(&target, size, &progress)).transpose()?;
+        if let Some(table) = &table {
+            // Else whichever half comes first finds a device that still writes the table.
+            TopicFiles::synced(&fresh.data(), &table.name)?;
+        }
         let with = || self.with_others(&target, history.as_ref(), table.as_ref(), &progress);
         let (without, (with, catch_up, mut cleaning)) = if with_first {
             let with = with()?;

@@ -55,7 +55,7 @@ pub(crate) struct TableSize {
 #[derive(Debug)]
 pub(crate) struct Table {
     topic: Topic,
-    name: String,
+    pub(crate) name: String,
     /// The number of the last update of each key; 0 for none.
     newest: Vec<u64>,
     data: PathBuf,
