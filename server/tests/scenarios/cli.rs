@@ -5,10 +5,12 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::broker::Broker as Serving;
 
 const STRANDLINE: &str = env!("CARGO_BIN_EXE_strandline");
 
@@ -18,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A broker for one test.
 struct Broker {
     address: String,
-    serving: Option<(Child, tempfile::TempDir)>,
+    #[expect(dead_code, reason = "it ends, and its directory goes, with the test")]
+    serving: Option<(Serving, tempfile::TempDir)>,
 }
 
 impl Broker {
@@ -27,23 +30,9 @@ impl Broker {
             return Broker { address, serving: None };
         }
         let directory = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = format!("127.0.0.1:{port}");
-        let serving = Command::new(STRANDLINE)
-            // The first member of a group need not wait for others.
-            .args(["serve", "--listen", &address, "-o", "group.initial.rebalance.delay.ms=0", "--data-dir"])
-            .arg(directory.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let broker = Broker { address, serving: Some((serving, directory)) };
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(&broker.address).is_err() {
-            assert!(Instant::now() < deadline, "no broker on {}", broker.address);
-            thread::sleep(Duration::from_millis(10));
-        }
-        broker
+        // The first member of a group need not wait for others.
+        let serving = Serving::start(directory.path(), &["-o", "group.initial.rebalance.delay.ms=0"]);
+        Broker { address: serving.address.to_string(), serving: Some((serving, directory)) }
     }
 
     /// The command, ready to run against this broker.
@@ -101,15 +90,6 @@ impl Broker {
 fn new_name(name: &str) -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     format!("{name}-{}", since.as_nanos())
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        if let Some((serving, _)) = &mut self.serving {
-            let _ = serving.kill();
-            let _ = serving.wait();
-        }
-    }
 }
 
 struct Outcome {
