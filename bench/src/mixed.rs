@@ -14,7 +14,7 @@ use crate::history::History;
 use crate::measure::{self, Also, MeasureError, Measured};
 use crate::progress::Progress;
 use crate::report::{Quantities, Rounds, number};
-use crate::table::{Cleaning, RETAINED, Table, TableSize};
+use crate::table::{Cleaning, RETENTION, SEGMENTS, Table, TableSize};
 use crate::workload::Workload;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -107,7 +107,7 @@ impl Mixed {
 
     fn round(&self, system: &System, dir: &Path, with_first: bool) -> Result<Round, MeasureError> {
         let fresh = Fresh::start(system, dir)?;
-        let target = fresh.target();
+        let mut target = fresh.target();
         let progress = Progress::of(system.name.as_str());
         let history = match self.history_megabytes {
             0 => None,
@@ -121,6 +121,7 @@ impl Mixed {
         if let Some(table) = &table {
             // Else whichever half comes first finds a device that still writes the table.
             TopicFiles::synced(&fresh.data(), &table.name)?;
+            target = with_config(&target, SEGMENTS);
         }
         let with = || self.with_others(&target, history.as_ref(), table.as_ref(), &progress);
         let (without, (with, catch_up, mut cleaning)) = if with_first {
@@ -147,11 +148,7 @@ impl Mixed {
         progress: &Progress,
     ) -> Result<(Measured, CatchUp, Option<Cleaning>), MeasureError> {
         let done = AtomicBool::new(false);
-        let mut retained = target.clone();
-        if table.is_some() {
-            let configs = RETAINED.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            retained.topic_configs.extend(configs);
-        }
+        let retained = if table.is_some() { with_config(target, RETENTION) } else { target.clone() };
         thread::scope(|scope| {
             let reader = history.map(|(history, files)| scope.spawn(|| late_reader(history, files, &done)));
             let warmup = Duration::from_secs(self.workload.warmup);
@@ -165,6 +162,12 @@ impl Mixed {
             Ok((measured?, catch_up.unwrap_or_default(), cleaning))
         })
     }
+}
+
+fn with_config(target: &Target, (name, value): (&str, &str)) -> Target {
+    let mut target = target.clone();
+    target.topic_configs.push((name.to_owned(), value.to_owned()));
+    target
 }
 
 fn late_reader(history: &History, files: &TopicFiles, done: &AtomicBool) -> Result<CatchUp, MeasureError> {

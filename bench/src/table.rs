@@ -27,8 +27,10 @@ pub(crate) const ARGUMENTS: [&str; 4] =
     ["-o", "log.retention.check.interval.ms=1000", "-o", "log.cleaner.backoff.ms=3600000"];
 /// The setting that is changed while it runs.
 const BACKOFF: &str = "log.cleaner.backoff.ms";
-/// Topics of a load that retention deletes from: segments of the least size, four of them stay.
-pub(crate) const RETAINED: [(&str, &str); 2] = [("segment.bytes", "1048576"), ("retention.bytes", "4194304")];
+/// The load's topics beside a table, in both halves: segments of the least size, so that there is something to delete within seconds.
+pub(crate) const SEGMENTS: (&str, &str) = ("segment.bytes", "1048576");
+/// The same topics while retention deletes from them: four segments stay.
+pub(crate) const RETENTION: (&str, &str) = ("retention.bytes", "4194304");
 /// Partitions of the table.
 const PARTITIONS: u32 = 4;
 /// Bytes of a segment of the table.

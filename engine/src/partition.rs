@@ -22,6 +22,10 @@ use crate::types::{Offset, PartitionId, Position, Timestamp};
 /// Damaged places of a partition that are kept apart: with more, the log of the broker has said enough.
 const DAMAGES_MAX: usize = 1000;
 
+/// Milliseconds that retention waits for the recovery point of a log that is being appended to. A busy journal is recycled within seconds; what
+/// a slow one leaves undeleted meanwhile is less than its files hold.
+const RETENTION_PATIENCE_MS: i64 = 30_000;
+
 pub(crate) struct Partition<D: Disk> {
     pub(crate) id: PartitionId,
     pub(crate) log: Log<D>,
@@ -33,6 +37,8 @@ pub(crate) struct Partition<D: Disk> {
     next_log_start: Cell<Offset>,
     /// The base of the segment that the recovery point in the shard's checkpoint file lies in.
     checkpointed_base: Cell<Offset>,
+    /// Where the log ended when retention looked at it last, and since when retention waits for the recovery point.
+    retention_look: Cell<(Option<Offset>, Option<Timestamp>)>,
     relaxed: Cell<Relaxed>,
     traffic: Cell<Traffic>,
     /// Syncs under way that cover relaxed records.
@@ -148,6 +154,7 @@ impl<D: Disk> Partition<D> {
             durable: RefCell::new(durable),
             next_log_start,
             checkpointed_base: Cell::new(Offset::ZERO),
+            retention_look: Cell::default(),
             relaxed: Cell::new(Relaxed::default()),
             traffic: Cell::new(Traffic::default()),
             syncing_relaxed: Cell::new(0),
@@ -316,6 +323,19 @@ impl<D: Disk> Partition<D> {
 
     pub(crate) fn set_checkpointed_base(&self, base: Offset) {
         self.checkpointed_base.set(base);
+    }
+
+    /// Whether retention, which wants the log to begin at `wanted`, leaves it to the recycling of the journal to make durable what lies before, since
+    /// the log was appended to after the last look. Asked once a look.
+    pub(crate) fn retention_waits(&self, wanted: Offset, now: Timestamp) -> bool {
+        let end = self.log.end();
+        let (last_end, since) = self.retention_look.get();
+        let grows = last_end.is_some_and(|last_end| last_end != end);
+        let since = since.unwrap_or(now);
+        let waits =
+            grows && wanted > self.recovery_point().0 && now.saturating_sub(since) < RETENTION_PATIENCE_MS;
+        self.retention_look.set((Some(end), waits.then_some(since)));
+        waits
     }
 
     // ---- read ------------------------------------------------------------------------------------------------------------

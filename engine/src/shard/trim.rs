@@ -8,7 +8,10 @@
 //! A disk without any room takes no checkpoint (D7). Then the first segments are removed one at a time, each durably, as long as the
 //! checkpoint's recovery point lies behind them: the next start finds the log's beginning where its files begin.
 //!
-//! All of it happens in steps of the background queue, some partitions or some files each, so that a journal file never waits long for
+//! Retention leaves the first step to the recycling of the journal, which syncs the same segments anyway: it deletes up to the recovery point, and
+//! syncs by itself only in a log that rests, or has made it wait for long ([`Partition::retention_waits`]).
+//!
+//! All of it happens in steps of the storage queue, some partitions or some files each, so that a journal file never waits long for
 //! its recycling.
 
 use std::cell::{Cell, RefCell};
@@ -234,7 +237,11 @@ impl<D: Disk> Shard<D> {
             return Ok(None);
         }
         let log_start = partition.log.log_start();
-        let to = plan(&partition.log.facts(limits, now).await?, log_start, limits, now);
+        let wanted = plan(&partition.log.facts(limits, now).await?, log_start, limits, now);
+        let to = match partition.retention_waits(wanted, now) {
+            true => wanted.min(partition.recovery_point().1).max(log_start),
+            false => wanted,
+        };
         let wanted = to > log_start || partition.log.has_deleted_segment();
         Ok(wanted.then_some(Move { partition, to, reply: None }))
     }
