@@ -42,6 +42,8 @@ fn bugs_that_were_found_stay_fixed() {
             Table::new(*seed, false).generations(4, loses_checkpoints);
         }
     }
+    // A full disk refused a batch, which was cut off; a kill came before any sync, a start showed a log without it, and a power loss brought it back.
+    play(&random(FULL)(6418));
 }
 
 #[test]
@@ -340,6 +342,27 @@ fn what_is_old_enough_goes_with_its_files_and_offsets_go_on() {
     assert_eq!((run.log_start_now(&process, id), logs_of(&process)), (400, 0), "the active one goes, too");
     let appended = run.append_now(&process, id).expect("the log goes on");
     assert_eq!((appended.base_offset.get(), appended.log_start.get()), (400, 400));
+    crash_and_compare(run, process);
+}
+
+#[test]
+fn retention_syncs_a_log_that_rests_and_one_that_has_made_it_wait_and_no_other() {
+    let (mut run, process, id) = with_limit(9, "retention.ms", "1000");
+    let mut look = |appends: usize| {
+        for _ in 0..appends {
+            run.append_now(&process, id).expect("nothing has failed");
+        }
+        run.settle();
+        let syncs = || process.owner(id).stats().background_syncs;
+        let before = syncs();
+        run.retain_now(&process);
+        (run.log_start_now(&process, id), syncs() - before)
+    };
+    assert_eq!(look(0), (400, 1), "nothing was appended since a look");
+    assert_eq!(look(1), (400, 0), "it was appended to, and the journal's recycling has not come by");
+    assert_eq!(look(0), (402, 1), "it rests");
+    assert_eq!(look(1), (402, 0), "it was appended to again");
+    assert_eq!(look(1), (406, 1), "it has waited for a minute");
     crash_and_compare(run, process);
 }
 

@@ -74,7 +74,7 @@ struct Entries {
 }
 
 impl Entries {
-    /// There are so many, made by another process: no sync is known to cover them.
+    /// There are so many, made or removed by another process: no sync is known to cover that.
     fn found(count: u64) -> Entries {
         Entries { made: Cell::new(count), synced: Cell::new(0) }
     }
@@ -304,9 +304,9 @@ impl<D: Disk> Log<D> {
         Ok(checkpoint)
     }
 
-    /// Whether something before the end is not known to be durable.
+    /// Whether the log up to its end, or that it ends there, is not known to be durable.
     pub(crate) fn is_dirty(&self) -> bool {
-        self.segments.borrow().iter().any(|segment| segment.is_dirty())
+        self.is_directory_dirty() || self.segments.borrow().iter().any(|segment| segment.is_dirty())
     }
 
     fn is_directory_dirty(&self) -> bool {

@@ -80,7 +80,9 @@ impl<D: Disk> Log<D> {
     ) -> Result<Recovery<D>, Fault> {
         finish_compaction(&disk, directory).await?;
         let compacted = read_compacted(&disk, directory, checkpoint).await?;
-        let (mut found, orphans) = list_segments(&disk, directory).await?;
+        let entries = list(&disk, directory).await?;
+        let is_there = entries.is_some();
+        let (mut found, orphans) = segments_of(&entries.unwrap_or_default());
         for base in orphans {
             remove_files(&disk, directory, base).await?;
         }
@@ -117,8 +119,8 @@ impl<D: Disk> Log<D> {
             rolled: Cell::new(false),
             drafts: Rc::new(()),
             producers: RefCell::new(Producers::from_checkpoint(&point.producers)),
-            entries: Entries::found(found.len() as u64),
-            own_entry: Entries::found(u64::from(!found.is_empty())),
+            entries: Entries::found(u64::from(is_there)),
+            own_entry: Entries::found(u64::from(is_there)),
             compacted: Cell::new(compacted),
             replacing: Cell::new(false),
             damage: RefCell::new(None),
@@ -239,7 +241,11 @@ impl<D: Disk> Recovery<D> {
                 },
                 |segment| segment.end(),
             );
-            if known.is_some() && start == file.length {
+            if let Some(segment) = &known
+                && start == file.length
+            {
+                // It may have been cut here by a process that had no room, and was killed before a sync.
+                segment.fix_length();
                 continue;
             }
             let segment = known.unwrap_or_else(|| {
@@ -431,7 +437,7 @@ impl<D: Disk> Recovery<D> {
 
 /// Removes a segment that compaction was writing, and finishes the swap that it has committed.
 async fn finish_compaction<D: Disk>(disk: &D, directory: &Path) -> Result<(), Fault> {
-    let entries = list(disk, directory).await?;
+    let entries = list(disk, directory).await?.unwrap_or_default();
     for entry in &entries {
         match names::parse_compacting(&entry.name) {
             None => {}
@@ -509,17 +515,17 @@ async fn remove_files<D: Disk>(disk: &D, directory: &Path, base: Offset) -> Resu
     Ok(())
 }
 
-async fn list<D: Disk>(disk: &D, directory: &Path) -> Result<Vec<Entry>, Fault> {
+/// What stands in a directory; `None` when it is not there.
+async fn list<D: Disk>(disk: &D, directory: &Path) -> Result<Option<Vec<Entry>>, Fault> {
     match disk.list(directory).await {
-        Ok(entries) => Ok(entries),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Ok(entries) => Ok(Some(entries)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_fault("list", directory, 0, error)),
     }
 }
 
 /// The segments in a directory, by base offset, and the bases of indexes whose segment is gone.
-async fn list_segments<D: Disk>(disk: &D, directory: &Path) -> Result<(Vec<Found>, Vec<Offset>), Fault> {
-    let entries = list(disk, directory).await?;
+fn segments_of(entries: &[Entry]) -> (Vec<Found>, Vec<Offset>) {
     let mut found: Vec<_> = entries
         .iter()
         .filter_map(|entry| match names::parse_segment(&entry.name) {
@@ -534,5 +540,5 @@ async fn list_segments<D: Disk>(disk: &D, directory: &Path) -> Result<(Vec<Found
         _ => None,
     });
     let orphans = indexes.filter(is_orphan).collect();
-    Ok((found, orphans))
+    (found, orphans)
 }

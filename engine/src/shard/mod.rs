@@ -272,6 +272,7 @@ impl<D: Disk> Shard<D> {
         let durable = point.unwrap_or_else(|| recovery.recovery_point());
         // Behind the recovery point and in no journal: perhaps only in the page cache, and nobody may see it before it is durable.
         recovery.rewrite_scanned().await?;
+        // Nor may anybody see that something is not there, which the medium still has: a batch that was refused and cut off (D4).
         let dirty = recovery.log.is_dirty();
         let partition = Rc::new(Partition::new(id, recovery.log, topic.config.clone(), durable));
         partition.set_checkpointed_base(checkpointed_base);
