@@ -44,6 +44,8 @@ fn bugs_that_were_found_stay_fixed() {
     }
     // A full disk refused a batch, which was cut off; a kill came before any sync, a start showed a log without it, and a power loss brought it back.
     play(&random(FULL)(6418));
+    // What was refused lay before what came after it in the same place, in whole sectors: together they looked like a log, with a gap in a producer's sequences.
+    play(&random(FULL)(7224));
 }
 
 #[test]

@@ -175,16 +175,29 @@ impl<D: Disk> Log<D> {
         self.producers.borrow_mut().adopt(draft.producers);
     }
 
-    /// Clears away what a draft may have written in part.
+    /// Clears away what a draft may have written in part, durably: else a crash may leave some of it before what the next draft writes in the
+    /// same place, and the two together may look like one log.
     pub(crate) async fn discard(&self, draft: Draft<D>) -> Result<(), Fault> {
+        let mut removed = false;
         // The last one first: a crash in between must not leave a later segment alone, which would look like the log's beginning.
         for run in draft.runs.into_iter().rev() {
-            let known = self.active().is_some_and(|active| Rc::ptr_eq(&active, &run.segment));
-            // A file that stayed behind would stand in the way once the segment before it has grown past its base offset.
-            let cleared = if known { run.segment.cut_to_end().await } else { run.segment.remove().await };
-            cleared?;
+            if self.active().is_some_and(|active| Rc::ptr_eq(&active, &run.segment)) {
+                run.segment.cut_to_end().await?;
+                run.segment.sync().await?;
+            } else {
+                // A file that stayed behind would stand in the way once the segment before it has grown past its base offset.
+                run.segment.remove().await?;
+                removed = true;
+            }
         }
-        Ok(())
+        if !removed {
+            return Ok(());
+        }
+        match self.disk.sync_dir(&self.directory).await {
+            // There was no room for the directory either.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            synced => synced.map_err(|error| crate::error::io_fault("sync", &*self.directory, 0, error)),
+        }
     }
 
     /// Makes the directory that the first segment will stand in.
