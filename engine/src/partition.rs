@@ -326,14 +326,16 @@ impl<D: Disk> Partition<D> {
     }
 
     /// Whether retention, which wants the log to begin at `wanted`, leaves it to the recycling of the journal to make durable what lies before, since
-    /// the log was appended to after the last look. Asked once a look.
+    /// the log was appended to after the last look. Not where records were acknowledged that no journal holds. Asked once a look.
     pub(crate) fn retention_waits(&self, wanted: Offset, now: Timestamp) -> bool {
         let end = self.log.end();
         let (last_end, since) = self.retention_look.get();
         let grows = last_end.is_some_and(|last_end| last_end != end);
         let since = since.unwrap_or(now);
-        let waits =
-            grows && wanted > self.recovery_point().0 && now.saturating_sub(since) < RETENTION_PATIENCE_MS;
+        let waits = grows
+            && !self.has_relaxed()
+            && wanted > self.recovery_point().0
+            && now.saturating_sub(since) < RETENTION_PATIENCE_MS;
         self.retention_look.set((Some(end), waits.then_some(since)));
         waits
     }

@@ -319,10 +319,12 @@ fn d7_a_full_disk_refuses_appends_until_there_is_room() {
 }
 
 /// A process whose topics keep what the setting says, and a partition of 200 batches in several segments.
-fn with_limit(seed: u64, name: &str, limit: &str) -> (Run, Process, PartitionId) {
+fn with_defaults(seed: u64, defaults: &[(&str, &str)]) -> (Run, Process, PartitionId) {
     let mut run = Run::new(seed);
     let mut settings = Settings::small(1);
-    settings.topic_defaults.set_unchecked(name, limit);
+    for (name, value) in defaults {
+        settings.topic_defaults.set_unchecked(name, value);
+    }
     let process = run.start(&settings).expect("nothing stops it");
     let id = run.create_now(&process, "orders", 1)[0];
     for _ in 0..200 {
@@ -338,7 +340,7 @@ fn logs_of(process: &Process) -> usize {
 
 #[test]
 fn what_is_old_enough_goes_with_its_files_and_offsets_go_on() {
-    let (mut run, process, id) = with_limit(6, "retention.ms", "1000");
+    let (mut run, process, id) = with_defaults(6, &[("retention.ms", "1000")]);
     assert!(logs_of(&process) > 2, "several segments");
     run.retain_now(&process);
     assert_eq!((run.log_start_now(&process, id), logs_of(&process)), (400, 0), "the active one goes, too");
@@ -347,19 +349,22 @@ fn what_is_old_enough_goes_with_its_files_and_offsets_go_on() {
     crash_and_compare(run, process);
 }
 
+/// Appends so often, has retention look, and gives the log start and how many syncs that took.
+fn look(run: &mut Run, process: &Process, id: PartitionId, appends: usize) -> (i64, u64) {
+    for _ in 0..appends {
+        run.append_now(process, id).expect("nothing has failed");
+    }
+    run.settle();
+    let syncs = || process.owner(id).stats().background_syncs;
+    let before = syncs();
+    run.retain_now(process);
+    (run.log_start_now(process, id), syncs() - before)
+}
+
 #[test]
 fn retention_syncs_a_log_that_rests_and_one_that_has_made_it_wait_and_no_other() {
-    let (mut run, process, id) = with_limit(9, "retention.ms", "1000");
-    let mut look = |appends: usize| {
-        for _ in 0..appends {
-            run.append_now(&process, id).expect("nothing has failed");
-        }
-        run.settle();
-        let syncs = || process.owner(id).stats().background_syncs;
-        let before = syncs();
-        run.retain_now(&process);
-        (run.log_start_now(&process, id), syncs() - before)
-    };
+    let (mut run, process, id) = with_defaults(9, &[("retention.ms", "1000")]);
+    let mut look = |appends| look(&mut run, &process, id, appends);
     assert_eq!(look(0), (400, 1), "nothing was appended since a look");
     assert_eq!(look(1), (400, 0), "it was appended to, and the journal's recycling has not come by");
     assert_eq!(look(0), (402, 1), "it rests");
@@ -369,8 +374,16 @@ fn retention_syncs_a_log_that_rests_and_one_that_has_made_it_wait_and_no_other()
 }
 
 #[test]
+fn retention_waits_for_no_journal_that_does_not_hold_the_records() {
+    let (mut run, process, id) = with_defaults(9, &[("retention.ms", "1000"), ("flush.messages", "100000")]);
+    assert_eq!(look(&mut run, &process, id, 0).0, 400);
+    assert_eq!(look(&mut run, &process, id, 1), (402, 1), "no recycling would sync it");
+    crash_and_compare(run, process);
+}
+
+#[test]
 fn d7_retention_goes_on_on_a_full_disk() {
-    let (mut run, process, id) = with_limit(7, "retention.bytes", "9000");
+    let (mut run, process, id) = with_defaults(7, &[("retention.bytes", "9000")]);
     process.disk.set_capacity(Some(process.disk.used()));
     run.known.full_seen = true;
     run.retain_now(&process);
