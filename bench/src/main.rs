@@ -9,9 +9,11 @@
 //! clients                                                                   the clients that people have
 //! aims                                                                      all of it against the aims
 //! loopback                                                                  the engine without a network
+//! arguments > command                                                       what is asked for, and the doing of it
 //! ```
 
 mod aims;
+mod arguments;
 mod bare;
 mod broker;
 mod canned;
