@@ -1,4 +1,5 @@
-//! One classic group: who is in it, and who works on what. Pure: time and new ids are arguments, nothing is sent or written here.
+//! One classic group: where it is in its life, and who works on what. Pure: time and new ids are arguments, nothing is sent or written
+//! here. Who is in it, how members come in and how they go is in `group/members`.
 //!
 //! ```text
 //!            first join               all have joined,            the leader's assignment
@@ -19,23 +20,20 @@
 //! The rules are those of Kafka's classic protocol, with KIP-345 (static members), KIP-394 (an id before the first join) and KIP-814 (a
 //! leader that has come back and need not assign).
 
+mod members;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use bytes::Bytes;
 
-use super::member::{Identity, Join, Joined, JoinedMember, Member, MemberDescription, Sync, Synced, Terms};
+use self::members::Swap;
+use super::member::{Joined, JoinedMember, Member, MemberDescription, Sync, Synced};
 use super::offsets::Retention;
 use super::records::GroupValue;
 use super::subscription::{self, CONSUMER};
 use super::{Effects, Store, StoreId, Ticket};
 use crate::wire::ErrorCode;
-
-/// How long a member that has not been in a generation yet may wait to get into one, in milliseconds.
-const NEW_MEMBER_JOIN_MS: i64 = 5 * 60 * 1000;
-
-/// Ids that were given out and whose members have not come back. A client that asks again and again gets no more.
-const PENDING_MAX: usize = 10_000;
 
 /// How often a rebalance is tried at most that nobody joins, in milliseconds.
 const RETRY_MIN_MS: i64 = 1000;
@@ -152,17 +150,6 @@ enum Storing {
     Assignment { generation: i32, assignments: HashMap<String, Bytes> },
     Swap(Box<Swap>),
     Nothing,
-}
-
-/// A static member that came back under a new id.
-#[derive(Clone, Debug)]
-struct Swap {
-    instance_id: String,
-    old_id: String,
-    old_terms: Terms,
-    new_id: String,
-    leader_before: String,
-    may_skip_assignment: bool,
 }
 
 impl Group {
@@ -294,194 +281,21 @@ impl Group {
         self.protocol_type.as_deref() == Some(CONSUMER)
     }
 
-    // ---- join ------------------------------------------------------------------------------------------------------------
-
-    /// A member wants in.
-    pub fn join(&mut self, now: i64, ticket: Ticket, join: Join, effects: &mut Effects) {
-        let refused = if self.state == State::Dead {
-            Some(Joined::refused(ErrorCode::CoordinatorNotAvailable, &join.member_id))
-        } else if !self.has_room_for(&join.member_id) {
-            self.remove(&join.member_id, effects);
-            self.complete_join_if_all(now, effects);
-            Some(Joined::refused(ErrorCode::GroupMaxSizeReached, ""))
-        } else if !self.supports(&join) {
-            Some(Joined::refused(ErrorCode::InconsistentGroupProtocol, &join.member_id))
-        } else {
-            None
-        };
-        match refused {
-            Some(refused) => effects.joined.push((ticket, refused)),
-            None if join.member_id.is_empty() => self.join_new(now, ticket, join, effects),
-            None => self.join_known(now, ticket, join, effects),
+    fn find_subscribed(&self) -> Option<BTreeSet<String>> {
+        if !self.is_consumer() {
+            return None;
         }
-    }
-
-    fn has_room_for(&self, member_id: &str) -> bool {
-        match self.state {
-            State::Empty | State::Dead => true,
-            // Who joins first stays: the setting may be smaller than the group.
-            State::PreparingRebalance => {
-                self.members.get(member_id).is_some_and(|member| member.joining.is_some())
-                    || self.members.values().filter(|member| member.joining.is_some()).count()
-                        < self.settings.size_max
-            }
-            State::CompletingRebalance | State::Stable => {
-                self.members.contains_key(member_id) || self.members.len() < self.settings.size_max
+        let mut all = BTreeSet::new();
+        for member in self.members.values() {
+            match subscription::topics(&member.metadata(self.protocol.as_deref())) {
+                Ok(topics) => all.extend(topics),
+                Err(error) => {
+                    tracing::debug!(%error, "a consumer's subscription can not be read");
+                    return None;
+                }
             }
         }
-    }
-
-    /// Whether the member's protocols and the group's have one in common.
-    fn supports(&self, join: &Join) -> bool {
-        if self.state == State::Empty {
-            return !join.protocol_type.is_empty() && !join.protocols.is_empty();
-        }
-        self.protocol_type.as_deref() == Some(&join.protocol_type)
-            && join.protocols.iter().any(|protocol| {
-                self.supported.get(&protocol.name).copied().unwrap_or(0) == self.members.len()
-            })
-    }
-
-    fn join_new(&mut self, now: i64, ticket: Ticket, join: Join, effects: &mut Effects) {
-        let id = join.new_member_id.clone();
-        let known = join.instance_id.as_ref().and_then(|instance| self.static_ids.get(instance)).cloned();
-        if let Some(old_id) = known {
-            self.swap_static(now, ticket, join, old_id, effects);
-        } else if join.instance_id.is_none() && join.id_required {
-            if self.pending_joins.len() == PENDING_MAX {
-                effects.joined.push((ticket, Joined::refused(ErrorCode::GroupMaxSizeReached, "")));
-                return;
-            }
-            let until = now + i64::from(join.session_timeout_ms);
-            self.due(until);
-            self.pending_joins.insert(id.clone(), until);
-            effects.joined.push((ticket, Joined::refused(ErrorCode::MemberIdRequired, &id)));
-        } else {
-            self.add(now, ticket, id, join, effects);
-        }
-    }
-
-    fn join_known(&mut self, now: i64, ticket: Ticket, join: Join, effects: &mut Effects) {
-        let id = join.member_id.clone();
-        if join.instance_id.is_none() && self.pending_joins.contains_key(&id) {
-            self.add(now, ticket, id, join, effects);
-            return;
-        }
-        if let Err(error) = self.check(&id, join.instance_id.as_deref()) {
-            effects.joined.push((ticket, Joined::refused(error, &id)));
-            return;
-        }
-        let is_same = self.members[&id].terms.protocols == join.protocols;
-        let is_leader = self.leader.as_ref() == Some(&id);
-        match self.state {
-            // It may not have received the answer.
-            State::CompletingRebalance if is_same => effects.joined.push((ticket, self.joined(&id))),
-            State::Stable if is_same && !is_leader => effects.joined.push((ticket, self.joined(&id))),
-            // A leader that joins again has seen what members can not tell, such as new partitions.
-            State::PreparingRebalance | State::CompletingRebalance | State::Stable => {
-                self.update(&id, join, ticket, effects);
-                self.rebalance(now, effects);
-            }
-            State::Empty | State::Dead => unreachable!("an empty group has no member that could join again"),
-        }
-    }
-
-    fn add(&mut self, now: i64, ticket: Ticket, id: String, join: Join, effects: &mut Effects) {
-        if self.members.is_empty() {
-            self.protocol_type = Some(join.protocol_type.clone());
-        }
-        if let Some(JoinTimer { initial: Some(initial), .. }) = &mut self.join_timer {
-            initial.has_new = true;
-        }
-        let mut member = Member::new(join);
-        member.joining = Some(ticket);
-        member.expires_at = now + NEW_MEMBER_JOIN_MS;
-        self.due(member.expires_at);
-        self.pending_joins.remove(&id);
-        self.leader.get_or_insert_with(|| id.clone());
-        self.insert(id, member);
-        self.rebalance(now, effects);
-    }
-
-    /// A static member came back without its id: it takes the place that it had.
-    fn swap_static(&mut self, now: i64, ticket: Ticket, join: Join, old_id: String, effects: &mut Effects) {
-        let new_id = join.new_member_id.clone();
-        let instance_id = join.instance_id.clone().unwrap_or_default();
-        let leader_before = self.leader.clone().unwrap_or_default();
-        let may_skip_assignment = join.may_skip_assignment;
-        self.rename(&instance_id, &old_id, &new_id, ErrorCode::FencedInstanceId, effects);
-        self.refresh(now, &new_id);
-        let old_terms = self.members[&new_id].terms.clone();
-        self.update(&new_id, join, ticket, effects);
-        match self.state {
-            State::Stable if self.protocol.as_deref() == Some(self.vote()) => {
-                let swap =
-                    Swap { instance_id, old_id, old_terms, new_id, leader_before, may_skip_assignment };
-                let value = self.record(|_, member| member.assignment.clone());
-                self.store(value, Storing::Swap(Box::new(swap)), effects);
-            }
-            // The leader has been told, or is being told, of the old id.
-            State::Stable | State::CompletingRebalance => self.prepare_rebalance(now, effects),
-            State::PreparingRebalance => self.complete_join_if_all(now, effects),
-            State::Empty | State::Dead => unreachable!("an empty group has no static member"),
-        }
-    }
-
-    /// Gives a static member another id. Who waits under the old one is told `error`.
-    fn rename(&mut self, instance: &str, old: &str, new: &str, error: ErrorCode, effects: &mut Effects) {
-        let mut member = self.members.remove(old).expect("a static member is a member");
-        effects.refuse(&mut member, error, old);
-        member.is_new = false;
-        self.members.insert(new.to_owned(), member);
-        self.static_ids.insert(instance.to_owned(), new.to_owned());
-        if self.leader.as_deref() == Some(old) {
-            self.leader = Some(new.to_owned());
-        }
-        if self.pending_syncs.remove(old) {
-            self.pending_syncs.insert(new.to_owned());
-        }
-    }
-
-    /// Takes over what a member says when it joins again.
-    fn update(&mut self, id: &str, join: Join, ticket: Ticket, effects: &mut Effects) {
-        let terms = Terms {
-            session_timeout_ms: join.session_timeout_ms,
-            rebalance_timeout_ms: join.rebalance_timeout_ms,
-            protocols: join.protocols,
-        };
-        self.set_terms(id, terms);
-        let member = self.members.get_mut(id).expect("it was found before");
-        if let Some(earlier) = member.joining.replace(ticket) {
-            // Its connection has most likely gone.
-            effects.joined.push((earlier, Joined::refused(ErrorCode::RebalanceInProgress, id)));
-        }
-    }
-
-    fn set_terms(&mut self, id: &str, terms: Terms) {
-        let member = self.members.get_mut(id).expect("it was found before");
-        let before = std::mem::replace(&mut member.terms, terms);
-        count(&mut self.supported, &before, -1);
-        count(&mut self.supported, &self.members[id].terms, 1);
-    }
-
-    /// The generation as the member is told it.
-    fn joined(&self, id: &str) -> Joined {
-        let is_leader = self.leader.as_deref() == Some(id);
-        let members = self.members.iter().filter(|_| is_leader).map(|(id, member)| JoinedMember {
-            member_id: id.clone(),
-            instance_id: member.instance_id.clone(),
-            metadata: member.metadata(self.protocol.as_deref()),
-        });
-        Joined {
-            error: ErrorCode::None,
-            generation: self.generation,
-            protocol_type: self.protocol_type.clone(),
-            protocol: self.protocol.clone(),
-            leader: self.leader.clone().unwrap_or_default(),
-            skip_assignment: false,
-            member_id: id.to_owned(),
-            members: members.collect(),
-        }
+        Some(all)
     }
 
     // ---- rebalance -------------------------------------------------------------------------------------------------------
@@ -490,6 +304,15 @@ impl Group {
         match self.state {
             State::PreparingRebalance => self.complete_join_if_all(now, effects),
             _ => self.prepare_rebalance(now, effects),
+        }
+    }
+
+    /// Goes on without a member.
+    fn after_loss(&mut self, now: i64, effects: &mut Effects) {
+        match self.state {
+            State::Stable | State::CompletingRebalance => self.prepare_rebalance(now, effects),
+            State::PreparingRebalance => self.complete_join_if_all(now, effects),
+            State::Empty | State::Dead => {}
         }
     }
 
@@ -600,6 +423,31 @@ impl Group {
     fn common_protocols<'a>(&'a self, member: &'a Member) -> impl DoubleEndedIterator<Item = &'a str> {
         let names = member.terms.protocols.iter().map(|protocol| protocol.name.as_str());
         names.filter(|name| self.supported.get(*name) == Some(&self.members.len()))
+    }
+
+    /// The generation as the member is told it.
+    fn joined(&self, id: &str) -> Joined {
+        let is_leader = self.leader.as_deref() == Some(id);
+        let members = self.members.iter().filter(|_| is_leader).map(|(id, member)| JoinedMember {
+            member_id: id.clone(),
+            instance_id: member.instance_id.clone(),
+            metadata: member.metadata(self.protocol.as_deref()),
+        });
+        Joined {
+            error: ErrorCode::None,
+            generation: self.generation,
+            protocol_type: self.protocol_type.clone(),
+            protocol: self.protocol.clone(),
+            leader: self.leader.clone().unwrap_or_default(),
+            skip_assignment: false,
+            member_id: id.to_owned(),
+            members: members.collect(),
+        }
+    }
+
+    fn enter(&mut self, state: State, now: i64) {
+        self.state = state;
+        self.since = now;
     }
 
     // ---- sync ------------------------------------------------------------------------------------------------------------
@@ -714,37 +562,6 @@ impl Group {
         }
     }
 
-    fn swap_stored(&mut self, now: i64, swap: Swap, result: Result<(), ErrorCode>, effects: &mut Effects) {
-        let Some(member) = self.members.get_mut(&swap.new_id) else { return };
-        // With a rebalance on its way, the member takes part in it under its new id.
-        if self.state != State::Stable {
-            return;
-        }
-        let Some(ticket) = member.joining.take() else { return };
-        let mut joined = self.joined(&swap.new_id);
-        match result {
-            Ok(()) if swap.may_skip_assignment => {
-                joined.skip_assignment = self.leader.as_ref() == Some(&swap.new_id);
-            }
-            // It would assign if it knew that it leads.
-            Ok(()) => {
-                joined.members = Vec::new();
-                joined.leader = swap.leader_before;
-            }
-            Err(error) => {
-                let (instance, old, new) = (&swap.instance_id, &swap.old_id, &swap.new_id);
-                self.rename(instance, new, old, error, effects);
-                self.set_terms(&swap.old_id, swap.old_terms);
-                self.refresh(now, &swap.old_id);
-                joined = Joined::refused(error, "");
-            }
-        }
-        if result.is_ok() {
-            self.refresh(now, &swap.new_id);
-        }
-        effects.joined.push((ticket, joined));
-    }
-
     /// The group for the log, with these assignments.
     fn record(&self, assignment: impl Fn(&str, &Member) -> Bytes) -> GroupValue {
         let protocol = self.protocol.as_deref();
@@ -757,89 +574,6 @@ impl Group {
             leader: self.leader.clone(),
             current_state_timestamp: self.since,
             members: members.collect(),
-        }
-    }
-
-    // ---- heartbeat, commit, leave ----------------------------------------------------------------------------------------
-
-    /// A member is alive.
-    ///
-    /// # Errors
-    /// That it has no place here, or must join again.
-    pub fn heartbeat(&mut self, now: i64, identity: &Identity) -> Result<(), ErrorCode> {
-        self.check_generation(identity)?;
-        self.refresh(now, &identity.member_id);
-        match self.state {
-            State::PreparingRebalance => Err(ErrorCode::RebalanceInProgress),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether a commit is accepted; it is a sign of life as well.
-    ///
-    /// # Errors
-    /// That it is not, and why.
-    pub fn commit(&mut self, now: i64, identity: &Identity) -> Result<(), ErrorCode> {
-        if self.state == State::Dead {
-            return Err(ErrorCode::CoordinatorNotAvailable);
-        }
-        let is_member = !identity.member_id.is_empty() || identity.instance_id.is_some();
-        if self.state == State::Empty && identity.generation < 0 {
-            // Administrators, and consumers that choose their partitions themselves.
-            return Ok(());
-        }
-        if !is_member && identity.generation < 0 {
-            return Err(ErrorCode::UnknownMemberId);
-        }
-        self.check_generation(identity)?;
-        if self.state == State::CompletingRebalance {
-            return Err(ErrorCode::RebalanceInProgress);
-        }
-        self.refresh(now, &identity.member_id);
-        Ok(())
-    }
-
-    /// Members leave, or are made to: by an administrator, who names a static one by its instance. What became of each stands in their
-    /// order.
-    ///
-    /// # Errors
-    /// When nobody can be found out.
-    pub fn leave(
-        &mut self,
-        now: i64,
-        leaving: &[Identity],
-        effects: &mut Effects,
-    ) -> Result<Vec<Result<(), ErrorCode>>, ErrorCode> {
-        if self.state == State::Dead {
-            return Err(ErrorCode::CoordinatorNotAvailable);
-        }
-        let left: Vec<_> = leaving.iter().map(|who| self.leave_one(who, effects)).collect();
-        if left.iter().any(Result::is_ok) {
-            self.after_loss(now, effects);
-        }
-        Ok(left)
-    }
-
-    fn leave_one(&mut self, who: &Identity, effects: &mut Effects) -> Result<(), ErrorCode> {
-        let id = match &who.instance_id {
-            Some(instance) if who.member_id.is_empty() => {
-                self.static_ids.get(instance).cloned().ok_or(ErrorCode::UnknownMemberId)?
-            }
-            _ => who.member_id.clone(),
-        };
-        if !self.pending_joins.contains_key(&id) {
-            self.check(&id, who.instance_id.as_deref())?;
-        }
-        self.remove(&id, effects);
-        Ok(())
-    }
-
-    /// Goes on without a member.
-    fn after_loss(&mut self, now: i64, effects: &mut Effects) {
-        match self.state {
-            State::Stable | State::CompletingRebalance => self.prepare_rebalance(now, effects),
-            State::PreparingRebalance => self.complete_join_if_all(now, effects),
-            State::Empty | State::Dead => {}
         }
     }
 
@@ -952,111 +686,8 @@ impl Group {
         self.due(timer.at);
     }
 
-    /// Begins the member's session anew.
-    fn refresh(&mut self, now: i64, id: &str) {
-        if let Some(member) = self.members.get_mut(id) {
-            member.expires_at = now + i64::from(member.terms.session_timeout_ms);
-            let at = member.expires_at;
-            self.due(at);
-        }
-    }
-
     fn rebalance_timeout_ms(&self) -> i64 {
         let timeouts = self.members.values().map(|member| member.terms.rebalance_timeout_ms);
         timeouts.max().unwrap_or(0).max(0).into()
-    }
-
-    // ---- members ---------------------------------------------------------------------------------------------------------
-
-    fn check(&self, member_id: &str, instance_id: Option<&str>) -> Result<(), ErrorCode> {
-        if let Some(instance) = instance_id {
-            let current = self.static_ids.get(instance).ok_or(ErrorCode::UnknownMemberId)?;
-            if current != member_id {
-                return Err(ErrorCode::FencedInstanceId);
-            }
-        }
-        self.members.contains_key(member_id).then_some(()).ok_or(ErrorCode::UnknownMemberId)
-    }
-
-    fn check_generation(&self, identity: &Identity) -> Result<(), ErrorCode> {
-        if self.state == State::Dead {
-            return Err(ErrorCode::CoordinatorNotAvailable);
-        }
-        self.check(&identity.member_id, identity.instance_id.as_deref())?;
-        match identity.generation == self.generation {
-            true => Ok(()),
-            false => Err(ErrorCode::IllegalGeneration),
-        }
-    }
-
-    fn insert(&mut self, id: String, member: Member) {
-        count(&mut self.supported, &member.terms, 1);
-        if let Some(instance) = &member.instance_id {
-            self.static_ids.insert(instance.clone(), id.clone());
-        }
-        self.members.insert(id, member);
-    }
-
-    /// Lets a member go, or an id that was given out. Who still waits under it is told that nobody knows it.
-    fn remove(&mut self, id: &str, effects: &mut Effects) {
-        self.pending_joins.remove(id);
-        if self.pending_syncs.remove(id) && self.pending_syncs.is_empty() {
-            self.sync_timer = None;
-        }
-        let Some(mut member) = self.members.remove(id) else { return };
-        effects.refuse(&mut member, ErrorCode::UnknownMemberId, "");
-        count(&mut self.supported, &member.terms, -1);
-        if let Some(instance) = &member.instance_id {
-            self.static_ids.remove(instance);
-        }
-        if self.leader.as_deref() == Some(id) {
-            self.leader = self.members.keys().next().cloned();
-        }
-    }
-
-    fn enter(&mut self, state: State, now: i64) {
-        self.state = state;
-        self.since = now;
-    }
-
-    fn find_subscribed(&self) -> Option<BTreeSet<String>> {
-        if !self.is_consumer() {
-            return None;
-        }
-        let mut all = BTreeSet::new();
-        for member in self.members.values() {
-            match subscription::topics(&member.metadata(self.protocol.as_deref())) {
-                Ok(topics) => all.extend(topics),
-                Err(error) => {
-                    tracing::debug!(%error, "a consumer's subscription can not be read");
-                    return None;
-                }
-            }
-        }
-        Some(all)
-    }
-}
-
-impl Effects {
-    /// Answers what a member waits for.
-    fn refuse(&mut self, member: &mut Member, error: ErrorCode, told_id: &str) {
-        if let Some(ticket) = member.joining.take() {
-            self.joined.push((ticket, Joined::refused(error, told_id)));
-        }
-        if let Some(ticket) = member.syncing.take() {
-            self.synced.push((ticket, Synced::refused(error)));
-        }
-    }
-}
-
-/// Counts a member's protocols in or out, each once.
-fn count(supported: &mut HashMap<String, usize>, terms: &Terms, by: isize) {
-    let names: BTreeSet<_> = terms.protocols.iter().map(|protocol| protocol.name.as_str()).collect();
-    for name in names {
-        let counted = supported.entry(name.to_owned()).or_default();
-        *counted = counted.checked_add_signed(by).expect("what goes out came in");
-        if *counted == 0 {
-            supported.remove(name);
-        }
     }
 }
