@@ -318,3 +318,34 @@ impl<D: Disk> JournalPool<D> {
         self.returned.notify();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{SimDisk, Simulation};
+
+    /// Has a first file replaced by one of 4 MiB, with so many fresh files beside it: how many operations of the disk that takes.
+    fn operations_of_a_replacement(fresh: usize) -> u64 {
+        let mut simulation = Simulation::new(1);
+        let disk: SimDisk = simulation.disk();
+        let directory = Path::new("/shard");
+        simulation.run_until(disk.create_dir(directory)).unwrap();
+        let created = JournalPool::create(disk.clone(), directory, 0, 1, 4 * FILE_BYTES_FIRST);
+        let (pool, active) = simulation.run_until(created).unwrap();
+        pool.note_active(FILE_BYTES_FIRST, 0);
+        pool.retire(Retired { file: active.unwrap(), partitions: BTreeSet::new(), broken: false });
+        pool.fresh.borrow_mut().truncate(fresh);
+        let before = disk.operations();
+        assert!(simulation.run_until(pool.recycle_oldest()).is_ok());
+        let newest = pool.fresh.borrow().last().map(|file| file.bytes);
+        assert_eq!(newest, Some(4 * FILE_BYTES_FIRST));
+        disk.operations() - before
+    }
+
+    #[test]
+    fn zeros_go_out_piece_by_piece_while_there_is_a_fresh_file_and_at_once_when_commits_wait() {
+        let pieces = 4 * FILE_BYTES_FIRST / ZEROS_BYTES as u64;
+        let at_once = operations_of_a_replacement(0);
+        assert_eq!(operations_of_a_replacement(1), at_once + pieces - 1);
+    }
+}
