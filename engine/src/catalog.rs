@@ -80,7 +80,8 @@ impl<D: Disk> Catalog<D> {
         Ok(topic)
     }
 
-    /// Changes the settings of a topic, also of its open partitions.
+    /// Changes the settings of a topic, also of its open partitions. When a shard stops before it has them in force, the answer says so: what was
+    /// acknowledged under other settings may not be durable yet.
     pub(crate) async fn alter(&self, id: TopicId, change: ConfigChange) -> Result<Arc<Topic>, TopicError> {
         let _one_at_a_time = self.changing.lock().await;
         let defaults = &self.settings.get().topic_defaults;
@@ -88,12 +89,14 @@ impl<D: Disk> Catalog<D> {
         self.write_table(&table).await?;
         let topic = table.by_id(id).expect("it was just changed").clone();
         self.topics.set(table);
-        self.tell_all(|reply| Message::Reconfigure { topic: Some(id), reply }).await;
+        if !self.tell_all(|reply| Message::Reconfigure { topic: Some(id), reply }).await {
+            return Err(TopicError::Stopping);
+        }
         tracing::info!(topic = topic.name, id = %topic.id, configs = ?topic.own_configs, "topic reconfigured");
         Ok(topic)
     }
 
-    /// Changes what is set for the broker, and with it what topics get that are silent.
+    /// Changes what is set for the broker, and with it what topics get that are silent. A shard that stops: see [`Catalog::alter`].
     pub(crate) async fn alter_settings(&self, change: SettingsChange) -> Result<(), TopicError> {
         let _one_at_a_time = self.changing.lock().await;
         let old = self.settings.get();
@@ -107,8 +110,10 @@ impl<D: Disk> Catalog<D> {
         tracing::info!(settings = ?new.dynamic, "broker reconfigured");
         self.settings.set(new);
         self.topics.set(table);
-        self.tell_all(|reply| Message::Reconfigure { topic: None, reply }).await;
-        Ok(())
+        match self.tell_all(|reply| Message::Reconfigure { topic: None, reply }).await {
+            true => Ok(()),
+            false => Err(TopicError::Stopping),
+        }
     }
 
     /// Adds partitions to a topic. They are empty, and opened when they are first used.

@@ -198,7 +198,7 @@ pub enum TopicError {
     /// The topic table could not be made durable (D9): nothing has changed.
     #[error("the topic table could not be written: {0}")]
     Storage(Fault),
-    /// The engine is stopping.
+    /// The engine is stopping; whether what was asked for is done is not known.
     #[error("the engine is stopping")]
     Stopping,
 }

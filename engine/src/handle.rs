@@ -212,7 +212,7 @@ impl Handle {
     /// Changes the settings of a topic's own. They are durable, and in force for live partitions, when this returns.
     ///
     /// # Errors
-    /// When there is no such topic, or a setting can not be: nothing has changed then.
+    /// When there is no such topic, or a setting can not be: nothing has changed then. When the engine stops, it may have.
     pub async fn alter_topic(&self, id: TopicId, change: ConfigChange) -> Result<Arc<Topic>, TopicError> {
         self.ask_catalog(|reply| CatalogMessage::AlterTopic { id, change, reply }).await
     }
@@ -221,7 +221,7 @@ impl Handle {
     /// way. They are durable, and in force for live partitions, when this returns.
     ///
     /// # Errors
-    /// What `change` says: nothing has changed then.
+    /// What `change` says: nothing has changed then. When the engine stops, it may have.
     pub async fn alter_settings(
         &self,
         change: impl FnOnce(&InForce) -> Result<DynamicSettings, ConfigError> + Send + 'static,
