@@ -19,11 +19,17 @@ pub const SHARDS_MAX: usize = 256;
 /// The most partitions a topic has.
 pub const PARTITIONS_MAX: u32 = 100_000;
 
+/// The node that a new data directory is made for when nothing else is said.
+pub const NODE_ID_DEFAULT: i32 = 1;
+
 /// How an engine is started.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
     /// Where everything is kept. Made when it is not there.
     pub data_dir: PathBuf,
+    /// The node that the data directory is made for, 0 or more; a directory that is there must belong to it. `None` takes the
+    /// directory's own, and [`NODE_ID_DEFAULT`] for a new one.
+    pub node_id: Option<i32>,
     /// Number of threads that own partitions, 1 to [`SHARDS_MAX`]. May differ from one start to the next.
     pub shards: usize,
     /// Whether each shard's thread is pinned to a core of its own. Off for tests that share a machine.
@@ -81,6 +87,7 @@ impl EngineConfig {
     pub fn new(data_dir: impl Into<PathBuf>) -> EngineConfig {
         EngineConfig {
             data_dir: data_dir.into(),
+            node_id: None,
             shards: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(SHARDS_MAX)),
             pin_threads: true,
             journal_file_bytes_max: 64 << 20,

@@ -95,6 +95,7 @@ impl Engine {
             config.shards,
             &config.topic_defaults,
             &config.cleaner,
+            config.node_id,
         ))?;
         let recovery_time = began.elapsed();
         let report = recovered.report;

@@ -220,6 +220,18 @@ pub enum StartError {
         /// What was found.
         what: String,
     },
+    /// The data directory belongs to another node than the one that is to be started.
+    #[error(
+        "{path}: the data directory belongs to node {found}, and node.id={asked} was set: a directory keeps the id it was made with"
+    )]
+    NodeId {
+        /// The file that says so.
+        path: PathBuf,
+        /// The node that it belongs to.
+        found: i32,
+        /// The node that was set.
+        asked: i32,
+    },
     /// The system refused something.
     #[error("{doing} {path}: {source}")]
     Io {

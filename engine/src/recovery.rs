@@ -19,10 +19,10 @@ use std::path::{Path, PathBuf};
 use futures_util::stream::{self, StreamExt};
 
 use crate::catalog::{PRODUCER_IDS_FILE, SETTINGS_FILE, TOPICS_FILE};
-use crate::config::{CleanerConfig, DynamicSettings, InForce, TopicDefaults};
+use crate::config::{CleanerConfig, DynamicSettings, InForce, NODE_ID_DEFAULT, TopicDefaults};
 use crate::error::{Fault, FaultKind, StartError, io_fault};
 use crate::format::checkpoint::{self, CheckpointEncoder, PartitionCheckpoint};
-use crate::format::meta::Meta;
+use crate::format::meta::{Meta, NODE_ID_UNKNOWN};
 use crate::format::{names, producer_ids, settings, topics};
 use crate::io::{Disk, OpenMode, is_no_space, read_whole, replace};
 use crate::journal::replay::{JournaledBatch, read_journal};
@@ -78,15 +78,17 @@ struct ShardFiles {
     journals: Vec<PathBuf>,
 }
 
-/// Recovers the data directory for `shards` shards; makes it when it is empty.
+/// Recovers the data directory for `shards` shards; makes it when it is empty. It belongs to `node_id` from then on; where
+/// that was not set, to the node that it was made for.
 pub(crate) async fn recover<D: Disk>(
     disk: &D,
     data_dir: &Path,
     shards: usize,
     defaults: &TopicDefaults,
     cleaner: &CleanerConfig,
+    node_id: Option<i32>,
 ) -> Result<Recovered, StartError> {
-    let meta = read_or_make_meta(disk, data_dir).await?;
+    let meta = read_or_make_meta(disk, data_dir, node_id).await?;
     // A killed process may have replaced the topic table and not synced that: on its word, rows and directories of topics are dropped.
     disk.sync_dir(data_dir).await.map_err(failed("syncing", data_dir))?;
     let settings = InForce::new(defaults, cleaner, read_settings(disk, data_dir).await?);
@@ -135,19 +137,35 @@ fn misformed(path: &Path, what: impl ToString) -> StartError {
     StartError::Format { path: path.to_owned(), what: what.to_string() }
 }
 
-async fn read_or_make_meta<D: Disk>(disk: &D, data_dir: &Path) -> Result<Meta, StartError> {
+async fn read_or_make_meta<D: Disk>(
+    disk: &D,
+    data_dir: &Path,
+    node_id: Option<i32>,
+) -> Result<Meta, StartError> {
     let path = data_dir.join(META_FILE);
+    let new_node_id = node_id.unwrap_or(NODE_ID_DEFAULT);
     if let Some(bytes) =
         read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?
     {
-        return Meta::decode(&bytes).map_err(|error| misformed(&path, error));
+        let found = Meta::decode(&bytes).map_err(|error| misformed(&path, error))?;
+        if found.node_id == NODE_ID_UNKNOWN {
+            let meta = Meta { node_id: new_node_id, ..found };
+            replace(disk, &path, meta.encode()).await.map_err(failed("writing", &path))?;
+            return Ok(meta);
+        }
+        return match node_id {
+            Some(asked) if asked != found.node_id => {
+                Err(StartError::NodeId { path, found: found.node_id, asked })
+            }
+            _ => Ok(found),
+        };
     }
     // The first start may have made the directory: without its own name, nothing that is synced in it is durable (D1).
     let parent = data_dir.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     disk.create_dir(data_dir).await.map_err(failed("making", data_dir))?;
     disk.sync_dir(parent).await.map_err(failed("syncing", parent))?;
-    let meta = Meta { cluster_id: random_uuid(), node_id: 1 };
+    let meta = Meta { cluster_id: random_uuid(), node_id: new_node_id };
     replace(disk, &path, meta.encode()).await.map_err(failed("writing", &path))?;
     Ok(meta)
 }

@@ -35,6 +35,7 @@ entries! {
     "auto.create.topics.enable" Bool = "true", Any; "Whether asking for a topic creates it."
     "background.time.share" Double = "0.1", Fraction(0.001, 1.0);
         "Part of each thread's time that compaction and scrub may take while the thread has other work. Not in Kafka."
+    "broker.id" Int = "-1", Whole(-1, i32::MAX as i64); "The old name of node.id; -1 for none."
     "connections.max.idle.ms" Long = "600000", Whole(1, i64::MAX); "Time after which a silent connection is closed."
     "default.replication.factor" Int = "1", Whole(1, 1); "Replicas of a topic that says nothing: a single node keeps one."
     "delete.topic.enable" Bool = "true", Any; "Whether topics may be deleted."
@@ -60,7 +61,8 @@ entries! {
         "Bytes that are read in a second in search of rotten ones, of all shards together, past the page cache; 0 for none. Not in Kafka."
     "max.connections" Int = "10000", Whole(1, i32::MAX as i64); "Connections at a time; more are closed at once."
     "metrics.listen" Text = "", Any; "Where to answer GET /metrics, /healthz and /readyz: HOST:PORT. Default: nowhere. (Not a setting of Kafka's.)"
-    "node.id" Int = "1", Whole(0, i32::MAX as i64); "The number of this node. A data directory keeps the one it was made with."
+    "node.id" Int = "1", Whole(0, i32::MAX as i64);
+        "The number of this node. It is taken at the first start on a new data directory, which keeps it; another one is refused later."
     "num.partitions" Int = "1", Whole(1, 100_000); "Partitions of a topic that says nothing."
     "offset.metadata.max.bytes" Int = "4096", Whole(0, i32::MAX as i64); "Longest metadata of a committed offset."
     "offsets.retention.check.interval.ms" Long = "600000", Whole(1, i64::MAX); "How often it is looked for expired offsets."
@@ -318,6 +320,20 @@ impl Settings {
         }
     }
 
+    /// What was set, in Kafka's new name or its old one.
+    fn node_id(&self) -> Result<Option<i32>, SettingError> {
+        let set = |name: &'static str| {
+            let is_set = self.values.contains_key(name);
+            is_set.then(|| self.whole(name) as i32).filter(|id| *id >= 0)
+        };
+        match (set("node.id"), set("broker.id")) {
+            (Some(node), Some(broker)) if node != broker => {
+                Err(bad("broker.id", &broker.to_string(), &format!("the same as node.id, {node}")))
+            }
+            (node, broker) => Ok(node.or(broker)),
+        }
+    }
+
     fn groups(&self) -> CoordinatorSettings {
         let session = |name| self.whole(name) as i32;
         CoordinatorSettings {
@@ -376,8 +392,8 @@ pub struct BrokerConfig {
     pub metrics_listen: Option<HostPort>,
     /// The data directory.
     pub data_dir: PathBuf,
-    /// The number of this node.
-    pub node_id: i32,
+    /// The number of this node, where it was set.
+    pub node_id: Option<i32>,
     /// Partitions of a topic that says nothing.
     pub num_partitions: u32,
     /// Whether asking for a topic creates it.
@@ -433,7 +449,7 @@ impl BrokerConfig {
             advertised,
             metrics_listen,
             data_dir: data_dir.into(),
-            node_id: settings.whole("node.id") as i32,
+            node_id: settings.node_id()?,
             num_partitions: settings.whole("num.partitions") as u32,
             auto_create_topics: settings.is_true("auto.create.topics.enable"),
             delete_topics: settings.is_true("delete.topic.enable"),
@@ -488,7 +504,7 @@ mod tests {
         let config = settings(&[]).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:9092");
         assert_eq!(config.data_dir, Path::new("./strandline-data"));
-        assert_eq!((config.num_partitions, config.node_id, config.advertised), (1, 1, None));
+        assert_eq!((config.num_partitions, config.node_id, config.advertised), (1, None, None));
         assert_eq!(config.request_bytes_max, 100 << 20);
         assert!(BROKER_CONFIGS.is_sorted_by_key(|entry| entry.name));
     }

@@ -53,6 +53,7 @@ impl Server {
         let advertised = advertised(&config, address);
 
         let mut engine_config = EngineConfig::new(&config.data_dir);
+        engine_config.node_id = config.node_id;
         engine_config.shards = shards.unwrap_or(engine_config.shards);
         engine_config.topic_defaults = config.topic_defaults.clone();
         engine_config.retention_check = config.retention_check;
@@ -71,13 +72,6 @@ impl Server {
         if let Some(metrics) = &metrics {
             let (handle, recovery) = (engine.handle().clone(), engine.recovery());
             metrics.serve(Sources { handle, front, recovery, data_dir: config.data_dir.clone() });
-        }
-        let node_id = engine.handle().meta().node_id;
-        if config.set_value("node.id").is_some() && config.node_id != node_id {
-            tracing::warn!(
-                found = config.node_id,
-                "node.id is not used: the data directory belongs to node {node_id}"
-            );
         }
         Ok(Server { engine, address, advertised, metrics })
     }

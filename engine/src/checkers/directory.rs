@@ -100,7 +100,7 @@ impl Node {
         simulation.run_until(async {
             let data_dir = Path::new(DATA_DIR);
             let (defaults, cleaner) = (TopicDefaults::default(), CleanerConfig::default());
-            let recovered = recover(&disk, data_dir, count, &defaults, &cleaner).await?;
+            let recovered = recover(&disk, data_dir, count, &defaults, &cleaner, None).await?;
             let settings = Arc::new(Published::new(recovered.settings));
             let unwritten = recovered.unwritten.map(Arc::new);
             let has_point = recovered.checkpoints.iter().flatten().map(|point| point.partition).collect();

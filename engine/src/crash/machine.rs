@@ -110,7 +110,8 @@ pub(super) fn start(
     let data_dir = Path::new(DATA_DIR);
     let started = async {
         let recovered =
-            recover(&disk, data_dir, settings.shards, &settings.topic_defaults, &settings.cleaner).await?;
+            recover(&disk, data_dir, settings.shards, &settings.topic_defaults, &settings.cleaner, None)
+                .await?;
         let in_force = Arc::new(Published::new(recovered.settings));
         let topics = Arc::new(Published::new(recovered.topics));
         let damaged = Arc::new(recovered.damaged);

@@ -14,13 +14,15 @@ use super::envelope::{self, EnvelopeError, Kind, Sealer};
 pub const META_KIND: Kind = Kind(*b"STRLMETA");
 /// The version that is written.
 pub const META_VERSION: u16 = 1;
+/// Stands for a node id that was lost with the file and is taken from the settings at the next start.
+pub const NODE_ID_UNKNOWN: i32 = -1;
 
 /// Whose data directory this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
     /// The cluster's identity, a UUID.
     pub cluster_id: [u8; 16],
-    /// The node's number in the cluster.
+    /// The node's number in the cluster, 0 or more, or [`NODE_ID_UNKNOWN`].
     pub node_id: i32,
 }
 

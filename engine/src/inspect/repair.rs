@@ -27,7 +27,7 @@ use super::verify::verify;
 use super::writer::IndexBuilder;
 use crate::catalog::PRODUCER_IDS_FILE;
 use crate::format::compacted::Compacted;
-use crate::format::meta::Meta;
+use crate::format::meta::{Meta, NODE_ID_UNKNOWN};
 use crate::format::{names, producer_ids};
 use crate::recovery::META_FILE;
 use crate::types::{Offset, Position, random_uuid};
@@ -110,7 +110,7 @@ fn rebuilt_index(index: &Path) -> Option<Repair> {
 fn remade(dir: &DataDir, path: &Path) -> Option<Repair> {
     let name = path.file_name()?.to_str()?;
     let bytes = match name {
-        META_FILE => Meta { cluster_id: random_uuid(), node_id: 1 }.encode(),
+        META_FILE => Meta { cluster_id: random_uuid(), node_id: NODE_ID_UNKNOWN }.encode(),
         PRODUCER_IDS_FILE => {
             producer_ids::encode(largest_producer_id(dir).saturating_add(PRODUCER_IDS_MARGIN))
         }

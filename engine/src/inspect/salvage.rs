@@ -18,7 +18,7 @@ use crate::catalog::{PRODUCER_IDS_FILE, TOPICS_FILE};
 use crate::config::PARTITIONS_MAX;
 use crate::format::checkpoint::{CheckpointEncoder, PartitionCheckpoint};
 use crate::format::compacted::Compacted;
-use crate::format::meta::Meta;
+use crate::format::meta::{Meta, NODE_ID_UNKNOWN};
 use crate::format::topics::TopicRecord;
 use crate::format::{names, producer_ids, topics};
 use crate::log::Producers;
@@ -107,7 +107,7 @@ pub fn salvage(
     write(&target.join(PRODUCER_IDS_FILE), &producer_ids::encode(producer_id))?;
     write(&target.join(TOPICS_FILE), &topics::encode(&records))?;
     // A directory without this file is made anew at its first start: it is written last.
-    let meta = dir.meta.unwrap_or_else(|| Meta { cluster_id: random_uuid(), node_id: 1 });
+    let meta = dir.meta.unwrap_or_else(|| Meta { cluster_id: random_uuid(), node_id: NODE_ID_UNKNOWN });
     write(&target.join(META_FILE), &meta.encode())?;
     for directory in [shard.as_path(), shard.parent().expect("it stands in another"), target] {
         sync_dir(directory)?;

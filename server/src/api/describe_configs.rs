@@ -99,6 +99,8 @@ fn node(broker: &Broker, resource: &DescribeConfigsResource, documented: bool) -
         let synonyms: Vec<_> = layers(&broker.config, &in_force, entry)
             .into_iter()
             .map(|(origin, value)| {
+                let is_id = matches!(name, "node.id" | "broker.id") && origin == Origin::Default;
+                let value = if is_id { node_id.to_string() } else { value };
                 let source = source_code(origin);
                 DescribeConfigsSynonym { name: name.to_owned(), value: Some(value), source }
             })
