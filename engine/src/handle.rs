@@ -15,7 +15,7 @@ use crate::format::check::{self, CheckedBatch};
 use crate::format::meta::Meta;
 use crate::front::File;
 use crate::io::Disk;
-use crate::log::{FileRange, OffsetAndTimestamp};
+use crate::log::{ActiveProducer, FileRange, OffsetAndTimestamp};
 use crate::partition::ReadResult;
 use crate::shard::message::{Appended, CatalogMessage, Message};
 use crate::shard::{DeleteBefore, OffsetQuery, ReadRequest, ShardReport, ShardStats};
@@ -159,6 +159,16 @@ impl Handle {
     ) -> Result<Option<OffsetAndTimestamp>, ReadError> {
         let shard = self.owner(partition);
         let found = self.ask(shard, |reply| Message::FindOffset { partition, query, reply }).await;
+        found.unwrap_or(Err(ReadError::Stopping))
+    }
+
+    /// The idempotent producers that a partition remembers, by id: those that appended within a day.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn producers(&self, partition: PartitionId) -> Result<Vec<ActiveProducer>, ReadError> {
+        let shard = self.owner(partition);
+        let found = self.ask(shard, |reply| Message::Producers { partition, reply }).await;
         found.unwrap_or(Err(ReadError::Stopping))
     }
 

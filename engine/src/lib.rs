@@ -51,7 +51,7 @@ pub use engine::{Engine, StopError};
 pub use front::{File, Front, Local, NoFront};
 pub use handle::{Handle, PendingAppend};
 pub use journal::JournalUse;
-pub use log::{FileRange, OffsetAndTimestamp};
+pub use log::{ActiveProducer, FileRange, OffsetAndTimestamp};
 pub use partition::{ReadResult, Traffic};
 pub use recovery::RecoveryReport;
 pub use shard::reactor;

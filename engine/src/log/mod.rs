@@ -26,6 +26,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub(crate) use draft::{Draft, Place};
+pub use producers::ActiveProducer;
 pub(crate) use producers::Producers;
 pub(crate) use replace::Replacement;
 
@@ -363,6 +364,11 @@ impl<D: Disk> Log<D> {
     /// The last offset that each idempotent producer has appended.
     pub(crate) fn producers_last_offsets(&self) -> HashMap<i64, Offset> {
         self.producers.borrow().last_offsets()
+    }
+
+    /// The idempotent producers that are remembered, by id.
+    pub(crate) fn active_producers(&self) -> Vec<ActiveProducer> {
+        self.producers.borrow().active()
     }
 
     /// Forgets idempotent producers that were silent for a day.

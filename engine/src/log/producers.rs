@@ -21,6 +21,19 @@ pub(crate) struct ProducerState {
     batches: VecDeque<ProducerBatch>,
 }
 
+/// An idempotent producer that a partition remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveProducer {
+    /// Its id.
+    pub id: i64,
+    /// Its newest epoch.
+    pub epoch: i16,
+    /// The sequence of its last record; `None` when it has appended none in this epoch.
+    pub last_sequence: Option<i32>,
+    /// The largest timestamp of its records.
+    pub last_timestamp: Timestamp,
+}
+
 /// What the sequence of a batch says about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sequence {
@@ -75,6 +88,22 @@ impl Producers {
             Some((*id, batch.base_offset.plus(i64::from(records))))
         };
         self.states.iter().filter_map(last).collect()
+    }
+
+    /// What is remembered of each, by id.
+    pub(crate) fn active(&self) -> Vec<ActiveProducer> {
+        let mut active: Vec<_> = self
+            .states
+            .iter()
+            .map(|(id, state)| ActiveProducer {
+                id: *id,
+                epoch: state.epoch,
+                last_sequence: state.batches.back().map(|batch| batch.last_sequence),
+                last_timestamp: state.last_timestamp,
+            })
+            .collect();
+        active.sort_unstable_by_key(|producer| producer.id);
+        active
     }
 
     /// Forgets the producers that were silent since `before`.

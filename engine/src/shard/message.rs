@@ -8,7 +8,7 @@ use super::stats::{ShardReport, ShardStats};
 use crate::catalog::SettingsChange;
 use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use crate::format::check::CheckedBatch;
-use crate::log::OffsetAndTimestamp;
+use crate::log::{ActiveProducer, OffsetAndTimestamp};
 use crate::partition::ReadResult;
 use crate::topics::{ConfigChange, NewTopic, Topic};
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
@@ -80,6 +80,10 @@ pub(crate) enum Message<F> {
         partition: PartitionId,
         query: OffsetQuery,
         reply: Reply<Result<Option<OffsetAndTimestamp>, ReadError>>,
+    },
+    Producers {
+        partition: PartitionId,
+        reply: Reply<Result<Vec<ActiveProducer>, ReadError>>,
     },
     DeleteRecords {
         partition: PartitionId,

@@ -47,7 +47,7 @@ use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::names;
 use crate::io::{Disk, OpenMode, replace};
 use crate::journal::{Journal, JournalPool};
-use crate::log::{Log, OffsetAndTimestamp};
+use crate::log::{ActiveProducer, Log, OffsetAndTimestamp};
 use crate::partition::{Partition, ReadResult, WakeOnce};
 use crate::segment::{OpenFiles, Segment};
 use crate::sync::{Published, Signal};
@@ -398,6 +398,10 @@ impl<D: Disk> Shard<D> {
             OffsetQuery::MaxTimestamp => partition.offset_of_max_timestamp().await,
             OffsetQuery::AtTimestamp(timestamp) => partition.offset_for_timestamp(timestamp).await,
         }
+    }
+
+    pub(crate) async fn producers(&self, id: PartitionId) -> Result<Vec<ActiveProducer>, ReadError> {
+        Ok(self.readable(id).await?.log.active_producers())
     }
 
     async fn readable(&self, id: PartitionId) -> Result<Rc<Partition<D>>, ReadError> {

@@ -68,6 +68,9 @@ impl<D: Disk> Shard<D> {
             Message::FindOffset { partition, query, reply } => {
                 let _ = reply.send(self.find_offset(partition, query).await);
             }
+            Message::Producers { partition, reply } => {
+                let _ = reply.send(self.producers(partition).await);
+            }
             Message::DeleteRecords { partition, before, reply } => {
                 let _ = reply.send(self.delete_records(partition, before).await);
             }

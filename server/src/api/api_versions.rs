@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::api::features;
 use crate::dispatch::{APIS, Broker};
 use crate::messages::{ApiKey, ApiVersion, ApiVersionsRequest, ApiVersionsResponse, encode_response};
 use crate::wire::{EncodeError, ErrorCode};
@@ -12,7 +13,12 @@ pub async fn handle(_: &Broker, version: i16, request: ApiVersionsRequest) -> Ap
     if version >= 3 && !(named(&request.client_software_name) && named(&request.client_software_version)) {
         return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
     }
-    ApiVersionsResponse { api_keys: APIS.iter().map(row).collect(), ..Default::default() }
+    ApiVersionsResponse {
+        api_keys: APIS.iter().map(row).collect(),
+        supported_features: features::supported(version),
+        finalized_features_epoch: features::FINALIZED_EPOCH,
+        ..Default::default()
+    }
 }
 
 /// The answer to a version that we do not know: one that every client can read, with what we do know of this request alone.

@@ -46,17 +46,22 @@ pub async fn handle(broker: &Broker, _: i16, request: DescribeLogDirsRequest) ->
             ..Default::default()
         });
     }
-    let directory = &broker.config.data_dir;
-    let log_dir = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
-    let (total_bytes, usable_bytes) = room(directory).unwrap_or((-1, -1));
+    let (total_bytes, usable_bytes) = room(&broker.config.data_dir).unwrap_or((-1, -1));
     let result = DescribeLogDirsResult {
-        log_dir: log_dir.to_string_lossy().into_owned(),
+        log_dir: log_dir(broker),
         topics: described,
         total_bytes,
         usable_bytes,
         ..Default::default()
     };
     DescribeLogDirsResponse { results: vec![result], ..Default::default() }
+}
+
+/// The data directory, as it is told to clients.
+pub(crate) fn log_dir(broker: &Broker) -> String {
+    let directory = &broker.config.data_dir;
+    let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
+    absolute.to_string_lossy().into_owned()
 }
 
 /// All bytes of the directory's volume, and those that are free for us.

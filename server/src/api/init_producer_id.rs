@@ -1,13 +1,13 @@
 //! InitProducerId: an identity for idempotent producers.
 
+use crate::api::NO_TRANSACTIONS;
 use crate::dispatch::Broker;
 use crate::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use crate::wire::ErrorCode;
 
 /// A new producer id with epoch 0, at each call.
 ///
-/// There are no transactions yet. Of all codes UNSUPPORTED_VERSION says that best: the Java producer takes what it does not expect here
-/// for fatal and names it, while it would retry a missing coordinator until `max.block.ms`.
+/// There are no transactions yet, as FindCoordinator has said before.
 pub async fn handle(broker: &Broker, _: i16, request: InitProducerIdRequest) -> InitProducerIdResponse {
     let refused = |error: ErrorCode| InitProducerIdResponse {
         error_code: error.code(),
@@ -17,7 +17,7 @@ pub async fn handle(broker: &Broker, _: i16, request: InitProducerIdRequest) -> 
     };
     match request.transactional_id.as_deref() {
         Some("") => return refused(ErrorCode::InvalidRequest),
-        Some(_) => return refused(ErrorCode::UnsupportedVersion),
+        Some(_) => return refused(NO_TRANSACTIONS),
         None => {}
     }
     match broker.shard.allocate_producer_id().await {

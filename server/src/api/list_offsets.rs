@@ -17,8 +17,8 @@ use crate::wire::ErrorCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Offset(OffsetQuery),
-    /// The end of what a remote tier holds: there is none.
-    LatestTiered,
+    /// The end of what a remote tier holds, or the first offset that is yet to go there: there is none.
+    Tiered,
 }
 
 /// Answers partition by partition.
@@ -78,7 +78,8 @@ fn parse(timestamp: i64, version: i16) -> Result<Asked, ErrorCode> {
         -2 => (Asked::Offset(OffsetQuery::Earliest), 1),
         -3 => (Asked::Offset(OffsetQuery::MaxTimestamp), 7),
         -4 => (Asked::Offset(OffsetQuery::Earliest), 8),
-        -5 => (Asked::LatestTiered, 9),
+        -5 => (Asked::Tiered, 9),
+        -6 => (Asked::Tiered, 11),
         _ => return Err(ErrorCode::UnsupportedVersion),
     };
     if version >= since { Ok(asked) } else { Err(ErrorCode::UnsupportedVersion) }
@@ -90,8 +91,8 @@ mod tests {
 
     #[test]
     fn each_special_time_has_its_first_version() {
-        for (timestamp, since) in [(0, 1), (77, 1), (-1, 1), (-2, 1), (-3, 7), (-4, 8), (-5, 9)] {
-            for version in 1..=10 {
+        for (timestamp, since) in [(0, 1), (77, 1), (-1, 1), (-2, 1), (-3, 7), (-4, 8), (-5, 9), (-6, 11)] {
+            for version in 1..=11 {
                 assert_eq!(
                     parse(timestamp, version).is_ok(),
                     version >= since,
@@ -99,7 +100,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(parse(-6, 10), Err(ErrorCode::UnsupportedVersion));
-        assert_eq!(parse(i64::MIN, 10), Err(ErrorCode::UnsupportedVersion));
+        assert_eq!(parse(-7, 11), Err(ErrorCode::UnsupportedVersion));
+        assert_eq!(parse(i64::MIN, 11), Err(ErrorCode::UnsupportedVersion));
     }
 }

@@ -2,11 +2,16 @@
 //!
 //! What the engine refuses becomes one of Kafka's error codes here, in one place for each kind of refusal.
 
+pub mod acls;
 pub mod alter_configs;
+pub mod alter_partition_reassignments;
+pub mod alter_replica_log_dirs;
 pub mod api_versions;
+pub mod client_quotas;
 mod configs;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delegation_tokens;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
@@ -14,13 +19,18 @@ pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_log_dirs;
+pub mod describe_producers;
+pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod elect_leaders;
+pub mod features;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
+pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
@@ -28,8 +38,12 @@ pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
 pub mod offset_fetch;
+pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod scram_credentials;
 pub mod sync_group;
+pub mod transactions;
+pub mod unregister_broker;
 
 use strandline_engine::config::ConfigError;
 use strandline_engine::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
@@ -38,6 +52,10 @@ use strandline_engine::types::LeaderEpoch;
 
 use crate::messages::ApiKey;
 use crate::wire::ErrorCode;
+
+/// The code for whoever wants a transaction: there are none. It is the one that ends every client at once; librdkafka, for one, asks
+/// again for as long as it may after UNSUPPORTED_VERSION.
+pub(crate) const NO_TRANSACTIONS: ErrorCode = ErrorCode::TransactionalIdAuthorizationFailed;
 
 /// The code for an append that was refused. Corrupt bytes are retriable, so that a client sends them again; rules that the
 /// same bytes break again are not.

@@ -9,6 +9,7 @@
 //! response at all; what fails then closes the connection, so that the client looks again at whom it talks to.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
 use strandline_engine::error::AppendError;
@@ -25,7 +26,7 @@ use crate::dispatch::{Answer, Broker, Call, CallError, Pending};
 use crate::groups::is_internal;
 use crate::messages::{
     ApiKey, BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
-    ProduceResponse, RequestHeader, TopicProduceResponse, encode_response,
+    ProduceResponse, RequestHeader, TopicProduceData, TopicProduceResponse, encode_response,
 };
 use crate::wire::ErrorCode;
 
@@ -63,9 +64,13 @@ impl From<AppendError> for Refusal {
     }
 }
 
+/// The first version that gives topics by id.
+const BY_ID_FROM: i16 = 13;
+
 /// A topic's partitions on their way.
 struct Sent {
     name: String,
+    topic_id: TopicId,
     partitions: Vec<(i32, Result<PendingAppend, Refusal>)>,
 }
 
@@ -78,17 +83,18 @@ pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>>
         let whole = refuse_whole(&request);
         let mut sent = Vec::with_capacity(request.topic_data.len());
         for topic in request.topic_data {
+            let found = find(&broker, header.version, &topic);
             let mut partitions = Vec::with_capacity(topic.partition_data.len());
             for partition in topic.partition_data {
                 let index = partition.index;
                 let outcome = match whole {
                     Some(code) => Err(code.into()),
-                    None => append(&broker, header.version, &topic.name, partition).await,
+                    None => append(&broker, header.version, &found, partition).await,
                 };
                 partitions.push((index, outcome));
                 yield_if_needed().await;
             }
-            sent.push(Sent { name: topic.name, partitions });
+            sent.push(Sent { name: topic.name, topic_id: topic.topic_id, partitions });
         }
         Ok(Box::pin(settle(broker, api, header, acks, sent)) as Pending)
     })
@@ -111,14 +117,23 @@ fn refuse_whole(request: &ProduceRequest) -> Option<ErrorCode> {
     })
 }
 
+/// The topic by its name, or by its id, where the version has that.
+fn find(broker: &Broker, version: i16, topic: &TopicProduceData) -> Result<Arc<Topic>, ErrorCode> {
+    let topics = broker.shard.topics();
+    let found = match version {
+        BY_ID_FROM.. => topics.by_id(topic.topic_id).ok_or(ErrorCode::UnknownTopicId),
+        _ => topics.by_name(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition),
+    };
+    found.cloned()
+}
+
 async fn append(
     broker: &Broker,
     version: i16,
-    topic: &str,
+    topic: &Result<Arc<Topic>, ErrorCode>,
     partition: PartitionProduceData,
 ) -> Result<PendingAppend, Refusal> {
-    let topics = broker.shard.topics();
-    let topic = topics.by_name(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let topic = topic.as_ref().map_err(|code| *code)?;
     let index = u32::try_from(partition.index).ok().filter(|index| *index < topic.partitions);
     let index = index.ok_or(ErrorCode::UnknownTopicOrPartition)?;
     // What a coordinator keeps in memory would not be what its log says.
@@ -164,7 +179,7 @@ async fn settle(
         }
         responses.push(TopicProduceResponse {
             name: topic.name,
-            topic_id: TopicId::ZERO,
+            topic_id: topic.topic_id,
             partition_responses,
         });
     }

@@ -9,7 +9,7 @@ impl Request for DescribeLogDirsRequest {
 
 message! {
     /// Asks for directories.
-    pub struct DescribeLogDirsRequest(DescribeLogDirs, 1..=4) {
+    pub struct DescribeLogDirsRequest(DescribeLogDirs, 1..=5) {
         /// `None` is all.
         (1..) topics: Option<Vec<DescribableLogDirTopic>> = Some(Vec::new());
     }
@@ -21,7 +21,7 @@ message! {
     }
 
     /// The directories.
-    pub struct DescribeLogDirsResponse(DescribeLogDirs, 1..=4) {
+    pub struct DescribeLogDirsResponse(DescribeLogDirs, 1..=5) {
         (1..) throttle_time_ms: i32;
         (3..) error_code: i16;
         (1..) results: Vec<DescribeLogDirsResult>;
@@ -36,6 +36,8 @@ message! {
         (4..) total_bytes: i64 = -1;
         /// Of the volume; -1 when not known.
         (4..) usable_bytes: i64 = -1;
+        /// No new partitions come here.
+        (5..) is_cordoned: bool;
     }
 
     /// A topic's partitions.

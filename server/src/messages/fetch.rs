@@ -22,7 +22,7 @@ impl Request for FetchRequest {
 
 message! {
     /// Asks for records.
-    pub struct FetchRequest(Fetch, 4..=17) {
+    pub struct FetchRequest(Fetch, 4..=18) {
         (12..)   cluster_id: Option<String>, tag 0;
         /// -1 for a client.
         (4..=14) replica_id: i32 = -1, else refuse;
@@ -64,6 +64,8 @@ message! {
         (5..)  log_start_offset: i64 = -1;
         (4..)  partition_max_bytes: i32;
         (17..) replica_directory_id: TopicId, tag 0;
+        /// Of a follower.
+        (18..) high_watermark: i64 = i64::MAX, tag 1;
     }
 
     /// Partitions that leave the session.

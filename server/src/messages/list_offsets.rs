@@ -9,7 +9,7 @@ impl Request for ListOffsetsRequest {
 
 message! {
     /// Asks for offsets.
-    pub struct ListOffsetsRequest(ListOffsets, 1..=10) {
+    pub struct ListOffsetsRequest(ListOffsets, 1..=11) {
         /// -1 for a client.
         (1..)  replica_id: i32 = -1;
         /// 0 reads uncommitted, 1 reads committed.
@@ -30,12 +30,13 @@ message! {
         /// -1 when the client does not know it.
         (4..) current_leader_epoch: i32 = -1;
         /// Milliseconds since 1970, or -1 latest, -2 earliest, -3 of the largest timestamp (from version 7 on),
-        /// -4 earliest local (8), -5 latest tiered (9).
+        /// -4 earliest local (8), -5 latest tiered (9),
+        /// -6 the first that is yet to be tiered (11).
         (1..) timestamp: i64;
     }
 
     /// The offsets.
-    pub struct ListOffsetsResponse(ListOffsets, 1..=10) {
+    pub struct ListOffsetsResponse(ListOffsets, 1..=11) {
         (2..) throttle_time_ms: i32;
         (1..) topics: Vec<ListOffsetsTopicResponse>;
     }

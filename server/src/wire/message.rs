@@ -22,7 +22,7 @@
 //!
 //! Whether a version is flexible is said once, in [`ApiKey::flexible_from`](crate::messages::ApiKey::flexible_from).
 //!
-//! The types that fields have: `bool`, `i8` to `i64`, `String`, `Bytes`, [`TopicId`], structs, `Vec` and `Option` of these.
+//! The types that fields have: `bool`, `i8` to `i64`, `u16`, `f64`, `String`, `Bytes`, [`TopicId`], structs, `Vec` and `Option` of these.
 
 use crate::messages::ApiKey;
 use crate::wire::{EncodeError, Reader, WireError, Writer};
@@ -239,6 +239,18 @@ impl Encode for i16 {
     }
 }
 
+impl Decode for u16 {
+    fn read(reader: &mut Reader<'_>) -> Result<u16, WireError> {
+        reader.take_array().map(u16::from_be_bytes)
+    }
+}
+
+impl Encode for u16 {
+    fn write(&self, writer: &mut Writer) {
+        writer.put(&self.to_be_bytes());
+    }
+}
+
 impl Decode for i32 {
     fn read(reader: &mut Reader<'_>) -> Result<i32, WireError> {
         reader.take_array().map(i32::from_be_bytes)
@@ -258,6 +270,18 @@ impl Decode for i64 {
 }
 
 impl Encode for i64 {
+    fn write(&self, writer: &mut Writer) {
+        writer.put(&self.to_be_bytes());
+    }
+}
+
+impl Decode for f64 {
+    fn read(reader: &mut Reader<'_>) -> Result<f64, WireError> {
+        reader.take_array().map(f64::from_be_bytes)
+    }
+}
+
+impl Encode for f64 {
     fn write(&self, writer: &mut Writer) {
         writer.put(&self.to_be_bytes());
     }

@@ -258,7 +258,17 @@ fn offsets_are_told_in_the_form_of_every_version() {
     }
     let transaction = FindCoordinatorRequest { key: "x".to_owned(), key_type: 1, ..Default::default() };
     let refused = client.call(3, &transaction);
-    assert_eq!((code(refused.error_code), refused.node_id), (ErrorCode::UnsupportedVersion, -1));
+    let nobody = (ErrorCode::TransactionalIdAuthorizationFailed, -1);
+    assert_eq!((code(refused.error_code), refused.node_id), nobody);
+    assert_eq!(refused.error_message.as_deref(), Some("this broker has no transactions"));
+    let share = FindCoordinatorRequest {
+        key_type: 2,
+        coordinator_keys: vec!["g:id:0".to_owned()],
+        ..Default::default()
+    };
+    let refused = client.call(6, &share).coordinators.remove(0);
+    assert_eq!((code(refused.error_code), refused.node_id), (ErrorCode::InvalidRequest, -1));
+    assert_eq!(refused.error_message.as_deref(), Some("this broker has no share groups"));
 }
 
 #[test]

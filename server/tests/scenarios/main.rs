@@ -13,6 +13,7 @@ mod node_id;
 mod produce_fetch;
 mod restart;
 mod retention;
+mod single_node;
 mod topics;
 mod wire_hostile;
 mod wire_oracle;

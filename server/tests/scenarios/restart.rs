@@ -85,7 +85,7 @@ fn a_transactional_producer_is_told_that_there_are_no_transactions() {
         let request = InitProducerIdRequest { transactional_id: Some(id.to_owned()), ..Default::default() };
         client.call(4, &request).error_code
     };
-    assert_eq!(ask(&mut client, "tx"), ErrorCode::UnsupportedVersion.code());
+    assert_eq!(ask(&mut client, "tx"), ErrorCode::TransactionalIdAuthorizationFailed.code());
     assert_eq!(ask(&mut client, ""), ErrorCode::InvalidRequest.code());
 }
 

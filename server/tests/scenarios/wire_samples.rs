@@ -735,6 +735,7 @@ pub(crate) fn describe_log_dirs_response(_version: i16, s: &mut Seed) -> Describ
             }),
             total_bytes: s.i64(),
             usable_bytes: s.i64(),
+            is_cordoned: true,
         }),
     }
 }
@@ -811,6 +812,522 @@ pub(crate) fn describe_topic_partitions_response(
             topic_authorized_operations: s.i32(),
         }),
         next_cursor: Some(cursor(s)),
+    }
+}
+
+pub(crate) fn elect_leaders_request(version: i16, s: &mut Seed) -> ElectLeadersRequest {
+    ElectLeadersRequest {
+        election_type: only(version >= 1, s.i8()),
+        topic_partitions: Some(s.several(|s| ElectLeadersTopic { topic: s.string(), partitions: s.ids() })),
+        timeout_ms: s.i32(),
+    }
+}
+
+pub(crate) fn elect_leaders_response(_version: i16, s: &mut Seed) -> ElectLeadersResponse {
+    ElectLeadersResponse {
+        throttle_time_ms: s.i32(),
+        error_code: s.i16(),
+        replica_election_results: s.several(|s| ReplicaElectionResult {
+            topic: s.string(),
+            partition_result: s.several(|s| PartitionElectionResult {
+                partition_id: s.i32(),
+                error_code: s.i16(),
+                error_message: s.some(),
+            }),
+        }),
+    }
+}
+
+pub(crate) fn alter_partition_reassignments_request(
+    version: i16,
+    s: &mut Seed,
+) -> AlterPartitionReassignmentsRequest {
+    AlterPartitionReassignmentsRequest {
+        timeout_ms: s.i32(),
+        allow_replication_factor_change: version < 1,
+        topics: s.several(|s| ReassignableTopic {
+            name: s.string(),
+            partitions: s
+                .several(|s| ReassignablePartition { partition_index: s.i32(), replicas: Some(s.ids()) }),
+        }),
+    }
+}
+
+pub(crate) fn alter_partition_reassignments_response(
+    _version: i16,
+    s: &mut Seed,
+) -> AlterPartitionReassignmentsResponse {
+    AlterPartitionReassignmentsResponse {
+        throttle_time_ms: s.i32(),
+        allow_replication_factor_change: false,
+        error_code: s.i16(),
+        error_message: s.some(),
+        responses: s.several(|s| ReassignableTopicResponse {
+            name: s.string(),
+            partitions: s.several(|s| ReassignablePartitionResponse {
+                partition_index: s.i32(),
+                error_code: s.i16(),
+                error_message: s.some(),
+            }),
+        }),
+    }
+}
+
+pub(crate) fn describe_quorum_request(_version: i16, s: &mut Seed) -> DescribeQuorumRequest {
+    DescribeQuorumRequest {
+        topics: s.several(|s| DescribeQuorumTopic {
+            topic_name: s.string(),
+            partitions: s.several(|s| DescribeQuorumPartition { partition_index: s.i32() }),
+        }),
+    }
+}
+
+pub(crate) fn describe_quorum_response(_version: i16, s: &mut Seed) -> DescribeQuorumResponse {
+    DescribeQuorumResponse {
+        error_code: s.i16(),
+        error_message: s.some(),
+        topics: s.several(|s| DescribeQuorumTopicResult {
+            topic_name: s.string(),
+            partitions: s.several(|s| DescribeQuorumPartitionResult {
+                partition_index: s.i32(),
+                error_code: s.i16(),
+                error_message: s.some(),
+                leader_id: s.i32(),
+                leader_epoch: s.i32(),
+                high_watermark: s.i64(),
+                current_voters: s.several(|s| QuorumReplica {
+                    replica_id: s.i32(),
+                    replica_directory_id: s.id(),
+                    log_end_offset: s.i64(),
+                    last_fetch_timestamp: s.i64(),
+                    last_caught_up_timestamp: s.i64(),
+                }),
+                observers: s.several(|s| QuorumReplica {
+                    replica_id: s.i32(),
+                    replica_directory_id: s.id(),
+                    log_end_offset: s.i64(),
+                    last_fetch_timestamp: s.i64(),
+                    last_caught_up_timestamp: s.i64(),
+                }),
+            }),
+        }),
+        nodes: s.several(|s| QuorumNode {
+            node_id: s.i32(),
+            listeners: s.several(|s| QuorumListener {
+                name: s.string(),
+                host: s.string(),
+                port: s.i16() as u16,
+            }),
+        }),
+    }
+}
+
+pub(crate) fn describe_producers_request(_version: i16, s: &mut Seed) -> DescribeProducersRequest {
+    DescribeProducersRequest {
+        topics: s.several(|s| DescribeProducersTopic { name: s.string(), partition_indexes: s.ids() }),
+    }
+}
+
+pub(crate) fn describe_producers_response(_version: i16, s: &mut Seed) -> DescribeProducersResponse {
+    DescribeProducersResponse {
+        throttle_time_ms: s.i32(),
+        topics: s.several(|s| DescribeProducersTopicResult {
+            name: s.string(),
+            partitions: s.several(|s| DescribeProducersPartitionResult {
+                partition_index: s.i32(),
+                error_code: s.i16(),
+                error_message: s.some(),
+                active_producers: s.several(|s| ActiveProducer {
+                    producer_id: s.i64(),
+                    producer_epoch: s.i32(),
+                    last_sequence: s.i32(),
+                    last_timestamp: s.i64(),
+                    coordinator_epoch: s.i32(),
+                    current_txn_start_offset: s.i64(),
+                }),
+            }),
+        }),
+    }
+}
+
+pub(crate) fn list_transactions_request(version: i16, s: &mut Seed) -> ListTransactionsRequest {
+    ListTransactionsRequest {
+        state_filters: s.several(Seed::string),
+        producer_id_filters: s.several(Seed::i64),
+        duration_filter: if version >= 1 { s.i64() } else { -1 },
+        transactional_id_pattern: only(version >= 2, s.some()),
+    }
+}
+
+pub(crate) fn list_transactions_response(_version: i16, s: &mut Seed) -> ListTransactionsResponse {
+    ListTransactionsResponse {
+        throttle_time_ms: s.i32(),
+        error_code: s.i16(),
+        unknown_state_filters: s.several(Seed::string),
+        transaction_states: s.several(|s| ListedTransaction {
+            transactional_id: s.string(),
+            producer_id: s.i64(),
+            transaction_state: s.string(),
+        }),
+    }
+}
+
+pub(crate) fn describe_transactions_request(_version: i16, s: &mut Seed) -> DescribeTransactionsRequest {
+    DescribeTransactionsRequest { transactional_ids: s.several(Seed::string) }
+}
+
+pub(crate) fn describe_transactions_response(_version: i16, s: &mut Seed) -> DescribeTransactionsResponse {
+    DescribeTransactionsResponse {
+        throttle_time_ms: s.i32(),
+        transaction_states: s.several(|s| DescribedTransaction {
+            error_code: s.i16(),
+            transactional_id: s.string(),
+            transaction_state: s.string(),
+            transaction_timeout_ms: s.i32(),
+            transaction_start_time_ms: s.i64(),
+            producer_id: s.i64(),
+            producer_epoch: s.i16(),
+            topics: s.several(|s| TransactionTopic { topic: s.string(), partitions: s.ids() }),
+        }),
+    }
+}
+
+pub(crate) fn list_config_resources_request(version: i16, s: &mut Seed) -> ListConfigResourcesRequest {
+    ListConfigResourcesRequest { resource_types: only(version >= 1, s.several(Seed::i8)) }
+}
+
+pub(crate) fn list_config_resources_response(_version: i16, s: &mut Seed) -> ListConfigResourcesResponse {
+    ListConfigResourcesResponse {
+        throttle_time_ms: s.i32(),
+        error_code: s.i16(),
+        config_resources: s.several(|s| ConfigResource { resource_name: s.string(), resource_type: s.i8() }),
+    }
+}
+
+pub(crate) fn describe_client_quotas_request(_version: i16, s: &mut Seed) -> DescribeClientQuotasRequest {
+    DescribeClientQuotasRequest {
+        components: s.several(|s| QuotaComponent {
+            entity_type: s.string(),
+            match_type: s.i8(),
+            match_name: s.some(),
+        }),
+        strict: true,
+    }
+}
+
+pub(crate) fn describe_client_quotas_response(_version: i16, s: &mut Seed) -> DescribeClientQuotasResponse {
+    DescribeClientQuotasResponse {
+        throttle_time_ms: s.i32(),
+        error_code: s.i16(),
+        error_message: s.some(),
+        entries: Some(s.several(|s| DescribedQuota {
+            entity: s.several(|s| DescribedQuotaEntity { entity_type: s.string(), entity_name: s.some() }),
+            values: s.several(|s| QuotaValue { key: s.string(), value: s.i32() as f64 / 4.0 }),
+        })),
+    }
+}
+
+pub(crate) fn alter_client_quotas_request(_version: i16, s: &mut Seed) -> AlterClientQuotasRequest {
+    AlterClientQuotasRequest {
+        entries: s.several(|s| AlterQuota {
+            entity: s.several(|s| AlterQuotaEntity { entity_type: s.string(), entity_name: s.some() }),
+            ops: s.several(|s| AlterQuotaStep { key: s.string(), value: s.i32() as f64 / 4.0, remove: true }),
+        }),
+        validate_only: true,
+    }
+}
+
+pub(crate) fn alter_client_quotas_response(_version: i16, s: &mut Seed) -> AlterClientQuotasResponse {
+    AlterClientQuotasResponse {
+        throttle_time_ms: s.i32(),
+        entries: s.several(|s| AlteredQuota {
+            error_code: s.i16(),
+            error_message: s.some(),
+            entity: s.several(|s| AlteredQuotaEntity { entity_type: s.string(), entity_name: s.some() }),
+        }),
+    }
+}
+
+pub(crate) fn describe_user_scram_credentials_request(
+    _version: i16,
+    s: &mut Seed,
+) -> DescribeUserScramCredentialsRequest {
+    DescribeUserScramCredentialsRequest { users: Some(s.several(|s| ScramUserName { name: s.string() })) }
+}
+
+pub(crate) fn describe_user_scram_credentials_response(
+    _version: i16,
+    s: &mut Seed,
+) -> DescribeUserScramCredentialsResponse {
+    DescribeUserScramCredentialsResponse {
+        throttle_time_ms: s.i32(),
+        error_code: s.i16(),
+        error_message: s.some(),
+        results: s.several(|s| DescribeUserScramCredentialsResult {
+            user: s.string(),
+            error_code: s.i16(),
+            error_message: s.some(),
+            credential_infos: s.several(|s| CredentialInfo { mechanism: s.i8(), iterations: s.i32() }),
+        }),
+    }
+}
+
+pub(crate) fn alter_user_scram_credentials_request(
+    _version: i16,
+    s: &mut Seed,
+) -> AlterUserScramCredentialsRequest {
+    AlterUserScramCredentialsRequest {
+        deletions: s.several(|s| ScramCredentialDeletion { name: s.string(), mechanism: s.i8() }),
+        upsertions: s.several(|s| ScramCredentialUpsertion {
+            name: s.string(),
+            mechanism: s.i8(),
+            iterations: s.i32(),
+            salt: s.opaque(),
+            salted_password: s.opaque(),
+        }),
+    }
+}
+
+pub(crate) fn alter_user_scram_credentials_response(
+    _version: i16,
+    s: &mut Seed,
+) -> AlterUserScramCredentialsResponse {
+    AlterUserScramCredentialsResponse {
+        throttle_time_ms: s.i32(),
+        results: s.several(|s| AlterUserScramCredentialsResult {
+            user: s.string(),
+            error_code: s.i16(),
+            error_message: s.some(),
+        }),
+    }
+}
+
+pub(crate) fn update_features_request(version: i16, s: &mut Seed) -> UpdateFeaturesRequest {
+    UpdateFeaturesRequest {
+        timeout_ms: s.i32(),
+        feature_updates: s.several(|s| FeatureUpdateKey {
+            feature: s.string(),
+            max_version_level: s.i16(),
+            allow_downgrade: version <= 0,
+            upgrade_type: if version >= 1 { s.i8() } else { 1 },
+        }),
+        validate_only: version >= 1,
+    }
+}
+
+pub(crate) fn update_features_response(_version: i16, s: &mut Seed) -> UpdateFeaturesResponse {
+    UpdateFeaturesResponse {
+        throttle_time_ms: s.i32(),
+        error_code: s.i16(),
+        error_message: s.some(),
+        results: s.several(|s| UpdatableFeatureResult {
+            feature: s.string(),
+            error_code: s.i16(),
+            error_message: s.some(),
+        }),
+    }
+}
+
+pub(crate) fn unregister_broker_request(_version: i16, s: &mut Seed) -> UnregisterBrokerRequest {
+    UnregisterBrokerRequest { broker_id: s.i32() }
+}
+
+pub(crate) fn unregister_broker_response(_version: i16, s: &mut Seed) -> UnregisterBrokerResponse {
+    UnregisterBrokerResponse { throttle_time_ms: s.i32(), error_code: s.i16(), error_message: s.some() }
+}
+
+pub(crate) fn describe_acls_request(_version: i16, s: &mut Seed) -> DescribeAclsRequest {
+    DescribeAclsRequest {
+        resource_type_filter: s.i8(),
+        resource_name_filter: s.some(),
+        pattern_type_filter: s.i8(),
+        principal_filter: s.some(),
+        host_filter: s.some(),
+        operation: s.i8(),
+        permission_type: s.i8(),
+    }
+}
+
+pub(crate) fn describe_acls_response(_version: i16, s: &mut Seed) -> DescribeAclsResponse {
+    DescribeAclsResponse {
+        throttle_time_ms: s.i32(),
+        error_code: s.i16(),
+        error_message: s.some(),
+        resources: s.several(|s| DescribeAclsResource {
+            resource_type: s.i8(),
+            resource_name: s.string(),
+            pattern_type: s.i8(),
+            acls: s.several(|s| AclDescription {
+                principal: s.string(),
+                host: s.string(),
+                operation: s.i8(),
+                permission_type: s.i8(),
+            }),
+        }),
+    }
+}
+
+pub(crate) fn create_acls_request(_version: i16, s: &mut Seed) -> CreateAclsRequest {
+    CreateAclsRequest {
+        creations: s.several(|s| AclCreation {
+            resource_type: s.i8(),
+            resource_name: s.string(),
+            resource_pattern_type: s.i8(),
+            principal: s.string(),
+            host: s.string(),
+            operation: s.i8(),
+            permission_type: s.i8(),
+        }),
+    }
+}
+
+pub(crate) fn create_acls_response(_version: i16, s: &mut Seed) -> CreateAclsResponse {
+    CreateAclsResponse {
+        throttle_time_ms: s.i32(),
+        results: s.several(|s| AclCreationResult { error_code: s.i16(), error_message: s.some() }),
+    }
+}
+
+pub(crate) fn delete_acls_request(_version: i16, s: &mut Seed) -> DeleteAclsRequest {
+    DeleteAclsRequest {
+        filters: s.several(|s| DeleteAclsFilter {
+            resource_type_filter: s.i8(),
+            resource_name_filter: s.some(),
+            pattern_type_filter: s.i8(),
+            principal_filter: s.some(),
+            host_filter: s.some(),
+            operation: s.i8(),
+            permission_type: s.i8(),
+        }),
+    }
+}
+
+pub(crate) fn delete_acls_response(_version: i16, s: &mut Seed) -> DeleteAclsResponse {
+    DeleteAclsResponse {
+        throttle_time_ms: s.i32(),
+        filter_results: s.several(|s| DeleteAclsFilterResult {
+            error_code: s.i16(),
+            error_message: s.some(),
+            matching_acls: s.several(|s| DeleteAclsMatchingAcl {
+                error_code: s.i16(),
+                error_message: s.some(),
+                resource_type: s.i8(),
+                resource_name: s.string(),
+                pattern_type: s.i8(),
+                principal: s.string(),
+                host: s.string(),
+                operation: s.i8(),
+                permission_type: s.i8(),
+            }),
+        }),
+    }
+}
+
+pub(crate) fn alter_replica_log_dirs_request(_version: i16, s: &mut Seed) -> AlterReplicaLogDirsRequest {
+    AlterReplicaLogDirsRequest {
+        dirs: s.several(|s| AlterReplicaLogDir {
+            path: s.string(),
+            topics: s.several(|s| AlterReplicaLogDirTopic { name: s.string(), partitions: s.ids() }),
+        }),
+    }
+}
+
+pub(crate) fn alter_replica_log_dirs_response(_version: i16, s: &mut Seed) -> AlterReplicaLogDirsResponse {
+    AlterReplicaLogDirsResponse {
+        throttle_time_ms: s.i32(),
+        results: s.several(|s| AlterReplicaLogDirTopicResult {
+            topic_name: s.string(),
+            partitions: s.several(|s| AlterReplicaLogDirPartitionResult {
+                partition_index: s.i32(),
+                error_code: s.i16(),
+            }),
+        }),
+    }
+}
+
+pub(crate) fn create_delegation_token_request(version: i16, s: &mut Seed) -> CreateDelegationTokenRequest {
+    CreateDelegationTokenRequest {
+        owner_principal_type: only(version >= 3, s.some()),
+        owner_principal_name: only(version >= 3, s.some()),
+        renewers: s.several(|s| CreatableRenewers { principal_type: s.string(), principal_name: s.string() }),
+        max_lifetime_ms: s.i64(),
+    }
+}
+
+pub(crate) fn create_delegation_token_response(_version: i16, s: &mut Seed) -> CreateDelegationTokenResponse {
+    CreateDelegationTokenResponse {
+        error_code: s.i16(),
+        principal_type: s.string(),
+        principal_name: s.string(),
+        token_requester_principal_type: s.string(),
+        token_requester_principal_name: s.string(),
+        issue_timestamp_ms: s.i64(),
+        expiry_timestamp_ms: s.i64(),
+        max_timestamp_ms: s.i64(),
+        token_id: s.string(),
+        hmac: s.opaque(),
+        throttle_time_ms: s.i32(),
+    }
+}
+
+pub(crate) fn renew_delegation_token_request(_version: i16, s: &mut Seed) -> RenewDelegationTokenRequest {
+    RenewDelegationTokenRequest { hmac: s.opaque(), renew_period_ms: s.i64() }
+}
+
+pub(crate) fn renew_delegation_token_response(_version: i16, s: &mut Seed) -> RenewDelegationTokenResponse {
+    RenewDelegationTokenResponse {
+        error_code: s.i16(),
+        expiry_timestamp_ms: s.i64(),
+        throttle_time_ms: s.i32(),
+    }
+}
+
+pub(crate) fn expire_delegation_token_request(_version: i16, s: &mut Seed) -> ExpireDelegationTokenRequest {
+    ExpireDelegationTokenRequest { hmac: s.opaque(), expiry_time_period_ms: s.i64() }
+}
+
+pub(crate) fn expire_delegation_token_response(_version: i16, s: &mut Seed) -> ExpireDelegationTokenResponse {
+    ExpireDelegationTokenResponse {
+        error_code: s.i16(),
+        expiry_timestamp_ms: s.i64(),
+        throttle_time_ms: s.i32(),
+    }
+}
+
+pub(crate) fn describe_delegation_token_request(
+    _version: i16,
+    s: &mut Seed,
+) -> DescribeDelegationTokenRequest {
+    DescribeDelegationTokenRequest {
+        owners: Some(s.several(|s| DescribeDelegationTokenOwner {
+            principal_type: s.string(),
+            principal_name: s.string(),
+        })),
+    }
+}
+
+pub(crate) fn describe_delegation_token_response(
+    _version: i16,
+    s: &mut Seed,
+) -> DescribeDelegationTokenResponse {
+    DescribeDelegationTokenResponse {
+        error_code: s.i16(),
+        tokens: s.several(|s| DescribedDelegationToken {
+            principal_type: s.string(),
+            principal_name: s.string(),
+            token_requester_principal_type: s.string(),
+            token_requester_principal_name: s.string(),
+            issue_timestamp: s.i64(),
+            expiry_timestamp: s.i64(),
+            max_timestamp: s.i64(),
+            token_id: s.string(),
+            hmac: s.opaque(),
+            renewers: s.several(|s| DescribedDelegationTokenRenewer {
+                principal_type: s.string(),
+                principal_name: s.string(),
+            }),
+        }),
+        throttle_time_ms: s.i32(),
     }
 }
 
@@ -907,6 +1424,7 @@ pub(crate) fn fetch_request(version: i16, s: &mut Seed) -> FetchRequest {
                 log_start_offset: s.i64(),
                 partition_max_bytes: s.i32(),
                 replica_directory_id: s.id(),
+                high_watermark: s.i64(),
             }),
         }),
         forgotten_topics_data: only(version >= 7, forgotten),

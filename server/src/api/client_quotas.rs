@@ -1,0 +1,94 @@
+//! DescribeClientQuotas and AlterClientQuotas: no client has a quota, and none can be given one.
+
+use std::collections::HashSet;
+
+use crate::dispatch::Broker;
+use crate::messages::{
+    AlterClientQuotasRequest, AlterClientQuotasResponse, AlteredQuota, AlteredQuotaEntity,
+    DescribeClientQuotasRequest, DescribeClientQuotasResponse, QuotaComponent,
+};
+use crate::wire::ErrorCode;
+
+/// The kinds of clients that Kafka has quotas for.
+const ENTITY_TYPES: [&str; 3] = ["user", "client-id", "ip"];
+
+/// How a component may ask: by name, for the default, for any name.
+const MATCH_TYPES: std::ops::RangeInclusive<i8> = 0..=2;
+
+/// None, to a question that can be asked.
+pub async fn describe(
+    _: &Broker,
+    _: i16,
+    request: DescribeClientQuotasRequest,
+) -> DescribeClientQuotasResponse {
+    match check(&request.components) {
+        Ok(()) => DescribeClientQuotasResponse { entries: Some(Vec::new()), ..Default::default() },
+        Err((code, message)) => DescribeClientQuotasResponse {
+            error_code: code.code(),
+            error_message: Some(message),
+            ..Default::default()
+        },
+    }
+}
+
+fn check(components: &[QuotaComponent]) -> Result<(), (ErrorCode, String)> {
+    let mut types = HashSet::new();
+    for QuotaComponent { entity_type, match_type, .. } in components {
+        if !ENTITY_TYPES.contains(&entity_type.as_str()) {
+            let message = format!("there are no quotas for clients by '{entity_type}'");
+            return Err((ErrorCode::UnsupportedVersion, message));
+        }
+        if !MATCH_TYPES.contains(match_type) {
+            return Err((ErrorCode::InvalidRequest, format!("there is no match type {match_type}")));
+        }
+        if !types.insert(entity_type.as_str()) {
+            return Err((ErrorCode::InvalidRequest, format!("'{entity_type}' is asked for twice")));
+        }
+    }
+    if types.len() > 1 && types.contains("ip") {
+        let message = "'ip' cannot be asked for together with another kind".to_owned();
+        return Err((ErrorCode::InvalidRequest, message));
+    }
+    Ok(())
+}
+
+/// Refused, entry by entry.
+pub async fn alter(_: &Broker, _: i16, request: AlterClientQuotasRequest) -> AlterClientQuotasResponse {
+    let entries = request.entries.into_iter().map(|entry| AlteredQuota {
+        error_code: ErrorCode::UnsupportedVersion.code(),
+        error_message: Some("this broker has no client quotas".to_owned()),
+        entity: entry
+            .entity
+            .into_iter()
+            .map(|entity| AlteredQuotaEntity {
+                entity_type: entity.entity_type,
+                entity_name: entity.entity_name,
+            })
+            .collect(),
+    });
+    AlterClientQuotasResponse { entries: entries.collect(), ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_that_cannot_be_asked_is_told_apart_from_an_empty_answer() {
+        let code = |asked: &[(&str, i8)]| {
+            let component = |(entity_type, match_type): &(&str, i8)| QuotaComponent {
+                entity_type: (*entity_type).to_owned(),
+                match_type: *match_type,
+                ..Default::default()
+            };
+            let components: Vec<_> = asked.iter().map(component).collect();
+            check(&components).map_err(|(code, _)| code)
+        };
+        assert_eq!(code(&[]), Ok(()));
+        assert_eq!(code(&[("user", 0), ("client-id", 2)]), Ok(()));
+        assert_eq!(code(&[("planet", 0)]), Err(ErrorCode::UnsupportedVersion));
+        assert_eq!(code(&[("user", 3)]), Err(ErrorCode::InvalidRequest));
+        assert_eq!(code(&[("user", 0), ("user", 1)]), Err(ErrorCode::InvalidRequest));
+        assert_eq!(code(&[("ip", 0), ("user", 1)]), Err(ErrorCode::InvalidRequest));
+    }
+}

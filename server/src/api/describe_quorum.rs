@@ -1,0 +1,67 @@
+//! DescribeQuorum: one voter, this broker. It keeps the metadata of the cluster in files of its own, so that there is no log with offsets:
+//! all of it counts as known to everybody.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use strandline_engine::types::LeaderEpoch;
+
+use crate::dispatch::Broker;
+use crate::messages::{
+    DescribeQuorumPartitionResult, DescribeQuorumRequest, DescribeQuorumResponse, DescribeQuorumTopicResult,
+    QuorumListener, QuorumNode, QuorumReplica,
+};
+use crate::wire::ErrorCode;
+
+/// The one log of metadata that Kafka has.
+const METADATA_TOPIC: &str = "__cluster_metadata";
+const METADATA_PARTITION: i32 = 0;
+
+/// The quorum of one.
+pub async fn handle(broker: &Broker, _: i16, request: DescribeQuorumRequest) -> DescribeQuorumResponse {
+    let node_id = broker.shard.handle().meta().node_id;
+    let mut asked: BTreeMap<String, BTreeMap<i32, ()>> = BTreeMap::new();
+    for topic in request.topics {
+        let partitions = topic.partitions.into_iter().map(|partition| (partition.partition_index, ()));
+        asked.entry(topic.topic_name).or_default().extend(partitions);
+    }
+    let topics = asked.into_iter().map(|(topic_name, partitions)| {
+        let described = |partition_index| match (topic_name.as_str(), partition_index) {
+            (METADATA_TOPIC, METADATA_PARTITION) => quorum(node_id),
+            _ => DescribeQuorumPartitionResult {
+                partition_index,
+                error_code: ErrorCode::UnknownTopicOrPartition.code(),
+                ..Default::default()
+            },
+        };
+        let partitions = partitions.into_keys().map(described).collect();
+        DescribeQuorumTopicResult { topic_name, partitions }
+    });
+    let listener = QuorumListener {
+        name: "PLAINTEXT".to_owned(),
+        host: broker.advertised.host.clone(),
+        port: broker.advertised.port,
+    };
+    DescribeQuorumResponse {
+        topics: topics.collect(),
+        nodes: vec![QuorumNode { node_id, listeners: vec![listener] }],
+        ..Default::default()
+    }
+}
+
+fn quorum(node_id: i32) -> DescribeQuorumPartitionResult {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(-1, |since| since.as_millis() as i64);
+    let voter = QuorumReplica {
+        replica_id: node_id,
+        last_fetch_timestamp: now,
+        last_caught_up_timestamp: now,
+        ..Default::default()
+    };
+    DescribeQuorumPartitionResult {
+        partition_index: METADATA_PARTITION,
+        leader_id: node_id,
+        leader_epoch: LeaderEpoch::FIRST.0,
+        current_voters: vec![voter],
+        ..Default::default()
+    }
+}

@@ -1,0 +1,94 @@
+//! The features of the cluster: what Kafka switches on for all brokers at once, by level. Level 0 is a cluster without the feature.
+//!
+//! ApiVersions tells the levels that could be; UpdateFeatures would change them. Kafka's other features, `metadata.version` first, are
+//! about logs and records between its brokers, which are not here.
+
+use crate::dispatch::Broker;
+use crate::messages::{
+    FeatureUpdateKey, SupportedFeatureKey, UpdatableFeatureResult, UpdateFeaturesRequest,
+    UpdateFeaturesResponse,
+};
+use crate::wire::ErrorCode;
+
+/// Each feature with the highest level that this broker could work at. All work at level 0.
+const FEATURES: [(&str, i16); 4] =
+    [("group.version", 0), ("share.version", 0), ("streams.version", 0), ("transaction.version", 0)];
+
+/// The version of the set of finalized levels. It never changes.
+pub const FINALIZED_EPOCH: i64 = 0;
+
+/// The first version of ApiVersions that may tell of a level 0 (KAFKA-17492).
+const LEVEL_ZERO_FROM: i16 = 4;
+
+/// The first version of UpdateFeatures with one error for all.
+const ONE_ERROR_FROM: i16 = 2;
+
+/// The values of `upgrade_type`.
+const UPGRADE_TYPES: std::ops::RangeInclusive<i8> = 1..=3;
+
+/// The features, for a version of ApiVersions.
+pub fn supported(version: i16) -> Vec<SupportedFeatureKey> {
+    if version < LEVEL_ZERO_FROM {
+        return Vec::new();
+    }
+    let feature = |(name, max_version): &(&str, i16)| SupportedFeatureKey {
+        name: (*name).to_owned(),
+        min_version: 0,
+        max_version: *max_version,
+    };
+    FEATURES.iter().map(feature).collect()
+}
+
+/// Takes the levels that are in force, and refuses all others.
+pub async fn update(_: &Broker, version: i16, request: UpdateFeaturesRequest) -> UpdateFeaturesResponse {
+    let outcomes: Vec<_> = request.feature_updates.iter().map(check).collect();
+    if version >= ONE_ERROR_FROM {
+        let failed = outcomes.into_iter().find_map(Result::err);
+        let error_code = failed.as_ref().map_or(0, |_| ErrorCode::InvalidUpdateVersion.code());
+        return UpdateFeaturesResponse { error_code, error_message: failed, ..Default::default() };
+    }
+    let results = request.feature_updates.into_iter().zip(outcomes).map(|(update, outcome)| {
+        let error_message = outcome.err();
+        let error_code = error_message.as_ref().map_or(0, |_| ErrorCode::InvalidUpdateVersion.code());
+        UpdatableFeatureResult { feature: update.feature, error_code, error_message }
+    });
+    UpdateFeaturesResponse { results: results.collect(), ..Default::default() }
+}
+
+fn check(update: &FeatureUpdateKey) -> Result<(), String> {
+    let FeatureUpdateKey { feature, max_version_level: level, upgrade_type, .. } = update;
+    let Some((_, highest)) = FEATURES.iter().find(|(name, _)| name == feature) else {
+        return Err(format!("this broker has no feature '{feature}'"));
+    };
+    if !UPGRADE_TYPES.contains(upgrade_type) {
+        return Err(format!("there is no upgrade type {upgrade_type}"));
+    }
+    match (0..=*highest).contains(level) {
+        true => Ok(()),
+        false => Err(format!("{feature} cannot be at level {level}: this broker knows 0 to {highest}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_level_that_is_in_force_is_taken() {
+        let update = |feature: &str, max_version_level, upgrade_type| {
+            let feature = feature.to_owned();
+            check(&FeatureUpdateKey { feature, max_version_level, upgrade_type, ..Default::default() })
+        };
+        assert_eq!(update("transaction.version", 0, 1), Ok(()));
+        assert!(update("transaction.version", 2, 1).unwrap_err().contains("transaction.version"));
+        assert!(update("transaction.version", -1, 1).is_err());
+        assert!(update("transaction.version", 0, 0).is_err());
+        assert!(update("metadata.version", 0, 1).is_err());
+    }
+
+    #[test]
+    fn a_client_that_cannot_read_level_zero_is_told_of_none() {
+        assert!(supported(3).is_empty());
+        assert_eq!(supported(4).len(), FEATURES.len());
+    }
+}

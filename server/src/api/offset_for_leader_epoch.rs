@@ -1,0 +1,75 @@
+//! OffsetForLeaderEpoch: there is one epoch, and it ends where the log ends. A consumer that asks learns whether the records that it has read
+//! are still the ones in the log (KIP-320).
+
+use std::collections::{BTreeMap, btree_map};
+
+use strandline_engine::OffsetQuery;
+use strandline_engine::types::{LeaderEpoch, PartitionId};
+
+use crate::api::{check_epoch, read_error};
+use crate::dispatch::Broker;
+use crate::messages::{
+    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,
+    OffsetForLeaderPartitionResult, OffsetForLeaderTopicResult,
+};
+use crate::wire::ErrorCode;
+
+/// The end of the epoch in each partition. A partition that is named several times is answered once, for what is asked last.
+pub async fn handle(
+    broker: &Broker,
+    _: i16,
+    request: OffsetForLeaderEpochRequest,
+) -> OffsetForLeaderEpochResponse {
+    let mut asked: BTreeMap<String, BTreeMap<i32, OffsetForLeaderPartition>> = BTreeMap::new();
+    for topic in request.topics {
+        let partitions = topic.partitions.into_iter().map(|partition| (partition.partition, partition));
+        asked.entry(topic.topic).or_default().extend(partitions);
+    }
+    let mut topics = Vec::with_capacity(asked.len());
+    for (topic, wanted) in asked {
+        let partitions = answers(broker, &topic, wanted.into_iter()).await;
+        topics.push(OffsetForLeaderTopicResult { topic, partitions });
+    }
+    OffsetForLeaderEpochResponse { topics, ..Default::default() }
+}
+
+async fn answers(
+    broker: &Broker,
+    topic: &str,
+    wanted: btree_map::IntoIter<i32, OffsetForLeaderPartition>,
+) -> Vec<OffsetForLeaderPartitionResult> {
+    let mut partitions = Vec::with_capacity(wanted.len());
+    for (partition, wanted) in wanted {
+        let answer = OffsetForLeaderPartitionResult { partition, ..Default::default() };
+        partitions.push(match end(broker, topic, &wanted).await {
+            Ok(Some(end_offset)) => {
+                OffsetForLeaderPartitionResult { leader_epoch: LeaderEpoch::FIRST.0, end_offset, ..answer }
+            }
+            Ok(None) => answer,
+            Err(error) => OffsetForLeaderPartitionResult { error_code: error.code(), ..answer },
+        });
+    }
+    partitions
+}
+
+/// The end of the epoch that is asked for; `None` when the log never had it.
+async fn end(
+    broker: &Broker,
+    topic: &str,
+    wanted: &OffsetForLeaderPartition,
+) -> Result<Option<i64>, ErrorCode> {
+    let id = {
+        let topics = broker.shard.topics();
+        let index = u32::try_from(wanted.partition).ok();
+        let place = topics.by_name(topic).zip(index).filter(|(topic, index)| *index < topic.partitions);
+        let (topic, index) = place.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        PartitionId::new(topic.id, index)
+    };
+    check_epoch(wanted.current_leader_epoch)?;
+    if wanted.leader_epoch != LeaderEpoch::FIRST.0 {
+        return Ok(None);
+    }
+    let found = broker.shard.find_offset(id, OffsetQuery::Latest).await;
+    let found = found.map_err(|error| read_error(&error))?;
+    Ok(found.map(|found| found.offset.get()))
+}
