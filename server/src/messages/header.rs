@@ -118,6 +118,7 @@ pub(super) fn response_reader<M: Message>(
 pub(super) fn response_writer<M: Message>(version: i16, correlation_id: i32) -> Result<Writer, EncodeError> {
     let flexible = M::writable(version)?;
     let mut writer = Writer::new(version, M::KEY.response_header_version(version) == 1);
+    writer.cut_strings();
     writer.put(&[0; SIZE_BYTES]);
     correlation_id.write(&mut writer);
     writer.tagged_fields(|_| ());

@@ -7,6 +7,7 @@
 //! ```
 
 use std::fmt::{Display, Write};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use strandline_engine::Durations;
 
@@ -119,7 +120,7 @@ impl Text {
             self.0.push(next);
             self.0.push_str(name);
             self.0.push_str("=\"");
-            escape(value, &mut self.0);
+            label(value, &mut self.0);
             self.0.push('"');
             next = ',';
         }
@@ -130,7 +131,21 @@ impl Text {
     }
 }
 
-/// Group ids are whatever clients like.
+/// The longest value of a label. Topics' names have 249 bytes at most.
+const LABEL_BYTES_MAX: usize = 256;
+
+/// Group ids are whatever clients like, up to 32 kB, and each may stand in hundreds of series: of a long one there is the beginning, and a
+/// hash of the whole, so that no two series are the same.
+fn label(value: &str, out: &mut String) {
+    if value.len() <= LABEL_BYTES_MAX {
+        return escape(value, out);
+    }
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    escape(&value[..value.floor_char_boundary(LABEL_BYTES_MAX)], out);
+    let _ = write!(out, "...#{:016x}", hasher.finish());
+}
+
 fn escape(value: &str, out: &mut String) {
     for letter in value.chars() {
         match letter {
@@ -163,6 +178,18 @@ mod tests {
         let expected = "# HELP lag_records How late it is.\n# TYPE lag_records gauge\n\
                         lag_records{group=\"a\\\"b\\\\c\\nd\",topic=\"é\"} 7\n";
         assert_eq!(text.finish(), expected);
+    }
+
+    #[test]
+    fn a_long_label_is_cut_and_stays_different_from_others() {
+        let series = |last: &str| {
+            let mut text = Text::default();
+            text.write(&LAG, [(["é".repeat(16_000).as_str(), &("g".repeat(32_000) + last)], 7)]);
+            text.finish().lines().last().unwrap().to_owned()
+        };
+        let (one, other) = (series("1"), series("2"));
+        assert!(one != other && one.len() < 700, "{one}\n{other}");
+        assert_eq!(one, series("1"));
     }
 
     #[test]

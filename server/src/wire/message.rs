@@ -305,9 +305,7 @@ impl Decode for String {
     }
 
     fn read_nullable(reader: &mut Reader<'_>) -> Result<Option<String>, WireError> {
-        let Some(text) = reader.str()? else { return Ok(None) };
-        reader.charge(text.len())?;
-        Ok(Some(text.to_owned()))
+        reader.string()
     }
 }
 

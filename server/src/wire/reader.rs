@@ -19,6 +19,9 @@ pub const ARRAY_ELEMENTS_MAX: usize = 1_000_000;
 /// No struct has more tagged fields. Apache Kafka refuses more since 4.4.
 pub const TAGS_MAX: usize = 10_000;
 
+/// No string is longer, in either form: what the length field of the classic one can say. Apache Kafka refuses more.
+pub const STRING_BYTES_MAX: usize = i16::MAX as usize;
+
 /// What a request may occupy beyond its own size. A name of 10 characters is 12 bytes on the wire and 50 as a
 /// value, so a request that names 10,000 topics or partitions needs 380 KB of it in the oldest versions.
 pub const BUDGET_SLACK_BYTES: usize = 512 * 1024;
@@ -56,10 +59,10 @@ pub enum WireError {
         /// The version of the message.
         version: i16,
     },
-    /// An array or a list of tagged fields that can not or must not be that long.
+    /// An array, a list of tagged fields or a string that can not or must not be that long.
     #[error("{count} {what} announced before byte {position}, at most {limit} possible")]
     TooMany {
-        /// "elements" or "tagged fields".
+        /// "elements", "tagged fields" or "bytes of a string".
         what: &'static str,
         /// The byte after the count.
         position: usize,
@@ -79,14 +82,6 @@ pub enum WireError {
         wanted: usize,
         /// What is left of the budget.
         left: usize,
-    },
-    /// A string that is not UTF-8.
-    #[error("the string at byte {position} is not UTF-8 from its byte {valid} on")]
-    NotUtf8 {
-        /// Where the string starts.
-        position: usize,
-        /// How many of its bytes are.
-        valid: usize,
     },
     /// A variable-length number of more than 32 bits.
     #[error("the variable-length number at byte {position} has more than 32 bits")]
@@ -239,11 +234,15 @@ impl<'a> Reader<'a> {
         Err(WireError::Varint { position })
     }
 
-    /// The bytes of a nullable string, without a copy.
+    /// A nullable string, charged to the budget.
+    ///
+    /// What is not UTF-8 in it becomes U+FFFD, as in Kafka: the sender chose the name, and is answered by it. That
+    /// makes a string longer; what would then be beyond [`STRING_BYTES_MAX`] is cut off, so that every string that was
+    /// read can be written.
     ///
     /// # Errors
-    /// Those of [`Reader::take`], [`WireError::NegativeLength`], [`WireError::NotUtf8`].
-    pub fn str(&mut self) -> Result<Option<&'a str>, WireError> {
+    /// Those of [`Reader::take`], [`WireError::NegativeLength`], [`WireError::TooMany`], [`WireError::OverBudget`].
+    pub fn string(&mut self) -> Result<Option<String>, WireError> {
         let length = match self.flexible {
             true => self.compact_length()?,
             false => {
@@ -252,10 +251,39 @@ impl<'a> Reader<'a> {
             }
         };
         let Some(length) = length else { return Ok(None) };
-        let position = self.position;
+        if length > STRING_BYTES_MAX {
+            let (what, position, limit) = ("bytes of a string", self.position, STRING_BYTES_MAX);
+            return Err(WireError::TooMany { what, position, count: length, limit });
+        }
         let bytes = self.take(length)?;
-        let text = std::str::from_utf8(bytes);
-        text.map(Some).map_err(|error| WireError::NotUtf8 { position, valid: error.valid_up_to() })
+        match std::str::from_utf8(bytes) {
+            Ok(text) => {
+                self.charge(length)?;
+                Ok(Some(text.to_owned()))
+            }
+            Err(_) => self.replaced(bytes).map(Some),
+        }
+    }
+
+    /// The string that `bytes` are with a replacement character in the place of what is not UTF-8.
+    fn replaced(&mut self, bytes: &[u8]) -> Result<String, WireError> {
+        const REPLACEMENT: &str = "\u{fffd}";
+        let pieces = || {
+            bytes
+                .utf8_chunks()
+                .flat_map(|chunk| [chunk.valid(), if chunk.invalid().is_empty() { "" } else { REPLACEMENT }])
+        };
+        let length = pieces().map(str::len).sum::<usize>().min(STRING_BYTES_MAX);
+        self.charge(length)?;
+        let mut text = String::with_capacity(length);
+        for piece in pieces() {
+            let room = STRING_BYTES_MAX - text.len();
+            text.push_str(&piece[..piece.floor_char_boundary(room)]);
+            if piece.len() > room {
+                break;
+            }
+        }
+        Ok(text)
     }
 
     /// The bytes of a nullable byte string, without a copy. Record data is written like this.
@@ -413,11 +441,11 @@ mod tests {
 
     #[test]
     fn both_forms_tell_null_from_empty() {
-        assert_eq!(classic(&[0xff, 0xff]).str(), Ok(None));
-        assert_eq!(classic(&[0, 0]).str(), Ok(Some("")));
-        assert_eq!(flexible(&[0]).str(), Ok(None));
-        assert_eq!(flexible(&[1]).str(), Ok(Some("")));
-        assert_eq!(flexible(&[3, b'h', b'i']).str(), Ok(Some("hi")));
+        assert_eq!(classic(&[0xff, 0xff]).string(), Ok(None));
+        assert_eq!(classic(&[0, 0]).string(), Ok(Some(String::new())));
+        assert_eq!(flexible(&[0]).string(), Ok(None));
+        assert_eq!(flexible(&[1]).string(), Ok(Some(String::new())));
+        assert_eq!(flexible(&[3, b'h', b'i']).string(), Ok(Some("hi".to_owned())));
         assert_eq!(classic(&[0xff; 4]).bytes(), Ok(None));
         assert_eq!(classic(&[0, 0, 0, 1, 7]).bytes(), Ok(Some(&[7][..])));
         assert_eq!(String::read(&mut flexible(&[0])), Err(WireError::Null { position: 1, version: 0 }));
@@ -426,14 +454,51 @@ mod tests {
     #[test]
     fn lengths_beyond_the_bytes_are_refused() {
         assert_eq!(
-            classic(&[0x80, 0]).str(),
+            classic(&[0x80, 0]).string(),
             Err(WireError::NegativeLength { position: 2, length: i16::MIN.into() })
         );
         assert_eq!(
-            classic(&[0, 3, b'h', b'i']).str(),
+            classic(&[0, 3, b'h', b'i']).string(),
             Err(WireError::Truncated { position: 2, wanted: 3, left: 2 })
         );
-        assert_eq!(flexible(&[2, 0xff]).str(), Err(WireError::NotUtf8 { position: 1, valid: 0 }));
+        let mut long = vec![0x81, 0x80, 0x02];
+        long.resize(3 + STRING_BYTES_MAX + 1, b'x');
+        let (what, position, count) = ("bytes of a string", 3, STRING_BYTES_MAX + 1);
+        assert_eq!(
+            flexible(&long).string(),
+            Err(WireError::TooMany { what, position, count, limit: STRING_BYTES_MAX })
+        );
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_replaced_and_the_budget_counts_what_it_has_become() {
+        for (bytes, text) in [
+            (&b"\xff\xfeA"[..], "\u{fffd}\u{fffd}A"),
+            (b"caf\xe9", "caf\u{fffd}"),
+            (b"a\xed\xa0\x80b", "a\u{fffd}\u{fffd}\u{fffd}b"),
+            (b"\xe2\x82", "\u{fffd}"),
+        ] {
+            let sent = [&[0, bytes.len() as u8], bytes].concat();
+            let mut reader = classic(&sent);
+            let budget = reader.budget_left();
+            assert_eq!(reader.string(), Ok(Some(text.to_owned())));
+            assert_eq!(reader.budget_left(), budget - text.len());
+            assert_eq!(reader.left(), 0);
+        }
+    }
+
+    #[test]
+    fn a_string_that_grows_by_replacement_can_still_be_written_and_stays_in_the_budget() {
+        for before in 0..4 {
+            let mut sent = i16::MAX.to_be_bytes().to_vec();
+            sent.resize(2 + before, b'a');
+            sent.resize(2 + STRING_BYTES_MAX, 0xff);
+            let text = classic(&sent).string().unwrap().unwrap();
+            assert!((STRING_BYTES_MAX - 2..=STRING_BYTES_MAX).contains(&text.len()), "{}", text.len());
+            assert_eq!(text.capacity(), STRING_BYTES_MAX);
+            let mut poor = Reader { budget: STRING_BYTES_MAX - 1, ..classic(&sent) };
+            assert!(matches!(poor.string(), Err(WireError::OverBudget { .. })));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use crate::messages::ApiKey;
 use crate::wire::Encode;
+use crate::wire::reader::STRING_BYTES_MAX;
 use bytes::{BufMut, BytesMut};
 use thiserror::Error;
 
@@ -46,13 +47,15 @@ pub struct Writer {
     bytes: BytesMut,
     version: i16,
     flexible: bool,
+    cuts_strings: bool,
     failure: Option<EncodeError>,
 }
 
 impl Writer {
     /// An empty message of this version and form.
     pub fn new(version: i16, flexible: bool) -> Writer {
-        Writer { bytes: BytesMut::with_capacity(BYTES_FIRST), version, flexible, failure: None }
+        let bytes = BytesMut::with_capacity(BYTES_FIRST);
+        Writer { bytes, version, flexible, cuts_strings: false, failure: None }
     }
 
     /// The version of the message being written.
@@ -68,6 +71,13 @@ impl Writer {
     /// Changes between the classic and the flexible form: a request header begins in the one and may end in the other.
     pub fn set_flexible(&mut self, flexible: bool) {
         self.flexible = flexible;
+    }
+
+    /// Writes as much of a string as one may have, from now on, instead of failing: for answers. The name that a client
+    /// chose may be as long as a string can be, and the sentence that quotes it longer; half a sentence is a better answer
+    /// than none.
+    pub fn cut_strings(&mut self) {
+        self.cuts_strings = true;
     }
 
     /// The message.
@@ -105,15 +115,22 @@ impl Writer {
         self.bytes.put_u8(value as u8);
     }
 
-    /// A nullable string.
+    /// A nullable string, of at most [`STRING_BYTES_MAX`] bytes in both forms: clients take no longer one.
     pub fn str(&mut self, text: Option<&str>) {
-        if self.flexible {
-            self.compact_length(text.map(str::len));
-        } else {
-            let length = text.map_or(Ok(-1), |text| i16::try_from(text.len()));
-            let length =
-                length.unwrap_or_else(|_| self.too_long(text.map_or(0, str::len), i16::MAX as usize));
-            self.bytes.put_i16(length);
+        let text = match text {
+            Some(text) if text.len() > STRING_BYTES_MAX && self.cuts_strings => {
+                Some(&text[..text.floor_char_boundary(STRING_BYTES_MAX)])
+            }
+            Some(text) if text.len() > STRING_BYTES_MAX => {
+                self.fail(EncodeError::TooLong { length: text.len(), limit: STRING_BYTES_MAX });
+                None
+            }
+            text => text,
+        };
+        match self.flexible {
+            true => self.compact_length(text.map(str::len)),
+            // It fits: it was just measured.
+            false => self.bytes.put_i16(text.map_or(-1, |text| text.len() as i16)),
         }
         self.put(text.unwrap_or_default().as_bytes());
     }
@@ -202,12 +219,25 @@ mod tests {
     #[test]
     fn a_string_too_long_for_its_length_field_is_an_error() {
         let text = "x".repeat(32_768);
-        assert_eq!(
-            written(false, |w| w.str(Some(&text))),
-            Err(EncodeError::TooLong { length: 32_768, limit: 32_767 })
-        );
-        assert!(written(false, |w| w.str(Some(&text[1..]))).is_ok());
-        assert!(written(true, |w| w.str(Some(&text))).is_ok());
+        for flexible in [false, true] {
+            assert_eq!(
+                written(flexible, |w| w.str(Some(&text))),
+                Err(EncodeError::TooLong { length: 32_768, limit: 32_767 })
+            );
+            assert!(written(flexible, |w| w.str(Some(&text[1..]))).is_ok());
+        }
+    }
+
+    #[test]
+    fn an_answer_has_as_much_of_a_string_as_fits() {
+        let text = "x".repeat(32_766) + "é";
+        for (flexible, head) in [(false, &[0x7f, 0xfe][..]), (true, &[0xff, 0xff, 0x01])] {
+            let cut = written(flexible, |w| {
+                w.cut_strings();
+                w.str(Some(&text));
+            });
+            assert_eq!(cut.unwrap(), [head, &text.as_bytes()[..32_766]].concat());
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod groups;
 mod hostile;
 mod log;
 mod metrics;
+mod names;
 mod node_id;
 mod produce_fetch;
 mod restart;

@@ -5,22 +5,34 @@
 
 use bytes::{Bytes, BytesMut};
 use strandline::messages::*;
+use strandline::wire::reader::STRING_BYTES_MAX;
 use strandline_engine::types::TopicId;
 
 /// Values of which each differs from those before it.
-pub(crate) struct Seed(u64);
+pub(crate) struct Seed {
+    state: u64,
+    string_bytes: usize,
+}
+
+/// What every string of a sample begins with.
+pub(crate) const STRING_HEAD: &str = "text-é-";
 
 impl Seed {
     pub(crate) fn new(seed: u64) -> Seed {
-        Seed(seed)
+        Seed { state: seed, string_bytes: 0 }
+    }
+
+    /// Values whose strings are as long as strings can be.
+    pub(crate) fn of_long_strings(seed: u64) -> Seed {
+        Seed { state: seed, string_bytes: STRING_BYTES_MAX }
     }
 
     /// A number of all 64 bits (xorshift64*).
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        self.state ^= self.state >> 12;
+        self.state ^= self.state << 25;
+        self.state ^= self.state >> 27;
+        self.state.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
     fn i8(&mut self) -> i8 {
@@ -40,7 +52,9 @@ impl Seed {
     }
 
     fn string(&mut self) -> String {
-        format!("text-é-{:x}", self.next() >> (self.next() % 60))
+        let mut text = format!("{STRING_HEAD}{:x}", self.next() >> (self.next() % 60));
+        text.extend(std::iter::repeat_n('x', self.string_bytes.saturating_sub(text.len())));
+        text
     }
 
     fn some(&mut self) -> Option<String> {
