@@ -83,7 +83,7 @@ impl Server {
 
     /// Where metrics and health are answered, if anywhere.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref().and_then(|metrics| metrics.address().ok())
+        self.metrics.as_ref().map(Endpoint::address)
     }
 
     /// Where clients are told to connect to.

@@ -7,12 +7,15 @@
 //! GET /readyz                200 from the end of recovery to the beginning of the stop
 //! ```
 //!
+//! Whoever connects and says nothing, or does not read, keeps nobody else from an answer: [`listener`].
+//!
 //! Every number belongs to one shard, which adds to it without a lock; a scrape asks each shard through its mailbox and adds up on a thread
 //! that is none. `docs/decisions/0010-metrics.md` says why it is made like this, and what it costs.
 
 mod collect;
 mod families;
 mod http;
+mod listener;
 mod requests;
 mod text;
 
@@ -29,7 +32,8 @@ use std::time::{Duration, Instant, SystemTime};
 use strandline_engine::{Handle, RecoveryReport};
 
 use crate::net::acceptor::KafkaFront;
-use http::{Listener, Response, Status};
+use http::{Response, Status};
+use listener::{Lane, Listener};
 
 pub use families::{METRICS, PARTITION_METRICS};
 pub use requests::{RequestCounters, RequestStats};
@@ -68,11 +72,11 @@ impl Endpoint {
     pub(crate) fn start(socket: TcpListener) -> io::Result<Endpoint> {
         let phase = Arc::new(Mutex::new(Phase::Recovering));
         let (seen, started) = (phase.clone(), SystemTime::now());
-        let listener = Listener::start(socket, move |path| answer(path, &seen, started))?;
+        let listener = Listener::start(socket, lane, move |path| answer(path, &seen, started))?;
         Ok(Endpoint { listener, phase })
     }
 
-    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.listener.address()
     }
 
@@ -88,6 +92,15 @@ impl Endpoint {
 
     fn set(&self, phase: Phase) {
         *self.phase.lock().expect("nothing panics while it holds the lock") = phase;
+    }
+}
+
+/// Who answers: what asks shards may take its time.
+fn lane(path: &str) -> Lane {
+    match path {
+        "/healthz" => Lane::Health,
+        "/metrics" | "/metrics/partitions" => Lane::Pages,
+        _ => Lane::Now,
     }
 }
 

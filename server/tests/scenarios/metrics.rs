@@ -35,6 +35,14 @@ fn ask(address: SocketAddr, request: &[u8]) -> (u16, String) {
     (status, body.to_owned())
 }
 
+/// A metric without labels.
+pub(crate) fn value_of(broker: &Broker, name: &str) -> f64 {
+    let (status, body) = get(broker.metrics.expect("it says where"), "/metrics");
+    assert_eq!(status, 200);
+    let line = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} is not in\n{body}")).parse().unwrap()
+}
+
 /// The series of an exposition, and nothing in it that is not of the format.
 fn series(body: &str, declared: &[Metric]) -> BTreeMap<String, f64> {
     let mut found = BTreeMap::new();
@@ -253,4 +261,27 @@ fn hostile_scrapers_are_cut_off_and_disturb_nobody() {
     }
     let grown = broker.resident().saturating_sub(before);
     assert!(grown < 16 << 20, "{grown} bytes more");
+}
+
+/// A supervisor that gets no answer ends the broker.
+#[test]
+fn health_is_answered_beside_half_open_connections_and_clients_that_do_not_read() {
+    let dir = data_dir();
+    let (_broker, metrics) = started(dir.path(), &[]);
+    let mut others = Vec::new();
+    for at in 0..64 {
+        let mut half_open = TcpStream::connect(metrics).unwrap();
+        if at % 2 == 0 {
+            half_open.write_all(b"GET /metr").unwrap();
+        }
+        others.push(half_open);
+        if at % 4 == 0 {
+            let mut never_reads = TcpStream::connect(metrics).unwrap();
+            never_reads.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+            others.push(never_reads);
+        }
+        assert_eq!(get(metrics, "/healthz").0, 200, "beside {} others", others.len());
+    }
+    assert_eq!(get(metrics, "/readyz").0, 200);
+    assert_eq!(get(metrics, "/metrics").0, 200);
 }
