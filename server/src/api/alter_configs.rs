@@ -9,6 +9,7 @@ use strandline_engine::config::{ConfigError, InForce, Origin};
 use strandline_engine::error::TopicError;
 use strandline_engine::topics::{ConfigChange, ConfigStep};
 
+use crate::api::configs::not_kept;
 use crate::api::topic_error;
 use crate::config::changed;
 use crate::dispatch::Broker;
@@ -140,9 +141,7 @@ async fn answer(
         (_, Err(refusal)) => Err(refusal),
         (TOPIC, Ok(change)) => alter_topic(broker, &name, change, validate_only).await,
         (BROKER, Ok(change)) => alter_broker(broker, &name, change, validate_only).await,
-        (other, Ok(_)) => {
-            Err((ErrorCode::InvalidRequest, format!("no settings are kept for resources of type {other}")))
-        }
+        (other, Ok(_)) => Err((ErrorCode::InvalidRequest, not_kept(other))),
     };
     let (error, error_message) = match done {
         Ok(()) => (ErrorCode::None, None),

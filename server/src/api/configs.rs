@@ -55,6 +55,20 @@ fn topic_setting(
     Setting { entry, value, source, synonyms }
 }
 
+/// Why a resource of this type has no settings, for the client.
+pub(super) fn not_kept(resource_type: i8) -> String {
+    let name = match resource_type {
+        1 => "ANY",
+        8 => "BROKER_LOGGER",
+        16 => "CLIENT_METRICS",
+        32 => "GROUP",
+        _ => "an unknown type",
+    };
+    format!(
+        "settings are kept here for topics and brokers, and not for resources of {name} ({resource_type})"
+    )
+}
+
 /// A type of value in Kafka's numbers.
 pub(super) fn kind_code(kind: ConfigKind) -> i8 {
     match kind {

@@ -2,6 +2,7 @@
 
 use strandline_engine::types::base64_url;
 
+use crate::api::operations;
 use crate::dispatch::Broker;
 use crate::messages::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
 use crate::wire::ErrorCode;
@@ -36,6 +37,10 @@ pub async fn handle(broker: &Broker, _: i16, request: DescribeClusterRequest) ->
             rack: None,
             is_fenced: false,
         }],
+        cluster_authorized_operations: operations::if_asked(
+            request.include_cluster_authorized_operations,
+            operations::CLUSTER,
+        ),
         ..Default::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use strandline_engine::config::{Origin, TOPIC_CONFIGS};
 
-use crate::api::configs::{kind_code, source_code, topic_settings};
+use crate::api::configs::{kind_code, not_kept, source_code, topic_settings};
 use crate::config::{BROKER_CONFIGS, broker_config_entry, is_dynamic, layers};
 use crate::dispatch::Broker;
 use crate::messages::{
@@ -21,10 +21,7 @@ pub async fn handle(broker: &Broker, _: i16, request: DescribeConfigsRequest) ->
         let described = match resource.resource_type {
             TOPIC => topic(broker, resource, request.include_documentation),
             BROKER => node(broker, resource, request.include_documentation),
-            other => {
-                let message = format!("no settings are kept for resources of type {other}");
-                Err((ErrorCode::InvalidRequest, message))
-            }
+            other => Err((ErrorCode::InvalidRequest, not_kept(other))),
         };
         let (error, error_message, mut configs) = match described {
             Ok(configs) => (ErrorCode::None, None, configs),

@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 
+use crate::api::operations;
 use crate::dispatch::Broker;
 use crate::groups::{Description, MemberDescription, State};
 use crate::messages::{DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember};
@@ -12,7 +13,14 @@ const NOT_FOUND_FROM: i16 = 6;
 
 /// Each group.
 pub async fn handle(broker: &Broker, version: i16, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
-    let groups = request.groups.into_iter().map(|group| describe(broker, version, group));
+    let operations = operations::if_asked(request.include_authorized_operations, operations::GROUP);
+    let groups = request.groups.into_iter().map(async |group| {
+        let described = describe(broker, version, group).await;
+        match described.error_code {
+            0 => DescribedGroup { authorized_operations: operations, ..described },
+            _ => described,
+        }
+    });
     DescribeGroupsResponse { groups: join_all(groups).await, ..Default::default() }
 }
 

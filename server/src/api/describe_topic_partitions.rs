@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use strandline_engine::topics::TopicTable;
 use strandline_engine::types::LeaderEpoch;
 
+use crate::api::operations;
 use crate::dispatch::Broker;
 use crate::messages::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
@@ -42,6 +43,7 @@ fn page(
             topics.push(DescribeTopicPartitionsResponseTopic {
                 error_code: ErrorCode::UnknownTopicOrPartition.code(),
                 name: Some(name),
+                topic_authorized_operations: operations::TOPIC,
                 ..Default::default()
             });
             continue;
@@ -75,6 +77,7 @@ fn page(
             name: Some(name.clone()),
             topic_id: topic.id,
             partitions: partitions.collect(),
+            topic_authorized_operations: operations::TOPIC,
             ..Default::default()
         });
         left -= end.saturating_sub(first);

@@ -10,7 +10,7 @@ use strandline_engine::format::names::check_topic_name;
 use strandline_engine::topics::{NewTopic, Topic};
 use strandline_engine::types::{LeaderEpoch, TopicId, base64_url};
 
-use crate::api::topic_error;
+use crate::api::{operations, topic_error};
 use crate::dispatch::Broker;
 use crate::groups::{OFFSETS_TOPIC, is_internal};
 use crate::messages::{
@@ -26,7 +26,8 @@ const BY_ID_FROM: i16 = 12;
 pub async fn handle(broker: &Broker, version: i16, request: MetadataRequest) -> MetadataResponse {
     let meta = broker.shard.handle().meta();
     let creates = request.allow_auto_topic_creation && broker.config.auto_create_topics;
-    let topics = match request.topics {
+    let asks_topics = request.include_topic_authorized_operations;
+    let mut topics: Vec<MetadataResponseTopic> = match request.topics {
         Some(asked) if version > 0 || !asked.is_empty() => {
             let mut topics = Vec::with_capacity(asked.len());
             for topic in asked {
@@ -36,6 +37,10 @@ pub async fn handle(broker: &Broker, version: i16, request: MetadataRequest) -> 
         }
         _ => broker.shard.topics().iter().map(|topic| describe(topic, meta.node_id)).collect(),
     };
+    // An id that nobody knows is no topic; a name that nobody knows may become one.
+    for topic in topics.iter_mut().filter(|topic| topic.name.is_some()) {
+        topic.topic_authorized_operations = operations::if_asked(asks_topics, operations::TOPIC);
+    }
     MetadataResponse {
         brokers: vec![MetadataResponseBroker {
             node_id: meta.node_id,
@@ -46,6 +51,10 @@ pub async fn handle(broker: &Broker, version: i16, request: MetadataRequest) -> 
         cluster_id: Some(base64_url(&meta.cluster_id)),
         controller_id: meta.node_id,
         topics,
+        cluster_authorized_operations: operations::if_asked(
+            request.include_cluster_authorized_operations,
+            operations::CLUSTER,
+        ),
         ..Default::default()
     }
 }

@@ -142,6 +142,9 @@ struct Write {
 struct Entry {
     group: Group,
     offsets: Offsets,
+    /// Whether it has had offsets. As in Kafka, it is then there until the next look at what has expired, though the last of them is gone:
+    /// whoever deletes a group's offsets and then the group does not find it gone.
+    had_offsets: bool,
     /// Writes for the group that have not settled.
     writes: usize,
     /// As it stands in `wakes`.
@@ -331,7 +334,10 @@ impl Coordinator {
             if let Ok(Some(entry)) = coordinator.entry(index, &name) {
                 match stored {
                     // As nobody would miss it now, it goes with `schedule`.
-                    Ok(()) => (entry.group, entry.offsets) = (Group::new(now, settings), Offsets::default()),
+                    Ok(()) => {
+                        (entry.group, entry.offsets) = (Group::new(now, settings), Offsets::default());
+                        entry.had_offsets = false;
+                    }
                     Err(_) => entry.group.revive(),
                 }
             }
@@ -423,7 +429,8 @@ impl Coordinator {
     fn schedule(&mut self, index: u32, group: &str) {
         let Ok(Some(entry)) = self.entry(index, group) else { return };
         let (before, after) = (entry.wake_at, entry.group.wake_at());
-        let is_gone = entry.group.is_blank() && entry.offsets.is_empty() && entry.writes == 0;
+        let is_gone =
+            entry.group.is_blank() && entry.offsets.is_empty() && !entry.had_offsets && entry.writes == 0;
         entry.wake_at = after;
         if before != after || is_gone {
             self.wakes.remove(&(before, index, group.to_owned()));
@@ -566,7 +573,8 @@ impl Coordinator {
 
 impl Entry {
     fn new(group: Group, offsets: Offsets) -> Entry {
-        Entry { group, offsets, writes: 0, wake_at: i64::MAX }
+        let had_offsets = !offsets.is_empty();
+        Entry { group, offsets, had_offsets, writes: 0, wake_at: i64::MAX }
     }
 }
 

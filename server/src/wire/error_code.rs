@@ -86,7 +86,7 @@ pub enum ErrorCode {
     UnsupportedSaslMechanism = 33,
     #[error("the request does not fit the state of the authentication")]
     IllegalSaslState = 34,
-    #[error("this version of the request is not supported")]
+    #[error("this version of the request, or what it asks for, is not supported")]
     UnsupportedVersion = 35,
     #[error("a topic of this name exists")]
     TopicAlreadyExists = 36,

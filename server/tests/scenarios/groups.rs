@@ -460,6 +460,44 @@ fn offsets_that_have_expired_go_and_take_their_group_with_them() {
     assert_eq!((client.committed("short"), client.committed("long")), (vec![], vec![(0, 5)]));
 }
 
+/// Commits one offset of a group without members, and deletes it.
+fn emptied(client: &mut Client, group: &str) {
+    client.coordinator(group);
+    while client.commit(group, None, 0, 1) != ErrorCode::None {
+        std::thread::yield_now();
+    }
+    let partitions = vec![OffsetDeleteRequestPartition { partition_index: 0 }];
+    let topics = vec![OffsetDeleteRequestTopic { name: "t".to_owned(), partitions }];
+    let answer = client.call(0, &OffsetDeleteRequest { group_id: group.to_owned(), topics });
+    assert_eq!(code(answer.topics[0].partitions[0].error_code), ErrorCode::None);
+}
+
+/// As in Kafka: a client that deletes the offsets of a group and then the group finds it, and no client needs to.
+#[test]
+fn a_group_without_members_goes_with_its_last_offset_at_the_next_look_at_what_has_expired() {
+    let dir = data_dir();
+    let broker = started(dir.path(), &["-o", "offsets.retention.check.interval.ms=600000"]);
+    let mut client = broker.client();
+    emptied(&mut client, "deleted");
+    assert_eq!(client.state_of("deleted").group_state, "Empty");
+    assert_eq!(client.delete_group("deleted"), ErrorCode::None);
+    assert_eq!(client.delete_group("deleted"), ErrorCode::GroupIdNotFound);
+    broker.kill();
+
+    let (broker, log) = Broker::start_logging(
+        dir.path(),
+        &["-o", "offsets.retention.check.interval.ms=50", QUICK[0], QUICK[1]],
+    );
+    let mut client = broker.client();
+    emptied(&mut client, "left");
+    while client.state_of("left").group_state != "Dead" {
+        std::thread::yield_now();
+    }
+    assert_eq!(broker.stop().0, Some(0));
+    let log = log.join().unwrap();
+    assert!(!log.contains("offsets have expired"), "nothing has expired:\n{log}");
+}
+
 #[test]
 fn the_topic_of_groups_is_for_reading_only() {
     let dir = data_dir();

@@ -2,7 +2,7 @@
 //!
 //! * An offset can be fetched once its record is durable, and is forgotten once the record that deletes it is.
 //! * Offsets go when they are deleted, when they expire, and when their topic has gone. A group that nobody is in goes with the last that
-//!   expire.
+//!   expire; where the last are gone otherwise, at the next look at what has expired.
 //!
 //! The offsets of one group, and what of them has expired, are left to `groups/offsets`; the way to the log to the module above.
 
@@ -58,6 +58,7 @@ impl Coordinator {
             match stored {
                 Ok(()) => {
                     if let Ok(entry) = coordinator.entry_or_new(index, &name) {
+                        entry.had_offsets = true;
                         accepted
                             .into_iter()
                             .for_each(|(topic, at, value)| entry.offsets.put(topic, at, value));
@@ -225,7 +226,10 @@ impl Coordinator {
         });
         let expired: Vec<_> = expired.filter(|(_, whole, gone)| *whole || !gone.is_empty()).collect();
         for (group, whole, gone) in expired {
-            tracing::info!(group, offsets = gone.len(), "offsets have expired");
+            match gone.len() {
+                0 => tracing::debug!(group, "the group has nobody and no offsets: it goes"),
+                offsets => tracing::info!(group, offsets, "offsets have expired"),
+            }
             match whole {
                 true => self.delete(index, group, oneshot::channel().0),
                 false => self.forget(index, group, gone, |_, _| {}),
