@@ -10,6 +10,7 @@
 use crate::broker::{Fresh, System};
 use crate::measure::{Also, MeasureError};
 use crate::mixed::{self, Mixed};
+use crate::output::{note, out, outln};
 use crate::recovery;
 use crate::references;
 use crate::report::{Rounds, Table, number};
@@ -128,19 +129,19 @@ impl Aims {
             .map(|aim| aim.ours * (each + OURS_BESIDE) + aim.theirs * (each + THEIRS_BESIDE) + 4)
             .sum();
         let minutes = (u64::from(self.rounds) * seconds).div_ceil(60);
-        println!("{} aims, {} rounds each: about {minutes} minutes", wanted.len(), self.rounds);
+        outln!("{} aims, {} rounds each: about {minutes} minutes", wanted.len(), self.rounds);
         let (mut lines, mut parts, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         for (place, aim) in wanted.iter().enumerate() {
-            eprintln!("aim {} ({} of {}): {}", aim.number, place + 1, wanted.len(), aim.name);
+            note!("aim {} ({} of {}): {}", aim.number, place + 1, wanted.len(), aim.name);
             match (aim.run)(self) {
                 Ok((found, part)) => {
-                    found.iter().for_each(|line| eprintln!("  {}", line.text()));
+                    found.iter().for_each(|line| note!("  {}", line.text()));
                     lines.extend(found.into_iter().map(|line| (aim.number, line)));
                     parts.push(json!({ "number": aim.number, "name": aim.name, "part": part }));
                 }
                 // The others are worth having all the same.
                 Err(failure) => {
-                    eprintln!("  failed: {failure}");
+                    note!("  failed: {failure}");
                     failures.push((aim.name, failure));
                 }
             }
@@ -153,7 +154,7 @@ impl Aims {
         match failures.pop() {
             // The table of the others has been saved, and is shown.
             Some((_, failure)) => {
-                print!("\n{}", table(&lines));
+                out!("\n{}", table(&lines));
                 Err(failure)
             }
             None => Ok(table(&lines)),

@@ -4,6 +4,7 @@
 
 use crate::broker::{Fresh, System};
 use crate::measure::{self, MeasureError, cpu_per_million};
+use crate::output::note;
 use crate::process::{self, Usage};
 use crate::read;
 use crate::report::{Quantities, Rounds, number};
@@ -141,7 +142,7 @@ impl Clients {
         let mut systems: Vec<(System, Vec<[Run; 2]>)> =
             systems.into_iter().map(|system| (system, Vec::new())).collect();
         for round in 0..rounds as usize {
-            eprintln!("round {} of {rounds}", round + 1);
+            note!("round {} of {rounds}", round + 1);
             for place in 0..systems.len() {
                 let place = (place + round) % systems.len();
                 let (system, done) = &mut systems[place];
@@ -172,7 +173,7 @@ impl Clients {
         if found < acknowledged {
             return Err(ClientsError::Missing { client: client.name(), acknowledged, found }.into());
         }
-        eprintln!(
+        note!(
             "  {}, {}: {} records/s, all {} there",
             system.name,
             client.name(),

@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::clients::Clients;
 use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million, flushes_per_million};
 use crate::mixed::Mixed;
+use crate::output::{out, outln};
 use crate::progress::Progress;
 use crate::report::{self, Table, number};
 use crate::samples::Samples;
@@ -55,7 +56,7 @@ pub(crate) fn run() -> Result<(), MeasureError> {
         }
         What::Device(args) => {
             let device = device::measure(&args.dir, Duration::from_secs(args.seconds))?;
-            println!("{}", device.line());
+            outln!("{}", device.line());
             let result = json!({ "environment": report::environment(), "device": device.json() });
             Ok(report::save(args.json.as_deref(), &result)?)
         }
@@ -80,9 +81,9 @@ pub(crate) fn run() -> Result<(), MeasureError> {
                 None => suite::own_systems(args.strandline, &[])?.swap_remove(0),
             };
             let environment = report::environment();
-            println!("{}\nrecovery: {}", report::environment_line(&environment), args.rounds.workload.line());
+            outln!("{}\nrecovery: {}", report::environment_line(&environment), args.rounds.workload.line());
             let found = recovery::run(&system, &args.rounds.workload, args.rounds.rounds, &args.rounds.dir)?;
-            print!("{}", found.text(&system));
+            out!("{}", found.text(&system));
             let result = json!({
                 "what": "recovery", "environment": environment, "workload": args.rounds.workload.json(),
                 "system": system.command.join(" "), "result": found.json(),
@@ -116,8 +117,8 @@ pub(crate) fn run() -> Result<(), MeasureError> {
 
 fn single(what: &str, args: &BrokerArgs, workload: &Workload, also: Also) -> Result<(), MeasureError> {
     let environment = report::environment();
-    println!("{}\n{what}: {}", report::environment_line(&environment), workload.line());
-    println!("{} s of warm-up are not counted", workload.warmup);
+    outln!("{}\n{what}: {}", report::environment_line(&environment), workload.line());
+    outln!("{} s of warm-up are not counted", workload.warmup);
     let target = args.target();
     // Say at once when nothing listens there.
     Client::connect(&target.bootstrap)?;
@@ -149,18 +150,18 @@ fn print(measured: &Measured) {
         });
     }
     line("max us", &|samples| number(samples.total().max() as f64));
-    print!("{}", table.markdown());
+    out!("{}", table.markdown());
     if measured.load.unanswered > 0 {
-        println!(
+        outln!(
             "WARNING: {} records of the window were not answered; their wait so far is counted",
             measured.load.unanswered
         );
     }
     if let Some(cached) = measured.cached {
-        println!("of what was read back, {:.1} % was in the page cache before", 100.0 * cached);
+        outln!("of what was read back, {:.1} % was in the page cache before", 100.0 * cached);
     }
     if let Some(reading) = &measured.catch_up {
-        println!(
+        outln!(
             "read back: {} records/s, {} MB/s in {:.2} s",
             number(reading.records_per_second()),
             number(reading.megabytes_per_second()),
@@ -169,7 +170,7 @@ fn print(measured: &Measured) {
     }
     let cpu = |name, usage: &Option<crate::process::Usage>, records| {
         if let (Some(used), Some(cost)) = (usage, cpu_per_million(usage.as_ref(), records)) {
-            println!(
+            outln!(
                 "broker, {name}: {:.2} CPU seconds, {cost:.3} per million records, resident {} MiB (own {}), {} MB written",
                 used.cpu_seconds,
                 used.resident_bytes >> 20,
@@ -177,7 +178,7 @@ fn print(measured: &Measured) {
                 used.written_bytes / 1_000_000,
             );
             if let Some(device) = used.device {
-                println!(
+                outln!(
                     "its device, {name}: {} flushes, {} per million records, {} MB written, by whomever",
                     number(device.flushes as f64),
                     flushes_per_million(usage.as_ref(), records).map_or("-".to_owned(), number),
@@ -188,9 +189,10 @@ fn print(measured: &Measured) {
     };
     cpu("produce", &measured.produce_usage, measured.load.publish.records());
     cpu("fetch", &measured.fetch_usage, measured.catch_up.as_ref().map_or(0, |reading| reading.records));
-    println!(
+    outln!(
         "checked: {} of {} acknowledged records read back, in order",
-        measured.verified, measured.produced
+        measured.verified,
+        measured.produced
     );
 }
 
@@ -200,10 +202,10 @@ fn several(
     run: impl FnOnce(&Target, &Workload) -> Result<Vec<Point>, MeasureError>,
 ) -> Result<(), MeasureError> {
     let environment = report::environment();
-    println!("{}\n{what}: {}", report::environment_line(&environment), args.workload.line());
+    outln!("{}\n{what}: {}", report::environment_line(&environment), args.workload.line());
     let target = args.broker.target();
     let points = run(&target, &args.workload)?;
-    print!("{}", series::table(&points));
+    out!("{}", series::table(&points));
     let result = json!({
         "what": what, "environment": environment, "workload": args.workload.json(), "result": series::json(&points),
     });
@@ -213,7 +215,7 @@ fn several(
 fn late_reader(args: MixedArgs) -> Result<(), MeasureError> {
     let environment = report::environment();
     let workload = Workload { rate: args.rounds.workload.rate.or(Some(mixed::RATE)), ..args.rounds.workload };
-    println!("{}\nmixed: {}", report::environment_line(&environment), workload.line());
+    outln!("{}\nmixed: {}", report::environment_line(&environment), workload.line());
     let mut systems = args.systems.systems()?;
     for system in &mut systems {
         system.topic_configs.extend_from_slice(&args.topic_configs);
@@ -221,7 +223,7 @@ fn late_reader(args: MixedArgs) -> Result<(), MeasureError> {
     let mixed =
         Mixed { systems, workload, history_megabytes: args.history, table: None, rounds: args.rounds.rounds };
     let result = mixed.run(&args.rounds.dir)?;
-    print!("\n{}", result.text());
+    out!("\n{}", result.text());
     let result = json!({
         "what": "mixed", "environment": environment, "workload": mixed.workload.json(),
         "history_megabytes": mixed.history_megabytes, "topic_configs": args.topic_configs, "result": result.json(),
@@ -233,7 +235,7 @@ fn cleaned_table(args: TableArgs) -> Result<(), MeasureError> {
     let environment = report::environment();
     let workload = Workload { rate: args.rounds.workload.rate.or(Some(mixed::RATE)), ..args.rounds.workload };
     let TableArgs { table_keys: keys, table_updates: updates, table_value_bytes: value_bytes, .. } = args;
-    println!(
+    outln!(
         "{}\ntable: {keys} keys, {updates} updates of {value_bytes} B; beside it {}",
         report::environment_line(&environment),
         workload.line()
@@ -243,7 +245,7 @@ fn cleaned_table(args: TableArgs) -> Result<(), MeasureError> {
     let table = Some(TableSize { keys, updates, value_bytes });
     let mixed = Mixed { systems, workload, history_megabytes: 0, table, rounds: args.rounds.rounds };
     let result = mixed.run(&args.rounds.dir)?;
-    print!("\n{}", result.text());
+    out!("\n{}", result.text());
     let result = json!({
         "what": "table", "environment": environment, "workload": mixed.workload.json(),
         "keys": keys, "updates": updates, "value_bytes": value_bytes, "result": result.json(),
@@ -255,7 +257,7 @@ fn standard_clients(args: StandardClientsArgs) -> Result<(), MeasureError> {
     let environment = report::environment();
     let systems = args.systems.systems()?;
     let StandardClientsArgs { librdkafka, records, record_bytes, partitions, .. } = args;
-    println!(
+    outln!(
         "{}\nstandard clients: {} records of {record_bytes} B, {partitions} partitions, acks=all, as fast as they send",
         report::environment_line(&environment),
         number(records as f64),
@@ -263,7 +265,7 @@ fn standard_clients(args: StandardClientsArgs) -> Result<(), MeasureError> {
     let clients = Clients { librdkafka, kafka: args.systems.kafka, records, record_bytes, partitions };
     let result = clients.run(systems, args.rounds, &args.dir)?;
     let quantities = result.quantities();
-    print!("\n{}", quantities.markdown());
+    out!("\n{}", quantities.markdown());
     let result = json!({
         "what": "standard-clients", "environment": environment, "result": quantities.json(|_| Map::new()),
         "settings": { "records": records, "record_bytes": record_bytes, "partitions": partitions },
@@ -273,7 +275,7 @@ fn standard_clients(args: StandardClientsArgs) -> Result<(), MeasureError> {
 
 fn aims(args: AimsArgs) -> Result<(), MeasureError> {
     let environment = report::environment();
-    println!("{}", report::environment_line(&environment));
+    outln!("{}", report::environment_line(&environment));
     let (rounds, warmup, seconds, history_megabytes) = match args.quick {
         true => (1, 2, 3, 200),
         false => (args.rounds, args.warmup, args.seconds, args.history),
@@ -298,18 +300,18 @@ fn aims(args: AimsArgs) -> Result<(), MeasureError> {
         }
         Ok(report::save(args.json.as_deref(), &result)?)
     })?;
-    print!("\nMedians of {rounds} rounds (smallest-largest).\n\n{table}");
+    out!("\nMedians of {rounds} rounds (smallest-largest).\n\n{table}");
     Ok(())
 }
 
 fn references(args: &ReferencesArgs) -> Result<(), MeasureError> {
     let environment = report::environment();
-    println!("{}", report::environment_line(&environment));
+    outln!("{}", report::environment_line(&environment));
     let (rounds, dir) = (args.rounds, &args.dir);
     let one_shard = suite::own_systems(args.strandline.clone(), &["--shards=1".to_owned()])?;
     let timed = Workload { warmup: args.warmup, seconds: args.seconds, ..references::small_requests() };
     let requests = references::requests(&one_shard, &timed, rounds, dir)?;
-    print!(
+    out!(
         "
 {}",
         requests.text()
@@ -317,7 +319,7 @@ fn references(args: &ReferencesArgs) -> Result<(), MeasureError> {
     let mut systems = suite::own_systems(args.strandline.clone(), &[])?;
     systems.truncate(1);
     let reading = references::reading(&systems, args.megabytes, args.seconds, rounds, dir)?;
-    print!(
+    out!(
         "
 {}",
         reading.text()
@@ -331,10 +333,10 @@ fn references(args: &ReferencesArgs) -> Result<(), MeasureError> {
 
 fn rounds(what: &str, args: RoundsArgs, systems: Vec<System>, also: Also) -> Result<(), MeasureError> {
     let environment = report::environment();
-    println!("{}\n{what}: {}", report::environment_line(&environment), args.workload.line());
+    outln!("{}\n{what}: {}", report::environment_line(&environment), args.workload.line());
     let suite = Suite { systems, workload: args.workload, also, rounds: args.rounds, dir: args.dir };
     let result = suite.run()?;
-    print!("\n{}", result.text());
+    out!("\n{}", result.text());
     let result = json!({
         "what": what, "environment": environment, "workload": suite.workload.json(), "result": result.json(),
     });

@@ -3,6 +3,7 @@
 //! The same work over the Kafka front (`produce`) costs more by what the front costs: sockets, frames, answers. Appenders are closed loops
 //! with one batch each under way, so the figures are the most that the engine takes, and latencies are those of a full queue.
 
+use crate::output::outln;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -148,7 +149,7 @@ pub(crate) fn run(args: &LoopbackArgs) -> Result<(), LoopbackError> {
     engine.stop()?;
     let records = all.len() * args.records_per_batch as u64;
     let rate = records as f64 / args.seconds as f64;
-    println!(
+    outln!(
         "loopback front, {shards} shards, {} partitions, {} appenders, {} records of {} B a batch, {}: {rate:.0} records/s, {:.0} MB/s; \
          append p50 {} us, p99 {} us, p99.9 {} us; {:.1} records a journal write",
         args.partitions,

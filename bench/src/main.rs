@@ -9,7 +9,7 @@
 //! clients                                                                   the clients that people have
 //! aims                                                                      all of it against the aims
 //! loopback                                                                  the engine without a network
-//! arguments > command                                                       what is asked for, and the doing of it
+//! arguments > command > output                                              what is asked for, and the doing of it
 //! ```
 
 mod aims;
@@ -30,6 +30,7 @@ mod measure;
 mod memory;
 mod mixed;
 mod null_broker;
+mod output;
 mod process;
 mod progress;
 mod read;
@@ -50,10 +51,10 @@ mod workload;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match command::run() {
-        Ok(()) => ExitCode::SUCCESS,
+    match command::run().map(|()| output::end()) {
+        Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
+            output::note!("error: {error}");
             ExitCode::FAILURE
         }
     }

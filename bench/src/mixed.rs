@@ -12,6 +12,7 @@ use crate::broker::{Fresh, System, Target};
 use crate::cold::TopicFiles;
 use crate::history::History;
 use crate::measure::{self, Also, MeasureError, Measured};
+use crate::output::note;
 use crate::progress::Progress;
 use crate::report::{Quantities, Rounds, number};
 use crate::table::{Cleaning, RETENTION, SEGMENTS, Table, TableSize};
@@ -74,12 +75,12 @@ impl Mixed {
         let mut systems: Vec<(System, Vec<Round>)> =
             self.systems.iter().map(|system| (system.clone(), Vec::new())).collect();
         for round in 0..self.rounds as usize {
-            eprintln!("round {} of {}", round + 1, self.rounds);
+            note!("round {} of {}", round + 1, self.rounds);
             for place in 0..systems.len() {
                 let place = (place + round) % self.systems.len();
                 let (system, rounds) = &mut systems[place];
                 let done = self.round(system, dir, round % 2 == 1)?;
-                eprintln!(
+                note!(
                     "  {}: publish p99.9 {} us without and {} us with",
                     system.name,
                     number(percentile(&done.without, 99.9)),
@@ -87,10 +88,10 @@ impl Mixed {
                 );
                 if done.catch_up.bytes > 0 {
                     let rate = number(done.catch_up.megabytes_per_second());
-                    eprintln!("  {}: the late reader had {rate} MB/s", system.name);
+                    note!("  {}: the late reader had {rate} MB/s", system.name);
                 }
                 if let Some(cleaning) = done.cleaning {
-                    eprintln!(
+                    note!(
                         "  {}: the table was cleaned in {:.1} s, from {} to {} MB; {} records are left, every key is right",
                         system.name,
                         cleaning.seconds,

@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::clock::{SECOND, now};
 use crate::load::{self, Live, LoadError};
 use crate::measure::{self, MeasureError};
+use crate::output::note;
 use crate::read::{self, Ends, Task};
 use crate::report::{Rounds, number};
 use crate::samples::Window;
@@ -39,7 +40,7 @@ pub(crate) fn run(
     let mut found = Recovery::default();
     for round in 0..rounds {
         let (first_produce, acknowledged) = one(system, workload, dir)?;
-        eprintln!(
+        note!(
             "round {} of {rounds}: first produce after {:.1} ms, all {acknowledged} acknowledged records there",
             round + 1,
             first_produce.as_secs_f64() * 1e3,

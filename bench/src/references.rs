@@ -12,6 +12,7 @@ use crate::clock::{SECOND, now};
 use crate::history::History;
 use crate::load::{self, Live};
 use crate::measure::{self, Also, MeasureError, Passes};
+use crate::output::note;
 use crate::process::{self, Usage};
 use crate::progress::Progress;
 use crate::report::{Rounds, Table, number};
@@ -59,7 +60,7 @@ impl Beside {
         let shown = self.quantities.iter().zip(values);
         let shown: Vec<String> =
             shown.map(|(quantity, value)| format!("{quantity} {}", number(value))).collect();
-        eprintln!("  {name}: {}", shown.join(", "));
+        note!("  {name}: {}", shown.join(", "));
         rounds.push(values.to_vec());
     }
 
@@ -169,7 +170,7 @@ fn alternate(
     mut measure: impl FnMut(usize) -> Result<(), MeasureError>,
 ) -> Result<(), MeasureError> {
     for round in 0..rounds {
-        eprintln!("round {} of {rounds}", round + 1);
+        note!("round {} of {rounds}", round + 1);
         for place in 0..=systems {
             measure((place + round as usize) % (systems + 1))?;
         }

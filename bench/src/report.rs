@@ -1,6 +1,7 @@
 //! Results for people and for programs: medians with their spread, tables, JSON with everything that a number depends on.
 
 use crate::broker::System;
+use crate::output::note;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::fs;
@@ -203,7 +204,7 @@ fn output(command: &str, arguments: &[&str]) -> Option<String> {
 pub(crate) fn save(path: Option<&Path>, value: &Value) -> io::Result<()> {
     let Some(path) = path else { return Ok(()) };
     fs::write(path, format!("{value}\n"))?;
-    eprintln!("wrote {}", path.display());
+    note!("wrote {}", path.display());
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crate::broker::{Broker, Fresh, System, Target};
 use crate::clock::{SECOND, now};
 use crate::load::Live;
 use crate::measure::{self, Also, MeasureError, Measured, Passes};
+use crate::output::outln;
 use crate::process::Usage;
 use crate::progress::Progress;
 use crate::read::{self, Ends, Task};
@@ -46,14 +47,14 @@ pub(crate) fn run(
     json: Option<&Path>,
 ) -> Result<(), MeasureError> {
     let environment = report::environment();
-    println!("{}", report::environment_line(&environment));
+    outln!("{}", report::environment_line(&environment));
     let null = Fresh::start(&null_system(&[])?, &std::env::temp_dir())?;
     let target = null.target();
 
-    println!("ceiling of producing: {}", workload.line());
+    outln!("ceiling of producing: {}", workload.line());
     let ceiling = measure::run(&target, workload, Also::NOTHING, &Progress::of("null broker"))?;
     let rate = ceiling.load.publish.records_per_second();
-    println!(
+    outln!(
         "  {} records/s, {} MB/s, p50 {} us, p99 {} us; the null broker used {:.2} CPU seconds",
         number(rate),
         number(ceiling.load.publish.megabytes_per_second()),
@@ -63,7 +64,7 @@ pub(crate) fn run(
     );
 
     let (reading, read_rate) = read_ceiling(workload)?;
-    println!(
+    outln!(
         "ceiling of reading, 1 reader that checks every record:\n  {} records/s, {} MB/s; the null broker used {:.2} CPU seconds",
         number(read_rate),
         number(reading.megabytes_per_second()),
@@ -71,9 +72,9 @@ pub(crate) fn run(
     );
 
     let stop = stop_test(&null.broker, &target, workload)?;
-    println!("a broker that stood still for {:.1} ms:", stop.stopped_us / 1e3);
+    outln!("a broker that stood still for {:.1} ms:", stop.stopped_us / 1e3);
     for line in &stop.lines {
-        println!(
+        outln!(
             "  p{:.3}: {:.1} ms expected, {:.1} ms seen ({:+.1} % of the stop)",
             line.percentile,
             line.expected_us / 1e3,

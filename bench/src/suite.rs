@@ -12,6 +12,7 @@ use crate::client::{Client, ClientError, Topic, refuse};
 use crate::clock::{SECOND, now, wall_ms};
 use crate::device::{self, Device};
 use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million, flushes_per_million};
+use crate::output::note;
 use crate::process::Usage;
 use crate::progress::Progress;
 use crate::report::{Quantities, Rounds, number};
@@ -126,13 +127,13 @@ impl Suite {
         };
         for round in 0..self.rounds {
             let device = device::measure(&self.dir, DEVICE_TIME)?;
-            eprintln!("round {} of {}: {}", round + 1, self.rounds, device.line());
+            note!("round {} of {}: {}", round + 1, self.rounds, device.line());
             result.devices.push(device);
             for place in 0..self.systems.len() {
                 let place = (place + round as usize) % self.systems.len();
                 let system = &self.systems[place];
                 let done = self.round(system, round)?;
-                eprintln!(
+                note!(
                     "  {}: {} records/s, p99 {} us, all {} there",
                     system.name,
                     number(done.publish().records_per_second()),

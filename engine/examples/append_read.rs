@@ -1,5 +1,7 @@
 //! Appends a record and reads it back: `cargo run -p strandline-engine --example append_read`.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use futures_executor::block_on;
 use strandline_engine::config::EngineConfig;
 use strandline_engine::format::batch::{BATCH_HEADER_BYTES, Batches};

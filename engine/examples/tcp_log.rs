@@ -11,6 +11,8 @@
 //! It is a [`Front`]: every shard runs an instance on its own thread. Here the first one has all the connections; appends and reads find their
 //! way to the shard that owns the partition.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example shows what it does")]
+
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;

@@ -1,8 +1,8 @@
 //! The Kafka front of the Strandline engine, as a library.
 //!
 //! A record's way: [`net`] (socket, frame, order of answers) > [`dispatch`] (one table of APIs) > [`api`] (one handler a file) > the
-//! engine's `Local`, and back. [`groups`] coordinates who reads what. [`client`] is the other end of it. [`messages`] and [`wire`] are the bytes; [`config`] is what can be set; [`metrics`] tells what
-//! goes on; [`serve`] puts it together.
+//! engine's `Local`, and back. [`groups`] coordinates who reads what. [`client`] is the other end of it. [`messages`] and [`wire`] are the bytes; [`config`] is what can be set; [`metrics`] and
+//! [`log`] tell what goes on; [`serve`] puts it together.
 
 pub mod api;
 pub mod checkers;
@@ -10,6 +10,7 @@ pub mod client;
 pub mod config;
 pub mod dispatch;
 pub mod groups;
+pub mod log;
 pub mod messages;
 pub mod metrics;
 pub mod net;

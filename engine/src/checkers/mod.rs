@@ -15,6 +15,8 @@
 //! not hold, and that is all that it does. `fuzz/` feeds them by coverage, `tests/corpus.rs` with what is kept; [`Checker::run`] is the same for
 //! both.
 
+#![allow(clippy::print_stderr, reason = "whoever runs a checker is told what did not pass, before it panics")]
+
 mod batches;
 pub(crate) mod compaction;
 mod directory;

@@ -121,8 +121,6 @@ pub(crate) struct Shard<D: Disk> {
     background: Mutex<()>,
     background_ended: Cell<bool>,
     counters: Counters,
-    /// When the log was last told that the disk is full.
-    no_space_told: Cell<Timestamp>,
     /// Whether the last append that needed room was refused for want of it.
     disk_full: Cell<bool>,
     clock: Clock,
@@ -238,7 +236,6 @@ impl<D: Disk> Shard<D> {
             background: Mutex::new(()),
             background_ended: Cell::new(false),
             counters: Counters::default(),
-            no_space_told: Cell::new(0),
             disk_full: Cell::new(false),
             clock: start.clock,
             stopwatch: start.stopwatch,

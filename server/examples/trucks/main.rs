@@ -5,6 +5,8 @@
 //!                                                       > alarm > dangerous_driving     group "alarm"
 //! ```
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example shows what it does")]
+
 mod alarm;
 mod drive;
 mod position;

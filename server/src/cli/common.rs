@@ -3,7 +3,8 @@
 use crate::cli::produce;
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use std::io;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -77,6 +78,11 @@ impl From<ProduceError> for CommandError {
     }
 }
 
+/// Says a line on stderr. Where nobody can hear it, the exit code must do.
+pub(super) fn note(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
 /// Reports how a command ended, as the exit code.
 pub(super) fn report(done: Result<ExitCode, CommandError>) -> ExitCode {
     match done {
@@ -84,7 +90,7 @@ pub(super) fn report(done: Result<ExitCode, CommandError>) -> ExitCode {
         // Whoever read our output has seen enough.
         Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", error.to_string().replace(['\r', '\n'], " "));
+            note(format_args!("error: {}", error.to_string().replace(['\r', '\n'], " ")));
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,6 @@
 //! `strandline group`: list, describe and delete consumer groups, and set how far they have read.
 
-use super::common::{Cluster, CommandError, joined, or_dash};
+use super::common::{Cluster, CommandError, joined, note, or_dash};
 use super::start::rfc3339;
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
@@ -179,7 +179,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, CommandError> {
                 false => reset.text(&mut out)?,
             }
             if !execute {
-                eprintln!("nothing was changed; add --execute to do it");
+                note("nothing was changed; add --execute to do it");
             }
         }
         GroupCommand::Delete { groups, if_exists } => {

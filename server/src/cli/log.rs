@@ -12,6 +12,7 @@
 //! Promises to scripts: exit code 0 when nothing is damaged, 1 when something is, 2 when the command line makes no sense or the
 //! system refuses. With `--format json` every line on stdout is an object.
 
+use super::common::note;
 use super::log_dump;
 use clap::{Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -127,7 +128,7 @@ pub(super) fn run(args: Args) -> ExitCode {
         // Whoever read our output has seen enough.
         Err(LogError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            note(format_args!("error: {error}"));
             ExitCode::from(super::USAGE)
         }
     }

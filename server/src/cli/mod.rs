@@ -27,6 +27,7 @@ mod start;
 mod topic;
 
 use clap::{Parser, Subcommand};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 const EXIT_CODES: &str = "\
@@ -75,15 +76,35 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub(crate) fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return tell(&told),
+    };
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(args) => ExitCode::from(serve::run(args)),
+        Command::Serve(args) => {
+            let code = serve::run(args);
+            strandline::log::flush();
+            ExitCode::from(code)
+        }
         Command::Topic(args) => common::report(topic::run(args)),
         Command::Group(args) => common::report(group::run(args)),
         Command::Config(args) => common::report(config::run(args)),
         Command::Produce(args) => common::report(produce::run(args)),
         Command::Consume(args) => common::report(consume::run(args)),
         Command::Log(args) => log::run(args),
+    }
+}
+
+/// Prints the help, the version, or what is wrong with the command line.
+fn tell(told: &clap::Error) -> ExitCode {
+    let printed = told.print().and_then(|()| io::stdout().flush());
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe && !told.use_stderr() => {
+            common::note(format_args!("error: stdout: {error}"));
+            ExitCode::from(FAILED)
+        }
+        // Who asked for help and has seen enough, and who hears nothing of what is wrong, has the exit code.
+        _ => ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(USAGE)),
     }
 }
 

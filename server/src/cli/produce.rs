@@ -6,7 +6,7 @@
 //!
 //! The thread is there so that a line typed now is sent after `--linger` even if the next one never comes.
 
-use super::common::{Cluster, CommandError, Interrupt, name_and_value, unescape};
+use super::common::{Cluster, CommandError, Interrupt, name_and_value, note, unescape};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::File;
@@ -303,13 +303,13 @@ impl Run {
         let seconds = self.started.elapsed().as_secs_f64();
         let records = self.producer.acknowledged().records;
         let verb = if self.args.acks == AcksName::None { "sent" } else { "acknowledged" };
-        eprintln!(
+        note(format_args!(
             "{records} records {verb} of {} read, {} bytes, {seconds:.3} s, {:.0} records/s, {:.2} MB/s",
             self.lines,
             self.bytes,
             records as f64 / seconds,
             self.bytes as f64 / 1e6 / seconds,
-        );
+        ));
     }
 }
 

@@ -9,6 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use strandline::config::{BrokerConfig, HostPort, SettingError, Settings};
+use strandline::log;
 use strandline::serve::Server;
 use strandline_engine::ShardStats;
 use tracing_subscriber::EnvFilter;
@@ -64,8 +65,13 @@ fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
 pub(super) fn run(args: Args) -> u8 {
     let began = Instant::now();
     if let Err(error) = start_log(&args.log_level, args.log_format) {
-        eprintln!("error: --log-level {}: {error}", args.log_level);
-        return USAGE;
+        return match error {
+            LogError::Filter(_) => {
+                log::write_line(&format!("error: --log-level {}: {error}", args.log_level));
+                USAGE
+            }
+            LogError::Start(_) => fail(&error.to_string()),
+        };
     }
     // Before any thread runs, so that none is ended by a signal that nobody expected yet.
     let mut signals = match Signals::new([SIGTERM, SIGINT]) {
@@ -75,7 +81,7 @@ pub(super) fn run(args: Args) -> u8 {
     let config = match configure(&args) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("error: {error}");
+            log::write_line(&format!("error: {error}"));
             return USAGE;
         }
     };
@@ -94,6 +100,7 @@ pub(super) fn run(args: Args) -> u8 {
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
             tracing::warn!("ended by a second signal; the next start recovers");
+            log::flush();
             std::process::exit(i32::from(FAILED));
         }
     });
@@ -108,19 +115,26 @@ pub(super) fn run(args: Args) -> u8 {
 }
 
 fn fail(error: &str) -> u8 {
-    eprintln!("error: {error}");
+    log::write_line(&format!("error: {error}"));
     FAILED
 }
 
-fn start_log(level: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+enum LogError {
+    #[error(transparent)]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    #[error("no thread can be started for the log: {0}")]
+    Start(#[from] std::io::Error),
+}
+
+fn start_log(level: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = EnvFilter::builder().parse(level)?;
-    let terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.with_ansi(terminal).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    Ok(())
+    let format = match format {
+        LogFormat::Text => log::Format::Text { colours: std::io::stderr().is_terminal() },
+        LogFormat::Json => log::Format::Json,
+    };
+    Ok(log::start(filter, format)?)
 }
 
 /// The file first, then single settings, then what has an argument of its own.

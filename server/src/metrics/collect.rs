@@ -300,6 +300,9 @@ pub(super) fn process(started: SystemTime) -> Text {
     if let Some(most) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
         text.write_one(&MAX_FDS, most);
     }
+    let log = crate::log::counts();
+    text.write_one(&LOG_LOST, log.lost);
+    text.write_one(&LOG_SUPPRESSED, log.suppressed);
     text
 }
 

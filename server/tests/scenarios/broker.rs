@@ -50,6 +50,16 @@ impl Broker {
         (Broker::greeted(process), log)
     }
 
+    /// Starts a broker whose log goes there.
+    pub(crate) fn start_logging_to(data_dir: &Path, more: &[&str], log: impl Into<Stdio>) -> Broker {
+        Broker::greeted(command(data_dir, more).stderr(log).spawn().unwrap())
+    }
+
+    /// The exit code of a broker that is expected to end by itself, whose log goes there.
+    pub(crate) fn ended(data_dir: &Path, more: &[&str], log: impl Into<Stdio>) -> Option<i32> {
+        command(data_dir, more).stderr(log).status().unwrap().code()
+    }
+
     fn greeted(mut process: Child) -> Broker {
         let lines = BufReader::new(process.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
         let greeting: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();

@@ -509,3 +509,76 @@ fn nobody_there_is_exit_code_1_and_nonsense_is_2() {
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""), "{line:?}");
     }
 }
+
+/// A command whose stdout or stderr goes there; the exit code, and what stderr has where that is not it.
+fn ended(line: &[&str], stdout: Stdio, stderr: Stdio, stdin: Stdio) -> (Option<i32>, String) {
+    let child = Command::new(STRANDLINE).args(line).stdin(stdin).stdout(stdout).stderr(stderr).spawn();
+    let output = child.unwrap().wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Nobody reads it any more.
+fn gone() -> Stdio {
+    std::io::pipe().unwrap().1.into()
+}
+
+/// Every write to it fails for want of room.
+fn full() -> Stdio {
+    std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into()
+}
+
+/// `| head` ends a command quietly; a full disk is a failure that has a name.
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is_one() {
+    let broker = Broker::start();
+    let topic = broker.topic("seen", "2");
+    broker.done(&["produce", &topic], "a\nb\n");
+    broker.done(&["consume", &topic, "--group", "readers", "--from", "beginning", "--exit-at-end"], "");
+    let address = &["--bootstrap", broker.address.as_str()][..];
+    let of_broker: [&[&str]; 7] = [
+        &["topic", "list"],
+        &["topic", "describe", &topic],
+        &["consume", &topic, "--from", "beginning", "--exit-at-end"],
+        &["group", "list"],
+        &["group", "describe", "readers"],
+        &["group", "reset-offsets", "readers", "--topic", &topic, "--to-earliest"],
+        &["config", "describe"],
+    ];
+    let mut lines: Vec<Vec<&str>> = of_broker.iter().map(|line| [line, address].concat()).collect();
+    lines.extend([
+        vec!["--help"],
+        vec!["--version"],
+        vec!["topic", "--help"],
+        vec!["log", "verify", "--help"],
+    ]);
+    for line in &lines {
+        let (code, errors) = ended(line, gone(), Stdio::piped(), Stdio::null());
+        assert_eq!(code, Some(0), "{line:?}: {errors}");
+        assert!(!errors.contains("error"), "{line:?}: {errors}");
+        let (code, errors) = ended(line, full(), Stdio::piped(), Stdio::null());
+        assert_eq!(code, Some(1), "{line:?}: {errors}");
+        assert!(errors.lines().any(|line| line.starts_with("error: stdout: ")), "{line:?}: {errors}");
+    }
+}
+
+#[test]
+fn a_failure_is_an_exit_code_where_its_words_can_not_be_said() {
+    let broker = Broker::start();
+    let address = &["--bootstrap", broker.address.as_str()][..];
+    let topic = broker.topic("unheard", "1");
+    let failures: [(&[&str], i32); 6] = [
+        (&["topic", "describe", "there-is-none"], 1),
+        (&["group", "describe", "there-is-none"], 1),
+        (&["consume", "there-is-none", "--exit-at-end"], 1),
+        (&["consume"], 2),
+        (&["topic", "there-is-no-such-command"], 2),
+        (&["produce", &topic], 0),
+    ];
+    for (line, expected) in failures {
+        for unheard in [gone(), full()] {
+            let line = [line, if expected == 2 { &[] } else { address }].concat();
+            let (code, _) = ended(&line, Stdio::null(), unheard, Stdio::null());
+            assert_eq!(code, Some(expected), "{line:?}");
+        }
+    }
+}

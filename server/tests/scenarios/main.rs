@@ -9,6 +9,7 @@ mod configuration;
 mod groups;
 mod hostile;
 mod log;
+mod logging;
 mod metrics;
 mod names;
 mod node_id;
