@@ -139,7 +139,7 @@ impl Table {
             return Ok(());
         }
         let topic_data =
-            vec![TopicProduceData { name: self.name.clone(), partition_data, ..Default::default() }];
+            vec![TopicProduceData { name: self.name.clone(), topic_id: self.topic.id, partition_data }];
         let request = ProduceRequest { acks: -1, timeout_ms: 30_000, topic_data, ..Default::default() };
         for partition in client.call(&request)?.responses.iter().flat_map(|topic| &topic.partition_responses)
         {
