@@ -31,7 +31,7 @@ func main() {
 	admin = kadm.NewClient(client())
 	driver.Serve("franz-go", map[string]string{
 		"change-topic":    "not written for franz-go",
-		"recreated-topic": "a franz-go producer keeps its topic's id: of a topic made anew Kafka refuses its records (100); Strandline, whose Produce names topics, takes them",
+		"recreated-topic": "a franz-go producer keeps its topic's id, and its records are refused by a topic made anew (100)",
 	}, run, code)
 }
 
