@@ -44,6 +44,7 @@ fn rules() -> CheckRules {
         after_max_ms: i64::MAX,
         now: 2_000,
         decompressed_bytes_max: 1 << 24,
+        repack: None,
     }
 }
 

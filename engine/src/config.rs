@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::compaction;
 use crate::format::batch::TimestampType;
-use crate::format::check::CheckRules;
+use crate::format::check::{CheckRules, Repack};
+use crate::format::compression::{Codec, Packing};
 use crate::types::{NO_TIMESTAMP, Timestamp};
 
 /// The most shards an engine has.
@@ -165,11 +166,14 @@ use ConfigBounds::{Any, Fraction, Whole, Words};
 entries! {
     "cleanup.policy" ("log.cleanup.policy") List = "delete", Words(&["delete", "compact"]);
         "What happens to old records: they are deleted, or all but the newest of each key are, or both; empty keeps them all."
-    "compression.gzip.level" ("compression.gzip.level") Int = "-1", Whole(-1, 9); "Level of gzip."
-    "compression.lz4.level" ("compression.lz4.level") Int = "9", Whole(1, 17); "Level of lz4."
+    "compression.gzip.level" ("compression.gzip.level") Int = "-1", Whole(-1, 9);
+        "Level of gzip, where the broker packs records: for compression.type=gzip, and when a log is compacted; -1 for gzip's own default."
+    "compression.lz4.level" ("compression.lz4.level") Int = "9", Whole(1, 17);
+        "Level of lz4, where the broker packs records: for compression.type=lz4, and when a log is compacted; 9 is the fast compressor, any other the slow one."
     "compression.type" ("compression.type") Text = "producer", Words(COMPRESSION);
-        "The codec that records are kept in; 'producer' keeps what the producer sent."
-    "compression.zstd.level" ("compression.zstd.level") Int = "3", Whole(-131_072, 22); "Level of zstd."
+        "The codec that records are kept in: what comes in another one is packed anew. 'producer' keeps what the producer sent."
+    "compression.zstd.level" ("compression.zstd.level") Int = "3", Whole(-131_072, 22);
+        "Level of zstd, where the broker packs records: for compression.type=zstd, and when a log is compacted."
     "delete.retention.ms" ("log.cleaner.delete.retention.ms") Long = "86400000", Whole(0, i64::MAX);
         "How long a compacted topic keeps tombstones."
     "file.delete.delay.ms" ("log.segment.delete.delay.ms") Long = "60000", Whole(0, i64::MAX);
@@ -441,6 +445,30 @@ impl Limits {
     }
 }
 
+/// How thoroughly each codec packs, where it knows levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompressionLevels {
+    /// Of gzip (`compression.gzip.level`); `None` for its own default.
+    pub gzip: Option<i32>,
+    /// Of lz4 (`compression.lz4.level`); `None` for the fast compressor, which Kafka's default, 9, asks for.
+    pub lz4: Option<i32>,
+    /// Of zstd (`compression.zstd.level`); `None` for its own default.
+    pub zstd: Option<i32>,
+}
+
+impl CompressionLevels {
+    /// How a codec packs.
+    pub fn packing(&self, codec: Codec) -> Packing {
+        let level = match codec {
+            Codec::Gzip => self.gzip,
+            Codec::Lz4 => self.lz4,
+            Codec::Zstd => self.zstd,
+            Codec::None | Codec::Snappy => None,
+        };
+        Packing { codec, level }
+    }
+}
+
 /// A topic's settings as the engine uses them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopicConfig {
@@ -472,6 +500,10 @@ pub struct TopicConfig {
     pub compaction: compaction::Limits,
     /// Milliseconds that a compacted log keeps tombstones.
     pub delete_retention_ms: i64,
+    /// What records are kept in; `None` for what the producer has sent.
+    pub compression: Option<Codec>,
+    /// How thoroughly each codec packs.
+    pub levels: CompressionLevels,
     /// Records after which a sync follows; 1 for durable before acknowledged.
     pub flush_messages: u64,
     /// Milliseconds after which a sync follows where `flush_messages` is above 1.
@@ -516,6 +548,16 @@ impl TopicConfig {
                 lag_max_ms: whole("max.compaction.lag.ms"),
             },
             delete_retention_ms: whole("delete.retention.ms"),
+            compression: match text("compression.type") {
+                "uncompressed" => Some(Codec::None),
+                // `producer`, the one word that is not a codec's name.
+                name => Codec::ALL.into_iter().find(|codec| codec.name() == name),
+            },
+            levels: CompressionLevels {
+                gzip: Some(whole("compression.gzip.level") as i32).filter(|level| *level >= 0),
+                lz4: Some(whole("compression.lz4.level") as i32).filter(|level| *level != LZ4_FAST_LEVEL),
+                zstd: Some(whole("compression.zstd.level") as i32),
+            },
             flush_messages: whole("flush.messages") as u64,
             flush_ms: whole("flush.ms") as u64,
         })
@@ -559,12 +601,20 @@ impl TopicConfig {
             after_max_ms: self.timestamp_after_max_ms,
             now,
             decompressed_bytes_max: DECOMPRESSED_BYTES_MAX,
+            repack: self.compression.map(|codec| Repack {
+                packing: self.levels.packing(codec),
+                // What was sent is held against both before it is unpacked.
+                bytes_max: self.max_message_bytes.min(self.segment_bytes as usize),
+            }),
         }
     }
 }
 
-/// Most bytes that one batch may decompress to: above it the batch is refused as a bomb. Kafka has no such bound; 256 times the
-/// default `max.message.bytes` leaves room for every honest batch.
+/// Kafka's default level of lz4, which stands for the fast compressor; all others are levels of the slow one.
+const LZ4_FAST_LEVEL: i32 = 9;
+
+/// Most bytes that one batch may decompress to, at any size and for any topic: compaction holds all of them at once. Kafka has no such
+/// bound; 256 times the default `max.message.bytes` leaves room for every honest batch.
 pub const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use bytes::BytesMut;
 use futures_channel::oneshot;
 use futures_util::future::join_all;
 
+use crate::admission::Admission;
 use crate::engine::EngineDisk;
 use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use crate::handle::{Handle, PendingAppend, unlatch};
@@ -46,6 +47,7 @@ pub struct Local {
     index: usize,
     shard: Rc<Shard<EngineDisk>>,
     handle: Handle,
+    admission: Rc<Admission>,
     ring: RingDisk,
     stop: Receiver<()>,
 }
@@ -61,7 +63,7 @@ impl Local {
         ring: RingDisk,
         stop: Receiver<()>,
     ) -> Local {
-        Local { index, shard, handle, ring, stop }
+        Local { index, shard, handle, admission: Rc::new(Admission::new()), ring, stop }
     }
 
     /// The number of this shard.
@@ -104,7 +106,8 @@ impl Local {
         self.handle.topics()
     }
 
-    /// Checks one record batch against the topic's rules and hands it over; see [`Handle::append`] for the two steps of the answer.
+    /// Checks one record batch against the topic's rules and hands it over; see [`Handle::append`] for the two steps of the answer. A check
+    /// that is dear gives way to the shard's other work.
     ///
     /// # Errors
     /// What is wrong with the batch, or that there is no such partition. Everything else is told by the [`PendingAppend`].
@@ -113,10 +116,10 @@ impl Local {
         partition: PartitionId,
         batch: BytesMut,
     ) -> Result<PendingAppend, AppendError> {
+        let batch = self.admission.check(batch, &self.handle.check_rules(partition)?).await?;
         if !self.owns(partition) {
-            return self.handle.append(partition, batch).await;
+            return Ok(self.handle.append_checked(partition, batch).await);
         }
-        let batch = self.handle.check(partition, batch)?;
         Ok(PendingAppend::new(self.shard.append(partition, batch).await))
     }
 

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use crate::config::{ConfigError, DynamicSettings, InForce};
 use crate::engine::EngineDisk;
 use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
-use crate::format::check::{self, CheckedBatch};
+use crate::format::check::{self, CheckRules, CheckedBatch};
 use crate::format::meta::Meta;
 use crate::front::File;
 use crate::io::Disk;
@@ -98,13 +98,14 @@ impl Handle {
         partition.shard(self.shards())
     }
 
-    pub(crate) fn check(&self, partition: PartitionId, batch: BytesMut) -> Result<CheckedBatch, AppendError> {
+    /// The rules of the partition's topic at this moment.
+    pub(crate) fn check_rules(&self, partition: PartitionId) -> Result<CheckRules, AppendError> {
         let topics = self.topics();
         let topic = topics
             .by_id(partition.topic)
             .filter(|topic| partition.index < topic.partitions)
             .ok_or(AppendError::UnknownPartition(partition))?;
-        Ok(check::check(batch, &topic.config.check_rules(now()))?)
+        Ok(topic.config.check_rules(now()))
     }
 
     /// Appends one record batch (see [`BatchBuilder`](crate::format::builder::BatchBuilder)) in two steps: this call checks it and hands it
@@ -117,10 +118,14 @@ impl Handle {
         partition: PartitionId,
         batch: BytesMut,
     ) -> Result<PendingAppend, AppendError> {
-        let batch = self.check(partition, batch)?;
+        let batch = check::check(batch, &self.check_rules(partition)?)?;
+        Ok(self.append_checked(partition, batch).await)
+    }
+
+    pub(crate) async fn append_checked(&self, partition: PartitionId, batch: CheckedBatch) -> PendingAppend {
         let (reply, answer) = oneshot::channel();
         self.send(self.owner(partition), Message::Append { partition, batch, reply }).await;
-        Ok(PendingAppend(answer))
+        PendingAppend(answer)
     }
 
     /// Reads whole record batches from several partitions; results stand in the order of the requests.

@@ -22,6 +22,7 @@
 //!
 //! The invariants that code and tests cite as D1 to D9 stand in `docs/durability.md`, the files in `docs/format.md`.
 
+mod admission;
 mod catalog;
 pub mod checkers;
 pub mod compaction;

@@ -6,15 +6,19 @@ use bytes::BytesMut;
 
 use super::input::Input;
 use crate::compaction::{Cleaned, Cleaner, HashKeys, OffsetMap};
+use crate::config::CompressionLevels;
 use crate::format::batch::{
     self, BATCH_HEADER_BYTES, BATCH_MAGIC, BATCH_OVERHEAD_BYTES, BatchHeader, Batches, TimestampType,
     verify_crc,
 };
 use crate::format::builder::BatchBuilder;
-use crate::format::check::{CheckRules, CheckedBatch, check};
-use crate::format::compression::{Codec, DecompressError, compress, decompress};
-use crate::format::record::Records;
+use crate::format::check::{CheckError, CheckRules, CheckedBatch, Checking, Progress, Repack, check};
+use crate::format::compression::{
+    Codec, DecompressError, PIECE_BYTES, Strictness, Unpacker, compress, decompress,
+};
+use crate::format::record::{RecordError, Records};
 use crate::format::varint;
+use crate::format::walk::{RecordWalk, Seen};
 use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, Timestamp};
 
 /// What records may unpack to here.
@@ -102,9 +106,73 @@ fn as_sent(bytes: &[u8]) {
             after_max_ms: i64::MAX,
             now: 1_000_000,
             decompressed_bytes_max: UNPACKED_BYTES_MAX,
+            repack: None,
         };
-        if let Ok(checked) = check(BytesMut::from(bytes), &rules) {
+        let checked = check(BytesMut::from(bytes), &rules);
+        in_steps(bytes, &rules, &checked);
+        if let Ok(checked) = checked {
+            packed_anew(&checked, bytes, &rules);
             taken(checked, bytes, &rules);
+        }
+    }
+}
+
+/// A check that is broken off and begun anew, with decoders that have seen something else, ends as one in one go.
+fn in_steps(bytes: &[u8], rules: &CheckRules, whole: &Result<CheckedBatch, CheckError>) {
+    let mut unpacker = Unpacker::default();
+    let Ok(mut checking) = Checking::begin(BytesMut::from(bytes), rules) else {
+        assert!(whole.is_err());
+        return;
+    };
+    for room in [100, usize::MAX] {
+        checking.restart(room);
+        let ended = loop {
+            match checking.step(&mut unpacker) {
+                Ok(Progress::More) => {}
+                ended => break ended,
+            }
+        };
+        match (ended, whole) {
+            (Ok(Progress::NoRoom), _) => assert!(room < usize::MAX),
+            (Err(error), whole) => assert_eq!(Some(&error), whole.as_ref().err()),
+            (Ok(_), _) if room < usize::MAX => assert!(unpacker.unpacked() <= room || bytes.len() > room),
+            (Ok(_), whole) => {
+                let finished = checking.finish();
+                let bytes = |checked: &CheckedBatch| checked.as_ref().to_vec();
+                assert_eq!(
+                    finished.as_ref().map(bytes).map_err(Clone::clone),
+                    whole.as_ref().map(bytes).map_err(Clone::clone)
+                );
+                return;
+            }
+        }
+    }
+}
+
+/// What was let in is let in by a topic that keeps another codec, if it fits there, and the records are the same.
+fn packed_anew(checked: &CheckedBatch, sent: &[u8], rules: &CheckRules) {
+    let header = *checked.header();
+    let before = records_of(&header, &checked.as_ref()[BATCH_HEADER_BYTES..]);
+    for codec in [Codec::None, Codec::Lz4] {
+        let repack = Some(Repack { packing: codec.into(), bytes_max: UNPACKED_BYTES_MAX });
+        match check(BytesMut::from(sent), &CheckRules { repack, ..*rules }) {
+            Ok(kept) => {
+                assert_eq!(verify_crc(kept.as_ref()), Ok(()));
+                let kept_header = *kept.header();
+                assert_eq!(kept_header.codec(), Ok(codec));
+                assert_eq!(records_of(&kept_header, &kept.as_ref()[BATCH_HEADER_BYTES..]), before);
+                let stays = |header: &BatchHeader| {
+                    (
+                        header.producer(),
+                        header.base_sequence(),
+                        header.last_offset_delta(),
+                        header.max_timestamp(),
+                    )
+                };
+                assert_eq!(stays(&kept_header), stays(&header));
+            }
+            Err(CheckError::TooLarge { .. }) => {}
+            Err(error) => panic!("taken as it was, and refused for {codec:?}: {error}"),
         }
     }
 }
@@ -123,8 +191,16 @@ fn taken(checked: CheckedBatch, sent: &[u8], rules: &CheckRules) {
         TimestampType::CreateTime => assert_eq!(header.max_timestamp(), largest.max(NO_TIMESTAMP)),
         TimestampType::LogAppendTime => assert_eq!(header.max_timestamp(), rules.now),
     }
-    let again = check(BytesMut::from(&batch[..]), rules).expect("what was let in once is let in again");
-    assert_eq!(again.as_ref(), &batch[..], "and is not changed again");
+    let again = check(BytesMut::from(&batch[..]), rules);
+    match rules.timestamp_type {
+        TimestampType::CreateTime => {
+            let again = again.expect("what was let in once is let in again");
+            assert_eq!(again.as_ref(), &batch[..], "and is not changed again");
+        }
+        TimestampType::LogAppendTime => {
+            assert_eq!(again.err(), Some(CheckError::LogAppendTime), "only the log says so");
+        }
+    }
 
     cleaned(&header, &batch, &records, rules.now);
     rebuilt(&header, &records);
@@ -141,7 +217,13 @@ fn cleaned(header: &BatchHeader, batch: &[u8], records: &[Owned], now: Timestamp
     let keeps_tombstones = !header.has_delete_horizon() || now < header.base_timestamp();
     newest.retain(|_, at| keeps_tombstones || records[*at].value.is_some());
     let producers = HashMap::new();
-    let cleaner = Cleaner { map: &map, producers: &producers, now, delete_retention_ms: i64::MAX };
+    let cleaner = Cleaner {
+        map: &map,
+        producers: &producers,
+        now,
+        delete_retention_ms: i64::MAX,
+        levels: CompressionLevels::default(),
+    };
     let left = match cleaner.clean(batch).expect("it was read before") {
         Cleaned::Same => records.len(),
         Cleaned::Removed => 0,
@@ -219,6 +301,7 @@ pub(super) fn records(bytes: &[u8]) {
     let count = u32::from(input.byte());
     let packed = input.rest();
     numbers(packed);
+    unpacked_in_pieces(codec, packed);
     let Ok(unpacked) = decompress(codec, packed, UNPACKED_BYTES_MAX) else { return };
     assert!(unpacked.len() <= UNPACKED_BYTES_MAX);
     assert_eq!(decompress(codec, packed, unpacked.len()).as_ref(), Ok(&unpacked), "the limit may be exact");
@@ -228,6 +311,63 @@ pub(super) fn records(bytes: &[u8]) {
     let again = compress(codec, &unpacked);
     assert_eq!(decompress(codec, &again, unpacked.len()).as_ref(), Ok(&unpacked));
     walk_records(&unpacked, count);
+    walks_agree(&unpacked, count);
+}
+
+/// What a client may send can be read afterwards, and is the same in pieces of any size.
+fn unpacked_in_pieces(codec: Codec, packed: &[u8]) {
+    let read = decompress(codec, packed, UNPACKED_BYTES_MAX);
+    let mut unpacker = Unpacker::default();
+    let mut unpacked = |piece_bytes| {
+        unpacker.begin(codec, UNPACKED_BYTES_MAX, piece_bytes, Strictness::Admit);
+        let mut out = Vec::new();
+        while let Some(piece) = unpacker.next(packed)? {
+            assert!(piece.len() <= piece_bytes);
+            out.extend_from_slice(piece);
+        }
+        Ok::<_, DecompressError>(out)
+    };
+    let whole = unpacked(PIECE_BYTES);
+    assert_eq!(unpacked(13), whole);
+    if whole.is_ok() {
+        assert_eq!(whole, read);
+    }
+}
+
+/// The walk over records that come in pieces sees what the walk over all of them sees, and ends at the same one.
+fn walks_agree(bytes: &[u8], count: u32) {
+    let mut expected = Vec::new();
+    let mut ended = Ok(());
+    for (index, record) in (0..).zip(Records::new(bytes, count)) {
+        let checked = record.and_then(|record| {
+            let in_record = |problem| RecordError { record: index, problem };
+            record.headers.check().map_err(in_record).map(|()| record)
+        });
+        match checked {
+            Ok(record) => expected.push(Seen {
+                index,
+                offset_delta: record.offset_delta,
+                timestamp_delta: record.timestamp_delta,
+                has_key: record.key.is_some(),
+            }),
+            Err(error) => {
+                ended = Err(error.record);
+                break;
+            }
+        }
+    }
+    for piece_bytes in [1, 2, 7, 64, bytes.len().max(1)] {
+        let mut walk = RecordWalk::new(count);
+        let mut seen = Vec::new();
+        let fed = bytes.chunks(piece_bytes).try_for_each(|piece| {
+            walk.feed(piece, |record| {
+                seen.push(record);
+                Ok::<_, RecordError>(())
+            })
+        });
+        let walked = fed.and_then(|()| walk.finish()).map_err(|error| error.record);
+        assert_eq!((&seen, walked), (&expected, ended), "pieces of {piece_bytes}");
+    }
 }
 
 /// A walk gives so many records or ends with an error, and takes the bytes from front to back.

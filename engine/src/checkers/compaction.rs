@@ -6,6 +6,7 @@ use super::input::Input;
 use crate::compaction::{
     Cleaned, Cleaner, HashKeys, OffsetMap, Row, SealedSegment, Unpacked, group, verified,
 };
+use crate::config::CompressionLevels;
 use crate::format::batch::{self, BatchHeader, TimestampType};
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;
@@ -141,6 +142,7 @@ impl Log {
             producers: &self.producers,
             now: rounds.now,
             delete_retention_ms: rounds.delete_retention_ms,
+            levels: CompressionLevels::default(),
         };
         let groups = group(&self.facts(), map.end(), rounds.segment_bytes);
         let untouched = groups.last().map_or(0, |group| group.end);

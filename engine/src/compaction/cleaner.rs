@@ -24,6 +24,7 @@ use bytes::BytesMut;
 
 use super::unpacked::{Unpacked, verified};
 use super::{CompactionError, OffsetMap};
+use crate::config::CompressionLevels;
 use crate::format::batch::{self, BatchHeader, Remains, TimestampType};
 use crate::format::compression::{Codec, compress};
 use crate::format::record::{self, Records};
@@ -39,6 +40,8 @@ pub struct Cleaner<'a> {
     pub now: Timestamp,
     /// Milliseconds that a tombstone stays (`delete.retention.ms`).
     pub delete_retention_ms: i64,
+    /// How thoroughly what is left is packed.
+    pub levels: CompressionLevels,
 }
 
 /// What is left of a batch.
@@ -85,7 +88,7 @@ impl Cleaner<'_> {
         if survivors.bytes.is_none() && horizon.is_none() {
             return Ok(Cleaned::Same);
         }
-        Ok(Cleaned::Rewritten(rewritten(&unpacked, &survivors, horizon)))
+        Ok(Cleaned::Rewritten(rewritten(&unpacked, &survivors, horizon, &self.levels)))
     }
 
     fn survivors(&self, unpacked: &Unpacked<'_>) -> Result<Survivors, CompactionError> {
@@ -126,7 +129,12 @@ impl Cleaner<'_> {
 }
 
 /// The batch with the records that stay, and with the delete horizon that it is given, if any.
-fn rewritten(unpacked: &Unpacked<'_>, survivors: &Survivors, horizon: Option<Timestamp>) -> BytesMut {
+fn rewritten(
+    unpacked: &Unpacked<'_>,
+    survivors: &Survivors,
+    horizon: Option<Timestamp>,
+    levels: &CompressionLevels,
+) -> BytesMut {
     let header = unpacked.header;
     let kept = survivors.bytes.as_deref().unwrap_or(&unpacked.records);
     let base_timestamp = header.base_timestamp();
@@ -142,7 +150,7 @@ fn rewritten(unpacked: &Unpacked<'_>, survivors: &Survivors, horizon: Option<Tim
     let records = match unpacked.codec {
         Codec::None => records,
         codec => {
-            packed = compress(codec, records);
+            packed = compress(levels.packing(codec), records);
             &packed
         }
     };

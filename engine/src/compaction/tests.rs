@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::checkers::compaction::{KEYS, Log, Rounds};
 use crate::checkers::{CHECKERS, Checker};
+use crate::config::CompressionLevels;
 use crate::format::batch::{self, BatchError, BatchHeader};
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;
@@ -221,7 +222,13 @@ fn a_gap_is_closed_however_large_it_is() {
     let mut map = OffsetMap::new(Offset::ZERO, 10, 1 << 10, KEYS);
     let mut bytes = batch(Codec::None, &[("a", Some("1"), 1)]).build();
     map.note_batch(&bytes).unwrap();
-    let cleaner = Cleaner { map: &map, producers: &HashMap::new(), now: 0, delete_retention_ms: 0 };
+    let cleaner = Cleaner {
+        map: &map,
+        producers: &HashMap::new(),
+        now: 0,
+        delete_retention_ms: 0,
+        levels: CompressionLevels::default(),
+    };
     let mut row = Row::new(Offset::ZERO, &cleaner);
     batch::stamp(&mut bytes, Offset::new(5), crate::types::LeaderEpoch::FIRST);
     let mut written = row.push(bytes.freeze());
@@ -267,7 +274,13 @@ fn damage_is_refused_and_never_made_to_look_sound() {
     let sound = log.segments[0].batches[0].clone();
     let mut map = OffsetMap::new(Offset::ZERO, 10, 1 << 10, KEYS);
     map.note_batch(&sound).unwrap();
-    let cleaner = Cleaner { map: &map, producers: &HashMap::new(), now: 0, delete_retention_ms: 0 };
+    let cleaner = Cleaner {
+        map: &map,
+        producers: &HashMap::new(),
+        now: 0,
+        delete_retention_ms: 0,
+        levels: CompressionLevels::default(),
+    };
     // Base offset and leader epoch lie before what the sum covers.
     for bit in 16 * 8..sound.len() * 8 {
         let mut bytes = sound.clone();

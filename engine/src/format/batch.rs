@@ -303,6 +303,17 @@ impl BatchHeader {
         self.last_offset_delta.get()
     }
 
+    /// What stays of the batch when its records are packed with another codec.
+    pub(super) fn repacked(&self, codec: Codec) -> Remains {
+        Remains {
+            codec,
+            record_count: self.record_count(),
+            base_timestamp: self.base_timestamp(),
+            max_timestamp: self.max_timestamp(),
+            delete_horizon: self.has_delete_horizon(),
+        }
+    }
+
     /// Whether the batch does nothing but hold the place of its offsets.
     pub(crate) fn is_filler(&self) -> bool {
         self.record_count.get() == 0 && self.producer().is_none() && !self.is_control()
@@ -492,6 +503,18 @@ pub fn set_log_append_time(batch: &mut [u8], now: Timestamp) {
     let header = header_mut(batch);
     header.attributes = I16::new(header.attributes.get() | LOG_APPEND_TIME);
     header.max_timestamp = I64::new(now);
+    refresh_crc(batch);
+}
+
+/// Says that the records of the whole batch have the times that their producer gave them, of which this is the largest, and renews the
+/// sum.
+///
+/// # Panics
+/// When `batch` is shorter than a header: only checked batches get here.
+pub fn set_create_time(batch: &mut [u8], max_timestamp: Timestamp) {
+    let header = header_mut(batch);
+    header.attributes = I16::new(header.attributes.get() & !LOG_APPEND_TIME);
+    header.max_timestamp = I64::new(max_timestamp);
     refresh_crc(batch);
 }
 

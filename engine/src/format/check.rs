@@ -1,18 +1,37 @@
 //! Decides whether a client's bytes may become part of a log. What passes is a [`CheckedBatch`], and only that can be appended.
 //!
 //! The order is that of Kafka's broker, from cheap to dear: shape, size, sum, header rules, then every record. Two rules are
-//! stricter than Kafka's, because what is stored here is never rewritten: the offset deltas must be 0, 1, 2, ... in every batch (Kafka
-//! rewrites a compressed one and lets an uncompressed one pass), and bytes after the batch are refused (Kafka drops a cut batch).
+//! stricter than Kafka's: the offset deltas must be 0, 1, 2, ... in every batch (Kafka numbers the records of a compressed one itself,
+//! and lets an uncompressed one pass), and bytes after the batch are refused (Kafka drops a cut batch).
+//!
+//! ```text
+//! Checking::begin (header and sum) > step > step > ... > Done > Checking::finish > CheckedBatch
+//!                                    '- unpack a piece > walk over its records > pack it again, if the topic keeps another codec
+//! ```
+//! A step takes one piece of at most 64 KiB, so that a check of many megabytes can give way, and needs no memory of their size (D11).
+//! What compressed records may unpack to is bounded by [`unpacked_bytes_max`].
 
 use bytes::BytesMut;
 
 use super::batch::{self, BATCH_HEADER_BYTES, BATCH_MAGIC, BatchError, BatchHeader, TimestampType};
-use super::compression::{self, Codec, DecompressError};
-use super::record::{Record, RecordError, RecordProblem, Records};
+use super::compression::{Codec, DecompressError, PIECE_BYTES, Packer, Packing, Strictness, Unpacker};
+use super::record::RecordError;
+use super::walk::{RecordWalk, Seen};
 use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, Timestamp};
 
 /// The rejected records that an error names; the rest are only counted.
 pub const REJECTED_RECORDS_MAX: usize = 100;
+
+/// What any batch may unpack to, however few bytes it has: 16 times what a Kafka producer sends at most unless it is told otherwise
+/// (`max.request.size`, which counts records before they are packed).
+pub const UNPACKED_BYTES_FREE: usize = 16 << 20;
+
+/// How many times its own size a batch may unpack to beyond [`UNPACKED_BYTES_FREE`]. Deflate ends at 1,032, LZ4 at 255, Snappy at 22; only
+/// zstd goes further, with data that is the same byte all over.
+pub const UNPACKED_RATIO_MAX: usize = 1024;
+
+/// The piece that is unpacked at a time when it is packed again, which takes some ten times longer.
+const REPACKED_PIECE_BYTES: usize = 8 << 10;
 
 /// What a topic asks of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +48,25 @@ pub struct CheckRules {
     pub after_max_ms: i64,
     /// The time of the append.
     pub now: Timestamp,
-    /// The most that compressed records may unpack to.
+    /// The most that any compressed records may unpack to; see [`unpacked_bytes_max`].
     pub decompressed_bytes_max: usize,
+    /// What the topic keeps records in (`compression.type`); `None` for what the producer has sent.
+    pub repack: Option<Repack>,
+}
+
+/// How a topic keeps records, whatever the producer has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repack {
+    /// The codec, with its level.
+    pub packing: Packing,
+    /// The largest batch that may come of it, header included.
+    pub bytes_max: usize,
+}
+
+/// The most that compressed records of so many bytes may unpack to.
+pub fn unpacked_bytes_max(packed_bytes: usize, rules: &CheckRules) -> usize {
+    let by_ratio = packed_bytes.saturating_mul(UNPACKED_RATIO_MAX);
+    by_ratio.max(UNPACKED_BYTES_FREE).min(rules.decompressed_bytes_max)
 }
 
 /// Why a batch may not be stored.
@@ -95,8 +131,8 @@ pub enum CheckError {
         /// The codec bits of the attributes.
         found: u8,
     },
-    /// Only the log may say LogAppendTime.
-    #[error("a LogAppendTime batch for a CreateTime topic")]
+    /// Only the log may say LogAppendTime. On a CreateTime topic the word of a client is put right, unless it leaves the batch without a time.
+    #[error("a producer must not set the timestamp type to LogAppendTime")]
     LogAppendTime,
     /// The records can not be unpacked, or unpack to too much.
     #[error(transparent)]
@@ -233,36 +269,192 @@ impl AsRef<[u8]> for CheckedBatch {
     }
 }
 
-/// Takes what a client sent for one partition.
-///
-/// Uncompressed records are walked in place; compressed ones are unpacked into memory that is dropped on return. A wrong max
-/// timestamp is corrected, and a LogAppendTime topic's batch gets its time, both with a new sum.
+/// Takes what a client sent for one partition, in one go: for threads on which nobody else waits. See [`Checking`].
 ///
 /// # Errors
 /// [`CheckError`]; the bytes are dropped then.
-pub fn check(mut bytes: BytesMut, rules: &CheckRules) -> Result<CheckedBatch, CheckError> {
-    let header = check_header(&bytes, rules)?;
-    let base_timestamp = header.base_timestamp();
-    let claimed_max = header.max_timestamp();
-    let count = header.record_count() as u32;
-    let codec = header.codec().map_err(|_| CheckError::Codec { found: (header.attributes() & 7) as u8 })?;
+pub fn check(bytes: BytesMut, rules: &CheckRules) -> Result<CheckedBatch, CheckError> {
+    let mut unpacker = Unpacker::default();
+    let mut checking = Checking::begin(bytes, rules)?;
+    while checking.step(&mut unpacker)? == Progress::More {}
+    checking.finish()
+}
 
-    let packed = &bytes[BATCH_HEADER_BYTES..];
-    let max_timestamp = match codec {
-        Codec::None => check_records(packed, count, base_timestamp, rules)?,
-        codec => {
-            let records = compression::decompress(codec, packed, rules.decompressed_bytes_max)?;
-            check_records(&records, count, base_timestamp, rules)?
-        }
-    };
-    match rules.timestamp_type {
-        TimestampType::LogAppendTime => batch::set_log_append_time(&mut bytes, rules.now),
-        TimestampType::CreateTime if max_timestamp != claimed_max => {
-            batch::set_max_timestamp(&mut bytes, max_timestamp);
-        }
-        TimestampType::CreateTime => {}
+/// What a step has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There are more records.
+    More,
+    /// All of them are seen.
+    Done,
+    /// They unpack to more than the room that [`Checking::restart`] was given.
+    NoRoom,
+}
+
+/// What a client sent for one partition, while it is checked.
+///
+/// A wrong max timestamp is corrected, a LogAppendTime topic's batch gets its time, and the records are packed as the topic keeps them;
+/// the sum is right afterwards.
+#[derive(Debug)]
+pub struct Checking {
+    bytes: BytesMut,
+    codec: Codec,
+    rules: CheckRules,
+    has_begun: bool,
+    room: usize,
+    walk: RecordWalk,
+    verdict: Verdict,
+    repack: Option<Repack>,
+    packer: Option<Packer>,
+}
+
+/// What the records have told so far.
+#[derive(Debug)]
+struct Verdict {
+    base_timestamp: Timestamp,
+    max_timestamp: Timestamp,
+    rejected: RejectedRecords,
+}
+
+impl Checking {
+    /// Checks all but the records.
+    ///
+    /// # Errors
+    /// [`CheckError`]; the bytes are dropped then.
+    pub fn begin(bytes: BytesMut, rules: &CheckRules) -> Result<Checking, CheckError> {
+        let header = check_header(&bytes, rules)?;
+        let codec =
+            header.codec().map_err(|_| CheckError::Codec { found: (header.attributes() & 7) as u8 })?;
+        let walk = RecordWalk::new(header.record_count() as u32);
+        let verdict = Verdict::new(header.base_timestamp());
+        let repack = rules.repack.filter(|repack| repack.packing.codec != codec);
+        Ok(Checking {
+            bytes,
+            codec,
+            rules: *rules,
+            has_begun: false,
+            room: usize::MAX,
+            walk,
+            verdict,
+            repack,
+            packer: None,
+        })
     }
-    Ok(CheckedBatch { bytes })
+
+    /// Whether the records take more than a walk.
+    pub fn is_dear(&self) -> bool {
+        self.codec != Codec::None || self.repack.is_some()
+    }
+
+    /// Whether the records are packed anew, which takes longest.
+    pub fn is_repacked(&self) -> bool {
+        self.repack.is_some()
+    }
+
+    /// The bytes of the records, as they were sent.
+    pub fn packed_bytes(&self) -> usize {
+        self.bytes.len() - BATCH_HEADER_BYTES
+    }
+
+    /// Forgets the records that were seen: the next step begins anew, and the steps end when `room` bytes are unpacked.
+    pub fn restart(&mut self, room: usize) {
+        self.room = room;
+        let header = BatchHeader::raw(&self.bytes).expect("a header that was checked");
+        self.walk = RecordWalk::new(header.record_count() as u32);
+        self.verdict = Verdict::new(header.base_timestamp());
+        (self.has_begun, self.packer) = (false, None);
+    }
+
+    /// Checks the next piece of the records. One unpacker serves from the first step to the last.
+    ///
+    /// # Errors
+    /// [`CheckError`]; nothing more may be done with it then.
+    pub fn step(&mut self, unpacker: &mut Unpacker) -> Result<Progress, CheckError> {
+        let packed = &self.bytes[BATCH_HEADER_BYTES..];
+        let limit = match self.codec {
+            Codec::None => usize::MAX,
+            _ => unpacked_bytes_max(packed.len(), &self.rules),
+        };
+        if !self.has_begun {
+            self.has_begun = true;
+            let piece_bytes = if self.repack.is_some() { REPACKED_PIECE_BYTES } else { PIECE_BYTES };
+            unpacker.begin(self.codec, limit.min(self.room), piece_bytes, Strictness::Admit);
+            self.packer = self.repack.map(|repack| Packer::new(repack.packing));
+        }
+        let piece = match unpacker.next(packed) {
+            Ok(Some(piece)) => piece,
+            Ok(None) => {
+                self.walk.clone().finish()?;
+                return Ok(Progress::Done);
+            }
+            Err(DecompressError::TooLarge { .. }) if self.room < limit => return Ok(Progress::NoRoom),
+            Err(error) => return Err(error.into()),
+        };
+        let (verdict, rules) = (&mut self.verdict, &self.rules);
+        self.walk.feed(piece, |record| verdict.see(record, rules))?;
+        if let (Some(packer), Some(repack)) = (&mut self.packer, self.repack) {
+            packer.write(piece);
+            repack.fits(packer.packed_bytes())?;
+        }
+        Ok(Progress::More)
+    }
+
+    /// The batch, after the last step.
+    ///
+    /// # Errors
+    /// The topic's rules refuse records, or the batch is too large as the topic keeps it.
+    pub fn finish(self) -> Result<CheckedBatch, CheckError> {
+        let Checking { mut bytes, rules, verdict, repack, packer, .. } = self;
+        if verdict.rejected.total > 0 {
+            return Err(CheckError::Rejected(verdict.rejected));
+        }
+        let max_timestamp = verdict.max_timestamp;
+        let header = BatchHeader::raw(&bytes).expect("a header that was checked");
+        let is_time_right =
+            header.max_timestamp() == max_timestamp && header.timestamp_type() == TimestampType::CreateTime;
+        if let (Some(packer), Some(repack)) = (packer, repack) {
+            let packed = packer.finish();
+            repack.fits(packed.len())?;
+            bytes = batch::with_remains(header, &header.repacked(repack.packing.codec), &packed);
+        }
+        match rules.timestamp_type {
+            TimestampType::LogAppendTime => batch::set_log_append_time(&mut bytes, rules.now),
+            TimestampType::CreateTime if !is_time_right => {
+                batch::set_create_time(&mut bytes, max_timestamp);
+            }
+            TimestampType::CreateTime => {}
+        }
+        Ok(CheckedBatch { bytes })
+    }
+}
+
+impl Repack {
+    fn fits(&self, packed_bytes: usize) -> Result<(), CheckError> {
+        let (bytes_max, found) = (self.bytes_max, BATCH_HEADER_BYTES + packed_bytes);
+        if found > bytes_max { Err(CheckError::TooLarge { bytes_max, found }) } else { Ok(()) }
+    }
+}
+
+impl Verdict {
+    fn new(base_timestamp: Timestamp) -> Verdict {
+        let rejected = RejectedRecords { named: Vec::new(), total: 0, any_timestamp: false };
+        Verdict { base_timestamp, max_timestamp: NO_TIMESTAMP, rejected }
+    }
+
+    #[inline]
+    fn see(&mut self, record: Seen, rules: &CheckRules) -> Result<(), CheckError> {
+        let Seen { index, offset_delta, timestamp_delta, has_key } = record;
+        if offset_delta as u32 != index {
+            return Err(CheckError::OffsetDelta { expected: index, found: offset_delta });
+        }
+        // A sum that leaves 64 bits saturates: outside of every window that has a bound on that side.
+        let timestamp = self.base_timestamp.saturating_add(timestamp_delta);
+        if let Some(reason) = reject(has_key, timestamp, rules) {
+            self.rejected.add(index, reason);
+        }
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        Ok(())
+    }
 }
 
 fn check_header<'a>(bytes: &'a [u8], rules: &CheckRules) -> Result<&'a BatchHeader, CheckError> {
@@ -307,41 +499,18 @@ fn check_header<'a>(bytes: &'a [u8], rules: &CheckRules) -> Result<&'a BatchHead
     if producer_id >= 0 && base_sequence < 0 {
         return Err(CheckError::Sequence { producer_id, base_sequence });
     }
-    let claims_log_time = header.timestamp_type() == TimestampType::LogAppendTime;
-    if claims_log_time && rules.timestamp_type == TimestampType::CreateTime {
-        return Err(CheckError::LogAppendTime);
+    if header.timestamp_type() == TimestampType::LogAppendTime {
+        let is_mended =
+            rules.timestamp_type == TimestampType::CreateTime && header.max_timestamp() != NO_TIMESTAMP;
+        if !is_mended {
+            return Err(CheckError::LogAppendTime);
+        }
     }
     Ok(header)
 }
 
-/// Walks all records and returns the largest timestamp.
-fn check_records(
-    records: &[u8],
-    count: u32,
-    base_timestamp: Timestamp,
-    rules: &CheckRules,
-) -> Result<Timestamp, CheckError> {
-    let mut max_timestamp = NO_TIMESTAMP;
-    let mut rejected = RejectedRecords { named: Vec::new(), total: 0, any_timestamp: false };
-    for (index, record) in (0..).zip(Records::new(records, count)) {
-        let record = record?;
-        let in_record = |problem: RecordProblem| RecordError { record: index, problem };
-        record.headers.check().map_err(in_record)?;
-        if record.offset_delta as u32 != index {
-            return Err(CheckError::OffsetDelta { expected: index, found: record.offset_delta });
-        }
-        // A sum that leaves 64 bits saturates: outside of every window that has a bound on that side.
-        let timestamp = base_timestamp.saturating_add(record.timestamp_delta);
-        if let Some(reason) = reject(&record, timestamp, rules) {
-            rejected.add(index, reason);
-        }
-        max_timestamp = max_timestamp.max(timestamp);
-    }
-    if rejected.total > 0 { Err(CheckError::Rejected(rejected)) } else { Ok(max_timestamp) }
-}
-
-fn reject(record: &Record<'_>, timestamp: Timestamp, rules: &CheckRules) -> Option<RejectReason> {
-    if rules.keys_required && record.key.is_none() {
+fn reject(has_key: bool, timestamp: Timestamp, rules: &CheckRules) -> Option<RejectReason> {
+    if rules.keys_required && !has_key {
         return Some(RejectReason::MissingKey);
     }
     if rules.timestamp_type == TimestampType::LogAppendTime || timestamp == NO_TIMESTAMP {

@@ -1,7 +1,7 @@
 //! Every byte that the engine keeps, as pure functions: no file, no clock, no task.
 //!
 //! ```text
-//! varint > record > batch            what travels on the wire and lies in a `.log` file (Kafka's record batch v2, big-endian)
+//! varint > record, walk > batch      what travels on the wire and lies in a `.log` file (Kafka's record batch v2, big-endian)
 //! compression, builder, check        what is done with a batch: unpack it, make one, decide whether a client's may be stored
 //! journal                            the shard's write-ahead journal                        (ours, little-endian)
 //! index                              a segment's sparse index by offset and by time         (ours, little-endian)
@@ -30,6 +30,7 @@ pub mod record;
 pub mod settings;
 pub mod topics;
 pub mod varint;
+pub mod walk;
 
 #[cfg(test)]
 mod tests;

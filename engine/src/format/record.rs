@@ -91,6 +91,12 @@ impl<'a> Records<'a> {
         self.bytes
     }
 
+    /// The next record, without a look at the count.
+    #[inline]
+    pub(super) fn read(&mut self) -> Result<Record<'a>, RecordProblem> {
+        read_record(&mut self.bytes)
+    }
+
     /// Closes the walk, so that nothing follows an error.
     #[cold]
     fn fail(&mut self, problem: RecordProblem) -> Option<Result<Record<'a>, RecordError>> {

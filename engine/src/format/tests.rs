@@ -61,6 +61,7 @@ fn rules() -> CheckRules {
         after_max_ms: 3_600_000,
         now: TIME,
         decompressed_bytes_max: 1 << 20,
+        repack: None,
     }
 }
 

@@ -19,9 +19,11 @@ mod replace;
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 
@@ -30,13 +32,14 @@ pub use producers::ActiveProducer;
 pub(crate) use producers::Producers;
 pub(crate) use replace::Replacement;
 
-use crate::config::{Limits, TopicConfig};
+use crate::config::{DECOMPRESSED_BYTES_MAX, Limits, TopicConfig};
 use crate::error::Fault;
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader, TimestampType};
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::compacted::Compacted;
-use crate::format::compression::decompress;
-use crate::format::record::Records;
+use crate::format::compression::{Codec, DecompressError, PIECE_BYTES, Strictness, Unpacker, decompress};
+use crate::format::record::RecordError;
+use crate::format::walk::{RecordWalk, Seen};
 use crate::io::Disk;
 use crate::retention::SegmentFacts;
 use crate::segment::{HeaderScan, OpenFiles, Segment, SegmentEnd};
@@ -497,9 +500,9 @@ async fn first_at_or_after<D: Disk>(
         let Some((mut from, _)) = segment.locate(log_start).await? else { continue };
         while let Some(position) = segment.first_at_or_after(from, timestamp).await? {
             let batch = segment.read_batch(position).await?;
-            let found =
-                first_record(&batch, |record| record.timestamp >= timestamp && record.offset >= log_start);
-            let found = found.map_err(|what| segment.damage(position, what))?;
+            let passes =
+                |record: OffsetAndTimestamp| record.timestamp >= timestamp && record.offset >= log_start;
+            let found = first_record(&batch, passes).await.map_err(|what| segment.damage(position, what))?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -529,32 +532,65 @@ async fn max_timestamp_from<D: Disk>(segment: &Rc<Segment<D>>, offset: Offset) -
             }
             false
         });
-        passed.map_err(|what| segment.damage(position, what))?;
+        passed.await.map_err(|what| segment.damage(position, what))?;
     }
     Ok(largest)
 }
 
-/// The first record of a batch that passes.
-fn first_record(
+/// The first record of a batch that passes. Gives way between two pieces of a batch that is compressed: it may be large.
+async fn first_record(
     batch: &Bytes,
     mut passes: impl FnMut(OffsetAndTimestamp) -> bool,
 ) -> Result<Option<OffsetAndTimestamp>, String> {
     let header = BatchHeader::peek(batch).map_err(|error| error.to_string())?;
     let codec = header.codec().map_err(|error| error.to_string())?;
-    let body = &batch[BATCH_HEADER_BYTES..];
-    let records =
-        decompress(codec, body, crate::config::DECOMPRESSED_BYTES_MAX).map_err(|error| error.to_string())?;
-    for record in Records::new(&records, header.record_count().max(0) as u32) {
-        let record = record.map_err(|error| error.to_string())?;
+    let packed = &batch[BATCH_HEADER_BYTES..];
+    let mut found = None;
+    let mut see = |record: Seen| {
         let offset = header.base_offset().plus(i64::from(record.offset_delta));
         let timestamp = match header.timestamp_type() {
             TimestampType::LogAppendTime => header.max_timestamp(),
             TimestampType::CreateTime => header.base_timestamp().wrapping_add(record.timestamp_delta),
         };
-        let found = OffsetAndTimestamp { offset, timestamp };
-        if passes(found) {
-            return Ok(Some(found));
+        let record = OffsetAndTimestamp { offset, timestamp };
+        if found.is_none() && passes(record) {
+            found = Some(record);
         }
+        Ok::<_, RecordError>(())
+    };
+    let mut walk = RecordWalk::new(header.record_count().max(0) as u32);
+    let mut unpacker = Unpacker::default();
+    unpacker.begin(codec, DECOMPRESSED_BYTES_MAX, PIECE_BYTES, Strictness::Read);
+    let mut is_first = true;
+    loop {
+        match unpacker.next(packed) {
+            Ok(Some(piece)) => walk.feed(piece, &mut see).map_err(|error| error.to_string())?,
+            Ok(None) => break,
+            // Only a whole frame of linked blocks can be read, and an older version has taken such.
+            Err(DecompressError::Invalid { codec: Codec::Lz4 }) if is_first => {
+                let records = decompress(codec, packed, DECOMPRESSED_BYTES_MAX);
+                let records = records.map_err(|error| error.to_string())?;
+                walk.feed(&records, &mut see).map_err(|error| error.to_string())?;
+                break;
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+        is_first = false;
+        give_way().await;
     }
-    Ok(None)
+    walk.finish().map_err(|error| error.to_string())?;
+    Ok(found)
+}
+
+/// Lets the other tasks of this thread run once, whatever runs them.
+async fn give_way() {
+    let mut given = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

@@ -203,6 +203,7 @@ impl<D: Disk> Shard<D> {
             producers: &producers,
             now,
             delete_retention_ms: config.delete_retention_ms,
+            levels: config.levels,
         };
         let mut cleaned_end = Offset::ZERO;
         for group in group(&facts, map.end(), config.segment_bytes) {

@@ -49,6 +49,7 @@ pub mod unregister_broker;
 use strandline_engine::config::ConfigError;
 use strandline_engine::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use strandline_engine::format::check::CheckError;
+use strandline_engine::format::compression::DecompressError;
 use strandline_engine::types::LeaderEpoch;
 
 use crate::messages::ApiKey;
@@ -75,7 +76,10 @@ pub(crate) fn append_error(error: &AppendError) -> ErrorCode {
 
 fn check_error(error: &CheckError) -> ErrorCode {
     match error {
-        CheckError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        // A Java producer splits a batch that is too large, and so finds its way back from one that unpacks to too much as well.
+        CheckError::TooLarge { .. } | CheckError::Decompress(DecompressError::TooLarge { .. }) => {
+            ErrorCode::MessageTooLarge
+        }
         CheckError::Corrupt(_) => ErrorCode::CorruptMessage,
         CheckError::LogAppendTime => ErrorCode::InvalidTimestamp,
         CheckError::Rejected(records) if records.any_timestamp() => ErrorCode::InvalidTimestamp,
@@ -87,7 +91,7 @@ fn check_error(error: &CheckError) -> ErrorCode {
         | CheckError::Control
         | CheckError::Sequence { .. }
         | CheckError::Codec { .. }
-        | CheckError::Decompress(_)
+        | CheckError::Decompress(DecompressError::Invalid { .. })
         | CheckError::Record(_)
         | CheckError::OffsetDelta { .. }
         | CheckError::Rejected(_) => ErrorCode::InvalidRecord,

@@ -1,5 +1,6 @@
 use super::*;
 use crate::format::builder::BatchBuilder;
+use crate::format::record::RecordProblem;
 
 const NOW: Timestamp = 1_700_000_000_000;
 
@@ -12,6 +13,7 @@ fn rules() -> CheckRules {
         after_max_ms: 1_000,
         now: NOW,
         decompressed_bytes_max: 1 << 20,
+        repack: None,
     }
 }
 
@@ -81,13 +83,114 @@ fn each_rule_of_the_header_has_its_own_answer() {
         assert_eq!(refused(batch, &rules()), CheckError::Counts { last_offset_delta, record_count });
     }
     assert_eq!(refused(forged(batch(), 21, &[0, 1 << 5]), &rules()), CheckError::Control);
-    assert_eq!(refused(forged(batch(), 21, &[0, 1 << 3]), &rules()), CheckError::LogAppendTime);
     assert_eq!(refused(forged(batch(), 21, &[0, 5]), &rules()), CheckError::Codec { found: 5 });
     let sequence = CheckError::Sequence { producer_id: 9, base_sequence: -1 };
     assert_eq!(refused(forged(batch(), 43, &9i64.to_be_bytes()), &rules()), sequence);
     let mut damaged = batch();
     damaged[100] ^= 1;
     assert!(matches!(refused(damaged, &rules()), CheckError::Corrupt(BatchError::Crc { .. })));
+}
+
+/// The bit alone; Kafka answers the same for every codec.
+#[test]
+fn a_client_that_says_log_append_time_is_refused_where_it_matters_and_put_right_elsewhere() {
+    let log_time = CheckRules { timestamp_type: TimestampType::LogAppendTime, ..rules() };
+    for codec in Codec::ALL {
+        let claimed = forged(one(codec), 21, &[0, codec.id() | 1 << 3]);
+        assert_eq!(refused(claimed.clone(), &log_time), CheckError::LogAppendTime);
+        assert_eq!(check(claimed.clone(), &rules()).expect("put right").into_bytes_mut(), one(codec));
+        let without_time = forged(claimed, 35, &NO_TIMESTAMP.to_be_bytes());
+        assert_eq!(refused(without_time, &rules()), CheckError::LogAppendTime);
+    }
+}
+
+#[test]
+fn records_are_kept_in_the_topics_codec_and_stay_what_they_were() {
+    let packings = Codec::ALL.map(Packing::from).into_iter();
+    let levels = [
+        (Codec::Gzip, 1),
+        (Codec::Gzip, 9),
+        (Codec::Lz4, 1),
+        (Codec::Lz4, 17),
+        (Codec::Zstd, -5),
+        (Codec::Zstd, 19),
+    ];
+    let levels = levels.map(|(codec, level)| Packing { codec, level: Some(level) });
+    for packing in packings.chain(levels) {
+        for sent in Codec::ALL {
+            let mut builder = BatchBuilder::new(sent).producer(7, 3, 99);
+            for at in 0..500i64 {
+                builder.push(NOW - at % 7, Some(b"key"), Some(&[at as u8; 300]), &[("h", None)]);
+            }
+            let batch = builder.build();
+            let rules = CheckRules { repack: Some(Repack { packing, bytes_max: 1 << 20 }), ..rules() };
+            let kept = check(batch.clone(), &rules).expect("a sound batch");
+            let records = |batch: &[u8]| {
+                let codec = BatchHeader::raw(batch).unwrap().codec().unwrap();
+                crate::format::compression::decompress(codec, &batch[BATCH_HEADER_BYTES..], 1 << 20).unwrap()
+            };
+            assert_eq!(kept.header().codec(), Ok(packing.codec));
+            assert_eq!(records(kept.as_ref()), records(&batch));
+            assert_eq!(kept.header().total_bytes(), kept.len());
+            let plain = |header: &BatchHeader| {
+                let producer = (header.producer(), header.base_sequence(), header.last_sequence());
+                (producer, header.base_timestamp(), header.max_timestamp(), header.record_count())
+            };
+            assert_eq!(plain(kept.header()), plain(BatchHeader::raw(&batch).unwrap()));
+            batch::verify_crc(kept.as_ref()).expect("a new sum");
+            if sent == packing.codec {
+                assert_eq!(kept.as_ref(), &batch[..], "nothing to do");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_measured_as_the_topic_keeps_it() {
+    let mut builder = BatchBuilder::new(Codec::Gzip);
+    builder.push(NOW, None, Some(&vec![0; 500_000]), &[]);
+    let batch = builder.build();
+    let to = |bytes_max| {
+        let repack = Repack { packing: Codec::None.into(), bytes_max };
+        CheckRules { repack: Some(repack), ..rules() }
+    };
+    assert!(matches!(
+        refused(batch.clone(), &to(100_000)),
+        CheckError::TooLarge { bytes_max: 100_000, found } if found > 100_000
+    ));
+    let kept = check(batch.clone(), &to(1 << 20)).expect("it fits");
+    let bytes = kept.len();
+    assert_eq!(check(batch.clone(), &to(bytes)).expect("the limit itself is allowed").len(), bytes);
+    assert!(matches!(refused(batch, &to(bytes - 1)), CheckError::TooLarge { .. }));
+}
+
+#[test]
+fn what_records_may_unpack_to_grows_with_their_bytes() {
+    let rules = CheckRules { decompressed_bytes_max: 256 << 20, ..rules() };
+    let limits =
+        [0, 8 << 10, 16 << 10, 64 << 10, 1 << 20, usize::MAX].map(|bytes| unpacked_bytes_max(bytes, &rules));
+    assert_eq!(limits.map(|limit| limit >> 20), [16, 16, 16, 64, 256, 256]);
+}
+
+#[test]
+fn a_check_in_pieces_ends_as_one_in_one_go() {
+    let mut builder = BatchBuilder::new(Codec::Zstd);
+    (0..40).for_each(|at| builder.push(NOW - at, None, Some(&vec![at as u8; 9_000]), &[]));
+    let batch = builder.build();
+    let whole = check(batch.clone(), &rules()).unwrap();
+    let mut unpacker = Unpacker::default();
+    let mut checking = Checking::begin(batch, &rules()).unwrap();
+    checking.restart(100_000);
+    let mut steps = 0;
+    let mut last = Progress::More;
+    while last == Progress::More {
+        last = checking.step(&mut unpacker).unwrap();
+        steps += 1;
+    }
+    assert_eq!((last, steps), (Progress::NoRoom, 2), "64 KiB a step");
+    checking.restart(usize::MAX);
+    while checking.step(&mut unpacker).unwrap() == Progress::More {}
+    assert_eq!(checking.finish().unwrap().as_ref(), whole.as_ref());
 }
 
 #[test]
