@@ -14,6 +14,7 @@ mod metrics;
 mod names;
 mod node_id;
 mod produce_fetch;
+mod records;
 mod restart;
 mod retention;
 mod single_node;
