@@ -1,6 +1,6 @@
 //! Starting and stopping: the lock on the data directory, recovery, one thread a shard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::handle::{Handle, Shared, now};
 use crate::io::Disk;
 use crate::io::latch::Latch;
 use crate::io::pwrite::PwriteDisk;
-use crate::io::ring::RingDisk;
+use crate::io::ring::{self, RingDisk};
 use crate::recovery::{Recovered, RecoveryReport, recover};
 use crate::shard::message::Message;
 use crate::shard::reactor::{self, ExecutorHandle, Queue};
@@ -41,6 +41,9 @@ pub(crate) const LOCK_FILE: &str = "lock";
 /// How often a shard looks for syncs that `flush.ms` asks for: its precision.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long a stop waits for the other shards when one has ended by itself: what they still wait for may never come.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A running engine. Dropping it stops it.
 pub struct Engine {
     handle: Handle,
@@ -50,14 +53,36 @@ pub struct Engine {
 }
 
 struct Running {
-    shards: Vec<ExecutorHandle<Result<(), Fault>>>,
+    shards: BTreeMap<usize, ExecutorHandle<Result<(), Fault>>>,
     /// Closing it tells the fronts to end.
     stop: Sender<()>,
     /// Closing it tells the shards to end.
     close: Sender<()>,
-    fronts_done: mpsc::Receiver<usize>,
+    events: mpsc::Receiver<Event>,
+    watch: Watch,
     /// Held for as long as the shards run.
-    _lock: fs::File,
+    lock: fs::File,
+}
+
+/// What the shards' threads tell the one that starts and stops them.
+enum Event {
+    /// A shard serves, or can not.
+    Started(Result<(), StartError>),
+    /// A shard's front has ended.
+    FrontDone(usize),
+    /// A shard's thread ends.
+    Ended(usize),
+}
+
+/// Tells when a shard ends that was not asked to. The engine can not go on then: [`Engine::stop`] says why.
+#[derive(Clone)]
+pub struct Watch(Receiver<usize>);
+
+impl Watch {
+    /// Waits until a shard has ended by itself, and gives its number; `None` when the engine was stopped instead.
+    pub fn wait(&self) -> Option<usize> {
+        self.0.recv_blocking().ok()
+    }
 }
 
 /// Why an engine has not stopped cleanly. Nothing acknowledged is lost: the next start recovers it.
@@ -71,7 +96,7 @@ pub enum StopError {
         /// What failed.
         fault: Fault,
     },
-    /// A shard's thread has ended before.
+    /// A shard's thread has ended before it was asked to.
     #[error("shard {shard} has ended: {source}")]
     Ended {
         /// The shard.
@@ -83,10 +108,14 @@ pub enum StopError {
 
 impl Engine {
     /// Locks the data directory, recovers it, and starts the shards with `front` on each. Returns when all of them serve.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then. Whether io_uring can be used is found out before anything is touched.
     pub fn start<F: Front>(config: EngineConfig, front: F) -> Result<Engine, StartError> {
         if config.shards == 0 || config.shards > SHARDS_MAX {
             return Err(StartError::Shards { found: config.shards, max: SHARDS_MAX });
         }
+        ring::probe().map_err(|source| StartError::Ring { source })?;
         let lock = lock_data_dir(&config.data_dir)?;
         let began = Instant::now();
         let recovered = block_on(recover(
@@ -113,7 +142,15 @@ impl Engine {
         (self.report, self.recovery_time)
     }
 
+    /// Tells when a shard ends by itself.
+    pub fn watch(&self) -> Watch {
+        self.running.as_ref().expect("an engine runs until it is stopped").watch.clone()
+    }
+
     /// Ends the fronts, answers what is under way, syncs everything. The next start then replays nothing.
+    ///
+    /// # Errors
+    /// [`StopError`]. When a shard has ended by itself, the others are given some seconds to end.
     pub fn stop(mut self) -> Result<(), StopError> {
         self.running.take().map_or(Ok(()), Running::stop)
     }
@@ -131,17 +168,54 @@ impl Drop for Engine {
 
 impl Running {
     fn stop(self) -> Result<(), StopError> {
-        self.stop.close();
-        for _ in &self.shards {
-            // A shard whose thread has ended sends nothing; joining it tells why.
-            if self.fronts_done.recv().is_err() {
-                break;
+        let Running { shards, stop, close, events, watch: _, lock } = self;
+        stop.close();
+        let mut fronts: BTreeSet<usize> = shards.keys().copied().collect();
+        let mut threads = fronts.clone();
+        // The first shard that was not asked to end, and when to stop waiting for the others.
+        let mut failed: Option<(usize, Instant)> = None;
+        while !threads.is_empty() {
+            if fronts.is_empty() {
+                close.close();
+            }
+            let event = match failed {
+                None => events.recv().ok(),
+                Some((_, until)) => events.recv_timeout(until.saturating_duration_since(Instant::now())).ok(),
+            };
+            match event {
+                Some(Event::Started(_)) => {}
+                Some(Event::FrontDone(shard)) => drop(fronts.remove(&shard)),
+                Some(Event::Ended(shard)) => {
+                    fronts.remove(&shard);
+                    threads.remove(&shard);
+                    if !close.is_closed() {
+                        failed = failed.or(Some((shard, Instant::now() + STOP_PATIENCE)));
+                    }
+                }
+                // The fronts that still run wait for what never comes: the other shards can end without them.
+                None if !close.is_closed() => {
+                    close.close();
+                    failed = failed.map(|(shard, _)| (shard, Instant::now() + STOP_PATIENCE));
+                }
+                None => break,
             }
         }
-        self.close.close();
+        if !threads.is_empty() {
+            // They may still write: the lock goes with the process.
+            tracing::error!(shards = ?threads, "these shards do not end, and are left behind");
+            std::mem::forget(lock);
+        }
+        let failed = failed.map(|(shard, _)| shard);
         let mut result = Ok(());
-        for (shard, thread) in self.shards.into_iter().enumerate() {
+        let mut ended: Vec<_> = shards.into_iter().filter(|(shard, _)| !threads.contains(shard)).collect();
+        // The one that all began with is the one to be told of.
+        ended.sort_by_key(|(shard, _)| Some(*shard) != failed);
+        for (shard, thread) in ended {
             let ended = match thread.join() {
+                Ok(Ok(())) if failed == Some(shard) => {
+                    let source = io::Error::other("it was not asked to");
+                    Err(StopError::Ended { shard, source })
+                }
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(fault)) => Err(StopError::Fault { shard, fault }),
                 Err(source) => Err(StopError::Ended { shard, source }),
@@ -188,8 +262,7 @@ struct ShardSeed {
     mailboxes: Vec<Sender<Message<<EngineDisk as Disk>::File>>>,
     stop: Receiver<()>,
     close: Receiver<()>,
-    ready: mpsc::Sender<Result<(), StartError>>,
-    front_done: mpsc::Sender<usize>,
+    events: mpsc::Sender<Event>,
 }
 
 fn start_shards<F: Front>(
@@ -210,9 +283,9 @@ fn start_shards<F: Front>(
     });
     let (stop, stopped) = async_channel::bounded(1);
     let (close, closed) = async_channel::bounded(1);
-    let (ready, readies) = mpsc::channel();
-    let (front_done, fronts_done) = mpsc::channel();
-    let mut running = Running { shards: Vec::new(), stop, close, fronts_done, _lock: lock };
+    let (event, events) = mpsc::channel();
+    let (watched, watch) = async_channel::bounded(config.shards);
+    let mut running = Running { shards: BTreeMap::new(), stop, close, events, watch: Watch(watch), lock };
     let damaged = Arc::new(recovered.damaged);
     let unwritten = recovered.unwritten.map(Arc::new);
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
@@ -232,39 +305,66 @@ fn start_shards<F: Front>(
             mailboxes: mailboxes.clone(),
             stop: stopped.clone(),
             close: closed.clone(),
-            ready: ready.clone(),
-            front_done: front_done.clone(),
+            events: event.clone(),
         };
         let front = front.clone();
         // More shards than cores share them; pinning would stack them on the first ones.
         let cpu = (config.pin_threads && config.shards <= cores).then_some(index);
         let name = format!("shard-{index}");
-        let thread = reactor::spawn_executor(&name, cpu, config.background_share, move |ring| {
+        let ended = {
+            let (mailbox, stop) = (seed.mailbox.clone(), seed.stop.clone());
+            let (events, watched) = (event.clone(), watched.clone());
+            move || {
+                // What is asked is never answered any more.
+                mailbox.close();
+                while mailbox.try_recv().is_ok() {}
+                let _ = events.send(Event::Ended(index));
+                if !stop.is_closed() {
+                    let _ = watched.try_send(index);
+                }
+            }
+        };
+        let spawned = reactor::spawn_watched(&name, cpu, config.background_share, ended, move |ring| {
             run_shard(seed, front, ring)
-        })
-        .map_err(|source| StartError::Shard { shard: index, source })?;
-        running.shards.push(thread);
-    }
-    drop((ready, front_done));
-    let mut failure = None;
-    for _ in 0..config.shards {
-        match readies.recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => failure = failure.or(Some(error)),
-            // A thread has ended without a word: stopping tells which, and why.
-            Err(mpsc::RecvError) => break,
+        });
+        match spawned {
+            Ok(thread) => drop(running.shards.insert(index, thread)),
+            Err(source) => {
+                // What stopping says is a consequence.
+                let _ = running.stop();
+                return Err(StartError::Shard { shard: index, source });
+            }
         }
     }
-    drop(readies);
-    if failure.is_none() {
-        return Ok((handle, running));
+    drop((event, watched));
+    let mut failure = None;
+    let mut started = 0;
+    while started < config.shards {
+        match running.events.recv() {
+            Ok(Event::Started(Ok(()))) => started += 1,
+            Ok(Event::Started(Err(error))) => {
+                failure = Some(error);
+                break;
+            }
+            // Its thread knows why.
+            Ok(Event::Ended(shard)) => {
+                let thread = running.shards.remove(&shard).expect("a thread ends once");
+                let source = match thread.join() {
+                    Ok(Ok(())) => io::Error::other("it has ended"),
+                    Ok(Err(fault)) => io::Error::other(fault.to_string()),
+                    Err(source) => source,
+                };
+                failure = Some(StartError::Shard { shard, source });
+                break;
+            }
+            Ok(Event::FrontDone(_)) => {}
+            Err(mpsc::RecvError) => unreachable!("a thread tells that it ends"),
+        }
     }
-    let stopped = running.stop();
-    Err(match (failure, stopped) {
-        (_, Err(StopError::Ended { shard, source })) => StartError::Shard { shard, source },
-        (Some(error), _) => error,
-        (None, _) => unreachable!("a failure was found above"),
-    })
+    let Some(failure) = failure else { return Ok((handle, running)) };
+    // What stopping says is a consequence.
+    let _ = running.stop();
+    Err(failure)
 }
 
 async fn run_shard<F: Front>(seed: ShardSeed, front: F, ring: RingDisk) -> Result<(), Fault> {
@@ -296,8 +396,7 @@ async fn run_shard<F: Front>(seed: ShardSeed, front: F, ring: RingDisk) -> Resul
     let (shard, journal) = match started {
         Ok(started) => started,
         Err(error) => {
-            let _ = seed.ready.send(Err(error));
-            let _ = seed.front_done.send(seed.index);
+            let _ = seed.events.send(Event::Started(Err(error)));
             return Ok(());
         }
     };
@@ -327,14 +426,13 @@ async fn run_shard<F: Front>(seed: ShardSeed, front: F, ring: RingDisk) -> Resul
             ticking.tick(now());
         }
     });
-    let _ = seed.ready.send(Ok(()));
-    drop(seed.ready);
+    let _ = seed.events.send(Event::Started(Ok(())));
 
     let local = Local::new(seed.index, shard.clone(), seed.handle, ring.clone(), seed.stop);
     let front = reactor::spawn(Queue::Net, front.run(local.clone()));
     front.await;
     local.stopped().await;
-    let _ = seed.front_done.send(seed.index);
+    let _ = seed.events.send(Event::FrontDone(seed.index));
     // Nothing is ever sent; the channel closes when every front has ended.
     let _ = seed.close.recv().await;
 

@@ -242,6 +242,12 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Threads can not have an io_uring, or not one that does what is needed.
+    #[error("{source}")]
+    Ring {
+        /// What is refused, and what to do about it.
+        source: std::io::Error,
+    },
     /// A shard could not start.
     #[error("shard {shard} did not start: {source}")]
     Shard {

@@ -48,7 +48,7 @@ mod sync;
 pub mod topics;
 pub mod types;
 
-pub use engine::{Engine, StopError};
+pub use engine::{Engine, StopError, Watch};
 pub use front::{File, Front, Local, NoFront};
 pub use handle::{Handle, PendingAppend};
 pub use journal::JournalUse;

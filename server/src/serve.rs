@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_executor::block_on;
 use strandline_engine::config::{EngineConfig, TopicConfig};
 use strandline_engine::error::StartError;
-use strandline_engine::{Engine, Handle, RecoveryReport, ShardStats, StopError};
+use strandline_engine::{Engine, Handle, RecoveryReport, ShardStats, StopError, Watch};
 
 use crate::config::{BrokerConfig, HostPort};
 use crate::metrics::{Endpoint, Sources};
@@ -112,6 +112,23 @@ impl Server {
             ),
             _ => "every record is on disk before it is acknowledged".to_owned(),
         }
+    }
+
+    /// Tells when a shard ends by itself: then the broker can not go on.
+    pub fn watch(&self) -> Watch {
+        self.engine.watch()
+    }
+
+    /// Ends a broker of which a shard has ended by itself; whoever asks for its health is told until then. The other shards answer what is
+    /// under way, as far as they can.
+    ///
+    /// # Errors
+    /// Always: why the shard has ended.
+    pub fn abandon(self, shard: usize) -> Result<(), StopError> {
+        if let Some(metrics) = &self.metrics {
+            metrics.fail(shard);
+        }
+        self.engine.stop()
     }
 
     /// Answers what is under way, syncs everything, stops. Gives the counters of all shards together.

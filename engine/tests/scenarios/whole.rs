@@ -7,7 +7,7 @@ use futures_executor::block_on;
 use strandline_engine::config::DynamicSettings;
 use strandline_engine::error::StartError;
 use strandline_engine::types::Offset;
-use strandline_engine::{Engine, NoFront, OffsetQuery};
+use strandline_engine::{Engine, Front, Local, NoFront, OffsetQuery, StopError};
 
 use crate::support::{append, config, create_topic, read_all, start};
 
@@ -171,4 +171,54 @@ fn an_empty_engine_starts_at_once_and_writes_little() {
     let files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
     let bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
     assert!(bytes < 8 << 20, "an empty engine of 2 shards has written {bytes} bytes");
+}
+
+/// Its instance on shard 1 panics when it is told to.
+#[derive(Clone)]
+struct Panics(async_channel::Receiver<()>);
+
+impl Front for Panics {
+    async fn run(self, shard: Local) {
+        if shard.index() == 1 && self.0.recv().await.is_ok() {
+            panic!("no way");
+        }
+        shard.stopped().await;
+    }
+}
+
+/// The others would go on as if nothing had happened, and wait for ever for what the one that has gone was asked.
+#[test]
+fn a_shard_that_panics_is_told_of_and_the_others_stop_and_lose_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (panic, panics) = async_channel::bounded(1);
+    let engine = Engine::start(config(directory.path(), 3), Panics(panics)).expect("the engine starts");
+    let partitions = create_topic(engine.handle(), "orders", 6, &[]);
+    for partition in &partitions {
+        append(engine.handle(), *partition, "kept");
+    }
+    let watch = engine.watch();
+    panic.send_blocking(()).unwrap();
+    assert_eq!(watch.wait(), Some(1));
+    assert!(block_on(engine.handle().stats()).len() < 3, "it does not answer, and nobody waits for it");
+    match engine.stop() {
+        Err(StopError::Ended { shard: 1, source }) => {
+            assert!(source.to_string().contains("no way"), "{source}")
+        }
+        other => panic!("the reason is not told: {other:?}"),
+    }
+    assert_eq!(watch.wait(), None, "nobody is left to end");
+    let engine = start(directory.path(), 2);
+    for partition in &partitions {
+        assert_eq!(read_all(engine.handle(), *partition), ["kept"]);
+    }
+    engine.stop().unwrap();
+}
+
+#[test]
+fn an_engine_that_is_stopped_is_no_engine_that_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = start(directory.path(), 2);
+    let watch = engine.watch();
+    engine.stop().unwrap();
+    assert_eq!(watch.wait(), None);
 }

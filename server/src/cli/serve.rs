@@ -74,7 +74,7 @@ pub(super) fn run(args: Args) -> u8 {
         };
     }
     // Before any thread runs, so that none is ended by a signal that nobody expected yet.
-    let mut signals = match Signals::new([SIGTERM, SIGINT]) {
+    let signals = match Signals::new([SIGTERM, SIGINT]) {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("can not wait for signals: {error}")),
     };
@@ -95,15 +95,14 @@ pub(super) fn run(args: Args) -> u8 {
     // A closed standard output must not end the broker.
     let _ = greet(&server, &data_dir, began);
 
-    signals.forever().next();
-    tracing::info!("stopping; a second signal ends at once");
-    std::thread::spawn(move || {
-        if signals.forever().next().is_some() {
-            tracing::warn!("ended by a second signal; the next start recovers");
-            log::flush();
-            std::process::exit(i32::from(FAILED));
-        }
-    });
+    if let Some(shard) = until_told(&server, signals) {
+        tracing::error!(shard, "a shard has ended: the broker stops");
+        let error = server
+            .abandon(shard)
+            .err()
+            .map_or_else(|| format!("shard {shard} has ended"), |it| it.to_string());
+        return fail(&format!("{error}; nothing acknowledged is lost, the next start recovers"));
+    }
     match server.stop() {
         Ok(stats) => {
             tracing::info!(records = stats.records, batches = stats.batches, "stopped");
@@ -112,6 +111,29 @@ pub(super) fn run(args: Args) -> u8 {
         }
         Err(error) => fail(&format!("not stopped cleanly, the next start recovers: {error}")),
     }
+}
+
+/// Waits for a signal, or for the number of a shard that ends by itself. A second signal ends the process at once.
+fn until_told(server: &Server, mut signals: Signals) -> Option<usize> {
+    let (told, tells) = std::sync::mpsc::channel();
+    let (watch, ended) = (server.watch(), told.clone());
+    std::thread::spawn(move || {
+        if let Some(shard) = watch.wait() {
+            let _ = ended.send(Some(shard));
+        }
+    });
+    std::thread::spawn(move || {
+        let mut signals = signals.forever();
+        signals.next();
+        tracing::info!("stopping; a second signal ends at once");
+        let _ = told.send(None);
+        if signals.next().is_some() {
+            tracing::warn!("ended by a second signal; the next start recovers");
+            log::flush();
+            std::process::exit(i32::from(FAILED));
+        }
+    });
+    tells.recv().expect("the thread that waits for signals lives as long as the process")
 }
 
 fn fail(error: &str) -> u8 {

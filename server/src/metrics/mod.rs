@@ -3,7 +3,7 @@
 //! ```text
 //! GET /metrics               shards, topics, groups, requests, the process
 //! GET /metrics/partitions    offsets, sizes and lags of single partitions: a line each, so ask less often where there are many
-//! GET /healthz               200 while the process lives and every shard answers
+//! GET /healthz               200 while the process lives and every shard answers; 503 once a shard has ended
 //! GET /readyz                200 from the end of recovery to the beginning of the stop
 //! ```
 //!
@@ -59,6 +59,8 @@ enum Phase {
     Recovering,
     Serving(Box<Sources>),
     Stopping,
+    /// This shard has ended by itself, and the process is about to.
+    Failed(usize),
 }
 
 /// The listener.
@@ -90,6 +92,11 @@ impl Endpoint {
         self.set(Phase::Stopping);
     }
 
+    /// A shard has ended by itself: the broker is not well any more.
+    pub(crate) fn fail(&self, shard: usize) {
+        self.set(Phase::Failed(shard));
+    }
+
     fn set(&self, phase: Phase) {
         *self.phase.lock().expect("nothing panics while it holds the lock") = phase;
     }
@@ -109,6 +116,10 @@ fn answer(path: &str, phase: &Mutex<Phase>, started: SystemTime) -> Response {
         Phase::Serving(sources) => Ok(sources.clone()),
         Phase::Recovering => Err("recovering"),
         Phase::Stopping => Err("stopping"),
+        Phase::Failed(shard) if path == "/healthz" => {
+            return Response::plain(Status::Unavailable, format!("shard {shard} has ended"));
+        }
+        Phase::Failed(_) => Err("a shard has ended"),
     };
     match (path, sources) {
         ("/healthz", Err(phase)) => Response::plain(Status::Ok, phase),
@@ -197,6 +208,14 @@ mod tests {
             assert_eq!(status("/"), Status::NotFound);
             let metrics = answer("/metrics", &phase, SystemTime::now());
             assert!(metrics.body.contains("\nprocess_start_time_seconds "), "{}", metrics.body);
+        }
+    }
+
+    #[test]
+    fn a_broker_of_which_a_shard_has_ended_is_neither_well_nor_ready() {
+        let phase = Mutex::new(Phase::Failed(1));
+        for path in ["/healthz", "/readyz"] {
+            assert_eq!(answer(path, &phase, SystemTime::now()).status, Status::Unavailable);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::JoinHandle;
 
 use tempfile::TempDir;
@@ -23,7 +23,8 @@ pub(crate) fn data_dir() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-fn command(data_dir: &Path, more: &[&str]) -> Command {
+/// What starts a broker on a free port.
+pub(crate) fn command(data_dir: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_strandline"));
     command.arg("--data-dir").arg(data_dir).args(more);
     if !more.contains(&"--listen") {
@@ -40,7 +41,12 @@ impl Broker {
 
     /// Starts a broker; its log comes from a thread that reads it to the end.
     pub(crate) fn start_logging(data_dir: &Path, more: &[&str]) -> (Broker, JoinHandle<String>) {
-        let mut process = command(data_dir, more).spawn().unwrap();
+        Broker::greeted_logging(command(data_dir, more))
+    }
+
+    /// The same with a command that was changed.
+    pub(crate) fn greeted_logging(mut command: Command) -> (Broker, JoinHandle<String>) {
+        let mut process = command.spawn().unwrap();
         let mut log = process.stderr.take().unwrap();
         let log = std::thread::spawn(move || {
             let mut lines = String::new();
@@ -96,6 +102,11 @@ impl Broker {
         let mut rest = String::new();
         self.process.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
         (self.process.wait().unwrap().code(), rest)
+    }
+
+    /// How it has ended, if it has.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().unwrap()
     }
 
     /// Resident memory in bytes.

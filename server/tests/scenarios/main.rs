@@ -15,6 +15,7 @@ mod names;
 mod node_id;
 mod produce_fetch;
 mod records;
+mod refused;
 mod restart;
 mod retention;
 mod single_node;

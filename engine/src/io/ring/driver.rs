@@ -25,10 +25,10 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use io_uring::types::{SubmitArgs, Timespec};
-use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue, types};
 use rustix::event::EventfdFlags;
 
-use super::op::{Op, Step};
+use super::op::{OPCODES, Op, Step};
 
 /// Submission queue entries; 28 KiB of locked memory on a new kernel. More operations than this wait in user space.
 const RING_DEPTH: u32 = 256;
@@ -108,6 +108,35 @@ struct Operation {
     orphan: bool,
     /// In the kernel's hands.
     submitted: bool,
+}
+
+/// Finds out, on a thread that has no ring, whether one can be had and does all that is asked of it: sets one up, asks it for its operations, has
+/// it carry out one that does nothing, and takes it apart.
+///
+/// # Errors
+/// What is refused or missing, and what to do about it.
+pub(super) fn probe() -> io::Result<()> {
+    let mut ring = build().and_then(new_enough).map_err(explain)?;
+    let mut known = Probe::new();
+    let asked = ring.submitter().register_probe(&mut known);
+    asked.map_err(|error| refused("io_uring_register", &error))?;
+    let missing: Vec<_> =
+        OPCODES.iter().filter(|(code, _)| !known.is_supported(*code)).map(|(_, name)| *name).collect();
+    if !missing.is_empty() {
+        let what =
+            format!("this kernel's io_uring does not do {}: 5.13 or newer is needed", missing.join(", "));
+        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+    }
+    // SAFETY: an operation that does nothing leads to no memory.
+    unsafe { ring.submission().push(&opcode::Nop::new().build()) }.expect("the queue is empty");
+    ring.submit_and_wait(1).map(drop).map_err(|error| refused("io_uring_enter", &error))
+}
+
+/// Says what to do about a system call of the ring that is blocked.
+fn refused(call: &str, error: &io::Error) -> io::Error {
+    let hint =
+        "the container's seccomp profile has to allow io_uring_setup, io_uring_enter and io_uring_register";
+    io::Error::new(error.kind(), format!("{call} is refused: {error}: {hint}"))
 }
 
 pub(super) struct Ring {
@@ -258,9 +287,12 @@ impl Ring {
             state.watch(&self.doorbell);
         }
         state.fill();
-        state.enter(wait);
+        let entered = state.enter(wait);
         state.complete(&mut aftermath);
         drop(state);
+        if let Err(error) = entered {
+            panic!("the kernel refuses to run the ring: {error}");
+        }
         aftermath.wakers.into_iter().for_each(Waker::wake);
         drop(aftermath.orphans);
     }
@@ -364,29 +396,42 @@ impl State {
     }
 
     /// Hands the submission queue to the kernel, has it post completions, and waits for one. No system call when there is no reason.
-    fn enter(&mut self, wait: Wait) {
+    ///
+    /// # Errors
+    /// When the kernel refuses for good.
+    fn enter(&mut self, wait: Wait) -> io::Result<()> {
         let queue = self.ring.submission();
         // Without the flag (an old kernel) completions are posted by any system call, this one or another.
         let due = !queue.is_empty() || queue.taskrun() || queue.cq_overflow();
         drop(queue);
         let waits = wait != Wait::No && !self.has_submissions() && self.ring.completion().is_empty();
         let entered = match wait {
-            Wait::AtMost(Some(patience)) if waits => {
-                let patience = Timespec::from(patience);
-                self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&patience))
-            }
-            Wait::AtMost(None) if waits => self.ring.submit_and_wait(1),
+            Wait::AtMost(patience) if waits => self.wait(patience),
             _ if due => self.ring.submit(),
-            _ => return,
+            _ => return Ok(()),
         };
-        if let Err(error) = entered {
-            match error.raw_os_error() {
+        match entered {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
                 // The time is up. Interrupted, out of memory for the moment, or the completion queue is full: the entries stay queued,
                 // and the next turn, after completions were taken out, submits them.
-                Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => {}
-                _ => panic!("the kernel refuses to run the ring: {error}"),
-            }
+                Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => Ok(()),
+                _ => Err(error),
+            },
         }
+    }
+
+    /// Hands the submission queue to the kernel and waits for a completion, `patience` at most.
+    fn wait(&mut self, patience: Option<Duration>) -> io::Result<usize> {
+        let flags = wait_flags(self.ring.params().is_feature_no_iowait(), self.submitted);
+        let submissions = self.ring.submission().len() as u32;
+        let patience = patience.map(Timespec::from);
+        let arguments = match &patience {
+            Some(patience) => SubmitArgs::new().timespec(patience),
+            None => SubmitArgs::new(),
+        };
+        // SAFETY: the flags go with the argument, which lives until the call returns; the entries that are submitted are those of `push`.
+        unsafe { self.ring.submitter().enter(submissions, 1, flags.bits(), Some(&arguments)) }
     }
 
     fn push(&mut self, submission: &squeue::Entry) {
@@ -447,12 +492,26 @@ impl Drop for State {
         loop {
             self.fill();
             let wait = if self.submitted + self.open_ended > 0 { Wait::AtMost(None) } else { Wait::No };
-            self.enter(wait);
+            if self.enter(wait).is_err() {
+                // Nobody knows what the kernel still does with their memory: it stays.
+                std::mem::forget(std::mem::take(&mut self.slots));
+                return;
+            }
             self.complete(&mut aftermath);
             if self.submitted + self.open_ended == 0 && self.waiting.is_empty() {
                 return;
             }
         }
+    }
+}
+
+/// How a wait is asked for. While nothing but peers, timers and doorbells is waited for, the thread says so where the kernel can be told (6.15): any
+/// ring with something under way counts as waiting for a disk otherwise (since 6.5), and an idle broker shows as cores that wait for one.
+fn wait_flags(can_tell: bool, disk_operations: usize) -> EnterFlags {
+    let flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
+    match can_tell && disk_operations == 0 {
+        true => flags | EnterFlags::NO_IOWAIT,
+        false => flags,
     }
 }
 
@@ -493,6 +552,9 @@ fn explain(error: io::Error) -> io::Error {
             "this kernel has none or an old one (5.13 or newer is needed), or the container's seccomp profile hides it (allow io_uring_setup, \
              io_uring_enter and io_uring_register)"
         }
+        Some(libc::EMFILE | libc::ENFILE) => {
+            "there are too few descriptors (raise `ulimit -n`, or LimitNOFILE= of the service; the system's limit is the sysctl fs.file-max)"
+        }
         Some(libc::ENOMEM) => {
             "the limit on locked memory is used up by all rings of this user (raise `ulimit -l`, or LimitMEMLOCK= of the \
              service)"
@@ -519,5 +581,26 @@ fn unpin_workers(ring: &IoUring) {
     }
     if let Err(error) = submitter.register_iowq_aff(&cpus) {
         tracing::debug!(%error, "io_uring workers stay on this executor's CPU");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_for_peers_is_no_wait_for_a_disk_where_the_kernel_can_be_told() {
+        for (can_tell, disk_operations, told) in
+            [(true, 0, true), (true, 1, false), (false, 0, false), (false, 1, false)]
+        {
+            let flags = wait_flags(can_tell, disk_operations);
+            assert_eq!(flags.contains(EnterFlags::NO_IOWAIT), told, "{can_tell} {disk_operations}");
+            assert!(flags.contains(EnterFlags::GETEVENTS | EnterFlags::EXT_ARG));
+        }
+    }
+
+    #[test]
+    fn a_ring_that_is_there_passes_its_probe() {
+        probe().unwrap();
     }
 }

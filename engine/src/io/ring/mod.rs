@@ -45,6 +45,14 @@ const INLINE_BYTES_MAX: usize = 256 << 10;
 /// How much one advice covers: the kernel reads ahead at most this much per call on a common disk.
 const ADVICE_BYTES_MAX: u64 = 128 << 10;
 
+/// Finds out whether threads of this process can have rings that do all that is asked of them.
+///
+/// # Errors
+/// What is refused or missing, and what to do about it.
+pub(crate) fn probe() -> io::Result<()> {
+    driver::probe()
+}
+
 /// A private ring, shared by its clones, for the thread that made it.
 #[derive(Clone)]
 pub struct RingDisk {

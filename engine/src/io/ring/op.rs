@@ -85,6 +85,23 @@ pub(super) enum Op {
     },
 }
 
+/// The operations that a kernel must have. One that it may lack has another way: `SetLen`.
+pub(super) const OPCODES: [(u8, &str); 13] = [
+    (opcode::Nop::CODE, "NOP"),
+    (opcode::Read::CODE, "READ"),
+    (opcode::Write::CODE, "WRITE"),
+    (opcode::Writev::CODE, "WRITEV"),
+    (opcode::Fsync::CODE, "FSYNC"),
+    (opcode::Fadvise::CODE, "FADVISE"),
+    (opcode::SyncFileRange::CODE, "SYNC_FILE_RANGE"),
+    (opcode::OpenAt::CODE, "OPENAT"),
+    (opcode::RenameAt::CODE, "RENAMEAT"),
+    (opcode::UnlinkAt::CODE, "UNLINKAT"),
+    (opcode::PollAdd::CODE, "POLL_ADD"),
+    (opcode::Recv::CODE, "RECV"),
+    (opcode::AsyncCancel::CODE, "ASYNC_CANCEL"),
+];
+
 /// What a completion means for its operation.
 pub(super) enum Step {
     /// The rest must be submitted.

@@ -25,7 +25,7 @@ use glommio::{
 };
 use rustix::io::ReadWriteFlags;
 
-use super::{Queue, Task};
+use super::{OnDrop, Queue, Task};
 use crate::io::ring::{RingDisk, Wait};
 
 /// How often a running queue is asked to give way. Tasks are short by rule, so this is for the exception; and see [`HEARTBEATS`] for why it
@@ -62,14 +62,15 @@ thread_local! {
 
 /// Starts a thread with an executor that runs the future made by `f` to its end. `f` gets the ring that the executor pumps.
 ///
-/// `cpu` pins the thread. `background_share` is the part of the time of all tasks that background tasks get when others are ready, up to 1.
+/// `ended` is called when the executor has ended, however it did. `cpu` pins the thread. `background_share` is the part of the time of all tasks that background tasks get when others are ready, up to 1.
 ///
 /// # Errors
 /// When the thread can not be made, or the CPU does not exist. That there is no ring to be had is reported by [`ExecutorHandle::join`].
-pub fn spawn_executor<F, T>(
+pub fn spawn_watched<F, T>(
     name: &str,
     cpu: Option<usize>,
     background_share: f64,
+    ended: impl FnOnce() + Send + 'static,
     f: impl FnOnce(RingDisk) -> F + Send + 'static,
 ) -> io::Result<ExecutorHandle<T>>
 where
@@ -94,7 +95,10 @@ where
                     "background",
                 ),
             }));
-            run(f)
+            async move {
+                let _told_last = OnDrop(Some(ended));
+                run(f).await
+            }
         })
         .map(ExecutorHandle)
         .map_err(explain)

@@ -15,6 +15,7 @@ mod glommio;
 mod ring;
 
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -24,11 +25,12 @@ use futures_util::future::{Either, select};
 #[cfg(feature = "glommio")]
 use self::glommio::Spawned;
 #[cfg(feature = "glommio")]
-pub use self::glommio::{ExecutorHandle, sleep, spawn, spawn_executor, yield_if_needed};
+pub use self::glommio::{ExecutorHandle, sleep, spawn, spawn_watched, yield_if_needed};
 #[cfg(not(feature = "glommio"))]
 use self::ring::Spawned;
 #[cfg(not(feature = "glommio"))]
-pub use self::ring::{ExecutorHandle, sleep, spawn, spawn_executor, yield_if_needed};
+pub use self::ring::{ExecutorHandle, sleep, spawn, spawn_watched, yield_if_needed};
+use crate::io::ring::RingDisk;
 pub use crate::io::yield_now;
 
 /// A task queue of an executor.
@@ -63,6 +65,34 @@ impl<T> Future for Task<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         Pin::new(&mut self.0).poll(context)
+    }
+}
+
+/// Starts an executor whose end nobody is told of; see [`spawn_watched`].
+///
+/// # Errors
+/// When the thread can not be made.
+pub fn spawn_executor<F, T>(
+    name: &str,
+    cpu: Option<usize>,
+    background_share: f64,
+    f: impl FnOnce(RingDisk) -> F + Send + 'static,
+) -> io::Result<ExecutorHandle<T>>
+where
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    spawn_watched(name, cpu, background_share, || (), f)
+}
+
+/// Calls what it holds when it is dropped, also by a panic.
+struct OnDrop<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            call();
+        }
     }
 }
 
@@ -143,5 +173,36 @@ mod tests {
         let executor = spawn_executor("test", None, 0.1, |_| async { panic!("no way") }).unwrap();
         let error = executor.join().unwrap_err();
         assert!(error.to_string().contains("no way"), "{error}");
+    }
+
+    #[test]
+    fn the_end_of_an_executor_is_told_however_it_ends() {
+        for panics in [false, true] {
+            let (told, ends) = std::sync::mpsc::channel();
+            let ended = move || told.send(()).unwrap();
+            let future = async move { assert!(!panics, "no way") };
+            let executor = spawn_watched("test", None, 0.1, ended, move |_| future).unwrap();
+            assert_eq!(ends.recv(), Ok(()));
+            assert_eq!(executor.join().is_err(), panics);
+        }
+    }
+
+    #[test]
+    fn an_executor_that_panics_has_woken_whom_it_was_about_to_wake() {
+        let (asked, question) = futures_channel::oneshot::channel::<()>();
+        let (answered, answer) = futures_channel::oneshot::channel();
+        let waits = spawn_executor("waits", None, 0.1, |_| async move {
+            answered.send(()).unwrap();
+            question.await
+        });
+        let panics = spawn_executor("panics", None, 0.1, |_| async move {
+            answer.await.unwrap();
+            // Long enough for the other one to sleep, and no harm when it does not.
+            sleep(Duration::from_millis(20)).await;
+            let _ = asked.send(());
+            panic!("no way")
+        });
+        assert!(panics.unwrap().join().is_err());
+        assert_eq!(waits.unwrap().join().unwrap(), Ok(()));
     }
 }

@@ -24,9 +24,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use async_task::Runnable;
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::{Queue, Task};
+use super::{OnDrop, Queue, Task};
 use crate::io::ring::{Doorbell, RingDisk, Wait};
 use crate::io::yield_now;
 use crate::sync::Woken;
@@ -49,14 +49,16 @@ thread_local! {
 
 /// Starts a thread with an executor that runs the future made by `f` to its end. `f` gets the ring that the executor waits on.
 ///
-/// `cpu` pins the thread, when that is allowed. `background_share` is the part of the thread's time that background tasks may take, up to 1.
+/// `cpu` pins the thread to that one of the CPUs that the process may run on, counted from 0, when that is allowed. `background_share` is the part of the thread's time that background tasks may take, up to 1.
+/// `ended` is called when the executor has ended, however it did; then [`ExecutorHandle::join`] tells how, and does not wait for long.
 ///
 /// # Errors
 /// When the thread can not be made. That there is no ring to be had is reported by [`ExecutorHandle::join`].
-pub fn spawn_executor<F, T>(
+pub fn spawn_watched<F, T>(
     name: &str,
     cpu: Option<usize>,
     background_share: f64,
+    ended: impl FnOnce() + Send + 'static,
     f: impl FnOnce(RingDisk) -> F + Send + 'static,
 ) -> io::Result<ExecutorHandle<T>>
 where
@@ -64,6 +66,7 @@ where
     T: Send + 'static,
 {
     let run = move || {
+        let _told_last = OnDrop(Some(ended));
         if let Some(cpu) = cpu {
             pin_thread(cpu);
         }
@@ -73,7 +76,10 @@ where
     thread::Builder::new().name(name.to_owned()).spawn(run).map(ExecutorHandle)
 }
 
-fn pin_thread(cpu: usize) {
+/// Pins this thread to the `number`-th of the CPUs that it may run on, in a cpuset as well.
+fn pin_thread(number: usize) {
+    let allowed = sched_getaffinity(None).unwrap_or_default();
+    let Some(cpu) = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).nth(number) else { return };
     let mut cpus = CpuSet::new();
     cpus.set(cpu);
     if let Err(error) = sched_setaffinity(None, &cpus) {
@@ -157,6 +163,7 @@ impl Executor {
     /// Runs tasks until `future` is ready, then closes the ring and lets it finish.
     fn run<T: 'static>(self: Rc<Self>, future: impl Future<Output = T> + 'static) -> T {
         EXECUTOR.set(Some(self.clone()));
+        let _unwinding = Unwinding(&self);
         let output = Rc::new(Cell::new(None));
         let (over, done) = (Rc::new(Cell::new(false)), output.clone());
         let ended = over.clone();
@@ -263,6 +270,20 @@ impl Executor {
             Queue::Net => &self.net,
             Queue::Storage => &self.storage,
             Queue::Background => &self.background,
+        }
+    }
+}
+
+/// Lets other threads go on when a panic of a task ends this one.
+struct Unwinding<'a>(&'a Executor);
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            // From here on a wake called on this thread rings at once: there is no end of a turn to ring at.
+            drop(EXECUTOR.take());
+            self.0.remote.woken.close();
+            self.0.ring_bells();
         }
     }
 }
@@ -424,7 +445,7 @@ impl Drop for Sleep {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::reactor::with_timeout;
+    use crate::shard::reactor::{spawn_executor, with_timeout};
 
     fn on_executor<F, T>(test: impl FnOnce() -> F + Send + 'static) -> T
     where

@@ -1,0 +1,147 @@
+//! What a system may refuse a broker: io_uring, one of its calls, threads; before the start, and while it runs. The refusals are made by a filter
+//! of system calls that the broker's process puts over itself before it is the broker.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use crate::broker::{Broker, command, data_dir};
+
+/// System calls that are refused with an error number.
+#[derive(Clone, Copy)]
+struct Refusal {
+    calls: &'static [libc::c_long],
+    /// Only where the second argument is at least this.
+    second_argument_least: u32,
+    errno: i32,
+}
+
+const SETUP: Refusal = all(&[libc::SYS_io_uring_setup], libc::EPERM);
+const ENTER: Refusal = all(&[libc::SYS_io_uring_enter], libc::EPERM);
+const REGISTER: Refusal = all(&[libc::SYS_io_uring_register], libc::EPERM);
+const MISSING: Refusal = all(&[libc::SYS_io_uring_setup], libc::ENOSYS);
+const THREADS: Refusal = all(&[libc::SYS_clone, libc::SYS_clone3], libc::EAGAIN);
+/// The ring works until a turn has so much to submit: at a start there is less.
+const BUSY_ENTER: Refusal = Refusal { second_argument_least: 16, ..ENTER };
+
+const fn all(calls: &'static [libc::c_long], errno: i32) -> Refusal {
+    Refusal { calls, second_argument_least: 0, errno }
+}
+
+impl Refusal {
+    /// The filter, as a program of the classic BPF: the number of the call stands at 0, the low half of its second argument at 24.
+    fn program(self) -> Vec<libc::sock_filter> {
+        let load = |k| libc::sock_filter {
+            code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
+            jt: 0,
+            jf: 0,
+            k,
+        };
+        let jump = |test, k, jt, jf| libc::sock_filter {
+            code: (libc::BPF_JMP | test | libc::BPF_K) as u16,
+            jt,
+            jf,
+            k,
+        };
+        let end = |k| libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k };
+        let mut program = vec![load(0)];
+        for (at, call) in self.calls.iter().enumerate() {
+            let rest = (self.calls.len() - at) as u8;
+            program.push(jump(libc::BPF_JEQ, *call as u32, rest, 0));
+        }
+        program.extend([
+            end(libc::SECCOMP_RET_ALLOW),
+            load(24),
+            jump(libc::BPF_JGE, self.second_argument_least, 1, 0),
+            end(libc::SECCOMP_RET_ALLOW),
+            end(libc::SECCOMP_RET_ERRNO | self.errno as u32),
+        ]);
+        program
+    }
+
+    fn put_over(self, command: &mut Command) {
+        let mut program = self.program();
+        let apply = move || {
+            let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+            // SAFETY: the filter lies in memory that lives until the call returns.
+            let applied = unsafe {
+                libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+                    && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &filter) == 0
+            };
+            if applied { Ok(()) } else { Err(io::Error::last_os_error()) }
+        };
+        // SAFETY: it makes two system calls and takes no memory.
+        unsafe { command.pre_exec(apply) };
+    }
+}
+
+fn start_refused(refusal: Refusal, data_dir: &Path, shards: &str) -> Output {
+    let mut command = command(data_dir, &["--shards", shards]);
+    refusal.put_over(&mut command);
+    command.output().unwrap()
+}
+
+/// It printed "started" once, answered that it was ready, and served nobody.
+#[test]
+fn a_broker_without_io_uring_does_not_start_and_says_why() {
+    let directory = data_dir();
+    let untouched = directory.path().join("data");
+    for (refusal, words) in [
+        (SETUP, &["io_uring can not be set up", "kernel.io_uring_disabled", "seccomp"][..]),
+        (MISSING, &["io_uring can not be set up", "5.13"]),
+        (ENTER, &["io_uring_enter is refused", "seccomp"]),
+        (REGISTER, &["io_uring_register is refused", "seccomp"]),
+    ] {
+        for shards in ["1", "3"] {
+            let Output { status, stdout, stderr } = start_refused(refusal, &untouched, shards);
+            let error = String::from_utf8(stderr).unwrap();
+            assert_eq!(status.code(), Some(1), "{error}");
+            assert!(stdout.is_empty(), "it greets nobody: {}", String::from_utf8_lossy(&stdout));
+            for word in words {
+                assert!(error.contains(word), "{word} is missing in: {error}");
+            }
+            assert!(!untouched.exists(), "nothing was made");
+        }
+    }
+}
+
+#[test]
+fn a_broker_without_threads_does_not_start_and_says_why() {
+    let Output { status, stdout, stderr } = start_refused(THREADS, data_dir().path(), "2");
+    let error = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{error}");
+    assert!(stdout.is_empty());
+    assert!(error.contains("shard 0 did not start: Resource temporarily unavailable"), "{error}");
+}
+
+/// A broker with one of its shards gone takes connections and answers some of them: worse than none.
+#[test]
+fn a_shard_that_ends_later_takes_the_broker_with_it_and_the_reason_is_told() {
+    let directory = data_dir();
+    let mut command = command(directory.path(), &["--shards", "2"]);
+    BUSY_ENTER.put_over(&mut command);
+    let (mut broker, log) = Broker::greeted_logging(command);
+    let give_up = Instant::now() + Duration::from_secs(60);
+    // What comes in one turn is submitted in one call.
+    let status = loop {
+        let sockets: Vec<_> = (0..100).map(|_| TcpStream::connect(broker.address)).collect();
+        if let Some(status) = broker.has_ended() {
+            break status;
+        }
+        assert!(Instant::now() < give_up, "it never has so much to submit");
+        drop(sockets);
+    };
+    let log = log.join().unwrap();
+    assert!(!status.success(), "{log}");
+    assert!(log.contains("the kernel refuses to run the ring: Operation not permitted"), "{log}");
+    if cfg!(panic = "unwind") {
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert!(log.contains("error: shard") && log.contains("the next start recovers"), "{log}");
+    }
+    Broker::start(directory.path(), &[]).stop();
+}
