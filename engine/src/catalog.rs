@@ -5,6 +5,7 @@
 //! let go of its partitions; the directories are removed, durably. A crash in between leaves directories that no topic claims, which
 //! the next start removes.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use futures_util::lock::Mutex;
 use crate::config::{ConfigError, DynamicSettings, InForce};
 use crate::error::{TopicError, io_fault};
 use crate::format::{names, producer_ids, settings, topics};
-use crate::io::{Disk, replace};
+use crate::io::{Disk, is_out_of_descriptors, replace};
 use crate::shard::message::Message;
 use crate::sync::Published;
 use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
@@ -47,6 +48,8 @@ pub(crate) struct Catalog<D: Disk> {
     new_topic_id: Rc<dyn Fn() -> TopicId>,
     /// Changes are made one after the other.
     changing: Mutex<ProducerIds>,
+    /// Directories of deleted topics that could not be removed: a topic of the name would find old records in them.
+    leftovers: RefCell<Vec<PathBuf>>,
 }
 
 /// Producer ids that may be given out, and the first one that the file does not cover.
@@ -66,11 +69,13 @@ impl<D: Disk> Catalog<D> {
         next_producer_id: i64,
     ) -> Catalog<D> {
         let ids = ProducerIds { next: next_producer_id, end: next_producer_id };
-        Catalog { disk, data_dir, topics, settings, mailboxes, new_topic_id, changing: Mutex::new(ids) }
+        let (changing, leftovers) = (Mutex::new(ids), RefCell::default());
+        Catalog { disk, data_dir, topics, settings, mailboxes, new_topic_id, changing, leftovers }
     }
 
     pub(crate) async fn create(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
         let _one_at_a_time = self.changing.lock().await;
+        self.remove_leftovers().await?;
         let id = (self.new_topic_id)();
         let table = self.topics.get().with(new, id, &self.settings.get().topic_defaults)?;
         self.write_table(&table).await?;
@@ -156,16 +161,33 @@ impl<D: Disk> Catalog<D> {
     }
 
     async fn remove_directories(&self, topic: &Topic) -> Result<(), TopicError> {
-        for index in 0..topic.partitions {
-            let path = self.data_dir.join(names::partition_dir(&topic.name, index));
+        let directory = |index| self.data_dir.join(names::partition_dir(&topic.name, index));
+        self.leftovers.borrow_mut().extend((0..topic.partitions).map(directory));
+        self.remove_leftovers().await
+    }
+
+    /// Removes what is left of deleted topics, durably.
+    async fn remove_leftovers(&self) -> Result<(), TopicError> {
+        loop {
+            let Some(path) = self.leftovers.borrow().last().cloned() else { return Ok(()) };
             match self.disk.remove_dir(&path).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(TopicError::Storage(io_fault("remove", path, 0, error))),
             }
+            if self.leftovers.borrow().len() == 1 {
+                // The last one waits for the sync of all.
+                let synced = self.disk.sync_dir(&self.data_dir).await;
+                if let Err(error) = synced {
+                    if !is_out_of_descriptors(&error) {
+                        // It is not tried again (D3): the next start removes what comes back.
+                        self.leftovers.borrow_mut().clear();
+                    }
+                    return Err(TopicError::Storage(io_fault("sync", &self.data_dir, 0, error)));
+                }
+            }
+            self.leftovers.borrow_mut().pop();
         }
-        let fault = |error| TopicError::Storage(io_fault("sync", &self.data_dir, 0, error));
-        self.disk.sync_dir(&self.data_dir).await.map_err(fault)
     }
 
     async fn write_table(&self, table: &TopicTable) -> Result<(), TopicError> {

@@ -37,7 +37,8 @@ pub struct EngineConfig {
     pub pin_threads: bool,
     /// Largest size of one journal file in bytes; a shard has three. They start at 1 MiB and grow with the load.
     pub journal_file_bytes_max: u64,
-    /// Files that stay open in each shard.
+    /// Segments whose files stay open in each shard. Those that wait for a sync come on top, up to a third in the end; so do some 32 descriptors of
+    /// each shard for its other files.
     pub open_files_max: usize,
     /// How often each shard looks for records that are kept for long enough.
     pub retention_check: Duration,
@@ -84,6 +85,9 @@ impl Default for CleanerConfig {
 }
 
 impl EngineConfig {
+    /// Files that stay open in each shard where descriptors are no matter.
+    pub const OPEN_FILES_MAX: usize = 4096;
+
     /// The defaults, with data in `data_dir`: as many shards as the machine has cores.
     pub fn new(data_dir: impl Into<PathBuf>) -> EngineConfig {
         EngineConfig {
@@ -92,7 +96,7 @@ impl EngineConfig {
             shards: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(SHARDS_MAX)),
             pin_threads: true,
             journal_file_bytes_max: 64 << 20,
-            open_files_max: 4096,
+            open_files_max: EngineConfig::OPEN_FILES_MAX,
             retention_check: Duration::from_secs(300),
             cleaner: CleanerConfig::default(),
             scrub_bytes_per_second: 16 << 20,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::format::check::CheckError;
+use crate::io::{is_out_of_descriptors, is_shortage};
 use crate::types::{Offset, PartitionId, Position};
 
 /// Why a file, and what it holds, can not be trusted any more (D3, D5). Cheap to clone: one fault answers many requests.
@@ -45,6 +46,16 @@ impl FaultKind {
     pub fn is_damage(&self) -> bool {
         matches!(self, FaultKind::Damage { .. })
     }
+
+    /// Whether the system was short of something that comes back: then nothing is wrong with any file, nothing was lost, and the same may
+    /// succeed later. A failed sync is never one of these, unless there was no descriptor to begin it with (D3).
+    pub fn is_shortage(&self) -> bool {
+        match self {
+            FaultKind::Damage { .. } => false,
+            FaultKind::Io { operation: "sync", source, .. } => is_out_of_descriptors(source),
+            FaultKind::Io { source, .. } => is_shortage(source),
+        }
+    }
 }
 
 /// Why batches were not appended.
@@ -79,6 +90,14 @@ pub enum AppendError {
     /// The disk is full: nothing was lost, the same request may succeed later (D7).
     #[error("no space left for partition {0}")]
     NoSpace(PartitionId),
+    /// The system is short of descriptors or of memory: nothing was lost, the same request may succeed later.
+    #[error("partition {partition} can not be written for the moment: {fault}")]
+    Shortage {
+        /// The partition.
+        partition: PartitionId,
+        /// What was not to be had.
+        fault: Fault,
+    },
     /// A write or a sync failed earlier: the partition takes no appends until the next start (D3).
     #[error("partition {partition} is fenced: {fault}")]
     Fenced {

@@ -250,7 +250,7 @@ impl<D: Disk> Partition<D> {
         relaxed.records > 0 && now.saturating_sub(relaxed.since) as u64 >= self.config.borrow().flush_ms
     }
 
-    /// Makes all that is settled durable. A failure fences the partition.
+    /// Makes all that is settled durable. A failure fences the partition, unless the system was short of what it takes to begin.
     pub(crate) async fn sync(&self) -> Result<(), Fault> {
         if self.log.damage().is_some() {
             return Ok(());
@@ -267,7 +267,9 @@ impl<D: Disk> Partition<D> {
             Err(fault) => {
                 self.relaxed
                     .set(Relaxed { records: relaxed.records + self.relaxed.get().records, ..relaxed });
-                self.fence(&fault);
+                if !fault.is_shortage() {
+                    self.fence(&fault);
+                }
                 Err(fault)
             }
         }
@@ -413,6 +415,10 @@ impl<D: Disk> Partition<D> {
     /// Tells what could not be read; damage once for each place. What is intact is served on (D5).
     pub(crate) fn note_fault(&self, fault: &Fault) {
         let FaultKind::Damage { path, position, .. } = &**fault else {
+            if fault.is_shortage() {
+                tracing::debug!(partition = %self.id, %fault, "read failed for the moment");
+                return;
+            }
             tracing::error!(partition = %self.id, %fault, "read failed");
             return;
         };

@@ -409,7 +409,7 @@ impl<D: Disk> PartitionReplay<'_, D> {
                     let source = io::ErrorKind::StorageFull.into();
                     return Err(ReplayFailure::Damage(io_fault("write", self.directory, 0, source)));
                 }
-                Err(WriteFailure::Fault(fault)) => return Err(fault.into()),
+                Err(WriteFailure::Shortage(fault) | WriteFailure::Fault(fault)) => return Err(fault.into()),
             }
         }
         if let Some(fault) = recovery.log.damage() {

@@ -59,7 +59,7 @@ entries! {
     "log.roll.hours" Int = "168", Whole(1, i32::MAX as i64); "As log.roll.ms, which wins, in hours."
     "log.scrub.bytes.per.second" Long = "16777216", Whole(0, i64::MAX);
         "Bytes that are read in a second in search of rotten ones, of all shards together, past the page cache; 0 for none. Not in Kafka."
-    "max.connections" Int = "10000", Whole(1, i32::MAX as i64); "Connections at a time; more are closed at once."
+    "max.connections" Int = "10000", Whole(1, i32::MAX as i64); "Connections at a time; more are closed at once. The limit on open files may leave room for fewer."
     "metrics.listen" Text = "", Any; "Where to answer GET /metrics, /healthz and /readyz: HOST:PORT. Default: nowhere. (Not a setting of Kafka's.)"
     "node.id" Int = "1", Whole(0, i32::MAX as i64);
         "The number of this node. It is taken at the first start on a new data directory, which keeps it; another one is refused later."

@@ -8,6 +8,7 @@ pub mod api;
 pub mod checkers;
 pub mod client;
 pub mod config;
+pub mod descriptors;
 pub mod dispatch;
 pub mod groups;
 pub mod log;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
+use rustix::process::{Resource, getrlimit};
 use strandline_engine::config::{EngineConfig, TopicConfig};
 use strandline_engine::error::StartError;
 use strandline_engine::{Engine, Handle, RecoveryReport, ShardStats, StopError, Watch};
 
 use crate::config::{BrokerConfig, HostPort};
+use crate::descriptors::{Descriptors, TooFew};
 use crate::metrics::{Endpoint, Sources};
 use crate::net::acceptor::KafkaFront;
 
@@ -25,6 +27,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The limit on open files is too small.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     /// The engine did not start.
     #[error(transparent)]
     Engine(#[from] StartError),
@@ -36,6 +41,7 @@ pub struct Server {
     address: SocketAddr,
     advertised: HostPort,
     metrics: Option<Endpoint>,
+    descriptors: Descriptors,
 }
 
 impl Server {
@@ -46,15 +52,18 @@ impl Server {
     /// # Errors
     /// [`ServeError`]; nothing was started then.
     pub fn start(config: BrokerConfig, shards: Option<usize>) -> Result<Server, ServeError> {
+        let mut engine_config = EngineConfig::new(&config.data_dir);
+        engine_config.shards = shards.unwrap_or(engine_config.shards);
+        let limit = getrlimit(Resource::Nofile).current;
+        let descriptors = Descriptors::share_out(limit, engine_config.shards.max(1))?;
+        engine_config.open_files_max = descriptors.segments;
         let listen = config.listen.clone();
         let refused = |source| ServeError::Listen { place: listen.clone(), source };
         let listener = bind(&listen).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let advertised = advertised(&config, address);
 
-        let mut engine_config = EngineConfig::new(&config.data_dir);
         engine_config.node_id = config.node_id;
-        engine_config.shards = shards.unwrap_or(engine_config.shards);
         engine_config.topic_defaults = config.topic_defaults.clone();
         engine_config.retention_check = config.retention_check;
         engine_config.cleaner = config.cleaner.clone();
@@ -67,13 +76,22 @@ impl Server {
         });
         let metrics = metrics.transpose()?;
         let (config, shards) = (Arc::new(config), engine_config.shards);
-        let front = KafkaFront::new(listener, config.clone(), advertised.clone(), shards).map_err(refused)?;
+        let seats = descriptors.connections;
+        if config.set_value("max.connections").is_some() && config.connections_max > seats {
+            tracing::warn!(
+                limit = descriptors.limit,
+                "max.connections is {}, but no more than {seats} are taken: files need the other descriptors",
+                config.connections_max
+            );
+        }
+        let front =
+            KafkaFront::new(listener, config.clone(), advertised.clone(), shards, seats).map_err(refused)?;
         let engine = Engine::start(engine_config, front.clone())?;
         if let Some(metrics) = &metrics {
             let (handle, recovery) = (engine.handle().clone(), engine.recovery());
             metrics.serve(Sources { handle, front, recovery, data_dir: config.data_dir.clone() });
         }
-        Ok(Server { engine, address, advertised, metrics })
+        Ok(Server { engine, address, advertised, metrics, descriptors })
     }
 
     /// Where it listens.
@@ -84,6 +102,11 @@ impl Server {
     /// Where metrics and health are answered, if anywhere.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(Endpoint::address)
+    }
+
+    /// How descriptors are shared out.
+    pub fn descriptors(&self) -> Descriptors {
+        self.descriptors
     }
 
     /// Where clients are told to connect to.

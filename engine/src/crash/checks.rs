@@ -176,7 +176,9 @@ impl Run {
                 assert!(!self.known.is_there(id.topic), "{id} exists");
             }
             Err(ReadError::Faulty { fault, .. }) => {
-                let may_fail = self.known.errors_seen || !self.known.is_there(id.topic);
+                let may_fail = self.known.errors_seen
+                    || (self.known.short_seen && fault.is_shortage())
+                    || !self.known.is_there(id.topic);
                 assert!(may_fail, "{id} offset {offset}: {fault}");
             }
             Err(error) => panic!("{id} offset {offset}, end {end}: {error}"),

@@ -20,6 +20,8 @@ pub(super) struct Known {
     /// Whether there was trouble since the start.
     pub(super) errors_seen: bool,
     pub(super) full_seen: bool,
+    /// Whether there were no descriptors since the start.
+    pub(super) short_seen: bool,
     pub(super) stopping: bool,
     pub(super) acknowledged: usize,
 }
@@ -143,6 +145,7 @@ impl Known {
 
     fn may_fail(&self, error: &TopicError) -> bool {
         match error {
+            TopicError::Storage(fault) if fault.is_shortage() => self.short_seen,
             TopicError::Storage(_) => self.errors_seen || self.full_seen,
             TopicError::Stopping => true,
             _ => false,
@@ -208,6 +211,7 @@ impl Known {
                 return;
             }
             Err(AppendError::NoSpace(_)) => assert!(self.full_seen, "the disk was never full"),
+            Err(AppendError::Shortage { .. }) => assert!(self.short_seen, "there was no lack of anything"),
             Err(AppendError::Fenced { fault, .. }) => {
                 let stage = self.stage_of(partition.topic);
                 assert!(self.errors_seen, "nothing has failed, but: {fault}, {stage:?}");
@@ -241,7 +245,10 @@ impl Known {
             }
             Err(DeleteRecordsError::NoSpace(_)) => assert!(self.full_seen, "the disk was never full"),
             Err(DeleteRecordsError::Faulty { fault, .. }) => {
-                assert!(self.errors_seen, "nothing has failed, but: {fault}");
+                assert!(
+                    self.errors_seen || (self.short_seen && fault.is_shortage()),
+                    "nothing has failed, but: {fault}"
+                );
             }
             Err(DeleteRecordsError::UnknownPartition(_)) => {
                 assert!(!self.is_there(id.topic), "{id} exists");

@@ -65,6 +65,8 @@ pub(super) struct Trouble {
     pub(super) full: bool,
     /// Writes and syncs fail while the engine starts.
     pub(super) starts: bool,
+    /// There are no descriptors now and then.
+    pub(super) descriptors: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -124,6 +126,8 @@ pub(super) enum Operation {
         write: f64,
         sync: f64,
     },
+    /// How often there is no descriptor to be had, from now on.
+    Descriptors(f64),
     /// How many of the disk's flushes are none from now on. Nothing is promised on such a disk.
     Lies(f64),
     /// The room that is left on the disk.
@@ -226,12 +230,16 @@ impl Operation {
             }
             81 => Operation::DeleteTopic { topic: pick },
             82..=83 => Operation::AllocateProducerId,
-            84..=86 => Operation::PassTime(Duration::from_millis(rng.u64(..1000))),
+            84..=85 => Operation::PassTime(Duration::from_millis(rng.u64(..1000))),
             87..=88 if trouble.errors => match rng.bool() {
                 true => Operation::Errors { write: 0.02 * rng.f64(), sync: 0.1 * rng.f64() },
                 false => Operation::Errors { write: 0.0, sync: 0.0 },
             },
+            86..=89 if trouble.descriptors => {
+                Operation::Descriptors(*rng.choice(&[0.0, 0.0, 0.1, 0.5, 1.0]).expect("five"))
+            }
             87..=89 if trouble.full => Operation::Room(rng.bool().then(|| rng.u64(..100_000))),
+            86 => Operation::PassTime(Duration::from_millis(rng.u64(..1000))),
             90 => Operation::Answers,
             91..=92 => {
                 Operation::DeleteRecords { partition: pick, before: (rng.u8(..3) > 0).then(|| rng.u32(..)) }

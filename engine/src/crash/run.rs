@@ -127,6 +127,7 @@ impl Run {
         disk.fail_at(number, Errno::IO);
         let known = &mut self.known;
         (known.errors_seen, known.full_seen, known.stopping) = (true, false, false);
+        known.short_seen = false;
         if let Ok(process) = self.launch(&generation.settings).expect("nothing stops it") {
             self.work(&process, generation);
         }
@@ -168,6 +169,7 @@ impl Run {
             .unwrap_or_else(|error| panic!("the engine did not start: {error}\n{}", self.disk().dump()));
         let known = &mut self.known;
         (known.errors_seen, known.full_seen, known.stopping) = (false, false, false);
+        known.short_seen = false;
         self.check(&process)?;
         Some(process)
     }
@@ -219,6 +221,9 @@ impl Run {
         }
         process.disk.set_capacity(None);
         process.disk.set_faults(ORDINARY);
+        if self.known.short_seen && !self.known.errors_seen && !self.known.full_seen {
+            self.check_resumed(process)?;
+        }
         if generation.ending == Ending::Stop {
             self.known.stopping = true;
             let stopped = self.drive(process.stop())?;
@@ -273,6 +278,10 @@ impl Run {
                 self.known.errors_seen |= write + sync > 0.0;
                 process.disk.set_faults(Faults { write_error: *write, sync_error: *sync, ..ORDINARY });
             }
+            Operation::Descriptors(share) => {
+                self.known.short_seen |= *share > 0.0;
+                process.disk.set_faults(Faults { no_descriptor: *share, ..ORDINARY });
+            }
             Operation::Lies(share) => {
                 process.disk.set_faults(Faults { flush_lie: *share, ..ORDINARY });
             }
@@ -280,6 +289,32 @@ impl Run {
                 self.known.full_seen |= room.is_some();
                 process.disk.set_capacity(room.map(|room| process.disk.used() + room));
             }
+        }
+        Some(())
+    }
+
+    /// Descriptors are back: every partition takes records again and is read, nothing is called damaged, and nothing waits for the next start.
+    fn check_resumed(&mut self, process: &Process) -> Option<()> {
+        self.wait_for_answers(process)?;
+        self.known.short_seen = false;
+        let there: Vec<_> = self.known.topics.iter().filter(|topic| topic.stage == Stage::There).collect();
+        let ids: Vec<_> = (there.iter())
+            .filter_map(|topic| Some((topic.id?, topic.partitions)))
+            .flat_map(|(id, count)| (0..count).map(move |index| PartitionId::new(id, index)))
+            .collect();
+        for id in ids {
+            let number = self.new_batch(id, 1, 8, None);
+            self.send(process, number, None)?;
+            let before = self.known.acknowledged;
+            self.wait_for_answers(process)?;
+            assert!(self.known.acknowledged > before, "{id} takes no records");
+            let start = Offset::new(self.known.model.partitions[&id].start);
+            self.check_read(process, id, start, 1 << 20)?;
+        }
+        for shard in &process.shards {
+            assert_eq!(shard.stats().damages, 0, "something is called damaged");
+            let report = self.drive(shard.report())?;
+            assert_eq!(report.fenced_partitions, 0, "a partition is fenced");
         }
         Some(())
     }

@@ -17,9 +17,10 @@ use crate::error::AppendError;
 use crate::sim::{OperationKind, Simulation};
 use crate::types::PartitionId;
 
-const QUIET: Trouble = Trouble { errors: false, full: false, starts: false };
+const QUIET: Trouble = Trouble { errors: false, full: false, starts: false, descriptors: false };
 const ERRORS: Trouble = Trouble { errors: true, ..QUIET };
 const FULL: Trouble = Trouble { full: true, ..QUIET };
+const DESCRIPTORS: Trouble = Trouble { descriptors: true, ..QUIET };
 const STARTS: Trouble = Trouble { errors: true, starts: true, ..QUIET };
 
 fn random(trouble: Trouble) -> impl Fn(u64) -> Plan {
@@ -70,6 +71,20 @@ fn d3_what_was_acknowledged_survives_failing_starts() {
 #[test]
 fn d7_what_was_acknowledged_survives_a_full_disk() {
     for_plans("d7_what_was_acknowledged_survives_a_full_disk", 0..300, random(FULL), play);
+}
+
+/// Opens that failed for want of a descriptor fenced partitions until the next start, and had the scrub call sound files damaged.
+#[test]
+fn d3_a_lack_of_descriptors_loses_nothing_fences_nothing_and_passes() {
+    let name = "d3_a_lack_of_descriptors_loses_nothing_fences_nothing_and_passes";
+    let plan = |seed| {
+        let mut plan = random(DESCRIPTORS)(seed);
+        for generation in &mut plan.generations {
+            generation.settings.scrub_bytes_per_second = 1 << 20;
+        }
+        plan
+    };
+    for_plans(name, 0..300, plan, play);
 }
 
 /// Not at random moments: at every one of a short run. The long run of [`docs/testing.md`](../../../docs/testing.md) is this test.

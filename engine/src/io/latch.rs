@@ -8,7 +8,8 @@
 //!   for success.
 //! * What is fenced is the file, not the handle: a file that is opened again is still fenced, also under a new name, until it is
 //!   removed.
-//! * A write or change of length that finds no room (D7) is no failure.
+//! * A write or change of length that finds no room (D7), or the system short of memory, is no failure: whoever asked for it clears away what
+//!   there may be of it. An open, a read or a listing that fails closes nothing: nothing was written.
 //! * An operation whose future is dropped before it has answered fences the file, too: its result will never be known.
 
 use std::cell::RefCell;
@@ -21,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use futures_util::lock::Mutex;
 
-use super::{AlignedBuffer, Disk, Entry, OpenMode, is_no_space};
+use super::{AlignedBuffer, Disk, Entry, OpenMode, is_no_space, is_shortage};
 use crate::types::Position;
 
 /// A disk whose files are fenced by their first failure.
@@ -238,7 +239,7 @@ impl Attempt<'_> {
     fn settle(mut self, result: io::Result<()>) -> io::Result<()> {
         self.settled = true;
         if let Err(error) = &result
-            && (self.operation == Operation::Sync || !is_no_space(error))
+            && (self.operation == Operation::Sync || !(is_no_space(error) || is_shortage(error)))
         {
             let failure = Failure { kind: error.kind(), os_error: error.raw_os_error() };
             self.fence.close(self.operation, Some(failure));
@@ -322,7 +323,12 @@ mod tests {
     }
 
     const EIO: i32 = 5;
+    const EAGAIN: i32 = 11;
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
     const ENOSPC: i32 = 28;
+    const ENOBUFS: i32 = 105;
 
     impl Faulty {
         async fn strike(&self) -> io::Result<()> {
@@ -488,6 +494,19 @@ mod tests {
         world.fail(&file, ENOSPC);
         world.write(&file).unwrap();
         world.faults.set(Some(Fault::Error(ENOSPC)));
+        block_on(world.disk.sync(&file)).unwrap_err();
+        fenced(world.write(&file));
+    }
+
+    #[test]
+    fn a_system_short_of_memory_fences_nothing_unless_it_fails_a_sync() {
+        let world = World::new();
+        let file = world.open("a");
+        for number in [EAGAIN, ENOMEM, ENOBUFS, EMFILE, ENFILE] {
+            world.fail(&file, number);
+            world.write(&file).unwrap();
+        }
+        world.faults.set(Some(Fault::Error(ENOMEM)));
         block_on(world.disk.sync(&file)).unwrap_err();
         fenced(world.write(&file));
     }

@@ -22,6 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use rustix::io::Errno;
 
 pub use buffer::AlignedBuffer;
 pub use file::DiskFile;
@@ -142,6 +143,19 @@ pub fn is_no_space(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
+}
+
+/// Whether the error says that the process or the system has used up its descriptors. It is told by what makes one (an open, a listing, the sync of a
+/// directory, which opens it first), before anything is done: no damage, no fault of the disk, and it may pass.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+/// Whether the error says that the system was short of something that comes back: descriptors, or memory for the moment. Of anything but a sync, it
+/// says nothing about the disk: an open, a read or a listing has done nothing, and of a write nobody has to trust what is there of it.
+pub fn is_shortage(error: &io::Error) -> bool {
+    is_out_of_descriptors(error)
+        || matches!(Errno::from_io_error(error), Some(Errno::NOMEM | Errno::AGAIN | Errno::NOBUFS))
 }
 
 /// Replaces the file `path` whole: after a crash it holds either the old bytes or the new ones.

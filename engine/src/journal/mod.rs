@@ -54,6 +54,9 @@ pub(crate) enum CommitFailure {
     NoSpace,
     /// There is no next journal file for another reason: nothing was written, and the segments can still be synced.
     Unavailable(Fault),
+    /// The system was short of something when it wrote, and the file takes no more. Whether the commit will be there after a restart is not known, but
+    /// the segments can still be synced; nothing else may be written in their place before.
+    Shortage(Fault),
     /// The write failed; whether the commit will be there after a restart is not known.
     Fault(Fault),
 }
@@ -108,7 +111,10 @@ impl<D: Disk> Journal<D> {
                 let fault = io_fault("write", self.pool.path(active.number), self.position, error);
                 // The next commit goes to another file.
                 self.broken = true;
-                Err(CommitFailure::Fault(fault))
+                match fault.is_shortage() {
+                    true => Err(CommitFailure::Shortage(fault)),
+                    false => Err(CommitFailure::Fault(fault)),
+                }
             }
         }
     }

@@ -123,7 +123,6 @@ impl<D: Disk> JournalPool<D> {
     async fn make_files(&self) -> io::Result<()> {
         while self.missing.get() > 0 {
             let file = self.make_file(self.file_bytes_first()).await?;
-            self.disk.sync_dir(&self.directory).await?;
             self.missing.set(self.missing.get() - 1);
             self.give_back(file);
         }
@@ -140,19 +139,23 @@ impl<D: Disk> JournalPool<D> {
         generation
     }
 
-    /// A new file full of zeros, synced; its directory entry is not.
+    /// A new file full of zeros, synced with its directory entry.
     async fn make_file(&self, bytes: u64) -> io::Result<JournalFile<D>> {
         let number = self.next_number.get();
         self.next_number.set(number + 1);
         let path = self.path(number);
-        let made = self.write_zeros(&path, bytes).await;
+        let made = async {
+            self.write_zeros(&path, bytes).await?;
+            let file = self.disk.open(&path, OpenMode::Durable).await?;
+            self.disk.sync_dir(&self.directory).await?;
+            Ok(JournalFile { file, number, bytes, generation: 0 })
+        };
+        let made = made.await;
         if made.is_err() {
             // Give the space back; what is left of it is removed at the next start.
             let _ = self.disk.remove_file(&path).await;
         }
-        made?;
-        let file = self.disk.open(&path, OpenMode::Durable).await?;
-        Ok(JournalFile { file, number, bytes, generation: 0 })
+        made
     }
 
     async fn write_zeros(&self, path: &Path, bytes: u64) -> io::Result<()> {
@@ -276,7 +279,6 @@ impl<D: Disk> JournalPool<D> {
 
     async fn replace(&self, retired: &Retired<D>, bytes: u64) -> io::Result<JournalFile<D>> {
         let file = self.make_file(bytes).await?;
-        self.disk.sync_dir(&self.directory).await?;
         // A crash that brings the old file back brings back what is synced already.
         self.disk.remove_file(&self.path(retired.file.number)).await?;
         Ok(file)
@@ -294,7 +296,6 @@ impl<D: Disk> JournalPool<D> {
         let fault = |error| self.refusal(number, error);
         // It stays in line until there is another one: without any, commits would wait for ever.
         let file = self.make_file(bytes).await.map_err(fault)?;
-        self.disk.sync_dir(&self.directory).await.map_err(fault)?;
         self.retired.borrow_mut().pop_front();
         self.give_back(file);
         Ok(())

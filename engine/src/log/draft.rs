@@ -164,13 +164,9 @@ impl<D: Disk> Draft<D> {
         if self.runs.is_empty() {
             return Ok(());
         }
-        log.ensure_directory().await.map_err(|error| {
-            if crate::io::is_no_space(&error) {
-                WriteFailure::NoSpace
-            } else {
-                WriteFailure::Fault(crate::error::io_fault("create", &*log.directory, 0, error))
-            }
-        })?;
+        log.ensure_directory()
+            .await
+            .map_err(|error| WriteFailure::of("create", &*log.directory, 0, error))?;
         for run in &mut self.runs {
             run.segment.write(run.position, std::mem::take(&mut run.batches)).await?;
         }

@@ -18,7 +18,7 @@ mod replace;
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::path::Path;
 use std::rc::Rc;
@@ -59,6 +59,10 @@ pub(crate) struct Log<D: Disk> {
     rolled: Cell<bool>,
     /// Held by every draft.
     drafts: Rc<()>,
+    /// What a draft has left that could not be cleared away yet, the last segment first: no other draft begins before it is.
+    leftovers: RefCell<VecDeque<Rc<Segment<D>>>>,
+    /// Whether a file of a draft was removed, and the directory not synced since.
+    removed: Cell<bool>,
     producers: RefCell<Producers>,
     /// The entries of the directory, and its own entry in the one above.
     entries: Entries,
@@ -145,6 +149,7 @@ impl<D: Disk> Log<D> {
 
     /// Starts a draft on top of the log's end.
     pub(crate) async fn draft(&self, config: &Arc<TopicConfig>) -> Result<Draft<D>, Fault> {
+        self.clear_leftovers().await?;
         let held = self.drafts.clone();
         let active = match self.active() {
             Some(segment) if !self.rolled.get() => segment,
@@ -180,28 +185,41 @@ impl<D: Disk> Log<D> {
     }
 
     /// Clears away what a draft may have written in part, durably: else a crash may leave some of it before what the next draft writes in the
-    /// same place, and the two together may look like one log.
+    /// same place, and the two together may look like one log. Where the system is short of what that takes, the next draft does it first.
     pub(crate) async fn discard(&self, draft: Draft<D>) -> Result<(), Fault> {
-        let mut removed = false;
         // The last one first: a crash in between must not leave a later segment alone, which would look like the log's beginning.
-        for run in draft.runs.into_iter().rev() {
-            if self.active().is_some_and(|active| Rc::ptr_eq(&active, &run.segment)) {
-                run.segment.cut_to_end().await?;
-                run.segment.sync().await?;
-            } else {
+        self.leftovers.borrow_mut().extend(draft.runs.into_iter().rev().map(|run| run.segment));
+        self.clear_leftovers().await
+    }
+
+    /// Whether a draft has left something that was not cleared away.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        !self.leftovers.borrow().is_empty() || self.removed.get()
+    }
+
+    pub(crate) async fn clear_leftovers(&self) -> Result<(), Fault> {
+        loop {
+            let Some(segment) = self.leftovers.borrow().front().cloned() else { break };
+            if self.active().is_some_and(|active| Rc::ptr_eq(&active, &segment)) {
+                segment.cut_to_end().await?;
+                segment.sync().await?;
+            } else if segment.may_exist() {
                 // A file that stayed behind would stand in the way once the segment before it has grown past its base offset.
-                run.segment.remove().await?;
-                removed = true;
+                segment.remove().await?;
+                self.removed.set(true);
             }
+            self.leftovers.borrow_mut().pop_front();
         }
-        if !removed {
+        if !self.removed.get() {
             return Ok(());
         }
         match self.disk.sync_dir(&self.directory).await {
             // There was no room for the directory either.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            synced => synced.map_err(|error| crate::error::io_fault("sync", &*self.directory, 0, error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            synced => synced.map_err(|error| crate::error::io_fault("sync", &*self.directory, 0, error))?,
         }
+        self.removed.set(false);
+        Ok(())
     }
 
     /// Makes the directory that the first segment will stand in.
@@ -220,9 +238,10 @@ impl<D: Disk> Log<D> {
 
     // ---- drop ------------------------------------------------------------------------------------------------------------
 
-    /// Closes the active segment, so that it can be dropped like the others. Not while a draft builds on it: false then.
+    /// Closes the active segment, so that it can be dropped like the others. Not while a draft builds on it, or has left something behind its end:
+    /// false then.
     pub(crate) fn roll(&self) -> bool {
-        if Rc::strong_count(&self.drafts) > 1 {
+        if Rc::strong_count(&self.drafts) > 1 || self.has_leftovers() {
             return false;
         }
         if let Some(last) = self.active()

@@ -118,6 +118,8 @@ impl<D: Disk> Log<D> {
             log_start: Cell::new(log_start),
             rolled: Cell::new(false),
             drafts: Rc::new(()),
+            leftovers: RefCell::default(),
+            removed: Cell::new(false),
             producers: RefCell::new(Producers::from_checkpoint(&point.producers)),
             entries: Entries::found(u64::from(is_there)),
             own_entry: Entries::found(u64::from(is_there)),
@@ -129,7 +131,7 @@ impl<D: Disk> Log<D> {
             Recovery { log, scanned: Vec::new(), replayed: None, recovery_point: point.clone() };
         recovery.take_synced(&found, &point);
         if checkpoint.is_none() {
-            recovery.note_synced_producers().await;
+            recovery.note_synced_producers().await?;
         }
         if recovery.log.damage().is_none() {
             recovery.scan_unsynced(&found, &point).await?;
@@ -203,7 +205,7 @@ impl<D: Disk> Recovery<D> {
     }
 
     /// Has the batches before the recovery point tell what a lost checkpoint would have: compaction keeps the last one of each producer.
-    async fn note_synced_producers(&mut self) {
+    async fn note_synced_producers(&mut self) -> Result<(), Fault> {
         let segments = self.log.segments.borrow().clone();
         for segment in &segments {
             let mut scan = HeaderScan::new(segment, 0, segment.end().position);
@@ -211,6 +213,7 @@ impl<D: Disk> Recovery<D> {
                 match scan.next().await {
                     Ok(Some((_, header))) => self.log.producers.borrow_mut().note(&header),
                     Ok(None) => break,
+                    Err(fault) if fault.is_shortage() => return Err(fault),
                     Err(fault) => {
                         tracing::error!(%fault, "what stands behind is not known of producers");
                         break;
@@ -219,6 +222,7 @@ impl<D: Disk> Recovery<D> {
             }
         }
         self.recovery_point.producers = self.log.producers.borrow().to_checkpoint();
+        Ok(())
     }
 
     /// Reads what lies behind the recovery point, keeps what is intact and cuts what is not.

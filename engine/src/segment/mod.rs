@@ -31,7 +31,7 @@ use crate::error::{Fault, FaultKind, io_fault};
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader};
 use crate::format::index::{self, IndexEntry};
 use crate::format::names;
-use crate::io::{Disk, OpenMode};
+use crate::io::{Disk, OpenMode, is_no_space, is_shortage};
 use crate::types::{NO_TIMESTAMP, Offset, Position, Timestamp};
 
 /// Largest index file that is read, in bytes: a segment of 2 GiB with an entry every 256 bytes has no larger one.
@@ -76,6 +76,8 @@ pub(crate) struct Segment<D: Disk> {
     dropped: Cell<bool>,
     /// File and index are never let go: another segment takes its place, and its name.
     kept_open: Cell<bool>,
+    /// Whether the file may be there.
+    may_exist: Cell<bool>,
     /// No offset is missing between its batches. Only an older release's compaction has left gaps.
     gapless: bool,
     file: RefCell<Option<D::File>>,
@@ -120,6 +122,7 @@ impl<D: Disk> Segment<D> {
             SegmentEnd { position: 0, next_offset: base, first_timestamp: None, max_timestamp: NO_TIMESTAMP };
         let segment = Segment::existing(disk, files, directory, base, end, 0, true);
         segment.inherited.set(false);
+        segment.may_exist.set(false);
         segment.index.borrow_mut().entries = Some(Vec::new());
         segment.index.borrow_mut().persisted = Some(Persisted { entries: 0, bytes: 0 });
         segment
@@ -148,6 +151,7 @@ impl<D: Disk> Segment<D> {
             inherited: Cell::new(true),
             dropped: Cell::new(false),
             kept_open: Cell::new(false),
+            may_exist: Cell::new(true),
             gapless,
             file: RefCell::new(None),
             index: RefCell::new(IndexState::unloaded(trusted)),
@@ -162,6 +166,11 @@ impl<D: Disk> Segment<D> {
 
     pub(crate) fn end(&self) -> SegmentEnd {
         self.end.get()
+    }
+
+    /// Whether the segment's file may be there: it is not while no descriptor was to be had to make it with.
+    pub(crate) fn may_exist(&self) -> bool {
+        self.may_exist.get()
     }
 
     fn is_gapless(&self) -> bool {
@@ -192,6 +201,9 @@ impl<D: Disk> Segment<D> {
         let mode = if self.end.get().position == 0 { OpenMode::Create } else { OpenMode::Existing };
         let path = self.log_path();
         let opened = self.disk.open(&path, mode).await;
+        if !opened.as_ref().is_err_and(is_shortage) {
+            self.may_exist.set(true);
+        }
         // Another task may have opened it meanwhile, for good, and another segment, or none, stand under its name by now.
         if let Some(file) = self.file.borrow().as_ref() {
             return Ok(file.clone());
@@ -206,11 +218,10 @@ impl<D: Disk> Segment<D> {
         position: Position,
         batches: Vec<Bytes>,
     ) -> Result<(), WriteFailure> {
-        let file = self.file().await.map_err(WriteFailure::from_open)?;
+        let file = self.file().await.map_err(WriteFailure::from)?;
         match self.disk.write(&file, position, batches).await {
             Ok(()) => Ok(()),
-            Err(error) if crate::io::is_no_space(&error) => Err(WriteFailure::NoSpace),
-            Err(error) => Err(WriteFailure::Fault(io_fault("write", self.log_path(), position, error))),
+            Err(error) => Err(WriteFailure::of("write", self.log_path(), position, error)),
         }
     }
 
@@ -247,6 +258,8 @@ impl<D: Disk> Segment<D> {
         let end = self.end.get().position;
         let file = self.file().await?;
         let result = self.disk.set_len(&file, end).await;
+        // What is cut may have been synced: what comes in its place is not.
+        self.synced.set(self.synced.get().min(end));
         // Counted when it is done: a sync that has started before does not cover it.
         self.cuts.set(self.cuts.get() + 1);
         result.map_err(|error| io_fault("truncate", self.log_path(), end, error))
@@ -694,14 +707,28 @@ pub(crate) const INDEX_STRIDE_BYTES: u64 = 4096;
 pub(crate) enum WriteFailure {
     /// The disk is full; nothing is wrong with what is there.
     NoSpace,
+    /// The system is short of something that comes back ([`FaultKind::is_shortage`]); nothing is wrong with what is there.
+    Shortage(Fault),
     /// Anything else.
     Fault(Fault),
 }
 
 impl WriteFailure {
-    fn from_open(fault: Fault) -> WriteFailure {
+    pub(crate) fn of(
+        operation: &'static str,
+        path: impl Into<PathBuf>,
+        position: Position,
+        error: io::Error,
+    ) -> WriteFailure {
+        io_fault(operation, path, position, error).into()
+    }
+}
+
+impl From<Fault> for WriteFailure {
+    fn from(fault: Fault) -> WriteFailure {
         match &*fault {
-            FaultKind::Io { source, .. } if crate::io::is_no_space(source) => WriteFailure::NoSpace,
+            FaultKind::Io { source, .. } if is_no_space(source) => WriteFailure::NoSpace,
+            _ if fault.is_shortage() => WriteFailure::Shortage(fault),
             _ => WriteFailure::Fault(fault),
         }
     }

@@ -36,17 +36,32 @@ impl<D: Disk> Shard<D> {
                 let recycling = std::pin::pin!(self.pool.wanted());
                 let flushing = std::pin::pin!(self.flushes.signal.wait());
                 let trimming = std::pin::pin!(self.trims.signal.wait());
-                match select(recycling, select(flushing, trimming)).await {
+                let crowding = std::pin::pin!(self.files.crowded());
+                match select(select(recycling, crowding), select(flushing, trimming)).await {
                     Either::Left(_) | Either::Right(_) => {}
                 }
             }
             let _round = self.background.lock().await;
             let due = std::mem::take(&mut *self.flushes.due.borrow_mut());
-            self.sync_all(due.into_iter().filter(|partition| !partition.is_closed()).collect()).await;
+            let due = due.into_iter().filter(|partition| !partition.is_closed()).collect();
+            // One that fails is fenced, or due again.
+            let _ = self.sync_all(due).await;
+            self.relieve_files().await;
             // A step of what may wait comes after all of what commits wait for.
             self.recycle_all().await;
             self.trim().await;
         }
+    }
+
+    /// Closes the files that were used least recently, when there are too many: most of them have to be synced before.
+    async fn relieve_files(&self) {
+        if !self.files.is_crowded() {
+            return;
+        }
+        let mut partitions = self.open_partitions();
+        partitions.retain(|partition| partition.log.is_dirty());
+        let _ = self.sync_all(partitions).await;
+        self.files.relieve();
     }
 
     /// Has the system write segments out while they grow, for ever.
@@ -78,8 +93,10 @@ impl<D: Disk> Shard<D> {
                 }
             }
             let recycled = match (self.write_checkpoint().await, all_synced) {
-                (Ok(()), true) => self.pool.recycle_oldest().await,
-                (Ok(()), false) => self.pool.set_oldest_aside().await,
+                (Ok(()), Ok(())) => self.pool.recycle_oldest().await,
+                // It may be recycled later.
+                (Ok(()), Err(fault)) if fault.is_shortage() => Err(Refusal::Fault(fault)),
+                (Ok(()), Err(_)) => self.pool.set_oldest_aside().await,
                 (Err(refusal), _) => Err(refusal),
             };
             if let Err(refusal) = recycled {
@@ -89,14 +106,27 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Syncs the partitions, several at a time; false when one of them failed and is fenced now.
-    pub(super) async fn sync_all(&self, partitions: Vec<Rc<Partition<D>>>) -> bool {
+    /// Syncs the partitions, several at a time. The error is that of one that failed: it is fenced now, unless all that failed were short of
+    /// something.
+    pub(super) async fn sync_all(&self, partitions: Vec<Rc<Partition<D>>>) -> Result<(), Fault> {
         let syncs = stream::iter(partitions).map(|partition| async move {
-            let synced = partition.sync().await.is_ok();
+            let synced = partition.sync().await;
             self.counters.add(|stats| stats.background_syncs += 1);
+            if let Err(fault) = &synced
+                && fault.is_shortage()
+            {
+                self.note_shortage(fault);
+            }
             synced
         });
-        syncs.buffer_unordered(SYNCS_AT_ONCE).fold(true, |all, synced| async move { all && synced }).await
+        let worse = |all: Result<(), Fault>, synced: Result<(), Fault>| async move {
+            match (&all, &synced) {
+                (Ok(()), _) => synced,
+                (Err(known), Err(fault)) if known.is_shortage() && !fault.is_shortage() => synced,
+                (Err(_), _) => all,
+            }
+        };
+        syncs.buffer_unordered(SYNCS_AT_ONCE).fold(Ok(()), worse).await
     }
 
     /// Replaces the shard's checkpoint by what is durable now.
@@ -158,6 +188,8 @@ impl<D: Disk> Shard<D> {
         let partitions = self.open_partitions();
         let all_synced = self.sync_all(partitions.clone()).await;
         for partition in &partitions {
+            // What stays behind is cut off by the next start.
+            let _ = partition.log.clear_leftovers().await;
             // What is not written is made again by reading.
             let _ = partition.log.persist_indexes(&partition.durable()).await;
         }
@@ -165,6 +197,6 @@ impl<D: Disk> Shard<D> {
             return Err(fault);
         }
         while self.remove_some().await {}
-        if all_synced { journal.remove().await } else { Ok(()) }
+        if all_synced.is_ok() { journal.remove().await } else { Ok(()) }
     }
 }

@@ -169,6 +169,9 @@ impl<D: Disk> Shard<D> {
                 self.counters.add(|stats| stats.failed_compactions += 1);
                 tracing::warn!(partition = %id, %fault, "the disk is full; the log is compacted later");
             }
+            Err(Stop::Fault(fault)) if fault.is_shortage() && !partition.log.has_open_replacement() => {
+                self.note_shortage(&fault);
+            }
             // What is read by name may be another topic's by now.
             Err(_) if partition.is_closed() => {}
             Err(stop) => {

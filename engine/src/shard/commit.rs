@@ -78,7 +78,7 @@ impl<D: Disk> Shard<D> {
         for plan in self.plan(journal, durable) {
             match plan {
                 Plan::Journal(groups) => self.commit_journaled(journal, groups).await,
-                Plan::Direct(group) => self.commit_direct(*group).await,
+                Plan::Direct(group) => self.commit_direct(*group, false).await,
             }
         }
     }
@@ -133,13 +133,35 @@ impl<D: Disk> Shard<D> {
         let partition = match self.partition(id).await {
             Ok(Some(partition)) => partition,
             Ok(None) => return Err(AppendError::UnknownPartition(id)),
-            Err(fault) => return Err(AppendError::Fenced { partition: id, fault }),
+            Err(fault) => return Err(self.refusal(id, fault)),
         };
         partition.check_fence()?;
         match partition.log.draft(&partition.config()).await {
             Ok(draft) => Ok(Group { partition, draft, answers: Vec::new() }),
-            Err(fault) => Err(AppendError::Fenced { partition: id, fault }),
+            Err(fault) => {
+                // What was refused before lies where the next batch would go, and can not be cleared away.
+                if partition.log.has_leftovers() && !fault.is_shortage() {
+                    partition.fence(&fault);
+                }
+                Err(self.refusal(id, fault))
+            }
         }
+    }
+
+    /// The answer to who can not be served for this reason, now or until the next start.
+    fn refusal(&self, partition: PartitionId, fault: Fault) -> AppendError {
+        if fault.is_shortage() {
+            self.note_shortage(&fault);
+            return AppendError::Shortage { partition, fault };
+        }
+        AppendError::Fenced { partition, fault }
+    }
+
+    /// The system is short of something: has files closed that can be, and tells it.
+    pub(super) fn note_shortage(&self, fault: &Fault) {
+        self.counters.add(|stats| stats.shortages += 1);
+        self.files.note_crowd();
+        tracing::warn!(%fault, "the system is short of descriptors or memory: what needs them is refused for the moment");
     }
 
     /// Writes all segments at once. Groups whose segment refuses are answered and drop out.
@@ -150,6 +172,7 @@ impl<D: Disk> Shard<D> {
             match result {
                 Ok(()) => written.push(group),
                 Err(WriteFailure::NoSpace) => self.refuse_no_space(group).await,
+                Err(WriteFailure::Shortage(fault)) => self.refuse_shortage(group, fault).await,
                 Err(WriteFailure::Fault(fault)) => self.fence_group(group, &fault),
             }
         }
@@ -181,7 +204,9 @@ impl<D: Disk> Shard<D> {
         plans
     }
 
-    async fn commit_direct(&self, group: Group<D>) {
+    /// Syncs the segments. `is_journaled` where the journal may hold the batches, too: then nothing else may take their offsets, and they are durable or
+    /// the partition is fenced.
+    async fn commit_direct(&self, group: Group<D>, is_journaled: bool) {
         let began = (self.stopwatch)();
         match group.draft.sync(&group.partition.log).await {
             Ok(()) => {
@@ -192,6 +217,7 @@ impl<D: Disk> Shard<D> {
                 });
                 self.settle(group);
             }
+            Err(fault) if fault.is_shortage() && !is_journaled => self.refuse_shortage(group, fault).await,
             Err(fault) => self.fence_group(group, &fault),
         }
     }
@@ -223,9 +249,21 @@ impl<D: Disk> Shard<D> {
                     return;
                 }
                 Err(CommitFailure::Unavailable(fault)) => {
-                    tracing::error!(%fault, "no journal file can be used; segments are synced instead");
+                    match fault.is_shortage() {
+                        true => self.note_shortage(&fault),
+                        false => {
+                            tracing::error!(%fault, "no journal file can be used; segments are synced instead");
+                        }
+                    }
                     for group in groups {
-                        self.commit_direct(group).await;
+                        self.commit_direct(group, false).await;
+                    }
+                    return;
+                }
+                Err(CommitFailure::Shortage(fault)) => {
+                    self.note_shortage(&fault);
+                    for group in groups {
+                        self.commit_direct(group, true).await;
                     }
                     return;
                 }
@@ -274,14 +312,27 @@ impl<D: Disk> Shard<D> {
         self.counters.add(|stats| stats.refused_batches += refused);
         self.disk_full.set(true);
         tracing::warn!(partition = %group.partition.id, "the disk is full: appends are refused until there is room");
+        let error = AppendError::NoSpace(group.partition.id);
+        self.refuse(group, error).await;
+    }
+
+    /// The system is short of descriptors or memory: what was written in part is cut off again, and the senders may try again.
+    async fn refuse_shortage(&self, group: Group<D>, fault: Fault) {
+        let error = self.refusal(group.partition.id, fault);
+        self.refuse(group, error).await;
+    }
+
+    async fn refuse(&self, group: Group<D>, mut error: AppendError) {
         let Group { partition, draft, answers } = group;
-        let error = match partition.log.discard(draft).await {
-            Ok(()) => AppendError::NoSpace(partition.id),
+        match partition.log.discard(draft).await {
+            Ok(()) => {}
+            // The next draft clears it away first.
+            Err(fault) if fault.is_shortage() => self.note_shortage(&fault),
             Err(fault) => {
                 partition.fence(&fault);
-                AppendError::Fenced { partition: partition.id, fault }
+                error = AppendError::Fenced { partition: partition.id, fault };
             }
-        };
+        }
         for (reply, _) in answers {
             let _ = reply.send(Err(error.clone()));
         }

@@ -333,7 +333,7 @@ impl<D: Disk> Shard<D> {
         let mut partitions = concerned();
         partitions.retain(|partition| partition.has_relaxed());
         // One that fails is fenced, and says so to whoever appends.
-        self.sync_all(partitions).await;
+        let _ = self.sync_all(partitions).await;
     }
 
     fn partitions_of(&self, topic: TopicId) -> Vec<Rc<Partition<D>>> {
@@ -367,6 +367,9 @@ impl<D: Disk> Shard<D> {
                 stats.reads += 1;
                 stats.read_bytes += bytes;
             });
+        }
+        if let Err(ReadError::Faulty { fault, .. }) = &result {
+            self.note_read_fault(fault);
         }
         // A file that was opened after the topic was deleted may be another topic's of the same name.
         if partition.is_closed() { Err(ReadError::UnknownPartition(request.partition)) } else { result }
@@ -405,7 +408,17 @@ impl<D: Disk> Shard<D> {
         match self.partition(id).await {
             Ok(Some(partition)) => Ok(partition),
             Ok(None) => Err(ReadError::UnknownPartition(id)),
-            Err(fault) => Err(ReadError::Faulty { partition: id, fault }),
+            Err(fault) => {
+                self.note_read_fault(&fault);
+                Err(ReadError::Faulty { partition: id, fault })
+            }
+        }
+    }
+
+    /// A read has failed: perhaps there are too many files.
+    fn note_read_fault(&self, fault: &Fault) {
+        if fault.is_shortage() {
+            self.note_shortage(fault);
         }
     }
 

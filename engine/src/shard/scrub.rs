@@ -22,7 +22,7 @@ use crate::error::{Fault, io_fault};
 use crate::format::compacted::Compacted;
 use crate::format::meta::Meta;
 use crate::format::{checkpoint, names, producer_ids, topics};
-use crate::io::{Disk, OpenMode};
+use crate::io::{Disk, OpenMode, is_shortage};
 use crate::log::Log;
 use crate::partition::Partition;
 use crate::recovery::META_FILE;
@@ -81,6 +81,7 @@ impl<D: Disk> Shard<D> {
             match self.view(id).await {
                 Ok(Some(partition)) => self.scrub_partition(&partition).await?,
                 Ok(None) => {}
+                Err(fault) if fault.is_shortage() => self.note_shortage(&fault),
                 Err(fault) => {
                     tracing::error!(partition = %id, %fault, "the scrub can not open the partition")
                 }
@@ -145,6 +146,10 @@ impl<D: Disk> Shard<D> {
         // Opened anew: the segment's own handle reads through the page cache.
         let file = match self.disk.open(&path, OpenMode::Durable).await {
             Ok(file) => file,
+            Err(error) if is_shortage(&error) => {
+                self.note_shortage(&fault(0, error));
+                return Ok(());
+            }
             Err(error) => {
                 self.note_rot(partition, segment, &fault(0, error)).await;
                 return Ok(());
@@ -182,6 +187,10 @@ impl<D: Disk> Shard<D> {
                         _ => break,
                     }
                 }
+                Err(refused) if refused.is_shortage() => {
+                    self.note_shortage(&refused);
+                    break;
+                }
                 Err(refused) => {
                     self.note_rot(partition, segment, &refused).await;
                     break;
@@ -203,6 +212,11 @@ impl<D: Disk> Shard<D> {
             self.disk.read(&file, 0, length as usize).await
         };
         let problem = match read.await {
+            // Nothing is known of it; the next round looks again.
+            Err(error) if is_shortage(&error) => {
+                self.note_shortage(&io_fault("read", path, 0, error));
+                return Ok(());
+            }
             Ok(bytes) => {
                 self.counters.add(|stats| stats.scrubbed_bytes += bytes.len() as u64);
                 self.pay_scrub(bytes.len()).await?;

@@ -46,6 +46,8 @@ counters! {
     bytes,
     /// Batches that were refused because the disk was full.
     refused_batches,
+    /// Times that the system was short of descriptors or memory, and something was refused for it.
+    shortages,
     /// Reads of partitions.
     reads,
     /// Bytes of the batches that they gave out.

@@ -305,18 +305,28 @@ impl<D: Disk> Shard<D> {
             }
         }
         // One after the other: nobody waits for this, and the journal's writes wait behind whatever the device has to flush at once.
+        let mut short = None;
         for partition in unsynced {
-            self.sync_all(vec![partition]).await;
+            if let Err(fault) = self.sync_all(vec![partition]).await
+                && fault.is_shortage()
+            {
+                short = Some(fault);
+            }
         }
         let mut durable = Vec::with_capacity(moves.len());
         for go in moves {
-            match go.partition.check_fence() {
-                Err(crate::error::AppendError::Fenced { partition, fault })
-                    if go.to > go.partition.recovery_point().0 =>
-                {
+            let is_durable = go.to <= go.partition.recovery_point().0;
+            let fault = match go.partition.check_fence() {
+                Err(crate::error::AppendError::Fenced { fault, .. }) => Some(fault),
+                // The next look tries again.
+                _ => short.clone(),
+            };
+            match fault.filter(|_| !is_durable) {
+                Some(fault) => {
+                    let partition = go.partition.id;
                     go.answer(Err(DeleteRecordsError::Faulty { partition, fault }));
                 }
-                _ => durable.push(go),
+                None => durable.push(go),
             }
         }
         durable

@@ -28,6 +28,8 @@ pub struct Faults {
     pub sync_error: f64,
     /// A read fails with `EIO`.
     pub read_error: f64,
+    /// What needs a descriptor (an open, a listing, the sync of a directory, a removal of a whole one) fails with `EMFILE` and has done nothing.
+    pub no_descriptor: f64,
     /// A sync of a file or a directory, or a durable write, reports success and has flushed nothing.
     pub flush_lie: f64,
     /// An operation is held back ...
@@ -44,6 +46,7 @@ impl Faults {
         write_error: 0.0,
         sync_error: 0.0,
         read_error: 0.0,
+        no_descriptor: 0.0,
         flush_lie: 0.0,
         delay: 0.0,
         delay_operations_max: 16,
@@ -335,7 +338,14 @@ impl State {
             OperationKind::Read => self.faults.read_error,
             _ => 0.0,
         };
-        (self.rng.f64() < probability).then(|| Errno::IO.into())
+        let failed = (self.rng.f64() < probability).then(|| Errno::IO.into());
+        let needs_descriptor = matches!(
+            kind,
+            OperationKind::Open | OperationKind::List | OperationKind::SyncDir | OperationKind::RemoveDir
+        );
+        let refused =
+            self.faults.no_descriptor > 0.0 && needs_descriptor && self.rng.f64() < self.faults.no_descriptor;
+        failed.or_else(|| refused.then(|| Errno::MFILE.into()))
     }
 
     fn lies(&mut self) -> bool {

@@ -68,7 +68,9 @@ pub(crate) fn append_error(error: &AppendError) -> ErrorCode {
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::StaleProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
         // Retriable (D7). Kafka would take the directory offline and answer the same.
-        AppendError::NoSpace(_) | AppendError::Fenced { .. } => ErrorCode::KafkaStorageError,
+        AppendError::NoSpace(_) | AppendError::Shortage { .. } | AppendError::Fenced { .. } => {
+            ErrorCode::KafkaStorageError
+        }
         // Retriable: whoever restarts us will know.
         AppendError::Stopping => ErrorCode::NotLeaderOrFollower,
     }

@@ -206,6 +206,9 @@ fn tell_start(server: &Server, data_dir: &Path, began: Instant) {
         data_dir = %data_dir.display(),
         shards = server.handle().shards(),
         topics = server.handle().topics().len(),
+        descriptors = server.descriptors().limit,
+        connections_max = server.descriptors().connections,
+        segments_open_max = server.descriptors().segments,
         ready_ms = began.elapsed().as_millis() as u64,
         "started"
     );

@@ -10,7 +10,7 @@ use strandline_engine::error::ReadError;
 use strandline_engine::format::batch::{BATCH_HEADER_BYTES, BatchError, BatchHeader, Batches, verify_crc};
 use strandline_engine::format::compression::{Codec, DecompressError, decompress};
 use strandline_engine::format::record;
-use strandline_engine::io::Disk;
+use strandline_engine::io::{Disk, is_shortage};
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::types::{Offset, PartitionId};
 use strandline_engine::{Local, ReadRequest};
@@ -45,6 +45,17 @@ pub(super) enum LoadError {
     Unpack { offset: Offset, source: DecompressError },
     #[error("the batch at offset {offset}: {source}")]
     Record { offset: Offset, source: record::RecordError },
+}
+
+impl LoadError {
+    /// Whether the system was short of something that comes back.
+    pub(super) fn is_shortage(&self) -> bool {
+        match self {
+            LoadError::Read(ReadError::Faulty { fault, .. }) => fault.is_shortage(),
+            LoadError::Io(error) => is_shortage(error),
+            _ => false,
+        }
+    }
 }
 
 /// Everything that the partition says, by group id.

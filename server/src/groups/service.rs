@@ -155,7 +155,14 @@ impl Groups {
                 is_loading = true;
                 let shard = shard.clone();
                 events.push(Box::pin(async move {
-                    let result = load::load(&shard, partition).await;
+                    let mut result = load::load(&shard, partition).await;
+                    while let Err(error) = &result
+                        && error.is_shortage()
+                    {
+                        tracing::warn!(%partition, %error, "groups are loaded a little later");
+                        reactor::sleep(LOAD_PAUSE).await;
+                        result = load::load(&shard, partition).await;
+                    }
                     Event::Loaded { partition: partition.index, result }
                 }));
             }
@@ -183,6 +190,9 @@ impl Groups {
         }
     }
 }
+
+/// How long to wait when the system was too short of something for a partition's groups to be loaded.
+const LOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest that a shard's task sleeps, in milliseconds: a timer need not hold centuries.
 const PAUSE_MAX_MS: i64 = 60 * 60 * 1000;

@@ -123,11 +123,12 @@ impl Numbers {
         write(&UNCLEANABLE, |shard| {
             shard.partitions.iter().filter(|partition| partition.is_uncleanable).count() as u64
         });
-        let counters: [Counter; 23] = [
+        let counters: [Counter; 24] = [
             (&BATCHES, |stats| stats.batches),
             (&RECORDS, |stats| stats.records),
             (&BYTES, |stats| stats.bytes),
             (&REFUSED_BATCHES, |stats| stats.refused_batches),
+            (&SHORTAGES, |stats| stats.shortages),
             (&READS, |stats| stats.reads),
             (&READ_BYTES, |stats| stats.read_bytes),
             (&HOPS, |stats| stats.hops),

@@ -32,7 +32,7 @@ metrics! {
 
     CONNECTIONS Gauge "strandline_connections" ["shard"], "Connections of clients.";
     ACCEPTED Counter "strandline_connections_accepted_total" ["shard"], "Connections that were accepted.";
-    REFUSED Counter "strandline_connections_refused_total" [], "Connections that were closed at once: max.connections was reached.";
+    REFUSED Counter "strandline_connections_refused_total" [], "Connections that were closed at once: max.connections was reached, or files need the descriptors that are left.";
     REQUESTS Counter "strandline_requests_total" ["api"], "Requests that have come in.";
     REQUEST_BYTES Counter "strandline_request_bytes_total" ["api"], "Their bytes.";
     RESPONSE_BYTES Counter "strandline_response_bytes_total" ["api"], "Bytes of their answers.";
@@ -43,6 +43,7 @@ metrics! {
     RECORDS Counter "strandline_appended_records_total" ["shard"], "Their records.";
     BYTES Counter "strandline_appended_bytes_total" ["shard"], "Their bytes.";
     REFUSED_BATCHES Counter "strandline_refused_batches_total" ["shard"], "Batches that were refused because the disk was full.";
+    SHORTAGES Counter "strandline_shortages_total" ["shard"], "Times that descriptors or memory were short, and something was refused for the moment.";
     READS Counter "strandline_reads_total" ["shard"], "Reads of partitions.";
     READ_BYTES Counter "strandline_read_bytes_total" ["shard"], "Bytes of batches that they gave out.";
     HOPS Counter "strandline_hops_total" ["shard"], "Requests to the shard from other shards and threads.";

@@ -2,6 +2,9 @@
 //!
 //! Shard 0 takes connections from the listener and hands each to the shard that has the fewest. That shard keeps it to its end, cuts
 //! it when it is silent for too long, and ends it when the broker stops.
+//!
+//! One that would be more than `max.connections`, or would take a descriptor that files need ([`crate::descriptors`]), is closed at once. Should the
+//! descriptors of the process, or of the system, be gone all the same, one that was put by takes the connection in, to close it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -18,6 +21,7 @@ use futures_channel::oneshot;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
+use strandline_engine::io::is_out_of_descriptors;
 use strandline_engine::reactor::{self, Queue};
 use strandline_engine::{Front, Local};
 
@@ -45,6 +49,8 @@ struct Shared {
     config: Arc<BrokerConfig>,
     advertised: HostPort,
     groups: Groups,
+    /// Connections that descriptors are left for.
+    connections_fit: usize,
     seats: Vec<Seat>,
 }
 
@@ -75,7 +81,7 @@ pub struct FrontReport {
     pub connections: u64,
     /// Connections that were accepted for this shard.
     pub accepted: u64,
-    /// Connections that were refused: `max.connections` was reached. Counted where connections are accepted, on shard 0.
+    /// Connections that were refused: `max.connections` was reached, or descriptors would have run out. Counted where connections are accepted, on shard 0.
     pub refused: u64,
     /// The requests, in the order of [`APIS`](crate::dispatch::APIS).
     pub requests: Vec<RequestStats>,
@@ -88,7 +94,8 @@ struct Accepted {
 }
 
 impl KafkaFront {
-    /// A front for `shards` shards on a listener that is bound already. `advertised` is where clients are told to connect to.
+    /// A front for `shards` shards on a listener that is bound already. `advertised` is where clients are told to connect to; descriptors are left for
+    /// `connections_fit` of them at a time.
     ///
     /// # Errors
     /// When the listener can not be made non-blocking.
@@ -97,6 +104,7 @@ impl KafkaFront {
         config: Arc<BrokerConfig>,
         advertised: HostPort,
         shards: usize,
+        connections_fit: usize,
     ) -> io::Result<KafkaFront> {
         listener.set_nonblocking(true)?;
         let seats = (0..shards).map(|_| {
@@ -104,7 +112,7 @@ impl KafkaFront {
             Seat { sender, receiver, load: Arc::new(()) }
         });
         let (seats, groups) = (seats.collect(), Groups::new(config.groups.clone(), shards));
-        Ok(KafkaFront(Arc::new(Shared { listener, config, advertised, groups, seats })))
+        Ok(KafkaFront(Arc::new(Shared { listener, config, advertised, groups, connections_fit, seats })))
     }
 
     /// The coordinators of groups.
@@ -136,6 +144,12 @@ impl Front for KafkaFront {
 }
 
 async fn accept(shared: Arc<Shared>, shard: Local, refused: Rc<Cell<u64>>) {
+    let note_refusal = |peer: SocketAddr, why| {
+        refused.set(refused.get() + 1);
+        tracing::warn!(%peer, why, "connection refused");
+    };
+    // A second descriptor of the listener: what it is does not matter.
+    let mut put_by = shared.listener.try_clone().ok();
     loop {
         match shared.listener.accept() {
             Ok((stream, peer)) => {
@@ -146,9 +160,11 @@ async fn accept(shared: Arc<Shared>, shard: Local, refused: Rc<Cell<u64>>) {
                 let dynamic = shard.handle().settings();
                 let dynamic = dynamic.dynamic.get("max.connections").and_then(|most| most.parse().ok());
                 let most = dynamic.unwrap_or(shared.config.connections_max);
-                if !shared.hand_over(stream.into(), peer, most).await {
-                    refused.set(refused.get() + 1);
+                if let Err(why) = shared.hand_over(stream.into(), peer, most).await {
+                    note_refusal(peer, why);
                 }
+                // Whoever is connected goes on while many come.
+                reactor::yield_if_needed().await;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if let Err(error) = shard.ring().readable(shared.listener.as_fd()).await {
@@ -158,6 +174,19 @@ async fn accept(shared: Arc<Shared>, shard: Local, refused: Rc<Cell<u64>>) {
             }
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+            Err(error) if is_out_of_descriptors(&error) => {
+                drop(put_by.take());
+                let accepted = shared.listener.accept();
+                // Who was faster has the descriptor: the connection waits.
+                let peer = accepted.as_ref().ok().map(|(_, peer)| *peer);
+                drop(accepted);
+                put_by = shared.listener.try_clone().ok();
+                match peer {
+                    Some(peer) => note_refusal(peer, "there is no descriptor left"),
+                    None => reactor::sleep(ACCEPT_PAUSE).await,
+                }
+                reactor::yield_if_needed().await;
+            }
             Err(error) => {
                 tracing::warn!(%error, "accepting a connection failed");
                 reactor::sleep(ACCEPT_PAUSE).await;
@@ -167,18 +196,20 @@ async fn accept(shared: Arc<Shared>, shard: Local, refused: Rc<Cell<u64>>) {
 }
 
 impl Shared {
-    /// Gives the connection to the shard with the fewest; false when there are `most` already.
-    async fn hand_over(&self, socket: OwnedFd, peer: SocketAddr, most: usize) -> bool {
+    /// Gives the connection to the shard with the fewest, or says why it is refused when there are `most` already, or too many for the others.
+    async fn hand_over(&self, socket: OwnedFd, peer: SocketAddr, most: usize) -> Result<(), &'static str> {
         let connections: usize = self.seats.iter().map(Seat::connections).sum();
         if connections >= most {
-            tracing::warn!(%peer, connections, "connection refused: max.connections is reached");
-            return false;
+            return Err("max.connections is reached");
+        }
+        if connections >= self.connections_fit {
+            return Err("files need the descriptors that are left");
         }
         let seat = self.seats.iter().min_by_key(|seat| seat.connections()).expect("an engine has a shard");
         // The channel is open as long as we hold its other end.
         let accepted = Accepted { socket, peer, load: seat.load.clone() };
         let _ = seat.sender.send(ToShard::Serve(accepted)).await;
-        true
+        Ok(())
     }
 
     /// Serves one shard's connections until the engine stops.

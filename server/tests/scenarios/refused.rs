@@ -10,7 +10,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, setrlimit};
+
 use crate::broker::{Broker, command, data_dir};
+use crate::client::{Client, batch};
 
 /// System calls that are refused with an error number.
 #[derive(Clone, Copy)]
@@ -86,6 +89,16 @@ fn start_refused(refusal: Refusal, data_dir: &Path, shards: &str) -> Output {
     command.output().unwrap()
 }
 
+/// Has the command start with a limit on open files, which it can not raise.
+fn limit_descriptors(command: &mut Command, limit: u64) {
+    let apply = move || {
+        let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
+        Ok(setrlimit(Resource::Nofile, limit)?)
+    };
+    // SAFETY: it makes a system call and takes no memory.
+    unsafe { command.pre_exec(apply) };
+}
+
 /// It printed "started" once, answered that it was ready, and served nobody.
 #[test]
 fn a_broker_without_io_uring_does_not_start_and_says_why() {
@@ -144,4 +157,75 @@ fn a_shard_that_ends_later_takes_the_broker_with_it_and_the_reason_is_told() {
         assert!(log.contains("error: shard") && log.contains("the next start recovers"), "{log}");
     }
     Broker::start(directory.path(), &[]).stop();
+}
+
+#[test]
+fn a_limit_on_open_files_that_is_too_small_is_told_at_the_start() {
+    let directory = data_dir();
+    let mut command = command(directory.path(), &["--shards", "2"]);
+    limit_descriptors(&mut command, 60);
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let error = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{error}");
+    assert!(stdout.is_empty());
+    assert!(error.contains("the limit on open files is 60, and 68 at least are needed"), "{error}");
+}
+
+/// Cold topics were refused until the flood ended, and one whose segment had to roll until the next start.
+#[test]
+fn idle_connections_take_no_descriptor_that_a_file_needs() {
+    let directory = data_dir();
+    let mut command = command(
+        directory.path(),
+        &["--shards", "2", "--metrics-listen", "127.0.0.1:0", "-o", "num.partitions=1"],
+    );
+    limit_descriptors(&mut command, 200);
+    let (broker, log) = Broker::greeted_logging(command);
+    let mut client = broker.client();
+    for topic in ["warm", "cold"] {
+        client.create(topic, 1, &[]);
+    }
+    client.create("rolls", 1, &[("segment.bytes", "1048576")]);
+    assert_eq!(client.produce("warm", 0, batch(&["first"])).error_code, 0);
+
+    let idle: Vec<_> = (0..300).map(|_| TcpStream::connect(broker.address).unwrap()).collect();
+    // Those that came too late are closed; the others go on.
+    let mut refused = idle.iter().filter(|socket| {
+        socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        matches!(io::Read::read(&mut &**socket, &mut [0]), Ok(0))
+            || matches!(io::Read::read(&mut &**socket, &mut [0]), Err(error) if error.kind() == io::ErrorKind::ConnectionReset)
+    });
+    assert!(refused.next().is_some(), "there is not room for all");
+    let large = "r".repeat(400_000);
+    for _ in 0..6 {
+        for (topic, value) in [("warm", "more"), ("cold", "first"), ("rolls", &*large)] {
+            assert_eq!(client.produce(topic, 0, batch(&[value])).error_code, 0, "{topic}");
+        }
+    }
+    assert_eq!(client.read_all("warm", 0, 0).len(), 7);
+    assert_eq!(client.create("many", 100, &[]).error_code, 0);
+    // More of them at a time than there are descriptors.
+    for partition in 0..100 {
+        let answer = client.produce("many", partition, batch(&["x"]));
+        assert_eq!(answer.error_code, 0, "partition {partition}");
+    }
+    drop(idle);
+    let give_up = Instant::now() + Duration::from_secs(10);
+    let mut newcomer = loop {
+        // Until the broker has seen that the others are gone, newcomers are refused.
+        let mut newcomer = Client::connect(broker.address);
+        let id = newcomer.send(4, &strandline::messages::ApiVersionsRequest::default());
+        match newcomer.read_frame() {
+            Ok(_) => break newcomer,
+            Err(error) => assert!(Instant::now() < give_up, "{id}: {error}"),
+        }
+    };
+    for partition in 0..100 {
+        assert_eq!(newcomer.read_all("many", partition, 0).len(), 1);
+    }
+    assert_eq!(broker.stop().0, Some(0));
+    let log = log.join().unwrap();
+    assert!(log.contains("connection refused"), "{log}");
+    assert!(!log.contains("is fenced") && !log.contains("is damaged"), "{log}");
+    assert!(log.lines().filter(|line| line.contains("refused")).count() < 20, "{log}");
 }
