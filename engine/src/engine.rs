@@ -386,6 +386,7 @@ async fn run_shard<F: Front>(seed: ShardSeed, front: F, ring: RingDisk) -> Resul
         retention_check: seed.config.retention_check,
         settings: seed.settings.clone(),
         scrub_bytes_per_second: seed.config.scrub_bytes_per_second,
+        background_share: seed.config.background_share,
         clock: Rc::new(now),
         stopwatch: {
             let began = Instant::now();
@@ -424,6 +425,7 @@ async fn run_shard<F: Front>(seed: ShardSeed, front: F, ring: RingDisk) -> Resul
         loop {
             reactor::sleep(TICK).await;
             ticking.tick(now());
+            reactor::set_background_share(ticking.background_share());
         }
     });
     let _ = seed.events.send(Event::Started(Ok(())));

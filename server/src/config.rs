@@ -34,7 +34,7 @@ entries! {
     "advertised.listeners" Text = "", Any; "Where clients are told to connect to: PLAINTEXT://HOST:PORT. Default: listeners."
     "auto.create.topics.enable" Bool = "true", Any; "Whether asking for a topic creates it."
     "background.time.share" Double = "0.1", Fraction(0.001, 1.0);
-        "Part of each thread's time that compaction and scrub may take while the thread has other work. Not in Kafka."
+        "Part of each thread's time that compaction and scrub may take while the thread has other work; up to a half while compaction falls behind. Not in Kafka."
     "broker.id" Int = "-1", Whole(-1, i32::MAX as i64); "The old name of node.id; -1 for none."
     "connections.max.idle.ms" Long = "600000", Whole(1, i64::MAX); "Time after which a silent connection is closed."
     "default.replication.factor" Int = "1", Whole(1, 1); "Replicas of a topic that says nothing: a single node keeps one."

@@ -125,6 +125,7 @@ impl Node {
                     retention_check: Duration::from_secs(1),
                     settings: settings.clone(),
                     scrub_bytes_per_second: 0,
+                    background_share: 0.1,
                     clock: Rc::new(move || clock.timestamp()),
                     stopwatch: Rc::new(|| Duration::ZERO),
                 };

@@ -26,6 +26,7 @@
 
 mod cleaner;
 mod offset_map;
+mod pace;
 mod plan;
 mod row;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod unpacked;
 
 pub use cleaner::{Cleaned, Cleaner};
 pub use offset_map::{HashKeys, OffsetMap};
+pub use pace::{Behind, Pace, SHARE_MAX};
 pub use plan::{Limits, Round, SealedSegment, group, plan};
 pub use row::Row;
 pub use unpacked::{CompactionError, Placed, Unpacked, verified};

@@ -136,6 +136,7 @@ pub(super) fn start(
                 retention_check: settings.retention_check,
                 settings: in_force.clone(),
                 scrub_bytes_per_second: settings.scrub_bytes_per_second,
+                background_share: 0.1,
                 clock: Rc::new(move || clock.timestamp()),
                 stopwatch: Rc::new(move || Duration::from_millis(stopwatch.timestamp().unsigned_abs())),
             };

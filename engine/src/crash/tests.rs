@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -14,7 +15,11 @@ use super::table::Table;
 use super::{for_plans, for_seeds};
 use crate::config::topic_config_entry;
 use crate::error::AppendError;
+use crate::format::builder::BatchBuilder;
+use crate::format::check::check;
+use crate::format::compression::Codec;
 use crate::sim::{OperationKind, Simulation};
+use crate::topics::NewTopic;
 use crate::types::PartitionId;
 
 const QUIET: Trouble = Trouble { errors: false, full: false, starts: false, descriptors: false };
@@ -484,4 +489,51 @@ fn d5_a_rotten_bit_is_never_a_panic_and_never_a_record_nobody_sent() {
     // The base offset that rotted out of its segment was a panic.
     rot(62_461);
     for_seeds(name, 0..300, rot);
+}
+
+/// With `log.cleaner.backoff.ms` of a second, a busy broker compacted a log every two and a half minutes.
+#[test]
+fn a_shard_whose_compaction_falls_behind_gives_it_more_time_until_it_has_caught_up() {
+    let mut settings = Settings::small(1);
+    // Far too few to come to an end.
+    settings.cleaner.bytes_per_second = 100.0;
+    let mut run = Run::new(1);
+    let process = run.start(&settings).expect("nothing stops it");
+    let new = NewTopic {
+        name: "table".to_owned(),
+        partitions: 1,
+        configs: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
+    };
+    let topic = run.drive(async { process.create_topic(new).await.await }).expect("nothing stops it");
+    let topic = topic.expect("an answer").expect("it is made");
+    let id = PartitionId::new(topic.id, 0);
+    let shard = process.shards[0].clone();
+    let pass = |run: &mut Run, seconds: u64| {
+        for _ in 0..seconds {
+            run.clock.advance(Duration::from_secs(1));
+            shard.tick(run.clock.timestamp());
+            run.settle();
+        }
+        let report = run.drive(shard.report()).expect("nothing stops it");
+        (report.background_share, report.compaction_lag_ms, report.stats.compactions)
+    };
+    assert_eq!(pass(&mut run, 60), (0.1, 0, 0), "nothing waits");
+    for round in 0..400 {
+        let mut batch = BatchBuilder::new(Codec::None);
+        batch.push(run.clock.timestamp(), Some(&b"key"[..]), Some(&[round as u8; 100][..]), &[]);
+        let rules = topic.config.check_rules(run.clock.timestamp());
+        let checked = check(batch.build(), &rules).expect("it keeps the rules");
+        let answer = run.drive(shard.append(id, checked)).expect("nothing stops it");
+        run.settle();
+        drop(answer);
+    }
+    let (share, lag, rounds) = pass(&mut run, 30);
+    assert_eq!((share, rounds), (crate::compaction::SHARE_MAX, 0), "it waits for {lag} ms");
+    assert!(lag >= 20_000, "{lag}");
+    let quick = vec![("log.cleaner.io.max.bytes.per.second".to_owned(), "1e12".to_owned())];
+    let altered = run.drive(async { process.alter_settings(quick).await.await });
+    altered.expect("nothing stops it").expect("an answer").expect("it may be changed");
+    let (share, lag, rounds) = pass(&mut run, 30);
+    assert!(rounds > 0, "it has time to come to an end");
+    assert_eq!((share, lag), (0.1, 0), "it has caught up");
 }

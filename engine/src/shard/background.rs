@@ -170,6 +170,11 @@ impl<D: Disk> Shard<D> {
         self.scrubbing.rate.tick(now);
     }
 
+    /// The part of the thread's time that [`Shard::run_background`] may take now: more while compaction falls behind.
+    pub(crate) fn background_share(&self) -> f64 {
+        self.cleaning.share()
+    }
+
     /// Ends [`Shard::run_background`] and [`Shard::run_recycling`] after what they are doing. The turns have ended before: they may wait for it.
     pub(crate) fn end_background(&self) {
         self.background_ended.set(true);

@@ -7,14 +7,17 @@
 //!
 //! Only what the checkpoint on the disk has as durable and closed is compacted, so that no recovery and no journal looks at it again.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
 
 use super::Shard;
 use super::rate::Rate;
-use crate::compaction::{Cleaned, Cleaner, HashKeys, OffsetMap, Round, Row, SealedSegment, group, plan};
+use crate::compaction::{
+    Behind, Cleaned, Cleaner, HashKeys, OffsetMap, Pace, Round, Row, SealedSegment, group, plan,
+};
 use crate::config::{CleanerConfig, TopicConfig};
 use crate::error::{Fault, FaultKind};
 use crate::format::batch::BatchHeader;
@@ -37,6 +40,9 @@ pub(super) struct Cleaning {
     key: u64,
     maps: Cell<u64>,
     rate: Rate,
+    /// Since when each log is due that waits for its round, and whether `max.compaction.lag.ms` asks for that.
+    due: RefCell<BTreeMap<PartitionId, (Timestamp, bool)>>,
+    pace: Cell<Pace>,
 }
 
 /// Why a round has ended early.
@@ -55,7 +61,14 @@ impl From<Fault> for Stop {
 }
 
 impl Cleaning {
-    pub(super) fn new(config: &CleanerConfig, shards: usize, key: u64, now: Timestamp) -> Cleaning {
+    /// `share` is the part of the thread's time that background tasks may take at least.
+    pub(super) fn new(
+        config: &CleanerConfig,
+        shards: usize,
+        key: u64,
+        share: f64,
+        now: Timestamp,
+    ) -> Cleaning {
         let cleaning = Cleaning {
             look: Signal::new(),
             shards,
@@ -65,6 +78,8 @@ impl Cleaning {
             key,
             maps: Cell::new(0),
             rate: Rate::new(config.bytes_per_second / shards as f64, now),
+            due: RefCell::default(),
+            pace: Cell::new(Pace::new(share, now)),
         };
         cleaning.configure(config, now);
         cleaning
@@ -82,10 +97,49 @@ impl Cleaning {
     /// Lets more bytes be moved, and logs be looked at when it is time.
     pub(super) fn tick(&self, now: Timestamp) {
         self.rate.tick(now);
+        let mut pace = self.pace.get();
+        pace.step(self.behind(now), self.backoff.get(), now);
+        self.pace.set(pace);
         if now >= self.next_look.get() {
             self.next_look.set(now.saturating_add(self.backoff.get()));
             self.look.notify();
         }
+    }
+
+    /// The part of the thread's time that background tasks may take now.
+    pub(super) fn share(&self) -> f64 {
+        self.pace.get().share()
+    }
+
+    /// What waits for its round, also the one that runs.
+    pub(super) fn behind(&self, now: Timestamp) -> Behind {
+        let due = self.due.borrow();
+        let oldest = due.values().map(|(since, _)| *since).min();
+        Behind {
+            due_ms: oldest.map(|since| now.saturating_sub(since).max(0)),
+            is_overdue: due.values().any(|(_, is_overdue)| *is_overdue),
+        }
+    }
+
+    /// Takes note of what a look at a log has found.
+    fn note_look(&self, id: PartitionId, round: Option<&Round>, now: Timestamp) {
+        let mut due = self.due.borrow_mut();
+        match round {
+            Some(round) => due.entry(id).or_insert((now, false)).1 = round.is_overdue,
+            None => drop(due.remove(&id)),
+        }
+    }
+
+    /// A round has reached its end: what is dirty now has become so since it began.
+    fn note_round(&self, id: PartitionId, began: Timestamp) {
+        if let Some(due) = self.due.borrow_mut().get_mut(&id) {
+            *due = (began, false);
+        }
+    }
+
+    /// Only what is there waits.
+    fn retain_due(&self, is_there: impl Fn(PartitionId) -> bool) {
+        self.due.borrow_mut().retain(|id, _| is_there(*id));
     }
 
     pub(super) fn end(&self) {
@@ -110,7 +164,12 @@ impl<D: Disk> Shard<D> {
             while goes_on {
                 goes_on = false;
                 for (id, _) in self.due_rounds().await {
-                    goes_on |= self.clean(id).await;
+                    let began = (self.clock)();
+                    let is_done = self.clean(id).await;
+                    if is_done {
+                        self.cleaning.note_round(id, began);
+                    }
+                    goes_on |= is_done;
                 }
             }
         }
@@ -126,7 +185,10 @@ impl<D: Disk> Shard<D> {
                     return Vec::new();
                 }
                 match self.due_round(id).await {
-                    Ok(round) => due.extend(round.map(|round| (id, round.dirty_ratio))),
+                    Ok(round) => {
+                        self.cleaning.note_look(id, round.as_ref(), (self.clock)());
+                        due.extend(round.map(|round| (id, round.dirty_ratio)));
+                    }
                     Err(fault) => {
                         tracing::error!(partition = %id, %fault, "compaction can not read the partition")
                     }
@@ -134,6 +196,7 @@ impl<D: Disk> Shard<D> {
                 yield_now().await;
             }
         }
+        self.cleaning.retain_due(|id| topics.by_id(id.topic).is_some_and(|topic| topic.config.compacted));
         due.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         due
     }

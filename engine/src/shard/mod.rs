@@ -89,6 +89,8 @@ pub(crate) struct ShardStart<D: Disk> {
     pub(crate) settings: Arc<Published<InForce>>,
     /// Bytes that the scrub reads in a second, of all shards together; 0 for none.
     pub(crate) scrub_bytes_per_second: u64,
+    /// Part of the thread's time that background tasks may take at least.
+    pub(crate) background_share: f64,
     pub(crate) clock: Clock,
     pub(crate) stopwatch: Stopwatch,
 }
@@ -228,6 +230,7 @@ impl<D: Disk> Shard<D> {
                 &start.settings.get().cleaner,
                 start.shards,
                 start.generation,
+                start.background_share,
                 (start.clock)(),
             ),
             scrubbing: Scrubbing::new(start.scrub_bytes_per_second, start.shards, (start.clock)()),

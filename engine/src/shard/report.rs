@@ -32,6 +32,8 @@ impl<D: Disk> Shard<D> {
             waiting_requests: 0,
             journal: self.pool.usage(),
             disk_full: self.disk_full.get(),
+            compaction_lag_ms: self.cleaning.behind((self.clock)()).due_ms.unwrap_or(0) as u64,
+            background_share: self.cleaning.share(),
             fenced_partitions: (fenced + damaged) as u64,
             retention_queue,
             undeleted_segments,

@@ -128,6 +128,10 @@ pub struct ShardReport {
     pub journal: JournalUse,
     /// Whether the last append that needed room was refused because the disk is full.
     pub disk_full: bool,
+    /// Milliseconds that the log has waited for compaction which has waited longest; 0 when none waits.
+    pub compaction_lag_ms: u64,
+    /// Part of the thread's time that background tasks may take.
+    pub background_share: f64,
     /// Partitions that take no appends until the next start, opened or not.
     pub fenced_partitions: u64,
     /// Partitions that retention has still to look at in this round.

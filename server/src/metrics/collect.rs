@@ -158,6 +158,16 @@ impl Numbers {
             &RETENTION_LOOKED,
             by_shard().map(|(shard, stats)| ([shard], seconds(stats.retention_looked_at))),
         );
+        let reports = || names.iter().map(String::as_str).zip(&self.shards);
+        text.write(
+            &COMPACTION_LAG,
+            reports().map(|(shard, report)| ([shard], report.compaction_lag_ms as f64 / 1e3)),
+        );
+        let dirty = |report: &ShardReport| -> u64 {
+            report.partitions.iter().filter_map(|partition| Some(partition.compaction?.dirty_bytes)).sum()
+        };
+        text.write(&COMPACTION_DIRTY, reports().map(|(shard, report)| ([shard], dirty(report))));
+        text.write(&BACKGROUND_SHARE, reports().map(|(shard, report)| ([shard], report.background_share)));
         text.write(&COMPACTED, by_shard().map(|(shard, stats)| ([shard], seconds(stats.compacted_at))));
         text.write_histogram(&SYNC_TIME, by_shard().map(|(shard, stats)| ([shard], &stats.sync_durations)));
     }

@@ -72,6 +72,9 @@ metrics! {
     SCRUBBED_BYTES Counter "strandline_scrubbed_bytes_total" ["shard"], "Bytes that were read in search of rotten ones.";
     SCRUBS Counter "strandline_scrubs_total" ["shard"], "Rounds of that which have reached their end.";
     COMPACTED Gauge "strandline_compaction_last_timestamp_seconds" ["shard"], "When a round last reached its end; 0 for not yet.";
+    COMPACTION_LAG Gauge "strandline_compaction_lag_seconds" ["shard"], "How long the log has waited for compaction that has waited longest; 0 when none waits.";
+    COMPACTION_DIRTY Gauge "strandline_compaction_dirty_bytes" ["shard"], "Bytes of closed segments of open compacted partitions that are not compacted.";
+    BACKGROUND_SHARE Gauge "strandline_background_share" ["shard"], "Part of the thread's time that compaction and scrub may take: background.time.share, or more while compaction is behind.";
     COMPACTED_BYTES Counter "strandline_compacted_bytes_total" ["shard"], "Bytes of segments that compaction has replaced.";
     COMPACTED_BYTES_LEFT Counter "strandline_compacted_left_bytes_total" ["shard"], "Bytes of those in their places.";
     COMPACTED_RECORDS Counter "strandline_compacted_records_total" ["shard"], "Records of segments that compaction has replaced.";

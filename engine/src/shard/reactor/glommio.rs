@@ -225,6 +225,9 @@ pub async fn sleep(duration: Duration) {
     glommio::timer::sleep(duration).await;
 }
 
+/// Nothing: the shares of that runtime's queues are fixed.
+pub fn set_background_share(_share: f64) {}
+
 /// Gives way when this queue's time is up; cheap enough for every step of a loop.
 pub async fn yield_if_needed() {
     glommio::yield_if_needed().await;

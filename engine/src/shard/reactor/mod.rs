@@ -25,11 +25,11 @@ use futures_util::future::{Either, select};
 #[cfg(feature = "glommio")]
 use self::glommio::Spawned;
 #[cfg(feature = "glommio")]
-pub use self::glommio::{ExecutorHandle, sleep, spawn, spawn_watched, yield_if_needed};
+pub use self::glommio::{ExecutorHandle, set_background_share, sleep, spawn, spawn_watched, yield_if_needed};
 #[cfg(not(feature = "glommio"))]
 use self::ring::Spawned;
 #[cfg(not(feature = "glommio"))]
-pub use self::ring::{ExecutorHandle, sleep, spawn, spawn_watched, yield_if_needed};
+pub use self::ring::{ExecutorHandle, set_background_share, sleep, spawn, spawn_watched, yield_if_needed};
 use crate::io::ring::RingDisk;
 pub use crate::io::yield_now;
 
