@@ -62,11 +62,13 @@ impl Descriptors {
         if limit < needed {
             return Err(TooFew { limit, needed, shards });
         }
-        let shard = (limit / 4 / count).clamp(SHARD_LEAST, SHARD);
+        let spare = (limit - needed) / count;
+        let shard = (limit / 4 / count).clamp(SHARD_LEAST, SHARD).min(SHARD_LEAST + spare);
         let rest = limit - PROCESS - count * shard;
         let wanted = EngineConfig::OPEN_FILES_MAX as u64 * count;
         // A third more may be open than is kept.
-        let files = (rest / 2).max(count * SEGMENTS_LEAST).min(wanted * 4 / 3);
+        let files = (rest / 2).max(count * SEGMENTS_LEAST).min((wanted * 4).div_ceil(3));
+        let files = files.min(rest - CONNECTIONS_LEAST);
         let segments = (files * 3 / 4 / count).max(1) as usize;
         Ok(Descriptors { limit, segments, connections: (rest - files) as usize })
     }
