@@ -4,6 +4,8 @@
 //! what a front shows all come from that table. There is one default that differs from Kafka's: `flush.messages` is 1, since
 //! an acknowledged record is durable here unless the topic says otherwise (see `docs/decisions/`).
 
+mod value;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use crate::format::batch::TimestampType;
 use crate::format::check::{CheckRules, Repack};
 use crate::format::compression::{Codec, Packing};
 use crate::types::{NO_TIMESTAMP, Timestamp};
+
+pub use value::{ConfigBounds, ConfigKind};
 
 /// The most shards an engine has.
 pub const SHARDS_MAX: usize = 256;
@@ -106,71 +110,81 @@ impl EngineConfig {
     }
 }
 
-/// The type of a setting's value, as Kafka's clients are told it.
+/// When the value of a broker setting may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConfigKind {
-    /// `true` or `false`.
-    Bool,
-    /// A whole number of 32 bits.
-    Int,
-    /// A whole number of 64 bits.
-    Long,
-    /// A number with a fraction.
-    Double,
-    /// One word of a set.
-    Text,
-    /// Words of a set, with commas between them.
-    List,
+pub enum ConfigMode {
+    /// It is read when the broker starts, and at no other time.
+    ReadOnly,
+    /// While the broker runs, for one broker at a time.
+    PerBroker,
+    /// While the broker runs, for one broker or for all.
+    Dynamic,
 }
 
-/// What a setting's value must be.
-#[derive(Clone, Copy, Debug)]
-pub enum ConfigBounds {
-    /// A whole number from the first to the second.
-    Whole(i64, i64),
-    /// A number from the first to the second.
-    Fraction(f64, f64),
-    /// One of these words; of a [`ConfigKind::List`], any of them.
-    Words(&'static [&'static str]),
-    /// Anything.
-    Any,
-}
-
-/// One topic setting, as declared.
+/// One setting, as declared.
 #[derive(Debug)]
 pub struct TopicConfigEntry {
     /// Kafka's name.
     pub name: &'static str,
-    /// The broker setting that gives the default for all topics.
-    pub broker_name: &'static str,
+    /// The broker setting that gives the default for all topics; `None` where only a topic itself has it.
+    pub broker_name: Option<&'static str>,
     /// The value's type.
     pub kind: ConfigKind,
-    /// The default when neither topic nor broker say otherwise.
-    pub default: &'static str,
+    /// The default when neither topic nor broker say otherwise; `None` for no value at all, which settings of topics never have.
+    pub default: Option<&'static str>,
     /// What a value must be.
     pub bounds: ConfigBounds,
-    /// What it does, for people.
+    /// When the broker setting may change. A topic's own may at any time.
+    pub mode: ConfigMode,
+    /// Whether it does anything here. One that does not is known, checked and shown like any other.
+    pub has_effect: bool,
+    /// What it does, for people; of one without an effect, why it has none.
     pub doc: &'static str,
 }
 
 const NEVER: &str = "9223372036854775807";
 const COMPRESSION: &[&str] = &["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"];
 
+macro_rules! has_effect {
+    () => {
+        true
+    };
+    (nothing) => {
+        false
+    };
+}
+
+macro_rules! broker_name {
+    () => {
+        None
+    };
+    ($name:literal) => {
+        Some($name)
+    };
+}
+
 macro_rules! entries {
-    ($($name:literal ($broker:literal) $kind:ident = $default:expr, $bounds:expr; $doc:literal)*) => {
-        /// Every topic setting, by name.
+    ($($name:literal ($($broker:literal)?) $kind:ident = $default:expr, $bounds:expr; $($nothing:ident)? $doc:literal)*) => {
+        /// Every topic setting, by name. Those marked `nothing` have no effect.
         pub const TOPIC_CONFIGS: &[TopicConfigEntry] = &[$(TopicConfigEntry {
-            name: $name, broker_name: $broker, kind: ConfigKind::$kind, default: $default, bounds: $bounds, doc: $doc,
+            name: $name,
+            broker_name: broker_name!($($broker)?),
+            kind: ConfigKind::$kind,
+            default: Some($default),
+            bounds: $bounds,
+            mode: ConfigMode::Dynamic,
+            has_effect: has_effect!($($nothing)?),
+            doc: $doc,
         }),*];
     };
 }
 
-use ConfigBounds::{Any, Fraction, Whole, Words};
+use ConfigBounds::{Any, Fraction, Only, Replicas, Whole, WholeOr, Words};
 
 entries! {
     "cleanup.policy" ("log.cleanup.policy") List = "delete", Words(&["delete", "compact"]);
         "What happens to old records: they are deleted, or all but the newest of each key are, or both; empty keeps them all."
-    "compression.gzip.level" ("compression.gzip.level") Int = "-1", Whole(-1, 9);
+    "compression.gzip.level" ("compression.gzip.level") Int = "-1", WholeOr(-1, 1, 9);
         "Level of gzip, where the broker packs records: for compression.type=gzip, and when a log is compacted; -1 for gzip's own default."
     "compression.lz4.level" ("compression.lz4.level") Int = "9", Whole(1, 17);
         "Level of lz4, where the broker packs records: for compression.type=lz4, and when a log is compacted; 9 is the fast compressor, any other the slow one."
@@ -180,20 +194,25 @@ entries! {
         "Level of zstd, where the broker packs records: for compression.type=zstd, and when a log is compacted."
     "delete.retention.ms" ("log.cleaner.delete.retention.ms") Long = "86400000", Whole(0, i64::MAX);
         "How long a compacted topic keeps tombstones."
+    "errors.deadletterqueue.group.enable" () Bool = "false", Any; nothing "there are no share groups"
     "file.delete.delay.ms" ("log.segment.delete.delay.ms") Long = "60000", Whole(0, i64::MAX);
-        "Accepted; the file of a dropped segment is removed at once, and stays for those who are reading it."
+        nothing "the file of a dropped segment is removed at once, and stays for those who are reading it"
     "flush.messages" ("log.flush.interval.messages") Long = "1", Whole(1, i64::MAX);
         "1: every append is durable before it is acknowledged. More: appends are acknowledged at once and synced after so many records."
     "flush.ms" ("log.flush.interval.ms") Long = NEVER, Whole(0, i64::MAX);
         "Where flush.messages is above 1: appends are synced after so many milliseconds."
-    "follower.replication.throttled.replicas" ("follower.replication.throttled.replicas") List = "", Any;
-        "Accepted for tools; a single node replicates nothing."
+    "follower.replication.throttled.replicas" () List = "", Replicas; nothing "a single node replicates nothing"
     "index.interval.bytes" ("log.index.interval.bytes") Int = "4096", Whole(0, i32::MAX as i64);
         "Distance of two entries of a segment's index."
-    "leader.replication.throttled.replicas" ("leader.replication.throttled.replicas") List = "", Any;
-        "Accepted for tools; a single node replicates nothing."
+    "leader.replication.throttled.replicas" () List = "", Replicas; nothing "a single node replicates nothing"
+    "local.retention.bytes" ("log.local.retention.bytes") Long = "-2", Whole(-2, i64::MAX);
+        nothing "there is no tiered storage, all of a log is local"
+    "local.retention.ms" ("log.local.retention.ms") Long = "-2", Whole(-2, i64::MAX);
+        nothing "there is no tiered storage, all of a log is local"
     "max.compaction.lag.ms" ("log.cleaner.max.compaction.lag.ms") Long = NEVER, Whole(1, i64::MAX);
         "Longest time that a record waits for compaction."
+    "max.decompressed.message.bytes" ("max.decompressed.message.bytes") Int = "2147483639", Whole(1, 2_147_483_639);
+        "Most bytes that a compressed batch unpacks to; never more than 268435456."
     "max.message.bytes" ("message.max.bytes") Int = "1048588", Whole(0, i32::MAX as i64);
         "Largest record batch, as it is sent."
     "message.timestamp.after.max.ms" ("log.message.timestamp.after.max.ms") Long = "3600000", Whole(0, i64::MAX);
@@ -207,8 +226,16 @@ entries! {
     "min.compaction.lag.ms" ("log.cleaner.min.compaction.lag.ms") Long = "0", Whole(0, i64::MAX);
         "Shortest time that a record stays uncompacted."
     "min.insync.replicas" ("min.insync.replicas") Int = "1", Whole(1, i32::MAX as i64);
-        "Replicas that acks=all waits for; never more than the topic has."
-    "preallocate" ("log.preallocate") Bool = "false", Any; "Accepted; segments grow as they are written."
+        nothing "acks=all waits for the replicas that a topic has, and it has one"
+    "preallocate" ("log.preallocate") Bool = "false", Any; nothing "segments grow as they are written"
+    "remote.copy.lag.bytes" ("log.remote.copy.lag.bytes") Long = "-1", Whole(-1, i64::MAX);
+        nothing "there is no tiered storage"
+    "remote.copy.lag.ms" ("log.remote.copy.lag.ms") Long = "0", Whole(-1, i64::MAX);
+        nothing "there is no tiered storage"
+    "remote.log.copy.disable" () Bool = "false", Any; nothing "there is no tiered storage"
+    "remote.log.delete.on.disable" () Bool = "false", Any; nothing "there is no tiered storage"
+    "remote.storage.enable" () Bool = "false", Only("false", "there is no tiered storage");
+        nothing "there is no tiered storage"
     "retention.bytes" ("log.retention.bytes") Long = "-1", Whole(-1, i64::MAX);
         "Bytes that a partition keeps: the oldest segment goes when the others have as many; -1 for no limit."
     "retention.ms" ("log.retention.ms") Long = "604800000", Whole(-1, i64::MAX);
@@ -216,13 +243,13 @@ entries! {
     "segment.bytes" ("log.segment.bytes") Int = "1073741824", Whole(1 << 20, i32::MAX as i64);
         "Size at which a segment is closed and the next one begins."
     "segment.index.bytes" ("log.index.size.max.bytes") Int = "10485760", Whole(4, i32::MAX as i64);
-        "Accepted; an index is as large as its segment makes it."
+        nothing "an index is as large as its segment makes it"
     "segment.jitter.ms" ("log.roll.jitter.ms") Long = "0", Whole(0, i64::MAX);
         "By how much of segment.ms a segment is closed earlier at most; how much it is differs from segment to segment."
     "segment.ms" ("log.roll.ms") Long = "604800000", Whole(1, i64::MAX);
         "Age, by the records' timestamps, at which a segment is closed."
     "unclean.leader.election.enable" ("unclean.leader.election.enable") Bool = "false", Any;
-        "Accepted for tools; a single node elects nobody."
+        nothing "a single node elects nobody"
 }
 
 /// Why a setting was refused.
@@ -235,7 +262,7 @@ pub enum ConfigError {
         name: String,
     },
     /// The setting does not take this value.
-    #[error("invalid value {value} for configuration {name}: {expected}")]
+    #[error("invalid value {value} for configuration {name}: expected {expected}")]
     BadValue {
         /// The setting.
         name: &'static str,
@@ -245,8 +272,14 @@ pub enum ConfigError {
         expected: String,
     },
     /// It is read when the broker starts, and at no other time.
-    #[error("{name} can not be changed while the broker runs: set it where it is started")]
+    #[error("{name} cannot be changed while the broker runs: set it where it is started")]
     ReadOnly {
+        /// The setting.
+        name: &'static str,
+    },
+    /// It belongs to one broker, and was to be set for all.
+    #[error("{name} is set for one broker, not for all")]
+    PerBroker {
         /// The setting.
         name: &'static str,
     },
@@ -267,32 +300,36 @@ pub fn topic_config_entry(name: &str) -> Result<&'static TopicConfigEntry, Confi
 }
 
 impl TopicConfigEntry {
-    /// Whether the setting takes `value`.
-    pub fn check(&self, value: &str) -> Result<(), ConfigError> {
-        let bad =
-            |expected: String| ConfigError::BadValue { name: self.name, value: value.to_owned(), expected };
-        match self.bounds {
-            Any if self.kind == ConfigKind::Bool => match value {
-                "true" | "false" => Ok(()),
-                _ => Err(bad("true or false".to_owned())),
-            },
-            Any => Ok(()),
-            Whole(least, most) => match value.trim().parse::<i64>() {
-                Ok(number) if (least..=most).contains(&number) => Ok(()),
-                _ => Err(bad(format!("a whole number from {least} to {most}"))),
-            },
-            Fraction(least, most) => match value.trim().parse::<f64>() {
-                Ok(number) if (least..=most).contains(&number) => Ok(()),
-                _ => Err(bad(format!("a number from {least} to {most}"))),
-            },
-            Words(words) => {
-                let known = |word: &str| words.contains(&word);
-                let good = match self.kind {
-                    ConfigKind::List => words_of(value).all(known),
-                    _ => known(value),
-                };
-                if good { Ok(()) } else { Err(bad(format!("one of {}", words.join(", ")))) }
+    /// The value in the form in which it is kept and shown: read and written as Kafka does. A secret that nothing uses is not kept.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`] when the setting does not take it.
+    pub fn canonical(&self, value: &str) -> Result<String, ConfigError> {
+        let bad = |expected| ConfigError::BadValue { name: self.name, value: value.to_owned(), expected };
+        value::canonical(self.kind, self.bounds, value).map_err(bad)
+    }
+
+    /// As [`TopicConfigEntry::canonical`], of a value that an earlier version may have kept. Those passed over the empty words of a
+    /// list: `compact,` was a cleanup policy, and still is.
+    pub(crate) fn canonical_of_earlier(&self, value: &str) -> Result<String, ConfigError> {
+        match self.canonical(value) {
+            Err(_) if self.kind == ConfigKind::List => {
+                self.canonical(&words_of(value).collect::<Vec<_>>().join(","))
             }
+            result => result,
+        }
+    }
+
+    /// What the setting takes, in words.
+    pub fn expected(&self) -> String {
+        value::expected(self.kind, self.bounds)
+    }
+
+    /// What people are told about it.
+    pub fn documentation(&self) -> String {
+        match self.has_effect {
+            true => self.doc.to_owned(),
+            false => format!("has no effect here: {}", self.doc),
         }
     }
 }
@@ -382,8 +419,7 @@ impl TopicDefaults {
     /// Sets the default of the topic setting `name`.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
         let entry = topic_config_entry(name)?;
-        entry.check(value)?;
-        self.set.insert(entry.name, value.trim().to_owned());
+        self.set.insert(entry.name, entry.canonical(value)?);
         Ok(())
     }
 
@@ -391,9 +427,8 @@ impl TopicDefaults {
     pub(crate) fn with_dynamic(&self, dynamic: &DynamicSettings) -> TopicDefaults {
         let layer = |settings: &[(String, String)]| {
             let of_topic = |(name, value): &(String, String)| {
-                let entry = TOPIC_CONFIGS.iter().find(|entry| entry.broker_name == name)?;
-                entry.check(value).ok()?;
-                Some((entry.name, value.clone()))
+                let entry = TOPIC_CONFIGS.iter().find(|entry| entry.broker_name == Some(name))?;
+                Some((entry.name, entry.canonical_of_earlier(value).ok()?))
             };
             settings.iter().filter_map(of_topic).collect()
         };
@@ -412,7 +447,7 @@ impl TopicDefaults {
 
     /// The value in force for a topic that says nothing itself.
     pub fn get(&self, entry: &'static TopicConfigEntry) -> &str {
-        self.layers(entry).next().map_or(entry.default, |(_, value)| value)
+        self.layers(entry).next().map_or("", |(_, value)| value)
     }
 
     /// Every place that gives the setting a value, the one in force first.
@@ -423,7 +458,7 @@ impl TopicDefaults {
             (Origin::Start, self.set.get(entry.name)),
         ];
         let set = layers.into_iter().filter_map(|(origin, value)| Some((origin, value?.as_str())));
-        set.chain([(Origin::Default, entry.default)])
+        set.chain(entry.default.map(|value| (Origin::Default, value)))
     }
 }
 
@@ -478,6 +513,8 @@ impl CompressionLevels {
 pub struct TopicConfig {
     /// Largest record batch in bytes.
     pub max_message_bytes: usize,
+    /// Most bytes that a compressed batch unpacks to.
+    pub max_decompressed_bytes: usize,
     /// Bytes at which a segment is closed.
     pub segment_bytes: u64,
     /// Span of record timestamps at which a segment is closed, in milliseconds.
@@ -517,19 +554,18 @@ pub struct TopicConfig {
 impl TopicConfig {
     /// The settings of a topic that sets `own` itself.
     pub fn resolve(defaults: &TopicDefaults, own: &[(String, String)]) -> Result<TopicConfig, ConfigError> {
+        let mut checked = BTreeMap::new();
         for (name, value) in own {
-            topic_config_entry(name)?.check(value)?;
+            checked.insert(name.as_str(), topic_config_entry(name)?.canonical(value)?);
         }
         let text = |name: &'static str| -> &str {
             let entry = topic_config_entry(name).expect("a name of the table");
-            match own.iter().rev().find(|(key, _)| key == name) {
-                Some((_, value)) => value.trim(),
-                None => defaults.get(entry),
-            }
+            checked.get(name).map_or_else(|| defaults.get(entry), String::as_str)
         };
         let whole = |name: &'static str| -> i64 { text(name).parse().expect("checked against the table") };
         Ok(TopicConfig {
             max_message_bytes: whole("max.message.bytes") as usize,
+            max_decompressed_bytes: whole("max.decompressed.message.bytes") as usize,
             segment_bytes: whole("segment.bytes") as u64,
             segment_ms: whole("segment.ms"),
             segment_jitter_ms: whole("segment.jitter.ms"),
@@ -604,7 +640,7 @@ impl TopicConfig {
             before_max_ms: self.timestamp_before_max_ms,
             after_max_ms: self.timestamp_after_max_ms,
             now,
-            decompressed_bytes_max: DECOMPRESSED_BYTES_MAX,
+            decompressed_bytes_max: self.max_decompressed_bytes.min(DECOMPRESSED_BYTES_MAX),
             repack: self.compression.map(|codec| Repack {
                 packing: self.levels.packing(codec),
                 // What was sent is held against both before it is unpacked.
@@ -628,7 +664,8 @@ mod tests {
     #[test]
     fn every_default_passes_its_own_check() {
         for entry in TOPIC_CONFIGS {
-            entry.check(entry.default).unwrap_or_else(|error| panic!("{error}"));
+            let default = entry.default.unwrap();
+            assert_eq!(entry.canonical(default).as_deref(), Ok(default), "{}", entry.name);
         }
         TopicConfig::resolve(&TopicDefaults::default(), &[]).unwrap();
     }
@@ -643,6 +680,37 @@ mod tests {
         assert_eq!(config.segment_bytes, 4 << 20);
         assert_eq!(config.flush_messages, 100);
         assert!(!config.is_durable());
+    }
+
+    #[test]
+    fn each_setting_lands_in_its_own_field() {
+        let own = [
+            ("max.message.bytes", "1"),
+            ("max.decompressed.message.bytes", "2"),
+            ("segment.bytes", "1048579"),
+            ("segment.ms", "4"),
+            ("segment.jitter.ms", "5"),
+            ("index.interval.bytes", "6"),
+            ("message.timestamp.before.max.ms", "7"),
+            ("message.timestamp.after.max.ms", "8"),
+            ("retention.ms", "9"),
+            ("retention.bytes", "10"),
+            ("min.cleanable.dirty.ratio", "0.11"),
+            ("min.compaction.lag.ms", "12"),
+            ("max.compaction.lag.ms", "13"),
+            ("delete.retention.ms", "14"),
+            ("flush.messages", "15"),
+            ("flush.ms", "16"),
+        ];
+        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = TopicConfig::resolve(&TopicDefaults::default(), &own).unwrap();
+        assert_eq!((config.max_message_bytes, config.max_decompressed_bytes), (1, 2));
+        assert_eq!((config.segment_bytes, config.segment_ms, config.segment_jitter_ms), (1_048_579, 4, 5));
+        assert_eq!((config.index_interval_bytes, config.timestamp_before_max_ms), (6, 7));
+        assert_eq!((config.timestamp_after_max_ms, config.retention_ms), (8, Some(9)));
+        assert_eq!((config.retention_bytes, config.compaction.dirty_ratio_min), (Some(10), 0.11));
+        assert_eq!((config.compaction.lag_min_ms, config.compaction.lag_max_ms), (12, 13));
+        assert_eq!((config.delete_retention_ms, config.flush_messages, config.flush_ms), (14, 15, 16));
     }
 
     #[test]
@@ -683,7 +751,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let layer = |origin, value: &str| (origin, value.to_owned());
-        let below = [layer(Origin::Start, "5"), layer(Origin::Default, entry.default)];
+        let below = [layer(Origin::Start, "5"), layer(Origin::Default, entry.default.unwrap())];
         let dynamic = [layer(Origin::ThisBroker, "7"), layer(Origin::AllBrokers, "6")];
         assert_eq!(layers(&in_force), [&dynamic[..], &below].concat());
         assert_eq!(in_force.cleaner.backoff, Duration::from_millis(70));
@@ -712,11 +780,11 @@ mod tests {
         assert_eq!(refused("segment.byte", "1"), "unknown topic config name: segment.byte");
         assert_eq!(
             refused("segment.bytes", "12"),
-            "invalid value 12 for configuration segment.bytes: a whole number from 1048576 to 2147483647"
+            "invalid value 12 for configuration segment.bytes: expected a whole number from 1048576 to 2147483647"
         );
         assert_eq!(
             refused("cleanup.policy", "delete,shred"),
-            "invalid value delete,shred for configuration cleanup.policy: one of delete, compact"
+            "invalid value delete,shred for configuration cleanup.policy: expected any of delete, compact, with commas between them"
         );
     }
 }

@@ -59,6 +59,7 @@ impl Topic {
                 step.apply(&mut own, &below)?;
             }
         }
+        canonical(&mut own)?;
         TopicConfig::resolve(defaults, &own)?;
         Ok(own)
     }
@@ -71,6 +72,28 @@ impl Topic {
             configs: self.own_configs.clone(),
         }
     }
+}
+
+/// Settings of a topic's own in the form in which they are kept.
+fn canonical(own: &mut [(String, String)]) -> Result<(), ConfigError> {
+    for (name, value) in own {
+        *value = topic_config_entry(name)?.canonical(value)?;
+    }
+    Ok(())
+}
+
+/// Brings a kept value into the form of today, and says whether there is one: a setting that an earlier version took must not keep
+/// the broker from starting.
+fn still_accepted(topic: &str, name: &str, value: &mut String) -> bool {
+    let Ok(entry) = topic_config_entry(name) else { return true };
+    match entry.canonical_of_earlier(value) {
+        Ok(canonical) => *value = canonical,
+        Err(error) => {
+            tracing::warn!(topic, %error, "a setting of an earlier version is not accepted any more: the default holds");
+            return false;
+        }
+    }
+    true
 }
 
 /// What is asked for when a topic is made.
@@ -165,7 +188,8 @@ impl TopicTable {
         defaults: &TopicDefaults,
     ) -> Result<TopicTable, ConfigError> {
         let mut table = TopicTable::default();
-        for record in records {
+        for mut record in records {
+            record.configs.retain_mut(|(name, value)| still_accepted(&record.name, name, value));
             let config = Arc::new(TopicConfig::resolve(defaults, &record.configs)?);
             table.insert(Topic {
                 name: record.name,
@@ -241,14 +265,10 @@ impl TopicTable {
         defaults: &TopicDefaults,
     ) -> Result<TopicTable, TopicError> {
         let config = Arc::new(self.check_new(&new, defaults)?);
+        let mut own_configs = new.configs;
+        canonical(&mut own_configs)?;
         let mut table = self.clone();
-        table.insert(Topic {
-            name: new.name,
-            id,
-            partitions: new.partitions,
-            own_configs: new.configs,
-            config,
-        });
+        table.insert(Topic { name: new.name, id, partitions: new.partitions, own_configs, config });
         Ok(table)
     }
 
@@ -358,5 +378,33 @@ mod tests {
         assert_eq!(refused(step(Append, "retention.ms", "7")), "retention.ms is not a list");
         assert!(refused(step(Set, "retention.ms", "soon")).starts_with("invalid value soon"));
         assert!(refused(step(Append, "cleanup.policy", "shred")).starts_with("invalid value delete,shred"));
+    }
+
+    /// Until values were held against all of Kafka's bounds, a topic could have the level 0 of gzip.
+    #[test]
+    fn a_value_that_an_earlier_version_took_is_the_default_and_keeps_no_broker_from_starting() {
+        let own = [("compression.gzip.level", "0"), ("retention.ms", "+5"), ("cleanup.policy", "compact,")];
+        let mut record = topic(&own).record();
+        let table = TopicTable::from_records(vec![record.clone()], &TopicDefaults::default()).unwrap();
+        let found = table.by_name("orders").unwrap();
+        let kept = [("retention.ms", "5"), ("cleanup.policy", "compact")];
+        assert_eq!(found.own_configs, kept.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(
+            (found.config.retention_ms, found.config.compacted, found.config.deleted),
+            (Some(5), true, false)
+        );
+        record.configs.push(("of.a.later.version".to_owned(), "1".to_owned()));
+        assert!(TopicTable::from_records(vec![record], &TopicDefaults::default()).is_err());
+    }
+
+    #[test]
+    fn values_are_kept_as_they_are_shown() {
+        let set = [
+            step(ConfigStep::Set, "preallocate", "True"),
+            step(ConfigStep::Set, "min.cleanable.dirty.ratio", "0.50"),
+            step(ConfigStep::Set, "cleanup.policy", "compact , delete"),
+        ];
+        let kept = "preallocate=true min.cleanable.dirty.ratio=0.5 cleanup.policy=compact,delete";
+        assert_eq!(changed(&[], &set).unwrap(), kept);
     }
 }

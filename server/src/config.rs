@@ -1,9 +1,13 @@
-//! The broker's settings, in Kafka's names where Kafka has one: declared once in [`BROKER_CONFIGS`], and the `broker_name` of every topic
-//! setting of the engine beside it.
+//! The broker's settings, in Kafka's names where Kafka has one: declared once in [`BROKER_CONFIGS`], and the
+//! `broker_name` of every topic setting of the engine beside it.
 //!
-//! A file in Java's properties form comes first, then single settings from the command line, which win. A Kafka file holds many settings
-//! that mean nothing here: an unknown name in a file is told and passed over; on the command line it is an error. A value that can
-//! not be is an error everywhere.
+//! A file in Java's properties form comes first, then single settings from the command line, which win.
+//! Kafka's settings that do nothing here are known as well ([`WITHOUT_EFFECT`]) and told when they are used.
+//! A name that is nobody's is told and passed over in a file, as Kafka does, and an error on the command
+//! line; a value that cannot be is an error everywhere.
+
+mod listeners;
+mod without_effect;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,30 +18,46 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::groups::{CoordinatorSettings, GroupSettings};
-use strandline_engine::config::ConfigBounds::{Any, Fraction, Whole};
+use strandline_engine::config::ConfigBounds::{Any, Fraction, Only, Whole, Words};
 use strandline_engine::config::{
-    CleanerConfig, ConfigError, ConfigKind, DynamicSettings, InForce, Origin, TOPIC_CONFIGS,
+    CleanerConfig, ConfigError, ConfigKind, ConfigMode, DynamicSettings, InForce, Origin, TOPIC_CONFIGS,
     TopicConfigEntry, TopicDefaults,
 };
 use strandline_engine::topics::ConfigChange;
 
+pub use without_effect::WITHOUT_EFFECT;
+
 macro_rules! entries {
-    ($($name:literal $kind:ident = $default:literal, $bounds:expr; $doc:literal)*) => {
-        /// Every setting of the broker that is not the default of a topic setting, by name.
+    ($($name:literal $kind:ident $($mode:ident)? = $default:tt, $bounds:expr; $doc:literal)*) => {
+        /// Every setting of the broker that has an effect and is not the default of a topic setting, by name.
+        /// Those marked `dynamic` may change while the broker runs: those of Kafka's that do.
         pub const BROKER_CONFIGS: &[TopicConfigEntry] = &[$(TopicConfigEntry {
-            name: $name, broker_name: $name, kind: ConfigKind::$kind, default: $default, bounds: $bounds, doc: $doc,
+            name: $name,
+            broker_name: Some($name),
+            kind: ConfigKind::$kind,
+            default: without_effect::default_value!($default),
+            bounds: $bounds,
+            mode: without_effect::mode!($($mode)?),
+            has_effect: true,
+            doc: $doc,
         }),*];
     };
 }
 
 entries! {
-    "advertised.listeners" Text = "", Any; "Where clients are told to connect to: PLAINTEXT://HOST:PORT. Default: listeners."
+    "advertised.listeners" List = null, Any;
+        "Where clients are told to connect to: NAME://HOST:PORT, with the name of the listener. Default: listeners."
     "auto.create.topics.enable" Bool = "true", Any; "Whether asking for a topic creates it."
     "background.time.share" Double = "0.1", Fraction(0.001, 1.0);
         "Part of each thread's time that compaction and scrub may take while the thread has other work; up to a half while compaction falls behind. Not in Kafka."
     "broker.id" Int = "-1", Whole(-1, i32::MAX as i64); "The old name of node.id; -1 for none."
+    "broker.rack" Text = null, Any; "The rack that clients are told this node stands in."
     "connections.max.idle.ms" Long = "600000", Whole(1, i64::MAX); "Time after which a silent connection is closed."
-    "default.replication.factor" Int = "1", Whole(1, 1); "Replicas of a topic that says nothing: a single node keeps one."
+    "controller.listener.names" List = "", Any;
+        "Listeners that are for controllers: a single node needs none, and passes over theirs."
+    "controller.quorum.voters" List = "", Any; "The controllers: this node alone, as ID@HOST:PORT, or nothing."
+    "default.replication.factor" Int = "1", Only("1", "a single node keeps one replica");
+        "Replicas of a topic that says nothing: a single node keeps one."
     "delete.topic.enable" Bool = "true", Any; "Whether topics may be deleted."
     "fetch.max.bytes" Int = "57671680", Whole(1024, i32::MAX as i64); "Largest answer to a fetch."
     "group.initial.rebalance.delay.ms" Int = "3000", Whole(0, i32::MAX as i64);
@@ -45,22 +65,28 @@ entries! {
     "group.max.session.timeout.ms" Int = "1800000", Whole(1, i32::MAX as i64); "Longest session of a member."
     "group.max.size" Int = "2147483647", Whole(1, i32::MAX as i64); "Most members of a group."
     "group.min.session.timeout.ms" Int = "6000", Whole(1, i32::MAX as i64); "Shortest session of a member."
-    "listeners" Text = "PLAINTEXT://127.0.0.1:9092", Any; "Where to listen: PLAINTEXT://HOST:PORT."
-    "log.cleaner.backoff.ms" Long = "15000", Whole(0, i64::MAX); "How long the cleaner waits that has found nothing to compact."
-    "log.cleaner.dedupe.buffer.size" Long = "134217728", Whole(1 << 20, i64::MAX);
+    "listener.security.protocol.map" Text =
+        "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Any;
+        "The protocol of each listener, as NAME:PROTOCOL; the listener of clients speaks PLAINTEXT."
+    "listeners" List = "PLAINTEXT://127.0.0.1:9092", Any;
+        "Where to listen: one NAME://HOST:PORT for clients; those of controllers are passed over."
+    "log.cleaner.backoff.ms" Long dynamic = "15000", Whole(0, i64::MAX); "How long the cleaner waits that has found nothing to compact."
+    "log.cleaner.dedupe.buffer.size" Long dynamic = "134217728", Whole(1 << 20, i64::MAX);
         "Bytes for the newest offsets of keys, of all shards together: 24 a key. With too few, compaction takes more rounds."
-    "log.cleaner.io.max.bytes.per.second" Double = "1.7976931348623157E308", Fraction(1.0, f64::MAX);
+    "log.cleaner.io.max.bytes.per.second" Double dynamic = "1.7976931348623157E308", Fraction(1.0, f64::MAX);
         "Bytes that compaction reads and writes in a second, of all shards together."
-    "log.dir" Text = "./strandline-data", Any; "The data directory; log.dirs wins."
-    "log.dirs" Text = "", Any; "The data directory: exactly one."
+    "log.dir" List = "./strandline-data", Any; "The data directory; log.dirs wins."
+    "log.dirs" List = null, Any; "The data directory: exactly one."
     "log.retention.check.interval.ms" Long = "300000", Whole(1, i64::MAX); "How often the broker looks for records that are old enough to be deleted."
     "log.retention.hours" Int = "168", Whole(-1, i32::MAX as i64); "As log.retention.ms, which wins, in hours."
-    "log.retention.minutes" Int = "", Whole(-1, i32::MAX as i64); "As log.retention.ms, which wins, in minutes."
+    "log.retention.minutes" Int = null, Whole(-1, i32::MAX as i64); "As log.retention.ms, which wins, in minutes."
     "log.roll.hours" Int = "168", Whole(1, i32::MAX as i64); "As log.roll.ms, which wins, in hours."
+    "log.roll.jitter.hours" Int = "0", Whole(0, i32::MAX as i64); "As log.roll.jitter.ms, which wins, in hours."
     "log.scrub.bytes.per.second" Long = "16777216", Whole(0, i64::MAX);
         "Bytes that are read in a second in search of rotten ones, of all shards together, past the page cache; 0 for none. Not in Kafka."
-    "max.connections" Int = "10000", Whole(1, i32::MAX as i64); "Connections at a time; more are closed at once. The limit on open files may leave room for fewer."
-    "metrics.listen" Text = "", Any; "Where to answer GET /metrics, /healthz and /readyz: HOST:PORT. Default: nowhere. (Not a setting of Kafka's.)"
+    "max.connections" Int dynamic = "10000", Whole(1, i32::MAX as i64);
+        "Connections at a time; more are closed at once. The limit on open files may leave room for fewer."
+    "metrics.listen" Text = null, Any; "Where to answer GET /metrics, /healthz and /readyz: HOST:PORT. Default: nowhere. Not in Kafka."
     "node.id" Int = "1", Whole(0, i32::MAX as i64);
         "The number of this node. It is taken at the first start on a new data directory, which keeps it; another one is refused later."
     "num.partitions" Int = "1", Whole(1, 100_000); "Partitions of a topic that says nothing."
@@ -70,31 +96,25 @@ entries! {
         "How long offsets are kept: of an empty group since it is empty, else since their commit."
     "offsets.topic.num.partitions" Int = "50", Whole(1, 100_000);
         "Partitions that the topic of groups is made with; it keeps what it was made with."
-    "offsets.topic.replication.factor" Int = "1", Whole(1, i16::MAX as i64); "Accepted: a single node keeps one replica."
+    "process.roles" List = "broker,controller", Words(&["broker", "controller"]);
+        "What this node is: a broker, and what a controller does for it. Either alone would need another node."
     "socket.request.max.bytes" Int = "104857600", Whole(1024, i32::MAX as i64); "Largest request."
 }
 
-/// Settings of the broker alone that may be changed while it runs: those of Kafka's that we have.
-const DYNAMIC: [&str; 4] = [
-    "log.cleaner.backoff.ms",
-    "log.cleaner.dedupe.buffer.size",
-    "log.cleaner.io.max.bytes.per.second",
-    "max.connections",
-];
+/// Every broker setting: those of the broker alone, with and without an effect, and those that give topics
+/// their defaults.
+pub fn broker_configs() -> impl Iterator<Item = &'static TopicConfigEntry> {
+    let of_topics = TOPIC_CONFIGS.iter().filter(|entry| entry.broker_name.is_some());
+    BROKER_CONFIGS.iter().chain(WITHOUT_EFFECT).chain(of_topics)
+}
 
 /// The declaration of the broker setting `name`.
 pub fn broker_config_entry(name: &str) -> Option<&'static TopicConfigEntry> {
-    let own = BROKER_CONFIGS.iter().find(|entry| entry.name == name);
-    own.or_else(|| TOPIC_CONFIGS.iter().find(|entry| entry.broker_name == name))
+    broker_configs().find(|entry| entry.broker_name == Some(name))
 }
 
-/// Whether the broker setting may be changed while the broker runs: all that give topics their defaults, and a few more. Those that tools
-/// write to move replicas are no settings of Kafka's broker.
-pub fn is_dynamic(entry: &TopicConfigEntry) -> bool {
-    let of_topics =
-        entry.name != entry.broker_name || TOPIC_CONFIGS.iter().any(|other| other.name == entry.name);
-    let is_throttle = entry.name.ends_with(".replication.throttled.replicas");
-    (of_topics && !is_throttle) || DYNAMIC.contains(&entry.name)
+fn is_of_topics(entry: &TopicConfigEntry) -> bool {
+    TOPIC_CONFIGS.iter().any(|other| std::ptr::eq(other, entry))
 }
 
 /// Every place that gives a broker setting a value, the one in force first.
@@ -104,18 +124,19 @@ pub fn layers(
     entry: &'static TopicConfigEntry,
 ) -> Vec<(Origin, String)> {
     let owned = |(origin, value): (Origin, &str)| (origin, value.to_owned());
-    if TOPIC_CONFIGS.iter().any(|other| other.broker_name == entry.broker_name) {
+    if is_of_topics(entry) {
         return in_force.topic_defaults.layers(entry).map(owned).collect();
     }
     let started = config.set_value(entry.name).map(|value| (Origin::Start, value));
-    let dynamic = in_force.dynamic.layers(entry.name).filter(|_| is_dynamic(entry));
-    dynamic.chain(started).chain([(Origin::Default, entry.default)]).map(owned).collect()
+    let dynamic = in_force.dynamic.layers(entry.name).filter(|_| entry.mode != ConfigMode::ReadOnly);
+    let default = entry.default.map(|value| (Origin::Default, value));
+    dynamic.chain(started).chain(default).map(owned).collect()
 }
 
 /// The settings there are after a change of those for all brokers, or for this one; makes nothing.
 ///
 /// # Errors
-/// When a name is not known or can not be changed, or a value can not be.
+/// When a name is not known or cannot be changed in this scope, or a value cannot be.
 pub fn changed(
     config: &BrokerConfig,
     in_force: &InForce,
@@ -125,7 +146,13 @@ pub fn changed(
     let find = |name: &str| {
         let entry =
             broker_config_entry(name).ok_or_else(|| ConfigError::UnknownName { name: name.to_owned() })?;
-        if is_dynamic(entry) { Ok(entry) } else { Err(ConfigError::ReadOnly { name: entry.broker_name }) }
+        match (entry.mode, scope) {
+            (ConfigMode::ReadOnly, _) => Err(ConfigError::ReadOnly { name: shown_name(entry) }),
+            (ConfigMode::PerBroker, Origin::AllBrokers) => {
+                Err(ConfigError::PerBroker { name: shown_name(entry) })
+            }
+            (ConfigMode::PerBroker | ConfigMode::Dynamic, _) => Ok(entry),
+        }
     };
     let below = |name: &str| {
         let entry = find(name)?;
@@ -150,14 +177,19 @@ pub fn changed(
     }
     for (name, value) in own {
         let entry = find(name)?;
-        entry.check(value).map_err(|error| match error {
+        *value = entry.canonical(value).map_err(|error| match error {
             ConfigError::BadValue { value, expected, .. } => {
-                ConfigError::BadValue { name: entry.broker_name, value, expected }
+                ConfigError::BadValue { name: shown_name(entry), value, expected }
             }
             other => other,
         })?;
     }
     Ok(settings)
+}
+
+/// The name by which the broker has the setting.
+fn shown_name(entry: &TopicConfigEntry) -> &'static str {
+    entry.broker_name.unwrap_or(entry.name)
 }
 
 /// Why settings were refused.
@@ -247,6 +279,13 @@ impl HostPort {
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, String>,
+    /// Names that their user made, see [`is_prefixed`].
+    prefixed: Vec<String>,
+}
+
+/// Whether a name is made by its user: of one listener, or of a plug-in that is not there.
+fn is_prefixed(name: &str) -> bool {
+    ["listener.name.", "rsm.config.", "rlmm.config."].iter().any(|prefix| name.starts_with(prefix))
 }
 
 impl Settings {
@@ -276,23 +315,39 @@ impl Settings {
     /// # Errors
     /// [`SettingError::Unknown`] and [`SettingError::BadValue`].
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
-        let entry =
-            broker_config_entry(name).ok_or_else(|| SettingError::Unknown { name: name.to_owned() })?;
-        let value = value.trim();
-        entry.check(value).map_err(|error| match error {
-            ConfigError::UnknownName { name } => SettingError::Unknown { name },
-            ConfigError::BadValue { value, expected, .. } => bad(entry.broker_name, &value, &expected),
-            ConfigError::NotAList { name } | ConfigError::ReadOnly { name } => {
-                bad(name, value, "another name")
+        let Some(entry) = broker_config_entry(name) else {
+            if !is_prefixed(name) {
+                return Err(SettingError::Unknown { name: name.to_owned() });
             }
-        })?;
-        self.values.insert(entry.broker_name, value.to_owned());
+            self.prefixed.push(name.to_owned());
+            return Ok(());
+        };
+        let name = shown_name(entry);
+        let value = entry.canonical(value).map_err(|_| bad(name, value.trim(), &entry.expected()))?;
+        self.values.insert(name, value);
         Ok(())
+    }
+
+    /// What was set and has no effect: each reason with the names that it holds for.
+    fn without_effect(&self) -> BTreeMap<&'static str, Vec<&str>> {
+        let mut found: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+        for name in &self.prefixed {
+            found
+                .entry("listeners have no settings of their own, and there are no plug-ins")
+                .or_default()
+                .push(name);
+        }
+        for name in self.values.keys() {
+            if let Some(entry) = broker_config_entry(name).filter(|entry| !entry.has_effect) {
+                found.entry(entry.doc).or_default().push(name);
+            }
+        }
+        found
     }
 
     fn text(&self, name: &'static str) -> &str {
         let entry = BROKER_CONFIGS.iter().find(|entry| entry.name == name).expect("a name of the table");
-        self.values.get(name).map_or(entry.default, String::as_str)
+        self.values.get(name).map_or(entry.default.unwrap_or_default(), String::as_str)
     }
 
     fn whole(&self, name: &'static str) -> i64 {
@@ -307,19 +362,6 @@ impl Settings {
         self.text(name) == "true"
     }
 
-    fn listener(&self, name: &'static str) -> Result<HostPort, SettingError> {
-        const EXPECTED: &str = "one PLAINTEXT://HOST:PORT";
-        let text = self.text(name);
-        let mut plain = text.split(',').filter_map(|listener| {
-            let (scheme, place) = listener.trim().split_once("://")?;
-            scheme.eq_ignore_ascii_case("PLAINTEXT").then_some(place)
-        });
-        match (plain.next().map(str::parse), plain.next()) {
-            (Some(Ok(place)), None) => Ok(place),
-            _ => Err(bad(name, text, EXPECTED)),
-        }
-    }
-
     /// What was set, in Kafka's new name or its old one.
     fn node_id(&self) -> Result<Option<i32>, SettingError> {
         let set = |name: &'static str| {
@@ -332,6 +374,24 @@ impl Settings {
             }
             (node, broker) => Ok(node.or(broker)),
         }
+    }
+
+    /// Refuses roles that need other nodes.
+    fn check_roles(&self) -> Result<(), SettingError> {
+        let roles = self.text("process.roles");
+        if !["broker", "controller"].iter().all(|role| roles.split(',').any(|found| found == *role)) {
+            let expected = "broker,controller: this node works alone, without a quorum of others";
+            return Err(bad("process.roles", roles, expected));
+        }
+        let voters = self.text("controller.quorum.voters");
+        if voters.contains(',') {
+            return Err(bad(
+                "controller.quorum.voters",
+                voters,
+                "this node alone: it joins no quorum of others",
+            ));
+        }
+        Ok(())
     }
 
     fn groups(&self) -> CoordinatorSettings {
@@ -361,6 +421,7 @@ impl Settings {
             ("retention.ms", "log.retention.hours", 3_600_000),
             ("retention.ms", "log.retention.minutes", 60_000),
             ("segment.ms", "log.roll.hours", 3_600_000),
+            ("segment.jitter.ms", "log.roll.jitter.hours", 3_600_000),
         ] {
             if let Some(value) = self.values.get(from) {
                 let count: i64 = value.parse().map_err(|_| bad(from, value, "a whole number"))?;
@@ -369,8 +430,9 @@ impl Settings {
             }
         }
         for entry in TOPIC_CONFIGS {
-            if let Some(value) = self.values.get(entry.broker_name) {
-                set(entry.name, entry.broker_name, value)?;
+            let value = entry.broker_name.and_then(|name| self.values.get(name));
+            if let Some(value) = value {
+                set(entry.name, shown_name(entry), value)?;
             }
         }
         Ok(defaults)
@@ -388,12 +450,16 @@ pub struct BrokerConfig {
     pub listen: HostPort,
     /// Where clients are told to connect to, when it is not where we listen.
     pub advertised: Option<HostPort>,
+    /// The listeners that are for controllers, which a single node does not need.
+    pub passed_over: Vec<String>,
     /// Where metrics and health are answered, if anywhere.
     pub metrics_listen: Option<HostPort>,
     /// The data directory.
     pub data_dir: PathBuf,
     /// The number of this node, where it was set.
     pub node_id: Option<i32>,
+    /// The rack that clients are told, if any.
+    pub rack: Option<String>,
     /// Partitions of a topic that says nothing.
     pub num_partitions: u32,
     /// Whether asking for a topic creates it.
@@ -429,10 +495,8 @@ impl BrokerConfig {
     /// # Errors
     /// [`SettingError::BadValue`].
     pub fn resolve(settings: Settings) -> Result<BrokerConfig, SettingError> {
-        let advertised = match settings.text("advertised.listeners") {
-            "" => None,
-            _ => Some(settings.listener("advertised.listeners")?),
-        };
+        settings.check_roles()?;
+        let listeners = listeners::of(&settings)?;
         let metrics_listen = match settings.text("metrics.listen") {
             "" => None,
             text => Some(text.parse().map_err(|_| bad("metrics.listen", text, "HOST:PORT"))?),
@@ -445,11 +509,13 @@ impl BrokerConfig {
             return Err(bad("log.dirs", data_dir, "exactly one directory"));
         }
         Ok(BrokerConfig {
-            listen: settings.listener("listeners")?,
-            advertised,
+            listen: listeners.listen,
+            advertised: listeners.advertised,
+            passed_over: listeners.passed_over,
             metrics_listen,
             data_dir: data_dir.into(),
             node_id: settings.node_id()?,
+            rack: Some(settings.text("broker.rack")).filter(|rack| !rack.is_empty()).map(str::to_owned),
             num_partitions: settings.whole("num.partitions") as u32,
             auto_create_topics: settings.is_true("auto.create.topics.enable"),
             delete_topics: settings.is_true("delete.topic.enable"),
@@ -470,6 +536,11 @@ impl BrokerConfig {
             groups: settings.groups(),
             settings,
         })
+    }
+
+    /// What was set and has no effect: each reason with the names that it holds for.
+    pub fn without_effect(&self) -> BTreeMap<&'static str, Vec<&str>> {
+        self.settings.without_effect()
     }
 
     /// The value that was set for a broker setting; `None` when the default is in force.
@@ -507,6 +578,10 @@ mod tests {
         assert_eq!((config.num_partitions, config.node_id, config.advertised), (1, None, None));
         assert_eq!(config.request_bytes_max, 100 << 20);
         assert!(BROKER_CONFIGS.is_sorted_by_key(|entry| entry.name));
+        for entry in broker_configs() {
+            let Some(default) = entry.default else { continue };
+            assert_eq!(entry.canonical(default).as_deref(), Ok(default), "{}", entry.name);
+        }
     }
 
     #[test]
@@ -520,6 +595,9 @@ mod tests {
     fn the_finer_unit_wins() {
         assert_eq!(topic(&[("log.roll.hours", "2")]).segment_ms, 7_200_000);
         assert_eq!(topic(&[("log.roll.ms", "5"), ("log.roll.hours", "2")]).segment_ms, 5);
+        assert_eq!(topic(&[("log.roll.jitter.hours", "1")]).segment_jitter_ms, 3_600_000);
+        let both = [("log.roll.jitter.ms", "5"), ("log.roll.jitter.hours", "1")];
+        assert_eq!(topic(&both).segment_jitter_ms, 5);
         let retention = |pairs: &[(&str, &str)]| {
             let defaults = settings(pairs).unwrap().topic_defaults;
             let entry = TOPIC_CONFIGS.iter().find(|entry| entry.name == "retention.ms").unwrap();
@@ -549,7 +627,7 @@ mod tests {
         );
         assert_eq!(
             refusal(&[("listeners", "SSL://:9093")]),
-            "listeners=SSL://:9093: expected one PLAINTEXT://HOST:PORT"
+            "listeners=SSL://:9093: expected a listener in PLAINTEXT: SSL is SSL, and there is no TLS and no SASL"
         );
         assert_eq!(refusal(&[("log.dirs", "/a,/b")]), "log.dirs=/a,/b: expected exactly one directory");
     }

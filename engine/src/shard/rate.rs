@@ -68,3 +68,23 @@ impl Rate {
         !self.ended.get()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_moved_is_the_rate_and_one_second_of_it_at_once() {
+        let rate = Rate::new(1000.0, 0);
+        let allowed = || rate.allowed.get();
+        rate.allowed.set(-500.0);
+        rate.tick(250);
+        assert_eq!(allowed(), -250.0);
+        rate.tick(10_000);
+        assert_eq!(allowed(), 1000.0);
+        rate.change(10.0);
+        rate.allowed.set(0.0);
+        rate.tick(10_100);
+        assert_eq!(allowed(), 1.0);
+    }
+}

@@ -45,10 +45,11 @@ fn topic_setting(
         });
     };
     if let Some((_, value)) = own.iter().rev().find(|(name, _)| name == entry.name) {
-        add(entry.name, value, SOURCE_TOPIC);
+        // Kept by an earlier version as it was written.
+        add(entry.name, &entry.canonical(value).unwrap_or_else(|_| value.clone()), SOURCE_TOPIC);
     }
     for (origin, value) in defaults.layers(entry) {
-        add(entry.broker_name, value, source_code(origin));
+        add(entry.broker_name.unwrap_or(entry.name), value, source_code(origin));
     }
     let first = &synonyms[0];
     let (value, source) = (first.value.clone().unwrap_or_default(), first.source);
@@ -75,9 +76,12 @@ pub(super) fn kind_code(kind: ConfigKind) -> i8 {
         ConfigKind::Bool => 1,
         ConfigKind::Text => 2,
         ConfigKind::Int => 3,
+        ConfigKind::Short => 4,
         ConfigKind::Long => 5,
         ConfigKind::Double => 6,
         ConfigKind::List => 7,
+        ConfigKind::Class => 8,
+        ConfigKind::Password => 9,
     }
 }
 

@@ -34,7 +34,7 @@ pub async fn handle(broker: &Broker, _: i16, request: DescribeClusterRequest) ->
             broker_id: meta.node_id,
             host: broker.advertised.host.clone(),
             port: i32::from(broker.advertised.port),
-            rack: None,
+            rack: broker.config.rack.clone(),
             is_fenced: false,
         }],
         cluster_authorized_operations: operations::if_asked(

@@ -1,9 +1,9 @@
 //! DescribeConfigs: the settings of topics and of this broker.
 
-use strandline_engine::config::{Origin, TOPIC_CONFIGS};
+use strandline_engine::config::{ConfigKind, ConfigMode, Origin};
 
 use crate::api::configs::{kind_code, not_kept, source_code, topic_settings};
-use crate::config::{BROKER_CONFIGS, broker_config_entry, is_dynamic, layers};
+use crate::config::{broker_config_entry, broker_configs, layers};
 use crate::dispatch::Broker;
 use crate::messages::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
@@ -59,7 +59,7 @@ fn topic(broker: &Broker, resource: &DescribeConfigsResource, documented: bool) 
         config_source: setting.source,
         synonyms: setting.synonyms,
         config_type: kind_code(setting.entry.kind),
-        documentation: documented.then(|| setting.entry.doc.to_owned()),
+        documentation: documented.then(|| setting.entry.documentation()),
         ..Default::default()
     });
     Ok(configs.collect())
@@ -73,14 +73,17 @@ fn node(broker: &Broker, resource: &DescribeConfigsResource, documented: bool) -
         let shared = in_force.dynamic.all_brokers.iter().filter_map(|(name, value)| {
             let source = source_code(Origin::AllBrokers);
             let entry = broker_config_entry(name)?;
-            let synonym = DescribeConfigsSynonym { name: name.clone(), value: Some(value.clone()), source };
+            let is_sensitive = entry.kind == ConfigKind::Password;
+            let value = Some(value.clone()).filter(|_| !is_sensitive);
+            let synonym = DescribeConfigsSynonym { name: name.clone(), value: value.clone(), source };
             Some(DescribeConfigsResourceResult {
                 name: name.clone(),
-                value: Some(value.clone()),
+                value,
+                is_sensitive,
                 config_source: source,
                 synonyms: vec![synonym],
                 config_type: kind_code(entry.kind),
-                documentation: documented.then(|| entry.doc.to_owned()),
+                documentation: documented.then(|| entry.documentation()),
                 ..Default::default()
             })
         });
@@ -91,27 +94,30 @@ fn node(broker: &Broker, resource: &DescribeConfigsResource, documented: bool) -
         let message = format!("this is broker {node_id}, not '{}'", resource.resource_name);
         return Err((ErrorCode::InvalidRequest, message));
     }
-    let configs = BROKER_CONFIGS.iter().chain(TOPIC_CONFIGS).map(|entry| {
-        let name = entry.broker_name;
+    let configs = broker_configs().filter_map(|entry| {
+        let name = entry.broker_name?;
+        let is_sensitive = entry.kind == ConfigKind::Password;
         let synonyms: Vec<_> = layers(&broker.config, &in_force, entry)
             .into_iter()
             .map(|(origin, value)| {
                 let is_id = matches!(name, "node.id" | "broker.id") && origin == Origin::Default;
                 let value = if is_id { node_id.to_string() } else { value };
                 let source = source_code(origin);
-                DescribeConfigsSynonym { name: name.to_owned(), value: Some(value), source }
+                let value = Some(value).filter(|_| !is_sensitive);
+                DescribeConfigsSynonym { name: name.to_owned(), value, source }
             })
             .collect();
-        DescribeConfigsResourceResult {
+        let first = synonyms.first();
+        Some(DescribeConfigsResourceResult {
             name: name.to_owned(),
-            value: synonyms[0].value.clone(),
-            read_only: !is_dynamic(entry),
-            config_source: synonyms[0].source,
+            value: first.and_then(|first| first.value.clone()),
+            read_only: entry.mode == ConfigMode::ReadOnly,
+            is_sensitive,
+            config_source: first.map_or(source_code(Origin::Default), |first| first.source),
             synonyms,
             config_type: kind_code(entry.kind),
-            documentation: documented.then(|| entry.doc.to_owned()),
-            ..Default::default()
-        }
+            documentation: documented.then(|| entry.documentation()),
+        })
     });
     Ok(configs.collect())
 }

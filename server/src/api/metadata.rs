@@ -46,7 +46,7 @@ pub async fn handle(broker: &Broker, version: i16, request: MetadataRequest) -> 
             node_id: meta.node_id,
             host: broker.advertised.host.clone(),
             port: i32::from(broker.advertised.port),
-            rack: None,
+            rack: broker.config.rack.clone(),
         }],
         cluster_id: Some(base64_url(&meta.cluster_id)),
         controller_id: meta.node_id,

@@ -134,6 +134,7 @@ pub(crate) fn topic_error(error: &TopicError) -> ErrorCode {
             ConfigError::UnknownName { .. }
             | ConfigError::BadValue { .. }
             | ConfigError::ReadOnly { .. }
+            | ConfigError::PerBroker { .. }
             | ConfigError::NotAList { .. },
         ) => ErrorCode::InvalidConfig,
         TopicError::Storage(_) => ErrorCode::KafkaStorageError,

@@ -46,14 +46,14 @@ pub(super) fn run(args: Args) -> Result<ExitCode, CommandError> {
 
 fn print(settings: &[Setting], json: bool, out: &mut impl Write) -> io::Result<()> {
     if json {
-        let settings = settings.iter().map(|Setting { name, value, source, documentation }| {
+        let settings = settings.iter().map(|Setting { name, value, source, documentation, .. }| {
             json!({ "name": name, "value": value, "source": source.word(), "documentation": documentation })
         });
         return writeln!(out, "{}", serde_json::Value::Array(settings.collect()));
     }
-    for Setting { name, value, source, documentation } in settings {
-        writeln!(out, "{name}={}  ({})", value.as_deref().unwrap_or("(secret)"), source.word())?;
-        if let Some(words) = documentation {
+    for setting in settings {
+        writeln!(out, "{}={}  ({})", setting.name, setting.shown(), setting.source.word())?;
+        if let Some(words) = &setting.documentation {
             writeln!(out, "    {words}")?;
         }
     }

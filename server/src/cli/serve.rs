@@ -163,8 +163,10 @@ fn start_log(level: &str, format: LogFormat) -> Result<(), LogError> {
 fn configure(args: &Args) -> Result<BrokerConfig, SettingError> {
     let mut settings = Settings::default();
     if let Some(path) = &args.config {
-        for name in settings.read_file(path)? {
-            tracing::warn!(name, file = %path.display(), "this setting means nothing here");
+        let unknown = settings.read_file(path)?;
+        if !unknown.is_empty() {
+            let names = unknown.join(" ");
+            tracing::warn!(names, file = %path.display(), "settings that nobody knows are passed over");
         }
     }
     for (name, value) in &args.option {
@@ -180,6 +182,13 @@ fn configure(args: &Args) -> Result<BrokerConfig, SettingError> {
         settings.set("metrics.listen", &metrics.to_string())?;
     }
     let mut config = BrokerConfig::resolve(settings)?;
+    for (reason, names) in config.without_effect() {
+        tracing::warn!(names = names.join(" "), reason, "settings have no effect here");
+    }
+    if !config.passed_over.is_empty() {
+        let listeners = config.passed_over.join(" ");
+        tracing::warn!(listeners, "listeners of controllers are passed over: a single node needs none");
+    }
     if let Some(data_dir) = &args.data_dir {
         config.data_dir = data_dir.clone();
     }

@@ -220,10 +220,9 @@ impl Description {
                 or_dash(self.latest.get(index)),
             )?;
         }
-        for Setting { name, value, source, .. } in &self.settings {
-            let value = value.as_deref().unwrap_or("(secret)");
-            let of_broker = if *source == Source::Topic { "" } else { "  (of the broker)" };
-            writeln!(out, "{name}={value}{of_broker}")?;
+        for setting in &self.settings {
+            let of_broker = if setting.source == Source::Topic { "" } else { "  (of the broker)" };
+            writeln!(out, "{}={}{of_broker}", setting.name, setting.shown())?;
         }
         Ok(())
     }

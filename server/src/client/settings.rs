@@ -13,12 +13,25 @@ use crate::messages::{
 pub struct Setting {
     /// Kafka's name of it.
     pub name: String,
-    /// `None` when it is secret.
+    /// `None` when it is secret, or nothing was set.
     pub value: Option<String>,
+    /// Whether the value is nobody's to see.
+    pub is_secret: bool,
     /// Where the value comes from.
     pub source: Source,
     /// What it does, in the broker's words.
     pub documentation: Option<String>,
+}
+
+impl Setting {
+    /// The value for people.
+    pub fn shown(&self) -> &str {
+        match &self.value {
+            Some(value) => value,
+            None if self.is_secret => "(secret)",
+            None => "(none)",
+        }
+    }
 }
 
 /// Where a value comes from.
@@ -150,6 +163,7 @@ fn settings_at(broker: &mut Connection, resource: &Resource<'_>) -> Result<Vec<S
     let settings = result.configs.into_iter().map(|config| Setting {
         name: config.name,
         value: config.value.filter(|_| !config.is_sensitive),
+        is_secret: config.is_sensitive,
         source: Source::of(config.config_source),
         documentation: config.documentation,
     });

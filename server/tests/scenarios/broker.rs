@@ -66,6 +66,13 @@ impl Broker {
         command(data_dir, more).stderr(log).status().unwrap().code()
     }
 
+    /// Starts a broker with these arguments alone: no directory and no port is chosen for it.
+    pub(crate) fn start_bare(arguments: &[&str]) -> (Broker, JoinHandle<String>) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strandline"));
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Broker::greeted_logging(command)
+    }
+
     fn greeted(mut process: Child) -> Broker {
         let lines = BufReader::new(process.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
         let greeting: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();

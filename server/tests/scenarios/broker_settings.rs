@@ -124,10 +124,16 @@ fn what_can_not_be_changed_is_refused_and_nothing_changes() {
     let broker = Broker::start(dir.path(), &[]);
     let mut client = broker.client();
     for (scope, operation, name, value, words) in [
-        ("", SET, "num.partitions", Some("3"), "num.partitions can not be changed while the broker runs"),
-        ("1", SET, "log.retention.hours", Some("3"), "log.retention.hours can not be changed"),
+        ("", SET, "num.partitions", Some("3"), "num.partitions cannot be changed while the broker runs"),
+        ("1", SET, "log.retention.hours", Some("3"), "log.retention.hours cannot be changed"),
         ("1", SET, "log.retention.hour", Some("3"), "there is no broker setting log.retention.hour"),
-        ("", SET, "log.retention.ms", Some("soon"), "invalid value soon for configuration log.retention.ms"),
+        (
+            "",
+            SET,
+            "log.retention.ms",
+            Some("soon"),
+            "invalid value soon for configuration log.retention.ms: expected a whole number from -1",
+        ),
         ("", APPEND, "log.retention.ms", Some("1"), "is not a list"),
         ("", SET, "log.retention.ms", None, "has no value"),
         ("2", SET, "log.retention.ms", Some("1"), "this is broker 1, not '2'"),

@@ -18,7 +18,7 @@ fn started(data_dir: &std::path::Path, more: &[&str]) -> (Broker, SocketAddr) {
 }
 
 /// The status and the body.
-fn get(address: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
     ask(address, format!("GET {path} HTTP/1.1\r\nHost: here\r\n\r\n").as_bytes())
 }
 

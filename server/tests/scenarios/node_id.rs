@@ -83,7 +83,10 @@ fn the_node_is_the_one_that_was_set_everywhere_and_after_every_restart() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_strandline"));
     let address = broker.address.to_string();
     let shown = command.args(["config", "describe", "--all", "--bootstrap", &address]).output().unwrap();
-    assert!(String::from_utf8(shown.stdout).unwrap().contains("node.id=0"));
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    for line in ["node.id=0  (", "ssl.key.password=(secret)  (default)", "broker.rack=(none)  (default)"] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
     drop(client);
     broker.kill();
 
