@@ -130,9 +130,13 @@ impl RecordWalk {
         piece: &mut &[u8],
         see: &mut impl FnMut(Seen) -> Result<(), E>,
     ) -> Result<(), E> {
-        while self.next < self.count && is_whole(piece) {
+        while self.next < self.count && !piece.is_empty() {
             let mut records = Records::new(piece, 1);
-            let record = records.read().map_err(|problem| self.error(problem))?;
+            let record = match records.read() {
+                Ok(record) => record,
+                Err(problem) if is_whole(piece) => return Err(self.error(problem).into()),
+                Err(_) => return Ok(()),
+            };
             record.headers.check().map_err(|problem| self.error(problem))?;
             *piece = records.rest();
             let index = self.next;

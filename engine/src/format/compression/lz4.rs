@@ -100,47 +100,50 @@ fn xxh32(bytes: &[u8]) -> u32 {
     twox_hash::XxHash32::oneshot(0, bytes)
 }
 
-/// Whether a packed block that can be unpacked ends as the format asks for: its last five bytes are literals, and the last match begins
-/// twelve bytes before the end of the room at the latest. The decoders of the C library and of Java refuse what does not.
-pub(super) fn ends_as_specified(block: &[u8], room: usize) -> bool {
+/// Whether a packed block ends as the format asks for, which unpacks to `written` bytes where there is room for `room`: its last five bytes
+/// are literals, and the last match begins twelve bytes before the end of the room at the latest. The decoders of the C library and of Java
+/// refuse what does not.
+///
+/// Only for a block that `lz4_flex` has unpacked: its lengths are right.
+pub(super) fn ends_as_specified(block: &[u8], written: usize, room: usize) -> bool {
     /// Between the literals before a match and the end of the block: an offset, a token and five literals.
     const READ_MARGIN: usize = 8;
     const WRITE_MARGIN: usize = 12;
     const LAST_LITERALS: usize = 5;
     const MATCH_BYTES_MIN: usize = 4;
-    let mut at = 0;
-    let mut unpacked = 0usize;
-    let length = |nibble: u8, at: &mut usize| -> Option<usize> {
+    let length = |nibble: u8, at: &mut usize| {
         let mut length = usize::from(nibble);
         if nibble == 15 {
-            loop {
-                let more = *block.get(*at)?;
+            while let Some(more) = block.get(*at) {
                 *at += 1;
-                length += usize::from(more);
-                if more != 255 {
+                length += usize::from(*more);
+                if *more != 255 {
                     break;
                 }
             }
         }
-        Some(length)
+        length
     };
+    let mut at = 0;
+    // Where the last match stands in the block, and how long it is.
+    let mut last = None;
     while let Some(token) = block.get(at) {
         at += 1;
-        let Some(literals) = length(token >> 4, &mut at) else { return false };
+        let literals = length(token >> 4, &mut at);
         at += literals;
-        unpacked += literals;
         if at >= block.len() {
-            return at == block.len() && unpacked <= room;
+            let Some((place, copied)) = last else { return true };
+            let end = written.saturating_sub(literals);
+            let begin = end.saturating_sub(copied);
+            return place + READ_MARGIN <= block.len()
+                && begin + WRITE_MARGIN <= room
+                && end + LAST_LITERALS <= room;
         }
-        if at + READ_MARGIN > block.len() || unpacked + WRITE_MARGIN > room {
-            return false;
-        }
+        let place = at;
         at += 2;
-        let Some(copied) = length(token & 15, &mut at) else { return false };
-        unpacked += copied + MATCH_BYTES_MIN;
-        if unpacked + LAST_LITERALS > room {
-            return false;
-        }
+        let copied = length(token & 15, &mut at) + MATCH_BYTES_MIN;
+        last = Some((place, copied));
     }
+    // It ends with a match.
     false
 }

@@ -409,3 +409,31 @@ fn a_higher_level_packs_better_and_is_read_by_the_same_readers() {
         "what does not get smaller is stored"
     );
 }
+
+/// Java and the C library write matches and literals in strides, and refuse a block that leaves no room for the last one.
+#[test]
+fn a_match_that_reaches_the_end_of_a_full_lz4_block_is_refused() {
+    // 20 literals, then a match from one back, then `last` literals: 64 KiB in all.
+    let full = |last: usize| {
+        let copied = (64 << 10) - 20 - last - 4 - 15;
+        let long = |length: usize| [vec![255; length / 255], vec![(length % 255) as u8]].concat();
+        let block = cat(&[
+            &[0xff, 5],
+            &[b'x'; 20],
+            &[1, 0],
+            &long(copied),
+            &[(last as u8) << 4],
+            &b"abcdefghijklmn"[..last],
+        ]);
+        let length = (block.len() as u32).to_le_bytes();
+        cat(&[&[0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82], &length, &block, &[0; 4]])
+    };
+    for last in 0..14 {
+        let unpacked = admitted(Codec::Lz4, &full(last), PIECE_BYTES);
+        assert_eq!(
+            unpacked.map(|bytes| bytes.len()).ok(),
+            (last >= 5).then_some(64 << 10),
+            "{last} literals"
+        );
+    }
+}

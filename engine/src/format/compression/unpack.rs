@@ -368,7 +368,7 @@ impl Unpacker {
                     Err(_) => return Err(invalid),
                 };
                 let is_strict = self.strictness == Strictness::Admit;
-                if is_strict && !lz4::ends_as_specified(data, frame.block_bytes_max()) {
+                if is_strict && !lz4::ends_as_specified(data, written, frame.block_bytes_max()) {
                     return Err(invalid);
                 }
                 self.give_block(written)?;
