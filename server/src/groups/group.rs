@@ -193,21 +193,25 @@ impl Group {
         if !group.members.is_empty() {
             group.state = State::Stable;
             group.protocol = Some(protocol);
-            let leader = value.leader.filter(|leader| group.members.contains_key(leader));
-            group.leader = leader.or_else(|| group.members.keys().next().cloned());
+            group.leader = value.leader;
         }
         group.subscribed = group.find_subscribed();
         group
     }
 
-    /// Starts the sessions of a group that was loaded, so that its members go on as if nothing had happened.
+    /// Starts the sessions of a group that was loaded, so that its members go on as if nothing had happened; or rebalance, when that is
+    /// what they were about to do (see `after_loss`).
     pub fn resume(&mut self, now: i64, effects: &mut Effects) {
         let ids: Vec<_> = self.members.keys().cloned().collect();
         for id in ids {
             self.refresh(now, &id);
         }
+        let is_without_leader = self.leader.is_none() && !self.members.is_empty();
+        if self.leader.as_ref().is_none_or(|leader| !self.members.contains_key(leader)) {
+            self.leader = self.members.keys().next().cloned();
+        }
         // The setting may have changed: members that come too late will not get in again.
-        if self.members.len() > self.settings.size_max {
+        if is_without_leader || self.members.len() > self.settings.size_max {
             self.prepare_rebalance(now, effects);
         }
     }
@@ -308,11 +312,18 @@ impl Group {
     }
 
     /// Goes on without a member.
+    ///
+    /// While the others are waited for, the log says who is left, without a leader. Otherwise a crash now would bring the member back:
+    /// the others would go on, and nobody would read its partitions until its session ends once more.
     fn after_loss(&mut self, now: i64, effects: &mut Effects) {
         match self.state {
             State::Stable | State::CompletingRebalance => self.prepare_rebalance(now, effects),
             State::PreparingRebalance => self.complete_join_if_all(now, effects),
             State::Empty | State::Dead => {}
+        }
+        if self.state == State::PreparingRebalance && self.protocol.is_some() && !self.members.is_empty() {
+            let value = self.record(|_, member| member.assignment.clone());
+            self.store(GroupValue { leader: None, ..value }, Storing::Nothing, effects);
         }
     }
 

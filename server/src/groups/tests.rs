@@ -345,6 +345,41 @@ fn a_group_out_of_the_log_goes_on_without_a_rebalance() {
     assert_eq!(later.ids(), ["a"], "b has not come back");
 }
 
+/// D9: that a member has left outlives a crash. The log once told of it only with the next generation: until then the member came back
+/// with a restart, and its partitions waited for its session to end, in a group that looked stable.
+#[test]
+fn a_group_out_of_the_log_does_not_bring_back_a_member_that_had_gone() {
+    let settings = GroupSettings { initial_rebalance_delay_ms: DELAY, size_max: usize::MAX };
+    let loses: [fn(&mut Room, &[Joined]); 2] = [
+        |room, joined| assert_eq!(room.leave(identity(&joined[0])), Ok(())),
+        |room, joined| {
+            room.pass(i64::from(SESSION) / 2);
+            joined[1..].iter().for_each(|alive| assert_eq!(room.heartbeat(alive), Ok(())));
+            room.pass(i64::from(SESSION) / 2);
+        },
+    ];
+    for lose in loses {
+        let mut room = Room::new();
+        let joined = room.stable(&["a", "b", "c"]);
+        lose(&mut room, &joined);
+        assert_eq!((room.state(), room.ids().len()), (State::PreparingRebalance, 2));
+
+        let value = room.stores.last().unwrap().value.clone();
+        let mut later = Room::of(Group::load(value, settings));
+        later.now = 1_000_000;
+        let mut effects = Effects::default();
+        later.group.resume(later.now, &mut effects);
+        later.take(effects);
+        assert_eq!(later.ids(), ["b", "c"]);
+        assert_eq!(later.heartbeat(&joined[0]), Err(ErrorCode::UnknownMemberId));
+        assert_eq!(later.heartbeat(&joined[1]), Err(ErrorCode::RebalanceInProgress), "at once");
+        let tickets = joined[1..].iter().map(|member| later.join(again(member))).collect();
+        let joined = later.finish(tickets);
+        assert_eq!((later.state(), joined[0].generation), (State::Stable, 2));
+        assert!(later.stores.last().unwrap().value.leader.is_some(), "the next generation has one again");
+    }
+}
+
 #[test]
 fn a_group_out_of_the_log_may_be_anything() {
     let member = |id: &str, instance: Option<&str>| records::GroupMemberValue {
