@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
+use std::time::SystemTime;
+
 use futures_executor::block_on;
 use strandline_engine::config::EngineConfig;
 use strandline_engine::format::batch::{BATCH_HEADER_BYTES, Batches};
@@ -27,7 +29,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let partition = PartitionId::new(topic.id, 0);
 
         let mut batch = BatchBuilder::new(Codec::None);
-        batch.push(0, Some(b"who"), Some(b"hello, world"), &[]);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
+        batch.push(now as i64, Some(b"who"), Some(b"hello, world"), &[]);
         let appended = log.append(partition, batch.build()).await?.settled().await?;
         println!("durable at offset {}", appended.base_offset);
 

@@ -189,9 +189,11 @@ impl<'a> Writer<'a> {
             None => create_topic(log, name, partitions, configs),
         };
         let rolled = ("segment.ms", "2000");
-        let mut partitions = topic("plain", 3, &[rolled]);
+        // The records are of 2023: they shall not be deleted for their age in the middle of a run that takes long.
+        let kept = ("retention.ms", "-1");
+        let mut partitions = topic("plain", 3, &[rolled, kept]);
         partitions.extend(topic("appended", 1, &[("message.timestamp.type", "LogAppendTime")]));
-        partitions.extend(topic("synced", 1, &[rolled, ("flush.messages", "7")]));
+        partitions.extend(topic("synced", 1, &[rolled, kept, ("flush.messages", "7")]));
         let compact = [rolled, ("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0.01")];
         let compacted = topic("keyed", 1, &compact)[0];
         partitions.push(compacted);

@@ -1,6 +1,7 @@
 //! What the scenarios share.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use futures_executor::block_on;
 use strandline_engine::config::EngineConfig;
@@ -31,10 +32,12 @@ pub(crate) fn create_topic(
     block_on(log.create_topic(new)).expect("the topic is made").partition_ids().collect()
 }
 
-/// Appends one record and gives its offset once it is acknowledged.
+/// Appends one record of now and gives its offset once it is acknowledged. One of 1970 would be deleted by the default retention as soon
+/// as that looks, in the middle of a test on a busy machine.
 pub(crate) fn append(log: &Handle, partition: PartitionId, value: &str) -> i64 {
     let mut batch = BatchBuilder::new(Codec::None);
-    batch.push(0, None, Some(value.as_bytes()), &[]);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970").as_millis();
+    batch.push(now as i64, None, Some(value.as_bytes()), &[]);
     let appended = block_on(async { log.append(partition, batch.build()).await?.settled().await });
     appended.expect("the append is acknowledged").base_offset.get()
 }

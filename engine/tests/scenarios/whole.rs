@@ -1,7 +1,6 @@
 //! One process after the other, none of them killed.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
 use strandline_engine::config::DynamicSettings;
@@ -160,13 +159,9 @@ fn two_thousand_partitions_need_few_descriptors() {
 }
 
 #[test]
-fn an_empty_engine_starts_at_once_and_writes_little() {
+fn an_empty_engine_writes_little() {
     let directory = tempfile::tempdir().unwrap();
-    let began = Instant::now();
-    let engine = start(directory.path(), 2);
-    // Far above what it takes, 20 ms: machines that run tests are slow and shared.
-    assert!(began.elapsed() < Duration::from_secs(5), "the start took {:?}", began.elapsed());
-    engine.stop().unwrap();
+    start(directory.path(), 2).stop().unwrap();
     let shards = std::fs::read_dir(directory.path().join("shards")).unwrap();
     let files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
     let bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();

@@ -46,6 +46,7 @@ mod tests {
             attempts += 1;
         }
         assert!(start.elapsed() >= Duration::from_millis(100));
-        assert_eq!(attempts, 4, "20, 40 and the rest of 100 ms");
+        // A busy machine makes a pause longer, and so leaves room for fewer.
+        assert!((2..=4).contains(&attempts), "{attempts} instead of 20, 40 and the rest of 100 ms");
     }
 }

@@ -15,7 +15,7 @@ use crate::broker::Broker as Serving;
 const STRANDLINE: &str = env!("CARGO_BIN_EXE_strandline");
 
 /// How long a broker may take to start, or a record to arrive.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A broker for one test.
 struct Broker {

@@ -93,14 +93,13 @@ fn a_waiting_fetch_wakes_when_records_come() {
         let mut request = fetch("t", &[(0, 0), (1, 0)]);
         request.topics[0].partitions.rotate_left(partition as usize);
         request.topics[0].partitions.truncate(1);
-        request.max_wait_ms = 9_000;
+        // One that is not woken is not answered while anyone waits for it.
+        request.max_wait_ms = i32::MAX;
         reader.send(12, &request);
         std::thread::sleep(Duration::from_millis(50));
-        let began = Instant::now();
         broker.client().produce("t", partition, batch(&["now"]));
         let (_, response) = FetchResponse::decode(&reader.read_frame().unwrap(), 12).unwrap();
         assert_eq!(values(&response.responses[0].partitions[0].records), [(0, "now".to_owned())]);
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     }
 }
 
@@ -111,17 +110,17 @@ fn a_fetch_waits_for_min_bytes_and_no_longer_than_max_wait() {
     let mut client = broker.client();
     client.create("t", 1, &[]);
     client.produce("t", 0, batch(&["one"]));
-    let waited = |client: &mut crate::client::Client, min_bytes| {
+    let waited = |client: &mut crate::client::Client, max_wait_ms, min_bytes| {
         let mut request = fetch("t", &[(0, 0)]);
-        (request.max_wait_ms, request.min_bytes) = (300, min_bytes);
+        (request.max_wait_ms, request.min_bytes) = (max_wait_ms, min_bytes);
         let began = Instant::now();
         let data = client.fetch(12, &request).responses.remove(0).partitions.remove(0);
         assert_eq!(values(&data.records).len(), 1);
         began.elapsed()
     };
-    assert!(waited(&mut client, 1) < Duration::from_millis(250));
-    let long = waited(&mut client, 10_000);
-    assert!(long >= Duration::from_millis(300) && long < Duration::from_secs(2), "{long:?}");
+    // With enough it is answered, however long it might wait; with too little, once it has waited.
+    waited(&mut client, i32::MAX, 1);
+    assert!(waited(&mut client, 300, 10_000) >= Duration::from_millis(300));
 }
 
 /// A read ends where a segment does: waiting for more of it took `max_wait_ms` once a segment.
@@ -136,12 +135,10 @@ fn a_fetch_does_not_wait_at_the_end_of_a_sealed_segment() {
         client.produce("t", 0, batch(&[&value]));
     }
     let mut request = fetch("t", &[(0, 0)]);
-    (request.max_wait_ms, request.min_bytes) = (9_000, 10 << 20);
+    (request.max_wait_ms, request.min_bytes) = (i32::MAX, 10 << 20);
     request.topics[0].partitions[0].partition_max_bytes = 10 << 20;
-    let began = Instant::now();
     let data = client.fetch(12, &request).responses.remove(0).partitions.remove(0);
     assert_eq!(values(&data.records).len(), 1, "a segment holds one of these batches");
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 #[test]

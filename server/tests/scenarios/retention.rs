@@ -6,7 +6,7 @@ use strandline::messages::*;
 use strandline::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
-use crate::client::{Client, batch, fetch};
+use crate::client::{Client, PATIENCE, batch, fetch};
 
 fn delete_records(client: &mut Client, topic: &str, offset: i64) -> (i16, i64) {
     let partitions = vec![DeleteRecordsPartition { partition_index: 0, offset }];
@@ -115,7 +115,7 @@ fn a_topic_is_kept_in_bounds_by_the_settings_that_it_gets_while_it_is_used() {
     assert_eq!(setting(&mut client, "t", "retention.ms"), ("604800000".to_owned(), 5), "it was only checked");
     assert_eq!(alter(&mut client, "t", &[(0, "retention.ms", Some("1"))], false).0, 0);
     assert_eq!(setting(&mut client, "t", "retention.ms"), ("1".to_owned(), 1));
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while earliest(&mut client, "t") < 1 {
         assert!(Instant::now() < deadline, "nothing is deleted");
         std::thread::sleep(Duration::from_millis(10));

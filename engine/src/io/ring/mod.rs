@@ -227,16 +227,14 @@ impl Disk for RingDisk {
             return Ok(());
         }
         let end = (position + length).min(file.len()?);
-        let advices = (position..end).step_by(ADVICE_BYTES_MAX as usize).map(|position| {
-            let length = ADVICE_BYTES_MAX.min(end - position);
-            self.run(Op::Prefetch { file: file.clone(), position, length })
-        });
+        let advices = advised(position, end)
+            .map(|(position, length)| self.run(Op::Prefetch { file: file.clone(), position, length }));
         for (_, result) in join_all(advices).await {
             result?;
         }
         // The pieces arrive in any order: the last byte of each tells that it is there.
-        let lasts = (position..end).step_by(ADVICE_BYTES_MAX as usize).map(|position| {
-            let last = (position + ADVICE_BYTES_MAX).min(end) - 1;
+        let lasts = advised(position, end).map(|(position, length)| {
+            let last = position + length - 1;
             self.run(Op::Read { file: file.clone(), buffer: ReadBuffer::new(file, last, 1) })
         });
         for (_, result) in join_all(lasts).await {
@@ -293,6 +291,12 @@ impl Disk for RingDisk {
 
 fn c_path(path: &Path) -> io::Result<CString> {
     Ok(CString::new(path.as_os_str().as_bytes())?)
+}
+
+/// The pieces in which a range is asked for: position and length of each.
+fn advised(position: Position, end: Position) -> impl Iterator<Item = (Position, u64)> {
+    let piece = move |position| (position, ADVICE_BYTES_MAX.min(end - position));
+    (position..end).step_by(ADVICE_BYTES_MAX as usize).map(piece)
 }
 
 /// An operation on its way through the ring.

@@ -150,21 +150,23 @@ mod tests {
         on_executor(|| async {
             let fired = Rc::new(RefCell::new(Vec::new()));
             let sleeper = |millis: u64| {
-                let fired = fired.clone();
+                let (fired, began) = (fired.clone(), now());
                 spawn(Queue::Net, async move {
                     sleep(Duration::from_millis(millis)).await;
+                    assert!(began.elapsed() >= Duration::from_millis(millis), "not before its time");
                     fired.borrow_mut().push(millis);
                 })
             };
-            let tasks: Vec<_> = [30, 10, 20].map(sleeper).into_iter().collect();
-            let dropped = sleeper(15);
+            // All of them are asked for in one turn, microseconds apart, and fire a hundred milliseconds apart.
+            let tasks: Vec<_> = [300, 100, 200].map(sleeper).into_iter().collect();
+            let dropped = sleeper(60_000);
             let none = with_timeout(Duration::from_millis(5), std::future::pending::<()>()).await;
             assert!(none.is_none());
             drop(dropped);
             for task in tasks {
                 task.await;
             }
-            assert_eq!(*fired.borrow(), [10, 20, 30]);
+            assert_eq!(*fired.borrow(), [100, 200, 300]);
         });
     }
 
