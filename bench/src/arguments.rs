@@ -5,6 +5,7 @@
 //! `command`.
 
 use crate::broker::{System, Target};
+use crate::hostile::Kind;
 use crate::loopback::LoopbackArgs;
 use crate::suite;
 use crate::workload::Workload;
@@ -109,6 +110,9 @@ pub(crate) enum What {
     /// Produce by schedule with a reader at the tail, without and with retention and the cleaning of a compacted topic; check every key.
     #[command(args_override_self = true)]
     Table(TableArgs),
+    /// Produce by schedule, without and with clients that mean harm: bombs, floods, amplification, half-open, never reading, garbage.
+    #[command(args_override_self = true)]
+    Hostile(HostileArgs),
     /// librdkafka's producer and the Java client's performance tool, on systems in alternation.
     StandardClients(StandardClientsArgs),
     /// Everything that the aims of the project ask for, in one table: aim, measured, met. Says before how long it takes.
@@ -339,6 +343,28 @@ pub(crate) struct TableArgs {
     /// Bytes of a value.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=1_000))]
     pub(crate) table_value_bytes: u32,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct HostileArgs {
+    #[command(flatten)]
+    pub(crate) rounds: RoundsArgs,
+    /// The broker's binary [default: the one beside this tool].
+    #[arg(long)]
+    pub(crate) strandline: Option<PathBuf>,
+    /// Measure these instead, each as name=command with {data} and {port}, and {metrics} where it answers /healthz; the command must
+    /// become the broker. May be repeated.
+    #[arg(long = "system", value_parser = pair)]
+    pub(crate) systems: Vec<(String, String)>,
+    /// Only mean clients of these kinds [default: all of them].
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<Kind>,
+    /// Partitions of the topic whose answers are large.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) wide_partitions: u32,
+    /// MiB that a compression bomb unpacks to, where the codec can do that within a batch of 1 MB.
+    #[arg(long, default_value_t = 255, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) bomb_megabytes: u32,
 }
 
 #[derive(Args, Debug)]

@@ -1,4 +1,5 @@
-//! A broker that the tool starts itself, from a command in which `{data}` and `{port}` stand for a directory and a port.
+//! A broker that the tool starts itself, from a command in which `{data}` and `{port}` stand for a directory and a port, and `{metrics}` for
+//! the port of its metrics, if it has any.
 //!
 //! The command must stay in the foreground (or `exec` the broker), so that its pid is the broker's: it is stopped by that pid, and its
 //! CPU and memory are counted by it. The process does not outlive the value, and not the tool when that is told to end.
@@ -102,6 +103,8 @@ pub(crate) struct Broker {
     child: Child,
     /// Where it listens.
     pub(crate) address: String,
+    /// Where it answers HTTP, when its command asks for that.
+    pub(crate) metrics: Option<String>,
     /// When it was started, on [`crate::clock`].
     pub(crate) started: u64,
 }
@@ -116,11 +119,12 @@ impl Broker {
         let line = system.command.join(" ");
         let failed = |source| BrokerError::Start { command: line.clone(), source };
         std::fs::create_dir_all(data).map_err(failed)?;
-        let port = free_port().map_err(failed)?;
-        let mut words = system
-            .command
-            .iter()
-            .map(|word| word.replace("{data}", &data.to_string_lossy()).replace("{port}", &port.to_string()));
+        let (port, metrics) = free_ports().map_err(failed)?;
+        let mut words = system.command.iter().map(|word| {
+            let word = word.replace("{data}", &data.to_string_lossy());
+            word.replace("{port}", &port.to_string()).replace("{metrics}", &metrics.to_string())
+        });
+        let has_metrics = system.command.iter().any(|word| word.contains("{metrics}"));
         let log = data.with_extension("out");
         let out = File::create(&log).map_err(failed)?;
         let started = now();
@@ -132,7 +136,9 @@ impl Broker {
             .spawn()
             .map_err(failed)?;
         RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(Pid::from_child(&child));
-        let mut broker = Broker { child, address: format!("127.0.0.1:{port}"), started };
+        let address = |port: u16| format!("127.0.0.1:{port}");
+        let metrics = has_metrics.then(|| address(metrics));
+        let mut broker = Broker { child, address: address(port), metrics, started };
         loop {
             match answers(&broker.address) {
                 Ok(()) => return Ok(broker),
@@ -187,11 +193,20 @@ impl Fresh {
         dir: &Path,
         answers: impl Fn(&str) -> Result<(), ClientError>,
     ) -> Result<Fresh, BrokerError> {
+        // A machine without /proc has no first touch that we know of.
+        let _ = memory::fill(dir);
+        Fresh::start_unfilled(system, dir, answers)
+    }
+
+    /// The same with the machine's memory as it is, for what compares a broker with itself.
+    pub(crate) fn start_unfilled(
+        system: &System,
+        dir: &Path,
+        answers: impl Fn(&str) -> Result<(), ClientError>,
+    ) -> Result<Fresh, BrokerError> {
         let command = || system.command.join(" ");
         let directory = tempfile::Builder::new().prefix("strandline-bench-").tempdir_in(dir);
         let directory = directory.map_err(|source| BrokerError::Start { command: command(), source })?;
-        // A machine without /proc has no first touch that we know of.
-        let _ = memory::fill(dir);
         let broker = Broker::start(system, &directory.path().join(DATA), answers)?;
         Ok(Fresh { broker, directory, topic_configs: system.topic_configs.clone() })
     }
@@ -242,10 +257,13 @@ impl Broker {
     }
 }
 
-fn talks_kafka(address: &str) -> Result<(), ClientError> {
+/// Whether it answers as a Kafka broker.
+pub(crate) fn talks_kafka(address: &str) -> Result<(), ClientError> {
     Client::connect(address).map(drop)
 }
 
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// Two different ones.
+fn free_ports() -> io::Result<(u16, u16)> {
+    let [one, other] = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+    Ok((one.local_addr()?.port(), other.local_addr()?.port()))
 }

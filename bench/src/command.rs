@@ -5,13 +5,14 @@
 
 use crate::aims::Aims;
 use crate::arguments::{
-    AimsArgs, BrokerArgs, MixedArgs, ReferencesArgs, RoundsArgs, SeriesArgs, StandardClientsArgs, TableArgs,
-    What, parse,
+    AimsArgs, BrokerArgs, HostileArgs, MixedArgs, ReferencesArgs, RoundsArgs, SeriesArgs,
+    StandardClientsArgs, TableArgs, What, parse,
 };
 use crate::broker::{System, Target};
 use crate::canned::Canned;
 use crate::client::Client;
 use crate::clients::Clients;
+use crate::hostile::{self, Hostile, Kind};
 use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million, flushes_per_million};
 use crate::mixed::Mixed;
 use crate::output::{out, outln};
@@ -23,6 +24,7 @@ use crate::suite::{self, Suite};
 use crate::table::{self, TableSize};
 use crate::workload::{Compression, Workload};
 use crate::{bare, device, loopback, mixed, null_broker, recovery, references, self_test};
+use clap::ValueEnum;
 use serde_json::{Map, json};
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -97,6 +99,7 @@ pub(crate) fn run() -> Result<(), MeasureError> {
         }
         What::Mixed(args) => late_reader(args),
         What::Table(args) => cleaned_table(args),
+        What::Hostile(args) => hostile_mix(args),
         What::StandardClients(args) => standard_clients(args),
         What::Aims(args) => aims(args),
         What::Page { result, page } => {
@@ -249,6 +252,42 @@ fn cleaned_table(args: TableArgs) -> Result<(), MeasureError> {
     let result = json!({
         "what": "table", "environment": environment, "workload": mixed.workload.json(),
         "keys": keys, "updates": updates, "value_bytes": value_bytes, "result": result.json(),
+    });
+    Ok(report::save(args.rounds.json.as_deref(), &result)?)
+}
+
+fn hostile_mix(args: HostileArgs) -> Result<(), MeasureError> {
+    let environment = report::environment();
+    let workload =
+        Workload { rate: args.rounds.workload.rate.or(Some(hostile::RATE)), ..args.rounds.workload };
+    let kinds = if args.only.is_empty() { Kind::value_variants().to_vec() } else { args.only };
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+    outln!(
+        "{}\nhostile: {}; beside it {}",
+        report::environment_line(&environment),
+        workload.line(),
+        names.join(", "),
+    );
+    let systems = match args.systems.is_empty() {
+        false => args.systems.iter().map(|(name, command)| System::parse(name.clone(), command)).collect(),
+        true => {
+            let arguments = hostile::ARGUMENTS.map(str::to_owned);
+            suite::own_systems(args.strandline, &arguments)?.into_iter().take(1).collect()
+        }
+    };
+    let hostile = Hostile {
+        systems,
+        workload,
+        kinds,
+        wide_partitions: args.wide_partitions,
+        bomb_bytes: (args.bomb_megabytes as usize) << 20,
+        rounds: args.rounds.rounds,
+    };
+    let result = hostile.run(&args.rounds.dir)?;
+    out!("\n{}", result.text());
+    let result = json!({
+        "what": "hostile", "environment": environment, "workload": hostile.workload.json(), "kinds": names,
+        "wide_partitions": hostile.wide_partitions, "bomb_bytes": hostile.bomb_bytes, "result": result.json(),
     });
     Ok(report::save(args.rounds.json.as_deref(), &result)?)
 }

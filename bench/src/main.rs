@@ -6,6 +6,7 @@
 //!            history, cold, table                read > verify              what is there before it
 //! device, null_broker (canned), bare                                          what it is to be compared with
 //! self_test, references, suite, series, mixed, recovery                     measurements in rows
+//! hostile                                                                   beside clients that mean harm
 //! clients                                                                   the clients that people have
 //! aims                                                                      all of it against the aims
 //! loopback                                                                  the engine without a network
@@ -24,6 +25,7 @@ mod cold;
 mod command;
 mod device;
 mod history;
+mod hostile;
 mod load;
 mod loopback;
 mod measure;
