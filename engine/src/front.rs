@@ -213,6 +213,11 @@ impl Local {
         self.handle.create_topic(new).await
     }
 
+    /// Makes topics; see [`Handle::create_topics`].
+    pub async fn create_topics(&self, new: Vec<NewTopic>) -> Vec<Result<Arc<Topic>, TopicError>> {
+        self.handle.create_topics(new).await
+    }
+
     /// Deletes a topic; see [`Handle::delete_topic`].
     pub async fn delete_topic(&self, id: TopicId) -> Result<(), TopicError> {
         self.handle.delete_topic(id).await

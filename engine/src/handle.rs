@@ -224,6 +224,15 @@ impl Handle {
         self.ask_catalog(|reply| CatalogMessage::CreateTopic { new, reply }).await
     }
 
+    /// Makes topics, for which the table is written once; the answers stand in the order of `new`. A topic that can not be does not keep
+    /// the others from being made.
+    pub async fn create_topics(&self, new: Vec<NewTopic>) -> Vec<Result<Arc<Topic>, TopicError>> {
+        let count = new.len();
+        let message = |reply| Message::Catalog(CatalogMessage::CreateTopics { new, reply });
+        let made = self.ask(CATALOG_SHARD, message).await;
+        made.unwrap_or_else(|| (0..count).map(|_| Err(TopicError::Stopping)).collect())
+    }
+
     /// Changes the settings of a topic's own. They are durable, and in force for live partitions, when this returns.
     ///
     /// # Errors

@@ -180,6 +180,8 @@ impl ConfigStep {
 pub struct TopicTable {
     by_name: BTreeMap<String, Arc<Topic>>,
     by_id: HashMap<TopicId, Arc<Topic>>,
+    /// The topics of whose names metrics make something else, or that others could be taken for, by what they make.
+    by_metric_name: HashMap<String, Arc<Topic>>,
 }
 
 impl TopicTable {
@@ -209,6 +211,9 @@ impl TopicTable {
     fn insert(&mut self, topic: Topic) {
         let topic = Arc::new(topic);
         self.by_id.insert(topic.id, topic.clone());
+        if may_collide(&topic.name) {
+            self.by_metric_name.insert(names::metric_name(&topic.name), topic.clone());
+        }
         self.by_name.insert(topic.name.clone(), topic);
     }
 
@@ -248,8 +253,10 @@ impl TopicTable {
         if self.by_name.contains_key(&new.name) {
             return Err(TopicError::Exists(new.name.clone()));
         }
-        if let Some(other) = self.by_name.keys().find(|other| names::collides(other, &new.name)) {
-            return Err(TopicError::Collides { name: new.name.clone(), other: other.clone() });
+        if may_collide(&new.name)
+            && let Some(other) = self.by_metric_name.get(&names::metric_name(&new.name))
+        {
+            return Err(TopicError::Collides { name: new.name.clone(), other: other.name.clone() });
         }
         if new.partitions == 0 || new.partitions > PARTITIONS_MAX {
             return Err(TopicError::Partitions { found: new.partitions, max: PARTITIONS_MAX });
@@ -257,19 +264,18 @@ impl TopicTable {
         Ok(TopicConfig::resolve(defaults, &new.configs)?)
     }
 
-    /// This table with one topic more.
-    pub(crate) fn with(
-        &self,
+    /// Adds a topic.
+    pub(crate) fn add(
+        &mut self,
         new: NewTopic,
         id: TopicId,
         defaults: &TopicDefaults,
-    ) -> Result<TopicTable, TopicError> {
+    ) -> Result<Arc<Topic>, TopicError> {
         let config = Arc::new(self.check_new(&new, defaults)?);
         let mut own_configs = new.configs;
         canonical(&mut own_configs)?;
-        let mut table = self.clone();
-        table.insert(Topic { name: new.name, id, partitions: new.partitions, own_configs, config });
-        Ok(table)
+        self.insert(Topic { name: new.name, id, partitions: new.partitions, own_configs, config });
+        Ok(self.by_id[&id].clone())
     }
 
     /// This table with other settings of the topic `id`.
@@ -318,9 +324,17 @@ impl TopicTable {
         let mut table = self.clone();
         if let Some(topic) = table.by_id.remove(&id) {
             table.by_name.remove(&topic.name);
+            if may_collide(&topic.name) {
+                table.by_metric_name.remove(&names::metric_name(&topic.name));
+            }
         }
         table
     }
+}
+
+/// Whether there can be another name of which metrics make the same.
+fn may_collide(topic: &str) -> bool {
+    topic.contains(['.', '_'])
 }
 
 #[cfg(test)]

@@ -115,6 +115,7 @@ pub(crate) enum Message<F> {
 /// A change that the shard makes that keeps the topic table.
 pub(crate) enum CatalogMessage {
     CreateTopic { new: NewTopic, reply: Reply<Result<Arc<Topic>, TopicError>> },
+    CreateTopics { new: Vec<NewTopic>, reply: Reply<Vec<Result<Arc<Topic>, TopicError>>> },
     AlterTopic { id: TopicId, change: ConfigChange, reply: Reply<Result<Arc<Topic>, TopicError>> },
     AlterSettings { change: SettingsChange, reply: Reply<Result<(), TopicError>> },
     GrowTopic { id: TopicId, partitions: u32, reply: Reply<Result<Arc<Topic>, TopicError>> },

@@ -97,6 +97,9 @@ impl<D: Disk> Shard<D> {
                     CatalogMessage::CreateTopic { new, reply } => {
                         let _ = reply.send(catalog.create(new).await);
                     }
+                    CatalogMessage::CreateTopics { new, reply } => {
+                        let _ = reply.send(catalog.create_all(new).await);
+                    }
                     CatalogMessage::AlterTopic { id, change, reply } => {
                         let _ = reply.send(catalog.alter(id, change).await);
                     }
