@@ -14,12 +14,12 @@ use strandline_engine::checkers::{Checker, peak};
 
 use crate::groups::records::Change;
 use crate::messages::*;
-use crate::wire::reader::BUDGET_SLACK_BYTES;
+use crate::wire::reader::request_budget;
 use crate::wire::{Decode, Encode, WireError};
 
 /// The checkers of the server. What a decoder itself may take is checked inside.
 pub const CHECKERS: [Checker; 3] = [
-    Checker { name: "request_frames", check: request_frames, bytes_per_byte: 16, bytes_constant: 4 << 20 },
+    Checker { name: "request_frames", check: request_frames, bytes_per_byte: 32, bytes_constant: 4 << 20 },
     Checker { name: "response_frames", check: response_frames, bytes_per_byte: 64, bytes_constant: 4 << 20 },
     Checker { name: "group_records", check: group_records, bytes_per_byte: 16, bytes_constant: 4 << 20 },
 ];
@@ -88,7 +88,7 @@ macro_rules! for_api {
 fn measured<T>(bytes: usize, decode: impl FnOnce() -> T) -> T {
     let mut decoded = None;
     let taken = peak(|| decoded = Some(decode()));
-    assert!(taken <= bytes + BUDGET_SLACK_BYTES + ROUNDING_BYTES, "{taken} bytes of values from {bytes}");
+    assert!(taken <= request_budget(bytes) + ROUNDING_BYTES, "{taken} bytes of values from {bytes}");
     decoded.expect("it was called")
 }
 

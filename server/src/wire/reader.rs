@@ -6,9 +6,10 @@
 //! 2. an array has at most [`ARRAY_ELEMENTS_MAX`] elements, a struct at most [`TAGS_MAX`] tagged fields (the limits
 //!    of Apache Kafka 4.4);
 //! 3. what it will occupy once decoded is taken out of a memory budget, so that all decoded values of a request
-//!    together stay below the size of the request plus [`BUDGET_SLACK_BYTES`].
+//!    together stay below [`request_budget`].
 //!
-//! A request therefore costs at most twice its size plus the slack: once as bytes, once as values.
+//! A request therefore costs its size as bytes, and as values up to nine times its size while it is small, its size
+//! and 32 MiB when it is large, and the slack.
 
 use crate::messages::ApiKey;
 use thiserror::Error;
@@ -22,9 +23,22 @@ pub const TAGS_MAX: usize = 10_000;
 /// No string is longer, in either form: what the length field of the classic one can say. Apache Kafka refuses more.
 pub const STRING_BYTES_MAX: usize = i16::MAX as usize;
 
-/// What a request may occupy beyond its own size. A name of 10 characters is 12 bytes on the wire and 50 as a
-/// value, so a request that names 10,000 topics or partitions needs 380 KB of it in the oldest versions.
+/// What a message may occupy however small it is.
 pub const BUDGET_SLACK_BYTES: usize = 512 * 1024;
+
+/// The first [`REQUEST_EXPANDED_BYTES_MAX`] bytes of a request may occupy so many times more as values. A topic's
+/// name of 10 characters is 12 bytes on the wire and 50 as a value, one of 2 characters 4 and 42; a partition of an
+/// OffsetCommit is 14 and 56.
+const REQUEST_EXPANSION_MAX: usize = 8;
+
+/// So many bytes of a request may expand. They hold what is asked of 200,000 partitions.
+const REQUEST_EXPANDED_BYTES_MAX: usize = 4 << 20;
+
+/// The most that the values of a request of so many bytes may occupy together.
+pub const fn request_budget(bytes: usize) -> usize {
+    let expanded = if bytes < REQUEST_EXPANDED_BYTES_MAX { bytes } else { REQUEST_EXPANDED_BYTES_MAX };
+    bytes.saturating_add(REQUEST_EXPANSION_MAX * expanded + BUDGET_SLACK_BYTES)
+}
 
 /// A response may occupy this many times its size: a client chose whom it asks, and a partition in a Metadata
 /// response is some 25 bytes on the wire and 100 as a value.
@@ -146,10 +160,9 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads a request from `bytes`, with the budget for strangers: the size of `bytes` plus
-    /// [`BUDGET_SLACK_BYTES`].
+    /// Reads a request from `bytes`, with the budget for strangers: [`request_budget`].
     pub fn request(bytes: &'a [u8], version: i16, flexible: bool) -> Reader<'a> {
-        Reader { bytes, position: 0, version, flexible, budget: bytes.len() + BUDGET_SLACK_BYTES }
+        Reader { bytes, position: 0, version, flexible, budget: request_budget(bytes.len()) }
     }
 
     /// Reads a response from `bytes`, with the wider budget for a broker one has chosen: 8 times the size of
@@ -519,11 +532,7 @@ mod tests {
         assert_eq!(classic(&million).count::<u8>(), Ok(Some(1_000_000)));
         assert_eq!(
             classic(&million).count::<[u8; 100]>(),
-            Err(WireError::OverBudget {
-                position,
-                wanted: 100_000_000,
-                left: million.len() + BUDGET_SLACK_BYTES
-            })
+            Err(WireError::OverBudget { position, wanted: 100_000_000, left: request_budget(million.len()) })
         );
     }
 
