@@ -15,14 +15,19 @@ use std::time::Instant;
 use async_channel::Receiver;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, LocalBoxFuture, select};
+use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::{File, FileRange, Local};
 
+use crate::answer::{Body, Long};
 use crate::api;
 use crate::config::{BrokerConfig, HostPort};
 use crate::groups::Groups;
-use crate::messages::{ApiKey, Piece, RequestHeader, decode_request, encode_response};
+use crate::messages::{ApiKey, Piece, RequestHeader, decode_request, finish_frame, response_head};
 use crate::metrics::RequestCounters;
-use crate::wire::{EncodeError, ErrorCode, WireError};
+use crate::room::{Room, Seat};
+use crate::wire::reader::request_budget;
+use crate::wire::writer::PART_BYTES;
+use crate::wire::{Decode, EncodeError, ErrorCode, Message, Place, WireError};
 
 /// The broker as a handler on one shard sees it.
 pub struct Broker {
@@ -36,6 +41,8 @@ pub struct Broker {
     pub groups: Groups,
     /// What this shard counts.
     pub requests: RequestCounters,
+    /// The memory for long answers.
+    pub room: Rc<Room>,
 }
 
 /// A request that has come in.
@@ -91,7 +98,11 @@ pub enum Answer {
         pieces: Vec<Piece>,
         /// The records.
         ranges: Vec<FileRange<File>>,
+        /// Holds the memory of the parts; without bytes when they are few.
+        seat: Seat,
     },
+    /// A frame that is made while it is sent.
+    Long(Long),
 }
 
 impl Answer {
@@ -100,7 +111,8 @@ impl Answer {
         match self {
             Answer::Nothing => 0,
             Answer::Frame(frame) => frame.len() as u64,
-            Answer::Records { pieces, ranges } => {
+            Answer::Long(long) => long.bytes as u64,
+            Answer::Records { pieces, ranges, .. } => {
                 let head = pieces.iter().map(|piece| match piece {
                     Piece::Bytes(bytes) => bytes.len() as u64,
                     Piece::Records(_) => 0,
@@ -165,13 +177,27 @@ enum Handler {
 /// A handler of the form `async fn(&Broker, i16, Request) -> Response`.
 macro_rules! in_turn {
     ($handle:path) => {
-        Handler::InTurn(|call| {
+        Handler::InTurn(|mut call| {
             Box::pin(async move {
-                let version = call.header.version;
-                let request = decode_request(&call.body, version)?;
-                let response = $handle(&call.broker, version, request).await;
-                call.broker.requests.note_errors(call.api, &response);
-                Ok(Answer::Frame(encode_response(version, call.header.correlation_id, &response)?))
+                let mut seat = call.broker.room.seat();
+                let request = decode(&mut call, &mut seat).await?;
+                let response = $handle(&call.broker, call.header.version, request).await;
+                finish(&call.broker, call.api, &call.header, response, seat).await
+            })
+        })
+    };
+}
+
+/// A handler of the form `async fn(&Broker, i16, Request, &mut Seat) -> Response`: what it gathers may be much more than what was asked, and
+/// it takes the memory for that first.
+macro_rules! seated {
+    ($handle:path) => {
+        Handler::InTurn(|mut call| {
+            Box::pin(async move {
+                let mut seat = call.broker.room.seat();
+                let request = decode(&mut call, &mut seat).await?;
+                let response = $handle(&call.broker, call.header.version, request, &mut seat).await;
+                finish(&call.broker, call.api, &call.header, response, seat).await
             })
         })
     };
@@ -186,11 +212,50 @@ macro_rules! of_caller {
                 // The bytes are not kept while the request waits.
                 let request = decode_request(&std::mem::take(&mut call.body), version)?;
                 let response = $handle(&call, request).await;
-                call.broker.requests.note_errors(call.api, &response);
-                Ok(Answer::Frame(encode_response(version, call.header.correlation_id, &response)?))
+                let seat = call.broker.room.seat();
+                finish(&call.broker, call.api, &call.header, response, seat).await
             })
         })
     };
+}
+
+/// Reads the body of a request, once there is memory for what a long one can come to. Its bytes are gone then.
+async fn decode<M: Message + Decode>(call: &mut Call, seat: &mut Seat) -> Result<M, CallError> {
+    if call.body.len() > PART_BYTES {
+        seat.reserve(request_budget(call.body.len())).await;
+    }
+    Ok(decode_request(&std::mem::take(&mut call.body), call.header.version)?)
+}
+
+/// The answer: as a frame when it is a part of one at most, else so that it can be sent in parts, once there is memory for it.
+///
+/// # Errors
+/// [`CallError::Encode`].
+pub(crate) async fn finish(
+    broker: &Broker,
+    api: usize,
+    header: &RequestHeader,
+    body: impl Body + 'static,
+    mut seat: Seat,
+) -> Result<Answer, CallError> {
+    body.errors(&mut |code| broker.requests.failed(api, code));
+    let head = (header.key, header.version, header.correlation_id);
+    let mut writer = response_head(head.0, head.1, head.2);
+    let mut place = Place::default();
+    let mut is_done = body.write_part(&mut place, &mut writer);
+    if is_done {
+        return Ok(Answer::Frame(finish_frame(writer, 0)?));
+    }
+    let mut bytes = writer.position();
+    while !is_done {
+        yield_if_needed().await;
+        writer.clear();
+        is_done = body.write_part(&mut place, &mut writer);
+        bytes += writer.position();
+    }
+    writer.finish()?;
+    seat.reserve(PART_BYTES + body.footprint(bytes)).await;
+    Ok(Answer::Long(Long::new(head, Box::new(body), bytes, seat)?))
 }
 
 /// What is served, and so what ApiVersions advertises.
@@ -201,16 +266,16 @@ pub const APIS: &[Api] = &[
     Api { key: ApiKey::Produce, versions: 0..=13, handler: Handler::OnArrival(api::produce::arrive) },
     Api { key: ApiKey::Fetch, versions: 4..=18, handler: Handler::InTurn(api::fetch::answer) },
     Api { key: ApiKey::ListOffsets, versions: 1..=11, handler: in_turn!(api::list_offsets::handle) },
-    Api { key: ApiKey::Metadata, versions: 0..=13, handler: in_turn!(api::metadata::handle) },
+    Api { key: ApiKey::Metadata, versions: 0..=13, handler: seated!(api::metadata::handle) },
     Api { key: ApiKey::OffsetCommit, versions: 2..=9, handler: in_turn!(api::offset_commit::handle) },
-    Api { key: ApiKey::OffsetFetch, versions: 1..=9, handler: in_turn!(api::offset_fetch::handle) },
+    Api { key: ApiKey::OffsetFetch, versions: 1..=9, handler: seated!(api::offset_fetch::handle) },
     Api { key: ApiKey::FindCoordinator, versions: 0..=6, handler: in_turn!(api::find_coordinator::handle) },
     Api { key: ApiKey::JoinGroup, versions: 0..=9, handler: of_caller!(api::join_group::handle) },
     Api { key: ApiKey::Heartbeat, versions: 0..=4, handler: in_turn!(api::heartbeat::handle) },
     Api { key: ApiKey::LeaveGroup, versions: 0..=5, handler: in_turn!(api::leave_group::handle) },
     Api { key: ApiKey::SyncGroup, versions: 0..=5, handler: of_caller!(api::sync_group::handle) },
-    Api { key: ApiKey::DescribeGroups, versions: 0..=6, handler: in_turn!(api::describe_groups::handle) },
-    Api { key: ApiKey::ListGroups, versions: 0..=5, handler: in_turn!(api::list_groups::handle) },
+    Api { key: ApiKey::DescribeGroups, versions: 0..=6, handler: seated!(api::describe_groups::handle) },
+    Api { key: ApiKey::ListGroups, versions: 0..=5, handler: seated!(api::list_groups::handle) },
     Api { key: ApiKey::ApiVersions, versions: 0..=4, handler: in_turn!(api::api_versions::handle) },
     Api { key: ApiKey::CreateTopics, versions: 2..=7, handler: in_turn!(api::create_topics::handle) },
     Api { key: ApiKey::DeleteTopics, versions: 1..=6, handler: in_turn!(api::delete_topics::handle) },
@@ -231,7 +296,7 @@ pub const APIS: &[Api] = &[
         versions: 1..=2,
         handler: in_turn!(api::alter_replica_log_dirs::handle),
     },
-    Api { key: ApiKey::DescribeLogDirs, versions: 1..=5, handler: in_turn!(api::describe_log_dirs::handle) },
+    Api { key: ApiKey::DescribeLogDirs, versions: 1..=5, handler: seated!(api::describe_log_dirs::handle) },
     Api { key: ApiKey::CreatePartitions, versions: 0..=3, handler: in_turn!(api::create_partitions::handle) },
     Api {
         key: ApiKey::CreateDelegationToken,

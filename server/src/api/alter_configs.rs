@@ -60,13 +60,9 @@ pub async fn change(
     IncrementalAlterConfigsResponse { responses, ..Default::default() }
 }
 
-/// Alters one resource after the other. One that comes twice is not changed at all.
-async fn alter(
-    broker: &Broker,
-    mut asked: Vec<Asked>,
-    validate_only: bool,
-) -> Vec<AlterConfigsResourceResponse> {
-    refuse_repeated(&mut asked);
+/// Alters one resource after the other. One that comes twice is not changed at all, and answered once.
+async fn alter(broker: &Broker, asked: Vec<Asked>, validate_only: bool) -> Vec<AlterConfigsResourceResponse> {
+    let asked = refuse_repeated(asked);
     let mut responses = Vec::with_capacity(asked.len());
     for (kind, name, change) in asked {
         responses.push(answer(broker, kind, name, change, validate_only).await);
@@ -74,18 +70,21 @@ async fn alter(
     responses
 }
 
-fn refuse_repeated(asked: &mut [Asked]) {
+/// Each resource once.
+fn refuse_repeated(mut asked: Vec<Asked>) -> Vec<Asked> {
     let mut named: HashMap<(i8, String), u32> = HashMap::new();
-    for (kind, name, _) in asked.iter() {
+    for (kind, name, _) in &asked {
         *named.entry((*kind, name.clone())).or_insert(0) += 1;
     }
-    for (kind, name, change) in asked {
-        let count = named[&(*kind, name.clone())];
+    asked.retain_mut(|(kind, name, change)| {
+        let Some(count) = named.remove(&(*kind, name.clone())) else { return false };
         if count > 1 {
             let message = format!("'{name}' is named {count} times in one request");
             *change = Err((ErrorCode::InvalidRequest, message));
         }
-    }
+        true
+    });
+    asked
 }
 
 fn replacement(resource: &AlterConfigsResource) -> Result<ConfigChange, Refusal> {
@@ -228,11 +227,11 @@ mod tests {
     }
 
     #[test]
-    fn a_resource_that_comes_twice_is_refused_both_times() {
+    fn a_resource_that_comes_twice_is_refused_once() {
         let nothing = || Ok(ConfigChange::Replace(Vec::new()));
-        let mut asked = [(TOPIC, "a"), (BROKER, "a"), (TOPIC, "b"), (TOPIC, "b")]
+        let asked = [(TOPIC, "a"), (BROKER, "a"), (TOPIC, "b"), (TOPIC, "b")]
             .map(|(kind, name)| (kind, name.to_owned(), nothing()));
-        refuse_repeated(&mut asked);
-        assert_eq!(asked.map(|(_, _, change)| change.is_ok()), [true, true, false, false]);
+        let changed = |asked: Vec<Asked>| asked.into_iter().map(|(_, _, change)| change.is_ok());
+        assert!(changed(refuse_repeated(asked.to_vec())).eq([true, true, false]));
     }
 }

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
+use strandline_engine::config::TopicDefaults;
 use strandline_engine::error::TopicError;
+use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::NewTopic;
 use strandline_engine::types::TopicId;
 
+use crate::answer::{Body, Made};
 use crate::api::configs::topic_settings;
 use crate::api::topic_error;
 use crate::dispatch::Broker;
@@ -21,42 +24,82 @@ const DEFAULT: i32 = -1;
 /// Why a topic is not created, for the client.
 type Refusal = (ErrorCode, String);
 
-/// Creates the topics one after the other; each is durable when the answer leaves.
-pub async fn handle(broker: &Broker, _: i16, request: CreateTopicsRequest) -> CreateTopicsResponse {
+/// Creates the topics, with one write of the topic table for all; each is durable when the answer leaves.
+pub async fn handle(broker: &Broker, _: i16, request: CreateTopicsRequest) -> impl Body + use<> {
     let mut named = HashMap::new();
     for topic in &request.topics {
         *named.entry(topic.name.clone()).or_insert(0) += 1;
     }
-    let mut topics = Vec::with_capacity(named.len());
+    let mut checked = Vec::with_capacity(named.len());
     for topic in request.topics {
         let name = topic.name.clone();
         // A name that comes twice is answered once.
         let Some(count) = named.remove(&name) else { continue };
-        let created = match count {
-            1 => create(broker, topic, request.validate_only).await,
+        let new = match count {
+            1 => check(broker, topic),
             _ => Err((
                 ErrorCode::InvalidRequest,
                 format!("topic '{name}' is named {count} times in one request"),
             )),
         };
-        topics.push(match created {
-            Ok(result) => result,
+        checked.push((name, new));
+        yield_if_needed().await;
+    }
+    let wanted = checked.iter().filter_map(|(_, new)| new.as_ref().ok().cloned()).collect();
+    let mut made = make(broker, wanted, request.validate_only).await.into_iter();
+    let mut topics = Vec::with_capacity(checked.len());
+    for (name, new) in checked {
+        let created = match new {
+            Ok(new) => {
+                let id = made.next().unwrap_or(Err(TopicError::Stopping));
+                id.map(|id| (new, id)).map_err(|error| (topic_error(&error), error.to_string()))
+            }
+            Err(refusal) => Err(refusal),
+        };
+        topics.push((name, created));
+        yield_if_needed().await;
+    }
+    let errors = topics.iter().filter_map(|(_, created)| created.as_ref().err());
+    let errors = errors.map(|(error, _)| error.code()).collect();
+    let (count, holds) = (topics.len(), topics.len() * TOPIC_BYTES);
+    let settings = broker.shard.handle().settings();
+    // The settings of a topic are a hundred times what was asked: they are made when they are written.
+    let make = move |at: usize| {
+        let (name, created) = &topics[at];
+        match created {
+            Ok((new, topic_id)) => describe(new, *topic_id, &settings.topic_defaults),
             Err((error, message)) => CreatableTopicResult {
-                name,
+                name: name.clone(),
                 error_code: error.code(),
-                error_message: Some(message),
+                error_message: Some(message.clone()),
                 ..Default::default()
             },
-        });
-    }
-    CreateTopicsResponse { topics, ..Default::default() }
+        }
+    };
+    Made { message: CreateTopicsResponse::default(), array: "topics", count, make, errors, holds }
 }
 
-async fn create(
-    broker: &Broker,
-    asked: CreatableTopic,
-    validate_only: bool,
-) -> Result<CreatableTopicResult, Refusal> {
+/// About what a topic takes of the memory until the answer has left.
+const TOPIC_BYTES: usize = 256;
+
+/// Creates the topics, or only looks whether they can be; gives their ids in the order of `new`.
+async fn make(broker: &Broker, new: Vec<NewTopic>, validate_only: bool) -> Vec<Result<TopicId, TopicError>> {
+    if !validate_only {
+        let made = broker.shard.create_topics(new).await;
+        return made.into_iter().map(|made| made.map(|topic| topic.id)).collect();
+    }
+    let handle = broker.shard.handle();
+    let (topics, settings) = (handle.topics(), handle.settings());
+    let mut checked = Vec::with_capacity(new.len());
+    for new in new {
+        checked.push(topics.check_new(&new, &settings.topic_defaults).map(|_| TopicId::ZERO));
+        yield_if_needed().await;
+    }
+    checked
+}
+
+/// What the engine is asked to make.
+fn check(broker: &Broker, asked: CreatableTopic) -> Result<NewTopic, Refusal> {
     if is_internal(&asked.name) {
         let message = format!("topic '{}' is the broker's own, which makes it when it needs it", asked.name);
         return Err((ErrorCode::InvalidTopic, message));
@@ -70,31 +113,25 @@ async fn create(
         };
         configs.push((config.name, value));
     }
-    let described = topic_settings(&configs, &broker.shard.handle().settings().topic_defaults);
-    let new = NewTopic { name: asked.name.clone(), partitions, configs };
-    let refused = |error: TopicError| (topic_error(&error), error.to_string());
-    let topic_id = match validate_only {
-        true => {
-            let handle = broker.shard.handle();
-            handle.topics().check_new(&new, &handle.settings().topic_defaults).map_err(refused)?;
-            TopicId::ZERO
-        }
-        false => broker.shard.create_topic(new).await.map_err(refused)?.id,
-    };
+    Ok(NewTopic { name: asked.name, partitions, configs })
+}
+
+fn describe(new: &NewTopic, topic_id: TopicId, defaults: &TopicDefaults) -> CreatableTopicResult {
+    let described = topic_settings(&new.configs, defaults);
     let described = described.into_iter().map(|setting| CreatableTopicConfigs {
         name: setting.entry.name.to_owned(),
         value: Some(setting.value),
         config_source: setting.source,
         ..Default::default()
     });
-    Ok(CreatableTopicResult {
-        name: asked.name,
+    CreatableTopicResult {
+        name: new.name.clone(),
         topic_id,
-        num_partitions: partitions as i32,
+        num_partitions: new.partitions as i32,
         replication_factor: 1,
         configs: Some(described.collect()),
         ..Default::default()
-    })
+    }
 }
 
 /// The number of partitions that is asked for, by count or by assignment.

@@ -1,18 +1,16 @@
 //! DeleteGroups: groups that nobody is in, with their offsets.
 
-use std::collections::HashSet;
-
 use futures_util::future::join_all;
 
+use crate::api::distinct::distinct;
 use crate::dispatch::Broker;
 use crate::messages::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
 use crate::wire::ErrorCode;
 
 /// Deletes the groups; each is gone for good when the answer leaves. A name that comes twice is answered once.
 pub async fn handle(broker: &Broker, _: i16, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
-    let mut met = HashSet::new();
-    let names = request.groups_names.into_iter().filter(|name| met.insert(name.clone()));
-    let results = names.map(async |group_id| {
+    let names = distinct(request.groups_names).await;
+    let results = names.into_iter().map(async |group_id| {
         let deleted =
             broker.groups.ask(&broker.shard, group_id.clone(), |groups, partition, group, reply| {
                 groups.delete(partition, group, reply);

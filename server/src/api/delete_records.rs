@@ -5,6 +5,7 @@ use strandline_engine::DeleteBefore;
 use strandline_engine::types::{Offset, PartitionId};
 
 use crate::api::delete_records_error;
+use crate::api::distinct::distinct_by_name;
 use crate::dispatch::Broker;
 use crate::messages::{
     DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
@@ -15,20 +16,23 @@ use crate::wire::ErrorCode;
 /// "All that there are."
 const HIGH_WATERMARK: i64 = -1;
 
-/// Deletes in all partitions at once: those of one shard share one write of its checkpoint.
+/// Deletes in all partitions at once: those of one shard share one write of its checkpoint. Of a partition that is named twice, the last
+/// offset counts.
 pub async fn handle(broker: &Broker, _: i16, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
-    let topics = request.topics.iter().map(async |topic| {
-        let partitions = topic.partitions.iter().map(async |asked| {
+    let named = request.topics.into_iter().map(|topic| (topic.name, topic.partitions)).collect();
+    let asked = distinct_by_name(named, |asked: &DeleteRecordsPartition| asked.partition_index).await;
+    let topics = asked.iter().map(async |(topic, partitions)| {
+        let partitions = partitions.iter().map(async |asked| {
             let answer =
                 DeleteRecordsPartitionResult { partition_index: asked.partition_index, ..Default::default() };
-            match delete(broker, &topic.name, asked).await {
+            match delete(broker, topic, asked).await {
                 Ok(low_watermark) => DeleteRecordsPartitionResult { low_watermark, ..answer },
                 Err(error) => {
                     DeleteRecordsPartitionResult { low_watermark: -1, error_code: error.code(), ..answer }
                 }
             }
         });
-        DeleteRecordsTopicResult { name: topic.name.clone(), partitions: join_all(partitions).await }
+        DeleteRecordsTopicResult { name: topic.clone(), partitions: join_all(partitions).await }
     });
     DeleteRecordsResponse { topics: join_all(topics).await, ..Default::default() }
 }

@@ -1,5 +1,7 @@
 //! DeleteTopics, by name or by id.
 
+use std::collections::HashMap;
+
 use strandline_engine::types::TopicId;
 
 use crate::api::topic_error;
@@ -18,9 +20,21 @@ pub async fn handle(broker: &Broker, version: i16, request: DeleteTopicsRequest)
             .collect(),
         _ => request.topics,
     };
-    let mut responses = Vec::with_capacity(asked.len());
+    let mut named = HashMap::new();
+    for topic in &asked {
+        *named.entry((topic.name.clone(), topic.topic_id)).or_insert(0) += 1;
+    }
+    let mut responses = Vec::with_capacity(named.len());
     for topic in asked {
-        let (error, error_message, name, topic_id) = delete(broker, version, topic).await;
+        // A topic that comes twice is answered once, and stays.
+        let Some(count) = named.remove(&(topic.name.clone(), topic.topic_id)) else { continue };
+        let (error, error_message, name, topic_id) = match count {
+            1 => delete(broker, version, topic).await,
+            _ => {
+                let message = format!("the topic is named {count} times in one request");
+                (ErrorCode::InvalidRequest, Some(message), topic.name, topic.topic_id)
+            }
+        };
         responses.push(DeletableTopicResult { name, topic_id, error_code: error.code(), error_message });
     }
     DeleteTopicsResponse { responses, ..Default::default() }

@@ -1,9 +1,16 @@
 //! DescribeConfigs: the settings of topics and of this broker.
 
-use strandline_engine::config::{ConfigKind, ConfigMode, Origin};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
+use strandline_engine::config::{ConfigKind, ConfigMode, InForce, Origin};
+use strandline_engine::reactor::yield_if_needed;
+use strandline_engine::topics::Topic;
+
+use crate::answer::{Body, Made};
 use crate::api::configs::{kind_code, not_kept, source_code, topic_settings};
-use crate::config::{broker_config_entry, broker_configs, layers};
+use crate::config::{BrokerConfig, broker_config_entry, broker_configs, layers};
 use crate::dispatch::Broker;
 use crate::messages::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
@@ -15,44 +22,121 @@ use crate::wire::ErrorCode;
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
-/// The settings of each resource, all or those that are named.
-pub async fn handle(broker: &Broker, _: i16, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
-    let results = request.resources.iter().map(|resource| {
-        let described = match resource.resource_type {
-            TOPIC => topic(broker, resource, request.include_documentation),
-            BROKER => node(broker, resource, request.include_documentation),
+/// The settings of each resource, all or those that are named. They are made when they are written: those of a topic take a hundred times
+/// its name.
+pub async fn handle(broker: &Broker, _: i16, request: DescribeConfigsRequest) -> impl Body + use<> {
+    let mut resources = Vec::new();
+    let topics = broker.shard.topics();
+    for (at, asked) in once(request.resources).into_iter().enumerate() {
+        let of = match asked.resource_type {
+            TOPIC => topics.by_name(&asked.resource_name).cloned().map(Of::Topic).ok_or_else(|| {
+                let message = format!("topic '{}' does not exist", asked.resource_name);
+                (ErrorCode::UnknownTopicOrPartition, message)
+            }),
+            BROKER => node(broker, &asked.resource_name),
             other => Err((ErrorCode::InvalidRequest, not_kept(other))),
         };
-        let (error, error_message, mut configs) = match described {
-            Ok(configs) => (ErrorCode::None, None, configs),
-            Err((error, message)) => (error, Some(message), Vec::new()),
+        let keys = asked.configuration_keys.map(|keys| keys.into_iter().collect());
+        resources.push(Resource { kind: asked.resource_type, name: asked.resource_name, keys, of });
+        if at % STEP == STEP - 1 {
+            yield_if_needed().await;
+        }
+    }
+    let errors = resources.iter().filter_map(|resource| resource.of.as_ref().err());
+    let errors = errors.map(|(error, _)| error.code()).collect();
+    let (count, holds) = (resources.len(), resources.len() * RESOURCE_BYTES);
+    let (config, in_force) = (broker.config.clone(), broker.shard.handle().settings());
+    let (synonyms, documented) = (request.include_synonyms, request.include_documentation);
+    let make = move |at: usize| resources[at].describe(&config, &in_force, synonyms, documented);
+    Made { message: DescribeConfigsResponse::default(), array: "results", count, make, errors, holds }
+}
+
+/// Resources that are looked at before others get the thread.
+const STEP: usize = 64;
+
+/// About what a resource takes of the memory until its settings have left.
+const RESOURCE_BYTES: usize = 256;
+
+/// A resource that is asked for.
+struct Resource {
+    kind: i8,
+    name: String,
+    keys: Option<HashSet<String>>,
+    of: Result<Of, (ErrorCode, String)>,
+}
+
+/// Whose settings are told.
+enum Of {
+    Topic(Arc<Topic>),
+    /// This one, of that number.
+    Broker(i32),
+    AllBrokers,
+}
+
+impl Resource {
+    fn describe(
+        &self,
+        config: &BrokerConfig,
+        in_force: &InForce,
+        synonyms: bool,
+        documented: bool,
+    ) -> DescribeConfigsResult {
+        let (error, error_message, mut configs) = match &self.of {
+            Ok(Of::Topic(topic)) => (ErrorCode::None, None, of_topic(topic, in_force, documented)),
+            Ok(Of::Broker(id)) => (ErrorCode::None, None, of_broker(*id, config, in_force, documented)),
+            Ok(Of::AllBrokers) => (ErrorCode::None, None, of_all_brokers(in_force, documented)),
+            Err((error, message)) => (*error, Some(message.clone()), Vec::new()),
         };
-        if let Some(keys) = &resource.configuration_keys {
+        if let Some(keys) = &self.keys {
             configs.retain(|config| keys.contains(&config.name));
         }
-        if !request.include_synonyms {
+        if !synonyms {
             configs.iter_mut().for_each(|config| config.synonyms.clear());
         }
         DescribeConfigsResult {
             error_code: error.code(),
             error_message,
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name.clone(),
+            resource_type: self.kind,
+            resource_name: self.name.clone(),
             configs,
         }
-    });
-    DescribeConfigsResponse { results: results.collect(), ..Default::default() }
+    }
 }
 
-type Described = Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)>;
+/// Each resource once, with all settings that are asked of it.
+fn once(resources: Vec<DescribeConfigsResource>) -> Vec<DescribeConfigsResource> {
+    let mut merged: Vec<DescribeConfigsResource> = Vec::with_capacity(resources.len());
+    let mut places = HashMap::with_capacity(resources.len());
+    for resource in resources {
+        match places.entry((resource.resource_type, resource.resource_name.clone())) {
+            Entry::Vacant(place) => {
+                place.insert(merged.len());
+                merged.push(resource);
+            }
+            Entry::Occupied(place) => {
+                let before = &mut merged[*place.get()].configuration_keys;
+                match (before.as_mut(), resource.configuration_keys) {
+                    (Some(before), Some(more)) => before.extend(more),
+                    (_, None) | (None, _) => *before = None,
+                }
+            }
+        }
+    }
+    merged
+}
 
-fn topic(broker: &Broker, resource: &DescribeConfigsResource, documented: bool) -> Described {
-    let topics = broker.shard.topics();
-    let topic = topics.by_name(&resource.resource_name).ok_or_else(|| {
-        let message = format!("topic '{}' does not exist", resource.resource_name);
-        (ErrorCode::UnknownTopicOrPartition, message)
-    })?;
-    let settings = topic_settings(&topic.own_configs, &broker.shard.handle().settings().topic_defaults);
+/// This broker; or with an empty name, what was set for all brokers while they ran.
+fn node(broker: &Broker, name: &str) -> Result<Of, (ErrorCode, String)> {
+    let node_id = broker.shard.handle().meta().node_id;
+    match name {
+        "" => Ok(Of::AllBrokers),
+        name if name == node_id.to_string() => Ok(Of::Broker(node_id)),
+        other => Err((ErrorCode::InvalidRequest, format!("this is broker {node_id}, not '{other}'"))),
+    }
+}
+
+fn of_topic(topic: &Topic, in_force: &InForce, documented: bool) -> Vec<DescribeConfigsResourceResult> {
+    let settings = topic_settings(&topic.own_configs, &in_force.topic_defaults);
     let configs = settings.into_iter().map(|setting| DescribeConfigsResourceResult {
         name: setting.entry.name.to_owned(),
         value: Some(setting.value),
@@ -62,42 +146,41 @@ fn topic(broker: &Broker, resource: &DescribeConfigsResource, documented: bool) 
         documentation: documented.then(|| setting.entry.documentation()),
         ..Default::default()
     });
-    Ok(configs.collect())
+    configs.collect()
 }
 
-/// The broker's own settings, and the defaults that it gives to topics. An empty name asks for what was set for all brokers while they
-/// ran.
-fn node(broker: &Broker, resource: &DescribeConfigsResource, documented: bool) -> Described {
-    let in_force = broker.shard.handle().settings();
-    if resource.resource_name.is_empty() {
-        let shared = in_force.dynamic.all_brokers.iter().filter_map(|(name, value)| {
-            let source = source_code(Origin::AllBrokers);
-            let entry = broker_config_entry(name)?;
-            let is_sensitive = entry.kind == ConfigKind::Password;
-            let value = Some(value.clone()).filter(|_| !is_sensitive);
-            let synonym = DescribeConfigsSynonym { name: name.clone(), value: value.clone(), source };
-            Some(DescribeConfigsResourceResult {
-                name: name.clone(),
-                value,
-                is_sensitive,
-                config_source: source,
-                synonyms: vec![synonym],
-                config_type: kind_code(entry.kind),
-                documentation: documented.then(|| entry.documentation()),
-                ..Default::default()
-            })
-        });
-        return Ok(shared.collect());
-    }
-    let node_id = broker.shard.handle().meta().node_id;
-    if resource.resource_name != node_id.to_string() {
-        let message = format!("this is broker {node_id}, not '{}'", resource.resource_name);
-        return Err((ErrorCode::InvalidRequest, message));
-    }
+fn of_all_brokers(in_force: &InForce, documented: bool) -> Vec<DescribeConfigsResourceResult> {
+    let shared = in_force.dynamic.all_brokers.iter().filter_map(|(name, value)| {
+        let source = source_code(Origin::AllBrokers);
+        let entry = broker_config_entry(name)?;
+        let is_sensitive = entry.kind == ConfigKind::Password;
+        let value = Some(value.clone()).filter(|_| !is_sensitive);
+        let synonym = DescribeConfigsSynonym { name: name.clone(), value: value.clone(), source };
+        Some(DescribeConfigsResourceResult {
+            name: name.clone(),
+            value,
+            is_sensitive,
+            config_source: source,
+            synonyms: vec![synonym],
+            config_type: kind_code(entry.kind),
+            documentation: documented.then(|| entry.documentation()),
+            ..Default::default()
+        })
+    });
+    shared.collect()
+}
+
+/// The broker's own settings, and the defaults that it gives to topics.
+fn of_broker(
+    node_id: i32,
+    config: &BrokerConfig,
+    in_force: &InForce,
+    documented: bool,
+) -> Vec<DescribeConfigsResourceResult> {
     let configs = broker_configs().filter_map(|entry| {
         let name = entry.broker_name?;
         let is_sensitive = entry.kind == ConfigKind::Password;
-        let synonyms: Vec<_> = layers(&broker.config, &in_force, entry)
+        let synonyms: Vec<_> = layers(config, in_force, entry)
             .into_iter()
             .map(|(origin, value)| {
                 let is_id = matches!(name, "node.id" | "broker.id") && origin == Origin::Default;
@@ -119,5 +202,5 @@ fn node(broker: &Broker, resource: &DescribeConfigsResource, documented: bool) -
             documentation: documented.then(|| entry.documentation()),
         })
     });
-    Ok(configs.collect())
+    configs.collect()
 }

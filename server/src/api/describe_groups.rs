@@ -1,34 +1,58 @@
-//! DescribeGroups. A group that there is not is Dead, and from version 6 on an error as well.
+//! DescribeGroups. A group that there is not is Dead, and from version 6 on an error as well. A group that is named twice is described once.
 
-use futures_util::future::join_all;
-
+use crate::api::distinct::distinct;
 use crate::api::operations;
 use crate::dispatch::Broker;
-use crate::groups::{Description, MemberDescription, State};
+use crate::groups::{Description, MemberDescription, State, Within};
 use crate::messages::{DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember};
+use crate::room::{Gathered, Seat};
 use crate::wire::ErrorCode;
 
 /// The first version that knows of groups that are not there.
 const NOT_FOUND_FROM: i16 = 6;
 
-/// Each group.
-pub async fn handle(broker: &Broker, version: i16, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+/// Each group, in the order asked.
+pub async fn handle(
+    broker: &Broker,
+    version: i16,
+    request: DescribeGroupsRequest,
+    seat: &mut Seat,
+) -> DescribeGroupsResponse {
+    let mut gathered = Gathered::new(seat);
+    let mut groups = Vec::new();
     let operations = operations::if_asked(request.include_authorized_operations, operations::GROUP);
-    let groups = request.groups.into_iter().map(async |group| {
-        let described = describe(broker, version, group).await;
-        match described.error_code {
+    for group in distinct(request.groups).await {
+        let described = describe(broker, version, group, &mut gathered).await;
+        groups.push(match described.error_code {
             0 => DescribedGroup { authorized_operations: operations, ..described },
             _ => described,
-        }
-    });
-    DescribeGroupsResponse { groups: join_all(groups).await, ..Default::default() }
+        });
+    }
+    DescribeGroupsResponse { groups, ..Default::default() }
 }
 
-async fn describe(broker: &Broker, version: i16, group_id: String) -> DescribedGroup {
-    let found = broker.groups.ask(&broker.shard, group_id.clone(), |groups, partition, group, reply| {
-        groups.describe(partition, &group, reply);
-    });
-    match found.await {
+async fn describe(
+    broker: &Broker,
+    version: i16,
+    group_id: String,
+    gathered: &mut Gathered<'_>,
+) -> DescribedGroup {
+    let found = loop {
+        let left = gathered.left();
+        let ask =
+            broker.groups.ask(&broker.shard, group_id.clone(), move |groups, partition, group, reply| {
+                groups.describe(partition, &group, left, reply);
+            });
+        match ask.await {
+            Ok(Within::Beyond(bytes)) => gathered.make_room(bytes).await,
+            Ok(Within::All(found, bytes)) => {
+                gathered.add(bytes);
+                break Ok(found);
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    match found {
         Ok(Some(Description { state, protocol_type, protocol, members })) => DescribedGroup {
             group_id,
             group_state: state.to_string(),

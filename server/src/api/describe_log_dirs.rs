@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::types::PartitionId;
 
 use crate::dispatch::Broker;
@@ -9,15 +10,35 @@ use crate::messages::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeLogDirsResult,
     DescribeLogDirsTopic,
 };
+use crate::room::Seat;
+use crate::wire::writer::PART_BYTES;
+
+/// About what a partition takes of the memory until the answer has left.
+const PARTITION_BYTES: usize = 256;
 
 /// Sizes of the partitions that are asked for and there; others are left out, as in Kafka.
-pub async fn handle(broker: &Broker, _: i16, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
+pub async fn handle(
+    broker: &Broker,
+    _: i16,
+    request: DescribeLogDirsRequest,
+    seat: &mut Seat,
+) -> DescribeLogDirsResponse {
+    let count: usize = match &request.topics {
+        None => broker.shard.topics().iter().map(|topic| topic.partitions as usize).sum(),
+        Some(named) => named.iter().map(|topic| topic.partitions.len()).sum(),
+    };
+    if count * PARTITION_BYTES > PART_BYTES {
+        seat.reserve(count * PARTITION_BYTES).await;
+    }
     let topics = broker.shard.topics();
     let mut asked: BTreeMap<(String, u32), PartitionId> = BTreeMap::new();
     match request.topics {
         None => {
             for topic in topics.iter() {
-                asked.extend(topic.partition_ids().map(|id| ((topic.name.clone(), id.index), id)));
+                for id in topic.partition_ids() {
+                    asked.insert((topic.name.clone(), id.index), id);
+                    yield_if_needed().await;
+                }
             }
         }
         Some(named) => {
@@ -26,6 +47,7 @@ pub async fn handle(broker: &Broker, _: i16, request: DescribeLogDirsRequest) ->
                 let indexes = named.partitions.iter().filter_map(|index| u32::try_from(*index).ok());
                 for index in indexes.filter(|index| *index < topic.partitions) {
                     asked.insert((topic.name.clone(), index), PartitionId::new(topic.id, index));
+                    yield_if_needed().await;
                 }
             }
         }
@@ -39,6 +61,7 @@ pub async fn handle(broker: &Broker, _: i16, request: DescribeLogDirsRequest) ->
         if described.last().is_none_or(|last| last.name != name) {
             described.push(DescribeLogDirsTopic { name, partitions: Vec::new() });
         }
+        yield_if_needed().await;
         let partition_size = i64::try_from(size).unwrap_or(i64::MAX);
         described.last_mut().expect("pushed above").partitions.push(DescribeLogDirsPartition {
             partition_index: index as i32,

@@ -1,6 +1,7 @@
 //! Fetch: ranges of segment files, at once or when there is enough.
 //!
-//! * Every partition that is asked for is answered, once, in the order of the request.
+//! * Every partition that is asked for is answered, once, in the order of the request. Of one that comes twice the last offset counts, as
+//!   in Kafka.
 //! * A request waits until there are `min_bytes`, `max_wait_ms` have passed, a partition has an error or more than this answer can take, or
 //!   the connection ends.
 //! * The first partition that has records gives at least one whole batch, whatever the limits; after that they hold ([`Budget`]).
@@ -16,6 +17,7 @@ use strandline_engine::error::ReadError;
 use strandline_engine::types::{Offset, PartitionId, TopicId};
 use strandline_engine::{File, FileRange, ReadRequest, ReadResult, reactor};
 
+use crate::api::distinct::distinct_by_name;
 use crate::api::{check_epoch, known_to, read_error};
 use crate::dispatch::{Answer, Broker, Call, CallError, Ending, Pending};
 use crate::messages::{
@@ -23,25 +25,34 @@ use crate::messages::{
     RecordsGap, decode_request,
 };
 use crate::wire::ErrorCode;
+use crate::wire::writer::PART_BYTES;
 
 /// The first version that gives topics by id.
 const BY_ID_FROM: i16 = 13;
+
+/// About what a partition takes of the memory until its answer has left.
+const PARTITION_BYTES: usize = 256;
 
 /// `isolation_level` of a client that reads committed records only.
 const READ_COMMITTED: i8 = 1;
 
 /// The answer, when its turn has come.
-pub fn answer(call: Call) -> Pending {
+pub fn answer(mut call: Call) -> Pending {
     Box::pin(async move {
         let version = call.header.version;
-        let request: FetchRequest = decode_request(&call.body, version)?;
+        let request: FetchRequest = decode_request(&std::mem::take(&mut call.body), version)?;
         let (response, ranges) = handle(&call.broker, version, request, &call.ending).await;
         call.broker.requests.failed(call.api, response.error_code);
         for partition in response.responses.iter().flat_map(|topic| &topic.partitions) {
             call.broker.requests.failed(call.api, partition.error_code);
         }
+        let mut seat = call.broker.room.seat();
+        let partitions: usize = response.responses.iter().map(|topic| topic.partitions.len()).sum();
+        if partitions * PARTITION_BYTES > PART_BYTES {
+            seat.reserve(partitions * PARTITION_BYTES).await;
+        }
         let pieces = response.encode(version, call.header.correlation_id).map_err(CallError::from)?;
-        Ok(Answer::Records { pieces, ranges })
+        Ok(Answer::Records { pieces, ranges, seat })
     })
 }
 
@@ -81,7 +92,7 @@ impl From<ReadError> for Refused {
 async fn handle(
     broker: &Broker,
     version: i16,
-    request: FetchRequest,
+    mut request: FetchRequest,
     ending: &Ending,
 ) -> (FetchResponse<RecordsGap>, Vec<FileRange<File>>) {
     // Epochs 0 and -1 are full requests, which need no session; any other continues one that we never gave.
@@ -89,6 +100,7 @@ async fn handle(
         let error_code = ErrorCode::FetchSessionIdNotFound.code();
         return (FetchResponse { error_code, ..Default::default() }, Vec::new());
     }
+    request.topics = once(request.topics).await;
     let bytes_max = u64::from(broker.config.fetch_bytes_max).min(request.max_bytes.max(0) as u64);
     let asked: Vec<Asked> = request
         .topics
@@ -140,6 +152,19 @@ async fn handle(
         });
     }
     (FetchResponse { responses, ..Default::default() }, ranges)
+}
+
+/// Each partition once.
+async fn once(topics: Vec<FetchTopic>) -> Vec<FetchTopic> {
+    if let [topic] = &topics[..]
+        && topic.partitions.len() < 2
+    {
+        return topics;
+    }
+    let named = topics.into_iter().map(|topic| ((topic.topic, topic.topic_id), topic.partitions));
+    let merged = distinct_by_name(named.collect(), |asked: &FetchPartition| asked.partition).await;
+    let topics = merged.into_iter();
+    topics.map(|((topic, topic_id), partitions)| FetchTopic { topic, topic_id, partitions }).collect()
 }
 
 fn resolve(

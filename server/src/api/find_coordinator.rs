@@ -1,6 +1,7 @@
 //! FindCoordinator: this broker coordinates every group. The topic that groups are kept in is made by the first request for one.
 
 use crate::api::NO_TRANSACTIONS;
+use crate::api::distinct::distinct;
 use crate::dispatch::Broker;
 use crate::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use crate::wire::ErrorCode;
@@ -38,7 +39,7 @@ pub async fn handle(
         },
     };
     if version >= MANY_FROM {
-        let coordinators = request.coordinator_keys.into_iter().map(coordinator).collect();
+        let coordinators = distinct(request.coordinator_keys).await.into_iter().map(coordinator).collect();
         return FindCoordinatorResponse { coordinators, ..Default::default() };
     }
     let Coordinator { node_id, host, port, error_code, error_message, .. } = coordinator(request.key);

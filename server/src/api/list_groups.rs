@@ -1,24 +1,42 @@
 //! ListGroups.
 
+use std::collections::HashSet;
+
 use crate::dispatch::Broker;
 use crate::groups::Listed;
 use crate::messages::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
+use crate::room::Seat;
+use crate::wire::writer::PART_BYTES;
 
 /// The only type of group that there is.
 const CLASSIC: &str = "classic";
 
+/// About what a group takes of the memory until the answer has left.
+const GROUP_BYTES: usize = 256;
+
 /// The groups in the states and of the types that are asked for, by name.
-pub async fn handle(broker: &Broker, _: i16, request: ListGroupsRequest) -> ListGroupsResponse {
-    let is_wanted = |filter: &[String], text: &str| {
-        filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(text))
+pub async fn handle(
+    broker: &Broker,
+    _: i16,
+    request: ListGroupsRequest,
+    seat: &mut Seat,
+) -> ListGroupsResponse {
+    let count = broker.groups.count().await.unwrap_or(0);
+    if count * GROUP_BYTES > PART_BYTES {
+        seat.reserve(count * GROUP_BYTES).await;
+    }
+    let filter = |names: Vec<String>| -> HashSet<String> {
+        names.into_iter().map(|name| name.trim().to_ascii_lowercase()).collect()
+    };
+    let (states, types) = (filter(request.states_filter), filter(request.types_filter));
+    let is_wanted = |filter: &HashSet<String>, text: &str| {
+        filter.is_empty() || filter.contains(&text.to_ascii_lowercase())
     };
     let listed = match broker.groups.list().await {
         Ok(listed) => listed,
         Err(error) => return ListGroupsResponse { error_code: error.code(), ..Default::default() },
     };
-    let wanted = |group: &Listed| {
-        is_wanted(&request.states_filter, group.state.name()) && is_wanted(&request.types_filter, CLASSIC)
-    };
+    let wanted = |group: &Listed| is_wanted(&states, group.state.name()) && is_wanted(&types, CLASSIC);
     let listed = listed.into_iter().filter(wanted);
     let mut groups: Vec<_> = listed
         .map(|group| ListedGroup {

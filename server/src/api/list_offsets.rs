@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use strandline_engine::OffsetQuery;
+use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::types::{LeaderEpoch, PartitionId};
 
 use crate::api::{check_epoch, read_error};
@@ -26,14 +27,15 @@ pub async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) 
     let mut asked_times = HashMap::new();
     for topic in &request.topics {
         for partition in &topic.partitions {
-            *asked_times.entry((topic.name.clone(), partition.partition_index)).or_insert(0) += 1;
+            *asked_times.entry((topic.name.as_str(), partition.partition_index)).or_insert(0) += 1;
         }
+        yield_if_needed().await;
     }
     let mut topics = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
+    for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in &topic.partitions {
-            let is_duplicate = asked_times[&(topic.name.clone(), asked.partition_index)] > 1;
+            let is_duplicate = asked_times[&(topic.name.as_str(), asked.partition_index)] > 1;
             let found = match is_duplicate {
                 true => Err(ErrorCode::InvalidRequest),
                 false => find(broker, version, &topic.name, asked).await,
@@ -48,8 +50,9 @@ pub async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) 
                 Ok(None) => answer,
                 Err(error) => ListOffsetsPartitionResponse { error_code: error.code(), ..answer },
             });
+            yield_if_needed().await;
         }
-        topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
+        topics.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions });
     }
     ListOffsetsResponse { topics, ..Default::default() }
 }

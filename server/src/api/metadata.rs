@@ -7,132 +7,273 @@ use std::sync::Arc;
 
 use strandline_engine::error::TopicError;
 use strandline_engine::format::names::check_topic_name;
+use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::{NewTopic, Topic};
 use strandline_engine::types::{LeaderEpoch, TopicId, base64_url};
 
+use crate::answer::Body;
+use crate::api::distinct::distinct;
 use crate::api::{operations, topic_error};
 use crate::dispatch::Broker;
 use crate::groups::{OFFSETS_TOPIC, is_internal};
 use crate::messages::{
-    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
-    MetadataResponsePartition, MetadataResponseTopic,
+    MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
+    MetadataResponseTopic,
 };
-use crate::wire::ErrorCode;
+use crate::room::Seat;
+use crate::wire::writer::PART_BYTES;
+use crate::wire::{Encode, ErrorCode, Fields, Place, Writer};
 
 /// The first version in which a topic may be asked for by id.
 const BY_ID_FROM: i16 = 12;
 
-/// The topics that are asked for.
-pub async fn handle(broker: &Broker, version: i16, request: MetadataRequest) -> MetadataResponse {
+/// Topics that are looked at before others get the thread.
+const STEP: usize = 64;
+
+/// Bytes of memory for each topic of an answer in the making: where it is, and what is known of it.
+const TOPIC_BYTES: usize = 64;
+
+/// The topics that are asked for, each once.
+pub async fn handle(
+    broker: &Broker,
+    version: i16,
+    request: MetadataRequest,
+    seat: &mut Seat,
+) -> impl Body + use<> {
     let meta = broker.shard.handle().meta();
-    let creates = request.allow_auto_topic_creation && broker.config.auto_create_topics;
-    let asks_topics = request.include_topic_authorized_operations;
-    let mut topics: Vec<MetadataResponseTopic> = match request.topics {
+    let topics = match request.topics {
         Some(asked) if version > 0 || !asked.is_empty() => {
-            let mut topics = Vec::with_capacity(asked.len());
-            for topic in asked {
-                topics.push(find(broker, version, topic, creates).await);
-            }
-            topics
+            let creates = request.allow_auto_topic_creation && broker.config.auto_create_topics;
+            let asked = asked.into_iter().map(|topic| (topic.name, topic.topic_id)).collect();
+            find_all(broker, version, distinct(asked).await, creates).await
         }
-        _ => broker.shard.topics().iter().map(|topic| describe(topic, meta.node_id)).collect(),
+        _ => {
+            let count = broker.shard.topics().len();
+            if count * TOPIC_BYTES > PART_BYTES {
+                seat.reserve(count * TOPIC_BYTES).await;
+            }
+            broker.shard.topics().iter().cloned().map(Described::Topic).collect()
+        }
     };
-    // An id that nobody knows is no topic; a name that nobody knows may become one.
-    for topic in topics.iter_mut().filter(|topic| topic.name.is_some()) {
-        topic.topic_authorized_operations = operations::if_asked(asks_topics, operations::TOPIC);
-    }
-    MetadataResponse {
-        brokers: vec![MetadataResponseBroker {
-            node_id: meta.node_id,
-            host: broker.advertised.host.clone(),
-            port: i32::from(broker.advertised.port),
-            rack: broker.config.rack.clone(),
-        }],
-        cluster_id: Some(base64_url(&meta.cluster_id)),
-        controller_id: meta.node_id,
+    Metadata {
+        message: MetadataResponse {
+            brokers: vec![MetadataResponseBroker {
+                node_id: meta.node_id,
+                host: broker.advertised.host.clone(),
+                port: i32::from(broker.advertised.port),
+                rack: broker.config.rack.clone(),
+            }],
+            cluster_id: Some(base64_url(&meta.cluster_id)),
+            controller_id: meta.node_id,
+            cluster_authorized_operations: operations::if_asked(
+                request.include_cluster_authorized_operations,
+                operations::CLUSTER,
+            ),
+            ..Default::default()
+        },
         topics,
-        cluster_authorized_operations: operations::if_asked(
-            request.include_cluster_authorized_operations,
-            operations::CLUSTER,
+        node_id: meta.node_id,
+        topic_operations: operations::if_asked(
+            request.include_topic_authorized_operations,
+            operations::TOPIC,
         ),
-        ..Default::default()
     }
 }
 
-async fn find(
+/// What is said of a topic.
+enum Described {
+    Topic(Arc<Topic>),
+    Refused(ErrorCode, Option<String>, TopicId),
+    /// To be made; only while the answer is gathered.
+    New(String),
+}
+
+async fn find_all(
     broker: &Broker,
     version: i16,
-    asked: MetadataRequestTopic,
+    asked: Vec<(Option<String>, TopicId)>,
     creates: bool,
-) -> MetadataResponseTopic {
-    let node_id = broker.shard.handle().meta().node_id;
-    let refused = |error: ErrorCode, name: Option<String>, topic_id| MetadataResponseTopic {
-        error_code: error.code(),
-        name,
-        topic_id,
-        ..Default::default()
-    };
-    let name = match (asked.name, asked.topic_id) {
+) -> Vec<Described> {
+    let mut described = Vec::with_capacity(asked.len());
+    let mut new = Vec::new();
+    for (at, (name, id)) in asked.into_iter().enumerate() {
+        let found = find(broker, version, name, id, creates);
+        if let Described::New(name) = &found {
+            new.push(name.clone());
+        }
+        described.push(found);
+        if at % STEP == STEP - 1 {
+            yield_if_needed().await;
+        }
+    }
+    if new.is_empty() {
+        return described;
+    }
+    let mut made = create(broker, new).await.into_iter();
+    for described in &mut described {
+        let Described::New(name) = described else { continue };
+        *described = match made.next().unwrap_or(Err(TopicError::Stopping)) {
+            Ok(topic) => Described::Topic(topic),
+            Err(error) => {
+                tracing::warn!(topic = name, %error, "topic not created");
+                Described::Refused(topic_error(&error), Some(std::mem::take(name)), TopicId::ZERO)
+            }
+        };
+    }
+    described
+}
+
+fn find(broker: &Broker, version: i16, name: Option<String>, id: TopicId, creates: bool) -> Described {
+    let topics = broker.shard.topics();
+    let name = match (name, id) {
         (Some(name), TopicId::ZERO) => name,
         (name, _) if version < BY_ID_FROM => {
-            let name = Some(name.unwrap_or_default());
-            return refused(ErrorCode::InvalidRequest, name, TopicId::ZERO);
+            return Described::Refused(
+                ErrorCode::InvalidRequest,
+                Some(name.unwrap_or_default()),
+                TopicId::ZERO,
+            );
         }
         (_, id) => {
-            return match broker.shard.topics().by_id(id) {
-                Some(topic) => describe(topic, node_id),
-                None => refused(ErrorCode::UnknownTopicId, None, id),
+            return match topics.by_id(id) {
+                Some(topic) => Described::Topic(topic.clone()),
+                None => Described::Refused(ErrorCode::UnknownTopicId, None, id),
             };
         }
     };
-    if let Some(topic) = broker.shard.topics().by_name(&name) {
-        return describe(topic, node_id);
+    if let Some(topic) = topics.by_name(&name) {
+        return Described::Topic(topic.clone());
     }
     if check_topic_name(&name).is_err() {
-        return refused(ErrorCode::InvalidTopic, Some(name), TopicId::ZERO);
+        return Described::Refused(ErrorCode::InvalidTopic, Some(name), TopicId::ZERO);
     }
     if !creates || (is_internal(&name) && name != OFFSETS_TOPIC) {
-        return refused(ErrorCode::UnknownTopicOrPartition, Some(name), TopicId::ZERO);
+        return Described::Refused(ErrorCode::UnknownTopicOrPartition, Some(name), TopicId::ZERO);
     }
-    match create(broker, &name).await {
-        Ok(topic) => describe(&topic, node_id),
-        Err(error) => {
-            tracing::warn!(topic = name, %error, "topic not created");
-            refused(topic_error(&error), Some(name), TopicId::ZERO)
-        }
-    }
+    Described::New(name)
 }
 
-async fn create(broker: &Broker, name: &str) -> Result<Arc<Topic>, TopicError> {
-    if name == OFFSETS_TOPIC {
-        return broker.groups.topic(&broker.shard).await;
-    }
+/// Makes the topics, all together; the answers stand in the order of the names.
+async fn create(broker: &Broker, names: Vec<String>) -> Vec<Result<Arc<Topic>, TopicError>> {
     let partitions = broker.config.num_partitions;
-    let new = NewTopic { name: name.to_owned(), partitions, configs: Vec::new() };
-    match broker.shard.create_topic(new).await {
-        // Somebody else asked for it at the same time.
-        Err(TopicError::Exists(name)) => {
-            let topics = broker.shard.topics();
-            topics.by_name(&name).cloned().ok_or(TopicError::Exists(name))
+    let of_clients = names.iter().filter(|name| *name != OFFSETS_TOPIC);
+    let new = of_clients.map(|name| NewTopic { name: name.clone(), partitions, configs: Vec::new() });
+    let mut made = broker.shard.create_topics(new.collect()).await.into_iter();
+    let mut topics = Vec::with_capacity(names.len());
+    for name in names {
+        let topic = match name == OFFSETS_TOPIC {
+            true => broker.groups.topic(&broker.shard).await,
+            false => made.next().unwrap_or(Err(TopicError::Stopping)),
+        };
+        topics.push(match topic {
+            // Somebody else asked for it at the same time.
+            Err(TopicError::Exists(name)) => {
+                let topics = broker.shard.topics();
+                topics.by_name(&name).cloned().ok_or(TopicError::Exists(name))
+            }
+            result => result,
+        });
+    }
+    topics
+}
+
+/// The answer. What is said of a partition, which is much more than it takes to know, is made when it is written.
+struct Metadata {
+    /// Without topics.
+    message: MetadataResponse,
+    topics: Vec<Described>,
+    node_id: i32,
+    /// What a client may do with a topic.
+    topic_operations: i32,
+}
+
+impl Metadata {
+    fn partition(&self, index: usize) -> MetadataResponsePartition {
+        MetadataResponsePartition {
+            partition_index: index as i32,
+            leader_id: self.node_id,
+            leader_epoch: LeaderEpoch::FIRST.0,
+            replica_nodes: vec![self.node_id],
+            isr_nodes: vec![self.node_id],
+            ..Default::default()
         }
-        result => result,
     }
 }
 
-fn describe(topic: &Topic, node_id: i32) -> MetadataResponseTopic {
-    let partitions = (0..topic.partitions).map(|index| MetadataResponsePartition {
-        partition_index: index as i32,
-        leader_id: node_id,
-        leader_epoch: LeaderEpoch::FIRST.0,
-        replica_nodes: vec![node_id],
-        isr_nodes: vec![node_id],
-        ..Default::default()
-    });
-    MetadataResponseTopic {
-        name: Some(topic.name.clone()),
-        topic_id: topic.id,
-        is_internal: is_internal(&topic.name),
-        partitions: partitions.collect(),
-        ..Default::default()
+impl Body for Metadata {
+    /// The place is a topic, and a partition of it.
+    fn write_part(&self, place: &mut Place, writer: &mut Writer) -> bool {
+        let all_topics = MetadataResponse::number_of("topics");
+        let all_partitions = MetadataResponseTopic::number_of("partitions");
+        if place.get(0) == 0 {
+            self.message.write_fields(0..all_topics, writer);
+            writer.length(Some(self.topics.len()));
+            place.next(0);
+        }
+        while let Some(described) = self.topics.get(place.get(0) - 1) {
+            let (mut topic, partitions) = described.head();
+            // An id that nobody knows is no topic; a name that nobody knows may become one.
+            if topic.name.is_some() {
+                topic.topic_authorized_operations = self.topic_operations;
+            }
+            if place.get(1) == 0 {
+                topic.write_fields(0..all_partitions, writer);
+                writer.length(Some(partitions));
+                place.next(1);
+            }
+            while place.get(1) <= partitions {
+                self.partition(place.get(1) - 1).write(writer);
+                place.next(1);
+                if writer.has_part() {
+                    return false;
+                }
+            }
+            topic.write_fields(all_partitions + 1..usize::MAX, writer);
+            place.next(0);
+            if writer.has_part() {
+                return false;
+            }
+        }
+        self.message.write_fields(all_topics + 1..usize::MAX, writer);
+        true
+    }
+
+    fn errors(&self, found: &mut dyn FnMut(i16)) {
+        for described in &self.topics {
+            if let Described::Refused(error, ..) = described {
+                found(error.code());
+            }
+        }
+    }
+
+    fn footprint(&self, _: usize) -> usize {
+        self.topics.len() * TOPIC_BYTES
+    }
+}
+
+impl Described {
+    /// All but the partitions, and how many there are.
+    fn head(&self) -> (MetadataResponseTopic, usize) {
+        match self {
+            Described::Topic(topic) => {
+                let head = MetadataResponseTopic {
+                    name: Some(topic.name.clone()),
+                    topic_id: topic.id,
+                    is_internal: is_internal(&topic.name),
+                    ..Default::default()
+                };
+                (head, topic.partitions as usize)
+            }
+            Described::Refused(error, name, topic_id) => {
+                let head = MetadataResponseTopic {
+                    error_code: error.code(),
+                    name: name.clone(),
+                    topic_id: *topic_id,
+                    ..Default::default()
+                };
+                (head, 0)
+            }
+            Described::New(_) => unreachable!("a topic that is to be made has been, or was refused"),
+        }
     }
 }

@@ -24,6 +24,7 @@ pub mod describe_quorum;
 pub mod describe_topic_partitions;
 pub mod elect_leaders;
 pub mod features;
+mod distinct;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;

@@ -1,5 +1,6 @@
 //! OffsetDelete: offsets of topics that nobody in the group consumes.
 
+use crate::api::distinct::distinct_by_name;
 use crate::dispatch::Broker;
 use crate::messages::{
     OffsetDeleteRequest, OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
@@ -12,7 +13,7 @@ pub async fn handle(broker: &Broker, _: i16, request: OffsetDeleteRequest) -> Of
         let partitions = topic.partitions.into_iter().map(|partition| partition.partition_index);
         (topic.name, partitions.collect())
     });
-    let asked = asked.collect();
+    let asked = distinct_by_name(asked.collect(), |partition: &i32| *partition).await;
     let deleted = broker.groups.ask(&broker.shard, group, move |groups, partition, group, reply| {
         groups.delete_offsets(partition, group, asked, reply);
     });

@@ -1,17 +1,21 @@
-//! OffsetFetch: what groups have committed. An offset that there is not is -1, and no error.
+//! OffsetFetch: what groups have committed. An offset that there is not is -1, and no error. Groups, topics and partitions that are named
+//! twice are answered once.
 //!
 //! There are no transactions, so that what is durable is stable too (`require_stable`).
 
-use futures_util::future::join_all;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
+use crate::api::distinct::distinct_by_name;
 use crate::dispatch::Broker;
-use crate::groups::ByPartition;
 use crate::groups::records::OffsetValue;
+use crate::groups::{ByPartition, Within};
 use crate::messages::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchResponse, OffsetFetchResponseGroup,
     OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
 };
+use crate::room::{Gathered, Seat};
 use crate::wire::ErrorCode;
 
 /// The first version that asks for several groups.
@@ -21,15 +25,25 @@ const MANY_FROM: i16 = 8;
 type Asked = Option<Vec<(String, Vec<i32>)>>;
 
 /// The offsets of each group.
-pub async fn handle(broker: &Broker, version: i16, request: OffsetFetchRequest) -> OffsetFetchResponse {
+pub async fn handle(
+    broker: &Broker,
+    version: i16,
+    request: OffsetFetchRequest,
+    seat: &mut Seat,
+) -> OffsetFetchResponse {
+    let mut gathered = Gathered::new(seat);
     if version >= MANY_FROM {
-        let groups = join_all(request.groups.into_iter().map(|group| of_group(broker, group))).await;
+        let mut groups = Vec::new();
+        for (group_id, asked) in once(request.groups) {
+            groups.push(of_group(broker, group_id, asked, &mut gathered).await);
+        }
         return OffsetFetchResponse { groups, ..Default::default() };
     }
     let asked: Asked = request
         .topics
         .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
-    let (found, error) = match find(broker, request.group_id, asked.clone()).await {
+    let asked = distinct_asked(asked).await;
+    let (found, error) = match find(broker, request.group_id, asked.clone(), &mut gathered).await {
         Ok(found) => (found, ErrorCode::None),
         // Version 1 has no other place to say it.
         Err(error) => (nothing(asked), error),
@@ -50,12 +64,47 @@ pub async fn handle(broker: &Broker, version: i16, request: OffsetFetchRequest) 
     OffsetFetchResponse { topics: topics.collect(), error_code: error.code(), ..Default::default() }
 }
 
-async fn of_group(broker: &Broker, request: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
-    let group_id = request.group_id;
-    let asked: Asked = request
-        .topics
-        .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
-    let found = match find(broker, group_id.clone(), asked).await {
+/// Each group once, with all that is asked of it.
+fn once(groups: Vec<OffsetFetchRequestGroup>) -> Vec<(String, Asked)> {
+    let mut merged: Vec<(String, Asked)> = Vec::with_capacity(groups.len());
+    let mut places = HashMap::with_capacity(groups.len());
+    for group in groups {
+        let asked: Asked = group
+            .topics
+            .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
+        match places.entry(group.group_id.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(merged.len());
+                merged.push((group.group_id, asked));
+            }
+            Entry::Occupied(place) => {
+                let before = &mut merged[*place.get()].1;
+                match (before.as_mut(), asked) {
+                    (Some(before), Some(more)) => before.extend(more),
+                    (_, None) | (None, _) => *before = None,
+                }
+            }
+        }
+    }
+    merged
+}
+
+/// Each partition once. Its metadata, which the answer holds, can be a thousand times its number in the request.
+async fn distinct_asked(asked: Asked) -> Asked {
+    match asked {
+        Some(topics) => Some(distinct_by_name(topics, |partition| *partition).await),
+        None => None,
+    }
+}
+
+async fn of_group(
+    broker: &Broker,
+    group_id: String,
+    asked: Asked,
+    gathered: &mut Gathered<'_>,
+) -> OffsetFetchResponseGroup {
+    let asked = distinct_asked(asked).await;
+    let found = match find(broker, group_id.clone(), asked, gathered).await {
         Ok(found) => found,
         Err(error) => {
             let error_code = error.code();
@@ -82,15 +131,24 @@ async fn find(
     broker: &Broker,
     group: String,
     asked: Asked,
+    gathered: &mut Gathered<'_>,
 ) -> Result<ByPartition<Option<OffsetValue>>, ErrorCode> {
-    let ask = broker.groups.ask(&broker.shard, group, move |groups, partition, group, reply| {
-        groups.fetch(partition, &group, asked, reply);
-    });
-    // Java consumers before 3.9 take 15 for fatal here, and look for their coordinator again after 16.
-    ask.await.map_err(|error| match error {
-        ErrorCode::CoordinatorNotAvailable => ErrorCode::NotCoordinator,
-        error => error,
-    })
+    loop {
+        let (left, asked) = (gathered.left(), asked.clone());
+        let ask = broker.groups.ask(&broker.shard, group.clone(), move |groups, partition, group, reply| {
+            groups.fetch(partition, &group, asked, left, reply);
+        });
+        match ask.await {
+            Ok(Within::Beyond(bytes)) => gathered.make_room(bytes).await,
+            Ok(Within::All(found, bytes)) => {
+                gathered.add(bytes);
+                return Ok(found);
+            }
+            // Java consumers before 3.9 take 15 for fatal here, and look for their coordinator again after 16.
+            Err(ErrorCode::CoordinatorNotAvailable) => return Err(ErrorCode::NotCoordinator),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn none() -> OffsetValue {

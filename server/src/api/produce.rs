@@ -22,7 +22,7 @@ use strandline_engine::types::{PartitionId, TopicId};
 use strandline_engine::{Appended, PendingAppend};
 
 use crate::api::{append_error, known_to};
-use crate::dispatch::{Answer, Broker, Call, CallError, Pending};
+use crate::dispatch::{Answer, Broker, Call, CallError, Pending, finish};
 use crate::groups::is_internal;
 use crate::messages::{
     ApiKey, BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
@@ -32,6 +32,9 @@ use crate::wire::ErrorCode;
 
 /// The first version whose readers know zstd.
 const ZSTD_FROM: i16 = 7;
+
+/// The answer for so many partitions is short, whatever it says.
+const AT_ONCE_MAX: usize = 256;
 
 /// Why a partition's records were not appended.
 #[derive(Clone, Debug)]
@@ -184,8 +187,8 @@ async fn settle(
         });
     }
     let response = ProduceResponse { responses, ..Default::default() };
-    broker.requests.note_errors(api, &response);
     if acks == 0 {
+        broker.requests.note_errors(api, &response);
         let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
         return match partitions.find(|partition| partition.error_code != 0) {
             None => Ok(Answer::Nothing),
@@ -195,7 +198,13 @@ async fn settle(
             }
         };
     }
-    Ok(Answer::Frame(encode_response(header.version, header.correlation_id, &response)?))
+    let partitions: usize = response.responses.iter().map(|topic| topic.partition_responses.len()).sum();
+    if partitions <= AT_ONCE_MAX {
+        broker.requests.note_errors(api, &response);
+        return Ok(Answer::Frame(encode_response(header.version, header.correlation_id, &response)?));
+    }
+    let seat = broker.room.seat();
+    finish(&broker, api, &header, response, seat).await
 }
 
 fn partition_response(

@@ -64,6 +64,15 @@ pub type Reply<T> = oneshot::Sender<Result<T, ErrorCode>>;
 /// Offsets by topic and partition, as they are asked for or told.
 pub type ByPartition<T> = Vec<(String, Vec<(i32, T)>)>;
 
+/// What was asked for, when it takes no more of the memory than the asker has for it.
+#[derive(Clone, Debug)]
+pub enum Within<T> {
+    /// All of it, and about how many bytes it takes.
+    All(T, usize),
+    /// Nothing yet: it takes about so many bytes, which is too much.
+    Beyond(usize),
+}
+
 /// What follows when records are durable, or are not.
 type Then = Box<dyn FnOnce(&mut Coordinator, Result<(), ErrorCode>)>;
 
@@ -347,9 +356,27 @@ impl Coordinator {
     }
 
     /// What a group is doing; `None` when there is no such group.
-    pub fn describe(&mut self, index: u32, group: &str, reply: Reply<Option<Description>>) {
-        let described = self.entry(index, group).map(|entry| entry.map(|entry| entry.group.describe()));
+    pub fn describe(
+        &mut self,
+        index: u32,
+        group: &str,
+        bytes_max: usize,
+        reply: Reply<Within<Option<Description>>>,
+    ) {
+        let described = self.entry(index, group).map(|entry| {
+            let bytes = entry.as_ref().map_or(0, |entry| entry.group.description_bytes());
+            match bytes <= bytes_max {
+                true => Within::All(entry.map(|entry| entry.group.describe()), bytes),
+                false => Within::Beyond(bytes),
+            }
+        });
         answer(reply, described);
+    }
+
+    /// How many groups this shard has.
+    pub fn count(&mut self, reply: Reply<usize>) {
+        let count = self.partitions.values().map(|partition| partition.groups.len()).sum();
+        answer(reply, Ok(count));
     }
 
     /// All groups of this shard.

@@ -253,6 +253,11 @@ impl Group {
         self.members.len()
     }
 
+    /// About what [`Group::describe`] takes of the memory.
+    pub fn description_bytes(&self) -> usize {
+        self.members.iter().map(|(id, member)| id.len() + member.bytes()).sum()
+    }
+
     /// The group for those who ask what it does.
     pub fn describe(&self) -> Description {
         let protocol = self.protocol.as_deref().filter(|_| self.state == State::Stable);

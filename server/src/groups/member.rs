@@ -250,6 +250,14 @@ impl Member {
         }
     }
 
+    /// About what it takes of the memory.
+    pub(super) fn bytes(&self) -> usize {
+        let protocols = self.terms.protocols.iter().map(|known| known.name.len() + known.metadata.len());
+        let names =
+            self.client_id.len() + self.client_host.len() + self.instance_id.as_ref().map_or(0, String::len);
+        size_of::<MemberDescription>() + names + protocols.sum::<usize>() + self.assignment.len()
+    }
+
     pub(super) fn describe(&self, member_id: &str, protocol: Option<&str>) -> MemberDescription {
         MemberDescription {
             member_id: member_id.to_owned(),

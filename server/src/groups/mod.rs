@@ -23,7 +23,7 @@ mod subscription;
 mod tests;
 mod topic;
 
-pub use coordinator::{ByPartition, Coordinator, CoordinatorSettings, GroupReport, Listed, Reply};
+pub use coordinator::{ByPartition, Coordinator, CoordinatorSettings, GroupReport, Listed, Reply, Within};
 pub use group::{Description, Group, GroupSettings, State};
 pub use member::{Identity, Join, Joined, JoinedMember, MemberDescription, Protocol, Sync, Synced};
 pub use offsets::{Offsets, Retention};

@@ -100,6 +100,15 @@ impl Groups {
         Ok(lists.into_iter().flatten().collect())
     }
 
+    /// How many groups there are.
+    ///
+    /// # Errors
+    /// When a shard stops.
+    pub async fn count(&self) -> Result<usize, ErrorCode> {
+        let counts = self.ask_all(|| |coordinator: &mut Coordinator, reply| coordinator.count(reply)).await?;
+        Ok(counts.into_iter().sum())
+    }
+
     /// What all groups are, have and have committed.
     ///
     /// # Errors

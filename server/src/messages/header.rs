@@ -116,21 +116,35 @@ pub(super) fn response_reader<M: Message>(
 
 /// A writer that stands behind a response's header.
 pub(super) fn response_writer<M: Message>(version: i16, correlation_id: i32) -> Result<Writer, EncodeError> {
-    let flexible = M::writable(version)?;
-    let mut writer = Writer::new(version, M::KEY.response_header_version(version) == 1);
+    M::writable(version)?;
+    Ok(response_head(M::KEY, version, correlation_id))
+}
+
+/// A writer that stands behind the header of a response to `key`, for a size that [`set_size`] sets.
+pub(crate) fn response_head(key: ApiKey, version: i16, correlation_id: i32) -> Writer {
+    let mut writer = Writer::new(version, key.response_header_version(version) == 1);
     writer.cut_strings();
     writer.put(&[0; SIZE_BYTES]);
     correlation_id.write(&mut writer);
     writer.tagged_fields(|_| ());
-    writer.set_flexible(flexible);
-    Ok(writer)
+    writer.set_flexible(version >= key.flexible_from());
+    writer
+}
+
+/// Sets the size of a frame of so many bytes, with its size, of which the writer has the first.
+///
+/// # Errors
+/// [`EncodeError::TooLong`] past 2 GiB.
+pub(crate) fn set_size(writer: &mut Writer, frame_bytes: usize) -> Result<(), EncodeError> {
+    let length = frame_bytes - SIZE_BYTES;
+    let size = i32::try_from(length).map_err(|_| EncodeError::TooLong { length, limit: FRAME_BYTES_MAX })?;
+    writer.patch(0, &size.to_be_bytes());
+    Ok(())
 }
 
 /// Sets the size of the frame, of which `records_bytes` are not in the writer.
-pub(super) fn finish_frame(writer: Writer, records_bytes: usize) -> Result<Bytes, EncodeError> {
-    let mut frame = writer.finish()?;
-    let length = frame.len() - SIZE_BYTES + records_bytes;
-    let size = i32::try_from(length).map_err(|_| EncodeError::TooLong { length, limit: FRAME_BYTES_MAX })?;
-    frame[..SIZE_BYTES].copy_from_slice(&size.to_be_bytes());
-    Ok(frame.freeze())
+pub(crate) fn finish_frame(mut writer: Writer, records_bytes: usize) -> Result<Bytes, EncodeError> {
+    let bytes = writer.position() + records_bytes;
+    set_size(&mut writer, bytes)?;
+    Ok(writer.finish()?.freeze())
 }

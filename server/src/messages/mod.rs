@@ -108,6 +108,7 @@ pub use expire_delegation_token::*;
 pub use fetch::*;
 pub use find_coordinator::*;
 pub use header::{RequestHeader, decode_request, decode_response, encode_request, encode_response};
+pub(crate) use header::{finish_frame, response_head, set_size};
 pub use heartbeat::*;
 pub use incremental_alter_configs::*;
 pub use init_producer_id::*;

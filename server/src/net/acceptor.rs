@@ -30,6 +30,7 @@ use crate::config::{BrokerConfig, HostPort};
 use crate::dispatch::Broker;
 use crate::groups::Groups;
 use crate::metrics::{RequestCounters, RequestStats};
+use crate::room::Room;
 
 /// Accepted connections that wait for their shard to take them up; one turn of the shard takes them all.
 const HANDED_OVER_MAX: usize = 128;
@@ -220,6 +221,7 @@ impl Shared {
             advertised: self.advertised.clone(),
             groups: self.groups.clone(),
             requests: RequestCounters::default(),
+            room: Room::of_shard(shard.shards()),
         });
         let coordinating = reactor::spawn(Queue::Net, self.groups.clone().run(shard.clone()));
         let connections = Rc::new(RefCell::new(HashMap::<u64, Rc<Connection>>::new()));

@@ -9,9 +9,11 @@
 //!   are not read any more.
 //! * When reading ends (the client has gone, the bytes make no sense, the broker stops), what is owed is still answered; requests that
 //!   wait for records are answered at once. When writing fails, reading ends.
+//! * A long answer is made while it is sent. A client that does not take it gives up its seat to those who wait ([`crate::room`]).
 //! * No append is ever cancelled: what has been handed over is written whether anybody waits for it or not.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,7 +23,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::join;
+use futures_util::future::{Either, join, select};
 use futures_util::poll;
 use rustix::io::Errno;
 use rustix::net::Shutdown;
@@ -32,8 +34,12 @@ use strandline_engine::{File, FileRange};
 
 use super::frame::{FrameBuffer, FrameError};
 use super::queue::{Popper, Pusher, queue};
+use crate::answer::Long;
 use crate::dispatch::{self, Answer, Broker, CallError, Ending, Owed};
 use crate::messages::Piece;
+use crate::room::{STALL_MAX, Seat};
+use crate::wire::Place;
+use crate::wire::writer::PART_BYTES;
 
 /// Requests of one connection that may wait for their answers. Clients have 5 (Java, librdkafka with idempotence) to some dozens in flight.
 const OPEN_REQUESTS_MAX: usize = 64;
@@ -85,6 +91,10 @@ enum WriteEnd {
     Read(io::Error),
     #[error("sending records failed: {0}")]
     SendFile(#[from] SendFileError),
+    #[error("it took nothing of a long answer for {} s, while others waited for the memory", STALL_MAX.as_secs())]
+    Still,
+    #[error("an answer of {announced} bytes has come to {found}")]
+    Size { announced: usize, found: usize },
 }
 
 impl Connection {
@@ -155,10 +165,19 @@ impl Connection {
     fn tell(&self, read: &ReadEnd, written: &Result<(), WriteEnd>) {
         let peer = self.peer;
         match (written, read) {
-            (Err(reason @ (WriteEnd::Read(_) | WriteEnd::SendFile(SendFileError::FileEnded { .. }))), _) => {
+            (
+                Err(
+                    reason @ (WriteEnd::Read(_)
+                    | WriteEnd::Size { .. }
+                    | WriteEnd::SendFile(SendFileError::FileEnded { .. })),
+                ),
+                _,
+            ) => {
                 tracing::error!(%peer, %reason, "connection closed");
             }
-            (Err(reason @ WriteEnd::Call(_)), _) => tracing::warn!(%peer, %reason, "connection closed"),
+            (Err(reason @ (WriteEnd::Call(_) | WriteEnd::Still)), _) => {
+                tracing::warn!(%peer, %reason, "connection closed");
+            }
             (_, reason @ (ReadEnd::Frame(_) | ReadEnd::Call(_))) => {
                 tracing::warn!(%peer, %reason, "connection closed");
             }
@@ -276,9 +295,20 @@ impl Connection {
                     broker.shard.sender().send(self.fd(), &frame, false).await?;
                     self.touch();
                 }
-                Ok(Answer::Records { pieces, ranges }) => {
+                Ok(Answer::Records { pieces, ranges, seat }) => {
                     self.send_ready(broker, &mut ready).await?;
-                    self.write_records(broker, pieces, ranges).await?;
+                    match seat.is_empty() {
+                        true => self.write_records(broker, pieces, ranges, None).await?,
+                        false => {
+                            let sending = self.write_records(broker, pieces, ranges, Some(&seat));
+                            unless_cut(&seat, sending).await?;
+                        }
+                    }
+                    self.touch();
+                }
+                Ok(Answer::Long(long)) => {
+                    self.send_ready(broker, &mut ready).await?;
+                    self.write_long(broker, long).await?;
                     self.touch();
                 }
                 Err(error) => {
@@ -303,11 +333,37 @@ impl Connection {
         Ok(())
     }
 
+    /// Makes a long answer, and sends it, part by part.
+    async fn write_long(&self, broker: &Broker, long: Long) -> Result<(), WriteEnd> {
+        let Long { head: mut writer, body, bytes: announced, seat } = long;
+        let sending = async {
+            let (mut place, mut found) = (Place::default(), 0);
+            loop {
+                let is_done = body.write_part(&mut place, &mut writer);
+                found += writer.position();
+                if found > announced || (is_done && found < announced) {
+                    return Err(WriteEnd::Size { announced, found });
+                }
+                broker.shard.sender().send(self.fd(), writer.bytes(), !is_done).await?;
+                if is_done {
+                    return Ok(());
+                }
+                writer.clear();
+                self.touch();
+                seat.progressed();
+                yield_if_needed().await;
+            }
+        };
+        unless_cut(&seat, sending).await
+    }
+
+    /// `seat` holds the memory of many pieces.
     async fn write_records(
         &self,
         broker: &Broker,
         mut pieces: Vec<Piece>,
         ranges: Vec<FileRange<File>>,
+        seat: Option<&Seat>,
     ) -> Result<(), WriteEnd> {
         let sender = broker.shard.sender();
         if ranges.iter().map(|range| range.length).sum::<u64>() <= COPY_BYTES_MAX {
@@ -321,11 +377,29 @@ impl Connection {
                 Piece::Bytes(bytes) => sender.send(self.fd(), bytes, at < last).await?,
                 Piece::Records(gap) => {
                     let range = &ranges[gap.index];
-                    sender.send_file(self.fd(), &range.file, range.position, range.length).await?;
+                    // Whoever takes a long range slowly makes progress all the while.
+                    let step = if seat.is_some() { PART_BYTES as u64 } else { range.length };
+                    for done in (0..range.length).step_by(step as usize) {
+                        let length = step.min(range.length - done);
+                        sender.send_file(self.fd(), &range.file, range.position + done, length).await?;
+                        seat.inspect(|seat| seat.progressed());
+                    }
                 }
             }
+            seat.inspect(|seat| seat.progressed());
         }
         Ok(())
+    }
+}
+
+/// Sends an answer that has a seat, unless that is lost.
+async fn unless_cut(
+    seat: &Seat,
+    sending: impl Future<Output = Result<(), WriteEnd>>,
+) -> Result<(), WriteEnd> {
+    match select(pin!(sending), pin!(seat.send())).await {
+        Either::Left((result, _)) => result,
+        Either::Right(_) => Err(WriteEnd::Still),
     }
 }
 

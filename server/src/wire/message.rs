@@ -27,7 +27,7 @@
 use crate::messages::ApiKey;
 use crate::wire::{EncodeError, Reader, WireError, Writer};
 use bytes::Bytes;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use strandline_engine::types::TopicId;
 
 /// A request or response body: the part of a frame that follows the header.
@@ -94,10 +94,71 @@ pub trait Encode: Sized {
         }
     }
 
+    /// Goes on writing the value at `place`, of which this value begins at `depth`, until the writer has a part
+    /// ([`Writer::has_part`]); true when the value is written. What is no array, or has none in it, is written at once.
+    fn write_part(&self, place: &mut Place, depth: usize, writer: &mut Writer) -> bool {
+        let _ = (place, depth);
+        self.write(writer);
+        true
+    }
+
+    /// Goes on writing the value, where null is one.
+    fn write_part_nullable(
+        value: Option<&Self>,
+        place: &mut Place,
+        depth: usize,
+        writer: &mut Writer,
+    ) -> bool {
+        let _ = (place, depth);
+        Self::write_nullable(value, writer);
+        true
+    }
+
     /// Calls `found` with every error code in the value, zero or not: what stands in fields of the name `error_code`. `field` is the name
     /// of the field that the value itself stands in.
     fn errors(&self, field: &'static str, found: &mut dyn FnMut(i16)) {
         let _ = (field, found);
+    }
+}
+
+/// A struct whose fields can be written a few at a time.
+pub trait Fields {
+    /// The names of its fields, in the order in which they are declared.
+    const NAMES: &'static [&'static str];
+
+    /// Writes the fields of these numbers, in order; the tagged ones, and the end of the struct, when there is no end to the range.
+    fn write_fields(&self, fields: Range<usize>, writer: &mut Writer);
+
+    /// The number of the field `name`.
+    ///
+    /// # Panics
+    /// When the struct has none of that name.
+    fn number_of(name: &str) -> usize {
+        let number = Self::NAMES.iter().position(|field| *field == name);
+        number.unwrap_or_else(|| panic!("there is no field {name}"))
+    }
+}
+
+/// How deep a value can stand in a message: each struct and each array is one step.
+const DEPTH_MAX: usize = 16;
+
+/// A place within a message that is written in parts: what comes next, at each depth. Begins at the message's start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place([usize; DEPTH_MAX]);
+
+impl Place {
+    /// What comes next at this depth: the number of a field, or of an element behind the array's length.
+    ///
+    /// # Panics
+    /// When no message is that deep.
+    pub fn get(&self, depth: usize) -> usize {
+        self.0[depth]
+    }
+
+    /// Goes on at this depth, and begins anew below it.
+    pub fn next(&mut self, depth: usize) {
+        self.0[depth] += 1;
+        self.0[depth + 1..].fill(0);
     }
 }
 
@@ -158,29 +219,76 @@ macro_rules! message {
             }
         }
 
-        #[allow(unused_variables, reason = "not every struct has versions or tagged fields")]
-        impl $crate::wire::Encode for $Name {
-            fn write(&self, writer: &mut $crate::wire::Writer) {
+        #[allow(unused_variables, unused_assignments, reason = "not every struct has versions or fields")]
+        impl $crate::wire::Fields for $Name {
+            const NAMES: &'static [&'static str] = &[$( stringify!($field) ),*];
+
+            #[inline]
+            fn write_fields(&self, fields: std::ops::Range<usize>, writer: &mut $crate::wire::Writer) {
                 let version = writer.version();
                 let default = Self::default();
+                let mut number = 0;
                 $(
-                    $crate::wire::message::message!(@untagged [$($tag)?] {
-                        if ($in).contains(&version) {
-                            $( if version < $nullable && self.$field.is_none() {
-                                writer.refuse(stringify!($field));
-                            } )?
-                            $crate::wire::Encode::write(&self.$field, writer);
-                        }
-                    });
-                    $( if !($in).contains(&version) && self.$field != default.$field {
-                        writer.$refuse(stringify!($field));
-                    } )?
+                    if fields.contains(&number) {
+                        $crate::wire::message::message!(@untagged [$($tag)?] {
+                            if ($in).contains(&version) {
+                                $( if version < $nullable && self.$field.is_none() {
+                                    writer.refuse(stringify!($field));
+                                } )?
+                                $crate::wire::Encode::write(&self.$field, writer);
+                            }
+                        });
+                        $( if !($in).contains(&version) && self.$field != default.$field {
+                            writer.$refuse(stringify!($field));
+                        } )?
+                    }
+                    number += 1;
                 )*
-                writer.tagged_fields(|tags| {
-                    $($( if ($in).contains(&version) && self.$field != default.$field {
-                        tags.put($tag, &self.$field);
-                    } )?)*
-                });
+                if fields.end == usize::MAX {
+                    writer.tagged_fields(|tags| {
+                        $($( if ($in).contains(&version) && self.$field != default.$field {
+                            tags.put($tag, &self.$field);
+                        } )?)*
+                    });
+                }
+            }
+        }
+
+        #[allow(unused_variables, unused_assignments, unused_mut, reason = "not every struct has versions or fields")]
+        impl $crate::wire::Encode for $Name {
+            fn write(&self, writer: &mut $crate::wire::Writer) {
+                $crate::wire::Fields::write_fields(self, 0..usize::MAX, writer);
+            }
+
+            fn write_part(
+                &self,
+                place: &mut $crate::wire::Place,
+                depth: usize,
+                writer: &mut $crate::wire::Writer,
+            ) -> bool {
+                let version = writer.version();
+                let mut number = 0;
+                $(
+                    if place.get(depth) == number {
+                        let mut written = false;
+                        $crate::wire::message::message!(@untagged [$($tag)?] {
+                            if ($in).contains(&version) $( && (version >= $nullable || self.$field.is_some()) )? {
+                                if !$crate::wire::Encode::write_part(&self.$field, place, depth + 1, writer) {
+                                    return false;
+                                }
+                                written = true;
+                            }
+                        });
+                        if !written {
+                            // Nothing is written, or refused.
+                            $crate::wire::Fields::write_fields(self, number..number + 1, writer);
+                        }
+                        place.next(depth);
+                    }
+                    number += 1;
+                )*
+                $crate::wire::Fields::write_fields(self, usize::MAX..usize::MAX, writer);
+                true
             }
 
             fn errors(&self, field: &'static str, found: &mut dyn FnMut(i16)) {
@@ -369,6 +477,33 @@ impl<T: Encode> Encode for Vec<T> {
         }
     }
 
+    fn write_part(&self, place: &mut Place, depth: usize, writer: &mut Writer) -> bool {
+        Self::write_part_nullable(Some(self), place, depth, writer)
+    }
+
+    fn write_part_nullable(
+        value: Option<&Vec<T>>,
+        place: &mut Place,
+        depth: usize,
+        writer: &mut Writer,
+    ) -> bool {
+        if place.get(depth) == 0 {
+            writer.length(value.map(Vec::len));
+            place.next(depth);
+        }
+        let elements = value.map_or(&[][..], Vec::as_slice);
+        while let Some(element) = elements.get(place.get(depth) - 1) {
+            if !element.write_part(place, depth + 1, writer) {
+                return false;
+            }
+            place.next(depth);
+            if writer.has_part() {
+                return false;
+            }
+        }
+        true
+    }
+
     fn errors(&self, field: &'static str, found: &mut dyn FnMut(i16)) {
         for element in self {
             element.errors(field, found);
@@ -385,6 +520,10 @@ impl<T: Decode> Decode for Option<T> {
 impl<T: Encode> Encode for Option<T> {
     fn write(&self, writer: &mut Writer) {
         T::write_nullable(self.as_ref(), writer);
+    }
+
+    fn write_part(&self, place: &mut Place, depth: usize, writer: &mut Writer) -> bool {
+        T::write_part_nullable(self.as_ref(), place, depth, writer)
     }
 
     fn errors(&self, field: &'static str, found: &mut dyn FnMut(i16)) {

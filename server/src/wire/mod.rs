@@ -15,7 +15,8 @@
 //!
 //! * [`reader`] promises that bad bytes end in a [`WireError`], never in a panic, and that a request costs no
 //!   more memory than about twice its size.
-//! * [`writer`] promises that what could not be written faithfully ends in an [`EncodeError`].
+//! * [`writer`] promises that what could not be written faithfully ends in an [`EncodeError`]. A long message is written in
+//!   parts ([`Encode::write_part`]).
 //! * [`message`] declares a message once and derives both directions.
 //! * [`error_code`] names the numbers in which a broker says no.
 //!
@@ -27,6 +28,6 @@ pub mod reader;
 pub mod writer;
 
 pub use error_code::ErrorCode;
-pub use message::{Decode, Encode, Message};
+pub use message::{Decode, Encode, Fields, Message, Place};
 pub use reader::{Reader, WireError};
 pub use writer::{EncodeError, Writer};

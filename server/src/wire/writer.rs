@@ -41,6 +41,10 @@ pub enum EncodeError {
 /// Room that a message starts with: the answer to a produce request of one partition, and a little more.
 const BYTES_FIRST: usize = 128;
 
+/// A long message is written in parts of so many bytes, and a little more: some 50 us of work. A part ends between two elements of an array,
+/// so that a single value is never cut.
+pub const PART_BYTES: usize = 64 << 10;
+
 /// The bytes of a message in the making.
 #[derive(Debug)]
 pub struct Writer {
@@ -66,6 +70,34 @@ impl Writer {
     /// How many bytes are written.
     pub fn position(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Whether enough is written to be sent for itself.
+    pub fn has_part(&self) -> bool {
+        self.bytes.len() >= PART_BYTES
+    }
+
+    /// What is written.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Writes into what is written.
+    ///
+    /// # Panics
+    /// When it does not reach so far.
+    pub fn patch(&mut self, position: usize, bytes: &[u8]) {
+        self.bytes[position..position + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Forgets what is written, so that the next part can be. What could not be written stays noted.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    /// The first thing that could not be written.
+    pub fn failure(&self) -> Option<&EncodeError> {
+        self.failure.as_ref()
     }
 
     /// Changes between the classic and the flexible form: a request header begins in the one and may end in the other.

@@ -1,5 +1,6 @@
 //! Tests of the Kafka front through its public interface.
 
+mod amplification;
 mod answers;
 mod broker;
 mod broker_settings;

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use futures_channel::oneshot;
 use strandline_engine::topics::TopicTable;
 
-use super::{ByPartition, Coordinator, Entry, Reply, answer, offset_key};
+use super::{ByPartition, Coordinator, Entry, Reply, Within, answer, offset_key};
 use crate::groups::member::Identity;
 use crate::groups::records::{Change, OffsetValue};
 use crate::wire::ErrorCode;
@@ -116,12 +116,31 @@ impl Coordinator {
         index: u32,
         group: &str,
         asked: Option<Vec<(String, Vec<i32>)>>,
-        reply: Reply<ByPartition<Option<OffsetValue>>>,
+        bytes_max: usize,
+        reply: Reply<Within<ByPartition<Option<OffsetValue>>>>,
     ) {
         let offsets = match self.entry(index, group) {
             Err(error) => return answer(reply, Err(error)),
             Ok(entry) => entry.map(|entry| &entry.offsets),
         };
+        let bytes_of = |value: Option<&OffsetValue>| {
+            size_of::<(i32, Option<OffsetValue>)>() + value.map_or(0, |value| value.metadata.len())
+        };
+        let bytes: usize = match (&asked, offsets) {
+            (Some(asked), offsets) => asked
+                .iter()
+                .flat_map(|(topic, partitions)| partitions.iter().map(move |at| (topic, *at)))
+                .map(|(topic, at)| bytes_of(offsets.and_then(|offsets| offsets.get(topic, at))))
+                .sum(),
+            (None, Some(offsets)) => {
+                let values = offsets.topics().flat_map(|(_, partitions)| partitions.values());
+                values.map(|value| bytes_of(Some(value))).sum()
+            }
+            (None, None) => 0,
+        };
+        if bytes > bytes_max {
+            return answer(reply, Ok(Within::Beyond(bytes)));
+        }
         let found = match (asked, offsets) {
             (Some(asked), offsets) => asked
                 .into_iter()
@@ -140,7 +159,7 @@ impl Coordinator {
                 .collect(),
             (None, None) => Vec::new(),
         };
-        answer(reply, Ok(found));
+        answer(reply, Ok(Within::All(found, bytes)));
     }
 
     /// Deletes offsets of topics that nobody in the group consumes.
