@@ -227,6 +227,9 @@ async fn decode<M: Message + Decode>(call: &mut Call, seat: &mut Seat) -> Result
     Ok(decode_request(&std::mem::take(&mut call.body), call.header.version)?)
 }
 
+/// So much of an answer is written without waiting for a turn.
+const AT_ONCE_BYTES: usize = 4 << 10;
+
 /// The answer: as a frame when it is a part of one at most, else so that it can be sent in parts, once there is memory for it.
 ///
 /// # Errors
@@ -242,13 +245,20 @@ pub(crate) async fn finish(
     let head = (header.key, header.version, header.correlation_id);
     let mut writer = response_head(head.0, head.1, head.2);
     let mut place = Place::default();
+    writer.set_part_bytes(AT_ONCE_BYTES);
     let mut is_done = body.write_part(&mut place, &mut writer);
+    if !is_done {
+        let _turn = broker.room.turn().await;
+        writer.set_part_bytes(PART_BYTES);
+        is_done = body.write_part(&mut place, &mut writer);
+    }
     if is_done {
         return Ok(Answer::Frame(finish_frame(writer, 0)?));
     }
     let mut bytes = writer.position();
     while !is_done {
         yield_if_needed().await;
+        let _turn = broker.room.turn().await;
         writer.clear();
         is_done = body.write_part(&mut place, &mut writer);
         bytes += writer.position();

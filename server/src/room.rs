@@ -7,6 +7,8 @@
 //!   else has one, a seat of any size is given: a long answer may have to wait, and is never refused.
 //! * While others wait, a client that takes nothing of its answer for [`STALL_MAX`] loses its seat, and its connection: those first that have
 //!   taken nothing for the longest time, and no more of them than are needed. While nobody waits, a client may take its time.
+//! * Parts of long answers are made one after the other, each in a turn of the shard of its own ([`Room::turn`]): however many clients ask for
+//!   long answers, whoever asks for something short waits for one part.
 //! * A seat that needs more waits like the others. When all who have seats wait for more, the first gets it: nothing locks up.
 
 use std::cell::RefCell;
@@ -39,7 +41,12 @@ const LOOK: Duration = Duration::from_millis(500);
 pub struct Room {
     bytes_max: usize,
     state: RefCell<State>,
+    /// Those who want to make a part, when somebody is making one.
+    turns: RefCell<Option<VecDeque<oneshot::Sender<Turn>>>>,
 }
+
+/// The right to make a part. Dropping it passes it on.
+pub struct Turn(Option<Rc<Room>>);
 
 #[derive(Default)]
 struct State {
@@ -82,7 +89,27 @@ impl Room {
     }
 
     fn new(bytes_max: usize) -> Rc<Room> {
-        Rc::new(Room { bytes_max, state: RefCell::default() })
+        Rc::new(Room { bytes_max, state: RefCell::default(), turns: RefCell::default() })
+    }
+
+    /// Waits for the turn to make a part. It is to be given back before anything else is waited for.
+    pub async fn turn(self: &Rc<Room>) -> Turn {
+        let next = {
+            let mut turns = self.turns.borrow_mut();
+            match turns.as_mut() {
+                None => {
+                    *turns = Some(VecDeque::new());
+                    return Turn(Some(self.clone()));
+                }
+                Some(line) => {
+                    let (sender, next) = oneshot::channel();
+                    line.push_back(sender);
+                    next
+                }
+            }
+        };
+        // It is passed on as long as there is somebody in the line.
+        next.await.unwrap_or(Turn(None))
     }
 
     /// A seat without bytes.
@@ -226,6 +253,28 @@ impl Seat {
     }
 }
 
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Some(room) = self.0.take() else { return };
+        loop {
+            let next = {
+                let mut turns = room.turns.borrow_mut();
+                let next = turns.as_mut().and_then(VecDeque::pop_front);
+                if next.is_none() {
+                    *turns = None;
+                }
+                next
+            };
+            let Some(next) = next else { return };
+            match next.send(Turn(Some(room.clone()))) {
+                Ok(()) => return,
+                // It does not wait any more.
+                Err(mut turn) => turn.0 = None,
+            }
+        }
+    }
+}
+
 /// What is gathered for an answer, piece by piece: up to a part of it without a seat.
 pub struct Gathered<'a> {
     seat: &'a mut Seat,
@@ -326,6 +375,25 @@ mod tests {
         drop(one);
         assert!(is_in(&mut second));
         assert_eq!(room.state.borrow().taken, 80);
+    }
+
+    #[test]
+    fn d11_one_part_is_made_at_a_time_and_nobody_who_left_keeps_the_turn() {
+        let room = Room::new(100);
+        let first = room.turn().now_or_never().unwrap();
+        let (mut gone, mut left, mut next) =
+            (Box::pin(room.turn()), Box::pin(room.turn()), Box::pin(room.turn()));
+        for waiting in [&mut gone, &mut left, &mut next] {
+            assert!(waiting.now_or_never().is_none());
+        }
+        drop(gone);
+        drop(first);
+        // It has the turn without knowing.
+        drop(left);
+        let turn = next.as_mut().now_or_never().expect("it is the next");
+        assert!(room.turn().now_or_never().is_none());
+        drop(turn);
+        assert!(room.turn().now_or_never().is_some());
     }
 
     #[test]

@@ -339,7 +339,9 @@ impl Connection {
         let sending = async {
             let (mut place, mut found) = (Place::default(), 0);
             loop {
+                let turn = broker.room.turn().await;
                 let is_done = body.write_part(&mut place, &mut writer);
+                drop(turn);
                 found += writer.position();
                 if found > announced || (is_done && found < announced) {
                     return Err(WriteEnd::Size { announced, found });

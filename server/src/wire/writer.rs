@@ -52,6 +52,7 @@ pub struct Writer {
     version: i16,
     flexible: bool,
     cuts_strings: bool,
+    part_bytes: usize,
     failure: Option<EncodeError>,
 }
 
@@ -59,7 +60,7 @@ impl Writer {
     /// An empty message of this version and form.
     pub fn new(version: i16, flexible: bool) -> Writer {
         let bytes = BytesMut::with_capacity(BYTES_FIRST);
-        Writer { bytes, version, flexible, cuts_strings: false, failure: None }
+        Writer { bytes, version, flexible, cuts_strings: false, part_bytes: PART_BYTES, failure: None }
     }
 
     /// The version of the message being written.
@@ -74,7 +75,12 @@ impl Writer {
 
     /// Whether enough is written to be sent for itself.
     pub fn has_part(&self) -> bool {
-        self.bytes.len() >= PART_BYTES
+        self.bytes.len() >= self.part_bytes
+    }
+
+    /// Takes so many bytes for a part, instead of [`PART_BYTES`].
+    pub fn set_part_bytes(&mut self, part_bytes: usize) {
+        self.part_bytes = part_bytes;
     }
 
     /// What is written.
