@@ -368,7 +368,7 @@ pub const APIS: &[Api] = &[
     Api {
         key: ApiKey::DescribeProducers,
         versions: 0..=0,
-        handler: in_turn!(api::describe_producers::handle),
+        handler: seated!(api::describe_producers::handle),
     },
     Api { key: ApiKey::UnregisterBroker, versions: 0..=0, handler: in_turn!(api::unregister_broker::handle) },
     Api {
@@ -380,7 +380,7 @@ pub const APIS: &[Api] = &[
     Api {
         key: ApiKey::ListConfigResources,
         versions: 0..=1,
-        handler: in_turn!(api::list_config_resources::handle),
+        handler: seated!(api::list_config_resources::handle),
     },
     Api {
         key: ApiKey::DescribeTopicPartitions,

@@ -11,10 +11,17 @@ use crate::messages::{
     ActiveProducer, DescribeProducersPartitionResult, DescribeProducersRequest, DescribeProducersResponse,
     DescribeProducersTopicResult,
 };
+use crate::room::{Gathered, Seat};
 use crate::wire::ErrorCode;
 
 /// Each partition once, however often it is named.
-pub async fn handle(broker: &Broker, _: i16, request: DescribeProducersRequest) -> DescribeProducersResponse {
+pub async fn handle(
+    broker: &Broker,
+    _: i16,
+    request: DescribeProducersRequest,
+    seat: &mut Seat,
+) -> DescribeProducersResponse {
+    let mut gathered = Gathered::new(seat);
     let mut asked: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
     for topic in request.topics {
         asked.entry(topic.name).or_default().extend(topic.partition_indexes);
@@ -26,6 +33,11 @@ pub async fn handle(broker: &Broker, _: i16, request: DescribeProducersRequest) 
             let answer = DescribeProducersPartitionResult { partition_index, ..Default::default() };
             partitions.push(match producers(broker, &name, partition_index).await {
                 Ok(found) => {
+                    let bytes = found.len() * size_of::<ActiveProducer>();
+                    if bytes > gathered.left() {
+                        gathered.make_room(bytes).await;
+                    }
+                    gathered.add(bytes);
                     let active_producers = found.into_iter().map(described).collect();
                     DescribeProducersPartitionResult { active_producers, ..answer }
                 }

@@ -28,7 +28,8 @@ pub async fn handle(broker: &Broker, _: i16, request: ElectLeadersRequest) -> El
             let (error, error_message) = match is_there {
                 true => (ErrorCode::ElectionNotNeeded, None),
                 false => {
-                    let message = format!("there is no partition {name}-{partition_id}");
+                    // Without the name, which would come back for each partition (D11).
+                    let message = "there is no such partition".to_owned();
                     (ErrorCode::UnknownTopicOrPartition, Some(message))
                 }
             };

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use crate::dispatch::Broker;
 use crate::messages::{ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse};
+use crate::room::Seat;
 use crate::wire::ErrorCode;
+use crate::wire::writer::PART_BYTES;
 
 /// Resource types, in Kafka's numbers.
 const TOPIC: i8 = 2;
@@ -13,6 +15,9 @@ const BROKER: i8 = 4;
 const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
+
+/// About what a resource takes of the memory until the answer has left.
+const RESOURCE_BYTES: usize = 64;
 
 /// The first version that asks by type; before, client metrics are meant.
 const BY_TYPE_FROM: i16 = 1;
@@ -22,7 +27,12 @@ pub async fn handle(
     broker: &Broker,
     version: i16,
     request: ListConfigResourcesRequest,
+    seat: &mut Seat,
 ) -> ListConfigResourcesResponse {
+    let count = broker.shard.topics().len();
+    if count * RESOURCE_BYTES > PART_BYTES {
+        seat.reserve(count * RESOURCE_BYTES).await;
+    }
     let mut types: BTreeSet<i8> = request.resource_types.into_iter().collect();
     if version < BY_TYPE_FROM {
         types = BTreeSet::from([CLIENT_METRICS]);

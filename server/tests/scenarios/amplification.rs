@@ -14,8 +14,9 @@ use strandline_engine::types::TopicId;
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch};
 
-/// A byte more in a request may bring so many more in its answer, whatever the API: what an error code, or two numbers, take.
-const BYTES_PER_BYTE: usize = 4;
+/// A byte more in a request may bring so many more in its answer, whatever the API: what is refused is refused with a sentence, and the
+/// least that can be refused takes three bytes.
+const BYTES_PER_BYTE: usize = 16;
 
 /// Partitions of the topic `wide`, and bytes of the metadata of each member and of each committed offset.
 const WIDE: i32 = 500;
@@ -64,7 +65,7 @@ fn ask(world: &mut World, key: ApiKey, version: i16, copies: usize) -> Sizes {
             let data = PartitionProduceData { index: 0, records: Some(batch(&["v"])) };
             let topic = TopicProduceData {
                 name: wide(),
-                topic_id: TopicId::ZERO,
+                topic_id: if version >= 13 { world.topic } else { TopicId::ZERO },
                 partition_data: times(copies, data),
             };
             let request =
@@ -254,6 +255,92 @@ fn ask(world: &mut World, key: ApiKey, version: i16, copies: usize) -> Sizes {
             let partitions = times(copies, OffsetDeleteRequestPartition { partition_index: 0 });
             let topics = times(copies.min(8), OffsetDeleteRequestTopic { name: wide(), partitions });
             world.sizes(version, &OffsetDeleteRequest { group_id: "other".to_owned(), topics })
+        }
+        ApiKey::OffsetForLeaderEpoch => {
+            let partitions = times(copies, OffsetForLeaderPartition::default());
+            let topics = times(copies.min(8), OffsetForLeaderTopic { topic: wide(), partitions });
+            world.sizes(version, &OffsetForLeaderEpochRequest { topics, ..Default::default() })
+        }
+        ApiKey::DescribeAcls => world.sizes(version, &DescribeAclsRequest::default()),
+        ApiKey::CreateAcls => {
+            let creations = times(copies, AclCreation::default());
+            world.sizes(version, &CreateAclsRequest { creations })
+        }
+        ApiKey::DeleteAcls => {
+            let filters = times(copies, DeleteAclsFilter::default());
+            world.sizes(version, &DeleteAclsRequest { filters })
+        }
+        ApiKey::AlterReplicaLogDirs => {
+            let topic = AlterReplicaLogDirTopic { name: wide(), partitions: times(copies, 0) };
+            let dir = AlterReplicaLogDir { path: "/".to_owned(), topics: times(copies.min(8), topic) };
+            world.sizes(version, &AlterReplicaLogDirsRequest { dirs: times(copies.min(4), dir) })
+        }
+        ApiKey::CreateDelegationToken => {
+            let renewers = times(copies, CreatableRenewers::default());
+            world.sizes(version, &CreateDelegationTokenRequest { renewers, ..Default::default() })
+        }
+        ApiKey::RenewDelegationToken => world.sizes(version, &RenewDelegationTokenRequest::default()),
+        ApiKey::ExpireDelegationToken => world.sizes(version, &ExpireDelegationTokenRequest::default()),
+        ApiKey::DescribeDelegationToken => {
+            let owners = Some(times(copies, DescribeDelegationTokenOwner::default()));
+            world.sizes(version, &DescribeDelegationTokenRequest { owners })
+        }
+        ApiKey::ElectLeaders => {
+            // Those that are there, and one that is not.
+            let partitions = [times(copies, 0), times(copies, WIDE)].concat();
+            let topic = ElectLeadersTopic { topic: wide(), partitions };
+            let topic_partitions = Some(times(copies.min(8), topic));
+            world.sizes(version, &ElectLeadersRequest { topic_partitions, ..Default::default() })
+        }
+        ApiKey::AlterPartitionReassignments => {
+            let partitions = times(copies, ReassignablePartition { partition_index: WIDE, replicas: None });
+            let topics = times(copies.min(8), ReassignableTopic { name: wide(), partitions });
+            world.sizes(version, &AlterPartitionReassignmentsRequest { topics, ..Default::default() })
+        }
+        ApiKey::DescribeClientQuotas => {
+            let component = QuotaComponent { entity_type: "user".to_owned(), ..Default::default() };
+            let components = times(copies, component);
+            world.sizes(version, &DescribeClientQuotasRequest { components, ..Default::default() })
+        }
+        ApiKey::AlterClientQuotas => {
+            let entries = times(copies, AlterQuota::default());
+            world.sizes(version, &AlterClientQuotasRequest { entries, ..Default::default() })
+        }
+        ApiKey::DescribeUserScramCredentials => {
+            let users = Some(times(copies, ScramUserName { name: "nobody".to_owned() }));
+            world.sizes(version, &DescribeUserScramCredentialsRequest { users })
+        }
+        ApiKey::AlterUserScramCredentials => {
+            let deletions = times(copies, ScramCredentialDeletion::default());
+            world.sizes(version, &AlterUserScramCredentialsRequest { deletions, ..Default::default() })
+        }
+        ApiKey::DescribeQuorum => {
+            let partitions = times(copies, DescribeQuorumPartition::default());
+            let metadata = "__cluster_metadata".to_owned();
+            let topics = times(copies.min(8), DescribeQuorumTopic { topic_name: metadata, partitions });
+            world.sizes(version, &DescribeQuorumRequest { topics })
+        }
+        ApiKey::UpdateFeatures => {
+            let feature_updates = times(copies, FeatureUpdateKey::default());
+            world.sizes(version, &UpdateFeaturesRequest { feature_updates, ..Default::default() })
+        }
+        ApiKey::DescribeProducers => {
+            let topic = DescribeProducersTopic { name: wide(), partition_indexes: times(copies, 0) };
+            let topics = times(copies.min(8), topic);
+            world.sizes(version, &DescribeProducersRequest { topics })
+        }
+        ApiKey::UnregisterBroker => world.sizes(version, &UnregisterBrokerRequest { broker_id: 9 }),
+        ApiKey::DescribeTransactions => {
+            let transactional_ids = times(copies, "none".to_owned());
+            world.sizes(version, &DescribeTransactionsRequest { transactional_ids })
+        }
+        ApiKey::ListTransactions => {
+            let state_filters = times(copies, "Asleep".to_owned());
+            world.sizes(version, &ListTransactionsRequest { state_filters, ..Default::default() })
+        }
+        ApiKey::ListConfigResources => {
+            let resource_types = if version >= 1 { times(copies, 2) } else { Vec::new() };
+            world.sizes(version, &ListConfigResourcesRequest { resource_types })
         }
         ApiKey::DescribeCluster => world.sizes(version, &DescribeClusterRequest::default()),
         ApiKey::DescribeTopicPartitions => {
