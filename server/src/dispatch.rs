@@ -15,7 +15,6 @@ use std::time::Instant;
 use async_channel::Receiver;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, LocalBoxFuture, select};
-use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::{File, FileRange, Local};
 
 use crate::answer::{Body, Long};
@@ -248,20 +247,21 @@ pub(crate) async fn finish(
     writer.set_part_bytes(AT_ONCE_BYTES);
     let mut is_done = body.write_part(&mut place, &mut writer);
     if !is_done {
-        let _turn = broker.room.turn().await;
+        let turn = broker.room.turn().await;
         writer.set_part_bytes(PART_BYTES);
         is_done = body.write_part(&mut place, &mut writer);
+        turn.pass().await;
     }
     if is_done {
         return Ok(Answer::Frame(finish_frame(writer, 0)?));
     }
     let mut bytes = writer.position();
     while !is_done {
-        yield_if_needed().await;
-        let _turn = broker.room.turn().await;
+        let turn = broker.room.turn().await;
         writer.clear();
         is_done = body.write_part(&mut place, &mut writer);
         bytes += writer.position();
+        turn.pass().await;
     }
     writer.finish()?;
     seat.reserve(PART_BYTES + body.footprint(bytes)).await;

@@ -45,8 +45,16 @@ pub struct Room {
     turns: RefCell<Option<VecDeque<oneshot::Sender<Turn>>>>,
 }
 
-/// The right to make a part. Dropping it passes it on.
+/// The right to make a part. Dropping it passes it on; [`Turn::pass`] does so when others have had the thread.
 pub struct Turn(Option<Rc<Room>>);
+
+impl Turn {
+    /// Gives way, and passes the right on then: a turn of the shard has one part.
+    pub async fn pass(self) {
+        reactor::yield_now().await;
+        drop(self);
+    }
+}
 
 #[derive(Default)]
 struct State {
@@ -92,7 +100,7 @@ impl Room {
         Rc::new(Room { bytes_max, state: RefCell::default(), turns: RefCell::default() })
     }
 
-    /// Waits for the turn to make a part. It is to be given back before anything else is waited for.
+    /// Waits for the turn to make a part. It is to be passed on before anything else is waited for.
     pub async fn turn(self: &Rc<Room>) -> Turn {
         let next = {
             let mut turns = self.turns.borrow_mut();
@@ -375,6 +383,29 @@ mod tests {
         drop(one);
         assert!(is_in(&mut second));
         assert_eq!(room.state.borrow().taken, 80);
+    }
+
+    #[test]
+    fn d11_however_many_make_parts_others_get_the_thread_after_each() {
+        let room = Room::new(100);
+        let made = std::cell::Cell::new(0);
+        let make = async || {
+            for _ in 0..5 {
+                let turn = room.turn().await;
+                made.set(made.get() + 1);
+                turn.pass().await;
+            }
+        };
+        // Each polls all that are ready once, as a turn of the executor does.
+        let mut futures: Vec<_> = (0..20).map(|_| Box::pin(make().fuse())).collect();
+        let mut before = 0;
+        while made.get() < 100 {
+            for future in &mut futures {
+                let _ = future.as_mut().now_or_never();
+            }
+            assert!(made.get() - before <= 2, "{} parts in one turn", made.get() - before);
+            before = made.get();
+        }
     }
 
     #[test]

@@ -341,7 +341,7 @@ impl Connection {
             loop {
                 let turn = broker.room.turn().await;
                 let is_done = body.write_part(&mut place, &mut writer);
-                drop(turn);
+                turn.pass().await;
                 found += writer.position();
                 if found > announced || (is_done && found < announced) {
                     return Err(WriteEnd::Size { announced, found });
@@ -353,7 +353,6 @@ impl Connection {
                 writer.clear();
                 self.touch();
                 seat.progressed();
-                yield_if_needed().await;
             }
         };
         unless_cut(&seat, sending).await
