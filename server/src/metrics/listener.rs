@@ -9,8 +9,8 @@
 //!
 //! A health check must be answered whatever else is connected, so no place is ever taken for good:
 //!
-//! * Of [`CONNECTIONS_MAX`] connections, the one that has been silent longest gives way to a new one, also where the process has no
-//!   descriptor left. The head of a request comes within [`HEAD_BYTES_MAX`] and [`READ_TIME_MAX`], or the connection goes.
+//! * Of [`CONNECTIONS_MAX`] connections, the one that has been silent longest gives way to a new one, then the one that has been reading or
+//!   waiting for a page longest, also where the process has no descriptor left. The head of a request comes within [`HEAD_BYTES_MAX`] and [`READ_TIME_MAX`], or the connection goes.
 //! * Pages may be large, and clients slow: at most [`READERS_MAX`] are sent at a time; the oldest gives way, and all of a page is taken
 //!   within [`WRITE_TIME_MAX`].
 //! * A request for what is just being made has the same answer, so that as many clients as like ask the shards once.
@@ -175,7 +175,7 @@ enum Phase {
     /// The head of the request is not whole.
     Reading { head: Vec<u8>, give_up: Instant },
     /// The answer is being made.
-    Waiting { is_head: bool },
+    Waiting { is_head: bool, is_page: bool },
     /// The answer is being sent.
     Writing { answer: Arc<Sent>, is_head: bool, written: usize, is_page: bool, give_up: Instant },
 }
@@ -241,7 +241,7 @@ impl Serving {
         fds.extend(self.connections.values().map(|connection| {
             let wanted = match connection.phase {
                 Phase::Reading { .. } => PollFlags::IN,
-                // That the client has gone is found out when it is answered.
+                // That the client has gone is told unasked.
                 Phase::Waiting { .. } => PollFlags::empty(),
                 Phase::Writing { .. } => PollFlags::OUT,
             };
@@ -252,15 +252,14 @@ impl Serving {
             Err(error) => return Err(error.into()),
         }
         let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        let ready = self.connections.iter().zip(&fds[2..]).filter(|((_, connection), fd)| {
-            is_ready(fd) && !matches!(connection.phase, Phase::Waiting { .. })
-        });
+        let ready = self.connections.iter().zip(&fds[2..]).filter(|(_, fd)| is_ready(fd));
         let connections = ready.map(|((number, _), _)| *number).collect();
         Ok(Ready { is_told: is_ready(&fds[0]), is_asked: is_ready(&fds[1]), connections })
     }
 
+    /// Takes those who are there; not more at once than there are places, so that answers leave however fast others connect.
     fn accept(&mut self) {
-        loop {
+        for _ in 0..CONNECTIONS_MAX {
             match self.socket.accept() {
                 Ok((stream, peer)) => {
                     if self.connections.len() >= CONNECTIONS_MAX && !self.make_room() {
@@ -295,14 +294,18 @@ impl Serving {
         }
     }
 
-    /// Closes the connection that has said nothing longest, or else the one that has been reading longest. False when there is none.
+    /// Closes the connection that has said nothing longest; or else the one that has been reading longest; or else the one that has waited
+    /// for a page longest, as shards that are slow to count must not keep health from being asked for. False when there is none.
     fn make_room(&mut self) -> bool {
         let silent = |connection: &Connection| matches!(connection.phase, Phase::Reading { .. });
         let slow = |connection: &Connection| matches!(connection.phase, Phase::Writing { .. });
         let oldest = |is: &dyn Fn(&Connection) -> bool| {
             self.connections.iter().find(|(_, connection)| is(connection)).map(|(number, _)| *number)
         };
-        let Some(number) = oldest(&silent).or_else(|| oldest(&slow)) else { return false };
+        let waits =
+            |connection: &Connection| matches!(connection.phase, Phase::Waiting { is_page: true, .. });
+        let oldest = oldest(&silent).or_else(|| oldest(&slow)).or_else(|| oldest(&waits));
+        let Some(number) = oldest else { return false };
         if let Some(gone) = self.connections.remove(&number) {
             tracing::debug!(peer = %gone.peer, "a connection for metrics has made room for another");
         }
@@ -322,7 +325,8 @@ impl Serving {
                 }
                 Err(error) => Err(error),
             },
-            Phase::Waiting { .. } => Ok(false),
+            // It is not read from meanwhile: there is nothing to be done but to take note that the client has gone.
+            Phase::Waiting { .. } => Err(io::ErrorKind::ConnectionReset.into()),
             Phase::Writing { answer, is_head, written, .. } => {
                 write_some(&connection.stream, answer.bytes(*is_head), written)
             }
@@ -344,16 +348,16 @@ impl Serving {
     /// A request is whole.
     fn ask(&mut self, number: u64, request: Request) {
         let Request { path, is_head } = request;
-        let lane = match (self.lane)(&path) {
+        let (lane, is_page) = match (self.lane)(&path) {
             Lane::Now => {
                 let answer = Arc::new(Sent::new((self.answer)(&path)));
                 return self.begin_writing(number, &answer, is_head, false);
             }
-            Lane::Health => &self.health,
-            Lane::Pages => &self.pages,
+            Lane::Health => (&self.health, false),
+            Lane::Pages => (&self.pages, true),
         };
         if let Some(connection) = self.connections.get_mut(&number) {
-            connection.phase = Phase::Waiting { is_head };
+            connection.phase = Phase::Waiting { is_head, is_page };
         }
         let waiting = self.asked.entry(path.clone()).or_default();
         if waiting.is_empty() {
@@ -365,11 +369,11 @@ impl Serving {
 
     /// An answer was made: everybody who waits has it.
     fn give(&mut self, path: &str, answer: &Arc<Sent>) {
-        let is_page = (self.lane)(path) == Lane::Pages;
         for number in self.asked.remove(path).unwrap_or_default() {
-            if let Some(Connection { phase: Phase::Waiting { is_head }, .. }) = self.connections.get(&number)
+            if let Some(Connection { phase: Phase::Waiting { is_head, is_page }, .. }) =
+                self.connections.get(&number)
             {
-                self.begin_writing(number, answer, *is_head, is_page);
+                self.begin_writing(number, answer, *is_head, *is_page);
             }
         }
     }
@@ -489,6 +493,57 @@ mod tests {
         release.send(()).unwrap();
         let mut answer = String::new();
         page.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("/page\n"), "{answer}");
+        drop(release);
+    }
+
+    /// A listener whose page is made when it is released, and the way to release it; all else is answered at once.
+    fn start_held() -> (Listener, Sender<()>) {
+        let (release, held) = channel::<()>();
+        let held = std::sync::Mutex::new(held);
+        let lane = |path: &str| if path == "/page" { Lane::Pages } else { Lane::Health };
+        let listener = start(lane, move |path| {
+            if path == "/page" {
+                let _ = held.lock().unwrap().recv();
+            }
+            Response::plain(Status::Ok, path)
+        });
+        (listener, release)
+    }
+
+    #[test]
+    fn those_who_wait_for_a_page_take_no_place_from_health() {
+        let (listener, release) = start_held();
+        let mut waiting = Vec::new();
+        for _ in 0..2 * CONNECTIONS_MAX {
+            let mut client = TcpStream::connect(listener.address()).unwrap();
+            client.write_all(b"GET /page HTTP/1.1\r\n\r\n").unwrap();
+            waiting.push(client);
+            if waiting.len() % 16 == 0 {
+                assert!(get(listener.address(), "/health").ends_with("/health\n"));
+            }
+        }
+        drop(release);
+    }
+
+    #[test]
+    fn clients_that_have_gone_while_their_page_is_made_take_no_place_from_one_that_waits() {
+        let (listener, release) = start_held();
+        let ask = || {
+            let mut client = TcpStream::connect(listener.address()).unwrap();
+            client.write_all(b"GET /page HTTP/1.1\r\n\r\n").unwrap();
+            client
+        };
+        let mut patient = ask();
+        for _ in 0..2 * CONNECTIONS_MAX {
+            let gone = ask();
+            // It waits for its page when health, which came later, is answered.
+            assert!(get(listener.address(), "/health").ends_with("/health\n"));
+            rustix::net::sockopt::set_socket_linger(&gone, Some(Duration::ZERO)).unwrap();
+        }
+        release.send(()).unwrap();
+        let mut answer = String::new();
+        patient.read_to_string(&mut answer).unwrap();
         assert!(answer.ends_with("/page\n"), "{answer}");
         drop(release);
     }
