@@ -3,6 +3,7 @@
 use crate::cli::produce;
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -90,7 +91,7 @@ pub(super) fn report(done: Result<ExitCode, CommandError>) -> ExitCode {
         // Whoever read our output has seen enough.
         Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            note(format_args!("error: {}", error.to_string().replace(['\r', '\n'], " ")));
+            note(format_args!("error: {}", plain(&error.to_string().replace(['\r', '\n'], " "))));
             ExitCode::FAILURE
         }
     }
@@ -163,6 +164,22 @@ pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or("-".to_owned(), |value| value.to_string())
 }
 
+/// A name that somebody else has chosen, for a terminal and for one line: what ends the line, or moves the cursor of who reads it, is escaped.
+/// Ids of groups and of their members are whatever clients like.
+pub(super) fn plain(name: &str) -> Cow<'_, str> {
+    if !name.contains(char::is_control) {
+        return Cow::Borrowed(name);
+    }
+    let mut text = String::with_capacity(name.len() + 16);
+    for letter in name.chars() {
+        match letter.is_control() {
+            true => text.extend(letter.escape_default()),
+            false => text.push(letter),
+        }
+    }
+    Cow::Owned(text)
+}
+
 /// Numbers as a cell of a table.
 pub(super) fn joined(numbers: &[i32]) -> String {
     numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
@@ -171,6 +188,12 @@ pub(super) fn joined(numbers: &[i32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_one_line_and_moves_no_cursor() {
+        assert_eq!(plain("a\u{1b}[2J\r\nb\u{9b}é"), "a\\u{1b}[2J\\r\\nb\\u{9b}é");
+        assert!(matches!(plain("orders é"), Cow::Borrowed(_)));
+    }
 
     #[test]
     fn a_separator_may_be_escaped() {

@@ -1,6 +1,6 @@
 //! `strandline group`: list, describe and delete consumer groups, and set how far they have read.
 
-use super::common::{Cluster, CommandError, joined, note, or_dash};
+use super::common::{Cluster, CommandError, joined, note, or_dash, plain};
 use super::start::rfc3339;
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
@@ -202,7 +202,7 @@ fn list(groups: &[GroupSummary], json: bool, out: &mut impl Write) -> io::Result
         return writeln!(out, "{}", serde_json::Value::Array(groups.collect()));
     }
     for group in groups {
-        writeln!(out, "{}", group.name)?;
+        writeln!(out, "{}", plain(&group.name))?;
     }
     Ok(())
 }
@@ -298,18 +298,19 @@ impl Description {
 
     fn text(&self, out: &mut impl Write) -> io::Result<()> {
         let Group { name, state, coordinator: (id, address), protocol, members, .. } = &self.group;
-        write!(out, "group {name}, {state}, coordinator {id} at {address}")?;
+        write!(out, "group {}, {}, coordinator {id} at {address}", plain(name), plain(state))?;
         match protocol.as_str() {
             "" => writeln!(out)?,
-            protocol => writeln!(out, ", protocol {protocol}")?,
+            protocol => writeln!(out, ", protocol {}", plain(protocol))?,
         }
         for Member { id, instance_id, client_id, host, assignment } in members {
-            write!(out, "member {id}, client {client_id} at {host}")?;
+            write!(out, "member {}, client {} at {}", plain(id), plain(client_id), plain(host))?;
             if let Some(instance_id) = instance_id {
-                write!(out, ", instance {instance_id}")?;
+                write!(out, ", instance {}", plain(instance_id))?;
             }
-            let topics =
-                assignment.iter().map(|(topic, partitions)| format!("{topic}:{}", joined(partitions)));
+            let topics = assignment
+                .iter()
+                .map(|(topic, partitions)| format!("{}:{}", plain(topic), joined(partitions)));
             match topics.collect::<Vec<_>>().join(" ").as_str() {
                 "" => writeln!(out, ", reads nothing")?,
                 topics => writeln!(out, ", reads {topics}")?,
@@ -328,12 +329,12 @@ impl Description {
             writeln!(
                 out,
                 "{:<width$} {:>9} {:>12} {:>12} {:>12} {}",
-                row.topic,
+                plain(&row.topic),
                 row.partition,
                 or_dash(row.committed),
                 or_dash(row.end),
                 or_dash(row.lag()),
-                or_dash(row.member.map(|at| &members[at].id)),
+                or_dash(row.member.map(|at| plain(&members[at].id))),
             )?;
         }
         Ok(())
@@ -438,6 +439,7 @@ impl Reset {
         let width = width_of(self.offsets.keys().map(String::as_str));
         writeln!(out, "{:<width$} {:>9} {:>12} {:>12}", "topic", "partition", "committed", "new offset")?;
         for (topic, partition, committed, offset) in self.rows() {
+            let topic = plain(topic);
             writeln!(out, "{topic:<width$} {partition:>9} {:>12} {offset:>12}", or_dash(committed))?;
         }
         Ok(())

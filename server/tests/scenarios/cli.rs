@@ -420,6 +420,25 @@ fn a_group_is_listed_by_its_state_and_deleted() {
 }
 
 #[test]
+fn an_id_that_a_client_has_chosen_is_one_line_and_moves_no_cursor() {
+    let broker = Broker::start();
+    let (topic, group) = (broker.topic("odd-ids", "1"), new_name("odd"));
+    let (odd, shown) = (format!("{group}\u{1b}[2J\nforged"), format!("{group}\\u{{1b}}[2J\\nforged"));
+    broker.done(&["produce", &topic], "x\n");
+    broker.done(&["consume", &topic, "--group", &odd, "-e"], "");
+
+    let listed = broker.done(&["group", "list"], "");
+    assert!(listed.lines().any(|line| line == shown), "{listed}");
+    let described = broker.done(&["group", "describe", &odd], "");
+    assert!(described.starts_with(&format!("group {shown}, Empty")), "{described}");
+    broker.done(&["group", "delete", &odd], "");
+    let error = broker.refused(&["group", "delete", &odd], "", 0);
+    for said in [listed, described, error] {
+        assert!(!said.contains('\u{1b}') && !said.lines().any(|line| line == "forged"), "{said}");
+    }
+}
+
+#[test]
 fn offsets_are_reset_only_when_told_to_and_stay_within_the_partition() {
     let broker = Broker::start();
     let (topic, group) = (broker.topic("reset", "2"), new_name("reset"));
