@@ -20,6 +20,7 @@
 //! The table holds [`BUCKETS_MAX`] addresses and errors; the one that was quiet longest makes room, and its number counts for
 //! its kind.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
@@ -31,6 +32,9 @@ use super::line::{Line, Value};
 
 /// How often it is told what was left out, when no other line of the kind comes.
 pub(super) const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// Addresses and errors of a kind that are named when it is told what was left out.
+const TOLD_MAX: usize = 10;
 
 /// Addresses and errors that are told apart: some 300 kB.
 const BUCKETS_MAX: usize = 1024;
@@ -144,17 +148,32 @@ impl Limiter {
         Verdict::Write { left_out }
     }
 
-    /// What was left out and not told for [`TELL_EVERY`]; it counts as told then. Lets go of those that were quiet for long.
+    /// What was left out and not told for [`TELL_EVERY`]; it counts as told then. Of a kind there are the loudest addresses and errors, and the
+    /// sum of all others. Lets go of those that were quiet for long.
     pub(super) fn left_out(&mut self, now: Instant) -> Vec<LeftOut> {
-        let all = self.kinds.values_mut().chain(self.ones.values_mut());
-        let due =
-            all.filter(|bucket| bucket.left_out.lines > 0 && now.duration_since(bucket.told) >= TELL_EVERY);
-        let told = due.map(|bucket| {
-            let left_out = bucket.left_out.clone();
-            bucket.tell(now);
-            left_out
-        });
-        let told = told.collect();
+        let is_due = |bucket: &Bucket| {
+            bucket.left_out.lines > 0 && now.saturating_duration_since(bucket.told) >= TELL_EVERY
+        };
+        let mut due: HashMap<&'static str, Vec<&mut Bucket>> = HashMap::new();
+        for ((kind, _), one) in self.ones.iter_mut().filter(|(_, one)| is_due(one)) {
+            due.entry(kind).or_default().push(one);
+        }
+        let mut told = Vec::new();
+        for (kind, of_all) in &mut self.kinds {
+            let mut ones = due.remove(kind).unwrap_or_default();
+            ones.sort_unstable_by_key(|one| Reverse(one.left_out.lines));
+            let others = ones.split_off(ones.len().min(TOLD_MAX));
+            for one in ones {
+                told.push(one.left_out.clone());
+                one.tell(now);
+            }
+            let has_others = !others.is_empty();
+            of_all.left_out.lines += others.into_iter().map(|one| one.tell(now)).sum::<u64>();
+            if has_others || is_due(of_all) {
+                told.push(of_all.left_out.clone());
+                of_all.tell(now);
+            }
+        }
         self.ones.retain(|_, one| one.left_out.lines > 0 || !one.is_full(now));
         told
     }
@@ -272,6 +291,21 @@ mod tests {
         let all = 10_000 + 1 + 10_000 + 100_000;
         assert_eq!(limiter.suppressed(), all - 10 - 1 - 10 - 189);
         let told = limiter.left_out(now + TELL_EVERY);
+        assert_eq!(told.iter().map(|left_out| left_out.lines).sum::<u64>(), limiter.suppressed());
+        assert!(told.len() <= 2 * (TOLD_MAX + 1), "{} lines about those of two kinds", told.len());
+    }
+
+    #[test]
+    fn what_many_peers_were_left_out_with_is_told_of_the_loudest_and_in_sum() {
+        let (mut limiter, now) = (Limiter::default(), Instant::now());
+        for peer in 1..=100 {
+            let lines: Vec<Line> = (0..10 + peer).map(|_| closed(&format!("10.0.0.{peer}:1"))).collect();
+            written(&mut limiter, "closed", &lines, now);
+        }
+        let told = limiter.left_out(now + TELL_EVERY);
+        assert_eq!(told.len(), TOLD_MAX + 1, "a line less for each line that was left out is no help");
+        assert_eq!(told[0].peer, Some("10.0.0.100".parse().unwrap()));
+        assert_eq!(told[TOLD_MAX].peer, None);
         assert_eq!(told.iter().map(|left_out| left_out.lines).sum::<u64>(), limiter.suppressed());
     }
 
