@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! the limit (RLIMIT_NOFILE)
-//! | the process | of each shard: ring, journal, small files, directories | segments, half of the rest at most | connections |
+//! | the process | for metrics | of each shard: ring, journal, small files, directories | segments, half of the rest at most | connections |
 //! ```
 //!
 //! A connection that does not fit is refused when it comes, so that no flood of them takes a descriptor that a file needs: without one a log can not be
@@ -10,8 +10,12 @@
 
 use strandline_engine::config::EngineConfig;
 
-/// Standard streams, the lock, listeners, signals, connections for metrics, and one that is put by.
-const PROCESS: u64 = 28;
+/// Standard streams, the lock, listeners, signals, and one that is put by.
+const PROCESS: u64 = 20;
+
+/// Connections for metrics and health at a time: scrapers, supervisors, somebody with curl, and room for those who are none of these.
+const METRICS: u64 = 128;
+const METRICS_LEAST: u64 = 8;
 
 /// What a shard holds and opens for a moment: its ring and doorbell, journal files in use and in the making, the checkpoint, directories that are
 /// synced, several at a time. It works with [`SHARD_LEAST`]: steps then wait for one another.
@@ -33,6 +37,8 @@ pub struct Descriptors {
     pub segments: usize,
     /// Connections at a time, of all shards together.
     pub connections: usize,
+    /// Connections for metrics and health at a time.
+    pub metrics: usize,
 }
 
 /// The limit is too small for a broker.
@@ -58,19 +64,23 @@ impl Descriptors {
     pub fn share_out(limit: Option<u64>, shards: usize) -> Result<Descriptors, TooFew> {
         let limit = limit.unwrap_or(u64::MAX).min(i32::MAX as u64);
         let count = shards as u64;
-        let needed = PROCESS + count * (SHARD_LEAST + SEGMENTS_LEAST) + CONNECTIONS_LEAST;
+        let least = count * SEGMENTS_LEAST + CONNECTIONS_LEAST;
+        let needed = PROCESS + METRICS_LEAST + count * SHARD_LEAST + least;
         if limit < needed {
             return Err(TooFew { limit, needed, shards });
         }
         let spare = (limit - needed) / count;
         let shard = (limit / 4 / count).clamp(SHARD_LEAST, SHARD).min(SHARD_LEAST + spare);
-        let rest = limit - PROCESS - count * shard;
+        let rest = limit - PROCESS - METRICS_LEAST - count * shard;
+        let more_metrics = (limit / 8).min(METRICS).saturating_sub(METRICS_LEAST).min((rest - least) / 2);
+        let rest = rest - more_metrics;
         let wanted = EngineConfig::OPEN_FILES_MAX as u64 * count;
         // A third more may be open than is kept.
         let files = (rest / 2).max(count * SEGMENTS_LEAST).min((wanted * 4).div_ceil(3));
         let files = files.min(rest - CONNECTIONS_LEAST);
         let segments = (files * 3 / 4 / count).max(1) as usize;
-        Ok(Descriptors { limit, segments, connections: (rest - files) as usize })
+        let metrics = (METRICS_LEAST + more_metrics) as usize;
+        Ok(Descriptors { limit, segments, connections: (rest - files) as usize, metrics })
     }
 }
 
@@ -91,11 +101,12 @@ mod tests {
                         continue;
                     }
                 };
-                let open = (shared.segments * shards * 4 / 3 + shared.connections) as u64;
+                let open = (shared.segments * shards * 4 / 3 + shared.connections + shared.metrics) as u64;
                 assert!(
                     open + PROCESS + SHARD_LEAST * shards as u64 <= limit,
                     "{limit} {shards}: {shared:?}"
                 );
+                assert!((METRICS_LEAST..=METRICS).contains(&(shared.metrics as u64)), "{shared:?}");
                 assert!(shared.segments >= 1 && shared.connections as u64 >= CONNECTIONS_LEAST, "{shared:?}");
                 assert!(shared.segments <= EngineConfig::OPEN_FILES_MAX);
             }

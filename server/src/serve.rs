@@ -72,7 +72,8 @@ impl Server {
         // Before recovery: whoever supervises us sees that it runs.
         let metrics = config.metrics_listen.as_ref().map(|place| {
             let refused = |source| ServeError::Listen { place: place.clone(), source };
-            bind(place).and_then(Endpoint::start).map_err(refused)
+            let socket = bind(place).map_err(refused)?;
+            Endpoint::start(socket, descriptors.metrics).map_err(refused)
         });
         let metrics = metrics.transpose()?;
         let (config, shards) = (Arc::new(config), engine_config.shards);

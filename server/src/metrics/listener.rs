@@ -9,7 +9,7 @@
 //!
 //! A health check must be answered whatever else is connected, so no place is ever taken for good:
 //!
-//! * Of [`CONNECTIONS_MAX`] connections, the one that has been silent longest gives way to a new one, then the one that has been reading or
+//! * Of the connections, as many as [`crate::descriptors`] leaves for them, the one that has been silent longest gives way to a new one, then the one that has been reading or
 //!   waiting for a page longest, also where the process has no descriptor left. The head of a request comes within [`HEAD_BYTES_MAX`] and [`READ_TIME_MAX`], or the connection goes.
 //! * Pages may be large, and clients slow: at most [`READERS_MAX`] are sent at a time; the oldest gives way, and all of a page is taken
 //!   within [`WRITE_TIME_MAX`].
@@ -29,9 +29,6 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::http::{HEAD_BYTES_MAX, Request, Response, Sent, Status, parse};
-
-/// Connections at a time: scrapers, supervisors, somebody with curl, and room for those who are none of these.
-const CONNECTIONS_MAX: usize = 128;
 
 /// Connections that are sent a page at a time.
 const READERS_MAX: usize = 8;
@@ -85,9 +82,10 @@ impl Wake {
 }
 
 impl Listener {
-    /// Answers the paths that are asked for by `answer`, each in its lane.
+    /// Answers the paths that are asked for by `answer`, each in its lane; so many connections at a time.
     pub(super) fn start(
         socket: TcpListener,
+        connections_max: usize,
         lane: fn(&str) -> Lane,
         answer: impl Fn(&str) -> Response + Send + Sync + 'static,
     ) -> io::Result<Listener> {
@@ -103,6 +101,7 @@ impl Listener {
             socket,
             pipe,
             tellings,
+            connections_max,
             lane,
             answer,
             health,
@@ -152,6 +151,7 @@ struct Serving {
     socket: TcpListener,
     pipe: PipeReader,
     tellings: Receiver<Told>,
+    connections_max: usize,
     lane: fn(&str) -> Lane,
     answer: Arc<dyn Fn(&str) -> Response + Send + Sync>,
     health: Sender<String>,
@@ -259,10 +259,10 @@ impl Serving {
 
     /// Takes those who are there; not more at once than there are places, so that answers leave however fast others connect.
     fn accept(&mut self) {
-        for _ in 0..CONNECTIONS_MAX {
+        for _ in 0..self.connections_max {
             match self.socket.accept() {
                 Ok((stream, peer)) => {
-                    if self.connections.len() >= CONNECTIONS_MAX && !self.make_room() {
+                    if self.connections.len() >= self.connections_max && !self.make_room() {
                         tracing::debug!(%peer, "too many connections for metrics");
                         continue;
                     }
@@ -444,6 +444,8 @@ fn write_some(mut stream: &TcpStream, bytes: &[u8], written: &mut usize) -> io::
 mod tests {
     use super::*;
 
+    const CONNECTIONS_MAX: usize = 128;
+
     fn get(address: SocketAddr, path: &str) -> String {
         let mut client = TcpStream::connect(address).unwrap();
         client.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
@@ -453,7 +455,8 @@ mod tests {
     }
 
     fn start(lane: fn(&str) -> Lane, answer: impl Fn(&str) -> Response + Send + Sync + 'static) -> Listener {
-        Listener::start(TcpListener::bind("127.0.0.1:0").unwrap(), lane, answer).unwrap()
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        Listener::start(socket, CONNECTIONS_MAX, lane, answer).unwrap()
     }
 
     #[test]

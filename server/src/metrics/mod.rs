@@ -70,11 +70,12 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Answers from now on; until [`Endpoint::serve`], that the broker recovers.
-    pub(crate) fn start(socket: TcpListener) -> io::Result<Endpoint> {
+    /// Answers from now on, so many connections at a time; until [`Endpoint::serve`], that the broker recovers.
+    pub(crate) fn start(socket: TcpListener, connections_max: usize) -> io::Result<Endpoint> {
         let phase = Arc::new(Mutex::new(Phase::Recovering));
         let (seen, started) = (phase.clone(), SystemTime::now());
-        let listener = Listener::start(socket, lane, move |path| answer(path, &seen, started))?;
+        let listener =
+            Listener::start(socket, connections_max, lane, move |path| answer(path, &seen, started))?;
         Ok(Endpoint { listener, phase })
     }
 

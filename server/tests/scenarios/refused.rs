@@ -188,6 +188,8 @@ fn idle_connections_take_no_descriptor_that_a_file_needs() {
     client.create("rolls", 1, &[("segment.bytes", "1048576")]);
     assert_eq!(client.produce("warm", 0, batch(&["first"])).error_code, 0);
 
+    let metrics = broker.metrics.unwrap();
+    let silent: Vec<_> = (0..150).map(|_| TcpStream::connect(metrics).unwrap()).collect();
     let idle: Vec<_> = (0..300).map(|_| TcpStream::connect(broker.address).unwrap()).collect();
     // Those that came too late are closed; the others go on.
     let mut refused = idle.iter().filter(|socket| {
@@ -209,7 +211,7 @@ fn idle_connections_take_no_descriptor_that_a_file_needs() {
         let answer = client.produce("many", partition, batch(&["x"]));
         assert_eq!(answer.error_code, 0, "partition {partition}");
     }
-    drop(idle);
+    drop((idle, silent));
     let give_up = Instant::now() + Duration::from_secs(10);
     let mut newcomer = loop {
         // Until the broker has seen that the others are gone, newcomers are refused.
