@@ -6,7 +6,8 @@
 //! * All seats of a shard together have its share of [`LONG_ANSWERS_BYTES_MAX`]; what does not fit waits, in the order of asking. When nobody
 //!   else has one, a seat of any size is given: a long answer may have to wait, and is never refused.
 //! * While others wait, a client that takes nothing of its answer for [`STALL_MAX`] loses its seat, and its connection: those first that have
-//!   taken nothing for the longest time, and no more of them than are needed. While nobody waits, a client may take its time.
+//!   taken nothing for the longest time, and no more of them than are needed. The longer the line, the shorter the patience, so that many who
+//!   do not read hold up nobody for long. While nobody waits, a client may take its time.
 //! * Parts of long answers are made one after the other, each in a turn of the shard of its own ([`Room::turn`]): however many clients ask for
 //!   long answers, whoever asks for something short waits for one part.
 //! * A seat that needs more waits like the others. When all who have seats wait for more, the first gets it: nothing locks up.
@@ -30,12 +31,20 @@ pub const LONG_ANSWERS_BYTES_MAX: usize = 64 << 20;
 /// What a shard's share is at least, however many there are.
 const SHARE_BYTES_MIN: usize = 4 << 20;
 
-/// How long a client may take nothing of its answer while others wait for the memory: not one part of 64 KiB into the buffers of its
-/// connection.
+/// How long a client may take nothing of its answer while one or two others wait for the memory: not one part of 64 KiB into the buffers of
+/// its connection.
 pub const STALL_MAX: Duration = Duration::from_secs(5);
 
+/// The same while very many wait.
+pub const STALL_MIN: Duration = Duration::from_millis(500);
+
 /// How often a seat that waits looks whether it is the first in the line.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long a client may take nothing while so many wait.
+fn patience(waiting: usize) -> Duration {
+    (STALL_MAX / (1 + waiting as u32 / 3)).max(STALL_MIN)
+}
 
 /// The seats of a shard.
 pub struct Room {
@@ -161,13 +170,14 @@ impl Room {
         if state.line.front().is_none_or(|first| first.number != number) {
             return;
         }
+        let patience = patience(state.line.len());
         let mut wanted = state.line.iter().map(|waiting| waiting.bytes).sum::<usize>();
         wanted = wanted.saturating_sub(self.bytes_max.saturating_sub(state.taken));
         let mut still: Vec<_> = state
             .seats
             .values_mut()
             .filter_map(|seat| Some((seat.still_since?, seat)))
-            .filter(|(since, _)| now.saturating_duration_since(*since) >= STALL_MAX)
+            .filter(|(since, _)| now.saturating_duration_since(*since) >= patience)
             .collect();
         still.sort_by_key(|(since, _)| *since);
         for (_, seat) in still {
@@ -425,6 +435,12 @@ mod tests {
         assert!(room.turn().now_or_never().is_none());
         drop(turn);
         assert!(room.turn().now_or_never().is_some());
+    }
+
+    #[test]
+    fn d11_the_longer_the_line_the_shorter_the_patience() {
+        assert_eq!([1, 2, 3].map(patience), [STALL_MAX, STALL_MAX, STALL_MAX / 2]);
+        assert_eq!(patience(100_000), STALL_MIN);
     }
 
     #[test]

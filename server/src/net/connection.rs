@@ -37,7 +37,7 @@ use super::queue::{Popper, Pusher, queue};
 use crate::answer::Long;
 use crate::dispatch::{self, Answer, Broker, CallError, Ending, Owed};
 use crate::messages::Piece;
-use crate::room::{STALL_MAX, Seat};
+use crate::room::Seat;
 use crate::wire::Place;
 use crate::wire::writer::PART_BYTES;
 
@@ -91,7 +91,7 @@ enum WriteEnd {
     Read(io::Error),
     #[error("sending records failed: {0}")]
     SendFile(#[from] SendFileError),
-    #[error("it took nothing of a long answer for {} s, while others waited for the memory", STALL_MAX.as_secs())]
+    #[error("it took nothing of a long answer while others waited for the memory")]
     Still,
     #[error("an answer of {announced} bytes has come to {found}")]
     Size { announced: usize, found: usize },
