@@ -1,23 +1,31 @@
 //! The one place that changes the topic table and the settings of the broker, and gives out producer ids. Shard 0 keeps it.
 //!
 //! A change is durable before anybody sees it, and seen by everybody before it is answered (D9). A topic is deleted in this order, so
-//! that its directories never mix with those of a topic made later under the same name: the table without it is durable; all shards have
-//! let go of its partitions; the directories are removed, durably. A crash in between leaves directories that no topic claims, which
-//! the next start removes.
+//! that its directories never mix with those of a topic made later under the same name: the table that has it among the deleted ones is
+//! durable; all shards have let go of its partitions; the directories are removed, durably; the table forgets it. A crash in between leaves
+//! a table that says which directories the next start removes: none goes because nobody claims it.
+//!
+//! On a full disk nothing is created, but what makes room goes on (D7): a topic is deleted and settings change in a reserve, files whose
+//! blocks are overwritten with the new table. They are made again as soon as there is room.
 
-use std::cell::RefCell;
-use std::path::PathBuf;
+use std::cell::Cell;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use async_channel::Sender;
+use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_util::lock::Mutex;
 
-use crate::config::{ConfigError, DynamicSettings, InForce};
+use crate::config::{ConfigError, DynamicSettings, InForce, TopicDefaults};
+use crate::directories::{holds_partition, remove_partition, set_aside};
 use crate::error::{TopicError, io_fault};
+use crate::format::topics::DeletedTopic;
 use crate::format::{names, producer_ids, settings, topics};
-use crate::io::{Disk, is_out_of_descriptors, replace, yield_now};
+use crate::io::{Disk, OpenMode, is_no_space, keep_room, replace, replace_in, yield_now};
 use crate::shard::message::Message;
 use crate::sync::Published;
 use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
@@ -29,17 +37,26 @@ const BATCH_TOPICS: usize = 16;
 /// Producer ids that are taken from the file at once; what a crash leaves unused is never given out.
 const PRODUCER_ID_BLOCK: i64 = 1000;
 
-/// The file with the topic table, in the data directory.
-pub(crate) const TOPICS_FILE: &str = "topics";
-
-/// The file with what was set for the broker while it ran, in the data directory.
-pub(crate) const SETTINGS_FILE: &str = "settings";
-
 /// Makes other settings out of those there are.
 pub(crate) type SettingsChange = Box<dyn FnOnce(&InForce) -> Result<DynamicSettings, ConfigError> + Send>;
 
-/// The file with the next unused producer id, in the data directory.
-pub(crate) const PRODUCER_IDS_FILE: &str = "producer-ids";
+/// Bytes that a disk writes whole or not at all.
+const SECTOR_BYTES: usize = 512;
+
+/// Bytes of a file of the reserve, unless twice the topic table is more: enough for the small files of a small broker.
+const RESERVE_BYTES_MIN: usize = 16 << 10;
+
+/// Sees to it that there is a reserve for a table of this size.
+///
+/// # Errors
+/// What the system says; on a full disk there is none, or a smaller one.
+pub(crate) async fn keep_reserve<D: Disk>(disk: &D, data_dir: &Path, table_bytes: usize) -> io::Result<()> {
+    let bytes = RESERVE_BYTES_MIN.max((2 * table_bytes).next_multiple_of(4096));
+    for number in 0..names::RESERVES {
+        keep_room(disk, &data_dir.join(names::reserve(number)), bytes as u64).await?;
+    }
+    Ok(())
+}
 
 pub(crate) struct Catalog<D: Disk> {
     disk: D,
@@ -49,10 +66,10 @@ pub(crate) struct Catalog<D: Disk> {
     mailboxes: Vec<Sender<Message<D::File>>>,
     /// Makes up identities; the crash tests bring their own.
     new_topic_id: Rc<dyn Fn() -> TopicId>,
+    /// The reserve was used up, or is too small.
+    lacks_reserve: Cell<bool>,
     /// Changes are made one after the other.
     changing: Mutex<ProducerIds>,
-    /// Directories of deleted topics that could not be removed: a topic of the name would find old records in them.
-    leftovers: RefCell<Vec<PathBuf>>,
 }
 
 /// Producer ids that may be given out, and the first one that the file does not cover.
@@ -72,8 +89,9 @@ impl<D: Disk> Catalog<D> {
         next_producer_id: i64,
     ) -> Catalog<D> {
         let ids = ProducerIds { next: next_producer_id, end: next_producer_id };
-        let (changing, leftovers) = (Mutex::new(ids), RefCell::default());
-        Catalog { disk, data_dir, topics, settings, mailboxes, new_topic_id, changing, leftovers }
+        // The first change sees to it: there may have been no room when recovery did.
+        let (lacks_reserve, changing) = (Cell::new(true), Mutex::new(ids));
+        Catalog { disk, data_dir, topics, settings, mailboxes, new_topic_id, lacks_reserve, changing }
     }
 
     pub(crate) async fn create(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
@@ -83,14 +101,11 @@ impl<D: Disk> Catalog<D> {
     /// Makes topics. One write of the table makes all of them durable, so that ten thousand cost little more than one.
     pub(crate) async fn create_all(&self, new: Vec<NewTopic>) -> Vec<Result<Arc<Topic>, TopicError>> {
         let _one_at_a_time = self.changing.lock().await;
-        if let Err(error) = self.remove_leftovers().await {
-            return new.iter().map(|_| Err(error.clone())).collect();
-        }
         let defaults = &self.settings.get().topic_defaults;
         let mut table = TopicTable::clone(&self.topics.get());
         let mut made = Vec::with_capacity(new.len());
         for (at, new) in new.into_iter().enumerate() {
-            made.push(table.add(new, (self.new_topic_id)(), defaults));
+            made.push(self.add(&mut table, new, defaults).await);
             if at % BATCH_TOPICS == BATCH_TOPICS - 1 {
                 yield_now().await;
             }
@@ -111,13 +126,30 @@ impl<D: Disk> Catalog<D> {
         made
     }
 
+    /// Adds a topic to the table. What stands where its partitions are to be made is out of the way then.
+    async fn add(
+        &self,
+        table: &mut TopicTable,
+        new: NewTopic,
+        defaults: &TopicDefaults,
+    ) -> Result<Arc<Topic>, TopicError> {
+        table.check_new(&new, defaults)?;
+        // A topic of its name whose directories could not be removed when it was deleted.
+        for deleted in table.deleted().iter().filter(|deleted| deleted.name == new.name) {
+            self.remove_directories(deleted).await?;
+        }
+        self.set_directories_aside(&new.name, 0..new.partitions).await?;
+        table.forget_deleted(|deleted| deleted.name == new.name);
+        table.add(new, (self.new_topic_id)(), defaults)
+    }
+
     /// Changes the settings of a topic, also of its open partitions. When a shard stops before it has them in force, the answer says so: what was
     /// acknowledged under other settings may not be durable yet.
     pub(crate) async fn alter(&self, id: TopicId, change: ConfigChange) -> Result<Arc<Topic>, TopicError> {
         let _one_at_a_time = self.changing.lock().await;
         let defaults = &self.settings.get().topic_defaults;
         let table = self.topics.get().with_configs(id, &change, defaults)?;
-        self.write_table(&table).await?;
+        self.write_in_reserve(names::TOPICS_FILE, topics::encode(&table.to_file())).await?;
         let topic = table.by_id(id).expect("it was just changed").clone();
         self.topics.set(table);
         if !self.tell_all(|reply| Message::Reconfigure { topic: Some(id), reply }).await {
@@ -134,10 +166,7 @@ impl<D: Disk> Catalog<D> {
         let dynamic = change(&old)?;
         let new = old.with_dynamic(dynamic);
         let table = self.topics.get().with_defaults(&new.topic_defaults)?;
-        let path = self.data_dir.join(SETTINGS_FILE);
-        replace(&self.disk, &path, settings::encode(&new.dynamic))
-            .await
-            .map_err(|error| TopicError::Storage(io_fault("write", path, 0, error)))?;
+        self.write_in_reserve(names::SETTINGS_FILE, settings::encode(&new.dynamic)).await?;
         tracing::info!(settings = ?new.dynamic, "broker reconfigured");
         self.settings.set(new);
         self.topics.set(table);
@@ -150,7 +179,10 @@ impl<D: Disk> Catalog<D> {
     /// Adds partitions to a topic. They are empty, and opened when they are first used.
     pub(crate) async fn grow(&self, id: TopicId, partitions: u32) -> Result<Arc<Topic>, TopicError> {
         let _one_at_a_time = self.changing.lock().await;
-        let table = self.topics.get().with_partitions(id, partitions)?;
+        let topics = self.topics.get();
+        let table = topics.with_partitions(id, partitions)?;
+        let old = topics.by_id(id).expect("it was just grown");
+        self.set_directories_aside(&old.name, old.partitions..partitions).await?;
         self.write_table(&table).await?;
         let topic = table.by_id(id).expect("it was just changed").clone();
         self.topics.set(table);
@@ -163,13 +195,26 @@ impl<D: Disk> Catalog<D> {
         let old = self.topics.get();
         let Some(topic) = old.by_id(id) else { return Err(TopicError::Unknown(id.to_string())) };
         let table = old.without(id);
-        self.write_table(&table).await?;
+        self.write_in_reserve(names::TOPICS_FILE, topics::encode(&table.to_file())).await?;
         self.topics.set(table);
         if !self.tell_all(|reply| Message::CloseTopic { topic: id, reply }).await {
             // A shard stops, and finishes its turns before: the next start removes the directories.
             return Ok(());
         }
-        self.remove_directories(topic).await?;
+        let topics = self.topics.get();
+        let deleted = topics.deleted().iter().find(|deleted| deleted.id == id).expect("it was just deleted");
+        // The topic is gone for good: what is left of it now is removed by the next start, or before another topic has its name.
+        if let Err(error) = self.remove_directories(deleted).await {
+            tracing::error!(topic = topic.name, id = %topic.id, %error, "topic deleted; its directories could not be removed yet");
+            return Ok(());
+        }
+        let table = topics.without_deleted(|deleted| deleted.id == id);
+        if let Err(error) = self.write_table(&table).await {
+            tracing::warn!(topic = topic.name, %error, "the topic table was not written; the next one does without the deleted topic");
+        }
+        self.topics.set(table);
+        // What the deletion has freed.
+        self.refill_reserve().await;
         tracing::info!(topic = topic.name, id = %topic.id, "topic deleted");
         Ok(())
     }
@@ -186,50 +231,114 @@ impl<D: Disk> Catalog<D> {
         true
     }
 
-    async fn remove_directories(&self, topic: &Topic) -> Result<(), TopicError> {
-        let directory = |index| self.data_dir.join(names::partition_dir(&topic.name, index));
-        self.leftovers.borrow_mut().extend((0..topic.partitions).map(directory));
-        self.remove_leftovers().await
+    async fn remove_directories(&self, topic: &DeletedTopic) -> Result<(), TopicError> {
+        for index in 0..topic.partitions {
+            let name = names::partition_dir(&topic.name, index);
+            let removed = remove_partition(&self.disk, &self.data_dir, &name).await;
+            removed.map_err(|error| self.fault("remove", &name, error))?;
+        }
+        self.sync_data_dir().await
     }
 
-    /// Removes what is left of deleted topics, durably.
-    async fn remove_leftovers(&self) -> Result<(), TopicError> {
-        loop {
-            let Some(path) = self.leftovers.borrow().last().cloned() else { return Ok(()) };
-            match self.disk.remove_dir(&path).await {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(TopicError::Storage(io_fault("remove", path, 0, error))),
+    /// Sets directories aside that stand where partitions are to be made, and hold files of a partition: they are not the new topic's.
+    async fn set_directories_aside(&self, topic: &str, partitions: Range<u32>) -> Result<(), TopicError> {
+        let mut changed = false;
+        for index in partitions {
+            let name = names::partition_dir(topic, index);
+            let holds = holds_partition(&self.disk, &self.data_dir.join(&name)).await;
+            if holds.map_err(|error| self.fault("list", &name, error))? {
+                let set_aside = set_aside(&self.disk, &self.data_dir, &name).await;
+                set_aside.map_err(|error| self.fault("set aside", &name, error))?;
+                changed = true;
             }
-            if self.leftovers.borrow().len() == 1 {
-                // The last one waits for the sync of all.
-                let synced = self.disk.sync_dir(&self.data_dir).await;
-                if let Err(error) = synced {
-                    if !is_out_of_descriptors(&error) {
-                        // It is not tried again (D3): the next start removes what comes back.
-                        self.leftovers.borrow_mut().clear();
-                    }
-                    return Err(TopicError::Storage(io_fault("sync", &self.data_dir, 0, error)));
-                }
+            if index as usize % BATCH_TOPICS == BATCH_TOPICS - 1 {
+                yield_now().await;
             }
-            self.leftovers.borrow_mut().pop();
+        }
+        if changed { self.sync_data_dir().await } else { Ok(()) }
+    }
+
+    async fn sync_data_dir(&self) -> Result<(), TopicError> {
+        self.disk.sync_dir(&self.data_dir).await.map_err(|error| self.fault("sync", "", error))
+    }
+
+    fn fault(&self, operation: &'static str, name: &str, error: io::Error) -> TopicError {
+        let is_full = is_no_space(&error);
+        let fault = io_fault(operation, self.data_dir.join(name), 0, error);
+        if is_full { TopicError::NoSpace(fault) } else { TopicError::Storage(fault) }
+    }
+
+    /// Replaces a small file by which room is made: on a full disk the reserve takes it.
+    async fn write_in_reserve(&self, name: &str, content: Bytes) -> Result<(), TopicError> {
+        let path = self.data_dir.join(name);
+        self.refill_reserve().await;
+        match replace(&self.disk, &path, content.clone()).await {
+            Err(error) if is_no_space(&error) => {}
+            done => return done.map_err(|error| self.fault("write", name, error)),
+        }
+        self.lacks_reserve.set(true);
+        let mut written = Err(io::ErrorKind::StorageFull.into());
+        for number in 0..names::RESERVES {
+            let reserve = self.data_dir.join(names::reserve(number));
+            written = replace_in(&self.disk, &reserve, &path, content.clone()).await;
+            // This one was used up before, or is too small.
+            if !written.as_ref().is_err_and(is_no_space) {
+                break;
+            }
+        }
+        written.map_err(|error| self.fault("write", name, error))?;
+        tracing::warn!(path = %path.display(), "the disk is full: the file was written into the reserve");
+        Ok(())
+    }
+
+    /// Makes the reserve again that was used up, if there is room.
+    async fn refill_reserve(&self) {
+        if !self.lacks_reserve.get() {
+            return;
+        }
+        let table_bytes = topics::encode(&self.topics.get().to_file()).len();
+        match keep_reserve(&self.disk, &self.data_dir, table_bytes).await {
+            Ok(()) => self.lacks_reserve.set(false),
+            Err(error) => tracing::debug!(%error, "there is no reserve for the small files"),
         }
     }
 
     async fn write_table(&self, table: &TopicTable) -> Result<(), TopicError> {
-        let path = self.data_dir.join(TOPICS_FILE);
-        let written = replace(&self.disk, &path, topics::encode(&table.records())).await;
-        written.map_err(|error| TopicError::Storage(io_fault("write", path, 0, error)))
+        let path = self.data_dir.join(names::TOPICS_FILE);
+        let content = topics::encode(&table.to_file());
+        self.lacks_reserve.set(self.lacks_reserve.get() || 2 * content.len() > RESERVE_BYTES_MIN);
+        let written = replace(&self.disk, &path, content).await;
+        written.map_err(|error| self.fault("write", names::TOPICS_FILE, error))
+    }
+
+    /// Writes a file of one sector where it is: a full disk has room for that, and a sector is written whole or not at all.
+    async fn overwrite(&self, path: &Path, content: Bytes) -> io::Result<()> {
+        assert!(content.len() < SECTOR_BYTES, "it fits one sector");
+        let file = match self.disk.open(path, OpenMode::Existing).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            Err(error) => return Err(error),
+        };
+        if self.disk.len(&file).await? != content.len() as u64 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.disk.write(&file, 0, vec![content]).await?;
+        self.disk.sync(&file).await
     }
 
     pub(crate) async fn allocate_producer_id(&self) -> Result<i64, TopicError> {
         let mut ids = self.changing.lock().await;
         if ids.next == ids.end {
             let end = ids.end + PRODUCER_ID_BLOCK;
-            let path = self.data_dir.join(PRODUCER_IDS_FILE);
-            replace(&self.disk, &path, producer_ids::encode(end))
-                .await
-                .map_err(|error| TopicError::Storage(io_fault("write", path, 0, error)))?;
+            let path = self.data_dir.join(names::PRODUCER_IDS_FILE);
+            let content = producer_ids::encode(end);
+            let written = match replace(&self.disk, &path, content.clone()).await {
+                Err(error) if is_no_space(&error) => self.overwrite(&path, content).await,
+                written => written,
+            };
+            written.map_err(|error| self.fault("write", names::PRODUCER_IDS_FILE, error))?;
             ids.end = end;
         }
         let id = ids.next;

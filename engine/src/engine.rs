@@ -15,28 +15,27 @@ use crate::catalog::Catalog;
 use crate::config::{EngineConfig, InForce, SHARDS_MAX};
 use crate::error::{Fault, StartError};
 use crate::format::checkpoint::PartitionCheckpoint;
+use crate::format::names;
 use crate::front::{Front, Local};
 use crate::handle::{Handle, Shared, now};
 use crate::io::Disk;
 use crate::io::latch::Latch;
 use crate::io::pwrite::PwriteDisk;
 use crate::io::ring::{self, RingDisk};
+use crate::partition::{Incomplete, Unwritten};
 use crate::recovery::{Recovered, RecoveryReport, recover};
 use crate::shard::message::Message;
 use crate::shard::reactor::{self, ExecutorHandle, Queue};
 use crate::shard::{Shard, ShardStart};
 use crate::sync::Published;
 use crate::topics::TopicTable;
-use crate::types::{Offset, PartitionId, TopicId, random_uuid};
+use crate::types::{PartitionId, TopicId, random_uuid};
 
 /// The disk that shards run on.
 pub(crate) type EngineDisk = Latch<RingDisk>;
 
 /// Requests that wait in a shard's mailbox before their senders wait too.
 const MAILBOX_MESSAGES: usize = 1024;
-
-/// The file that a lock is held on for as long as the engine runs.
-pub(crate) const LOCK_FILE: &str = "lock";
 
 /// How often a shard looks for syncs that `flush.ms` asks for: its precision.
 const TICK: Duration = Duration::from_millis(100);
@@ -236,7 +235,7 @@ fn lock_data_dir(data_dir: &Path) -> Result<fs::File, StartError> {
         let above = made.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::File::open(above).and_then(|above| above.sync_all()).map_err(failed("syncing above"))?;
     }
-    let path = data_dir.join(LOCK_FILE);
+    let path = data_dir.join(names::LOCK_FILE);
     let lock =
         fs::File::options().create(true).truncate(false).write(true).open(path).map_err(failed("locking"))?;
     match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
@@ -253,8 +252,8 @@ struct ShardSeed {
     topics: Arc<Published<TopicTable>>,
     settings: Arc<Published<InForce>>,
     checkpoints: Vec<PartitionCheckpoint>,
-    unwritten: Option<Arc<BTreeMap<PartitionId, Offset>>>,
-    damaged: Arc<BTreeMap<PartitionId, Fault>>,
+    unwritten: Option<Arc<Unwritten>>,
+    damaged: Arc<BTreeMap<PartitionId, Incomplete>>,
     journal_number: u64,
     next_producer_id: i64,
     handle: Handle,

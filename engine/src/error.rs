@@ -39,6 +39,28 @@ pub enum FaultKind {
         /// What was found there.
         what: String,
     },
+    /// Records at the end of a log were acknowledged, and are not in it.
+    #[error("{path}: the acknowledged records from {offset} to {} are missing: {what}", end.get() - 1)]
+    Missing {
+        /// The file or directory that lacks them.
+        path: PathBuf,
+        /// The first one that is missing.
+        offset: Offset,
+        /// The offset behind the last one that is known of.
+        end: Offset,
+        /// What was found instead.
+        what: String,
+    },
+    /// Acknowledged records are in a journal, and the disk was too full to put them into their log.
+    #[error("{path}: the disk has no room for the acknowledged records from {offset} to {}, which the journal keeps", end.get() - 1)]
+    NoRoom {
+        /// The directory of the partition.
+        path: PathBuf,
+        /// The first one that found no room.
+        offset: Offset,
+        /// The offset behind the last one that the journal has.
+        end: Offset,
+    },
 }
 
 impl FaultKind {
@@ -51,7 +73,7 @@ impl FaultKind {
     /// succeed later. A failed sync is never one of these, unless there was no descriptor to begin it with (D3).
     pub fn is_shortage(&self) -> bool {
         match self {
-            FaultKind::Damage { .. } => false,
+            FaultKind::Damage { .. } | FaultKind::Missing { .. } | FaultKind::NoRoom { .. } => false,
             FaultKind::Io { operation: "sync", source, .. } => is_out_of_descriptors(source),
             FaultKind::Io { source, .. } => is_shortage(source),
         }
@@ -133,6 +155,14 @@ pub enum ReadError {
         /// The partition.
         partition: PartitionId,
         /// What happened.
+        fault: Fault,
+    },
+    /// The answer lies behind the end of what the log has, and acknowledged records are missing there: nobody is told a shorter log (D2).
+    #[error("partition {partition} is not whole: {fault}")]
+    Incomplete {
+        /// The partition.
+        partition: PartitionId,
+        /// What is missing, and why.
         fault: Fault,
     },
     /// The engine is stopping.
@@ -217,6 +247,9 @@ pub enum TopicError {
     /// The topic table could not be made durable (D9): nothing has changed.
     #[error("the topic table could not be written: {0}")]
     Storage(Fault),
+    /// The disk is full: nothing has changed, the same may succeed later (D7).
+    #[error("the disk is full: {0}")]
+    NoSpace(Fault),
     /// The engine is stopping; whether what was asked for is done is not known.
     #[error("the engine is stopping")]
     Stopping,

@@ -29,6 +29,7 @@ pub mod compaction;
 pub mod config;
 #[cfg(test)]
 mod crash;
+mod directories;
 mod engine;
 pub mod error;
 pub mod format;

@@ -2,10 +2,12 @@
 //!
 //! * The high watermark of a single node is the log end offset: the log's end moves only when an append has settled, which in the
 //!   default configuration means that it is durable (D1, D2).
+//! * Where a start could not bring back all that was acknowledged, the log ends before its high watermark: what lies between is refused, by a
+//!   reason that may pass, until it is back or somebody has decided (D2, D5).
 //! * After a failed write or sync the partition is fenced: appends are refused with the fault until the next start, reads go on (D3).
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use crate::config::TopicConfig;
 use crate::error::{AppendError, Fault, FaultKind, ReadError};
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::io::Disk;
+use crate::journal::replay::JournaledBatch;
 use crate::log::{FileRange, Log, OffsetAndTimestamp};
 use crate::types::{Offset, PartitionId, Position, Timestamp};
 
@@ -26,9 +29,30 @@ const DAMAGES_MAX: usize = 1000;
 /// a slow one leaves undeleted meanwhile is less than its files hold.
 const RETENTION_PATIENCE_MS: i64 = 30_000;
 
+/// What a partition lacks of all that was acknowledged.
+#[derive(Clone, Debug)]
+pub(crate) struct Incomplete {
+    /// Which records, and why.
+    pub(crate) fault: Fault,
+    /// The offset behind the last one that is known of.
+    pub(crate) end: Offset,
+    /// The batches that wait for room, by offset, and the journal's file that each is in; none where they are lost.
+    pub(crate) journaled: Vec<(PathBuf, JournaledBatch)>,
+}
+
+/// Recovery points that no checkpoint file has yet.
+pub(crate) struct Unwritten {
+    /// The segments' bases that the files have.
+    pub(crate) bases: BTreeMap<PartitionId, Offset>,
+    /// The rows of all shards. A file may be the only one that has a row of another shard's partition, and with it where its log starts: whoever
+    /// replaces one writes all of them.
+    pub(crate) rows: Vec<PartitionCheckpoint>,
+}
+
 pub(crate) struct Partition<D: Disk> {
     pub(crate) id: PartitionId,
     pub(crate) log: Log<D>,
+    incomplete: RefCell<Option<Incomplete>>,
     config: RefCell<Arc<TopicConfig>>,
     fence: RefCell<Option<Fault>>,
     /// What is known to be durable, for the shard's checkpoint.
@@ -37,6 +61,8 @@ pub(crate) struct Partition<D: Disk> {
     next_log_start: Cell<Offset>,
     /// The base of the segment that the recovery point in the shard's checkpoint file lies in.
     checkpointed_base: Cell<Offset>,
+    /// Whether the shard's checkpoint file has records of this partition.
+    is_noted: Cell<bool>,
     /// Where the log ended when retention looked at it last, and since when retention waits for the recovery point.
     retention_look: Cell<(Option<Offset>, Option<Timestamp>)>,
     relaxed: Cell<Relaxed>,
@@ -143,17 +169,22 @@ impl<D: Disk> Partition<D> {
         log: Log<D>,
         config: Arc<TopicConfig>,
         durable: PartitionCheckpoint,
+        incomplete: Option<Incomplete>,
     ) -> Partition<D> {
         let fence = RefCell::new(log.damage());
+        let lacks = |fault| Incomplete { fault, end: log.acknowledged_end(), journaled: Vec::new() };
+        let incomplete = incomplete.or_else(|| log.damage().map(lacks));
         let next_log_start = Cell::new(log.log_start());
         Partition {
             id,
             log,
+            incomplete: RefCell::new(incomplete),
             config: RefCell::new(config),
             fence,
             durable: RefCell::new(durable),
             next_log_start,
             checkpointed_base: Cell::new(Offset::ZERO),
+            is_noted: Cell::new(false),
             retention_look: Cell::default(),
             relaxed: Cell::new(Relaxed::default()),
             traffic: Cell::new(Traffic::default()),
@@ -177,7 +208,44 @@ impl<D: Disk> Partition<D> {
     }
 
     pub(crate) fn high_watermark(&self) -> Offset {
-        self.log.end()
+        let known = self.incomplete.borrow().as_ref().map_or(Offset::ZERO, |lacks| lacks.end);
+        self.log.end().max(known)
+    }
+
+    // ---- what is missing -------------------------------------------------------------------------------------------------
+
+    /// What the log lacks; `None` when all that was acknowledged is there.
+    pub(crate) fn incomplete(&self) -> Option<Incomplete> {
+        self.incomplete.borrow().clone()
+    }
+
+    /// Says that all that was acknowledged is in the log.
+    pub(crate) fn complete(&self) {
+        *self.incomplete.borrow_mut() = None;
+    }
+
+    /// Refuses what the end of the log decides, while that is not where acknowledged records end.
+    fn check_complete(&self) -> Result<(), ReadError> {
+        match &*self.incomplete.borrow() {
+            Some(lacks) => Err(ReadError::Incomplete { partition: self.id, fault: lacks.fault.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses appends to a log that takes none, or none yet.
+    pub(crate) fn check_appendable(&self) -> Result<(), AppendError> {
+        self.check_fence()?;
+        match &*self.incomplete.borrow() {
+            Some(lacks) if !lacks.journaled.is_empty() => Err(AppendError::NoSpace(self.id)),
+            Some(lacks) => Err(AppendError::Fenced { partition: self.id, fault: lacks.fault.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The high watermark, for those who ask where the log ends.
+    pub(crate) fn latest(&self) -> Result<Offset, ReadError> {
+        self.check_complete()?;
+        Ok(self.high_watermark())
     }
 
     /// Whether the topic was deleted meanwhile.
@@ -323,8 +391,16 @@ impl<D: Disk> Partition<D> {
         self.checkpointed_base.get()
     }
 
-    pub(crate) fn set_checkpointed_base(&self, base: Offset) {
+    /// The shard's checkpoint file has this recovery point.
+    pub(crate) fn set_checkpointed(&self, base: Offset, next_offset: Offset) {
         self.checkpointed_base.set(base);
+        self.is_noted.set(next_offset > Offset::ZERO);
+    }
+
+    /// Whether the shard's checkpoint file has records of this partition: where its directory is gone, that tells it from one that was never
+    /// used.
+    pub(crate) fn is_noted(&self) -> bool {
+        self.is_noted.get()
     }
 
     /// Whether retention, which wants the log to begin at `wanted`, leaves it to the recycling of the journal to make durable what lies before, since
@@ -351,10 +427,13 @@ impl<D: Disk> Partition<D> {
         first_whole: bool,
     ) -> Result<ReadResult<D::File>, ReadError> {
         let (log_start, high_watermark) = (self.log.log_start(), self.high_watermark());
+        if offset >= self.log.end() && offset >= log_start {
+            self.check_complete()?;
+        }
         if offset < log_start || offset > high_watermark {
             return Err(ReadError::OffsetOutOfRange { requested: offset, log_start, high_watermark });
         }
-        let found = if offset == high_watermark {
+        let found = if offset == self.log.end() {
             None
         } else {
             match self.log.read(offset, bytes_max, first_whole).await {
@@ -391,12 +470,15 @@ impl<D: Disk> Partition<D> {
             match self.log.offset_for_timestamp(timestamp).await {
                 // A segment was deleted under the reader.
                 Err(_) if log_start < self.log.log_start() => {}
+                // It may be among what is missing.
+                Ok(None) => return self.check_complete().map(|()| None),
                 found => return found.map_err(|fault| self.faulty(fault)),
             }
         }
     }
 
     pub(crate) async fn offset_of_max_timestamp(&self) -> Result<Option<OffsetAndTimestamp>, ReadError> {
+        self.check_complete()?;
         loop {
             let log_start = self.log.log_start();
             match self.log.offset_of_max_timestamp().await {

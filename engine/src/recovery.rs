@@ -5,35 +5,38 @@
 //! 1. read every checkpoint: of each partition the recovery point that is farthest counts;
 //! 2. read every journal: the batches, by partition and offset;
 //! 3. open each partition that a journal names, lay its batches over what the segments hold (`log/open.rs` has the table), sync;
-//! 4. write the checkpoints of the coming shards, remove what no topic claims, then the journals and the other shards' directories.
+//! 4. write the checkpoints of the coming shards, remove the directories of deleted topics, set aside what looks like a partition of ours
+//!    and is in no table (`directories.rs`), then remove the journals and the other shards' directories.
 //!
 //! Journals are removed last, so a crash at any point of this repeats it with the same result (D8). Where acknowledged records are
-//! missing, the journals stay, and the partition is fenced at every start until somebody decides.
+//! missing, the journals stay, and the partition is fenced at every start until somebody decides. Where the disk has no room for them, the
+//! journals stay, too, and the shard puts the batches back when there is some (`shard/room.rs`).
 //! On a disk without any room the checkpoints stay as they are, and so do the journals (D7).
 //! The cost follows the journals: a partition that no journal names is not opened here.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use futures_util::stream::{self, StreamExt};
 
-use crate::catalog::{PRODUCER_IDS_FILE, SETTINGS_FILE, TOPICS_FILE};
+use crate::catalog::keep_reserve;
 use crate::config::{CleanerConfig, DynamicSettings, InForce, NODE_ID_DEFAULT, TopicDefaults};
-use crate::error::{Fault, FaultKind, StartError, io_fault};
+use crate::directories::{holds_partition, remove_partition, remove_shard, set_aside};
+use crate::error::{Fault, FaultKind, StartError};
 use crate::format::checkpoint::{self, CheckpointEncoder, PartitionCheckpoint};
+use crate::format::envelope::EnvelopeError;
 use crate::format::meta::{Meta, NODE_ID_UNKNOWN};
 use crate::format::{names, producer_ids, settings, topics};
-use crate::io::{Disk, OpenMode, is_no_space, read_whole, replace};
+use crate::io::{Disk, Entry as DirEntry, OpenMode, is_no_space, read_whole, replace};
 use crate::journal::replay::{JournaledBatch, read_journal};
-use crate::log::Log;
+use crate::log::{Log, gone};
+use crate::partition::{Incomplete, Unwritten};
 use crate::segment::{OpenFiles, WriteFailure};
-use crate::shard::{CHECKPOINT, CHECKPOINT_COPY, SHARDS, replace_checkpoint, shard_dir};
+use crate::shard::{replace_checkpoint, shard_dir};
 use crate::topics::{Topic, TopicTable};
 use crate::types::{Offset, PartitionId, random_uuid};
-
-/// The file with the identity of the data directory.
-pub(crate) const META_FILE: &str = "meta";
 
 /// Most bytes of a small file that is read whole; a table of 100,000 topics has a tenth of it.
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 30;
@@ -50,10 +53,10 @@ pub(crate) struct Recovered {
     pub(crate) next_producer_id: i64,
     /// Recovery points, by the shard that will own the partition.
     pub(crate) checkpoints: Vec<Vec<PartitionCheckpoint>>,
-    /// The bases that the checkpoint files have, where there was no room for those recovery points.
-    pub(crate) unwritten: Option<BTreeMap<PartitionId, Offset>>,
-    /// Partitions of which acknowledged records are missing: they take no appends.
-    pub(crate) damaged: BTreeMap<PartitionId, Fault>,
+    /// What the shards have to know where there was no room for those recovery points.
+    pub(crate) unwritten: Option<Unwritten>,
+    /// Partitions that lack records that were acknowledged: they take no appends.
+    pub(crate) damaged: BTreeMap<PartitionId, Incomplete>,
     /// A number that no journal file that was kept has.
     pub(crate) journal_number: u64,
     pub(crate) report: RecoveryReport,
@@ -70,6 +73,8 @@ pub struct RecoveryReport {
     pub partitions: u64,
     /// Partitions of which acknowledged records are missing or damaged; the log names them.
     pub damaged_partitions: u64,
+    /// Partitions of which acknowledged records wait in a journal, since the disk has no room for them; the log names them.
+    pub waiting_partitions: u64,
 }
 
 /// Files of all shard directories.
@@ -98,8 +103,19 @@ pub(crate) async fn recover<D: Disk>(
     let mut points = read_checkpoints(disk, &files.directories, &topics).await?;
     let written_bases: BTreeMap<_, _> = points.iter().map(|(id, point)| (*id, point.segment_base)).collect();
     let mut report = RecoveryReport { journals: files.journals.len() as u64, ..RecoveryReport::default() };
-    let (keep_journals, damaged) =
+    let entries = disk.list(data_dir).await.map_err(failed("listing", data_dir))?;
+    let gone = find_gone(data_dir, &entries, &topics, &points);
+    let (keep_journals, mut damaged) =
         replay(disk, data_dir, &files.journals, &topics, &mut points, &mut report).await?;
+    for (id, lacks) in gone {
+        // Where a journal has some of it, that was told already.
+        if let Entry::Vacant(place) = damaged.entry(id) {
+            let topic = topics.by_id(id.topic).expect("it has a directory's name");
+            tell(topic, id.index, &lacks.fault);
+            report.damaged_partitions += 1;
+            place.insert(lacks);
+        }
+    }
     let mut checkpoints = vec![Vec::new(); shards];
     for point in points.into_values() {
         checkpoints[point.partition.shard(shards)].push(point);
@@ -109,12 +125,17 @@ pub(crate) async fn recover<D: Disk>(
         // Whoever has room first writes them. Until then another start does all of this again (D7).
         Err(StartError::Io { source, path, .. }) if is_no_space(&source) => {
             tracing::warn!(path = %path.display(), "the disk is full: no checkpoint was written, the journals stay");
-            Some(written_bases)
+            Some(Unwritten { bases: written_bases, rows: checkpoints.concat() })
         }
         Err(error) => return Err(error),
     };
-    remove_unclaimed(disk, data_dir, &topics).await?;
+    let topics = clear_directories(disk, data_dir, &entries, topics).await?;
     let keep_journals = keep_journals || unwritten.is_some();
+    // What makes room on a full disk is written into it (D7).
+    let table_bytes = topics::encode(&topics.to_file()).len();
+    if let Err(error) = keep_reserve(disk, data_dir, table_bytes).await {
+        tracing::warn!(%error, "there is no reserve for the small files");
+    }
     let journal_number = remove_old(disk, data_dir, &files, shards, keep_journals).await?;
     Ok(Recovered {
         meta,
@@ -137,17 +158,31 @@ fn misformed(path: &Path, what: impl ToString) -> StartError {
     StartError::Format { path: path.to_owned(), what: what.to_string() }
 }
 
+/// A small file that can not be read: which one, why, and what mends it.
+fn damaged_file(data_dir: &Path, path: &Path, error: &EnvelopeError) -> StartError {
+    let directory = data_dir.display();
+    misformed(
+        path,
+        match error {
+            EnvelopeError::Version { .. } => format!("{error}: a newer release has written the file"),
+            _ => format!(
+                "the file is damaged: {error}; `strandline log verify {directory}` says what is, `strandline log repair {directory}` what can be put right"
+            ),
+        },
+    )
+}
+
 async fn read_or_make_meta<D: Disk>(
     disk: &D,
     data_dir: &Path,
     node_id: Option<i32>,
 ) -> Result<Meta, StartError> {
-    let path = data_dir.join(META_FILE);
+    let path = data_dir.join(names::META_FILE);
     let new_node_id = node_id.unwrap_or(NODE_ID_DEFAULT);
     if let Some(bytes) =
         read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?
     {
-        let found = Meta::decode(&bytes).map_err(|error| misformed(&path, error))?;
+        let found = Meta::decode(&bytes).map_err(|error| damaged_file(data_dir, &path, &error))?;
         if found.node_id == NODE_ID_UNKNOWN {
             let meta = Meta { node_id: new_node_id, ..found };
             replace(disk, &path, meta.encode()).await.map_err(failed("writing", &path))?;
@@ -171,9 +206,9 @@ async fn read_or_make_meta<D: Disk>(
 }
 
 async fn read_settings<D: Disk>(disk: &D, data_dir: &Path) -> Result<DynamicSettings, StartError> {
-    let path = data_dir.join(SETTINGS_FILE);
+    let path = data_dir.join(names::SETTINGS_FILE);
     match read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))? {
-        Some(bytes) => settings::decode(&bytes).map_err(|error| misformed(&path, error)),
+        Some(bytes) => settings::decode(&bytes).map_err(|error| damaged_file(data_dir, &path, &error)),
         None => Ok(DynamicSettings::default()),
     }
 }
@@ -183,45 +218,47 @@ async fn read_topics<D: Disk>(
     data_dir: &Path,
     defaults: &TopicDefaults,
 ) -> Result<TopicTable, StartError> {
-    let path = data_dir.join(TOPICS_FILE);
+    let path = data_dir.join(names::TOPICS_FILE);
     let read = read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?;
     let Some(bytes) = read else {
-        // Recovery removes what no topic claims: without this, a lost table would take every record with it.
-        let entries = disk.list(data_dir).await.map_err(failed("listing", data_dir))?;
-        let orphan =
-            entries.iter().find(|entry| entry.is_dir && names::parse_partition_dir(&entry.name).is_some());
-        return match orphan {
-            Some(entry) => {
-                Err(misformed(&path, format!("the topic table is missing, but {} is there", entry.name)))
+        // Recovery sets aside what no topic claims: without this, a lost table would take every record with it.
+        for entry in disk.list(data_dir).await.map_err(failed("listing", data_dir))? {
+            let looks_ours = entry.is_dir && names::parse_partition_dir(&entry.name).is_some();
+            let directory = data_dir.join(&entry.name);
+            if looks_ours && holds_partition(disk, &directory).await.map_err(failed("listing", &directory))? {
+                return Err(misformed(
+                    &path,
+                    format!("the topic table is missing, but {} is there", entry.name),
+                ));
             }
-            None => Ok(TopicTable::default()),
-        };
+        }
+        return Ok(TopicTable::default());
     };
-    let records = topics::decode(&bytes).map_err(|error| misformed(&path, error))?;
-    TopicTable::from_records(records, defaults).map_err(|error| misformed(&path, error))
+    let file = topics::decode(&bytes).map_err(|error| damaged_file(data_dir, &path, &error))?;
+    TopicTable::from_file(file, defaults).map_err(|error| misformed(&path, error))
 }
 
 async fn read_producer_ids<D: Disk>(disk: &D, data_dir: &Path) -> Result<i64, StartError> {
-    let path = data_dir.join(PRODUCER_IDS_FILE);
+    let path = data_dir.join(names::PRODUCER_IDS_FILE);
     match read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))? {
-        Some(bytes) => producer_ids::decode(&bytes).map_err(|error| misformed(&path, error)),
+        Some(bytes) => producer_ids::decode(&bytes).map_err(|error| damaged_file(data_dir, &path, &error)),
         None => Ok(0),
     }
 }
 
 async fn find_shard_files<D: Disk>(disk: &D, data_dir: &Path) -> Result<ShardFiles, StartError> {
     let mut files = ShardFiles { directories: Vec::new(), journals: Vec::new() };
-    let shards = data_dir.join(SHARDS);
+    let shards = data_dir.join(names::SHARDS_DIR);
     disk.create_dir(&shards).await.map_err(failed("making", &shards))?;
     for entry in disk.list(&shards).await.map_err(failed("listing", &shards))? {
-        if !entry.is_dir {
+        if !entry.is_dir || !names::is_shard_dir(&entry.name) {
             continue;
         }
         let directory = shards.join(&entry.name);
         // A killed process may have renamed its checkpoint and not synced that: segments are removed on the word of it.
         disk.sync_dir(&directory).await.map_err(failed("syncing", &directory))?;
         for file in disk.list(&directory).await.map_err(failed("listing", &directory))? {
-            if journal_number(&file.name).is_some() {
+            if names::parse_journal(&file.name).is_some() {
                 files.journals.push(directory.join(file.name));
             }
         }
@@ -229,11 +266,6 @@ async fn find_shard_files<D: Disk>(disk: &D, data_dir: &Path) -> Result<ShardFil
     }
     files.journals.sort();
     Ok(files)
-}
-
-pub(crate) fn journal_number(name: &str) -> Option<u64> {
-    // There is a number behind every one that a file has.
-    name.strip_prefix("journal-")?.parse().ok().filter(|number| *number < u64::MAX)
 }
 
 /// The farthest recovery point of each partition.
@@ -261,7 +293,8 @@ pub(crate) fn note_point(
     // left an old one.
     let known = farthest.entry(point.partition).or_insert_with(|| point.clone());
     let log_start = known.log_start.max(point.log_start);
-    if known.next_offset <= point.next_offset {
+    // Of two that end at the same offset, the one in the later segment is newer: the other's segment may be deleted.
+    if (known.next_offset, known.segment_base) <= (point.next_offset, point.segment_base) {
         *known = point;
     }
     known.log_start = log_start;
@@ -273,13 +306,13 @@ async fn read_checkpoint<D: Disk>(
     disk: &D,
     directory: &Path,
 ) -> Result<Vec<PartitionCheckpoint>, StartError> {
-    for name in [CHECKPOINT, CHECKPOINT_COPY] {
+    for name in [names::CHECKPOINT_FILE, names::CHECKPOINT_COPY_FILE] {
         let path = directory.join(name);
         let read = read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?;
         let Some(bytes) = read else { continue };
         match checkpoint::decode(&bytes) {
             Ok(points) => return Ok(points),
-            Err(error) if name == CHECKPOINT => {
+            Err(error) if name == names::CHECKPOINT_FILE => {
                 tracing::error!(path = %path.display(), %error, "the checkpoint is damaged; its copy counts");
             }
             Err(error) => {
@@ -288,6 +321,45 @@ async fn read_checkpoint<D: Disk>(
         }
     }
     Ok(Vec::new())
+}
+
+/// Finds partitions whose directory is gone, although a checkpoint has records of them. One that was never used has none, and no records (D5).
+fn find_gone(
+    data_dir: &Path,
+    entries: &[DirEntry],
+    topics: &TopicTable,
+    points: &BTreeMap<PartitionId, PartitionCheckpoint>,
+) -> Vec<(PartitionId, Incomplete)> {
+    let there: BTreeSet<&str> = entries.iter().map(|entry| &*entry.name).collect();
+    let mut found = Vec::new();
+    for (id, point) in points.iter().filter(|(_, point)| point.log_start < point.next_offset) {
+        let Some(topic) = topics.by_id(id.topic) else { continue };
+        let name = names::partition_dir(&topic.name, id.index);
+        if !there.contains(&*name) {
+            let fault = gone(&data_dir.join(name), point);
+            found.push((*id, Incomplete { fault, end: point.next_offset, journaled: Vec::new() }));
+        }
+    }
+    found
+}
+
+/// Says which partition lacks what was acknowledged, and for which of the reasons there are.
+fn tell(topic: &Topic, partition: u32, fault: &Fault) {
+    let topic = &topic.name;
+    match &**fault {
+        FaultKind::Missing { .. } => tracing::error!(
+            topic, partition, %fault,
+            "acknowledged records are missing; the partition takes no appends, and what is missing is refused"
+        ),
+        FaultKind::NoRoom { .. } => tracing::error!(
+            topic, partition, %fault,
+            "the disk is full, and acknowledged records wait in the journal; what waits is refused until there is room"
+        ),
+        FaultKind::Damage { .. } | FaultKind::Io { .. } => tracing::error!(
+            topic, partition, %fault,
+            "acknowledged records are damaged; the partition takes no appends, and what is damaged is refused"
+        ),
+    }
 }
 
 /// Lays the journals over the segments and moves the recovery points. Tells whether the journals must stay, and which partitions are
@@ -299,8 +371,8 @@ async fn replay<D: Disk>(
     topics: &TopicTable,
     points: &mut BTreeMap<PartitionId, PartitionCheckpoint>,
     report: &mut RecoveryReport,
-) -> Result<(bool, BTreeMap<PartitionId, Fault>), StartError> {
-    let mut faults = BTreeMap::new();
+) -> Result<(bool, BTreeMap<PartitionId, Incomplete>), StartError> {
+    let mut incomplete = BTreeMap::new();
     let mut by_partition: BTreeMap<PartitionId, Vec<(usize, JournaledBatch)>> = BTreeMap::new();
     let mut damaged = false;
     for (number, path) in journals.iter().enumerate() {
@@ -330,27 +402,38 @@ async fn replay<D: Disk>(
             let directory = data_dir.join(names::partition_dir(&topic.name, partition.index));
             let replay = PartitionReplay { disk, files, directory: &directory, partition, topic, journals };
             let replayed = replay.run(&batches, point.as_ref()).await;
-            (partition, topic, directory, replayed)
+            (partition, topic, directory, batches, replayed)
         }
     });
     let mut replays = stream::iter(replays).buffer_unordered(REPLAYS_AT_ONCE);
-    while let Some((partition, topic, directory, replayed)) = replays.next().await {
+    while let Some((partition, topic, directory, batches, replayed)) = replays.next().await {
         match replayed {
             Ok(point) => {
                 points.insert(partition, point);
             }
-            Err(ReplayFailure::Damage(fault)) => {
-                tracing::error!(topic = topic.name, partition = partition.index, %fault, "acknowledged records are damaged or missing, or there is no room for them; the partition takes no appends");
+            Err(ReplayFailure::Damage { fault, end }) => {
+                tell(topic, partition.index, &fault);
                 report.damaged_partitions += 1;
                 damaged = true;
-                faults.insert(partition, fault);
+                incomplete.insert(partition, Incomplete { fault, end, journaled: Vec::new() });
+            }
+            // The others go on (D7). The journal stays: its batches are put back as soon as there is room.
+            Err(ReplayFailure::NoRoom { from }) => {
+                let end = batches.iter().map(|(_, batch)| batch.next_offset).max().unwrap_or(from);
+                let fault = FaultKind::NoRoom { path: directory, offset: from, end }.into();
+                tell(topic, partition.index, &fault);
+                report.waiting_partitions += 1;
+                damaged = true;
+                let journaled =
+                    batches.into_iter().map(|(journal, batch)| (journals[journal].clone(), batch)).collect();
+                incomplete.insert(partition, Incomplete { fault, end, journaled });
             }
             Err(ReplayFailure::Io(source)) => {
                 return Err(StartError::Io { doing: "recovering", path: directory, source });
             }
         }
     }
-    Ok((damaged, faults))
+    Ok((damaged, incomplete))
 }
 
 struct PartitionReplay<'a, D: Disk> {
@@ -363,8 +446,10 @@ struct PartitionReplay<'a, D: Disk> {
 }
 
 enum ReplayFailure {
-    /// The partition can not be recovered whole, now or ever; the others can.
-    Damage(Fault),
+    /// The partition can not be recovered whole, now or ever; the others can. With the offset behind what is known of it.
+    Damage { fault: Fault, end: Offset },
+    /// The disk is too full for the batches from this offset on.
+    NoRoom { from: Offset },
     /// Recovery can not go on: the disk is full or refuses.
     Io(io::Error),
 }
@@ -372,7 +457,12 @@ enum ReplayFailure {
 impl From<Fault> for ReplayFailure {
     fn from(fault: Fault) -> ReplayFailure {
         match &*fault {
-            FaultKind::Damage { .. } => ReplayFailure::Damage(fault),
+            FaultKind::Damage { offset: end, .. }
+            | FaultKind::Missing { end, .. }
+            | FaultKind::NoRoom { end, .. } => {
+                let end = *end;
+                ReplayFailure::Damage { fault, end }
+            }
             FaultKind::Io { source, .. } => {
                 ReplayFailure::Io(io::Error::new(source.kind(), fault.to_string()))
             }
@@ -404,16 +494,15 @@ impl<D: Disk> PartitionReplay<'_, D> {
                 .map_err(ReplayFailure::Io)?;
             match recovery.replay(bytes, &self.topic.config).await {
                 Ok(()) => {}
-                // The others go on (D7). The journal stays, and the next start tries again.
                 Err(WriteFailure::NoSpace) => {
-                    let source = io::ErrorKind::StorageFull.into();
-                    return Err(ReplayFailure::Damage(io_fault("write", self.directory, 0, source)));
+                    return Err(ReplayFailure::NoRoom { from: recovery.log.end() });
                 }
                 Err(WriteFailure::Shortage(fault) | WriteFailure::Fault(fault)) => return Err(fault.into()),
             }
         }
         if let Some(fault) = recovery.log.damage() {
-            return Err(ReplayFailure::Damage(fault));
+            let end = recovery.log.acknowledged_end();
+            return Err(ReplayFailure::Damage { fault, end });
         }
         recovery.rewrite_scanned().await?;
         Ok(recovery.log.sync().await?)
@@ -432,7 +521,7 @@ async fn write_checkpoints<D: Disk>(
     for (shard, points) in by_shard.iter().enumerate().skip(1) {
         write_checkpoint(disk, data_dir, shard, points).await?;
     }
-    for directory in [&data_dir.join(SHARDS), data_dir] {
+    for directory in [&data_dir.join(names::SHARDS_DIR), data_dir] {
         disk.sync_dir(directory).await.map_err(failed("syncing", directory))?;
     }
     if by_shard[0].len() < all.len() {
@@ -453,31 +542,53 @@ async fn write_checkpoint<D: Disk>(
     for point in points {
         encoder.push(point);
     }
-    let path = directory.join(CHECKPOINT);
+    let path = directory.join(names::CHECKPOINT_FILE);
     let content = encoder.finish();
     replace_checkpoint(disk, &path, content).await.map_err(failed("writing", &path))
 }
 
-/// Removes partition directories that no topic claims: their topic was deleted, and the crash came before they were removed.
-async fn remove_unclaimed<D: Disk>(disk: &D, data_dir: &Path, topics: &TopicTable) -> Result<(), StartError> {
-    let mut removed = false;
-    for entry in disk.list(data_dir).await.map_err(failed("listing", data_dir))? {
-        let Some((topic, index)) = names::parse_partition_dir(&entry.name).filter(|_| entry.is_dir) else {
-            continue;
-        };
-        let claimed = topics.by_name(topic).is_some_and(|topic| index < topic.partitions);
-        if claimed {
+/// Removes the directories of topics whose deletion was cut short, and sets aside what looks like a partition and is in no table. Gives the
+/// table, which does not have those topics any more.
+async fn clear_directories<D: Disk>(
+    disk: &D,
+    data_dir: &Path,
+    entries: &[DirEntry],
+    topics: TopicTable,
+) -> Result<TopicTable, StartError> {
+    let mut changed = false;
+    for entry in entries {
+        let Some((topic, index)) = names::parse_partition_dir(&entry.name) else { continue };
+        if topics.by_name(topic).is_some_and(|topic| index < topic.partitions) {
             continue;
         }
         let path = data_dir.join(&entry.name);
-        tracing::info!(path = %path.display(), "removing the directory of a deleted topic");
-        disk.remove_dir(&path).await.map_err(failed("removing", &path))?;
-        removed = true;
+        if topics.deleted().iter().any(|deleted| deleted.name == topic && index < deleted.partitions) {
+            tracing::info!(path = %path.display(), "removing the directory of a deleted topic");
+            remove_partition(disk, data_dir, &entry.name).await.map_err(failed("removing", &path))?;
+            changed = true;
+        } else if entry.is_dir && holds_partition(disk, &path).await.map_err(failed("listing", &path))? {
+            match set_aside(disk, data_dir, &entry.name).await {
+                Ok(()) => changed = true,
+                // Something may be mounted on it. It is told again when a topic would use it.
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "no topic has this directory, and it can not be set aside");
+                }
+            }
+        }
     }
-    if removed {
+    if changed {
         disk.sync_dir(data_dir).await.map_err(failed("syncing", data_dir))?;
     }
-    Ok(())
+    if topics.deleted().is_empty() {
+        return Ok(topics);
+    }
+    let (path, cleared) = (data_dir.join(names::TOPICS_FILE), topics.without_deleted(|_| true));
+    match replace(disk, &path, topics::encode(&cleared.to_file())).await {
+        Ok(()) => Ok(cleared),
+        // Whoever has room first writes it.
+        Err(error) if is_no_space(&error) => Ok(topics),
+        Err(error) => Err(failed("writing", &path)(error)),
+    }
 }
 
 /// Removes the journals, which are not needed any more, and directories of shards that there will not be. Gives the first free number.
@@ -489,7 +600,8 @@ async fn remove_old<D: Disk>(
     keep_journals: bool,
 ) -> Result<u64, StartError> {
     if keep_journals {
-        let numbers = files.journals.iter().filter_map(|path| journal_number(path.file_name()?.to_str()?));
+        let numbers =
+            files.journals.iter().filter_map(|path| names::parse_journal(path.file_name()?.to_str()?));
         return Ok(numbers.max().map_or(0, |last| last + 1));
     }
     let mut changed = BTreeSet::new();
@@ -502,9 +614,9 @@ async fn remove_old<D: Disk>(
     }
     let current: BTreeSet<_> = (0..shards).map(|shard| shard_dir(data_dir, shard)).collect();
     for directory in files.directories.iter().filter(|directory| !current.contains(*directory)) {
-        disk.remove_dir(directory).await.map_err(failed("removing", directory))?;
+        remove_shard(disk, directory).await.map_err(failed("removing", directory))?;
     }
-    let shards = data_dir.join(SHARDS);
+    let shards = data_dir.join(names::SHARDS_DIR);
     disk.sync_dir(&shards).await.map_err(failed("syncing", &shards))?;
     Ok(0)
 }

@@ -12,7 +12,7 @@ use crate::config::{
 };
 use crate::error::TopicError;
 use crate::format::names;
-use crate::format::topics::TopicRecord;
+use crate::format::topics::{DeletedTopic, TopicRecord, TopicsFile};
 use crate::types::{PartitionId, TopicId};
 
 /// One topic.
@@ -182,15 +182,14 @@ pub struct TopicTable {
     by_id: HashMap<TopicId, Arc<Topic>>,
     /// The topics of whose names metrics make something else, or that others could be taken for, by what they make.
     by_metric_name: HashMap<String, Arc<Topic>>,
+    /// Topics that were deleted, and whose directories are not known to be gone.
+    deleted: Vec<DeletedTopic>,
 }
 
 impl TopicTable {
-    pub(crate) fn from_records(
-        records: Vec<TopicRecord>,
-        defaults: &TopicDefaults,
-    ) -> Result<TopicTable, ConfigError> {
-        let mut table = TopicTable::default();
-        for mut record in records {
+    pub(crate) fn from_file(file: TopicsFile, defaults: &TopicDefaults) -> Result<TopicTable, ConfigError> {
+        let mut table = TopicTable { deleted: file.deleted, ..TopicTable::default() };
+        for mut record in file.topics {
             record.configs.retain_mut(|(name, value)| still_accepted(&record.name, name, value));
             let config = Arc::new(TopicConfig::resolve(defaults, &record.configs)?);
             table.insert(Topic {
@@ -204,8 +203,26 @@ impl TopicTable {
         Ok(table)
     }
 
-    pub(crate) fn records(&self) -> Vec<TopicRecord> {
-        self.by_name.values().map(|topic| topic.record()).collect()
+    pub(crate) fn to_file(&self) -> TopicsFile {
+        let topics = self.by_name.values().map(|topic| topic.record()).collect();
+        TopicsFile { topics, deleted: self.deleted.clone() }
+    }
+
+    /// Topics that were deleted, and whose directories are not known to be gone.
+    pub(crate) fn deleted(&self) -> &[DeletedTopic] {
+        &self.deleted
+    }
+
+    /// This table once the directories of some deleted topics are gone.
+    pub(crate) fn without_deleted(&self, gone: impl Fn(&DeletedTopic) -> bool) -> TopicTable {
+        let mut table = self.clone();
+        table.forget_deleted(gone);
+        table
+    }
+
+    /// Forgets deleted topics whose directories are gone.
+    pub(crate) fn forget_deleted(&mut self, gone: impl Fn(&DeletedTopic) -> bool) {
+        self.deleted.retain(|topic| !gone(topic));
     }
 
     fn insert(&mut self, topic: Topic) {
@@ -295,7 +312,7 @@ impl TopicTable {
 
     /// This table with other defaults.
     pub(crate) fn with_defaults(&self, defaults: &TopicDefaults) -> Result<TopicTable, ConfigError> {
-        TopicTable::from_records(self.records(), defaults)
+        TopicTable::from_file(self.to_file(), defaults)
     }
 
     /// Checks whether the topic `id` can have so many partitions; changes nothing.
@@ -319,7 +336,7 @@ impl TopicTable {
         Ok(table)
     }
 
-    /// This table without the topic `id`.
+    /// This table without the topic `id`, which stands among the deleted ones then.
     pub(crate) fn without(&self, id: TopicId) -> TopicTable {
         let mut table = self.clone();
         if let Some(topic) = table.by_id.remove(&id) {
@@ -327,6 +344,8 @@ impl TopicTable {
             if may_collide(&topic.name) {
                 table.by_metric_name.remove(&names::metric_name(&topic.name));
             }
+            let (name, partitions) = (topic.name.clone(), topic.partitions);
+            table.deleted.push(DeletedTopic { name, id, partitions });
         }
         table
     }
@@ -398,8 +417,9 @@ mod tests {
     #[test]
     fn a_value_that_an_earlier_version_took_is_the_default_and_keeps_no_broker_from_starting() {
         let own = [("compression.gzip.level", "0"), ("retention.ms", "+5"), ("cleanup.policy", "compact,")];
+        let file = |record| TopicsFile { topics: vec![record], deleted: Vec::new() };
         let mut record = topic(&own).record();
-        let table = TopicTable::from_records(vec![record.clone()], &TopicDefaults::default()).unwrap();
+        let table = TopicTable::from_file(file(record.clone()), &TopicDefaults::default()).unwrap();
         let found = table.by_name("orders").unwrap();
         let kept = [("retention.ms", "5"), ("cleanup.policy", "compact")];
         assert_eq!(found.own_configs, kept.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -408,7 +428,7 @@ mod tests {
             (Some(5), true, false)
         );
         record.configs.push(("of.a.later.version".to_owned(), "1".to_owned()));
-        assert!(TopicTable::from_records(vec![record], &TopicDefaults::default()).is_err());
+        assert!(TopicTable::from_file(file(record), &TopicDefaults::default()).is_err());
     }
 
     #[test]

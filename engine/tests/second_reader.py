@@ -108,18 +108,33 @@ def read(path):
         return file.read()
 
 def body(path, kind, newest=1):
-    """The body of a small file; nothing where there is none, or, and that is a problem, it is damaged."""
+    return versioned(path, kind, newest)[1]
+
+def versioned(path, kind, newest):
+    """Version and body of a small file; nothing where there is none, or, and that is a problem, it is damaged."""
     data = read(path) if os.path.exists(path) else b""
     if data[:8] == kind and len(data) >= 20:
         version, _, size, crc = struct.unpack_from("<HHII", data, 8)
         if 1 <= version <= newest and (size, crc) == (len(data) - 20, zlib.crc32(zeroed(data, 16))):
-            return data[20:]
+            return version, data[20:]
     if data:
         problem(path, "kind, version, size or crc")
-    return b""
+    return 1, b""
 
-def topics(data):
+def check_settings(path):
+    data, at = body(path, b"STRLSETT"), 0
+    while at < len(data):
+        scope, name, value = struct.unpack_from("<BHI", data, at)
+        demand(scope < 2 and name > 0 and at + 7 + name + value <= len(data), "settings")
+        data[at + 7:at + 7 + name + value].decode()
+        at += 7 + name + value
+
+def topics(version, data):
     found, at = {}, 0
+    if version == 2:
+        count, at = struct.unpack_from("<I", data)[0], 4
+        for _ in range(count):
+            at += 22 + struct.unpack_from("<H", data, at + 20)[0]
     while at < len(data):
         identity, partitions, configs, size = struct.unpack_from("<16sIIH", data, at)
         name, at = data[at + 26:at + 26 + size].decode(), at + 26 + size
@@ -267,14 +282,15 @@ def main(root):
     rows, journaled, shards = {}, {}, os.path.join(root, "shards")
     for name, kind in ("meta", b"STRLMETA"), ("producer-ids", b"STRLPIDS"):
         body(os.path.join(root, name), kind)
-    known = topics(body(os.path.join(root, "topics"), b"STRLTOPC"))
+    check_settings(os.path.join(root, "settings"))
+    known = topics(*versioned(os.path.join(root, "topics"), b"STRLTOPC", 2))
     for shard in sorted(os.listdir(shards)):
         for name in sorted(os.listdir(os.path.join(shards, shard))):
             path = os.path.join(shards, shard, name)
             if name == "checkpoint":
                 for key, row in checkpoint(body(path, b"STRLCHKP")):
                     old = rows.get(key, row)
-                    rows[key] = (max(old[0], row[0]),) + max(old, row, key=lambda row: row[3])[1:]
+                    rows[key] = (max(old[0], row[0]),) + max(old, row, key=lambda row: (row[3], row[1]))[1:]
             elif re.fullmatch(r"journal-\d+", name):
                 for key, batch in journal(path):
                     journaled.setdefault(key, []).append(batch)

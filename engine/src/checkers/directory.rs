@@ -23,7 +23,7 @@ use crate::format::compression::Codec;
 use crate::format::envelope::seal;
 use crate::format::journal::encode_commit;
 use crate::format::meta::Meta;
-use crate::format::topics::{self, TopicRecord};
+use crate::format::topics::{self, TopicRecord, TopicsFile};
 use crate::format::{names, producer_ids};
 use crate::io::latch::Latch;
 use crate::io::{AlignedBuffer, Disk};
@@ -191,16 +191,21 @@ fn write_directory(disk: &SimDisk, input: &mut Input<'_>) {
     install("meta", &Meta { cluster_id: [9; 16], node_id: 1 }.encode());
     install(
         "topics",
-        &topics::encode(&TOPICS.map(|(name, id, partitions)| TopicRecord {
-            name: name.to_owned(),
-            id: TopicId::from_bytes(id),
-            partitions,
-            configs: if name == "table" {
-                vec![("cleanup.policy".to_owned(), "compact".to_owned())]
-            } else {
-                Vec::new()
-            },
-        })),
+        &topics::encode(&TopicsFile {
+            topics: TOPICS
+                .map(|(name, id, partitions)| TopicRecord {
+                    name: name.to_owned(),
+                    id: TopicId::from_bytes(id),
+                    partitions,
+                    configs: if name == "table" {
+                        vec![("cleanup.policy".to_owned(), "compact".to_owned())]
+                    } else {
+                        Vec::new()
+                    },
+                })
+                .into(),
+            deleted: Vec::new(),
+        }),
     );
     let mut made = 0;
     while !input.is_empty() {

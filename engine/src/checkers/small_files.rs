@@ -8,15 +8,15 @@ use crate::format::checkpoint::{self, CheckpointEncoder};
 use crate::format::compacted::{self, Compacted};
 use crate::format::envelope::{EnvelopeError, Kind, seal};
 use crate::format::meta::{self, Meta};
-use crate::format::names::{self, Compacting, SegmentFileKind};
-use crate::format::{producer_ids, topics};
+use crate::format::names::{self, Compacting, DataFile, Scope, SegmentFileKind};
+use crate::format::{producer_ids, settings, topics};
 
 /// A choice of file, and its body: what can be read is written the same again, and no flipped bit is let through.
 pub(super) fn small_files(bytes: &[u8]) {
     let mut input = Input::new(bytes);
-    match input.below(6) {
+    match input.below(7) {
         0 => sealed(&mut input, meta::META_KIND, 1, |file| Meta::decode(file).map(|meta| meta.encode())),
-        1 => sealed(&mut input, topics::TOPICS_KIND, 1, |file| {
+        1 => sealed(&mut input, topics::TOPICS_KIND, topics::TOPICS_VERSION, |file| {
             topics::decode(file).map(|topics| topics::encode(&topics))
         }),
         2 => sealed(&mut input, checkpoint::CHECKPOINT_KIND, 1, |file| {
@@ -30,6 +30,14 @@ pub(super) fn small_files(bytes: &[u8]) {
         }),
         4 => sealed(&mut input, compacted::COMPACTED_KIND, compacted::COMPACTED_VERSION, |file| {
             Compacted::decode(file).map(|compacted| compacted.encode())
+        }),
+        5 => sealed(&mut input, settings::SETTINGS_KIND, settings::SETTINGS_VERSION, |file| {
+            // All brokers' stand first in what is written.
+            let first = settings::decode(file)?;
+            let again = settings::encode(&first);
+            assert_eq!(settings::decode(&again), Ok(first));
+            let _ = settings::glimpse(file);
+            Ok(if again.len() == file.len() { Bytes::copy_from_slice(file) } else { again })
         }),
         _ => name(&String::from_utf8_lossy(input.rest())),
     }
@@ -61,6 +69,11 @@ fn sealed(
 }
 
 fn name(name: &str) {
+    for scope in [Scope::DataDir, Scope::Shard, Scope::Partition] {
+        let file = DataFile::parse(scope, name);
+        assert!(file.is_none_or(|file| file == DataFile::Temporary || file.scope() == scope));
+    }
+    assert!(!names::is_stray_dir(name) || names::parse_partition_dir(name).is_none());
     if let Some((base, kind)) = names::parse_segment(name) {
         let written = match kind {
             SegmentFileKind::Log => names::segment_log(base),

@@ -83,6 +83,7 @@ impl Run {
         assert_eq!(table.len(), known.topics.len(), "there are no other topics");
         for (path, _) in process.disk.list_all() {
             let directory = path.parent().and_then(|parent| parent.file_name()?.to_str()).unwrap_or_default();
+            assert!(!names::is_stray_dir(directory), "{} was ours, and is set aside", path.display());
             if path.starts_with(DATA_DIR)
                 && let Some((topic, index)) = names::parse_partition_dir(directory)
             {
@@ -134,6 +135,39 @@ impl Run {
             offset = Offset::new(last + self.known.model.sent[number].timestamps.len() as i64);
             log.extend(found);
         }
+    }
+
+    /// Nobody is told of a log that is shorter than what was acknowledged: what is not there is refused, by a reason that may pass. True when
+    /// something was refused.
+    pub(super) fn check_not_short(&mut self, process: &Process, id: PartitionId) -> bool {
+        let (start, end) = (self.known.model.partitions[&id].start, self.known.model.end(id));
+        let mut refused = false;
+        for query in [OffsetQuery::Latest, OffsetQuery::MaxTimestamp, OffsetQuery::AtTimestamp(i64::MAX)] {
+            match self.drive(process.owner(id).find_offset(id, query)).expect("nothing stops it") {
+                Ok(found) if query == OffsetQuery::Latest => {
+                    let latest = found.expect("a log has an end").offset.get();
+                    assert!(latest >= end, "{id}: the end is said to be {latest}, {end} was acknowledged");
+                }
+                Ok(_) => assert!(!refused, "{id}: {query:?} is answered by what is left"),
+                Err(ReadError::Incomplete { .. }) => refused = true,
+                Err(error) => panic!("{id}: {query:?}: {error}"),
+            }
+        }
+        let mut at = start;
+        while at < end {
+            match self.drive(process.read(id, Offset::new(at), 1)).expect("nothing stops it") {
+                Ok((result, bytes)) => {
+                    assert!(result.high_watermark.get() >= end, "{id}: the high watermark goes back");
+                    assert!(!bytes.is_empty(), "{id}: nothing at {at}, {end} was acknowledged");
+                    self.known.model.note_read(id, Offset::new(at), &bytes);
+                }
+                Err(ReadError::Incomplete { .. }) => refused = true,
+                Err(ReadError::OffsetOutOfRange { log_start, .. }) if at < log_start.get() => {}
+                Err(error) => panic!("{id} offset {at}, end {end}: {error}"),
+            }
+            at += 1;
+        }
+        refused
     }
 
     fn compare_times(&mut self, process: &Process, id: PartitionId) -> Option<()> {

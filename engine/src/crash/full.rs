@@ -68,10 +68,11 @@ fn d7_a_full_disk_starts_serves_and_takes_appends_when_there_is_room() {
     }
 }
 
-/// The power goes out, and what the journal holds finds no room in its segments: nothing of it may be lost when there is some.
+/// The power goes out, and what the journal holds finds no room in its segments: nobody is told of a shorter log, and nothing of it is lost when
+/// there is room, in the same process or in a later one.
 #[test]
-fn d7_what_finds_no_room_at_a_start_is_there_at_a_later_one() {
-    let mut fenced = 0;
+fn d2_what_finds_no_room_at_a_start_is_refused_until_it_is_back() {
+    let mut refused = 0;
     for seed in 0..20 {
         let mut settings = Settings::small(1);
         // Nothing is synced but the journal.
@@ -81,19 +82,105 @@ fn d7_what_finds_no_room_at_a_start_is_there_at_a_later_one() {
         drop(process);
         run.end(Ending::PowerLoss);
         let process = start_full(&mut run, &settings);
+        let waiting = process.report.waiting_partitions;
         for id in &ids {
-            if let Err(AppendError::Fenced { .. }) = run.append_now(&process, *id) {
-                fenced += 1;
+            let is_short = run.check_not_short(&process, *id);
+            refused += u64::from(is_short);
+            if is_short {
+                let appended = run.append_now(&process, *id);
+                assert!(matches!(appended, Err(AppendError::NoSpace(_))), "{appended:?}");
+                assert!(run.check_not_short(&process, *id), "it stays so while there is no room");
             }
         }
-        drop(process);
-        run.end(Ending::Kill);
-        let process = run.start(&settings).expect("nothing stops it");
+        assert!(waiting == 0 || refused > 0);
+        if seed % 2 == 0 {
+            drop(process);
+            run.end(Ending::Kill);
+            let process = run.start(&settings).expect("nothing stops it");
+            for id in &ids {
+                run.append_now(&process, *id).expect("there is room");
+            }
+            continue;
+        }
+        process.disk.set_capacity(None);
+        run.look_for_room_now(&process);
         for id in &ids {
-            run.append_now(&process, *id).expect("nothing is fenced any more");
+            assert!(!run.check_not_short(&process, *id), "there is room");
+            run.read_now(&process, *id);
+            run.append_now(&process, *id).expect("there is room");
+        }
+        drop(process);
+        for ending in [Ending::Kill, Ending::PowerLoss] {
+            run.end(ending);
+            drop(run.start(&settings).expect("nothing stops it"));
         }
     }
-    assert!(fenced > 0, "no segment ever lacked room");
+    assert!(refused > 0, "no segment ever lacked room");
+}
+
+/// What makes room needs none: not one block is free, and topics are deleted, settings changed, one after the other.
+#[test]
+fn d7_a_disk_without_a_free_block_deletes_topics_and_takes_a_shorter_retention() {
+    use crate::topics::{ConfigChange, ConfigStep};
+    let settings = Settings::small(2);
+    let (mut run, process, ids) = with_records(24, &settings);
+    let other = run.create_now(&process, "clicks", 2);
+    run.append_now(&process, other[0]).expect("nothing has failed");
+    let allocated = run.drive(process.allocate_producer_id()).expect("nothing stops it");
+    run.settle();
+    assert_eq!(run.drive(allocated).expect("nothing stops it").expect("an answer").ok(), Some(0));
+    process.disk.set_capacity(Some(0));
+    run.known.full_seen = true;
+    let new = crate::topics::NewTopic { name: "more".to_owned(), partitions: 1, configs: Vec::new() };
+    let created = run.drive(process.create_topic(new)).expect("nothing stops it");
+    let created = run.drive(created).expect("nothing stops it").expect("an answer");
+    assert!(
+        matches!(created, Err(crate::error::TopicError::NoSpace(_))),
+        "what takes room is refused: {created:?}"
+    );
+    for _ in 0..1001 {
+        let id = run.drive(process.allocate_producer_id()).expect("nothing stops it");
+        run.drive(id).expect("nothing stops it").expect("an answer").expect("an id takes no room");
+    }
+    let shorter = ConfigStep::Set("retention.ms".to_owned(), "1".to_owned());
+    let altered = process.alter_topic(ids[0].topic, ConfigChange::Steps(vec![shorter]));
+    let altered = run.drive(altered).expect("nothing stops it");
+    run.drive(altered).expect("nothing stops it").expect("an answer").expect("retention gets shorter");
+    // What is there fills the disk again, but for what is given back.
+    process.disk.set_capacity(Some(process.disk.used()));
+    let deleted = run.drive(process.delete_topic(other[0].topic)).expect("nothing stops it");
+    run.drive(deleted).expect("nothing stops it").expect("an answer").expect("a topic is deleted");
+    let files = process.disk.list_all();
+    assert!(files.iter().all(|(path, _)| !under("/clicks-")(path)), "its room is free: {files:?}");
+    let reserve = files.iter().find(|(path, _)| path.ends_with("reserve-3"));
+    assert!(reserve.is_some(), "and there is a reserve again");
+    let before = process.disk.used();
+    run.retain_now(&process);
+    assert!(process.disk.used() < before, "retention has made room");
+    drop(process);
+    run.end(Ending::PowerLoss);
+    let process = run.launch(&settings).expect("nothing stops it").expect("it starts");
+    let topics = process.topics.get();
+    assert!(topics.by_name("clicks").is_none() && topics.deleted().is_empty());
+    assert_eq!(topics.by_name("orders").expect("it is there").own_configs.len(), 1);
+}
+
+/// A shard that nobody appends to finds out by itself that there is room.
+#[test]
+fn d7_an_idle_shard_finds_out_that_the_disk_has_room_again() {
+    let settings = Settings::small(1);
+    let (mut run, process, ids) = with_records(21, &settings);
+    process.disk.set_capacity(Some(0));
+    run.known.full_seen = true;
+    while run.append_now(&process, ids[0]).is_ok() {}
+    let is_full = |run: &mut Run, process: &Process| {
+        run.look_for_room_now(process);
+        run.drive(process.shards[0].report()).expect("nothing stops it").disk_full
+    };
+    assert!(is_full(&mut run, &process));
+    process.disk.set_capacity(None);
+    assert!(!is_full(&mut run, &process), "nobody has appended");
+    run.append_now(&process, ids[0]).expect("there is room");
 }
 
 /// A journal grows while there is room. Where there is none for a larger file, the old ones serve on, and nobody is refused.

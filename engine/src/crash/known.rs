@@ -147,6 +147,7 @@ impl Known {
         match error {
             TopicError::Storage(fault) if fault.is_shortage() => self.short_seen,
             TopicError::Storage(_) => self.errors_seen || self.full_seen,
+            TopicError::NoSpace(_) => self.full_seen,
             TopicError::Stopping => true,
             _ => false,
         }

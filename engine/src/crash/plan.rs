@@ -45,6 +45,8 @@ pub(super) struct Attempt {
     pub(super) stop_after: u64,
     /// How often a write, and a sync, fails meanwhile.
     pub(super) errors: f64,
+    /// The room that the disk has while it starts.
+    pub(super) room: Option<u64>,
     pub(super) ending: Ending,
 }
 
@@ -67,6 +69,8 @@ pub(super) struct Trouble {
     pub(super) starts: bool,
     /// There are no descriptors now and then.
     pub(super) descriptors: bool,
+    /// The disk is full while the engine starts.
+    pub(super) full_starts: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -157,6 +161,9 @@ impl Generation {
         while rng.u8(..4) == 0 || trouble.starts && attempts.is_empty() {
             attempts.push(Attempt::random(rng, trouble));
         }
+        if trouble.full_starts {
+            attempts.push(Attempt::full(rng));
+        }
         let ending = match rng.u8(..10) {
             0..=4 => Ending::PowerLoss,
             5..=7 => Ending::Kill,
@@ -192,7 +199,13 @@ impl Attempt {
         let ending = if rng.bool() { Ending::PowerLoss } else { Ending::Kill };
         let errors = if trouble.starts { 0.2 * rng.f64() } else { 0.0 };
         let stop_after = if trouble.starts && rng.bool() { u64::MAX } else { rng.u64(..200) };
-        Attempt { stop_after, errors, ending }
+        Attempt { stop_after, errors, room: None, ending }
+    }
+
+    fn full(rng: &mut Rng) -> Attempt {
+        let ending = if rng.bool() { Ending::PowerLoss } else { Ending::Kill };
+        let room = Some(if rng.bool() { 0 } else { rng.u64(..60_000) });
+        Attempt { stop_after: u64::MAX, errors: 0.0, room, ending }
     }
 }
 

@@ -124,8 +124,18 @@ fn d5_no_bit_before_the_sum_of_a_compacted_batch_flips_without_a_word() {
 
 fn kind_of(path: &Path) -> &'static str {
     let name = path.file_name().and_then(|name| name.to_str()).expect("our names are text");
-    let known =
-        ["meta", "topics", "producer-ids", "compacted", "checkpoint.copy", "checkpoint", "journal", ".index"];
+    let known = [
+        "meta",
+        "topics",
+        "settings",
+        "reserve",
+        "producer-ids",
+        "compacted",
+        "checkpoint.copy",
+        "checkpoint",
+        "journal",
+        ".index",
+    ];
     known.into_iter().find(|kind| name.contains(kind)).unwrap_or(match path.to_str() {
         Some(path) if path.contains("/table-") => COMPACTED,
         _ => ".log",
@@ -201,6 +211,9 @@ impl Reference {
             let clock = simulation.clock();
             simulation.run_until(async {
                 if generation == 0 {
+                    // What the topics have already, so that there is a file.
+                    let settings = vec![("log.index.interval.bytes".to_owned(), "200".to_owned())];
+                    process.alter_settings(settings).await.await.expect("an answer").expect("they are set");
                     assert_eq!(process.allocate_producer_id().await.await.expect("an answer").ok(), Some(0));
                     for (name, count, compacted) in
                         [("plain", 2, false), ("packed", 1, false), ("table", 1, true)]
@@ -541,7 +554,8 @@ fn d5_the_scrub_finds_what_nobody_reads() {
     let files = reference.disk.list_all();
     let is_scrubbed = |path: &Path| {
         let name = kind_of(path);
-        path.starts_with(DATA_DIR) && ["meta", "topics", "producer-ids", ".log", COMPACTED].contains(&name)
+        path.starts_with(DATA_DIR)
+            && ["meta", "topics", "settings", "producer-ids", ".log", COMPACTED].contains(&name)
     };
     for (path, length) in files.iter().filter(|(path, length)| is_scrubbed(path) && *length > 0) {
         let mut simulation = Simulation::with_disk(1, reference.disk.kill(&mut Rng::with_seed(1)));

@@ -21,6 +21,7 @@ use crate::error::{AppendError, DeleteRecordsError, StartError, TopicError};
 use crate::format::builder::BatchBuilder;
 use crate::format::check::check;
 use crate::format::compression::Codec;
+use crate::io::is_no_space;
 use crate::partition::WakeOnce;
 use crate::shard::{Appended, DeleteBefore};
 use crate::sim::{Clock, Faults, SimDisk, Simulation};
@@ -176,6 +177,9 @@ impl Run {
 
     /// A start that comes to nothing: the machine stops, or the disk fails.
     fn attempt(&mut self, settings: &Settings, attempt: &Attempt) {
+        if let Some(room) = attempt.room {
+            return self.attempt_full(settings, room, attempt.ending);
+        }
         let disk = self.disk();
         disk.set_capacity(None);
         disk.set_faults(Faults { write_error: attempt.errors, sync_error: attempt.errors, ..ORDINARY });
@@ -190,6 +194,31 @@ impl Run {
             }
         }
         self.end(attempt.ending);
+    }
+
+    /// A start on a disk that has so much room left: nobody is told of less than was acknowledged (D2), and all of it is there as soon as there is
+    /// room, in the same process (D7).
+    fn attempt_full(&mut self, settings: &Settings, room: u64, ending: Ending) {
+        let disk = self.disk();
+        disk.set_faults(ORDINARY);
+        disk.set_capacity(Some(disk.used() + room));
+        let known = &mut self.known;
+        (known.errors_seen, known.full_seen, known.stopping) = (false, true, false);
+        match self.launch(settings).expect("nothing stops it") {
+            // For a directory, or a file of the first start, there must be room.
+            Err(StartError::Io { source, .. }) if is_no_space(&source) => {}
+            Err(error) => panic!("the engine did not start: {error}"),
+            Ok(process) => {
+                let ids: Vec<_> = self.known.model.partitions.keys().copied().collect();
+                for id in ids.into_iter().filter(|id| process.topics.get().holds(*id)) {
+                    self.check_not_short(&process, id);
+                }
+                disk.set_capacity(None);
+                self.look_for_room_now(&process);
+                self.check(&process).expect("nothing stops it");
+            }
+        }
+        self.end(ending);
     }
 
     /// Ends the machine's process; what was not answered may have happened or not.

@@ -46,6 +46,15 @@ impl Run {
         self.settle();
     }
 
+    /// Lets some seconds pass, in which the shards look whether there is room again.
+    pub(super) fn look_for_room_now(&mut self, process: &Process) {
+        for _ in 0..3 {
+            self.clock.advance(Duration::from_secs(2));
+            process.shards.iter().for_each(|shard| shard.tick(self.clock.timestamp()));
+            self.settle();
+        }
+    }
+
     pub(super) fn log_start_now(&mut self, process: &Process, id: PartitionId) -> i64 {
         let found = self.drive(process.owner(id).find_offset(id, OffsetQuery::Earliest));
         let found = found.expect("nothing stops it").expect("the log can be read");

@@ -22,9 +22,12 @@ use crate::sim::{OperationKind, Simulation};
 use crate::topics::NewTopic;
 use crate::types::PartitionId;
 
-const QUIET: Trouble = Trouble { errors: false, full: false, starts: false, descriptors: false };
+const QUIET: Trouble =
+    Trouble { errors: false, full: false, starts: false, full_starts: false, descriptors: false };
 const ERRORS: Trouble = Trouble { errors: true, ..QUIET };
 const FULL: Trouble = Trouble { full: true, ..QUIET };
+/// And before each start one on a full disk.
+const FULL_STARTS: Trouble = Trouble { full_starts: true, ..FULL };
 const DESCRIPTORS: Trouble = Trouble { descriptors: true, ..QUIET };
 const STARTS: Trouble = Trouble { errors: true, starts: true, ..QUIET };
 
@@ -55,6 +58,12 @@ fn bugs_that_were_found_stay_fixed() {
     play(&random(FULL)(6418));
     // What was refused lay before what came after it in the same place, in whole sectors: together they looked like a log, with a gap in a producer's sequences.
     play(&random(FULL)(7224));
+    // A start on a full disk left the checkpoints of shards that there are not any more. A row of one of them that ended at the same offset won over the
+    // newer one, and lay in a segment that was deleted; a shard replaced the only file that had the row of another one's partition.
+    // A time was looked for from a log start that the index did not know, and the first batch there was taken for damage.
+    for seed in [0, 14, 75] {
+        play(&random(FULL_STARTS)(seed));
+    }
 }
 
 #[test]
@@ -75,7 +84,7 @@ fn d3_what_was_acknowledged_survives_failing_starts() {
 
 #[test]
 fn d7_what_was_acknowledged_survives_a_full_disk() {
-    for_plans("d7_what_was_acknowledged_survives_a_full_disk", 0..300, random(FULL), play);
+    for_plans("d7_what_was_acknowledged_survives_a_full_disk", 0..300, random(FULL_STARTS), play);
 }
 
 /// Opens that failed for want of a descriptor fenced partitions until the next start, and had the scrub call sound files damaged.
@@ -339,6 +348,51 @@ fn d7_a_full_disk_refuses_appends_until_there_is_room() {
         run.append_now(&process, ids[0]).expect("there is room again");
     }
     crash_and_compare(run, process);
+}
+
+/// Takes the directory of a partition away while nothing runs, durably.
+fn take_away(run: &mut Run, name: &str) {
+    let (disk, data_dir) = (run.disk(), Path::new(DATA_DIR));
+    run.drive(async {
+        crate::io::Disk::remove_dir(&disk, &data_dir.join(name)).await.expect("it is there");
+        crate::io::Disk::sync_dir(&disk, data_dir).await.expect("it is synced");
+    });
+}
+
+/// Nothing tells the directory of a lost partition from that of one that was never used but the checkpoint.
+#[test]
+fn d5_a_directory_that_is_gone_is_named_and_refused_until_somebody_decides() {
+    for (bytes, ending) in [(100, Ending::Stop), (30_000, Ending::Stop), (30_000, Ending::Kill)] {
+        let mut run = Run::new(8);
+        let process = run.start(&Settings::small(1)).expect("nothing stops it");
+        let ids = run.create_now(&process, "orders", 3);
+        for id in &ids[..2] {
+            // What is larger than a journal file is synced where it is, and no journal would miss it.
+            let number = run.new_batch(*id, 1, bytes, None);
+            run.send(&process, number, None).expect("nothing stops it");
+            run.wait_for_answers(&process).expect("nothing stops it");
+        }
+        run.settle();
+        if ending == Ending::Stop {
+            run.drive(process.stop()).expect("nothing stops it").expect("a clean stop");
+        }
+        drop(process);
+        run.end(ending);
+        take_away(&mut run, "orders-1");
+        for _ in 0..2 {
+            let process = run.launch(&Settings::small(2)).expect("nothing stops it").expect("it starts");
+            assert_eq!(process.report.damaged_partitions, 1, "it is known before anybody asks");
+            assert!(run.check_not_short(&process, ids[1]), "it is not empty: it is refused");
+            assert!(matches!(run.append_now(&process, ids[1]), Err(AppendError::Fenced { .. })));
+            run.read_now(&process, ids[0]);
+            assert!(
+                !run.check_not_short(&process, ids[2]),
+                "one that was never used has no directory, either"
+            );
+            drop(process);
+            run.end(Ending::Kill);
+        }
+    }
 }
 
 /// A process whose topics keep what the setting says, and a partition of 200 batches in several segments.

@@ -1,8 +1,263 @@
-//! What files and directories are called, and which names a topic may have.
+//! What files and directories are called, which files a data directory has, and which names a topic may have.
 //!
-//! Parsers accept exactly what the formatters write: whatever else lies in a directory is not ours.
+//! ```text
+//! <data>/lock meta topics settings producer-ids reserve-<n>      Scope::DataDir
+//! <data>/shards/<n>/journal-<k> checkpoint checkpoint.copy       Scope::Shard
+//! <data>/<topic>-<partition>/<base>.log .index compacted ...     Scope::Partition
+//! <data>/<topic>-<partition>.<32 hex digits>-stray               set aside: no topic claims it, and nothing removes it
+//! ```
+//! Parsers accept exactly what the formatters write: whatever else lies in a directory is not ours. [`DataFile`] lists every kind
+//! of file; whoever goes through a directory (scrub, verify, dump, repair, salvage) matches on it, so that none is forgotten.
 
+use super::envelope::{EnvelopeError, Kind};
+use super::{checkpoint, compacted, meta, producer_ids, settings, topics};
 use crate::types::Offset;
+
+/// A kind of file in a data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DataFile {
+    /// The file that a running broker holds a lock on; it is empty.
+    Lock,
+    /// Whose data directory this is.
+    Meta,
+    /// The topic table.
+    Topics,
+    /// What was set for the broker while it ran.
+    Settings,
+    /// The first producer id that was never given out.
+    ProducerIds,
+    /// Room for a small file that must be written on a full disk. Its content means nothing.
+    Reserve,
+    /// One file of a shard's journal.
+    Journal,
+    /// A shard's recovery points, log starts and producers.
+    Checkpoint,
+    /// The copy of it, for rot. It may be torn.
+    CheckpointCopy,
+    /// The record batches of a segment.
+    SegmentLog,
+    /// The sparse index of a segment.
+    SegmentIndex,
+    /// A segment that compaction is writing.
+    Cleaned,
+    /// A segment that compaction has committed.
+    Swap,
+    /// How far a partition was compacted.
+    Compacted,
+    /// A small file that is being written, in any directory.
+    Temporary,
+}
+
+/// Which directory a file stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The data directory itself.
+    DataDir,
+    /// The directory of a shard.
+    Shard,
+    /// The directory of a partition.
+    Partition,
+}
+
+/// How a kind of file tells that it is whole.
+#[derive(Clone, Copy, Debug)]
+pub enum Sum {
+    /// One sum over all of it: a small file, which is replaced whole.
+    Whole(Kind, fn(&[u8]) -> Result<(), EnvelopeError>),
+    /// Sums over its parts.
+    Parts,
+    /// Nothing in it has to be whole.
+    None,
+}
+
+impl DataFile {
+    /// All kinds.
+    pub const ALL: [DataFile; 15] = [
+        DataFile::Lock,
+        DataFile::Meta,
+        DataFile::Topics,
+        DataFile::Settings,
+        DataFile::ProducerIds,
+        DataFile::Reserve,
+        DataFile::Journal,
+        DataFile::Checkpoint,
+        DataFile::CheckpointCopy,
+        DataFile::SegmentLog,
+        DataFile::SegmentIndex,
+        DataFile::Cleaned,
+        DataFile::Swap,
+        DataFile::Compacted,
+        DataFile::Temporary,
+    ];
+
+    /// The kind of file that a name stands for in a directory; `None` when the file is not ours.
+    pub fn parse(scope: Scope, name: &str) -> Option<DataFile> {
+        DataFile::ALL.into_iter().find(|file| match file {
+            DataFile::Temporary => {
+                name.strip_suffix(TEMPORARY).and_then(|name| DataFile::parse(scope, name)).is_some()
+            }
+            file if file.scope() != scope => false,
+            DataFile::Journal => parse_journal(name).is_some(),
+            DataFile::Reserve => (0..RESERVES).any(|number| reserve(number) == name),
+            DataFile::SegmentLog => matches!(parse_segment(name), Some((_, SegmentFileKind::Log))),
+            DataFile::SegmentIndex => matches!(parse_segment(name), Some((_, SegmentFileKind::Index))),
+            DataFile::Cleaned => matches!(parse_compacting(name), Some(Compacting::Cleaned)),
+            DataFile::Swap => matches!(parse_compacting(name), Some(Compacting::Swap { .. })),
+            file => file.fixed_name() == Some(name),
+        })
+    }
+
+    /// The small file whose first bytes are these.
+    pub fn of_kind(kind: [u8; 8]) -> Option<DataFile> {
+        DataFile::ALL.into_iter().find(|file| matches!(file.sum(), Sum::Whole(own, _) if own.0 == kind))
+    }
+
+    /// The directory that it stands in; [`DataFile::Temporary`] stands in all of them.
+    pub fn scope(self) -> Scope {
+        match self {
+            DataFile::Lock
+            | DataFile::Meta
+            | DataFile::Topics
+            | DataFile::Settings
+            | DataFile::ProducerIds
+            | DataFile::Reserve
+            | DataFile::Temporary => Scope::DataDir,
+            DataFile::Journal | DataFile::Checkpoint | DataFile::CheckpointCopy => Scope::Shard,
+            DataFile::SegmentLog
+            | DataFile::SegmentIndex
+            | DataFile::Cleaned
+            | DataFile::Swap
+            | DataFile::Compacted => Scope::Partition,
+        }
+    }
+
+    /// Its name, where a directory has one file of the kind at most.
+    pub fn fixed_name(self) -> Option<&'static str> {
+        match self {
+            DataFile::Lock => Some(LOCK_FILE),
+            DataFile::Meta => Some(META_FILE),
+            DataFile::Topics => Some(TOPICS_FILE),
+            DataFile::Settings => Some(SETTINGS_FILE),
+            DataFile::ProducerIds => Some(PRODUCER_IDS_FILE),
+            DataFile::Checkpoint => Some(CHECKPOINT_FILE),
+            DataFile::CheckpointCopy => Some(CHECKPOINT_COPY_FILE),
+            DataFile::Compacted => Some(COMPACTED_FILE),
+            DataFile::Reserve
+            | DataFile::Journal
+            | DataFile::SegmentLog
+            | DataFile::SegmentIndex
+            | DataFile::Cleaned
+            | DataFile::Swap
+            | DataFile::Temporary => None,
+        }
+    }
+
+    /// How it tells that it is whole.
+    pub fn sum(self) -> Sum {
+        match self {
+            DataFile::Meta => Sum::Whole(meta::META_KIND, |bytes| meta::Meta::decode(bytes).map(drop)),
+            DataFile::Topics => Sum::Whole(topics::TOPICS_KIND, |bytes| topics::decode(bytes).map(drop)),
+            DataFile::Settings => {
+                Sum::Whole(settings::SETTINGS_KIND, |bytes| settings::decode(bytes).map(drop))
+            }
+            DataFile::ProducerIds => {
+                Sum::Whole(producer_ids::PRODUCER_IDS_KIND, |bytes| producer_ids::decode(bytes).map(drop))
+            }
+            DataFile::Checkpoint | DataFile::CheckpointCopy => {
+                Sum::Whole(checkpoint::CHECKPOINT_KIND, |bytes| checkpoint::decode(bytes).map(drop))
+            }
+            DataFile::Compacted => {
+                Sum::Whole(compacted::COMPACTED_KIND, |bytes| compacted::Compacted::decode(bytes).map(drop))
+            }
+            DataFile::Journal
+            | DataFile::SegmentLog
+            | DataFile::SegmentIndex
+            | DataFile::Cleaned
+            | DataFile::Swap => Sum::Parts,
+            DataFile::Lock | DataFile::Reserve | DataFile::Temporary => Sum::None,
+        }
+    }
+
+    /// Whether a crash may leave it torn, so that a wrong sum says nothing.
+    pub fn may_be_torn(self) -> bool {
+        matches!(self, DataFile::CheckpointCopy | DataFile::Cleaned | DataFile::Temporary)
+    }
+}
+
+/// The file that a lock is held on for as long as the engine runs.
+pub const LOCK_FILE: &str = "lock";
+
+/// The file with the identity of the data directory.
+pub const META_FILE: &str = "meta";
+
+/// The file with the topic table, in the data directory.
+pub const TOPICS_FILE: &str = "topics";
+
+/// The file with what was set for the broker while it ran, in the data directory.
+pub const SETTINGS_FILE: &str = "settings";
+
+/// The file with the next unused producer id, in the data directory.
+pub const PRODUCER_IDS_FILE: &str = "producer-ids";
+
+/// How many files keep room for the small files: so often one is replaced on a disk without any before there must be some.
+pub const RESERVES: u32 = 4;
+
+/// The name of a file that keeps room for the small files, in the data directory; `number` is less than [`RESERVES`].
+pub fn reserve(number: u32) -> String {
+    format!("reserve-{number}")
+}
+
+/// The directory that the shards' own directories stand in: no partition's directory can have its name.
+pub const SHARDS_DIR: &str = "shards";
+
+/// The name of the checkpoint in a shard's directory.
+pub const CHECKPOINT_FILE: &str = "checkpoint";
+
+/// The name of its copy.
+pub const CHECKPOINT_COPY_FILE: &str = "checkpoint.copy";
+
+/// What the name of a file ends with that is being written, to replace the one whose name stands before.
+pub const TEMPORARY: &str = ".tmp";
+
+/// Whether a directory of this name is a shard's.
+pub fn is_shard_dir(name: &str) -> bool {
+    name.parse::<usize>().is_ok_and(|index| index.to_string() == name)
+}
+
+/// The name of a shard's `number`th journal file.
+pub fn journal(number: u64) -> String {
+    format!("journal-{number}")
+}
+
+/// The number of a journal file; `None` when the name is not one's.
+pub fn parse_journal(name: &str) -> Option<u64> {
+    let number = name.strip_prefix("journal-")?.parse().ok()?;
+    // There is a number behind every one that a file has.
+    (number < u64::MAX && journal(number) == name).then_some(number)
+}
+
+/// What the name of a directory ends with that was set aside.
+const STRAY: &str = "-stray";
+
+/// The longest name that file systems take.
+const NAME_BYTES_MAX: usize = 255;
+
+/// The name under which a partition's directory is set aside; Kafka's form. A long name of a topic is cut.
+pub fn stray_dir(directory: &str, unique: [u8; 16]) -> String {
+    let suffix = format!(".{:032x}{STRAY}", u128::from_be_bytes(unique));
+    // A partition's directory has an ASCII name.
+    let kept = directory.len().min(NAME_BYTES_MAX - suffix.len());
+    format!("{}{suffix}", &directory[..kept])
+}
+
+/// Whether a directory of this name was set aside, by a broker of ours or of Kafka's.
+pub fn is_stray_dir(name: &str) -> bool {
+    let Some((directory, unique)) = name.strip_suffix(STRAY).and_then(|name| name.rsplit_once('.')) else {
+        return false;
+    };
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    !directory.is_empty() && unique.len() == 32 && unique.bytes().all(is_hex)
+}
 
 /// The longest topic name; with `-` and a partition number of five digits it has the 255 bytes that file systems allow.
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
@@ -185,6 +440,61 @@ mod tests {
             ["orders", "orders-", "orders-01", "orders-+1", "orders-4294967296", "-1", "..-1", "a b-1"]
         {
             assert_eq!(parse_partition_dir(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_file_is_found_by_its_name_and_only_in_its_directory() {
+        let example = |file: DataFile| match file {
+            DataFile::Journal => journal(7),
+            DataFile::Reserve => reserve(3),
+            DataFile::SegmentLog => segment_log(Offset::new(5)),
+            DataFile::SegmentIndex => segment_index(Offset::new(5)),
+            DataFile::Cleaned => cleaned_segment(Offset::new(5)),
+            DataFile::Swap => swap_segment(Offset::new(5), Offset::new(6)),
+            DataFile::Temporary => unreachable!("it is made of another one's name"),
+            file => file.fixed_name().expect("the others have one name").to_owned(),
+        };
+        for file in DataFile::ALL.into_iter().filter(|file| *file != DataFile::Temporary) {
+            for scope in [Scope::DataDir, Scope::Shard, Scope::Partition] {
+                let is_here = file.scope() == scope;
+                let parse = |name: &str| DataFile::parse(scope, name);
+                assert_eq!(parse(&example(file)), is_here.then_some(file), "{file:?} in {scope:?}");
+                let temporary = format!("{}{TEMPORARY}", example(file));
+                assert_eq!(
+                    parse(&temporary),
+                    is_here.then_some(DataFile::Temporary),
+                    "{file:?} in {scope:?}"
+                );
+            }
+        }
+        for name in [
+            "journal-",
+            "journal-01",
+            "journal-18446744073709551615",
+            "notes.txt",
+            "",
+            "Meta",
+            "notes.tmp",
+            "reserve-4",
+        ] {
+            assert_eq!(DataFile::parse(Scope::DataDir, name).or(DataFile::parse(Scope::Shard, name)), None);
+        }
+        let kinds: Vec<_> =
+            DataFile::ALL.iter().filter(|file| matches!(file.sum(), Sum::Whole(..))).collect();
+        assert_eq!(kinds.len(), 7, "{kinds:?}");
+    }
+
+    #[test]
+    fn what_is_set_aside_keeps_its_name_is_known_by_it_and_is_no_partition() {
+        for directory in ["orders-3", &partition_dir(&"x".repeat(TOPIC_NAME_BYTES_MAX), 99_999)] {
+            let stray = stray_dir(directory, [0xab; 16]);
+            assert!(stray.len() <= 255 && is_stray_dir(&stray), "{stray}");
+            assert!(stray.starts_with(&directory[..directory.len().min(200)]));
+            assert_eq!(parse_partition_dir(&stray), None);
+        }
+        for name in ["a-stray", "orders-0.abc-stray", "orders-0", &format!(".{}-stray", "a".repeat(32))] {
+            assert!(!is_stray_dir(name), "{name}");
         }
     }
 

@@ -77,6 +77,20 @@ pub fn decode(bytes: &[u8]) -> Result<DynamicSettings, EnvelopeError> {
     Ok(settings)
 }
 
+/// What a damaged file seems to say, `name=value`, as far as it can be followed: for a person to look at, never to be set.
+pub fn glimpse(bytes: &[u8]) -> Vec<String> {
+    let mut rest = bytes.get(envelope::ENVELOPE_BYTES..).unwrap_or_default();
+    let mut seen = Vec::new();
+    while let Ok((row, behind)) = SettingRow::ref_from_prefix(rest) {
+        let (name, value) = (usize::from(row.name_bytes.get()), row.value_bytes.get() as usize);
+        let Some(pair) = name.checked_add(value).and_then(|bytes| behind.get(..bytes)) else { break };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).escape_debug().to_string();
+        seen.push(format!("{}={}", text(&pair[..name]), text(&pair[name..])));
+        rest = &behind[name + value..];
+    }
+    seen
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use super::index::{self, IndexEntry};
 use super::journal::{self, Expect};
 use super::meta::Meta;
 use super::record::Records;
-use super::topics::TopicRecord;
+use super::topics::{DeletedTopic, TopicRecord, TopicsFile};
 use super::{producer_ids, settings, topics};
 use crate::io::AlignedBuffer;
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicId};
@@ -31,6 +31,7 @@ const INDEX: &str = include_str!("../../tests/golden/index-v1.hex");
 const META: &str = include_str!("../../tests/golden/meta-v1.hex");
 const SETTINGS: &str = include_str!("../../tests/golden/settings-v1.hex");
 const TOPICS: &str = include_str!("../../tests/golden/topics-v1.hex");
+const TOPICS_V2: &str = include_str!("../../tests/golden/topics-v2.hex");
 const CHECKPOINT: &str = include_str!("../../tests/golden/checkpoint-v1.hex");
 const PRODUCER_IDS: &str = include_str!("../../tests/golden/producer-ids-v1.hex");
 const COMPACTED: &str = include_str!("../../tests/golden/compacted-v2.hex");
@@ -301,7 +302,7 @@ fn the_small_files_are_written_and_read_as_documented() {
     let mut backwards = topic().to_bytes();
     backwards.reverse();
     let config = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    let table = [
+    let topics = vec![
         TopicRecord {
             name: "orders".to_owned(),
             id: topic(),
@@ -315,8 +316,15 @@ fn the_small_files_are_written_and_read_as_documented() {
             configs: vec![],
         },
     ];
+    let table = TopicsFile { topics, deleted: Vec::new() };
     assert_eq!(topics::encode(&table), golden(TOPICS));
-    assert_eq!(topics::decode(&golden(TOPICS)).as_deref(), Ok(&table[..]));
+    assert_eq!(topics::decode(&golden(TOPICS)).as_ref(), Ok(&table));
+    let gone = |name: &str, id, partitions| DeletedTopic { name: name.to_owned(), id, partitions };
+    let deleted = vec![gone("clicks", topic(), 3), gone("a-b", TopicId::from_bytes(backwards), 1)];
+    let topics = vec![TopicRecord { id: TopicId::from_bytes([9; 16]), ..table.topics[0].clone() }];
+    let table = TopicsFile { topics, deleted };
+    assert_eq!(topics::encode(&table), golden(TOPICS_V2));
+    assert_eq!(topics::decode(&golden(TOPICS_V2)).as_ref(), Ok(&table));
 
     let remembered = |base: i64, timestamp, first_sequence, last_sequence| ProducerBatch {
         first_sequence,
@@ -359,7 +367,9 @@ fn the_small_files_are_written_and_read_as_documented() {
 fn no_damage_to_a_small_file_goes_unnoticed() {
     every_damage(&golden(META), |bytes, damage| assert!(Meta::decode(bytes).is_err(), "{damage}"));
     every_damage(&golden(SETTINGS), |bytes, damage| assert!(settings::decode(bytes).is_err(), "{damage}"));
-    every_damage(&golden(TOPICS), |bytes, damage| assert!(topics::decode(bytes).is_err(), "{damage}"));
+    for file in [TOPICS, TOPICS_V2] {
+        every_damage(&golden(file), |bytes, damage| assert!(topics::decode(bytes).is_err(), "{damage}"));
+    }
     every_damage(&golden(CHECKPOINT), |bytes, damage| {
         assert!(checkpoint::decode(bytes).is_err(), "{damage}")
     });
@@ -392,12 +402,13 @@ fn damaged_bodies_in_a_right_envelope_never_panic() {
     });
     every_damage(&body(TOPICS), |body, _| {
         let _ = topics::decode(&seal(topics::TOPICS_KIND, 1, body));
+        let _ = topics::decode(&seal(topics::TOPICS_KIND, 2, body));
     });
     every_damage(&body(CHECKPOINT), |body, _| {
         let _ = checkpoint::decode(&seal(checkpoint::CHECKPOINT_KIND, 1, body));
     });
-    let newer = seal(topics::TOPICS_KIND, 2, &body(TOPICS));
-    let refused = super::envelope::EnvelopeError::Version { found: 2, newest: 1 };
+    let newer = seal(topics::TOPICS_KIND, 3, &body(TOPICS));
+    let refused = super::envelope::EnvelopeError::Version { found: 3, newest: 2 };
     assert_eq!(topics::decode(&newer), Err(refused), "what a newer program wrote is not guessed at");
 
     let mut longer = golden(META);

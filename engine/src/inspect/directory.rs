@@ -6,17 +6,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, Severity, What};
-use crate::catalog::{PRODUCER_IDS_FILE, TOPICS_FILE};
-use crate::engine::LOCK_FILE;
+use crate::config::DynamicSettings;
 use crate::format::checkpoint::{self, PartitionCheckpoint};
 use crate::format::compacted::Compacted;
 use crate::format::envelope::EnvelopeError;
 use crate::format::meta::Meta;
-use crate::format::names::{self, Compacting, SegmentFileKind};
-use crate::format::topics::TopicRecord;
-use crate::format::{producer_ids, topics};
-use crate::recovery::{META_FILE, journal_number, note_point};
-use crate::shard::{CHECKPOINT, CHECKPOINT_COPY, SHARDS};
+use crate::format::names::{self, Compacting, DataFile, Scope};
+use crate::format::topics::{DeletedTopic, TopicRecord};
+use crate::format::{producer_ids, settings, topics};
+use crate::recovery::note_point;
 use crate::types::{Offset, PartitionId, TopicId};
 
 /// Files that Kafka keeps beside its partitions, by which its data directories are known.
@@ -87,6 +85,10 @@ pub struct DataDir {
     pub meta: Option<Meta>,
     /// The topic table; `None` when the file is missing or damaged, and for directories that have none.
     pub topics: Option<Vec<TopicRecord>>,
+    /// Topics whose deletion was cut short: the next start removes their directories.
+    pub deleted: Vec<DeletedTopic>,
+    /// What was set for the broker while it ran; `None` when the file is damaged.
+    pub settings: Option<DynamicSettings>,
     /// The first producer id that was never given out; `None` when the file is missing or damaged.
     pub next_producer_id: Option<i64>,
     /// The farthest recovery point of each partition.
@@ -97,6 +99,8 @@ pub struct DataDir {
     pub checkpoints: Vec<PathBuf>,
     /// The partitions' directories, by topic and number.
     pub partitions: Vec<PartitionDir>,
+    /// Directories that were set aside, since no topic had them.
+    pub strays: Vec<PathBuf>,
     /// What is wrong with files that are not a partition's.
     pub findings: Vec<Finding>,
     _lock: Option<fs::File>,
@@ -117,6 +121,8 @@ pub struct PartitionDir {
     pub segments: Vec<SegmentFile>,
     /// How far the partition was compacted.
     pub compacted: Compacted,
+    /// Whether a file of ours stands in it.
+    pub is_ours: bool,
     /// Whether it is Kafka's: any offsets may be missing, and the indexes are not ours.
     pub is_kafka: bool,
     /// Kafka's log start offset, where its checkpoint has one.
@@ -146,7 +152,9 @@ fn list(path: &Path) -> Result<Vec<(String, fs::Metadata)>, InspectError> {
             let entry = entry?;
             // A name that is no text is none of ours.
             if let Ok(name) = entry.file_name().into_string() {
-                entries.push((name, fs::metadata(entry.path())?));
+                // A symbolic link may lead nowhere.
+                let meta = fs::metadata(entry.path()).or_else(|_| fs::symlink_metadata(entry.path()))?;
+                entries.push((name, meta));
             }
         }
         entries.sort_by(|a, b| a.0.cmp(&b.0));
@@ -171,20 +179,23 @@ impl DataDir {
             owner: Owner::Strandline,
             meta: None,
             topics: None,
+            deleted: Vec::new(),
+            settings: None,
             next_producer_id: None,
             points: BTreeMap::new(),
             journals: Vec::new(),
             checkpoints: Vec::new(),
             partitions: Vec::new(),
+            strays: Vec::new(),
             findings: Vec::new(),
             _lock: None,
         };
         let partition_entries = || {
             entries.iter().filter(|(name, meta)| meta.is_dir() && names::parse_partition_dir(name).is_some())
         };
-        if [META_FILE, TOPICS_FILE, SHARDS].into_iter().any(has) {
-            dir.lock(LOCK_FILE, false)?;
-            dir.read_own_files(partition_entries().next().is_some())?;
+        if [names::META_FILE, names::TOPICS_FILE, names::SHARDS_DIR].into_iter().any(has) {
+            dir.lock(names::LOCK_FILE, false)?;
+            dir.read_own_files(&entries, partition_entries().next().is_some())?;
         } else if let Some((topic, index)) = names::parse_partition_dir(&name)
             && entries.iter().any(|(name, _)| names::parse_segment(name).is_some())
         {
@@ -199,7 +210,12 @@ impl DataDir {
         if dir.owner != Owner::Partition {
             for (name, _) in partition_entries() {
                 let (topic, index) = names::parse_partition_dir(name).expect("it was parsed before");
-                dir.partitions.push(PartitionDir::read(&path.join(name), topic, index)?);
+                let partition = PartitionDir::read(&path.join(name), topic, index)?;
+                if dir.owner == Owner::Strandline && !partition.is_ours && !dir.has(topic, index) {
+                    dir.note(path.join(name), What::Foreign);
+                } else {
+                    dir.partitions.push(partition);
+                }
             }
             dir.partitions.sort_by(|a, b| (&a.topic, a.index).cmp(&(&b.topic, b.index)));
             dir.claim();
@@ -234,36 +250,90 @@ impl DataDir {
         Ok(())
     }
 
-    fn read_own_files(&mut self, has_partitions: bool) -> Result<(), InspectError> {
-        self.meta = self.small_file(META_FILE, true, Meta::decode);
-        self.topics = self.small_file(TOPICS_FILE, has_partitions, topics::decode);
-        // Without the file, no topic was ever made, and no producer id given out.
-        if self.topics.is_none() && !self.path.join(TOPICS_FILE).exists() && !has_partitions {
+    /// Whether a topic of the table has such a partition.
+    fn has(&self, topic: &str, index: u32) -> bool {
+        self.topics.iter().flatten().any(|record| record.name == topic && index < record.partitions)
+    }
+
+    fn read_own_files(
+        &mut self,
+        entries: &[(String, fs::Metadata)],
+        has_partitions: bool,
+    ) -> Result<(), InspectError> {
+        for (name, meta) in entries {
+            let path = self.path.join(name);
+            match DataFile::parse(Scope::DataDir, name).filter(|_| !meta.is_dir()) {
+                // Read below, by name: one may have to be there.
+                Some(DataFile::Meta | DataFile::Topics | DataFile::Settings | DataFile::ProducerIds) => {}
+                // Nothing in them counts.
+                Some(DataFile::Lock | DataFile::Reserve) => {}
+                Some(DataFile::Temporary) => self.note(path, What::Leftover),
+                Some(
+                    DataFile::Journal
+                    | DataFile::Checkpoint
+                    | DataFile::CheckpointCopy
+                    | DataFile::SegmentLog
+                    | DataFile::SegmentIndex
+                    | DataFile::Cleaned
+                    | DataFile::Swap
+                    | DataFile::Compacted,
+                ) => unreachable!("they stand in other directories"),
+                None if meta.is_dir() && names::is_stray_dir(name) => {
+                    self.note(path.clone(), What::Stray);
+                    self.strays.push(path);
+                }
+                None if meta.is_dir()
+                    && (name == names::SHARDS_DIR || names::parse_partition_dir(name).is_some()) => {}
+                None => self.note(path, What::Foreign),
+            }
+        }
+        self.meta = self.small_file(names::META_FILE, true, Meta::decode);
+        if let Some(file) = self.small_file(names::TOPICS_FILE, has_partitions, topics::decode) {
+            (self.topics, self.deleted) = (Some(file.topics), file.deleted);
+        }
+        let has = |name: &str| self.path.join(name).exists();
+        let (has_topics, has_settings) = (has(names::TOPICS_FILE), has(names::SETTINGS_FILE));
+        // Without the file, no topic was ever made, nothing ever set, and no producer id given out.
+        if self.topics.is_none() && !has_topics && !has_partitions {
             self.topics = Some(Vec::new());
         }
-        self.next_producer_id = self.small_file(PRODUCER_IDS_FILE, false, producer_ids::decode);
-        let shards = self.path.join(SHARDS);
+        self.settings = match has_settings {
+            true => self.small_file(names::SETTINGS_FILE, false, settings::decode),
+            false => Some(DynamicSettings::default()),
+        };
+        self.next_producer_id = self.small_file(names::PRODUCER_IDS_FILE, false, producer_ids::decode);
+        let shards = self.path.join(names::SHARDS_DIR);
         if !shards.is_dir() {
             return Ok(());
         }
         for (name, meta) in list(&shards)? {
-            let directory = shards.join(name);
-            if !meta.is_dir() {
+            let directory = shards.join(&name);
+            if !meta.is_dir() || !names::is_shard_dir(&name) {
                 self.note(directory, What::Foreign);
                 continue;
             }
             for (name, _) in list(&directory)? {
                 let path = directory.join(&name);
-                if name == CHECKPOINT {
-                    self.checkpoints.push(path);
-                } else if name == CHECKPOINT_COPY {
+                match DataFile::parse(Scope::Shard, &name) {
+                    Some(DataFile::Checkpoint) => self.checkpoints.push(path),
                     // Read where the checkpoint is damaged.
-                } else if journal_number(&name).is_some() {
-                    self.journals.push(path);
-                } else if name.ends_with(".tmp") || name.ends_with(".new") {
-                    self.note(path, What::Leftover);
-                } else {
-                    self.note(path, What::Foreign);
+                    Some(DataFile::CheckpointCopy) => {}
+                    Some(DataFile::Journal) => self.journals.push(path),
+                    Some(DataFile::Temporary) => self.note(path, What::Leftover),
+                    Some(
+                        DataFile::Lock
+                        | DataFile::Meta
+                        | DataFile::Topics
+                        | DataFile::Settings
+                        | DataFile::ProducerIds
+                        | DataFile::Reserve
+                        | DataFile::SegmentLog
+                        | DataFile::SegmentIndex
+                        | DataFile::Cleaned
+                        | DataFile::Swap
+                        | DataFile::Compacted,
+                    ) => unreachable!("they stand in other directories"),
+                    None => self.note(path, What::Foreign),
                 }
             }
         }
@@ -341,7 +411,13 @@ impl DataDir {
                 None => {
                     let path = partition.path.clone();
                     let severity = Severity::Note;
-                    let what = What::Unclaimed;
+                    let was_deleted = |deleted: &DeletedTopic| {
+                        deleted.name == partition.topic && partition.index < deleted.partitions
+                    };
+                    let what = match self.deleted.iter().any(was_deleted) {
+                        true => What::Deleted,
+                        false => What::Unclaimed,
+                    };
                     partition.findings.push(Finding { severity, path, position: None, offsets: None, what });
                 }
             }
@@ -359,6 +435,7 @@ impl PartitionDir {
             id: None,
             segments: Vec::new(),
             compacted: Compacted::default(),
+            is_ours: false,
             is_kafka: false,
             kafka_log_start: None,
             findings: Vec::new(),
@@ -371,32 +448,49 @@ impl PartitionDir {
         let mut swaps = Vec::new();
         for (name, meta) in list(path)? {
             let file = path.join(&name);
-            let note = match (names::parse_segment(&name), names::parse_compacting(&name)) {
-                (Some((base, SegmentFileKind::Log)), _) => {
+            let kind = DataFile::parse(Scope::Partition, &name).filter(|_| !meta.is_dir());
+            dir.is_ours |= kind.is_some();
+            let base = names::parse_segment(&name).map(|(base, _)| base);
+            let note = match kind {
+                Some(DataFile::SegmentLog) => {
+                    let base = base.expect("its name has one");
                     dir.segments.push(SegmentFile { base, path: file, length: meta.len(), index: None });
                     continue;
                 }
-                (Some((base, SegmentFileKind::Index)), _) => {
-                    indexes.insert(base, file);
+                Some(DataFile::SegmentIndex) => {
+                    indexes.insert(base.expect("its name has one"), file);
                     continue;
                 }
-                (None, Some(Compacting::Swap { base, end })) => {
+                Some(DataFile::Swap) => {
+                    let Some(Compacting::Swap { base, end }) = names::parse_compacting(&name) else {
+                        unreachable!("its name has both");
+                    };
                     let segment = SegmentFile { base, path: file.clone(), length: meta.len(), index: None };
                     swaps.push((end, segment));
                     What::Swap
                 }
-                (None, Some(Compacting::Cleaned)) => What::Leftover,
-                (None, None) if name == names::COMPACTED_FILE => {
+                Some(DataFile::Cleaned | DataFile::Temporary) => What::Leftover,
+                Some(DataFile::Compacted) => {
                     dir.read_compacted(&file);
                     continue;
                 }
+                Some(
+                    DataFile::Lock
+                    | DataFile::Meta
+                    | DataFile::Topics
+                    | DataFile::Settings
+                    | DataFile::ProducerIds
+                    | DataFile::Reserve
+                    | DataFile::Journal
+                    | DataFile::Checkpoint
+                    | DataFile::CheckpointCopy,
+                ) => unreachable!("they stand in other directories"),
                 // Kafka's own: the timestamps of a segment, and a topic's identity.
-                (None, None) if name.ends_with(".timeindex") || name == "partition.metadata" => {
+                None if name.ends_with(".timeindex") || name == "partition.metadata" => {
                     dir.is_kafka = true;
                     continue;
                 }
-                (None, None) if name.ends_with(".tmp") || name.ends_with(".new") => What::Leftover,
-                (None, None) => What::Foreign,
+                None => What::Foreign,
             };
             dir.note(file, note);
         }

@@ -60,6 +60,11 @@ pub enum What {
     /// Offsets that nothing has and that no compaction explains.
     #[error("no batch has these offsets")]
     Missing,
+    /// The directory of a partition of which a checkpoint has records.
+    #[error(
+        "the directory of the partition is gone, and these offsets with it: put it back, or have repair --accept-loss give them up"
+    )]
+    Gone,
     /// A small file that can not be read.
     #[error(transparent)]
     SmallFile(#[from] EnvelopeError),
@@ -136,8 +141,14 @@ pub enum What {
     #[error("the file is missing")]
     NoFile,
     /// A directory that no topic claims.
-    #[error("no topic claims this directory; the next start removes it")]
+    #[error("no topic claims this directory; the next start sets it aside")]
     Unclaimed,
+    /// A directory of a topic whose deletion was cut short.
+    #[error("its topic was deleted; the next start removes it")]
+    Deleted,
+    /// A directory that was set aside, since no topic claimed it.
+    #[error("set aside, since no topic claimed it; strandline log strays deletes it")]
+    Stray,
     /// Something that a crash has left, and the next opening removes.
     #[error("left over; the next opening removes it")]
     Leftover,

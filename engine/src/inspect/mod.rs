@@ -8,10 +8,11 @@
 //! finding, verify          everything held against everything else
 //! writer, salvage          everything that is whole, into a new directory
 //! repair                   what can be put right in place, and nothing else
+//! strays                   directories that were set aside
 //! ```
 //!
 //! Everything here works with plain system calls, opens what it looks at for reading only, and never fails for what is wrong with it. A
-//! directory is locked meanwhile, so that no broker starts on it.
+//! directory is locked meanwhile, so that no broker starts on it; but not for strays, which no broker looks at.
 
 mod directory;
 mod finding;
@@ -21,6 +22,7 @@ mod repair;
 mod salvage;
 mod segment;
 mod source;
+mod strays;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -35,4 +37,5 @@ pub use repair::{Repair, plan_repair};
 pub use salvage::{SalvageReport, Salvaged, salvage};
 pub use segment::{Damage, FoundBatch, SegmentItem, SegmentProblem, SegmentWalk};
 pub use source::Source;
+pub use strays::{Stray, strays};
 pub use verify::{Verified, verify};

@@ -6,9 +6,12 @@
 //! | an index that is damaged, or contradicts its segment | made anew from the batches |
 //! | a torn tail behind the recovery point | cut off |
 //! | what a crash has left over | removed |
+//! | a small file with one flipped bit | the bit is turned back: the sum tells which one it was |
 //! | a damaged `compacted` | made anew: everything before the recovery point may have gaps |
 //! | a damaged `meta` | made anew, with another cluster id |
 //! | a damaged `producer-ids` | made anew, behind all ids that are known |
+//! | a partition's directory that is gone, when that is accepted | its rows in the checkpoints: the log goes on, empty, where it ended |
+//! | a damaged `settings` | made anew without any; what it seems to say is told, to be set again |
 //!
 //! Anything else stays, and is [`salvage`](super::salvage())'s to go around.
 
@@ -25,12 +28,14 @@ use super::segment::{SegmentItem, SegmentWalk};
 use super::source::Source;
 use super::verify::verify;
 use super::writer::IndexBuilder;
-use crate::catalog::PRODUCER_IDS_FILE;
+use crate::config::DynamicSettings;
+use crate::format::checkpoint::{self, CheckpointEncoder};
 use crate::format::compacted::Compacted;
+use crate::format::envelope;
 use crate::format::meta::{Meta, NODE_ID_UNKNOWN};
-use crate::format::{names, producer_ids};
-use crate::recovery::META_FILE;
-use crate::types::{Offset, Position, random_uuid};
+use crate::format::names::{self, DataFile, Scope, Sum};
+use crate::format::{producer_ids, settings};
+use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Position, random_uuid};
 
 /// Producer ids that are left out behind the largest one that is known: some were given out and have not written yet.
 const PRODUCER_IDS_MARGIN: i64 = 1_000_000;
@@ -44,6 +49,8 @@ pub enum Repair {
         path: PathBuf,
         /// All of it.
         bytes: Bytes,
+        /// What is lost by it; `None` when all that the file said is in it.
+        lost: Option<String>,
     },
     /// The file is cut.
     Cut {
@@ -61,9 +68,10 @@ pub enum Repair {
     },
 }
 
-/// What can be put right in a directory, and how many findings of damage stay.
-pub fn plan_repair(dir: &DataDir, progress: &mut dyn FnMut(u64)) -> (Vec<Repair>, u64) {
-    let mut repairs: Vec<Repair> = Vec::new();
+/// What can be put right in a directory, and how many findings of damage stay. `accept_loss` gives up the records of partitions whose
+/// directory is gone: nothing else brings them back into service.
+pub fn plan_repair(dir: &DataDir, accept_loss: bool, progress: &mut dyn FnMut(u64)) -> (Vec<Repair>, u64) {
+    let mut repairs: Vec<Repair> = if accept_loss { without_gone(dir) } else { Vec::new() };
     let mut stays = 0;
     let mut note = |finding: &super::Finding| {
         let path = &finding.path;
@@ -76,6 +84,7 @@ pub fn plan_repair(dir: &DataDir, progress: &mut dyn FnMut(u64)) -> (Vec<Repair>
             }
             What::Leftover => Some(Repair::Remove { path: path.clone() }),
             What::SmallFile(_) => remade(dir, path),
+            What::Gone if accept_loss => return,
             _ => None,
         };
         match repair {
@@ -86,6 +95,40 @@ pub fn plan_repair(dir: &DataDir, progress: &mut dyn FnMut(u64)) -> (Vec<Repair>
     };
     verify(dir, &mut note, progress);
     (repairs, stays)
+}
+
+/// Checkpoints in which the logs of partitions whose directory is gone begin where they ended.
+fn without_gone(dir: &DataDir) -> Vec<Repair> {
+    let is_there = |id: PartitionId| dir.partitions.iter().any(|partition| partition.id == Some(id));
+    let is_gone = |id: PartitionId| {
+        dir.points.get(&id).filter(|point| !is_there(id) && point.log_start < point.next_offset)
+    };
+    let mut repairs = Vec::new();
+    for path in &dir.checkpoints {
+        // One that can not be read is a finding.
+        let Ok(rows) = fs::read(path).map(|bytes| checkpoint::decode(&bytes).unwrap_or_default()) else {
+            continue;
+        };
+        let (mut encoder, mut lost) = (CheckpointEncoder::new(), Vec::new());
+        for mut row in rows {
+            if let Some(point) = is_gone(row.partition) {
+                let PartitionId { topic, index } = row.partition;
+                let name = dir.topics.iter().flatten().find(|record| record.id == topic);
+                let name = name.map_or(topic.to_string(), |record| record.name.clone());
+                let last = point.next_offset.get() - 1;
+                lost.push(format!("{name} partition {index}: offsets {} to {last}", point.log_start));
+                (row.log_start, row.segment_base, row.next_offset) =
+                    (point.next_offset, point.next_offset, point.next_offset);
+                (row.position, row.max_timestamp) = (0, NO_TIMESTAMP);
+            }
+            encoder.push(&row);
+        }
+        if !lost.is_empty() {
+            let (path, bytes, lost) = (path.clone(), encoder.finish(), Some(lost.join(", ")));
+            repairs.push(Repair::Rewrite { path, bytes, lost });
+        }
+    }
+    repairs
 }
 
 /// The index of a segment that is whole; nothing of one that is damaged, since entries would be missing.
@@ -103,26 +146,72 @@ fn rebuilt_index(index: &Path) -> Option<Repair> {
             _ => break,
         }
     }
-    Some(Repair::Rewrite { path: index.to_owned(), bytes: builder.finish().into() })
+    Some(Repair::Rewrite { path: index.to_owned(), bytes: builder.finish().into(), lost: None })
 }
 
-/// A small file that can be made anew.
+/// A small file that can be mended or made anew.
 fn remade(dir: &DataDir, path: &Path) -> Option<Repair> {
     let name = path.file_name()?.to_str()?;
-    let bytes = match name {
-        META_FILE => Meta { cluster_id: random_uuid(), node_id: NODE_ID_UNKNOWN }.encode(),
-        PRODUCER_IDS_FILE => {
-            producer_ids::encode(largest_producer_id(dir).saturating_add(PRODUCER_IDS_MARGIN))
+    let parent = path.parent()?;
+    let scope = match parent == dir.path {
+        true if dir.owner == super::Owner::Strandline => Scope::DataDir,
+        _ if parent.parent().is_some_and(|above| above.ends_with(names::SHARDS_DIR)) => Scope::Shard,
+        _ => Scope::Partition,
+    };
+    let file = DataFile::parse(scope, name)?;
+    let damaged = fs::read(path).ok()?;
+    if let Sum::Whole(kind, check) = file.sum()
+        && let Some(mended) = envelope::mended(&damaged)
+        && mended.starts_with(&kind.0)
+        && check(&mended).is_ok()
+    {
+        return Some(Repair::Rewrite { path: path.to_owned(), bytes: mended.into(), lost: None });
+    }
+    let (bytes, lost) = match file {
+        DataFile::Meta => {
+            let meta = Meta { cluster_id: random_uuid(), node_id: NODE_ID_UNKNOWN };
+            (
+                meta.encode(),
+                "the cluster id is another one, and the node id is what the next start sets".to_owned(),
+            )
         }
-        names::COMPACTED_FILE => {
+        DataFile::ProducerIds => {
+            let next = largest_producer_id(dir).saturating_add(PRODUCER_IDS_MARGIN);
+            (producer_ids::encode(next), format!("producer ids go on at {next}, behind all that are known"))
+        }
+        DataFile::Compacted => {
             let partition = dir.partitions.iter().find(|partition| path.starts_with(&partition.path))?;
             let point = dir.points.get(&partition.id?)?;
             let end = point.next_offset;
-            Compacted { compacted_end: end, clean_end: Offset::ZERO, gaps_end: end }.encode()
+            let compacted = Compacted { compacted_end: end, clean_end: Offset::ZERO, gaps_end: end };
+            (compacted.encode(), "all of the log is compacted again".to_owned())
         }
-        _ => return None,
+        DataFile::Settings => {
+            let seen = settings::glimpse(&damaged);
+            let lost = match seen.is_empty() {
+                true => "all that was set for the broker while it ran".to_owned(),
+                false => format!(
+                    "all that was set for the broker while it ran; the file seems to say, and what is right of it is to be set again: {}",
+                    seen.join(", ")
+                ),
+            };
+            (settings::encode(&DynamicSettings::default()), lost)
+        }
+        // Topics can not be told from the directories alone, nor log starts from the segments: `salvage` goes around them. The others
+        // have no sum over all of them, or nobody reads them.
+        DataFile::Topics
+        | DataFile::Checkpoint
+        | DataFile::CheckpointCopy
+        | DataFile::Lock
+        | DataFile::Reserve
+        | DataFile::Journal
+        | DataFile::SegmentLog
+        | DataFile::SegmentIndex
+        | DataFile::Cleaned
+        | DataFile::Swap
+        | DataFile::Temporary => return None,
     };
-    Some(Repair::Rewrite { path: path.to_owned(), bytes })
+    Some(Repair::Rewrite { path: path.to_owned(), bytes, lost: Some(lost) })
 }
 
 fn largest_producer_id(dir: &DataDir) -> i64 {
@@ -157,7 +246,7 @@ impl Repair {
             copy(self.path(), backup).map_err(failed("copying to", backup))?;
         }
         let change = || match self {
-            Repair::Rewrite { path, bytes } => {
+            Repair::Rewrite { path, bytes, .. } => {
                 let mut temporary = path.clone().into_os_string();
                 temporary.push(".tmp");
                 fs::write(&temporary, bytes)?;

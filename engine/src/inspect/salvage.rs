@@ -14,16 +14,15 @@ use bytes::Bytes;
 use super::directory::{DataDir, InspectError, Owner, PartitionDir, failed};
 use super::partition::{Item, Journaled, Journals, PartitionWalk, read_journals};
 use super::writer::LogWriter;
-use crate::catalog::{PRODUCER_IDS_FILE, TOPICS_FILE};
-use crate::config::PARTITIONS_MAX;
+use crate::config::{DynamicSettings, PARTITIONS_MAX};
 use crate::format::checkpoint::{CheckpointEncoder, PartitionCheckpoint};
 use crate::format::compacted::Compacted;
 use crate::format::meta::{Meta, NODE_ID_UNKNOWN};
-use crate::format::topics::TopicRecord;
-use crate::format::{names, producer_ids, topics};
+use crate::format::names::{self, DataFile, Scope};
+use crate::format::topics::{TopicRecord, TopicsFile};
+use crate::format::{producer_ids, settings, topics};
 use crate::log::Producers;
-use crate::recovery::META_FILE;
-use crate::shard::{CHECKPOINT, shard_dir};
+use crate::shard::shard_dir;
 use crate::types::{NO_TIMESTAMP, Offset, PartitionId, TopicId, random_uuid};
 
 /// What was recovered of a partition.
@@ -58,6 +57,8 @@ pub struct SalvageReport {
     pub topics: usize,
     /// Whether the topic table was lost: topics have their directories' names, new identities and no settings.
     pub topics_guessed: bool,
+    /// Whether the file `settings` was lost: what was set for the broker while it ran is not in the new directory.
+    pub settings_lost: bool,
     /// Topics that were left out because the caller did not want them.
     pub left_out: Vec<String>,
     /// Batches in journals that belong to no partition that is known.
@@ -103,12 +104,39 @@ pub fn salvage(
     rows.iter().for_each(|row| checkpoint.push(row));
     let shard = shard_dir(target, 0);
     fs::create_dir_all(&shard).map_err(failed("making", &shard))?;
-    write(&shard.join(CHECKPOINT), &checkpoint.finish())?;
-    write(&target.join(PRODUCER_IDS_FILE), &producer_ids::encode(producer_id))?;
-    write(&target.join(TOPICS_FILE), &topics::encode(&records))?;
-    // A directory without this file is made anew at its first start: it is written last.
+    write(&shard.join(names::CHECKPOINT_FILE), &checkpoint.finish())?;
+    summary.settings_lost = dir.owner == Owner::Strandline && dir.settings.is_none();
     let meta = dir.meta.unwrap_or_else(|| Meta { cluster_id: random_uuid(), node_id: NODE_ID_UNKNOWN });
-    write(&target.join(META_FILE), &meta.encode())?;
+    let table = TopicsFile { topics: records, deleted: Vec::new() };
+    let mut last = None;
+    for file in DataFile::ALL.into_iter().filter(|file| file.scope() == Scope::DataDir) {
+        let content = match file {
+            // A directory without this file is made anew at its first start: it is written last.
+            DataFile::Meta => {
+                last = Some(meta.encode());
+                continue;
+            }
+            DataFile::Topics => topics::encode(&table),
+            DataFile::ProducerIds => producer_ids::encode(producer_id),
+            DataFile::Settings => match &dir.settings {
+                Some(set) if *set != DynamicSettings::default() => settings::encode(set),
+                _ => continue,
+            },
+            // The first start makes them.
+            DataFile::Lock | DataFile::Reserve | DataFile::Temporary => continue,
+            // Written above, or with the partitions.
+            DataFile::Journal
+            | DataFile::Checkpoint
+            | DataFile::CheckpointCopy
+            | DataFile::SegmentLog
+            | DataFile::SegmentIndex
+            | DataFile::Cleaned
+            | DataFile::Swap
+            | DataFile::Compacted => continue,
+        };
+        write(&target.join(file.fixed_name().expect("there is one of each")), &content)?;
+    }
+    write(&target.join(names::META_FILE), &last.expect("it is among them"))?;
     for directory in [shard.as_path(), shard.parent().expect("it stands in another"), target] {
         sync_dir(directory)?;
     }

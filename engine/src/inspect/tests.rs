@@ -274,7 +274,7 @@ fn damaged_indexes_torn_tails_and_leftovers_are_repaired_and_kept_beside() {
     flip(&ids, 20);
 
     let dir = DataDir::open(source.path()).unwrap();
-    let (repairs, stays) = plan_repair(&dir, &mut |_| {});
+    let (repairs, stays) = plan_repair(&dir, false, &mut |_| {});
     assert_eq!((repairs.len(), stays), (4, 0), "{repairs:?}");
     let backup = tempfile::tempdir().unwrap();
     for (number, repair) in repairs.iter().enumerate() {

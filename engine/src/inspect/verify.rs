@@ -71,7 +71,7 @@ pub fn verify(dir: &DataDir, report: &mut dyn FnMut(&Finding), progress: &mut dy
         {
             let path = dir.path.join(names::partition_dir(&topic.name, id.index));
             let (severity, offsets) = (Severity::Damage, Some(point.log_start..point.next_offset));
-            report(&Finding { severity, path, position: None, offsets, what: What::Missing });
+            report(&Finding { severity, path, position: None, offsets, what: What::Gone });
         }
     }
     Verified { damage: verified.damage, notes: verified.notes, ..counts }

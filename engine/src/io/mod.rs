@@ -163,9 +163,7 @@ pub fn is_shortage(error: &io::Error) -> bool {
 /// Writes `<path>.tmp`, syncs it, renames it over `path` and syncs the directory. When it fails before the rename, the temporary file is
 /// removed: it takes no room on a full disk, and the next attempt is another file, which no failure of this one stands against (D3).
 pub async fn replace<D: Disk>(disk: &D, path: &Path, content: Bytes) -> io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
-    let temporary = PathBuf::from(temporary);
+    let temporary = temporary_of(path);
     let written = async {
         let file = disk.open(&temporary, OpenMode::Truncate).await?;
         disk.write(&file, 0, vec![content]).await?;
@@ -178,6 +176,77 @@ pub async fn replace<D: Disk>(disk: &D, path: &Path, content: Bytes) -> io::Resu
         return Err(error);
     }
     disk.sync_dir(path.parent().expect("a file stands in a directory")).await
+}
+
+/// Bytes of zeros that are written at once.
+const ZEROS_BYTES: u64 = 64 << 10;
+
+/// Sees to it that the file `path` has `bytes` bytes, durably, which [`replace_in`] may write into. It is filled with zeros, so that the
+/// file system has given it all of its blocks.
+///
+/// # Errors
+/// What the system says, for instance that there is no room; a smaller file that was there before is still there then.
+pub async fn keep_room<D: Disk>(disk: &D, path: &Path, bytes: u64) -> io::Result<()> {
+    match disk.open(path, OpenMode::Existing).await {
+        Ok(file) if disk.len(&file).await? >= bytes => return Ok(()),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let temporary = temporary_of(path);
+    let written = async {
+        let file = disk.open(&temporary, OpenMode::Truncate).await?;
+        for position in (0..bytes).step_by(ZEROS_BYTES as usize) {
+            let zeros = vec![0; ZEROS_BYTES.min(bytes - position) as usize];
+            disk.write(&file, position, vec![zeros.into()]).await?;
+        }
+        disk.sync(&file).await?;
+        disk.rename(&temporary, path).await
+    };
+    if let Err(error) = written.await {
+        let _ = disk.remove_file(&temporary).await;
+        return Err(error);
+    }
+    disk.sync_dir(path.parent().expect("a file stands in a directory")).await
+}
+
+/// Like [`replace`], on a disk that has not a single free block: the content is written into the file `room`, which [`keep_room`] has made
+/// and which is used up by it. Overwriting needs no new blocks.
+///
+/// # Errors
+/// `StorageFull` when `room` is not there, or is too small; else what the system says. The old file counts then.
+pub async fn replace_in<D: Disk>(disk: &D, room: &Path, path: &Path, content: Bytes) -> io::Result<()> {
+    let (length, temporary) = (content.len() as u64, temporary_of(path));
+    let file = match disk.open(room, OpenMode::Existing).await {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Err(error) => return Err(error),
+    };
+    if disk.len(&file).await? < length {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    drop(file);
+    disk.rename(room, &temporary).await?;
+    let written = async {
+        let file = disk.open(&temporary, OpenMode::Existing).await?;
+        disk.write(&file, 0, vec![content]).await?;
+        disk.set_len(&file, length).await?;
+        disk.sync(&file).await?;
+        disk.rename(&temporary, path).await
+    };
+    if let Err(error) = written.await {
+        let _ = disk.remove_file(&temporary).await;
+        return Err(error);
+    }
+    disk.sync_dir(path.parent().expect("a file stands in a directory")).await
+}
+
+fn temporary_of(path: &Path) -> PathBuf {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    temporary.into()
 }
 
 /// The whole content of a small file; `None` when it is not there.

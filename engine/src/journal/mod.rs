@@ -27,11 +27,6 @@ use crate::format::journal::{COMMIT_BYTES_MAX, commit_bytes, encode_commit};
 use crate::io::{AlignedBuffer, Disk};
 use crate::types::{PartitionId, Position};
 
-/// The name under which a shard's `number`th journal file stands in the shard's directory.
-pub(crate) fn file_name(number: u64) -> String {
-    format!("journal-{number}")
-}
-
 /// The writing end of the journal.
 pub(crate) struct Journal<D: Disk> {
     disk: D,

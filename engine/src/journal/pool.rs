@@ -6,9 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::{CommitFailure, file_name};
+use super::CommitFailure;
 use crate::error::{Fault, io_fault};
 use crate::format::journal::COMMIT_ALIGNMENT;
+use crate::format::names;
 use crate::io::{Disk, OpenMode, is_no_space};
 use crate::sync::Signal;
 use crate::types::PartitionId;
@@ -130,7 +131,7 @@ impl<D: Disk> JournalPool<D> {
     }
 
     pub(crate) fn path(&self, number: u64) -> PathBuf {
-        self.directory.join(file_name(number))
+        self.directory.join(names::journal(number))
     }
 
     fn new_generation(&self) -> u64 {

@@ -26,6 +26,7 @@ const SEARCH_BYTES: usize = 1 << 20;
 pub(crate) struct JournaledBatch {
     pub(crate) partition: PartitionId,
     pub(crate) base_offset: Offset,
+    pub(crate) next_offset: Offset,
     pub(crate) position: Position,
     pub(crate) length: u32,
 }
@@ -86,6 +87,7 @@ fn note(content: &mut JournalContent, commit: &Commit<'_>, position: Position) {
     content.batches.extend(commit.batches().map(|batch| JournaledBatch {
         partition: batch.partition,
         base_offset: batch.base_offset,
+        next_offset: batch.header().next_offset(),
         position: position + batch.range.start as u64,
         length: batch.bytes.len() as u32,
     }));

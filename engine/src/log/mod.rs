@@ -28,6 +28,7 @@ use std::task::Poll;
 use bytes::Bytes;
 
 pub(crate) use draft::{Draft, Place};
+pub(crate) use open::gone;
 pub use producers::ActiveProducer;
 pub(crate) use producers::Producers;
 pub(crate) use replace::Replacement;
@@ -72,6 +73,8 @@ pub(crate) struct Log<D: Disk> {
     replacing: Cell<bool>,
     /// What was found damaged when the log was opened: nothing from there on is served, and nothing is appended.
     damage: RefCell<Option<Fault>>,
+    /// The offset behind the last record that is known to have been acknowledged, when the log was opened.
+    acknowledged_end: Cell<Offset>,
 }
 
 /// Entries that were made in a directory, and how many of them a sync is known to cover. A sync that is under way covers nothing yet: an
@@ -134,6 +137,11 @@ impl<D: Disk> Log<D> {
     /// How many segments there are, and their bytes; also of those that wait to be dropped.
     pub(crate) fn size(&self) -> (u64, u64) {
         (self.segments.borrow().len() as u64, self.bytes())
+    }
+
+    /// The offset behind the last record that is known to have been acknowledged: beyond the end of a log that is damaged there.
+    pub(crate) fn acknowledged_end(&self) -> Offset {
+        self.acknowledged_end.get().max(self.end())
     }
 
     /// What was found damaged when the log was opened.
@@ -430,9 +438,9 @@ impl<D: Disk> Log<D> {
         self.segments.borrow().iter().any(|other| Rc::ptr_eq(other, segment))
     }
 
-    /// A file in the log's directory.
-    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
-        self.directory.join(name)
+    /// The directory of the partition.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        &self.directory
     }
 
     // ---- read ------------------------------------------------------------------------------------------------------------
@@ -516,7 +524,7 @@ async fn first_at_or_after<D: Disk>(
         if segment.max_timestamp().await? < timestamp {
             continue;
         }
-        let Some((mut from, _)) = segment.locate(log_start).await? else { continue };
+        let Some(mut from) = segment.locate(log_start).await? else { continue };
         while let Some(position) = segment.first_at_or_after(from, timestamp).await? {
             let batch = segment.read_batch(position).await?;
             let passes =
@@ -525,7 +533,9 @@ async fn first_at_or_after<D: Disk>(
             if found.is_some() {
                 return Ok(found);
             }
-            from = position + batch.len() as u64;
+            let header =
+                BatchHeader::peek(&batch).map_err(|error| segment.damage(position, error.to_string()))?;
+            from = (position + batch.len() as u64, header.next_offset());
         }
     }
     Ok(None)

@@ -22,7 +22,7 @@
 //! | is in the log, byte for byte by checksum | skipped |
 //! | differs from what the log has at its offset | the log is cut there, the batch is appended |
 //! | continues the log | appended |
-//! | begins behind the log's end | damage: acknowledged records are missing, nothing more is appended |
+//! | begins behind the log's end | acknowledged records are missing: nothing more is appended, and nobody is told where the log ends |
 //! | lies where another one of the journals does | damage: one of the two is not of this log, nothing more is appended |
 
 use std::cell::{Cell, RefCell};
@@ -126,10 +126,11 @@ impl<D: Disk> Log<D> {
             compacted: Cell::new(compacted),
             replacing: Cell::new(false),
             damage: RefCell::new(None),
+            acknowledged_end: Cell::new(point.next_offset),
         };
         let mut recovery =
             Recovery { log, scanned: Vec::new(), replayed: None, recovery_point: point.clone() };
-        recovery.take_synced(&found, &point);
+        recovery.take_synced(&found, &point, is_there);
         if checkpoint.is_none() {
             recovery.note_synced_producers().await?;
         }
@@ -157,7 +158,7 @@ impl<D: Disk> Log<D> {
 
 impl<D: Disk> Recovery<D> {
     /// Takes in the segments, and the part of one, that lie before the recovery point, without reading them.
-    fn take_synced(&mut self, found: &[Found], point: &PartitionCheckpoint) {
+    fn take_synced(&mut self, found: &[Found], point: &PartitionCheckpoint, is_there: bool) {
         let log = &self.log;
         let mut segments = Vec::new();
         for (at, file) in found.iter().enumerate().filter(|(_, file)| file.base < point.segment_base) {
@@ -170,7 +171,9 @@ impl<D: Disk> Recovery<D> {
             };
             segments.push(log.existing_segment(file.base, end, file.length));
         }
-        if point.position > 0 {
+        if !is_there && point.log_start < point.next_offset {
+            *log.damage.borrow_mut() = Some(gone(&log.directory, point));
+        } else if point.position > 0 {
             let length =
                 found.iter().find(|file| file.base == point.segment_base).map_or(0, |file| file.length);
             if length < point.position {
@@ -198,9 +201,9 @@ impl<D: Disk> Recovery<D> {
         let end = log.end();
         if end < point.next_offset && log.damage().is_none() {
             let path = log.directory.join(names::segment_log(end));
-            let what = format!("records up to {} were synced, no segment has them", point.next_offset);
+            let what = "they were synced, and no segment has them".to_owned();
             *log.damage.borrow_mut() =
-                Some(FaultKind::Damage { path, position: 0, offset: end, what }.into());
+                Some(FaultKind::Missing { path, offset: end, end: point.next_offset, what }.into());
         }
     }
 
@@ -323,6 +326,7 @@ impl<D: Disk> Recovery<D> {
         config: &Arc<TopicConfig>,
     ) -> Result<(), WriteFailure> {
         let header = *BatchHeader::peek(&batch).expect("the journal's reader has verified the batch");
+        self.log.acknowledged_end.set(self.log.acknowledged_end.get().max(header.next_offset()));
         if header.base_offset() < self.recovery_point.next_offset || self.log.damage().is_some() {
             return Ok(());
         }
@@ -350,7 +354,11 @@ impl<D: Disk> Recovery<D> {
         }
         if header.base_offset() > self.log.end() {
             let (end, found) = (self.log.end(), header.base_offset());
-            self.note_damage(format!("acknowledged records from {end} to {found} are missing"));
+            let path =
+                self.log.active().map_or(self.log.directory.to_path_buf(), |segment| segment.log_path());
+            let what = "the journal has what comes behind them".to_owned();
+            *self.log.damage.borrow_mut() =
+                Some(FaultKind::Missing { path, offset: end, end: found, what }.into());
             return Ok(());
         }
         let mut draft = self.log.draft(config).await.map_err(WriteFailure::Fault)?;
@@ -437,6 +445,12 @@ impl<D: Disk> Recovery<D> {
         };
         *self.log.damage.borrow_mut() = Some(FaultKind::Damage { path, position, offset: end, what }.into());
     }
+}
+
+/// The fault of a log whose directory is not there, although a checkpoint has records of it.
+pub(crate) fn gone(directory: &Path, point: &PartitionCheckpoint) -> Fault {
+    let (path, what) = (directory.to_owned(), "the directory is not there".to_owned());
+    FaultKind::Missing { path, offset: point.log_start, end: point.next_offset, what }.into()
 }
 
 /// Removes a segment that compaction was writing, and finishes the swap that it has committed.

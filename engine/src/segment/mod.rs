@@ -450,14 +450,18 @@ impl<D: Disk> Segment<D> {
     /// The first batch, in offset order and from the batch at `from` on, whose largest timestamp is at least `timestamp`.
     pub(crate) async fn first_at_or_after(
         self: &Rc<Self>,
-        from: Position,
+        (from, offset): (Position, Offset),
         timestamp: Timestamp,
     ) -> Result<Option<Position>, Fault> {
         let end = self.end.get();
         self.load_index().await?;
         let start = self.with_entries(|entries| index::before_timestamp(entries, timestamp));
         let start = start.map_or(0, |entry| u64::from(entry.position)).max(from);
-        let mut scan = HeaderScan::new(self, start, end.position);
+        // The index need not know the place where the log starts.
+        let mut scan = match start == from {
+            true => HeaderScan::at(self, from, offset, end.position),
+            false => HeaderScan::new(self, start, end.position),
+        };
         let first = scan.next_offset();
         let (reached, found) = loop {
             let Some((position, header)) = scan.next().await? else { break (end.position, None) };

@@ -11,9 +11,10 @@ use futures_util::StreamExt;
 use futures_util::future::{Either, join, join_all, select};
 use futures_util::stream;
 
-use super::{CHECKPOINT, Shard, replace_checkpoint};
+use super::{Shard, replace_checkpoint};
 use crate::error::{Fault, io_fault};
-use crate::format::checkpoint::CheckpointEncoder;
+use crate::format::checkpoint::{CheckpointEncoder, PartitionCheckpoint};
+use crate::format::names;
 use crate::io::{Disk, is_no_space};
 use crate::journal::{Journal, Refusal};
 use crate::partition::Partition;
@@ -43,10 +44,16 @@ impl<D: Disk> Shard<D> {
             }
             let _round = self.background.lock().await;
             let due = std::mem::take(&mut *self.flushes.due.borrow_mut());
-            let due = due.into_iter().filter(|partition| !partition.is_closed()).collect();
+            let due: Vec<_> = due.into_iter().filter(|partition| !partition.is_closed()).collect();
+            let has_new = due.iter().any(|partition| !partition.is_noted());
             // One that fails is fenced, or due again.
             let _ = self.sync_all(due).await;
             self.relieve_files().await;
+            // What no journal has would be nowhere but in the partition's directory, and nobody would miss that.
+            if has_new && let Err(Refusal::Fault(fault)) = self.write_checkpoint().await {
+                tracing::error!(%fault, "the checkpoint was not written");
+            }
+            self.look_for_room().await;
             // A step of what may wait comes after all of what commits wait for.
             self.recycle_all().await;
             self.trim().await;
@@ -132,6 +139,10 @@ impl<D: Disk> Shard<D> {
     /// Replaces the shard's checkpoint by what is durable now.
     pub(crate) async fn write_checkpoint(&self) -> Result<(), Refusal> {
         let mut encoder = CheckpointEncoder::new();
+        let is_others = |point: &&PartitionCheckpoint| point.partition.shard(self.shards) != self.index;
+        for point in self.others.iter().flat_map(|others| others.rows.iter().filter(is_others)) {
+            encoder.push(point);
+        }
         for point in self.closed.borrow().values() {
             encoder.push(point);
         }
@@ -140,9 +151,9 @@ impl<D: Disk> Shard<D> {
             partition.log.expire_producers((self.clock)());
             let point = partition.durable();
             encoder.push(&point);
-            bases.push((partition.clone(), point.segment_base));
+            bases.push((partition.clone(), point.segment_base, point.next_offset));
         }
-        let path = self.directory.join(CHECKPOINT);
+        let path = self.directory.join(names::CHECKPOINT_FILE);
         let content = encoder.finish();
         replace_checkpoint(&self.disk, &path, content).await.map_err(|error| {
             if is_no_space(&error) {
@@ -152,8 +163,8 @@ impl<D: Disk> Shard<D> {
             }
         })?;
         self.unwritten.take();
-        for (partition, base) in bases {
-            partition.set_checkpointed_base(base);
+        for (partition, base, next_offset) in bases {
+            partition.set_checkpointed(base, next_offset);
         }
         Ok(())
     }
@@ -164,6 +175,9 @@ impl<D: Disk> Shard<D> {
             if partition.is_flush_due(now) {
                 self.flushes.push(partition.clone());
             }
+        }
+        if self.wants_room(now) {
+            self.flushes.signal.notify();
         }
         self.look_for_old_records(now);
         self.cleaning.tick(now);

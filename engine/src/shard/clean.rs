@@ -215,7 +215,7 @@ impl<D: Disk> Shard<D> {
         {
             return Ok(None);
         }
-        let end = partition.high_watermark();
+        let end = partition.log.end();
         let config = partition.config();
         let facts = facts(&partition.log.sealed_segments(end), &config).await?;
         let clean_end = partition.log.compacted().clean_end;
@@ -295,7 +295,7 @@ impl<D: Disk> Shard<D> {
 
     /// Makes the closed segments durable, and the checkpoint say so.
     async fn make_cleanable(&self, partition: &Rc<Partition<D>>) -> Result<(), Stop> {
-        let closed = partition.log.sealed_segments(partition.high_watermark());
+        let closed = partition.log.sealed_segments(partition.log.end());
         let wanted = closed.last().map_or(Offset::ZERO, |segment| segment.end().next_offset);
         if wanted <= partition.checkpointed_base() {
             return Ok(());

@@ -135,7 +135,7 @@ impl<D: Disk> Shard<D> {
             Ok(None) => return Err(AppendError::UnknownPartition(id)),
             Err(fault) => return Err(self.refusal(id, fault)),
         };
-        partition.check_fence()?;
+        partition.check_appendable()?;
         match partition.log.draft(&partition.config()).await {
             Ok(draft) => Ok(Group { partition, draft, answers: Vec::new() }),
             Err(fault) => {
@@ -215,7 +215,11 @@ impl<D: Disk> Shard<D> {
                     stats.direct_syncs += 1;
                     stats.sync_durations.note(took);
                 });
+                let partition = group.partition.clone();
                 self.settle(group);
+                if !partition.is_noted() {
+                    self.flushes.push(partition);
+                }
             }
             Err(fault) if fault.is_shortage() && !is_journaled => self.refuse_shortage(group, fault).await,
             Err(fault) => self.fence_group(group, &fault),

@@ -20,6 +20,7 @@ mod rate;
 pub mod reactor;
 mod report;
 mod requests;
+mod room;
 mod scrub;
 mod stats;
 mod trim;
@@ -48,13 +49,14 @@ use crate::format::names;
 use crate::io::{Disk, OpenMode, replace};
 use crate::journal::{Journal, JournalPool};
 use crate::log::{ActiveProducer, Log, OffsetAndTimestamp};
-use crate::partition::{Partition, ReadResult, WakeOnce};
+use crate::partition::{Incomplete, Partition, ReadResult, Unwritten, WakeOnce};
 use crate::segment::{OpenFiles, Segment};
 use crate::sync::{Published, Signal};
 use crate::topics::TopicTable;
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
 use clean::Cleaning;
 use inbox::{Arrival, Inbox};
+use room::Room;
 use scrub::Scrubbing;
 use stats::Counters;
 use trim::Trims;
@@ -75,10 +77,10 @@ pub(crate) struct ShardStart<D: Disk> {
     pub(crate) topics: Arc<Published<TopicTable>>,
     /// The recovery points of the shard's partitions.
     pub(crate) checkpoints: Vec<PartitionCheckpoint>,
-    /// The segments' bases that the checkpoint files have, where they do not have these recovery points: there was no room for them.
-    pub(crate) unwritten: Option<Arc<BTreeMap<PartitionId, Offset>>>,
-    /// Partitions that recovery found damaged, of any shard.
-    pub(crate) damaged: Arc<BTreeMap<PartitionId, Fault>>,
+    /// Where the checkpoint files do not have these recovery points: there was no room for them.
+    pub(crate) unwritten: Option<Arc<Unwritten>>,
+    /// Partitions that lack records that were acknowledged, of any shard.
+    pub(crate) damaged: Arc<BTreeMap<PartitionId, Incomplete>>,
     /// The number of the shard's first new journal file.
     pub(crate) journal_number: u64,
     /// The generation of the first use of a journal file: random, so that no record can be made to look like a commit.
@@ -107,8 +109,11 @@ pub(crate) struct Shard<D: Disk> {
     partitions: RefCell<BTreeMap<PartitionId, Rc<Partition<D>>>>,
     /// Recovery points of partitions that are not open.
     closed: RefCell<BTreeMap<PartitionId, PartitionCheckpoint>>,
-    unwritten: RefCell<Option<Arc<BTreeMap<PartitionId, Offset>>>>,
-    damaged: Arc<BTreeMap<PartitionId, Fault>>,
+    /// Where the checkpoint files do not have the recovery points that this process was started with.
+    unwritten: RefCell<Option<Arc<Unwritten>>>,
+    /// Rows of other shards' partitions that this shard's checkpoint keeps until the next start.
+    others: Option<Arc<Unwritten>>,
+    damaged: Arc<BTreeMap<PartitionId, Incomplete>>,
     /// One partition is opened at a time.
     opening: Mutex<()>,
     inbox: Inbox,
@@ -125,6 +130,7 @@ pub(crate) struct Shard<D: Disk> {
     counters: Counters,
     /// Whether the last append that needed room was refused for want of it.
     disk_full: Cell<bool>,
+    room: Room,
     clock: Clock,
     stopwatch: Stopwatch,
 }
@@ -158,19 +164,10 @@ impl<D: Disk> WriteBacks<D> {
     }
 }
 
-/// The directory that the shards' own directories stand in: no partition's directory can have its name.
-pub(crate) const SHARDS: &str = "shards";
-
 /// The directory of a shard's journal and checkpoint.
 pub(crate) fn shard_dir(data_dir: &Path, index: usize) -> PathBuf {
-    data_dir.join(SHARDS).join(index.to_string())
+    data_dir.join(names::SHARDS_DIR).join(index.to_string())
 }
-
-/// The name of the checkpoint in a shard's directory.
-pub(crate) const CHECKPOINT: &str = "checkpoint";
-
-/// The name of its copy.
-pub(crate) const CHECKPOINT_COPY: &str = "checkpoint.copy";
 
 /// Replaces a shard's checkpoint, durably. A copy of it is written and synced before, for the day that a bit of the checkpoint has rotted:
 /// log starts stand nowhere else (D5). What it says is true already, so after any crash it is as new as the checkpoint, or newer, or torn,
@@ -180,7 +177,7 @@ pub(crate) const CHECKPOINT_COPY: &str = "checkpoint.copy";
 /// When the checkpoint could not be replaced; the old one counts.
 pub(crate) async fn replace_checkpoint<D: Disk>(disk: &D, path: &Path, content: Bytes) -> io::Result<()> {
     let copied = async {
-        let copy = disk.open(&path.with_file_name(CHECKPOINT_COPY), OpenMode::Truncate).await?;
+        let copy = disk.open(&path.with_file_name(names::CHECKPOINT_COPY_FILE), OpenMode::Truncate).await?;
         disk.write(&copy, 0, vec![content.clone()]).await?;
         disk.sync(&copy).await
     };
@@ -196,6 +193,13 @@ impl<D: Disk> Shard<D> {
         let directory = shard_dir(&start.data_dir, start.index);
         let failed =
             |source| StartError::Io { doing: "creating the journal in", path: directory.clone(), source };
+        if start.unwritten.is_some() {
+            // Recovery had no room for the checkpoint that it makes the directory for.
+            start.disk.create_dir(&directory).await.map_err(failed)?;
+            let shards = start.data_dir.join(names::SHARDS_DIR);
+            start.disk.sync_dir(&shards).await.map_err(failed)?;
+            start.disk.sync_dir(&start.data_dir).await.map_err(failed)?;
+        }
         let (pool, active) = JournalPool::create(
             start.disk.clone(),
             &directory,
@@ -219,7 +223,9 @@ impl<D: Disk> Shard<D> {
             closed: RefCell::new(
                 start.checkpoints.into_iter().map(|point| (point.partition, point)).collect(),
             ),
+            others: start.unwritten.clone(),
             unwritten: RefCell::new(start.unwritten),
+            room: Room::new(&start.damaged, start.index, start.shards),
             damaged: start.damaged,
             opening: Mutex::new(()),
             inbox: Inbox::default(),
@@ -265,19 +271,24 @@ impl<D: Disk> Shard<D> {
         let point = self.closed.borrow().get(&id).cloned();
         let recovery =
             Log::open(self.disk.clone(), self.files.clone(), &directory, id, point.as_ref()).await?;
-        let checkpointed_base = match &*self.unwritten.borrow() {
-            Some(bases) => bases.get(&id).copied().unwrap_or(Offset::ZERO),
-            None => point.as_ref().map_or(Offset::ZERO, |point| point.segment_base),
-        };
+        let noted = point.as_ref().map(|point| (point.segment_base, point.next_offset));
+        let (checkpointed_base, checkpointed_next) = match &*self.unwritten.borrow() {
+            Some(unwritten) => unwritten.bases.get(&id).and_then(|base| Some((*base, noted?.1))),
+            None => noted,
+        }
+        .unwrap_or_default();
         let durable = point.unwrap_or_else(|| recovery.recovery_point());
         // Behind the recovery point and in no journal: perhaps only in the page cache, and nobody may see it before it is durable.
         recovery.rewrite_scanned().await?;
         // Nor may anybody see that something is not there, which the medium still has: a batch that was refused and cut off (D4).
         let dirty = recovery.log.is_dirty();
-        let partition = Rc::new(Partition::new(id, recovery.log, topic.config.clone(), durable));
-        partition.set_checkpointed_base(checkpointed_base);
-        if let Some(fault) = self.damaged.get(&id) {
-            partition.fence(fault);
+        let incomplete = self.damaged.get(&id).cloned();
+        let lost =
+            incomplete.as_ref().filter(|lacks| lacks.journaled.is_empty()).map(|lacks| lacks.fault.clone());
+        let partition = Rc::new(Partition::new(id, recovery.log, topic.config.clone(), durable, incomplete));
+        partition.set_checkpointed(checkpointed_base, checkpointed_next);
+        if let Some(fault) = lost {
+            partition.fence(&fault);
         }
         if dirty {
             partition.sync().await?;
@@ -397,7 +408,7 @@ impl<D: Disk> Shard<D> {
         let without_time = |offset| OffsetAndTimestamp { offset, timestamp: crate::types::NO_TIMESTAMP };
         match query {
             OffsetQuery::Earliest => Ok(Some(without_time(partition.log.log_start()))),
-            OffsetQuery::Latest => Ok(Some(without_time(partition.high_watermark()))),
+            OffsetQuery::Latest => Ok(Some(without_time(partition.latest()?))),
             OffsetQuery::MaxTimestamp => partition.offset_of_max_timestamp().await,
             OffsetQuery::AtTimestamp(timestamp) => partition.offset_for_timestamp(timestamp).await,
         }

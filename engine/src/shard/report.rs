@@ -47,7 +47,7 @@ fn report<D: Disk>(partition: &Partition<D>) -> PartitionReport {
     let compaction = partition.config().compacted.then(|| {
         let clean_end = partition.log.compacted().clean_end;
         let mut found = Compaction::default();
-        for segment in partition.log.sealed_segments(partition.high_watermark()) {
+        for segment in partition.log.sealed_segments(partition.log.end()) {
             match segment.end().next_offset <= clean_end {
                 true => found.clean_bytes += segment.end().position,
                 false => found.dirty_bytes += segment.end().position,

@@ -10,22 +10,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use bytes::Bytes;
 
+use super::Shard;
 use super::rate::Rate;
-use super::{CHECKPOINT, Shard};
-use crate::catalog::{PRODUCER_IDS_FILE, TOPICS_FILE};
 use crate::error::{Fault, io_fault};
-use crate::format::compacted::Compacted;
-use crate::format::meta::Meta;
-use crate::format::{checkpoint, names, producer_ids, topics};
+use crate::format::names::{self, DataFile, Scope, Sum};
 use crate::io::{Disk, OpenMode, is_shortage};
 use crate::log::Log;
 use crate::partition::Partition;
-use crate::recovery::META_FILE;
 use crate::segment::{OpenFiles, Segment, Walk};
 use crate::types::{PartitionId, Position, Timestamp};
 
@@ -87,12 +83,19 @@ impl<D: Disk> Shard<D> {
                 }
             }
         }
-        self.scrub_file(self.directory.join(CHECKPOINT), |bytes| checkpoint::decode(bytes).err()).await?;
+        self.scrub_small_files(Scope::Shard, &self.directory).await?;
         if self.index == 0 {
-            let path = |name| self.data_dir.join(name);
-            self.scrub_file(path(META_FILE), |bytes| Meta::decode(bytes).err()).await?;
-            self.scrub_file(path(TOPICS_FILE), |bytes| topics::decode(bytes).err()).await?;
-            self.scrub_file(path(PRODUCER_IDS_FILE), |bytes| producer_ids::decode(bytes).err()).await?;
+            self.scrub_small_files(Scope::DataDir, &self.data_dir).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the small files of a directory whole, those that are there.
+    async fn scrub_small_files(&self, scope: Scope, directory: &Path) -> Result<(), Ended> {
+        for file in DataFile::ALL.into_iter().filter(|file| file.scope() == scope && !file.may_be_torn()) {
+            if let (Some(name), Sum::Whole(_, check)) = (file.fixed_name(), file.sum()) {
+                self.scrub_file(directory.join(name), |bytes| check(bytes).err()).await?;
+            }
         }
         Ok(())
     }
@@ -110,7 +113,7 @@ impl<D: Disk> Shard<D> {
         };
         let directory = self.data_dir.join(names::partition_dir(&topic.name, id.index));
         let recovery = Log::open(self.disk.clone(), OpenFiles::new(1), &directory, id, Some(&point)).await?;
-        Ok(Some(Rc::new(Partition::new(id, recovery.log, topic.config.clone(), point))))
+        Ok(Some(Rc::new(Partition::new(id, recovery.log, topic.config.clone(), point, None))))
     }
 
     /// Tells what was found in a segment that is still the log's.
@@ -131,8 +134,7 @@ impl<D: Disk> Shard<D> {
         for (segment, end) in partition.log.durable_segments(&partition.durable()) {
             self.scrub_segment(partition, &segment, end).await?;
         }
-        let compacted = partition.log.path(names::COMPACTED_FILE);
-        self.scrub_file(compacted, |bytes| Compacted::decode(bytes).err()).await
+        self.scrub_small_files(Scope::Partition, partition.log.directory()).await
     }
 
     async fn scrub_segment(

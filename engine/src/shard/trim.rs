@@ -211,6 +211,9 @@ impl<D: Disk> Shard<D> {
         if config.compacted && !config.deleted {
             return Err(DeleteRecordsError::Compacted(id));
         }
+        if let Some(lacks) = partition.incomplete() {
+            return Err(DeleteRecordsError::Faulty { partition: id, fault: lacks.fault });
+        }
         let high_watermark = partition.high_watermark();
         match before {
             DeleteBefore::HighWatermark => Ok((partition, high_watermark)),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "a process that is killed says how far it came")]
 
+mod foreign;
 mod killed;
 mod listing;
 mod second_reader;

@@ -108,7 +108,8 @@ pub(crate) fn read_error(error: &ReadError) -> ErrorCode {
         ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         // A consumer stops at the offset and says so, instead of asking again for ever; it may be told to go on behind it (D5).
         ReadError::Faulty { fault, .. } if fault.is_damage() => ErrorCode::CorruptMessage,
-        ReadError::Faulty { .. } => ErrorCode::KafkaStorageError,
+        // A consumer waits, until it is back or somebody has decided (D2).
+        ReadError::Faulty { .. } | ReadError::Incomplete { .. } => ErrorCode::KafkaStorageError,
         ReadError::Stopping => ErrorCode::NotLeaderOrFollower,
     }
 }
@@ -138,7 +139,7 @@ pub(crate) fn topic_error(error: &TopicError) -> ErrorCode {
             | ConfigError::PerBroker { .. }
             | ConfigError::NotAList { .. },
         ) => ErrorCode::InvalidConfig,
-        TopicError::Storage(_) => ErrorCode::KafkaStorageError,
+        TopicError::Storage(_) | TopicError::NoSpace(_) => ErrorCode::KafkaStorageError,
         TopicError::Stopping => ErrorCode::NotController,
     }
 }

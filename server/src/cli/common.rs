@@ -11,9 +11,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use strandline::client::{
-    Address, AdminError, Client, ConsumeError, GroupConsumeError, GroupError, Limits, ListOffsetsError,
+    Address, AdminError, Client, Code, ConsumeError, GroupConsumeError, GroupError, Limits, ListOffsetsError,
     MetadataError, ProduceError,
 };
+
+use strandline::wire::ErrorCode;
 
 /// Which cluster a command is about.
 #[derive(Debug, Args)]
@@ -32,7 +34,20 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn connect(&self) -> Result<Client, MetadataError> {
-        Client::connect(&self.bootstrap, Limits::default())
+        let mut client = Client::connect(&self.bootstrap, Limits::default())?;
+        client.tell_waiting(|error| {
+            note(format_args!("waiting: {error}{}", disk_advice(&error.to_string())));
+        });
+        Ok(client)
+    }
+}
+
+/// What a broker that answers with KAFKA_STORAGE_ERROR and no word more is most often short of.
+fn disk_advice(error: &str) -> &'static str {
+    let code = Code(ErrorCode::KafkaStorageError.code()).to_string();
+    match error.contains(&code) && !error.contains("disk is full") {
+        true => " (the broker's disk is full, or has failed: its log says which)",
+        false => "",
     }
 }
 
@@ -91,7 +106,8 @@ pub(super) fn report(done: Result<ExitCode, CommandError>) -> ExitCode {
         // Whoever read our output has seen enough.
         Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            note(format_args!("error: {}", plain(&error.to_string().replace(['\r', '\n'], " "))));
+            let error = plain(&error.to_string().replace(['\r', '\n'], " ")).to_string();
+            note(format_args!("error: {error}{}", disk_advice(&error)));
             ExitCode::FAILURE
         }
     }

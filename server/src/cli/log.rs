@@ -5,9 +5,10 @@
 //! log verify    everything held against everything else
 //! log repair    what can be put right in place
 //! log salvage   everything that is whole, into a new directory
+//! log strays    partitions' directories that were set aside: listed, deleted
 //! ```
 //!
-//! Apache Kafka's data directories are read alike. Nothing is changed but by `repair --apply`.
+//! Apache Kafka's data directories are read alike. Nothing is changed but by `repair --apply` and `strays delete`.
 //!
 //! Promises to scripts: exit code 0 when nothing is damaged, 1 when something is, 2 when the command line makes no sense or the
 //! system refuses. With `--format json` every line on stdout is an object.
@@ -21,7 +22,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use strandline_engine::inspect::{
-    DataDir, Finding, InspectError, Owner, Repair, Salvaged, Severity, plan_repair, salvage, verify,
+    DataDir, Finding, InspectError, Owner, Repair, Salvaged, Severity, plan_repair, salvage, strays, verify,
 };
 use strandline_engine::types::Offset;
 
@@ -43,7 +44,8 @@ Examples:
   strandline log repair /var/lib/strandline             what would be done
   strandline log repair /var/lib/strandline --apply
   strandline log salvage /var/lib/strandline --to /var/lib/strandline-new
-  strandline log salvage /var/lib/kafka/data --to /var/lib/strandline";
+  strandline log salvage /var/lib/kafka/data --to /var/lib/strandline
+  strandline log strays list /var/lib/strandline        no need to stop the broker for strays";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -73,6 +75,9 @@ enum Command {
         /// Where the copies go; beside the files, as NAME.before-repair, unless given
         #[arg(long, value_name = "DIR", requires = "apply")]
         backup: Option<PathBuf>,
+        /// Give up the records of partitions whose directory is gone: their logs go on, empty, where they ended
+        #[arg(long)]
+        accept_loss: bool,
     },
     /// Copy everything that is whole to a new directory, around any damage; offsets stay
     Salvage {
@@ -83,6 +88,33 @@ enum Command {
         to: PathBuf,
         #[command(flatten)]
         format: Format,
+    },
+    /// List or delete directories that a start has set aside because no topic had them; a broker may run meanwhile
+    Strays {
+        #[command(subcommand)]
+        command: StraysCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum StraysCommand {
+    /// Print the name and the bytes of each
+    List {
+        /// The data directory
+        directory: PathBuf,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Delete some for good, with everything in them
+    Delete {
+        /// The data directory
+        directory: PathBuf,
+        /// Their names, as `list` prints them
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        names: Vec<String>,
+        /// All that there are
+        #[arg(long)]
+        all: bool,
     },
 }
 
@@ -108,6 +140,8 @@ pub(super) enum LogError {
     Inspect(#[from] InspectError),
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("{}: no directory {name:?} was set aside; `strandline log strays list` prints them", directory.display())]
+    NoStray { directory: PathBuf, name: String },
     #[error("stdout: {0}")]
     Output(#[from] io::Error),
 }
@@ -118,10 +152,16 @@ pub(super) fn run(args: Args) -> ExitCode {
     let done = match args.command {
         Command::Dump(args) => log_dump::run(&args, &mut out),
         Command::Verify { directory, format } => run_verify(&directory, format.format, &mut out),
-        Command::Repair { directory, apply, backup } => {
-            run_repair(&directory, apply, backup.as_deref(), &mut out)
+        Command::Repair { directory, apply, backup, accept_loss } => {
+            run_repair(&directory, apply, accept_loss, backup.as_deref(), &mut out)
         }
         Command::Salvage { source, to, format } => run_salvage(&source, &to, format.format, &mut out),
+        Command::Strays { command: StraysCommand::List { directory, format } } => {
+            list_strays(&directory, format.format, &mut out)
+        }
+        Command::Strays { command: StraysCommand::Delete { directory, names, all } } => {
+            delete_strays(&directory, (!all).then_some(&names), &mut out)
+        }
     };
     match done.and_then(|damaged| Ok(out.flush().map(|()| damaged)?)) {
         Ok(damaged) => ExitCode::from(if damaged { DAMAGED } else { super::DONE }),
@@ -192,6 +232,44 @@ fn run_verify(directory: &Path, format: FormatName, out: &mut impl Write) -> Res
     Ok(verified.damage > 0)
 }
 
+fn list_strays(directory: &Path, format: FormatName, out: &mut impl Write) -> Result<bool, LogError> {
+    let strays = strays(directory)?;
+    for stray in &strays {
+        match format {
+            FormatName::Text => {
+                writeln!(out, "{}  {} bytes in {} files", stray.name, stray.bytes, stray.files)?
+            }
+            FormatName::Json => writeln!(
+                out,
+                "{}",
+                json!({"type": "stray", "name": stray.name, "bytes": stray.bytes, "files": stray.files})
+            )?,
+        }
+    }
+    if format == FormatName::Text && strays.is_empty() {
+        writeln!(out, "no directory was set aside")?;
+    }
+    Ok(false)
+}
+
+fn delete_strays(
+    directory: &Path,
+    names: Option<&Vec<String>>,
+    out: &mut impl Write,
+) -> Result<bool, LogError> {
+    let strays = strays(directory)?;
+    if let Some(unknown) =
+        names.into_iter().flatten().find(|name| strays.iter().all(|stray| stray.name != **name))
+    {
+        return Err(LogError::NoStray { directory: directory.to_owned(), name: unknown.clone() });
+    }
+    for stray in strays.iter().filter(|stray| names.is_none_or(|names| names.contains(&stray.name))) {
+        stray.delete(directory)?;
+        writeln!(out, "{}: deleted", stray.name)?;
+    }
+    Ok(false)
+}
+
 fn finding_json(finding: &Finding) -> Value {
     let severity = match finding.severity {
         Severity::Note => "note",
@@ -211,6 +289,7 @@ fn finding_json(finding: &Finding) -> Value {
 fn run_repair(
     directory: &Path,
     apply: bool,
+    accept_loss: bool,
     backup: Option<&Path>,
     out: &mut impl Write,
 ) -> Result<bool, LogError> {
@@ -223,12 +302,17 @@ fn run_repair(
         return Ok(true);
     }
     let bar = progress_bar(&dir);
-    let (repairs, stays) = plan_repair(&dir, &mut |bytes| bar.inc(bytes));
+    let (repairs, stays) = plan_repair(&dir, accept_loss, &mut |bytes| bar.inc(bytes));
     bar.finish_and_clear();
     for repair in &repairs {
         let path = repair.path().display();
         let what = match repair {
-            Repair::Rewrite { bytes, .. } => format!("make anew, {} bytes", bytes.len()),
+            Repair::Rewrite { bytes, lost: None, .. } => {
+                format!("make anew, {} bytes; nothing is lost", bytes.len())
+            }
+            Repair::Rewrite { bytes, lost: Some(lost), .. } => {
+                format!("make anew, {} bytes; lost: {lost}", bytes.len())
+            }
             Repair::Cut { length, bytes, .. } => format!("cut to {length} bytes, {bytes} of a torn tail go"),
             Repair::Remove { .. } => "remove".to_owned(),
         };
@@ -286,11 +370,11 @@ fn run_salvage(
     bar.finish_and_clear();
     written?;
     let done = done?;
-    damaged |= done.topics_guessed || done.unclaimed_journaled > 0;
+    damaged |= done.topics_guessed || done.unclaimed_journaled > 0 || done.settings_lost;
     if format == FormatName::Json {
         let summary = json!({
             "type": "summary", "topics": done.topics, "partitions": rows, "topics_guessed": done.topics_guessed,
-            "left_out": done.left_out, "unclaimed_journaled_batches": done.unclaimed_journaled,
+            "settings_lost": done.settings_lost, "left_out": done.left_out, "unclaimed_journaled_batches": done.unclaimed_journaled,
         });
         writeln!(out, "{summary}")?;
         return Ok(damaged);
@@ -299,6 +383,12 @@ fn run_salvage(
         writeln!(
             out,
             "the topic table is lost: topics have the names of their directories, and no settings"
+        )?;
+    }
+    if done.settings_lost {
+        writeln!(
+            out,
+            "the file settings is lost: what was set for the broker while it ran is not in the new directory"
         )?;
     }
     if done.unclaimed_journaled > 0 {

@@ -15,9 +15,13 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use strandline_engine::format::batch::{BatchHeader, TimestampType};
-use strandline_engine::format::{checkpoint, compacted, envelope, index, meta, names, producer_ids, topics};
+use strandline_engine::format::names::{self, DataFile, Scope, Sum};
+use strandline_engine::format::{
+    checkpoint, compacted, envelope, index, meta, producer_ids, settings, topics,
+};
 use strandline_engine::inspect::{
-    DataDir, FoundBatch, JournalItem, JournalWalk, PartitionDir, SegmentItem, SegmentWalk, Source, Unpacked,
+    DataDir, FoundBatch, JournalItem, JournalWalk, Owner, PartitionDir, SegmentItem, SegmentWalk, Source,
+    Unpacked,
 };
 use strandline_engine::types::{Offset, base64_url};
 
@@ -61,9 +65,12 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> Result<bool, LogError> {
         }
         // Held until all of it is printed: no broker starts on what is being read.
         let dir = DataDir::open(path)?;
-        for name in ["meta", "topics", "producer-ids"] {
+        let small = DataFile::ALL
+            .into_iter()
+            .filter(|file| file.scope() == Scope::DataDir && matches!(file.sum(), Sum::Whole(..)));
+        for name in small.filter_map(DataFile::fixed_name) {
             let file = path.join(name);
-            if file.exists() {
+            if file.exists() && dir.owner == Owner::Strandline {
                 dump.file(&file)?;
             }
         }
@@ -110,19 +117,25 @@ impl<W: Write> Dump<'_, W> {
         let mut kind = [0; 8];
         let start = source.at(0, 8);
         kind[..start.len()].copy_from_slice(start);
-        if !kind.starts_with(b"STRL") && !name.starts_with("journal-") {
+        let named = [Scope::DataDir, Scope::Shard, Scope::Partition]
+            .into_iter()
+            .find_map(|scope| DataFile::parse(scope, &name));
+        let is_small = |file: &DataFile| matches!(file.sum(), Sum::Whole(..));
+        let is_read = |file: DataFile| is_small(&file) || file == DataFile::Journal;
+        if !kind.starts_with(b"STRL") && !named.is_some_and(is_read) {
             // An index, a table of times or of producers, in Kafka's format.
             return Ok(self.entry("file", path, json!({"bytes": source.length(), "kind": "not ours"}))?);
         }
         let bytes = fs::read(path).map_err(failed)?;
-        match &kind {
-            b"STRLINDX" => self.index(path, &bytes)?,
-            b"STRLMETA" | b"STRLTOPC" | b"STRLPIDS" | b"STRLCHKP" | b"STRLCMPT" => {
-                if let Err(error) = self.small_file(path, &kind, &bytes)? {
+        // By its name, which does not rot with its bytes; else, for one that has another name, by what it says that it is.
+        match named.filter(is_small).or_else(|| DataFile::of_kind(kind)) {
+            Some(file) => {
+                if let Err(error) = self.small_file(path, file, &bytes)? {
                     self.damage(path, json!({"position": 0, "what": error.to_string()}))?;
                 }
             }
-            _ => self.journal(path, &bytes)?,
+            None if kind == *b"STRLINDX" => self.index(path, &bytes)?,
+            None => self.journal(path, &bytes)?,
         }
         Ok(())
     }
@@ -275,21 +288,30 @@ impl<W: Write> Dump<'_, W> {
     fn small_file(
         &mut self,
         path: &Path,
-        kind: &[u8; 8],
+        file: DataFile,
         bytes: &[u8],
     ) -> io::Result<Result<(), envelope::EnvelopeError>> {
         let mut entries = Vec::new();
         let mut read = || -> Result<(), envelope::EnvelopeError> {
-            match kind {
-                b"STRLMETA" => {
+            match file {
+                DataFile::Meta => {
                     let meta = meta::Meta::decode(bytes)?;
                     let fields = json!({"cluster_id": base64_url(&meta.cluster_id), "node_id": meta.node_id});
                     entries.push(("meta", fields));
                 }
-                b"STRLPIDS" => {
+                DataFile::Settings => {
+                    let set = settings::decode(bytes)?;
+                    for (scope, of_it) in [("all brokers", set.all_brokers), ("this broker", set.this_broker)]
+                    {
+                        entries.extend(of_it.into_iter().map(|(name, value)| {
+                            ("setting", json!({"scope": scope, "name": name, "value": value}))
+                        }));
+                    }
+                }
+                DataFile::ProducerIds => {
                     entries.push(("producer_ids", json!({"next": producer_ids::decode(bytes)?})));
                 }
-                b"STRLCMPT" => {
+                DataFile::Compacted => {
                     let compacted = compacted::Compacted::decode(bytes)?;
                     let fields = json!({
                         "compacted_end": compacted.compacted_end.get(),
@@ -298,15 +320,24 @@ impl<W: Write> Dump<'_, W> {
                     });
                     entries.push(("compacted", fields));
                 }
-                b"STRLTOPC" => entries.extend(topics::decode(bytes)?.into_iter().map(|topic| {
-                    let configs = topic.configs.into_iter().map(|(key, value)| (key, Value::String(value)));
-                    let fields = json!({
-                        "name": topic.name, "topic_id": topic.id.to_string(), "partitions": topic.partitions,
-                        "configs": Value::Object(configs.collect()),
-                    });
-                    ("topic", fields)
-                })),
-                _ => {
+                DataFile::Topics => {
+                    let table = topics::decode(bytes)?;
+                    entries.extend(table.topics.into_iter().map(|topic| {
+                        let configs = topic.configs.into_iter().map(|(key, value)| (key, Value::String(value)));
+                        let fields = json!({
+                            "name": topic.name, "topic_id": topic.id.to_string(), "partitions": topic.partitions,
+                            "configs": Value::Object(configs.collect()),
+                        });
+                        ("topic", fields)
+                    }));
+                    entries.extend(table.deleted.into_iter().map(|topic| {
+                        let id = topic.id.to_string();
+                        let fields =
+                            json!({"name": topic.name, "topic_id": id, "partitions": topic.partitions});
+                        ("deleted_topic", fields)
+                    }));
+                }
+                DataFile::Checkpoint | DataFile::CheckpointCopy => {
                     for point in checkpoint::decode(bytes)? {
                         let (id, index) = (point.partition.topic.to_string(), point.partition.index);
                         let fields = json!({
@@ -330,6 +361,14 @@ impl<W: Write> Dump<'_, W> {
                         }));
                     }
                 }
+                DataFile::Lock
+                | DataFile::Reserve
+                | DataFile::Journal
+                | DataFile::SegmentLog
+                | DataFile::SegmentIndex
+                | DataFile::Cleaned
+                | DataFile::Swap
+                | DataFile::Temporary => unreachable!("they have no kind of small file"),
             }
             Ok(())
         };

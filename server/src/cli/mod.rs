@@ -6,13 +6,14 @@
 //! strandline group list|describe|reset-offsets|delete
 //!                                                  group.rs
 //! strandline config describe                       config.rs
-//! strandline log dump|verify|repair|salvage        log.rs > log_dump.rs
+//! strandline log dump|verify|repair|salvage|strays log.rs > log_dump.rs
 //! strandline produce                               produce.rs
 //! strandline consume                               consume.rs > start.rs (where from), format.rs (how it looks)
 //! ```
 //!
 //! Promises to scripts: data goes to stdout and nothing else does; a failure is one line `error: ...` on stderr and exit code 1; a
-//! command line that makes no sense is exit code 2; a reader that has seen enough (`| head`) is no failure.
+//! command line that makes no sense is exit code 2; a reader that has seen enough (`| head`) is no failure. What is tried again for longer
+//! than a moment is one line `waiting: ...` on stderr.
 
 mod common;
 mod config;

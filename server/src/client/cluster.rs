@@ -149,7 +149,11 @@ pub struct Client {
     control: Option<Connection>,
     brokers: BTreeMap<i32, Address>,
     controller: i32,
+    waiting: Option<Waiting>,
 }
+
+/// Told, once for each thing that is asked, why it is tried again and again.
+pub type Waiting = fn(&dyn std::fmt::Display);
 
 impl Client {
     /// Connects to the first of these addresses that answers. An address list that nobody answers on fails at once; what
@@ -159,8 +163,14 @@ impl Client {
     /// [`MetadataError::Unreachable`].
     pub fn connect(bootstrap: &[Address], limits: Limits) -> Result<Client, MetadataError> {
         let bootstrap = bootstrap.to_vec();
-        let mut client =
-            Client { bootstrap, limits, control: None, brokers: BTreeMap::new(), controller: -1 };
+        let mut client = Client {
+            bootstrap,
+            limits,
+            control: None,
+            brokers: BTreeMap::new(),
+            controller: -1,
+            waiting: None,
+        };
         client.control()?;
         Ok(client)
     }
@@ -173,6 +183,21 @@ impl Client {
             control: None,
             brokers: self.brokers.clone(),
             controller: self.controller,
+            waiting: self.waiting,
+        }
+    }
+
+    /// Has `waiting` told what makes an operation wait that is tried again for longer than a moment.
+    pub fn tell_waiting(&mut self, waiting: Waiting) {
+        self.waiting = Some(waiting);
+    }
+
+    /// Tells what makes an operation wait, when it is time for that.
+    pub(super) fn note_waiting(&self, retry: &mut Retry, error: &dyn std::fmt::Display) {
+        if let Some(waiting) = self.waiting
+            && retry.is_worth_telling()
+        {
+            waiting(error);
         }
     }
 
@@ -347,14 +372,14 @@ impl Client {
     }
 
     /// Does it until it works, fails for good, or takes too long.
-    pub(super) fn retrying<T, E: Retriable>(
+    pub(super) fn retrying<T, E: Retriable + std::fmt::Display>(
         &mut self,
         mut operation: impl FnMut(&mut Client) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut retry = Retry::new(self.limits.give_up_after);
         loop {
             match operation(self) {
-                Err(error) if error.is_retriable() && retry.pause() => {}
+                Err(error) if error.is_retriable() && retry.pause() => self.note_waiting(&mut retry, &error),
                 done => return done,
             }
         }

@@ -35,7 +35,7 @@ mod tests;
 
 pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use admin::{AdminError, Subject, TopicSpec};
-pub use cluster::{Client, MetadataError, Partition, Topic};
+pub use cluster::{Client, MetadataError, Partition, Topic, Waiting};
 pub use code::Code;
 pub use connection::{ConnectError, RESPONSE_BYTES_MAX, RequestError};
 pub use consumer::{ConsumeError, ConsumedRecord, Consumer, UNPACKED_BYTES_MAX};

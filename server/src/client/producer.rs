@@ -378,9 +378,11 @@ impl Producer {
         // Whatever has no answer is still at the front of its lane and will be sent again, in order.
         self.links.clear();
         let give_up_after = self.client.limits().give_up_after;
-        if !self.failing.get_or_insert_with(|| Retry::new(give_up_after)).pause() {
+        let retry = self.failing.get_or_insert_with(|| Retry::new(give_up_after));
+        if !retry.pause() {
             return Err(error);
         }
+        self.client.note_waiting(retry, &error);
         match self.client.topic(&self.topic.name) {
             Ok(topic) if topic.partitions.len() >= self.lanes.len() => self.topic = topic,
             Ok(topic) => {

@@ -9,16 +9,29 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// No pause is longer: a broker that is back should not wait for us.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// What fails for longer is told: a broker that starts, or elects a leader, takes less as a rule.
+const TELL_AFTER: Duration = Duration::from_millis(250);
+
 /// A number of attempts with growing pauses until a deadline.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retry {
+    begun: Instant,
     deadline: Instant,
     pause: Duration,
+    told: bool,
 }
 
 impl Retry {
     pub(super) fn new(give_up_after: Duration) -> Retry {
-        Retry { deadline: Instant::now() + give_up_after, pause: PAUSE_MIN }
+        let begun = Instant::now();
+        Retry { begun, deadline: begun + give_up_after, pause: PAUSE_MIN, told: false }
+    }
+
+    /// Whether it has lasted so long that somebody who watches wonders. True once.
+    pub(super) fn is_worth_telling(&mut self) -> bool {
+        let is_first = !self.told && self.begun.elapsed() >= TELL_AFTER;
+        self.told |= is_first;
+        is_first
     }
 
     /// Sleeps, or says that there is no time left.

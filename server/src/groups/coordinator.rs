@@ -534,6 +534,11 @@ impl Coordinator {
         self.loads.pop_front()
     }
 
+    /// Has a partition read again whose log was not whole; its groups are loading until then.
+    pub(super) fn load_again(&mut self, partition: PartitionId) {
+        self.loads.push_back(partition);
+    }
+
     /// Takes in what the log says, and serves its groups from now on.
     pub(super) fn loaded(&mut self, index: u32, result: Result<HashMap<String, Loaded>, LoadError>) {
         let (now, settings) = (self.now, self.settings.group);

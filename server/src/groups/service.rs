@@ -14,7 +14,7 @@ use futures_channel::oneshot;
 use futures_util::future::{LocalBoxFuture, join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
-use strandline_engine::error::{AppendError, TopicError};
+use strandline_engine::error::{AppendError, ReadError, TopicError};
 use strandline_engine::topics::Topic;
 use strandline_engine::types::PartitionId;
 use strandline_engine::{Local, PendingAppend, reactor};
@@ -40,8 +40,19 @@ struct Shared {
 
 /// Something that a shard's task waited for.
 enum Event {
-    Settled { partition: u32, write: u64, result: Result<(), AppendError> },
-    Loaded { partition: u32, result: Result<HashMap<String, Loaded>, LoadError> },
+    Settled {
+        partition: u32,
+        write: u64,
+        result: Result<(), AppendError>,
+    },
+    Loaded {
+        partition: u32,
+        result: Result<HashMap<String, Loaded>, LoadError>,
+    },
+    /// It is time to read a partition again that lacked records.
+    LoadAgain {
+        partition: PartitionId,
+    },
 }
 
 impl Groups {
@@ -155,7 +166,7 @@ impl Groups {
         let clock = Clock::start();
         let mut coordinator = Coordinator::new(shard.clone(), self.0.settings.clone(), clock.now());
         let mut events: FuturesUnordered<LocalBoxFuture<'static, Event>> = FuturesUnordered::new();
-        let mut is_loading = false;
+        let (mut is_loading, mut loading) = (false, None);
         loop {
             while let Some(append) = coordinator.next_append() {
                 events.push(Box::pin(hand_over(&shard, append).await));
@@ -174,6 +185,7 @@ impl Groups {
                     }
                     Event::Loaded { partition: partition.index, result }
                 }));
+                loading = Some(partition);
             }
             let pause = coordinator.wake_at().saturating_sub(clock.now()).clamp(0, PAUSE_MAX_MS);
             let mut pause = pin!(reactor::sleep(Duration::from_millis(pause as u64)).fuse());
@@ -190,8 +202,19 @@ impl Groups {
                 }
                 Some(Ok(Event::Loaded { partition, result })) => {
                     is_loading = false;
-                    coordinator.loaded(partition, result);
+                    // Its offsets may be among what is missing: nobody is told of older ones, and clients wait until it is back.
+                    let is_incomplete = matches!(&result, Err(LoadError::Read(ReadError::Incomplete { .. })));
+                    if let (true, Some(partition)) = (is_incomplete, loading.take()) {
+                        tracing::debug!(%partition, "the groups of a partition wait for records that are missing");
+                        events.push(Box::pin(async move {
+                            reactor::sleep(LOAD_AGAIN_AFTER).await;
+                            Event::LoadAgain { partition }
+                        }));
+                    } else {
+                        coordinator.loaded(partition, result);
+                    }
                 }
+                Some(Ok(Event::LoadAgain { partition })) => coordinator.load_again(partition),
                 Some(Err(request)) => request(&mut coordinator),
                 None => {}
             }
@@ -202,6 +225,8 @@ impl Groups {
 
 /// How long to wait when the system was too short of something for a partition's groups to be loaded.
 const LOAD_PAUSE: Duration = Duration::from_secs(1);
+/// How long a partition waits that lacked records when its groups were loaded.
+const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The longest that a shard's task sleeps, in milliseconds: a timer need not hold centuries.
 const PAUSE_MAX_MS: i64 = 60 * 60 * 1000;

@@ -1,7 +1,7 @@
 //! `strandline log` on the directories of a broker that was stopped: what a script, and a person in the night, may rely on.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -24,6 +24,24 @@ fn strandline(line: &[&str], input: &str) -> (i32, String, String) {
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// What a command says that waits for a broker; it is not waited for.
+fn waiting_line(line: &[&str], input: &str) -> String {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_strandline"))
+        .args(line)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(said.starts_with("waiting: "), "{said}");
+    said
 }
 
 fn log(line: &[&str]) -> (i32, String, String) {
@@ -213,4 +231,118 @@ fn a_directory_of_kafkas_is_taken_over_with_its_topic_ids_and_log_starts() {
     let topic = entries.iter().find(|entry| entry["type"] == "topic").unwrap();
     assert_eq!(topic["topic_id"], "CvYaUdGJTAGUCJmDPXNJvg");
     assert_eq!(consumed(&target), (50..RECORDS).map(value).collect::<Vec<_>>());
+}
+
+/// The youngest of the small files, which no tool may forget: a start on a rotten one says what mends it, and that mends it.
+#[test]
+fn d5_rotten_settings_are_named_by_every_tool_and_mended_with_what_is_lost() {
+    use strandline_engine::config::DynamicSettings;
+    use strandline_engine::format::settings;
+    let directory = stopped();
+    let path = directory.path().join("settings");
+    let set = DynamicSettings {
+        all_brokers: vec![("log.retention.ms".to_owned(), "86400000".to_owned())],
+        ..DynamicSettings::default()
+    };
+    let sound = settings::encode(&set).to_vec();
+    fs::write(&path, &sound).unwrap();
+    let shown = |entries: &[Value]| {
+        entries.iter().any(|entry| entry["type"] == "setting" && entry["value"] == "86400000")
+    };
+    let new = data_dir();
+    let target = new.path().join("salvaged");
+    assert!(shown(&objects(&["dump", text(directory.path())]).1));
+    assert_eq!(log(&["salvage", text(directory.path()), "--to", text(&target)]).0, 0);
+    assert_eq!(fs::read(target.join("settings")).unwrap(), sound, "salvage takes it over");
+
+    for (flipped, lost) in [(vec![30], false), (vec![16, 20], true)] {
+        let mut rotten = sound.clone();
+        flipped.iter().for_each(|at: &usize| rotten[*at] ^= 4);
+        fs::write(&path, &rotten).unwrap();
+        let (code, _, error) =
+            strandline(&["serve", "--data-dir", text(directory.path()), "--listen", "127.0.0.1:0"], "");
+        assert_ne!(code, 0);
+        let mends = format!("strandline log repair {}", text(directory.path()));
+        assert!(error.contains(text(&path)) && error.contains(&mends), "{error}");
+        for tool in ["verify", "dump"] {
+            let (code, out, _) = log(&[tool, text(directory.path())]);
+            assert!(code == 1 && out.contains(text(&path)), "{tool}: {out}");
+        }
+        let again = new.path().join(format!("{}", flipped.len()));
+        let (code, out, _) = log(&["salvage", text(directory.path()), "--to", text(&again)]);
+        assert!(code == 1 && out.contains("the file settings is lost"), "{out}");
+        let (code, out, _) = log(&["repair", text(directory.path())]);
+        assert_eq!(code, 1, "{out}");
+        assert_eq!(out.contains("lost: all that was set for the broker"), lost, "{out}");
+        assert_eq!(out.contains("nothing is lost"), !lost, "{out}");
+        assert!(!lost || out.contains("=86400000"), "what the file seems to say: {out}");
+        let kept = new.path().join(format!("kept-{}", flipped.len()));
+        let (code, out, _) = log(&["repair", text(directory.path()), "--apply", "--backup", text(&kept)]);
+        assert_eq!(code, 0, "{out}");
+        assert_eq!(fs::read(kept.join("settings")).unwrap(), rotten, "it is kept as it was");
+        let mended = settings::decode(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(mended, if lost { DynamicSettings::default() } else { set.clone() });
+        assert_eq!(consumed(directory.path()).len(), RECORDS);
+    }
+}
+
+#[test]
+fn directories_that_were_set_aside_are_listed_and_deleted_by_name() {
+    let directory = stopped();
+    for name in ["orders-7", "clicks-0"] {
+        fs::create_dir(directory.path().join(name)).unwrap();
+        fs::copy(segment(directory.path()), directory.path().join(name).join("00000000000000000000.log"))
+            .unwrap();
+    }
+    let (code, out, _) = log(&["verify", text(directory.path())]);
+    assert_eq!((code, out.matches("the next start sets it aside").count()), (0, 2), "{out}");
+    let broker = Broker::start(directory.path(), &[]);
+    let (code, found) = objects(&["strays", "list", text(directory.path())]);
+    assert_eq!((code, found.len()), (0, 2), "a broker may run meanwhile");
+    let name = found[0]["name"].as_str().unwrap();
+    assert!(
+        name.starts_with("clicks-0.") && found[0]["files"] == 1 && found[0]["bytes"].as_u64() > Some(1000)
+    );
+    let (code, _, error) = log(&["strays", "delete", text(directory.path()), "orders-0"]);
+    assert!(code == 2 && error.contains("\"orders-0\" was set aside"), "{error}");
+    let (code, out, _) = log(&["strays", "delete", text(directory.path()), name]);
+    assert_eq!((code, out), (0, format!("{name}: deleted\n")));
+    assert_eq!(log(&["strays", "delete", text(directory.path()), "--all"]).0, 0);
+    assert_eq!(log(&["strays", "list", text(directory.path())]).1, "no directory was set aside\n");
+    assert_eq!(broker.stop().0, Some(0));
+    assert_eq!(consumed(directory.path()).len(), RECORDS);
+}
+
+/// Somebody removes a partition's directory while the broker is stopped: it is not an empty log, until somebody says so.
+#[test]
+fn d5_a_partition_whose_directory_is_gone_is_refused_until_its_loss_is_accepted() {
+    let directory = stopped();
+    fs::remove_dir_all(directory.path().join("orders-0")).unwrap();
+    let (broker, log_lines) = Broker::start_logging(directory.path(), &[]);
+    let address = broker.address.to_string();
+    let line = waiting_line(&["produce", "orders", "-b", &address], "more\n");
+    assert!(line.contains("KAFKA_STORAGE_ERROR (56)") && line.contains("disk"), "{line}");
+    assert_eq!(broker.stop().0, Some(0));
+    let told = log_lines.join().unwrap();
+    assert!(told.contains("orders-0") && told.contains("the directory is not there"), "{told}");
+
+    let (code, out, _) = log(&["verify", text(directory.path())]);
+    assert!(code == 1 && out.contains("offsets 0 to 299: the directory of the partition is gone"), "{out}");
+    let (code, out, _) = log(&["repair", text(directory.path()), "--apply"]);
+    assert!(code == 1 && out.contains("there is nothing to repair"), "{out}");
+    let (code, out, _) = log(&["repair", text(directory.path()), "--apply", "--accept-loss"]);
+    assert!(code == 0 && out.contains("lost: orders partition 0: offsets 0 to 299"), "{out}");
+    let broker = Broker::start(directory.path(), &[]);
+    let address = broker.address.to_string();
+    let (code, _, error) = strandline(&["produce", "orders", "-b", &address], "more\n");
+    assert_eq!(code, 0, "{error}");
+    let line = ["consume", "orders", "--exit-at-end", "--format", "json", "-b", &address];
+    let (code, out, error) = strandline(&line, "");
+    let record: Value = serde_json::from_str(out.trim()).expect(&error);
+    assert_eq!(
+        (code, &record["offset"], &record["value"]),
+        (0, &300.into(), &"more".into()),
+        "no offset is given out twice"
+    );
+    assert_eq!(broker.stop().0, Some(0));
 }
