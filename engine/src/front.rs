@@ -21,6 +21,8 @@ use crate::io::socket::Sender;
 use crate::log::OffsetAndTimestamp;
 use crate::partition::ReadResult;
 use crate::shard::message::Message;
+use crate::shard::reactor::yield_if_needed;
+use crate::shard::requests::READS_AT_ONCE;
 use crate::shard::{DeleteBefore, OffsetQuery, ReadRequest, Shard, ShardStats};
 use crate::topics::{NewTopic, Topic, TopicTable};
 use crate::types::{Offset, PartitionId, TopicId};
@@ -147,6 +149,9 @@ impl Local {
             let mut found = Vec::new();
             for at in &by_shard[self.index] {
                 found.push((*at, self.shard.read(requests[*at]).await.map(unlatch)));
+                if found.len() % READS_AT_ONCE == 0 {
+                    yield_if_needed().await;
+                }
             }
             found
         };

@@ -19,7 +19,7 @@ pub(crate) mod message;
 mod rate;
 pub mod reactor;
 mod report;
-mod requests;
+pub(crate) mod requests;
 mod room;
 mod scrub;
 mod stats;

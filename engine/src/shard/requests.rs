@@ -11,8 +11,11 @@ use super::Shard;
 use super::inbox::Arrival;
 use super::message::{CatalogMessage, Message};
 use crate::catalog::Catalog;
-use crate::io::Disk;
+use crate::io::{Disk, yield_now};
 use crate::partition::WakeOnce;
+
+/// Partitions that are read before others get the thread: some 50 us when nothing is cold.
+pub(crate) const READS_AT_ONCE: usize = 64;
 
 impl<D: Disk> Shard<D> {
     /// Serves requests until the mailbox is closed. `catalog` is there on the shard that keeps the topic table.
@@ -59,8 +62,11 @@ impl<D: Disk> Shard<D> {
             }
             Message::Read { requests, reply } => {
                 let mut results = Vec::with_capacity(requests.len());
-                for request in requests {
+                for (at, request) in requests.into_iter().enumerate() {
                     results.push(self.read(request).await);
+                    if at % READS_AT_ONCE == READS_AT_ONCE - 1 {
+                        yield_now().await;
+                    }
                 }
                 let _ = reply.send(results);
             }

@@ -24,6 +24,7 @@ use futures_util::future::join_all;
 
 use super::Shard;
 use super::message::{DeleteBefore, Reply};
+use super::requests::READS_AT_ONCE;
 use crate::config::Limits;
 use crate::error::{DeleteRecordsError, Fault, ReadError};
 use crate::format::names::{self, SegmentFileKind};
@@ -124,7 +125,10 @@ impl<D: Disk> Shard<D> {
     /// Bytes of the partitions' batches on the disk. Those that are not open stay so.
     pub(crate) async fn sizes(&self, partitions: &[PartitionId]) -> Vec<Result<u64, ReadError>> {
         let mut sizes = Vec::with_capacity(partitions.len());
-        for id in partitions {
+        for (at, id) in partitions.iter().enumerate() {
+            if at % READS_AT_ONCE == READS_AT_ONCE - 1 {
+                yield_now().await;
+            }
             let open = self.partitions.borrow().get(id).cloned();
             sizes.push(match open {
                 Some(partition) => Ok(partition.log.bytes()),

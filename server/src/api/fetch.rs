@@ -30,6 +30,9 @@ use crate::wire::writer::PART_BYTES;
 /// The first version that gives topics by id.
 const BY_ID_FROM: i16 = 13;
 
+/// Partitions that are looked at before others get the thread.
+const STEP: usize = 64;
+
 /// About what a partition takes of the memory until its answer has left.
 const PARTITION_BYTES: usize = 256;
 
@@ -102,12 +105,15 @@ async fn handle(
     }
     request.topics = once(request.topics).await;
     let bytes_max = u64::from(broker.config.fetch_bytes_max).min(request.max_bytes.max(0) as u64);
-    let asked: Vec<Asked> = request
-        .topics
-        .iter()
-        .flat_map(|topic| topic.partitions.iter().map(move |partition| (topic, partition)))
-        .map(|(topic, partition)| resolve(broker, version, bytes_max, topic, partition))
-        .collect();
+    let mut asked = Vec::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            asked.push(resolve(broker, version, bytes_max, topic, partition));
+            if asked.len() % STEP == 0 {
+                reactor::yield_if_needed().await;
+            }
+        }
+    }
     let found = read_when_enough(broker, &asked, &request, bytes_max, ending).await;
 
     let mut budget = Budget::new(bytes_max);
@@ -144,6 +150,9 @@ async fn handle(
                 }
             }
             partitions.push(data);
+            if partitions.len() % STEP == 0 {
+                reactor::yield_if_needed().await;
+            }
         }
         responses.push(FetchableTopicResponse {
             topic: topic.topic.clone(),
