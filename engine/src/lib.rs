@@ -20,7 +20,7 @@
 //! * A record batch is made with [`BatchBuilder`](format::builder::BatchBuilder), and taken apart with
 //!   [`Batches`](format::batch::Batches) and [`Records`](format::record::Records).
 //!
-//! The invariants that code and tests cite as D1 to D9 stand in `docs/durability.md`, the files in `docs/format.md`.
+//! The invariants that code and tests cite as D1 to D11 stand in `docs/durability.md`, the files in `docs/format.md`.
 
 mod admission;
 mod catalog;
