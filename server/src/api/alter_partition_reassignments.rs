@@ -1,11 +1,14 @@
 //! AlterPartitionReassignments: a partition of a single node can be moved to where it is, and nowhere else.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
+use strandline_engine::reactor::yield_if_needed;
+
+use crate::api::distinct::distinct_by_name;
 use crate::dispatch::Broker;
 use crate::messages::{
-    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ReassignablePartitionResponse,
-    ReassignableTopicResponse,
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ReassignablePartition,
+    ReassignablePartitionResponse, ReassignableTopicResponse,
 };
 use crate::wire::ErrorCode;
 
@@ -17,15 +20,12 @@ pub async fn handle(
 ) -> AlterPartitionReassignmentsResponse {
     let node_id = broker.shard.handle().meta().node_id;
     let topics = broker.shard.topics();
-    let mut asked: BTreeMap<String, BTreeMap<i32, Option<Vec<i32>>>> = BTreeMap::new();
-    for topic in request.topics {
-        let partitions = topic.partitions.into_iter();
-        let partitions = partitions.map(|partition| (partition.partition_index, partition.replicas));
-        asked.entry(topic.name).or_default().extend(partitions);
-    }
-    let responses = asked.into_iter().map(|(name, partitions)| {
+    let named = request.topics.into_iter().map(|topic| (topic.name, topic.partitions)).collect();
+    let asked = distinct_by_name(named, |asked: &ReassignablePartition| asked.partition_index).await;
+    let mut responses = Vec::with_capacity(asked.len());
+    for (name, partitions) in asked {
         let count = topics.by_name(&name).map_or(0, |topic| topic.partitions);
-        let moved = |(partition_index, replicas): (i32, Option<Vec<i32>>)| {
+        let moved = |ReassignablePartition { partition_index, replicas }| {
             let is_there = u32::try_from(partition_index).is_ok_and(|index| index < count);
             let outcome = match is_there {
                 true => check(node_id, replicas.as_deref()),
@@ -38,12 +38,17 @@ pub async fn handle(
             let (error, error_message) = outcome.err().unwrap_or((ErrorCode::None, None));
             ReassignablePartitionResponse { partition_index, error_code: error.code(), error_message }
         };
-        let partitions = partitions.into_iter().map(moved).collect();
-        ReassignableTopicResponse { name, partitions }
-    });
+        let mut results = Vec::with_capacity(partitions.len());
+        for asked in partitions {
+            results.push(moved(asked));
+            yield_if_needed().await;
+        }
+        responses.push(ReassignableTopicResponse { name, partitions: results });
+        yield_if_needed().await;
+    }
     AlterPartitionReassignmentsResponse {
         allow_replication_factor_change: request.allow_replication_factor_change,
-        responses: responses.collect(),
+        responses,
         ..Default::default()
     }
 }

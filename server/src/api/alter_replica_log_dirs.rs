@@ -1,8 +1,9 @@
 //! AlterReplicaLogDirs: the data directory is the only one, so that a partition can be moved to where it is, and nowhere else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use strandline_engine::reactor::yield_if_needed;
 
 use crate::api::describe_log_dirs::log_dir;
+use crate::api::distinct::distinct_by_name;
 use crate::dispatch::Broker;
 use crate::messages::{
     AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult, AlterReplicaLogDirsRequest,
@@ -18,16 +19,19 @@ pub async fn handle(
 ) -> AlterReplicaLogDirsResponse {
     let here = log_dir(broker);
     let topics = broker.shard.topics();
-    // The last directory that is asked for a partition counts.
-    let mut asked: BTreeMap<String, BTreeMap<i32, bool>> = BTreeMap::new();
+    let mut named = Vec::new();
     for directory in request.dirs {
         let is_here = directory.path == here;
         for topic in directory.topics {
-            let partitions: BTreeSet<i32> = topic.partitions.into_iter().collect();
-            asked.entry(topic.name).or_default().extend(partitions.into_iter().map(|index| (index, is_here)));
+            let partitions: Vec<_> = topic.partitions.into_iter().map(|index| (index, is_here)).collect();
+            named.push((topic.name, partitions));
+            yield_if_needed().await;
         }
     }
-    let results = asked.into_iter().map(|(topic_name, partitions)| {
+    // The last directory that is asked for a partition counts.
+    let asked = distinct_by_name(named, |(index, _): &(i32, bool)| *index).await;
+    let mut results = Vec::with_capacity(asked.len());
+    for (topic_name, asked) in asked {
         let count = topics.by_name(&topic_name).map_or(0, |topic| topic.partitions);
         let moved = |(partition_index, is_here): (i32, bool)| {
             let is_there = u32::try_from(partition_index).is_ok_and(|index| index < count);
@@ -38,8 +42,13 @@ pub async fn handle(
             };
             AlterReplicaLogDirPartitionResult { partition_index, error_code: error.code() }
         };
-        let partitions = partitions.into_iter().map(moved).collect();
-        AlterReplicaLogDirTopicResult { topic_name, partitions }
-    });
-    AlterReplicaLogDirsResponse { results: results.collect(), ..Default::default() }
+        let mut partitions = Vec::with_capacity(asked.len());
+        for asked in asked {
+            partitions.push(moved(asked));
+            yield_if_needed().await;
+        }
+        results.push(AlterReplicaLogDirTopicResult { topic_name, partitions });
+        yield_if_needed().await;
+    }
+    AlterReplicaLogDirsResponse { results, ..Default::default() }
 }

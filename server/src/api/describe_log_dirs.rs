@@ -1,10 +1,12 @@
 //! DescribeLogDirs: the one data directory, what each partition takes of it, and how much room its volume has.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use strandline_engine::reactor::yield_if_needed;
+use strandline_engine::topics::Topic;
 use strandline_engine::types::PartitionId;
 
+use crate::api::distinct::distinct_by_name;
 use crate::dispatch::Broker;
 use crate::messages::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeLogDirsResult,
@@ -31,43 +33,43 @@ pub async fn handle(
         seat.reserve(count * PARTITION_BYTES).await;
     }
     let topics = broker.shard.topics();
-    let mut asked: BTreeMap<(String, u32), PartitionId> = BTreeMap::new();
+    let mut asked: Vec<(Arc<Topic>, Vec<PartitionId>)> = Vec::new();
     match request.topics {
         None => {
             for topic in topics.iter() {
-                for id in topic.partition_ids() {
-                    asked.insert((topic.name.clone(), id.index), id);
-                    yield_if_needed().await;
-                }
+                asked.push((topic.clone(), topic.partition_ids().collect()));
+                yield_if_needed().await;
             }
         }
         Some(named) => {
-            for named in named {
-                let Some(topic) = topics.by_name(&named.topic) else { continue };
-                let indexes = named.partitions.iter().filter_map(|index| u32::try_from(*index).ok());
-                for index in indexes.filter(|index| *index < topic.partitions) {
-                    asked.insert((topic.name.clone(), index), PartitionId::new(topic.id, index));
-                    yield_if_needed().await;
-                }
+            let named = named.into_iter().map(|topic| (topic.topic, topic.partitions)).collect();
+            for (name, indexes) in distinct_by_name(named, |index: &i32| *index).await {
+                yield_if_needed().await;
+                let Some(topic) = topics.by_name(&name) else { continue };
+                let indexes = indexes.into_iter().filter_map(|index| u32::try_from(index).ok());
+                let indexes = indexes.filter(|index| *index < topic.partitions);
+                asked.push((topic.clone(), indexes.map(|index| PartitionId::new(topic.id, index)).collect()));
             }
         }
     }
-    let ids: Vec<_> = asked.values().copied().collect();
-    let sizes = broker.shard.handle().sizes(&ids).await;
-    let mut described: Vec<DescribeLogDirsTopic> = Vec::new();
-    for ((name, index), size) in asked.into_keys().zip(sizes) {
-        // A topic that was deleted meanwhile is left out.
-        let Ok(size) = size else { continue };
-        if described.last().is_none_or(|last| last.name != name) {
-            described.push(DescribeLogDirsTopic { name, partitions: Vec::new() });
+    let ids: Vec<_> = asked.iter().flat_map(|(_, ids)| ids).copied().collect();
+    let mut sizes = broker.shard.handle().sizes(&ids).await.into_iter();
+    let mut described: Vec<DescribeLogDirsTopic> = Vec::with_capacity(asked.len());
+    for (topic, ids) in asked {
+        let mut partitions = Vec::with_capacity(ids.len());
+        for (id, size) in ids.into_iter().zip(&mut sizes) {
+            yield_if_needed().await;
+            // A topic that was deleted meanwhile is left out.
+            let Ok(size) = size else { continue };
+            partitions.push(DescribeLogDirsPartition {
+                partition_index: id.index as i32,
+                partition_size: i64::try_from(size).unwrap_or(i64::MAX),
+                ..Default::default()
+            });
         }
-        yield_if_needed().await;
-        let partition_size = i64::try_from(size).unwrap_or(i64::MAX);
-        described.last_mut().expect("pushed above").partitions.push(DescribeLogDirsPartition {
-            partition_index: index as i32,
-            partition_size,
-            ..Default::default()
-        });
+        if !partitions.is_empty() {
+            described.push(DescribeLogDirsTopic { name: topic.name.clone(), partitions });
+        }
     }
     let (total_bytes, usable_bytes) = room(&broker.config.data_dir).unwrap_or((-1, -1));
     let result = DescribeLogDirsResult {

@@ -1,11 +1,13 @@
 //! DescribeProducers: the idempotent producers that partitions remember.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use futures_util::future::join_all;
 use strandline_engine::ActiveProducer as Remembered;
+use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::types::PartitionId;
 
+use crate::api::distinct::distinct_by_name;
 use crate::api::read_error;
+use crate::api::together::AT_A_TIME;
 use crate::dispatch::Broker;
 use crate::messages::{
     ActiveProducer, DescribeProducersPartitionResult, DescribeProducersRequest, DescribeProducersResponse,
@@ -22,29 +24,46 @@ pub async fn handle(
     seat: &mut Seat,
 ) -> DescribeProducersResponse {
     let mut gathered = Gathered::new(seat);
-    let mut asked: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
-    for topic in request.topics {
-        asked.entry(topic.name).or_default().extend(topic.partition_indexes);
-    }
-    let mut topics = Vec::with_capacity(asked.len());
-    for (name, indexes) in asked {
-        let mut partitions = Vec::with_capacity(indexes.len());
-        for partition_index in indexes {
-            let answer = DescribeProducersPartitionResult { partition_index, ..Default::default() };
-            partitions.push(match producers(broker, &name, partition_index).await {
+    let named = request.topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect();
+    let asked = distinct_by_name(named, |index: &i32| *index).await;
+    let all: Vec<_> = asked
+        .iter()
+        .flat_map(|(name, indexes)| indexes.iter().map(move |index| (name.as_str(), *index)))
+        .collect();
+    let mut answers = Vec::with_capacity(all.len());
+    // What comes has no room yet, so that few are asked at once where partitions have had much to tell.
+    let mut at_a_time = 1;
+    while answers.len() < all.len() {
+        let left = &all[answers.len()..];
+        let some = &left[..at_a_time.min(left.len())];
+        let found = join_all(some.iter().map(|(name, index)| producers(broker, name, *index))).await;
+        let counts = found.iter().map(|found| found.as_ref().map_or(0, Vec::len));
+        let bytes = counts.sum::<usize>() * size_of::<ActiveProducer>();
+        let is_much = bytes > gathered.left();
+        if is_much {
+            gathered.make_room(bytes).await;
+        }
+        gathered.add(bytes);
+        at_a_time = if is_much { 1 } else { AT_A_TIME.min(2 * at_a_time) };
+        for ((_, partition_index), found) in some.iter().zip(found) {
+            let answer =
+                DescribeProducersPartitionResult { partition_index: *partition_index, ..Default::default() };
+            answers.push(match found {
                 Ok(found) => {
-                    let bytes = found.len() * size_of::<ActiveProducer>();
-                    if bytes > gathered.left() {
-                        gathered.make_room(bytes).await;
-                    }
-                    gathered.add(bytes);
                     let active_producers = found.into_iter().map(described).collect();
                     DescribeProducersPartitionResult { active_producers, ..answer }
                 }
                 Err(error) => DescribeProducersPartitionResult { error_code: error.code(), ..answer },
             });
+            yield_if_needed().await;
         }
+    }
+    let mut answers = answers.into_iter();
+    let mut topics = Vec::with_capacity(asked.len());
+    for (name, indexes) in asked {
+        let partitions = answers.by_ref().take(indexes.len()).collect();
         topics.push(DescribeProducersTopicResult { name, partitions });
+        yield_if_needed().await;
     }
     DescribeProducersResponse { topics, ..Default::default() }
 }

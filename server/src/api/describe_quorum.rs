@@ -1,15 +1,16 @@
 //! DescribeQuorum: one voter, this broker. It keeps the metadata of the cluster in files of its own, so that there is no log with offsets:
 //! all of it counts as known to everybody.
 
-use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::types::LeaderEpoch;
 
+use crate::api::distinct::distinct_by_name;
 use crate::dispatch::Broker;
 use crate::messages::{
-    DescribeQuorumPartitionResult, DescribeQuorumRequest, DescribeQuorumResponse, DescribeQuorumTopicResult,
-    QuorumListener, QuorumNode, QuorumReplica,
+    DescribeQuorumPartition, DescribeQuorumPartitionResult, DescribeQuorumRequest, DescribeQuorumResponse,
+    DescribeQuorumTopicResult, QuorumListener, QuorumNode, QuorumReplica,
 };
 use crate::wire::ErrorCode;
 
@@ -20,12 +21,10 @@ const METADATA_PARTITION: i32 = 0;
 /// The quorum of one.
 pub async fn handle(broker: &Broker, _: i16, request: DescribeQuorumRequest) -> DescribeQuorumResponse {
     let node_id = broker.shard.handle().meta().node_id;
-    let mut asked: BTreeMap<String, BTreeMap<i32, ()>> = BTreeMap::new();
-    for topic in request.topics {
-        let partitions = topic.partitions.into_iter().map(|partition| (partition.partition_index, ()));
-        asked.entry(topic.topic_name).or_default().extend(partitions);
-    }
-    let topics = asked.into_iter().map(|(topic_name, partitions)| {
+    let named = request.topics.into_iter().map(|topic| (topic.topic_name, topic.partitions)).collect();
+    let asked = distinct_by_name(named, |asked: &DescribeQuorumPartition| asked.partition_index).await;
+    let mut topics = Vec::with_capacity(asked.len());
+    for (topic_name, asked) in asked {
         let described = |partition_index| match (topic_name.as_str(), partition_index) {
             (METADATA_TOPIC, METADATA_PARTITION) => quorum(node_id),
             _ => DescribeQuorumPartitionResult {
@@ -34,16 +33,21 @@ pub async fn handle(broker: &Broker, _: i16, request: DescribeQuorumRequest) -> 
                 ..Default::default()
             },
         };
-        let partitions = partitions.into_keys().map(described).collect();
-        DescribeQuorumTopicResult { topic_name, partitions }
-    });
+        let mut partitions = Vec::with_capacity(asked.len());
+        for asked in asked {
+            partitions.push(described(asked.partition_index));
+            yield_if_needed().await;
+        }
+        topics.push(DescribeQuorumTopicResult { topic_name, partitions });
+        yield_if_needed().await;
+    }
     let listener = QuorumListener {
         name: "PLAINTEXT".to_owned(),
         host: broker.advertised.host.clone(),
         port: broker.advertised.port,
     };
     DescribeQuorumResponse {
-        topics: topics.collect(),
+        topics,
         nodes: vec![QuorumNode { node_id, listeners: vec![listener] }],
         ..Default::default()
     }

@@ -1,7 +1,8 @@
 //! ElectLeaders: the one replica of each partition is its preferred one, and leads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use strandline_engine::reactor::yield_if_needed;
 
+use crate::api::distinct::distinct_by_name;
 use crate::dispatch::Broker;
 use crate::messages::{
     ElectLeadersRequest, ElectLeadersResponse, PartitionElectionResult, ReplicaElectionResult,
@@ -16,12 +17,12 @@ pub async fn handle(broker: &Broker, _: i16, request: ElectLeadersRequest) -> El
     if !ELECTION_TYPES.contains(&request.election_type) {
         return ElectLeadersResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
     }
-    let mut asked: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
-    for topic in request.topic_partitions.unwrap_or_default() {
-        asked.entry(topic.topic).or_default().extend(topic.partitions);
-    }
+    let named = request.topic_partitions.unwrap_or_default();
+    let named = named.into_iter().map(|topic| (topic.topic, topic.partitions)).collect();
+    let asked = distinct_by_name(named, |partition: &i32| *partition).await;
     let topics = broker.shard.topics();
-    let results = asked.into_iter().map(|(name, partitions)| {
+    let mut replica_election_results = Vec::with_capacity(asked.len());
+    for (name, partitions) in asked {
         let count = topics.by_name(&name).map_or(0, |topic| topic.partitions);
         let elected = |partition_id| {
             let is_there = u32::try_from(partition_id).is_ok_and(|index| index < count);
@@ -35,8 +36,13 @@ pub async fn handle(broker: &Broker, _: i16, request: ElectLeadersRequest) -> El
             };
             PartitionElectionResult { partition_id, error_code: error.code(), error_message }
         };
-        let partition_result = partitions.into_iter().map(elected).collect();
-        ReplicaElectionResult { topic: name, partition_result }
-    });
-    ElectLeadersResponse { replica_election_results: results.collect(), ..Default::default() }
+        let mut partition_result = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            partition_result.push(elected(partition));
+            yield_if_needed().await;
+        }
+        replica_election_results.push(ReplicaElectionResult { topic: name, partition_result });
+        yield_if_needed().await;
+    }
+    ElectLeadersResponse { replica_election_results, ..Default::default() }
 }

@@ -44,6 +44,7 @@ mod operations;
 pub mod produce;
 pub mod scram_credentials;
 pub mod sync_group;
+mod together;
 pub mod transactions;
 pub mod unregister_broker;
 

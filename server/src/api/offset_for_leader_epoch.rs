@@ -1,11 +1,12 @@
 //! OffsetForLeaderEpoch: there is one epoch, and it ends where the log ends. A consumer that asks learns whether the records that it has read
 //! are still the ones in the log (KIP-320).
 
-use std::collections::{BTreeMap, btree_map};
-
 use strandline_engine::OffsetQuery;
+use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::types::{LeaderEpoch, PartitionId};
 
+use crate::api::distinct::distinct_by_name;
+use crate::api::together::together;
 use crate::api::{check_epoch, read_error};
 use crate::dispatch::Broker;
 use crate::messages::{
@@ -20,36 +21,36 @@ pub async fn handle(
     _: i16,
     request: OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
-    let mut asked: BTreeMap<String, BTreeMap<i32, OffsetForLeaderPartition>> = BTreeMap::new();
-    for topic in request.topics {
-        let partitions = topic.partitions.into_iter().map(|partition| (partition.partition, partition));
-        asked.entry(topic.topic).or_default().extend(partitions);
-    }
+    let named = request.topics.into_iter().map(|topic| (topic.topic, topic.partitions)).collect();
+    let asked = distinct_by_name(named, |asked: &OffsetForLeaderPartition| asked.partition).await;
+    let all: Vec<_> = asked
+        .iter()
+        .flat_map(|(topic, partitions)| partitions.iter().map(move |wanted| (topic.as_str(), wanted)))
+        .collect();
+    let mut answers =
+        together(&all, async |(topic, wanted)| answer(broker, topic, wanted).await).await.into_iter();
     let mut topics = Vec::with_capacity(asked.len());
-    for (topic, wanted) in asked {
-        let partitions = answers(broker, &topic, wanted.into_iter()).await;
+    for (topic, partitions) in asked {
+        let partitions = answers.by_ref().take(partitions.len()).collect();
         topics.push(OffsetForLeaderTopicResult { topic, partitions });
+        yield_if_needed().await;
     }
     OffsetForLeaderEpochResponse { topics, ..Default::default() }
 }
 
-async fn answers(
+async fn answer(
     broker: &Broker,
     topic: &str,
-    wanted: btree_map::IntoIter<i32, OffsetForLeaderPartition>,
-) -> Vec<OffsetForLeaderPartitionResult> {
-    let mut partitions = Vec::with_capacity(wanted.len());
-    for (partition, wanted) in wanted {
-        let answer = OffsetForLeaderPartitionResult { partition, ..Default::default() };
-        partitions.push(match end(broker, topic, &wanted).await {
-            Ok(Some(end_offset)) => {
-                OffsetForLeaderPartitionResult { leader_epoch: LeaderEpoch::FIRST.0, end_offset, ..answer }
-            }
-            Ok(None) => answer,
-            Err(error) => OffsetForLeaderPartitionResult { error_code: error.code(), ..answer },
-        });
+    wanted: &OffsetForLeaderPartition,
+) -> OffsetForLeaderPartitionResult {
+    let answer = OffsetForLeaderPartitionResult { partition: wanted.partition, ..Default::default() };
+    match end(broker, topic, wanted).await {
+        Ok(Some(end_offset)) => {
+            OffsetForLeaderPartitionResult { leader_epoch: LeaderEpoch::FIRST.0, end_offset, ..answer }
+        }
+        Ok(None) => answer,
+        Err(error) => OffsetForLeaderPartitionResult { error_code: error.code(), ..answer },
     }
-    partitions
 }
 
 /// The end of the epoch that is asked for; `None` when the log never had it.

@@ -1,7 +1,10 @@
 //! DescribeUserScramCredentials and AlterUserScramCredentials: no user has a password, and none can be given one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashSet;
 
+use strandline_engine::reactor::yield_if_needed;
+
+use crate::api::distinct::{distinct, distinct_by_name};
 use crate::dispatch::Broker;
 use crate::messages::{
     AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, AlterUserScramCredentialsResult,
@@ -17,25 +20,25 @@ pub async fn describe(
     request: DescribeUserScramCredentialsRequest,
 ) -> DescribeUserScramCredentialsResponse {
     let users = request.users.unwrap_or_default();
-    let users: BTreeMap<String, usize> = users.into_iter().fold(BTreeMap::new(), |mut users, user| {
-        *users.entry(user.name).or_default() += 1;
-        users
-    });
-    let results = users.into_iter().map(|(user, times)| {
-        let (error_code, message) = match times {
+    let named = users.into_iter().enumerate().map(|(at, user)| (user.name, vec![at])).collect();
+    let users = distinct_by_name(named, |at: &usize| *at).await;
+    let mut results = Vec::with_capacity(users.len());
+    for (user, places) in users {
+        let (error_code, message) = match places.len() {
             1 => (ErrorCode::ResourceNotFound, format!("'{user}' has no SCRAM credentials")),
             times => {
                 (ErrorCode::DuplicateResource, format!("'{user}' is named {times} times in one request"))
             }
         };
-        DescribeUserScramCredentialsResult {
+        results.push(DescribeUserScramCredentialsResult {
             user,
             error_code: error_code.code(),
             error_message: Some(message),
             ..Default::default()
-        }
-    });
-    DescribeUserScramCredentialsResponse { results: results.collect(), ..Default::default() }
+        });
+        yield_if_needed().await;
+    }
+    DescribeUserScramCredentialsResponse { results, ..Default::default() }
 }
 
 /// Refused, user by user.
@@ -44,21 +47,29 @@ pub async fn alter(
     _: i16,
     request: AlterUserScramCredentialsRequest,
 ) -> AlterUserScramCredentialsResponse {
-    let given: BTreeSet<String> = request.upsertions.into_iter().map(|upsertion| upsertion.name).collect();
-    let taken = request.deletions.into_iter().map(|deletion| deletion.name);
-    let taken: BTreeSet<String> = taken.filter(|user| !given.contains(user)).collect();
-    let refused = |user: String, error_code: ErrorCode, message: String| AlterUserScramCredentialsResult {
-        user,
-        error_code: error_code.code(),
-        error_message: Some(message),
-    };
-    let given = given.into_iter().map(|user| {
-        let message = "this broker has no users: it does not authenticate its clients".to_owned();
-        refused(user, ErrorCode::UnsupportedVersion, message)
-    });
-    let taken = taken.into_iter().map(|user| {
-        let message = format!("'{user}' has no SCRAM credentials");
-        refused(user, ErrorCode::ResourceNotFound, message)
-    });
-    AlterUserScramCredentialsResponse { results: given.chain(taken).collect(), ..Default::default() }
+    let mut given = HashSet::with_capacity(request.upsertions.len());
+    let mut named: Vec<String> = request.deletions.into_iter().map(|deletion| deletion.name).collect();
+    for upsertion in request.upsertions {
+        given.insert(upsertion.name.clone());
+        named.push(upsertion.name);
+        yield_if_needed().await;
+    }
+    let users = distinct(named).await;
+    let mut results = Vec::with_capacity(users.len());
+    for user in users {
+        let (error_code, message) = match given.contains(&user) {
+            true => {
+                let message = "this broker has no users: it does not authenticate its clients".to_owned();
+                (ErrorCode::UnsupportedVersion, message)
+            }
+            false => (ErrorCode::ResourceNotFound, format!("'{user}' has no SCRAM credentials")),
+        };
+        results.push(AlterUserScramCredentialsResult {
+            user,
+            error_code: error_code.code(),
+            error_message: Some(message),
+        });
+        yield_if_needed().await;
+    }
+    AlterUserScramCredentialsResponse { results, ..Default::default() }
 }

@@ -1,7 +1,8 @@
 //! ListTransactions and DescribeTransactions: there are none, since none can begin.
 
-use std::collections::BTreeSet;
+use strandline_engine::reactor::yield_if_needed;
 
+use crate::api::distinct::distinct;
 use crate::dispatch::Broker;
 use crate::messages::{
     DescribeTransactionsRequest, DescribeTransactionsResponse, DescribedTransaction, ListTransactionsRequest,
@@ -23,7 +24,7 @@ const STATES: [&str; 8] = [
 
 /// None; and the filters that name no state.
 pub async fn list(_: &Broker, _: i16, request: ListTransactionsRequest) -> ListTransactionsResponse {
-    let filters: BTreeSet<String> = request.state_filters.into_iter().collect();
+    let filters = distinct(request.state_filters).await;
     let unknown = filters.into_iter().filter(|filter| !STATES.contains(&filter.as_str()));
     ListTransactionsResponse { unknown_state_filters: unknown.collect(), ..Default::default() }
 }
@@ -34,14 +35,18 @@ pub async fn describe(
     _: i16,
     request: DescribeTransactionsRequest,
 ) -> DescribeTransactionsResponse {
-    let asked: BTreeSet<String> = request.transactional_ids.into_iter().collect();
-    let transaction_states = asked.into_iter().map(|transactional_id| DescribedTransaction {
-        error_code: ErrorCode::TransactionalIdNotFound.code(),
-        transactional_id,
-        producer_id: -1,
-        producer_epoch: -1,
-        transaction_start_time_ms: -1,
-        ..Default::default()
-    });
-    DescribeTransactionsResponse { transaction_states: transaction_states.collect(), ..Default::default() }
+    let asked = distinct(request.transactional_ids).await;
+    let mut transaction_states = Vec::with_capacity(asked.len());
+    for transactional_id in asked {
+        transaction_states.push(DescribedTransaction {
+            error_code: ErrorCode::TransactionalIdNotFound.code(),
+            transactional_id,
+            producer_id: -1,
+            producer_epoch: -1,
+            transaction_start_time_ms: -1,
+            ..Default::default()
+        });
+        yield_if_needed().await;
+    }
+    DescribeTransactionsResponse { transaction_states, ..Default::default() }
 }

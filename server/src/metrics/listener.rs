@@ -9,17 +9,19 @@
 //!
 //! A health check must be answered whatever else is connected, so no place is ever taken for good:
 //!
-//! * Of the connections, as many as [`crate::descriptors`] leaves for them, the one that has been silent longest gives way to a new one, then the one that has been reading or
-//!   waiting for a page longest, also where the process has no descriptor left. The head of a request comes within [`HEAD_BYTES_MAX`] and [`READ_TIME_MAX`], or the connection goes.
-//! * Pages may be large, and clients slow: at most [`READERS_MAX`] are sent at a time; the oldest gives way, and all of a page is taken
-//!   within [`WRITE_TIME_MAX`].
+//! * There are as many connections as [`crate::descriptors`] leaves for them. One of the address with the most of them gives way to a new one:
+//!   the one that has been silent longest, then the one that has been reading or waiting for a page longest; also where the process has no
+//!   descriptor left. The head of a request comes within [`HEAD_BYTES_MAX`] and [`READ_TIME_MAX`], or the connection goes.
+//! * Pages may be large, and clients slow: at most [`READERS_MAX`] are sent at a time; the oldest of the address with the most connections
+//!   gives way, and all of a page is taken within [`WRITE_TIME_MAX`].
 //! * A request for what is just being made has the same answer, so that as many clients as like ask the shards once.
 //!
 //! So there are three threads, and memory for so many heads and pages, however many connect.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -39,8 +41,8 @@ const READ_TIME_MAX: Duration = Duration::from_secs(3);
 /// Time in which an answer must be taken.
 const WRITE_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How long to wait when the system can not give another connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait when the system can not give another connection, or can not say what there is to do.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Who makes an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,12 +184,21 @@ enum Phase {
 
 impl Serving {
     fn run(mut self) {
+        let mut is_failing = false;
         loop {
             let ready = match self.wait() {
-                Ok(ready) => ready,
+                Ok(ready) => {
+                    is_failing = false;
+                    ready
+                }
                 Err(error) => {
-                    tracing::error!(%error, "metrics and health are not answered any more");
-                    return;
+                    // The system is short of memory, say: health must be answered again when that is over.
+                    if !is_failing {
+                        tracing::error!(%error, "connections for metrics cannot be waited for: trying again");
+                    }
+                    is_failing = true;
+                    std::thread::sleep(PAUSE);
+                    Ready::default()
                 }
             };
             let mut byte = [0; 64];
@@ -286,7 +297,7 @@ impl Serving {
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection for metrics failed");
                     if !self.make_room() {
-                        self.accepts_from = Some(Instant::now() + ACCEPT_PAUSE);
+                        self.accepts_from = Some(Instant::now() + PAUSE);
                         return;
                     }
                 }
@@ -294,22 +305,35 @@ impl Serving {
         }
     }
 
-    /// Closes the connection that has said nothing longest; or else the one that has been reading longest; or else the one that has waited
-    /// for a page longest, as shards that are slow to count must not keep health from being asked for. False when there is none.
+    /// Closes a connection of the address that has the most of them: the one that has said nothing longest; or else the one that has been
+    /// reading longest; or else the one that has waited for a page longest, as shards that are slow to count must not keep health from
+    /// being asked for. False when there is none.
     fn make_room(&mut self) -> bool {
-        let silent = |connection: &Connection| matches!(connection.phase, Phase::Reading { .. });
-        let slow = |connection: &Connection| matches!(connection.phase, Phase::Writing { .. });
-        let oldest = |is: &dyn Fn(&Connection) -> bool| {
-            self.connections.iter().find(|(_, connection)| is(connection)).map(|(number, _)| *number)
-        };
-        let waits =
-            |connection: &Connection| matches!(connection.phase, Phase::Waiting { is_page: true, .. });
-        let oldest = oldest(&silent).or_else(|| oldest(&slow)).or_else(|| oldest(&waits));
-        let Some(number) = oldest else { return false };
+        let first = self.first_to_go(|phase| match phase {
+            Phase::Reading { .. } => Some(0),
+            Phase::Writing { .. } => Some(1),
+            Phase::Waiting { is_page: true, .. } => Some(2),
+            Phase::Waiting { is_page: false, .. } => None,
+        });
+        let Some(number) = first else { return false };
         if let Some(gone) = self.connections.remove(&number) {
             tracing::debug!(peer = %gone.peer, "a connection for metrics has made room for another");
         }
         true
+    }
+
+    /// Of the connections that have a rank, one of the address with the most connections, so that others are not pushed out by it; of its
+    /// connections the one with the lowest rank, and of those the oldest.
+    fn first_to_go(&self, rank: impl Fn(&Phase) -> Option<u8>) -> Option<u64> {
+        let mut of_address: HashMap<IpAddr, usize> = HashMap::new();
+        for connection in self.connections.values() {
+            *of_address.entry(connection.peer.ip()).or_default() += 1;
+        }
+        let may_go = self.connections.iter().filter_map(|(number, connection)| {
+            let rank = rank(&connection.phase)?;
+            Some((Reverse(of_address[&connection.peer.ip()]), rank, *number))
+        });
+        may_go.min().map(|(_, _, number)| number)
     }
 
     /// Reads or writes as much as there is.
@@ -383,8 +407,8 @@ impl Serving {
             |connection: &Connection| matches!(connection.phase, Phase::Writing { is_page: true, .. });
         if is_page && self.connections.values().filter(|connection| reads(connection)).count() >= READERS_MAX
         {
-            let oldest = self.connections.iter().find(|(_, connection)| reads(connection));
-            if let Some(number) = oldest.map(|(number, _)| *number) {
+            let page = |phase: &Phase| matches!(phase, Phase::Writing { is_page: true, .. }).then_some(0);
+            if let Some(number) = self.first_to_go(page) {
                 self.connections.remove(&number);
             }
         }
@@ -398,6 +422,7 @@ impl Serving {
 }
 
 /// What can be gone on with.
+#[derive(Default)]
 struct Ready {
     is_told: bool,
     is_asked: bool,
@@ -512,6 +537,32 @@ mod tests {
             Response::plain(Status::Ok, path)
         });
         (listener, release)
+    }
+
+    /// A connection from an address of its own.
+    fn connect_from(address: [u8; 4], listener: &Listener) -> TcpStream {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        let client = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&client, &SocketAddr::from((address, 0))).unwrap();
+        connect(&client, &listener.address()).unwrap();
+        client.into()
+    }
+
+    #[test]
+    fn an_address_with_many_connections_takes_no_place_from_another() {
+        let listener = start(|_| Lane::Health, |path| Response::plain(Status::Ok, path));
+        // It connects first, and is the last to ask.
+        let mut quiet = connect_from([127, 0, 0, 2], &listener);
+        let mut noisy = Vec::new();
+        for _ in 0..2 * CONNECTIONS_MAX {
+            noisy.push(TcpStream::connect(listener.address()).unwrap());
+        }
+        // All of them were taken when this is answered.
+        assert!(get(listener.address(), "/health").ends_with("/health\n"));
+        quiet.write_all(b"GET /health HTTP/1.1\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        quiet.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("/health\n"), "{answer}");
     }
 
     #[test]

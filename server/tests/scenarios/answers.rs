@@ -208,6 +208,120 @@ fn what_is_asked_for_by_name_is_answered_in_that_order() {
     assert_eq!(found, NAMES, "DeleteTopics");
 }
 
+/// Partitions of each name, in an order that is not theirs.
+const INDEXES: [i32; 2] = [1, 0];
+
+/// What an answer says in which order: names, and partitions under them.
+type Said = Vec<(String, Vec<i32>)>;
+
+fn all_said() -> Said {
+    NAMES.map(|name| (name.to_owned(), INDEXES.to_vec())).to_vec()
+}
+
+#[test]
+fn what_is_asked_about_partitions_and_users_is_answered_in_that_order() {
+    let dir = data_dir();
+    let (_broker, mut client) = started(dir.path());
+
+    let topics = NAMES
+        .map(|name| DescribeProducersTopic { name: name.to_owned(), partition_indexes: INDEXES.to_vec() });
+    let answer = client.call(0, &DescribeProducersRequest { topics: topics.to_vec() });
+    let said = answer.topics.into_iter().map(|topic| {
+        (topic.name, topic.partitions.iter().map(|found| found.partition_index).collect::<Vec<_>>())
+    });
+    assert_eq!(said.collect::<Said>(), all_said(), "DescribeProducers");
+
+    let topics = NAMES.map(|name| ElectLeadersTopic { topic: name.to_owned(), partitions: INDEXES.to_vec() });
+    let request = ElectLeadersRequest { topic_partitions: Some(topics.to_vec()), ..Default::default() };
+    let said = client.call(2, &request).replica_election_results.into_iter().map(|topic| {
+        (topic.topic, topic.partition_result.iter().map(|found| found.partition_id).collect::<Vec<_>>())
+    });
+    assert_eq!(said.collect::<Said>(), all_said(), "ElectLeaders");
+
+    let topics = NAMES.map(|name| ReassignableTopic {
+        name: name.to_owned(),
+        partitions: INDEXES
+            .map(|partition_index| ReassignablePartition { partition_index, ..Default::default() })
+            .to_vec(),
+    });
+    let request = AlterPartitionReassignmentsRequest { topics: topics.to_vec(), ..Default::default() };
+    let said = client.call(0, &request).responses.into_iter().map(|topic| {
+        (topic.name, topic.partitions.iter().map(|found| found.partition_index).collect::<Vec<_>>())
+    });
+    assert_eq!(said.collect::<Said>(), all_said(), "AlterPartitionReassignments");
+
+    let topics = NAMES.map(|name| OffsetForLeaderTopic {
+        topic: name.to_owned(),
+        partitions: INDEXES
+            .map(|partition| OffsetForLeaderPartition { partition, ..Default::default() })
+            .to_vec(),
+    });
+    let request = OffsetForLeaderEpochRequest { topics: topics.to_vec(), ..Default::default() };
+    let said =
+        client.call(4, &request).topics.into_iter().map(|topic| {
+            (topic.topic, topic.partitions.iter().map(|found| found.partition).collect::<Vec<_>>())
+        });
+    assert_eq!(said.collect::<Said>(), all_said(), "OffsetForLeaderEpoch");
+
+    // Half of the topics go to one directory, and the others to another.
+    let dirs = [("/", &NAMES[..2]), ("/elsewhere", &NAMES[2..])].map(|(path, names)| AlterReplicaLogDir {
+        path: path.to_owned(),
+        topics: names
+            .iter()
+            .map(|name| AlterReplicaLogDirTopic { name: (*name).to_owned(), partitions: INDEXES.to_vec() })
+            .collect(),
+    });
+    let answer = client.call(2, &AlterReplicaLogDirsRequest { dirs: dirs.to_vec() });
+    let said = answer.results.into_iter().map(|topic| {
+        (topic.topic_name, topic.partitions.iter().map(|found| found.partition_index).collect::<Vec<_>>())
+    });
+    assert_eq!(said.collect::<Said>(), all_said(), "AlterReplicaLogDirs");
+
+    let topics = NAMES.map(|name| DescribeQuorumTopic {
+        topic_name: name.to_owned(),
+        partitions: INDEXES.map(|partition_index| DescribeQuorumPartition { partition_index }).to_vec(),
+    });
+    let answer = client.call(2, &DescribeQuorumRequest { topics: topics.to_vec() });
+    let said = answer.topics.into_iter().map(|topic| {
+        (topic.topic_name, topic.partitions.iter().map(|found| found.partition_index).collect::<Vec<_>>())
+    });
+    assert_eq!(said.collect::<Said>(), all_said(), "DescribeQuorum");
+
+    let topics =
+        NAMES.map(|name| DescribableLogDirTopic { topic: name.to_owned(), partitions: INDEXES.to_vec() });
+    let answer = client.call(4, &DescribeLogDirsRequest { topics: Some(topics.to_vec()) });
+    let said = answer.results[0].topics.iter().map(|topic| {
+        let indexes = topic.partitions.iter().map(|found| found.partition_index).collect::<Vec<_>>();
+        (topic.name.clone(), indexes)
+    });
+    // What there is not is left out.
+    let there: Said = all_said().into_iter().filter(|(name, _)| name != "unknown").collect();
+    assert_eq!(said.collect::<Said>(), there, "DescribeLogDirs");
+
+    let request = DescribeTransactionsRequest { transactional_ids: names() };
+    let said = client.call(0, &request).transaction_states.into_iter().map(|found| found.transactional_id);
+    assert_eq!(said.collect::<Vec<_>>(), NAMES, "DescribeTransactions");
+
+    let request = ListTransactionsRequest { state_filters: names(), ..Default::default() };
+    assert_eq!(client.call(0, &request).unknown_state_filters, NAMES, "ListTransactions");
+
+    let users = NAMES.map(|name| ScramUserName { name: name.to_owned() });
+    let request = DescribeUserScramCredentialsRequest { users: Some(users.to_vec()) };
+    let said = client.call(0, &request).results.into_iter().map(|found| found.user);
+    assert_eq!(said.collect::<Vec<_>>(), NAMES, "DescribeUserScramCredentials");
+
+    let deletions = NAMES[..3]
+        .iter()
+        .map(|name| ScramCredentialDeletion { name: (*name).to_owned(), ..Default::default() });
+    let upsertions = NAMES[2..]
+        .iter()
+        .map(|name| ScramCredentialUpsertion { name: (*name).to_owned(), ..Default::default() });
+    let request =
+        AlterUserScramCredentialsRequest { deletions: deletions.collect(), upsertions: upsertions.collect() };
+    let said = client.call(0, &request).results.into_iter().map(|found| found.user);
+    assert_eq!(said.collect::<Vec<_>>(), NAMES, "AlterUserScramCredentials");
+}
+
 #[test]
 fn a_resource_without_settings_is_named() {
     let dir = data_dir();

@@ -132,12 +132,12 @@ fn the_producers_of_a_partition_are_told_once_each() {
         .collect();
     let unknown = ErrorCode::UnknownTopicOrPartition;
     let none = ErrorCode::None;
-    assert_eq!(partitions, [("nowhere", 0, unknown), ("t", 0, none), ("t", 1, none), ("t", 5, unknown)]);
-    let active = &told[1].partitions[0].active_producers;
+    assert_eq!(partitions, [("t", 1, none), ("t", 0, none), ("t", 5, unknown), ("nowhere", 0, unknown)]);
+    let active = &told[0].partitions[1].active_producers;
     assert_eq!(active.len(), 1);
     assert_eq!((active[0].producer_id, active[0].producer_epoch, active[0].last_sequence), (id, 0, 2));
     assert_eq!((active[0].last_timestamp, active[0].current_txn_start_offset), (77_000, -1));
-    assert!(told[1].partitions[1].active_producers.is_empty());
+    assert!(told[0].partitions[0].active_producers.is_empty());
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn nobody_has_rules_quotas_passwords_or_tokens() {
     let users = Some(vec![user("b"), user("a"), user("b")]);
     let told = client.call(0, &DescribeUserScramCredentialsRequest { users }).results;
     let told: Vec<_> = told.iter().map(|told| (told.user.as_str(), code(told.error_code))).collect();
-    assert_eq!(told, [("a", ErrorCode::ResourceNotFound), ("b", ErrorCode::DuplicateResource)]);
+    assert_eq!(told, [("b", ErrorCode::DuplicateResource), ("a", ErrorCode::ResourceNotFound)]);
     let request = AlterUserScramCredentialsRequest {
         deletions: vec![ScramCredentialDeletion { name: "a".to_owned(), mechanism: 1 }],
         upsertions: vec![ScramCredentialUpsertion { name: "b".to_owned(), ..Default::default() }],
@@ -333,7 +333,7 @@ fn nobody_has_rules_quotas_passwords_or_tokens() {
     let told = client.call(0, &request).results;
     let told: Vec<_> = told.iter().map(|told| (told.user.as_str(), code(told.error_code))).collect();
     // Kafka keeps passwords.
-    assert_eq!(told, [("b", ErrorCode::UnsupportedVersion), ("a", ErrorCode::ResourceNotFound)]);
+    assert_eq!(told, [("a", ErrorCode::ResourceNotFound), ("b", ErrorCode::UnsupportedVersion)]);
 
     let refused = [
         client.call(3, &CreateDelegationTokenRequest::default()).error_code,
