@@ -20,6 +20,8 @@ use crate::table::{self, TableSize};
 use crate::workload::Workload;
 use serde_json::{Value, json};
 use std::cell::Cell;
+use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 
 /// The partitions of the recovery.
@@ -80,7 +82,7 @@ struct Line {
 }
 
 /// What the function of an aim gives: its lines, and everything that was measured for them.
-type Found = Result<(Vec<Line>, Value), MeasureError>;
+type Found = Result<(Vec<Line>, Value), Box<dyn Error>>;
 
 /// A row of the table of aims.
 struct Aim {
@@ -120,8 +122,8 @@ impl Aims {
     pub(crate) fn run(
         &self,
         only: &[u32],
-        mut save: impl FnMut(Value) -> Result<(), MeasureError>,
-    ) -> Result<String, MeasureError> {
+        mut save: impl FnMut(Value) -> io::Result<()>,
+    ) -> Result<String, Box<dyn Error>> {
         let wanted: Vec<&Aim> =
             AIMS.iter().filter(|aim| only.is_empty() || only.contains(&aim.number)).collect();
         let each = self.warmup + self.seconds;
@@ -167,13 +169,13 @@ impl Aims {
     }
 
     /// Ours as it comes, ours without its syncs.
-    fn ours(&self, arguments: &[String]) -> Result<[System; 2], MeasureError> {
+    fn ours(&self, arguments: &[String]) -> io::Result<[System; 2]> {
         let systems = suite::own_systems(self.strandline.clone(), arguments)?;
         Ok(systems.try_into().expect("there are two"))
     }
 
     /// Ours as it comes, Kafka as it comes, Kafka with a sync for every batch.
-    fn both(&self) -> Result<[System; 3], MeasureError> {
+    fn both(&self) -> io::Result<[System; 3]> {
         let systems = suite::default_systems(self.strandline.clone(), &self.kafka)?;
         Ok(systems.try_into().expect("there are three"))
     }

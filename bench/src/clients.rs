@@ -2,7 +2,8 @@
 //!
 //! Their figures are what they print. What the broker used, and that everything they had acknowledged is in the log, is measured here.
 
-use crate::broker::{Fresh, System};
+use crate::broker::{BrokerError, Fresh, System};
+use crate::client::ClientError;
 use crate::measure::{self, MeasureError, cpu_per_million};
 use crate::output::note;
 use crate::process::{self, Usage};
@@ -33,6 +34,12 @@ pub(crate) struct Clients {
 /// Why a client gave no figures.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientsError {
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Admin(#[from] ClientError),
     #[error("{command:?} can not be run: {source}")]
     Run { command: String, source: io::Error },
     #[error("{command:?} ended ({status}): {output}")]
@@ -138,7 +145,7 @@ impl Clients {
         systems: Vec<System>,
         rounds: u32,
         dir: &Path,
-    ) -> Result<ClientsResult, MeasureError> {
+    ) -> Result<ClientsResult, ClientsError> {
         let mut systems: Vec<(System, Vec<[Run; 2]>)> =
             systems.into_iter().map(|system| (system, Vec::new())).collect();
         for round in 0..rounds as usize {
@@ -153,7 +160,7 @@ impl Clients {
         Ok(ClientsResult { systems })
     }
 
-    fn one(&self, client: Client, system: &System, dir: &Path) -> Result<Run, MeasureError> {
+    fn one(&self, client: Client, system: &System, dir: &Path) -> Result<Run, ClientsError> {
         let fresh = Fresh::start(system, dir)?;
         let (target, name) = (fresh.target(), measure::topic_name());
         if matches!(client, Client::Java) {
@@ -171,7 +178,7 @@ impl Clients {
         let found = read::end_offsets(&topic)?.iter().sum::<i64>() as u64;
         let acknowledged = figures.acknowledged;
         if found < acknowledged {
-            return Err(ClientsError::Missing { client: client.name(), acknowledged, found }.into());
+            return Err(ClientsError::Missing { client: client.name(), acknowledged, found });
         }
         note!(
             "  {}, {}: {} records/s, all {} there",

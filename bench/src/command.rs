@@ -27,13 +27,22 @@ use crate::{bare, device, loopback, mixed, null_broker, recovery, references, se
 use clap::ValueEnum;
 use serde_json::{Map, json};
 use std::cell::Cell;
+use std::error::Error;
 use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
+/// How a command ends. Each has errors of its own; here they are only told.
+type Done = Result<(), Box<dyn Error>>;
+
+/// What was asked for can not be measured.
+#[derive(Debug, thiserror::Error)]
+#[error("end-to-end latency needs the stamp of every record: not with --codec")]
+struct CompressedStamps;
+
 /// Does what the command line says.
-pub(crate) fn run() -> Result<(), MeasureError> {
+pub(crate) fn run() -> Done {
     let line = parse(std::env::args().collect());
     crate::broker::stop_on_signals()?;
     match line.command {
@@ -47,7 +56,7 @@ pub(crate) fn run() -> Result<(), MeasureError> {
         }
         What::EndToEnd(args) => {
             if args.workload.codec != Compression::None {
-                return Err(MeasureError::CompressedStamps);
+                return Err(CompressedStamps.into());
             }
             single(
                 "end-to-end",
@@ -64,7 +73,7 @@ pub(crate) fn run() -> Result<(), MeasureError> {
         }
         What::Loopback(args) => Ok(loopback::run(&args)?),
         What::SelfTest(args) => {
-            self_test::run(&args.workload, args.highest, args.highest_read, args.json.as_deref())
+            Ok(self_test::run(&args.workload, args.highest, args.highest_read, args.json.as_deref())?)
         }
         What::Baseline(args) => {
             let systems = suite::own_systems(args.strandline, &args.broker_args)?;
@@ -118,7 +127,7 @@ pub(crate) fn run() -> Result<(), MeasureError> {
     }
 }
 
-fn single(what: &str, args: &BrokerArgs, workload: &Workload, also: Also) -> Result<(), MeasureError> {
+fn single(what: &str, args: &BrokerArgs, workload: &Workload, also: Also) -> Done {
     let environment = report::environment();
     outln!("{}\n{what}: {}", report::environment_line(&environment), workload.line());
     outln!("{} s of warm-up are not counted", workload.warmup);
@@ -203,7 +212,7 @@ fn several(
     what: &str,
     args: &SeriesArgs,
     run: impl FnOnce(&Target, &Workload) -> Result<Vec<Point>, MeasureError>,
-) -> Result<(), MeasureError> {
+) -> Done {
     let environment = report::environment();
     outln!("{}\n{what}: {}", report::environment_line(&environment), args.workload.line());
     let target = args.broker.target();
@@ -215,7 +224,7 @@ fn several(
     Ok(report::save(args.broker.json.as_deref(), &result)?)
 }
 
-fn late_reader(args: MixedArgs) -> Result<(), MeasureError> {
+fn late_reader(args: MixedArgs) -> Done {
     let environment = report::environment();
     let workload = Workload { rate: args.rounds.workload.rate.or(Some(mixed::RATE)), ..args.rounds.workload };
     outln!("{}\nmixed: {}", report::environment_line(&environment), workload.line());
@@ -234,7 +243,7 @@ fn late_reader(args: MixedArgs) -> Result<(), MeasureError> {
     Ok(report::save(args.rounds.json.as_deref(), &result)?)
 }
 
-fn cleaned_table(args: TableArgs) -> Result<(), MeasureError> {
+fn cleaned_table(args: TableArgs) -> Done {
     let environment = report::environment();
     let workload = Workload { rate: args.rounds.workload.rate.or(Some(mixed::RATE)), ..args.rounds.workload };
     let TableArgs { table_keys: keys, table_updates: updates, table_value_bytes: value_bytes, .. } = args;
@@ -256,7 +265,7 @@ fn cleaned_table(args: TableArgs) -> Result<(), MeasureError> {
     Ok(report::save(args.rounds.json.as_deref(), &result)?)
 }
 
-fn hostile_mix(args: HostileArgs) -> Result<(), MeasureError> {
+fn hostile_mix(args: HostileArgs) -> Done {
     let environment = report::environment();
     let workload =
         Workload { rate: args.rounds.workload.rate.or(Some(hostile::RATE)), ..args.rounds.workload };
@@ -292,7 +301,7 @@ fn hostile_mix(args: HostileArgs) -> Result<(), MeasureError> {
     Ok(report::save(args.rounds.json.as_deref(), &result)?)
 }
 
-fn standard_clients(args: StandardClientsArgs) -> Result<(), MeasureError> {
+fn standard_clients(args: StandardClientsArgs) -> Done {
     let environment = report::environment();
     let systems = args.systems.systems()?;
     let StandardClientsArgs { librdkafka, records, record_bytes, partitions, .. } = args;
@@ -312,7 +321,7 @@ fn standard_clients(args: StandardClientsArgs) -> Result<(), MeasureError> {
     Ok(report::save(args.json.as_deref(), &result)?)
 }
 
-fn aims(args: AimsArgs) -> Result<(), MeasureError> {
+fn aims(args: AimsArgs) -> Done {
     let environment = report::environment();
     outln!("{}", report::environment_line(&environment));
     let (rounds, warmup, seconds, history_megabytes) = match args.quick {
@@ -337,13 +346,13 @@ fn aims(args: AimsArgs) -> Result<(), MeasureError> {
         if let Some(page) = &args.page {
             fs::write(page, report::page(&result))?;
         }
-        Ok(report::save(args.json.as_deref(), &result)?)
+        report::save(args.json.as_deref(), &result)
     })?;
     out!("\nMedians of {rounds} rounds (smallest-largest).\n\n{table}");
     Ok(())
 }
 
-fn references(args: &ReferencesArgs) -> Result<(), MeasureError> {
+fn references(args: &ReferencesArgs) -> Done {
     let environment = report::environment();
     outln!("{}", report::environment_line(&environment));
     let (rounds, dir) = (args.rounds, &args.dir);
@@ -370,7 +379,7 @@ fn references(args: &ReferencesArgs) -> Result<(), MeasureError> {
     Ok(report::save(args.json.as_deref(), &result)?)
 }
 
-fn rounds(what: &str, args: RoundsArgs, systems: Vec<System>, also: Also) -> Result<(), MeasureError> {
+fn rounds(what: &str, args: RoundsArgs, systems: Vec<System>, also: Also) -> Done {
     let environment = report::environment();
     outln!("{}\n{what}: {}", report::environment_line(&environment), args.workload.line());
     let suite = Suite { systems, workload: args.workload, also, rounds: args.rounds, dir: args.dir };

@@ -26,8 +26,6 @@ const ASK_PART: u64 = 50;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MeasureError {
     #[error(transparent)]
-    Loopback(#[from] crate::loopback::LoopbackError),
-    #[error(transparent)]
     Client(#[from] ClientError),
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -35,26 +33,12 @@ pub(crate) enum MeasureError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    #[error(transparent)]
-    Clients(#[from] crate::clients::ClientsError),
     #[error("the log is not what was acknowledged: {0}")]
     Violation(#[from] Violation),
-    #[error("the table is wrong: {wrong} of {keys} keys do not have their newest value")]
-    Table { wrong: usize, keys: usize },
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("end-to-end latency needs the stamp of every record: not with --codec")]
-    CompressedStamps,
     #[error("to make files cold, --data must say where they are")]
     ColdNeedsData,
-    #[error("the broker was killed only after the load; make --seconds longer")]
-    KilledTooLate,
-    #[error("the ceiling of {ceiling:.0} records/s is not {wanted} times the {highest:.0} reported")]
-    Ceiling { ceiling: f64, wanted: f64, highest: f64 },
-    #[error(
-        "a stop of the broker does not show at p{percentile:.3}: {seen_us:.0} us instead of {expected_us:.0} us"
-    )]
-    StopNotSeen { percentile: f64, expected_us: f64, seen_us: f64 },
 }
 
 /// What one measurement found.

@@ -8,16 +8,17 @@
 //! ```
 //! Which of the two comes first turns round by round. The table is cleaned once a round, from the beginning of the window on. The load goes to topics of its own: the history stays as large as it is.
 
-use crate::broker::{Fresh, System, Target};
+use crate::broker::{BrokerError, Fresh, System, Target};
 use crate::cold::TopicFiles;
 use crate::history::History;
 use crate::measure::{self, Also, MeasureError, Measured};
 use crate::output::note;
 use crate::progress::Progress;
 use crate::report::{Quantities, Rounds, number};
-use crate::table::{Cleaning, RETENTION, SEGMENTS, Table, TableSize};
+use crate::table::{Cleaning, RETENTION, SEGMENTS, Table, TableError, TableSize};
 use crate::workload::Workload;
 use serde_json::{Value, json};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -69,9 +70,22 @@ pub(crate) struct MixedResult {
     systems: Vec<(System, Vec<Round>)>,
 }
 
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MixedError {
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 impl Mixed {
     /// Measures all of it in directories of `dir`, and says how it goes.
-    pub(crate) fn run(&self, dir: &Path) -> Result<MixedResult, MeasureError> {
+    pub(crate) fn run(&self, dir: &Path) -> Result<MixedResult, MixedError> {
         let mut systems: Vec<(System, Vec<Round>)> =
             self.systems.iter().map(|system| (system.clone(), Vec::new())).collect();
         for round in 0..self.rounds as usize {
@@ -106,7 +120,7 @@ impl Mixed {
         Ok(MixedResult { systems })
     }
 
-    fn round(&self, system: &System, dir: &Path, with_first: bool) -> Result<Round, MeasureError> {
+    fn round(&self, system: &System, dir: &Path, with_first: bool) -> Result<Round, MixedError> {
         let fresh = Fresh::start(system, dir)?;
         let mut target = fresh.target();
         let progress = Progress::of(system.name.as_str());

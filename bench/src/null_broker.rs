@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use strandline::messages::{
-    ApiKey, ApiVersion, ApiVersionsResponse, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
+    ApiVersion, ApiVersionsResponse, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
     DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest, FetchResponse,
     FetchableTopicResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsPartitionResponse,
     ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse, MetadataRequest, MetadataResponse,
@@ -21,7 +21,7 @@ use strandline::messages::{
     PartitionProduceResponse, Piece, ProduceRequest, ProduceResponse, RecordsGap, RequestHeader,
     TopicProduceResponse, decode_request, encode_response,
 };
-use strandline::wire::{Encode, ErrorCode, Message};
+use strandline::wire::{ApiKey, Encode, ErrorCode, Message};
 use strandline_engine::types::TopicId;
 
 /// How much is read at a time.

@@ -5,16 +5,17 @@
 //! ```
 //! A killed process leaves the page cache intact: this shows recovery and its time, not what a power cut would take.
 
-use crate::broker::{Fresh, System};
-use crate::client::Client;
+use crate::broker::{BrokerError, Fresh, System};
+use crate::client::{Client, ClientError};
 use crate::clock::{SECOND, now};
 use crate::load::{self, Live, LoadError};
 use crate::measure::{self, MeasureError};
 use crate::output::note;
-use crate::read::{self, Ends, Task};
+use crate::read::{self, Ends, ReadError, Task};
 use crate::report::{Rounds, number};
 use crate::samples::Window;
 use crate::suite::first_record;
+use crate::verify::Violation;
 use crate::workload::Workload;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -30,13 +31,32 @@ pub(crate) struct Recovery {
     acknowledged: Vec<u64>,
 }
 
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecoveryError {
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the log is not what was acknowledged: {0}")]
+    Violation(#[from] Violation),
+    #[error("the broker was killed only after the load; make --seconds longer")]
+    KilledTooLate,
+}
+
 /// Kills and restarts `system` in each round.
 pub(crate) fn run(
     system: &System,
     workload: &Workload,
     rounds: u32,
     dir: &Path,
-) -> Result<Recovery, MeasureError> {
+) -> Result<Recovery, RecoveryError> {
     let mut found = Recovery::default();
     for round in 0..rounds {
         let (first_produce, acknowledged) = one(system, workload, dir)?;
@@ -51,7 +71,7 @@ pub(crate) fn run(
     Ok(found)
 }
 
-fn one(system: &System, workload: &Workload, dir: &Path) -> Result<(Duration, u64), MeasureError> {
+fn one(system: &System, workload: &Workload, dir: &Path) -> Result<(Duration, u64), RecoveryError> {
     let mut fresh = Fresh::start(system, dir)?;
     let target = fresh.target();
     // The first produce after the restart goes to a topic of its own, so that the log that is checked has only the load.
@@ -71,7 +91,7 @@ fn one(system: &System, workload: &Workload, dir: &Path) -> Result<(Duration, u6
     match load.failure {
         Some(LoadError::Closed { .. } | LoadError::Connection { .. }) => {}
         Some(failure) => return Err(failure.into()),
-        None => return Err(MeasureError::KilledTooLate),
+        None => return Err(RecoveryError::KilledTooLate),
     }
 
     let fresh = fresh.restart(system)?;

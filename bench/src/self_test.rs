@@ -7,7 +7,7 @@
 //!                     stop
 //! ```
 
-use crate::broker::{Broker, Fresh, System, Target};
+use crate::broker::{Broker, BrokerError, Fresh, System, Target};
 use crate::clock::{SECOND, now};
 use crate::load::Live;
 use crate::measure::{self, Also, MeasureError, Measured, Passes};
@@ -20,6 +20,7 @@ use crate::samples::Window;
 use crate::workload::Workload;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::io;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -39,13 +40,30 @@ const CANNED_BYTES: usize = 256 << 20;
 /// How often the highest reported rate must fit in the ceiling.
 const HEADROOM: f64 = 3.0;
 
+/// Why it does not hold, or could not be tried.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SelfTestError {
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("the ceiling of {ceiling:.0} records/s is not {wanted} times the {highest:.0} reported")]
+    Ceiling { ceiling: f64, wanted: f64, highest: f64 },
+    #[error(
+        "a stop of the broker does not show at p{percentile:.3}: {seen_us:.0} us instead of {expected_us:.0} us"
+    )]
+    StopNotSeen { percentile: f64, expected_us: f64, seen_us: f64 },
+}
+
 /// Runs both, prints both, and fails when one does not hold.
 pub(crate) fn run(
     workload: &Workload,
     highest: Option<f64>,
     highest_read: Option<f64>,
     json: Option<&Path>,
-) -> Result<(), MeasureError> {
+) -> Result<(), SelfTestError> {
     let environment = report::environment();
     outln!("{}", report::environment_line(&environment));
     let null = Fresh::start(&null_system(&[])?, &std::env::temp_dir())?;
@@ -94,18 +112,18 @@ pub(crate) fn run(
 
     for (ceiling, highest) in [(rate, highest), (read_rate, highest_read)] {
         if let Some(highest) = highest.filter(|highest| ceiling < HEADROOM * highest) {
-            return Err(MeasureError::Ceiling { ceiling, wanted: HEADROOM, highest });
+            return Err(SelfTestError::Ceiling { ceiling, wanted: HEADROOM, highest });
         }
     }
     match stop.lines.iter().find(|line| line.error().abs() > TOLERANCE) {
         Some(&Line { percentile, expected_us, seen_us, .. }) => {
-            Err(MeasureError::StopNotSeen { percentile, expected_us, seen_us })
+            Err(SelfTestError::StopNotSeen { percentile, expected_us, seen_us })
         }
         None => Ok(()),
     }
 }
 
-fn null_system(arguments: &[String]) -> Result<System, MeasureError> {
+fn null_system(arguments: &[String]) -> io::Result<System> {
     let mut system = System::parse("null broker".to_owned(), "null-broker --listen 127.0.0.1:{port}");
     system.command.insert(0, std::env::current_exe()?.to_string_lossy().into_owned());
     system.command.extend_from_slice(arguments);

@@ -4,7 +4,7 @@
 //! The broker is started so that it does not clean ([`ARGUMENTS`]); [`Table::clean`] tells it to, while it runs.
 
 use crate::broker::Target;
-use crate::client::{Client, Topic, refuse};
+use crate::client::{Client, ClientError, Topic, refuse};
 use crate::clock::{SECOND, now, wall_ms};
 use crate::measure::{self, MeasureError};
 use crate::progress::Progress;
@@ -51,6 +51,17 @@ pub(crate) struct TableSize {
     pub(crate) updates: u64,
     /// Bytes of a value, 8 or more.
     pub(crate) value_bytes: u32,
+}
+
+/// Why a table is not right, or could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TableError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    #[error("the table is wrong: {wrong} of {keys} keys do not have their newest value")]
+    Wrong { wrong: usize, keys: usize },
 }
 
 /// A table that was written.
@@ -184,7 +195,7 @@ impl Table {
     }
 
     /// Reads all of it: the newest value of every key must be its last update. Gives the number of records.
-    pub(crate) fn check(&self) -> Result<u64, MeasureError> {
+    pub(crate) fn check(&self) -> Result<u64, TableError> {
         let mut found = vec![0; self.newest.len()];
         let mut records = 0;
         for (partition, leader) in self.topic.leaders.iter().enumerate() {
@@ -196,7 +207,7 @@ impl Table {
         }
         let wrong = self.newest.iter().zip(&found).filter(|(newest, found)| newest != found).count();
         if wrong > 0 {
-            return Err(MeasureError::Table { wrong, keys: self.newest.len() });
+            return Err(TableError::Wrong { wrong, keys: self.newest.len() });
         }
         Ok(records)
     }

@@ -8,9 +8,9 @@
 //! A frame begins with its size, so a long answer is written twice: the first time to be counted. What a body holds until then is its
 //! own to keep small: it may hold what it is about, and make each element when its turn comes ([`Made`]). A body does not change.
 
-use crate::messages::{ApiKey, response_head, set_size};
+use crate::messages::{response_head, set_size};
 use crate::room::Seat;
-use crate::wire::{Encode, EncodeError, Fields, Message, Place, Writer};
+use crate::wire::{ApiKey, Encode, EncodeError, Fields, Message, Place, Writer};
 
 /// What follows the header of an answer.
 pub trait Body {

@@ -15,7 +15,7 @@ use strandline_engine::checkers::{Checker, peak};
 use crate::groups::records::Change;
 use crate::messages::*;
 use crate::wire::reader::request_budget;
-use crate::wire::{Decode, Encode, WireError};
+use crate::wire::{ApiKey, Decode, Encode, WireError};
 
 /// The checkers of the server. What a decoder itself may take is checked inside.
 pub const CHECKERS: [Checker; 3] = [
@@ -135,7 +135,7 @@ fn produce(header: &RequestHeader, body: &[u8]) {
 
 fn response_frames(bytes: &[u8]) {
     let [key, version, frame @ ..] = bytes else { return };
-    let (Ok(key), version) = (ApiKey::try_from(i16::from(*key)), i16::from(*version)) else { return };
+    let (Some(key), version) = (ApiKey::of(i16::from(*key)), i16::from(*version)) else { return };
     match key {
         ApiKey::Produce => response::<ProduceResponse>(frame, version),
         ApiKey::Fetch => fetched(frame, version),

@@ -4,158 +4,22 @@
 //! when the answers before it have left. Produce hands its records over in the first stage, so that the appends of one connection
 //! overlap and keep their order; everything else happens in the second, one request after the other, as in Kafka.
 
-use std::future::Future;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
-use async_channel::Receiver;
-use bytes::{Bytes, BytesMut};
-use futures_util::future::{Either, LocalBoxFuture, select};
-use strandline_engine::{File, FileRange, Local};
+use bytes::BytesMut;
+use futures_util::future::LocalBoxFuture;
 
-use crate::answer::{Body, Long};
 use crate::api;
-use crate::config::{BrokerConfig, HostPort};
-use crate::groups::Groups;
-use crate::messages::{ApiKey, Piece, RequestHeader, decode_request, finish_frame, response_head};
-use crate::metrics::RequestCounters;
-use crate::room::{Room, Seat};
+use crate::broker::Broker;
+use crate::call::{Answer, Call, CallError, Ending, Owed, Pending, finish};
+use crate::messages::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse, RequestHeader, decode_request};
+use crate::room::Seat;
 use crate::wire::reader::request_budget;
 use crate::wire::writer::PART_BYTES;
-use crate::wire::{Decode, EncodeError, ErrorCode, Message, Place, WireError};
-
-/// The broker as a handler on one shard sees it.
-pub struct Broker {
-    /// The engine.
-    pub shard: Local,
-    /// The settings.
-    pub config: Arc<BrokerConfig>,
-    /// Where clients are told to connect to.
-    pub advertised: HostPort,
-    /// The coordinators of groups.
-    pub groups: Groups,
-    /// What this shard counts.
-    pub requests: RequestCounters,
-    /// The memory for long answers.
-    pub room: Rc<Room>,
-}
-
-/// A request that has come in.
-pub struct Call {
-    /// Its row in [`APIS`].
-    pub api: usize,
-    /// The broker.
-    pub broker: Rc<Broker>,
-    /// Its header.
-    pub header: RequestHeader,
-    /// What follows the header.
-    pub body: BytesMut,
-    /// Where the client is.
-    pub peer: IpAddr,
-    /// Tells who waits that the connection ends.
-    pub ending: Ending,
-}
-
-/// Resolves when a connection takes no more requests: the client has gone, or the broker stops.
-#[derive(Clone)]
-pub struct Ending(pub(crate) Receiver<()>);
-
-impl Ending {
-    /// Waits for it.
-    pub async fn ended(&self) {
-        // Nothing is ever sent; the channel closes.
-        let _ = self.0.recv().await;
-    }
-
-    /// The future's output, or `None` when the connection ends before; then the future is dropped.
-    pub async fn or<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        match select(pin!(future), pin!(self.ended())).await {
-            Either::Left((output, _)) => Some(output),
-            Either::Right(_) => None,
-        }
-    }
-
-    /// Whether it has come.
-    pub fn is_ended(&self) -> bool {
-        self.0.is_closed()
-    }
-}
-
-/// What goes back to the client.
-pub enum Answer {
-    /// Nothing at all (Produce with acks=0).
-    Nothing,
-    /// A frame.
-    Frame(Bytes),
-    /// A frame with records out of files.
-    Records {
-        /// The frame's parts; a gap's index is that of its range.
-        pieces: Vec<Piece>,
-        /// The records.
-        ranges: Vec<FileRange<File>>,
-        /// Holds the memory of the parts; without bytes when they are few.
-        seat: Seat,
-    },
-    /// A frame that is made while it is sent.
-    Long(Long),
-}
-
-impl Answer {
-    /// Bytes of the frame.
-    pub fn bytes(&self) -> u64 {
-        match self {
-            Answer::Nothing => 0,
-            Answer::Frame(frame) => frame.len() as u64,
-            Answer::Long(long) => long.bytes as u64,
-            Answer::Records { pieces, ranges, .. } => {
-                let head = pieces.iter().map(|piece| match piece {
-                    Piece::Bytes(bytes) => bytes.len() as u64,
-                    Piece::Records(_) => 0,
-                });
-                head.sum::<u64>() + ranges.iter().map(|range| range.length).sum::<u64>()
-            }
-        }
-    }
-}
-
-/// Why a request has no answer: the connection is closed then, since there is none that the client could read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// The bytes are not a request.
-    #[error(transparent)]
-    Wire(#[from] WireError),
-    /// The table does not have the API, or not in this version.
-    #[error("{key} version {version} is not served")]
-    NotServed {
-        /// The API.
-        key: ApiKey,
-        /// The version asked for.
-        version: i16,
-    },
-    /// A Produce request with acks=0 failed, and closing is the only way to say so.
-    #[error("records sent with acks=0 were not appended: {0}")]
-    Unacknowledged(crate::wire::ErrorCode),
-    /// The answer does not fit its version.
-    #[error("the answer can not be written: {0}")]
-    Encode(#[from] EncodeError),
-}
-
-/// An answer that a connection owes.
-pub struct Owed {
-    /// The row of [`APIS`] that gives it.
-    pub api: usize,
-    /// When the request was there.
-    pub since: Instant,
-    /// What is owed.
-    pub answer: Pending,
-}
-
-/// The future of an answer.
-pub type Pending = LocalBoxFuture<'static, Result<Answer, CallError>>;
+use crate::wire::{ApiKey, Decode, ErrorCode, Message};
 
 /// One row of the table.
 pub struct Api {
@@ -164,6 +28,13 @@ pub struct Api {
     /// The versions that are advertised.
     pub versions: RangeInclusive<i16>,
     handler: Handler,
+}
+
+impl Api {
+    fn advertised(&self) -> ApiVersion {
+        let (api_key, versions) = (self.key.code(), &self.versions);
+        ApiVersion { api_key, min_version: *versions.start(), max_version: *versions.end() }
+    }
 }
 
 enum Handler {
@@ -181,7 +52,7 @@ macro_rules! in_turn {
                 let mut seat = call.broker.room.seat();
                 let request = decode(&mut call, &mut seat).await?;
                 let response = $handle(&call.broker, call.header.version, request).await;
-                finish(&call.broker, call.api, &call.header, response, seat).await
+                finish(&call.broker, &call.header, response, seat).await
             })
         })
     };
@@ -196,7 +67,7 @@ macro_rules! seated {
                 let mut seat = call.broker.room.seat();
                 let request = decode(&mut call, &mut seat).await?;
                 let response = $handle(&call.broker, call.header.version, request, &mut seat).await;
-                finish(&call.broker, call.api, &call.header, response, seat).await
+                finish(&call.broker, &call.header, response, seat).await
             })
         })
     };
@@ -212,7 +83,7 @@ macro_rules! of_caller {
                 let request = decode_request(&std::mem::take(&mut call.body), version)?;
                 let response = $handle(&call, request).await;
                 let seat = call.broker.room.seat();
-                finish(&call.broker, call.api, &call.header, response, seat).await
+                finish(&call.broker, &call.header, response, seat).await
             })
         })
     };
@@ -224,48 +95,6 @@ async fn decode<M: Message + Decode>(call: &mut Call, seat: &mut Seat) -> Result
         seat.reserve(request_budget(call.body.len())).await;
     }
     Ok(decode_request(&std::mem::take(&mut call.body), call.header.version)?)
-}
-
-/// So much of an answer is written without waiting for a turn.
-const AT_ONCE_BYTES: usize = 4 << 10;
-
-/// The answer: as a frame when it is a part of one at most, else so that it can be sent in parts, once there is memory for it.
-///
-/// # Errors
-/// [`CallError::Encode`].
-pub(crate) async fn finish(
-    broker: &Broker,
-    api: usize,
-    header: &RequestHeader,
-    body: impl Body + 'static,
-    mut seat: Seat,
-) -> Result<Answer, CallError> {
-    body.errors(&mut |code| broker.requests.failed(api, code));
-    let head = (header.key, header.version, header.correlation_id);
-    let mut writer = response_head(head.0, head.1, head.2);
-    let mut place = Place::default();
-    writer.set_part_bytes(AT_ONCE_BYTES);
-    let mut is_done = body.write_part(&mut place, &mut writer);
-    if !is_done {
-        let turn = broker.room.turn().await;
-        writer.set_part_bytes(PART_BYTES);
-        is_done = body.write_part(&mut place, &mut writer);
-        turn.pass().await;
-    }
-    if is_done {
-        return Ok(Answer::Frame(finish_frame(writer, 0)?));
-    }
-    let mut bytes = writer.position();
-    while !is_done {
-        let turn = broker.room.turn().await;
-        writer.clear();
-        is_done = body.write_part(&mut place, &mut writer);
-        bytes += writer.position();
-        turn.pass().await;
-    }
-    writer.finish()?;
-    seat.reserve(PART_BYTES + body.footprint(bytes)).await;
-    Ok(Answer::Long(Long::new(head, Box::new(body), bytes, seat)?))
 }
 
 /// What is served, and so what ApiVersions advertises.
@@ -286,7 +115,7 @@ pub const APIS: &[Api] = &[
     Api { key: ApiKey::SyncGroup, versions: 0..=5, handler: of_caller!(api::sync_group::handle) },
     Api { key: ApiKey::DescribeGroups, versions: 0..=6, handler: seated!(api::describe_groups::handle) },
     Api { key: ApiKey::ListGroups, versions: 0..=5, handler: seated!(api::list_groups::handle) },
-    Api { key: ApiKey::ApiVersions, versions: 0..=4, handler: in_turn!(api::api_versions::handle) },
+    Api { key: ApiKey::ApiVersions, versions: 0..=4, handler: in_turn!(api_versions) },
     Api { key: ApiKey::CreateTopics, versions: 2..=7, handler: in_turn!(api::create_topics::handle) },
     Api { key: ApiKey::DeleteTopics, versions: 1..=6, handler: in_turn!(api::delete_topics::handle) },
     Api { key: ApiKey::DeleteRecords, versions: 0..=2, handler: in_turn!(api::delete_records::handle) },
@@ -389,6 +218,11 @@ pub const APIS: &[Api] = &[
     },
 ];
 
+/// The one handler that reads the table it stands in.
+async fn api_versions(_: &Broker, version: i16, request: ApiVersionsRequest) -> ApiVersionsResponse {
+    api::api_versions::answer(APIS.iter().map(Api::advertised), version, &request)
+}
+
 /// First stage of a request.
 ///
 /// # Errors
@@ -402,26 +236,26 @@ pub async fn arrive(
     let since = Instant::now();
     let (header, body_at) = RequestHeader::decode(&frame)?;
     let (key, version) = (header.key, header.version);
-    let Some(api) = APIS.iter().position(|api| api.key == key) else {
+    let Some(row) = APIS.iter().find(|api| api.key == key) else {
         return Err(CallError::NotServed { key, version });
     };
-    let row = &APIS[api];
-    broker.requests.arrived(api, frame.len());
+    broker.requests.arrived(key, frame.len());
     if !row.versions.contains(&version) {
         if key == ApiKey::ApiVersions {
-            broker.requests.failed(api, ErrorCode::UnsupportedVersion.code());
-            let answer = api::api_versions::unsupported(header.correlation_id).map_err(CallError::from);
-            return Ok(Owed { api, since, answer: Box::pin(async move { answer.map(Answer::Frame) }) });
+            broker.requests.failed(key, ErrorCode::UnsupportedVersion.code());
+            let answer = api::api_versions::unsupported(row.advertised(), header.correlation_id);
+            let answer = answer.map(Answer::Frame).map_err(CallError::from);
+            return Ok(Owed { key, since, answer: Box::pin(async move { answer }) });
         }
         return Err(CallError::NotServed { key, version });
     }
     let body = frame.split_off(body_at);
-    let call = Call { api, broker, header, body, peer, ending };
+    let call = Call { broker, header, body, peer, ending };
     let answer = match row.handler {
         Handler::OnArrival(handler) => handler(call).await?,
         Handler::InTurn(handler) => handler(call),
     };
-    Ok(Owed { api, since, answer })
+    Ok(Owed { key, since, answer })
 }
 
 #[cfg(test)]

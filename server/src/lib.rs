@@ -1,14 +1,31 @@
 //! The Kafka front of the Strandline engine, as a library.
 //!
-//! A record's way: [`net`] (socket, frame, order of answers) > [`dispatch`] (one table of APIs) > [`api`] (one handler a file) > the
-//! engine's `Local`, and back. [`groups`] coordinates who reads what. [`client`] is the other end of it. [`messages`] and [`wire`] are the bytes; [`config`] is what can be set; [`metrics`] and
-//! [`log`] tell what goes on; [`serve`] puts it together. What long answers may take of the memory is [`answer`]'s and [`room`]'s.
+//! A record's way: [`net`] (socket, frame, order of answers) > [`dispatch`] (one table of APIs) > [`api`] (one handler a
+//! file) > the engine's `Local`, and back. A module uses only what stands below it:
+//!
+//! ```text
+//! serve       puts it together
+//! metrics     what goes on, for Prometheus and for whoever supervises the broker
+//! net         from sockets to requests and back
+//! dispatch    key, version, handler: the table
+//! api         the handlers
+//! call        one request on its way, and its answer
+//! broker      the services of a shard, as handlers see them
+//! groups      who reads what, and how far
+//! answer room counters config descriptors log      long answers, their memory; what is counted; what can be set; descriptors; log lines
+//! client      the other end of a connection; it stands beside the broker and knows none of it
+//! messages    the messages of the protocol, one file an API
+//! wire        its bytes
+//! ```
 
 pub mod answer;
 pub mod api;
+pub mod broker;
+pub mod call;
 pub mod checkers;
 pub mod client;
 pub mod config;
+pub mod counters;
 pub mod descriptors;
 pub mod dispatch;
 pub mod groups;

@@ -1,7 +1,7 @@
 //! DescribeAcls, CreateAcls, DeleteAcls: there are no rules of who may do what, and none can be made. Kafka without an authorizer answers
 //! the same code.
 
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{
     AclCreationResult, CreateAclsRequest, CreateAclsResponse, DeleteAclsFilterResult, DeleteAclsRequest,
     DeleteAclsResponse, DescribeAclsRequest, DescribeAclsResponse,

@@ -11,8 +11,8 @@ use strandline_engine::topics::{ConfigChange, ConfigStep};
 
 use crate::api::configs::not_kept;
 use crate::api::topic_error;
+use crate::broker::Broker;
 use crate::config::changed;
-use crate::dispatch::Broker;
 use crate::messages::{
     AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource, IncrementalAlterConfigsResponse,

@@ -4,7 +4,7 @@ use strandline_engine::reactor::yield_if_needed;
 
 use crate::api::describe_log_dirs::log_dir;
 use crate::api::distinct::distinct_by_name;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{
     AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult, AlterReplicaLogDirsRequest,
     AlterReplicaLogDirsResponse,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{
     AlterClientQuotasRequest, AlterClientQuotasResponse, AlteredQuota, AlteredQuotaEntity,
     DescribeClientQuotasRequest, DescribeClientQuotasResponse, QuotaComponent,

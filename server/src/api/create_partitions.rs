@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use strandline_engine::error::TopicError;
 
 use crate::api::topic_error;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::groups::is_internal;
 use crate::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,

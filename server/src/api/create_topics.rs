@@ -11,7 +11,7 @@ use strandline_engine::types::TopicId;
 use crate::answer::{Body, Made};
 use crate::api::configs::topic_settings;
 use crate::api::topic_error;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::groups::is_internal;
 use crate::messages::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,

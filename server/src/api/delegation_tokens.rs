@@ -1,7 +1,7 @@
 //! The four requests about delegation tokens: a token is made for a user who has proved who he is, and nobody can do that here. Kafka
 //! answers the same code on a listener without authentication.
 
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{
     CreateDelegationTokenRequest, CreateDelegationTokenResponse, DescribeDelegationTokenRequest,
     DescribeDelegationTokenResponse, ExpireDelegationTokenRequest, ExpireDelegationTokenResponse,

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 
 use crate::api::distinct::distinct;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
 use crate::wire::ErrorCode;
 

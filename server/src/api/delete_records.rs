@@ -6,7 +6,7 @@ use strandline_engine::types::{Offset, PartitionId};
 
 use crate::api::delete_records_error;
 use crate::api::distinct::distinct_by_name;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{
     DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
     DeleteRecordsTopicResult,

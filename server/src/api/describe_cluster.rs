@@ -3,7 +3,7 @@
 use strandline_engine::types::base64_url;
 
 use crate::api::operations;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
 use crate::wire::ErrorCode;
 

@@ -10,8 +10,8 @@ use strandline_engine::topics::Topic;
 
 use crate::answer::{Body, Made};
 use crate::api::configs::{kind_code, not_kept, source_code, topic_settings};
+use crate::broker::Broker;
 use crate::config::{BrokerConfig, broker_config_entry, broker_configs, layers};
-use crate::dispatch::Broker;
 use crate::messages::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
     DescribeConfigsResult, DescribeConfigsSynonym,

@@ -2,7 +2,7 @@
 
 use crate::api::distinct::distinct;
 use crate::api::operations;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::groups::{Description, MemberDescription, State, Within};
 use crate::messages::{DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember};
 use crate::room::{Gathered, Seat};

@@ -7,7 +7,7 @@ use strandline_engine::topics::Topic;
 use strandline_engine::types::PartitionId;
 
 use crate::api::distinct::distinct_by_name;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeLogDirsResult,
     DescribeLogDirsTopic,

@@ -8,7 +8,7 @@ use strandline_engine::types::PartitionId;
 use crate::api::distinct::distinct_by_name;
 use crate::api::read_error;
 use crate::api::together::AT_A_TIME;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{
     ActiveProducer, DescribeProducersPartitionResult, DescribeProducersRequest, DescribeProducersResponse,
     DescribeProducersTopicResult,

@@ -7,7 +7,7 @@ use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::types::LeaderEpoch;
 
 use crate::api::distinct::distinct_by_name;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{
     DescribeQuorumPartition, DescribeQuorumPartitionResult, DescribeQuorumRequest, DescribeQuorumResponse,
     DescribeQuorumTopicResult, QuorumListener, QuorumNode, QuorumReplica,

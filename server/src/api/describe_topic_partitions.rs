@@ -6,7 +6,7 @@ use strandline_engine::topics::TopicTable;
 use strandline_engine::types::LeaderEpoch;
 
 use crate::api::operations;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
     DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,

@@ -3,7 +3,7 @@
 use strandline_engine::reactor::yield_if_needed;
 
 use crate::api::distinct::distinct_by_name;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{
     ElectLeadersRequest, ElectLeadersResponse, PartitionElectionResult, ReplicaElectionResult,
 };

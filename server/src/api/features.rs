@@ -3,7 +3,7 @@
 //! ApiVersions tells the levels that could be; UpdateFeatures would change them. Kafka's other features, `metadata.version` first, are
 //! about logs and records between its brokers, which are not here.
 
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{
     FeatureUpdateKey, SupportedFeatureKey, UpdatableFeatureResult, UpdateFeaturesRequest,
     UpdateFeaturesResponse,

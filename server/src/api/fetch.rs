@@ -19,13 +19,14 @@ use strandline_engine::{File, FileRange, ReadRequest, ReadResult, reactor};
 
 use crate::api::distinct::distinct_by_name;
 use crate::api::{check_epoch, known_to, read_error};
-use crate::dispatch::{Answer, Broker, Call, CallError, Ending, Pending};
+use crate::broker::Broker;
+use crate::call::{Answer, Call, CallError, Ending, Pending};
 use crate::messages::{
-    ApiKey, FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
+    FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
     RecordsGap, decode_request,
 };
-use crate::wire::ErrorCode;
 use crate::wire::writer::PART_BYTES;
+use crate::wire::{ApiKey, ErrorCode};
 
 /// The first version that gives topics by id.
 const BY_ID_FROM: i16 = 13;
@@ -45,9 +46,9 @@ pub fn answer(mut call: Call) -> Pending {
         let version = call.header.version;
         let request: FetchRequest = decode_request(&std::mem::take(&mut call.body), version)?;
         let (response, ranges) = handle(&call.broker, version, request, &call.ending).await;
-        call.broker.requests.failed(call.api, response.error_code);
+        call.broker.requests.failed(call.header.key, response.error_code);
         for partition in response.responses.iter().flat_map(|topic| &topic.partitions) {
-            call.broker.requests.failed(call.api, partition.error_code);
+            call.broker.requests.failed(call.header.key, partition.error_code);
         }
         let mut seat = call.broker.room.seat();
         let partitions: usize = response.responses.iter().map(|topic| topic.partitions.len()).sum();

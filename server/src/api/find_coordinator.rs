@@ -2,7 +2,7 @@
 
 use crate::api::NO_TRANSACTIONS;
 use crate::api::distinct::distinct;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use crate::wire::ErrorCode;
 

@@ -1,6 +1,6 @@
 //! Heartbeat.
 
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::groups::Identity;
 use crate::messages::{HeartbeatRequest, HeartbeatResponse};
 use crate::wire::ErrorCode;

@@ -1,7 +1,7 @@
 //! InitProducerId: an identity for idempotent producers.
 
 use crate::api::NO_TRANSACTIONS;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use crate::wire::ErrorCode;
 

@@ -3,7 +3,7 @@
 
 use strandline_engine::types::random_uuid;
 
-use crate::dispatch::Call;
+use crate::call::Call;
 use crate::groups::{Join, Joined, Protocol};
 use crate::messages::{
     JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse, JoinGroupResponseMember,

@@ -1,6 +1,6 @@
 //! LeaveGroup: of a member itself, or of members that an administrator removes (version 3 on).
 
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::groups::Identity;
 use crate::messages::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse};
 use crate::wire::ErrorCode;

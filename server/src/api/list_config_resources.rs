@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse};
 use crate::room::Seat;
 use crate::wire::ErrorCode;

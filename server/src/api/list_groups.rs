@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::groups::Listed;
 use crate::messages::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
 use crate::room::Seat;

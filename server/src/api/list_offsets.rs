@@ -7,7 +7,7 @@ use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::types::{LeaderEpoch, PartitionId};
 
 use crate::api::{check_epoch, read_error};
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     ListOffsetsTopicResponse,

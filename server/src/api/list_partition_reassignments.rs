@@ -1,6 +1,6 @@
 //! ListPartitionReassignments: a single node moves no partitions.
 
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
 
 /// None.

@@ -14,7 +14,7 @@ use strandline_engine::types::{LeaderEpoch, TopicId, base64_url};
 use crate::answer::Body;
 use crate::api::distinct::distinct;
 use crate::api::{operations, topic_error};
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::groups::{OFFSETS_TOPIC, is_internal};
 use crate::messages::{
     MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,

@@ -48,14 +48,12 @@ mod together;
 pub mod transactions;
 pub mod unregister_broker;
 
+use crate::wire::{ApiKey, ErrorCode};
 use strandline_engine::config::ConfigError;
 use strandline_engine::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use strandline_engine::format::check::CheckError;
 use strandline_engine::format::compression::DecompressError;
 use strandline_engine::types::LeaderEpoch;
-
-use crate::messages::ApiKey;
-use crate::wire::ErrorCode;
 
 /// The code for whoever wants a transaction: there are none. It is the one that ends every client at once; librdkafka, for one, asks
 /// again for as long as it may after UNSUPPORTED_VERSION.

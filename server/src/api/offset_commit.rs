@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::groups::records::OffsetValue;
 use crate::groups::{ByPartition, Identity};
 use crate::messages::{

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use crate::api::distinct::distinct_by_name;
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::groups::records::OffsetValue;
 use crate::groups::{ByPartition, Within};
 use crate::messages::{

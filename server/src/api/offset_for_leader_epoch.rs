@@ -8,7 +8,7 @@ use strandline_engine::types::{LeaderEpoch, PartitionId};
 use crate::api::distinct::distinct_by_name;
 use crate::api::together::together;
 use crate::api::{check_epoch, read_error};
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{
     OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,
     OffsetForLeaderPartitionResult, OffsetForLeaderTopicResult,

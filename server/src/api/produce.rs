@@ -22,13 +22,14 @@ use strandline_engine::types::{PartitionId, TopicId};
 use strandline_engine::{Appended, PendingAppend};
 
 use crate::api::{append_error, known_to};
-use crate::dispatch::{Answer, Broker, Call, CallError, Pending, finish};
+use crate::broker::Broker;
+use crate::call::{Answer, Call, CallError, Pending, finish};
 use crate::groups::is_internal;
 use crate::messages::{
-    ApiKey, BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
     ProduceResponse, RequestHeader, TopicProduceData, TopicProduceResponse, encode_response,
 };
-use crate::wire::ErrorCode;
+use crate::wire::{ApiKey, ErrorCode};
 
 /// The first version whose readers know zstd.
 const ZSTD_FROM: i16 = 7;
@@ -80,7 +81,7 @@ struct Sent {
 /// Hands the batches over; the future that comes back waits for them.
 pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>> {
     Box::pin(async move {
-        let Call { api, broker, header, body, .. } = call;
+        let Call { broker, header, body, .. } = call;
         let request = ProduceRequest::decode(body, header.version)?;
         let acks = request.acks;
         let whole = refuse_whole(&request);
@@ -99,7 +100,7 @@ pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>>
             }
             sent.push(Sent { name: topic.name, topic_id: topic.topic_id, partitions });
         }
-        Ok(Box::pin(settle(broker, api, header, acks, sent)) as Pending)
+        Ok(Box::pin(settle(broker, header, acks, sent)) as Pending)
     })
 }
 
@@ -165,7 +166,6 @@ fn check_front_rules(records: &[u8], version: i16, topic: &Topic) -> Result<(), 
 /// Waits for all batches, which are all under way, and makes the response.
 async fn settle(
     broker: Rc<Broker>,
-    api: usize,
     header: RequestHeader,
     acks: i16,
     sent: Vec<Sent>,
@@ -188,7 +188,7 @@ async fn settle(
     }
     let response = ProduceResponse { responses, ..Default::default() };
     if acks == 0 {
-        broker.requests.note_errors(api, &response);
+        broker.requests.note_errors(header.key, &response);
         let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
         return match partitions.find(|partition| partition.error_code != 0) {
             None => Ok(Answer::Nothing),
@@ -200,11 +200,11 @@ async fn settle(
     }
     let partitions: usize = response.responses.iter().map(|topic| topic.partition_responses.len()).sum();
     if partitions <= AT_ONCE_MAX {
-        broker.requests.note_errors(api, &response);
+        broker.requests.note_errors(header.key, &response);
         return Ok(Answer::Frame(encode_response(header.version, header.correlation_id, &response)?));
     }
     let seat = broker.room.seat();
-    finish(&broker, api, &header, response, seat).await
+    finish(&broker, &header, response, seat).await
 }
 
 fn partition_response(

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use strandline_engine::reactor::yield_if_needed;
 
 use crate::api::distinct::{distinct, distinct_by_name};
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{
     AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, AlterUserScramCredentialsResult,
     DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,

@@ -1,6 +1,6 @@
 //! SyncGroup: waits until the leader's assignment is durable.
 
-use crate::dispatch::Call;
+use crate::call::Call;
 use crate::groups::{Identity, Sync};
 use crate::messages::{SyncGroupRequest, SyncGroupResponse};
 use crate::wire::ErrorCode;

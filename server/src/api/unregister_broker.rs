@@ -1,6 +1,6 @@
 //! UnregisterBroker: there is no other broker that could be forgotten.
 
-use crate::dispatch::Broker;
+use crate::broker::Broker;
 use crate::messages::{UnregisterBrokerRequest, UnregisterBrokerResponse};
 use crate::wire::ErrorCode;
 

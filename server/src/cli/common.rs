@@ -1,21 +1,27 @@
 //! What the client commands share: which cluster, what a failure looks like, how signals end them.
 
-use crate::cli::produce;
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::borrow::Cow;
+use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use strandline::client::{
     Address, AdminError, Client, Code, ConsumeError, GroupConsumeError, GroupError, Limits, ListOffsetsError,
-    MetadataError, ProduceError,
+    MetadataError,
 };
 
 use strandline::wire::ErrorCode;
+
+/// Everything went well.
+pub(super) const DONE: u8 = 0;
+/// It was understood and could not be done.
+pub(super) const FAILED: u8 = 1;
+/// It was not understood. The argument parser uses the same.
+pub(super) const USAGE: u8 = 2;
 
 /// Which cluster a command is about.
 #[derive(Debug, Args)]
@@ -74,24 +80,13 @@ pub(super) enum CommandError {
     GroupInUse { group: String, state: String },
     #[error("topic {topic}, partition {partition}: group {group} has no offset there to shift")]
     NothingToShift { group: String, topic: String, partition: i32 },
-    #[error("{}{error}{}", produce::lines_of(error), produce::advice_on(error))]
-    Produce { error: ProduceError },
-    #[error("line {line}: there is no key separator {separator:?} in it")]
-    NoKey { line: u64, separator: String },
-    #[error("line {line}: it is longer than {limit} bytes")]
-    LongLine { line: u64, limit: usize },
-    #[error("{}: {source}", path.display())]
-    Input { path: PathBuf, source: io::Error },
+    /// As `strandline produce` tells it.
+    #[error(transparent)]
+    Produce(Box<dyn Error + Send + Sync>),
     #[error("stdout: {0}")]
     Output(#[from] io::Error),
     #[error("signals can not be caught: {0}")]
     Signals(io::Error),
-}
-
-impl From<ProduceError> for CommandError {
-    fn from(error: ProduceError) -> CommandError {
-        CommandError::Produce { error }
-    }
 }
 
 /// Says a line on stderr. Where nobody can hear it, the exit code must do.

@@ -6,7 +6,7 @@
 //! strandline group list|describe|reset-offsets|delete
 //!                                                  group.rs
 //! strandline config describe                       config.rs
-//! strandline log dump|verify|repair|salvage|strays log.rs > log_dump.rs
+//! strandline log dump|verify|repair|salvage|strays log/
 //! strandline produce                               produce.rs
 //! strandline consume                               consume.rs > start.rs (where from), format.rs (how it looks)
 //! ```
@@ -21,7 +21,6 @@ mod consume;
 mod format;
 mod group;
 mod log;
-mod log_dump;
 mod produce;
 mod serve;
 mod start;
@@ -37,13 +36,6 @@ Exit codes:
   1    failed: no broker is reachable, it refused, or the input is broken; stderr says which
   2    the command line makes no sense
   130  ended by Ctrl-C (143: by SIGTERM), after what was begun has been finished";
-
-/// Everything went well.
-pub(crate) const DONE: u8 = 0;
-/// It was understood and could not be done.
-pub(crate) const FAILED: u8 = 1;
-/// It was not understood. The argument parser uses the same.
-pub(crate) const USAGE: u8 = 2;
 
 /// A durable Kafka broker: it acknowledges only what would survive the power going out.
 ///
@@ -102,10 +94,10 @@ fn tell(told: &clap::Error) -> ExitCode {
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe && !told.use_stderr() => {
             common::note(format_args!("error: stdout: {error}"));
-            ExitCode::from(FAILED)
+            ExitCode::from(common::FAILED)
         }
         // Who asked for help and has seen enough, and who hears nothing of what is wrong, has the exit code.
-        _ => ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(USAGE)),
+        _ => ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(common::USAGE)),
     }
 }
 

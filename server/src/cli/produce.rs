@@ -106,22 +106,44 @@ fn separator(text: &str) -> Result<String, String> {
     }
 }
 
+/// Why lines were not appended.
+#[derive(Debug, thiserror::Error)]
+enum ProduceFailure {
+    #[error("{}{error}{}", lines_of(error), advice_on(error))]
+    Producer {
+        #[from]
+        error: ProduceError,
+    },
+    #[error("line {line}: there is no key separator {separator:?} in it")]
+    NoKey { line: u64, separator: String },
+    #[error("line {line}: it is longer than {limit} bytes")]
+    LongLine { line: u64, limit: usize },
+    #[error("{}: {source}", path.display())]
+    Input { path: PathBuf, source: io::Error },
+}
+
+impl From<ProduceFailure> for CommandError {
+    fn from(failure: ProduceFailure) -> CommandError {
+        CommandError::Produce(failure.into())
+    }
+}
+
 /// Appends lines.
 pub(super) fn run(args: Args) -> Result<ExitCode, CommandError> {
     let interrupt = Interrupt::listen()?;
     let file = args.file.as_deref().filter(|path| *path != Path::new("-"));
     let input = Input::open(file)?;
-    let producer = Producer::open(args.cluster.connect()?, &args.topic, args.options())?;
+    let opened = Producer::open(args.cluster.connect()?, &args.topic, args.options());
+    let producer = opened.map_err(ProduceFailure::from)?;
     let mut run = Run::new(args, producer, &input);
     let read = run.read(input, &interrupt);
     // Whatever ended it, what was read before is sent, and counted as far as it was acknowledged.
     let flushed = match &read {
-        Err(CommandError::Produce { .. }) => Ok(()),
-        _ => run.producer.flush(),
+        Err(ProduceFailure::Producer { .. }) => Ok(()),
+        _ => run.producer.flush().map_err(ProduceFailure::from),
     };
     run.summary();
-    read?;
-    flushed?;
+    read.and(flushed)?;
     Ok(interrupt.exit_code().unwrap_or(ExitCode::SUCCESS))
 }
 
@@ -148,11 +170,11 @@ impl Args {
     }
 
     /// Key and value of a line.
-    fn split<'a>(&self, line: &'a [u8], number: u64) -> Result<(Option<&'a [u8]>, &'a [u8]), CommandError> {
+    fn split<'a>(&self, line: &'a [u8], number: u64) -> Result<(Option<&'a [u8]>, &'a [u8]), ProduceFailure> {
         let Some(separator) = &self.key_separator else { return Ok((None, line)) };
         let found = line.windows(separator.len()).position(|window| window == separator.as_bytes());
         let Some(at) = found else {
-            return Err(CommandError::NoKey { line: number, separator: separator.clone() });
+            return Err(ProduceFailure::NoKey { line: number, separator: separator.clone() });
         };
         Ok((Some(&line[..at]), &line[at + separator.len()..]))
     }
@@ -169,12 +191,12 @@ struct Input {
 }
 
 impl Input {
-    fn open(path: Option<&Path>) -> Result<Input, CommandError> {
+    fn open(path: Option<&Path>) -> Result<Input, ProduceFailure> {
         let Some(path) = path else {
             let terminal = io::stdin().is_terminal();
             return Ok(Input { path: "stdin".into(), reader: Box::new(io::stdin()), bytes: None, terminal });
         };
-        let failed = |source| CommandError::Input { path: path.to_owned(), source };
+        let failed = |source| ProduceFailure::Input { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         let bytes = metadata.is_file().then_some(metadata.len());
@@ -182,7 +204,7 @@ impl Input {
     }
 
     /// Reads in a thread of its own until the end, an error, or nobody wants more.
-    fn start(self) -> Receiver<Result<Vec<u8>, CommandError>> {
+    fn start(self) -> Receiver<Result<Vec<u8>, ProduceFailure>> {
         let (sender, receiver) = sync_channel(CHUNKS_QUEUED);
         // Never joined: it may wait for a keyboard forever.
         thread::spawn(move || {
@@ -198,8 +220,8 @@ impl Input {
 /// Sends what is there at the moment as whole lines.
 fn send_lines(
     mut input: Input,
-    sender: &SyncSender<Result<Vec<u8>, CommandError>>,
-) -> Result<(), CommandError> {
+    sender: &SyncSender<Result<Vec<u8>, ProduceFailure>>,
+) -> Result<(), ProduceFailure> {
     let mut lines_sent = 0;
     let mut pending: Vec<u8> = Vec::new();
     loop {
@@ -207,7 +229,7 @@ fn send_lines(
         pending.resize(start + CHUNK_BYTES, 0);
         let read = match input.reader.read(&mut pending[start..]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-            Err(source) => return Err(CommandError::Input { path: input.path, source }),
+            Err(source) => return Err(ProduceFailure::Input { path: input.path, source }),
             Ok(0) => {
                 pending.truncate(start);
                 if !pending.is_empty() {
@@ -220,7 +242,7 @@ fn send_lines(
         pending.truncate(start + read);
         let Some(last) = pending[start..].iter().rposition(|byte| *byte == b'\n') else {
             if pending.len() > LINE_BYTES_MAX {
-                return Err(CommandError::LongLine { line: lines_sent + 1, limit: LINE_BYTES_MAX });
+                return Err(ProduceFailure::LongLine { line: lines_sent + 1, limit: LINE_BYTES_MAX });
             }
             continue;
         };
@@ -256,7 +278,7 @@ impl Run {
     }
 
     /// Pushes every line until the end or an interrupt.
-    fn read(&mut self, input: Input, interrupt: &Interrupt) -> Result<(), CommandError> {
+    fn read(&mut self, input: Input, interrupt: &Interrupt) -> Result<(), ProduceFailure> {
         let tick = Duration::from_millis(self.args.linger.into()).clamp(Duration::from_millis(1), TICK_MAX);
         let chunks = input.start();
         while interrupt.exit_code().is_none() {
@@ -272,7 +294,7 @@ impl Run {
         Ok(())
     }
 
-    fn push_lines(&mut self, chunk: &[u8]) -> Result<(), CommandError> {
+    fn push_lines(&mut self, chunk: &[u8]) -> Result<(), ProduceFailure> {
         let headers: Vec<(&str, Option<&[u8]>)> =
             self.args.headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_bytes()))).collect();
         let now = Instant::now();
@@ -282,7 +304,7 @@ impl Run {
             self.bytes += line.len() as u64;
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             if line.len() > LINE_BYTES_MAX {
-                return Err(CommandError::LongLine { line: self.lines, limit: LINE_BYTES_MAX });
+                return Err(ProduceFailure::LongLine { line: self.lines, limit: LINE_BYTES_MAX });
             }
             let (key, value) = self.args.split(line, self.lines)?;
             let record = NewRecord {
@@ -349,7 +371,7 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 /// Which lines a failure is about: `line 3: ` or `lines 3 to 90: `.
-pub(super) fn lines_of(error: &ProduceError) -> String {
+fn lines_of(error: &ProduceError) -> String {
     match error {
         ProduceError::Refused { tags: (first, last), .. } if first == last => format!("line {first}: "),
         ProduceError::Refused { tags: (first, last), .. } => format!("lines {first} to {last}: "),
@@ -358,7 +380,7 @@ pub(super) fn lines_of(error: &ProduceError) -> String {
 }
 
 /// What helps against a failure.
-pub(super) fn advice_on(error: &ProduceError) -> String {
+fn advice_on(error: &ProduceError) -> String {
     match error {
         ProduceError::Refused { code, batch_bytes, .. } if code.is(ErrorCode::MessageTooLarge) => {
             format!(" (it needs {batch_bytes} bytes; the topic's max.message.bytes is the limit)")

@@ -14,7 +14,7 @@ use strandline::serve::Server;
 use strandline_engine::ShardStats;
 use tracing_subscriber::EnvFilter;
 
-use super::{DONE, FAILED, USAGE};
+use super::common::{DONE, FAILED, USAGE};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {

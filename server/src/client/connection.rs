@@ -7,10 +7,8 @@
 //! A connection that failed once is of no further use: what is on it is not known any more. Its owner drops it and dials again.
 
 use crate::client::{Address, Code, Limits};
-use crate::messages::{
-    ApiKey, ApiVersionsRequest, ApiVersionsResponse, Request, decode_response, encode_request,
-};
-use crate::wire::{Decode, Encode, EncodeError, ErrorCode, Message, WireError};
+use crate::messages::{ApiVersionsRequest, ApiVersionsResponse, Request, decode_response, encode_request};
+use crate::wire::{ApiKey, Decode, Encode, EncodeError, ErrorCode, Message, WireError};
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::BTreeMap;

@@ -23,11 +23,11 @@ use crate::client::{
     Client, ConsumeError, ConsumedRecord, Consumer, GroupError, GroupOffsets, ListOffsetsError, Moment,
 };
 use crate::messages::{
-    ApiKey, ConsumerProtocolAssignment, ConsumerProtocolSubscription, HeartbeatRequest, JoinGroupRequest,
+    ConsumerProtocolAssignment, ConsumerProtocolSubscription, HeartbeatRequest, JoinGroupRequest,
     JoinGroupRequestProtocol, JoinGroupResponseMember, LeaveGroupRequest, MemberIdentity, SyncGroupRequest,
     SyncGroupRequestAssignment, TopicPartition,
 };
-use crate::wire::{EncodeError, ErrorCode, WireError};
+use crate::wire::{ApiKey, EncodeError, ErrorCode, WireError};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::thread;

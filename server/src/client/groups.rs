@@ -8,12 +8,12 @@ use super::cluster::Retriable;
 use super::connection::Connection;
 use crate::client::{Address, Client, Code, MetadataError, RequestError};
 use crate::messages::{
-    ApiKey, ConsumerProtocolAssignment, Coordinator, DeleteGroupsRequest, DescribeGroupsRequest,
-    DescribedGroup, FindCoordinatorRequest, ListGroupsRequest, OffsetCommitRequest,
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestGroup,
-    OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+    ConsumerProtocolAssignment, Coordinator, DeleteGroupsRequest, DescribeGroupsRequest, DescribedGroup,
+    FindCoordinatorRequest, ListGroupsRequest, OffsetCommitRequest, OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic,
+    OffsetFetchRequestTopics,
 };
-use crate::wire::{EncodeError, ErrorCode, WireError};
+use crate::wire::{ApiKey, EncodeError, ErrorCode, WireError};
 use std::collections::BTreeMap;
 
 /// What FindCoordinator calls a group.

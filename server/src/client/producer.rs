@@ -19,10 +19,10 @@ use super::connection::Connection;
 use super::retry::Retry;
 use crate::client::{Client, Code, MetadataError, RequestError, Topic, partition_of_key};
 use crate::messages::{
-    ApiKey, InitProducerIdRequest, MetadataRequest, PartitionProduceData, PartitionProduceResponse,
-    ProduceRequest, ProduceResponse, TopicProduceData,
+    InitProducerIdRequest, MetadataRequest, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, TopicProduceData,
 };
-use crate::wire::ErrorCode;
+use crate::wire::{ApiKey, ErrorCode};
 use bytes::BytesMut;
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;

@@ -3,7 +3,7 @@
 use super::connection::Connection;
 use super::*;
 use crate::messages::*;
-use crate::wire::{Encode, ErrorCode, Message};
+use crate::wire::{ApiKey, Encode, ErrorCode, Message};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;

@@ -4,7 +4,8 @@
 //! broker serves one listener in plaintext: those of controllers are passed over, and what asks for anything
 //! else is refused with the reason.
 
-use super::{HostPort, SettingError, Settings, bad};
+use super::host_port::HostPort;
+use super::settings::{SettingError, Settings, bad};
 
 /// The listeners as this broker serves them.
 pub(super) struct Listeners {

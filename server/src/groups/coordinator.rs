@@ -29,13 +29,12 @@ use strandline_engine::format::compression::Codec;
 use strandline_engine::topics::Topic;
 use strandline_engine::types::PartitionId;
 
-use super::group::{Description, Group, GroupSettings, State};
+use super::group::{Description, Effects, Group, GroupSettings, State};
 use super::load::{LoadError, Loaded};
-use super::member::{Identity, Join, Joined, Sync, Synced};
+use super::member::{Identity, Join, Joined, Sync, Synced, Ticket};
 use super::offsets::Offsets;
 use super::records::{Change, GroupKey, OffsetKey};
 use super::topic::OFFSETS_TOPIC;
-use super::{Effects, Ticket};
 use crate::wire::ErrorCode;
 
 /// A batch of the log is closed when it reaches this size; a single record may make it larger.

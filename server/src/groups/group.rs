@@ -20,6 +20,7 @@
 //! The rules are those of Kafka's classic protocol, with KIP-345 (static members), KIP-394 (an id before the first join) and KIP-814 (a
 //! leader that has come back and need not assign).
 
+mod effects;
 mod members;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,13 +28,13 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use self::members::Swap;
-use super::member::{Joined, JoinedMember, Member, MemberDescription, Sync, Synced};
+use super::member::{Joined, JoinedMember, Member, MemberDescription, Sync, Synced, Terms, Ticket};
 use super::offsets::Retention;
 use super::records::GroupValue;
 use super::subscription::{self, CONSUMER};
-use super::{Effects, Store, StoreId, Ticket};
 use crate::wire::ErrorCode;
+
+pub use effects::{Effects, Store, StoreId};
 
 /// How often a rebalance is tried at most that nobody joins, in milliseconds.
 const RETRY_MIN_MS: i64 = 1000;
@@ -150,6 +151,17 @@ enum Storing {
     Assignment { generation: i32, assignments: HashMap<String, Bytes> },
     Swap(Box<Swap>),
     Nothing,
+}
+
+/// A static member that came back under a new id.
+#[derive(Clone, Debug)]
+struct Swap {
+    instance_id: String,
+    old_id: String,
+    old_terms: Terms,
+    new_id: String,
+    leader_before: String,
+    may_skip_assignment: bool,
 }
 
 impl Group {

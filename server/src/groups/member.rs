@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
-use super::Ticket;
 use super::records::GroupMemberValue;
 use crate::wire::ErrorCode;
+
+/// Names a join or a sync whose answer may come later.
+pub type Ticket = u64;
 
 /// A way to share the work that a member supports, with what it wants to tell the leader in it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,40 +18,15 @@ mod member;
 mod offsets;
 pub mod records;
 mod service;
+mod settings;
 mod subscription;
 #[cfg(test)]
 mod tests;
 mod topic;
 
 pub use coordinator::{ByPartition, Coordinator, CoordinatorSettings, GroupReport, Listed, Reply, Within};
-pub use group::{Description, Group, GroupSettings, State};
-pub use member::{Identity, Join, Joined, JoinedMember, MemberDescription, Protocol, Sync, Synced};
+pub use group::{Description, Effects, Group, GroupSettings, State, Store, StoreId};
+pub use member::{Identity, Join, Joined, JoinedMember, MemberDescription, Protocol, Sync, Synced, Ticket};
 pub use offsets::{Offsets, Retention};
 pub use service::Groups;
 pub use topic::{OFFSETS_TOPIC, is_internal};
-
-/// Names a join or a sync whose answer may come later.
-pub type Ticket = u64;
-
-/// Names something that a group wants to be durable.
-pub type StoreId = u64;
-
-/// What a call to a [`Group`] leads to.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// Joins that are answered now.
-    pub joined: Vec<(Ticket, Joined)>,
-    /// Syncs that are answered now.
-    pub synced: Vec<(Ticket, Synced)>,
-    /// What is to be made durable, in this order; [`Group::stored`] wants to know the outcome.
-    pub stores: Vec<Store>,
-}
-
-/// A state of the group for the log.
-#[derive(Clone, Debug)]
-pub struct Store {
-    /// For [`Group::stored`].
-    pub id: StoreId,
-    /// The group.
-    pub value: records::GroupValue,
-}

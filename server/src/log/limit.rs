@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use tracing::Level;
 
-use super::line::{Line, Value};
+use super::line::{LeftOut, Line, Value};
 
 /// How often it is told what was left out, when no other line of the kind comes.
 pub(super) const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -64,16 +64,6 @@ pub(super) enum Verdict {
     Write { left_out: u64 },
     /// It is counted.
     LeaveOut,
-}
-
-/// Lines that were left out and not told yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LeftOut {
-    pub(super) level: Level,
-    pub(super) target: &'static str,
-    pub(super) message: String,
-    pub(super) peer: Option<IpAddr>,
-    pub(super) lines: u64,
 }
 
 /// Decides by kind and by what a line is about.

@@ -13,11 +13,19 @@ use tracing::{Event, Level};
 use tracing_subscriber::fmt::format::Writer as TimeWriter;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime as Clock};
 
-use super::limit::LeftOut;
-
 /// The longest that the value of a field is: a path and a sentence about it, or a topic's name several times. A client may send ids of
 /// 32 kB.
 const VALUE_BYTES_MAX: usize = 1024;
+
+/// Lines that were left out and not told yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    pub(super) level: Level,
+    pub(super) target: &'static str,
+    pub(super) message: String,
+    pub(super) peer: Option<IpAddr>,
+    pub(super) lines: u64,
+}
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

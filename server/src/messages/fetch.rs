@@ -9,9 +9,9 @@
 //! ```
 
 use super::header::{finish_frame, response_reader, response_writer};
-use crate::messages::{ApiKey, LeaderIdAndEpoch, NodeEndpoint, Request};
+use crate::messages::{LeaderIdAndEpoch, NodeEndpoint, Request};
 use crate::wire::message::message;
-use crate::wire::{Decode, Encode, EncodeError, Message, Reader, WireError, Writer};
+use crate::wire::{ApiKey, Decode, Encode, EncodeError, Message, Reader, WireError, Writer};
 use bytes::Bytes;
 use std::ops::RangeInclusive;
 use strandline_engine::types::TopicId;
@@ -229,7 +229,7 @@ impl FetchResponse<RecordsGap> {
         }
         writer.tagged_fields(|tags| {
             if version >= 16 && !self.node_endpoints.is_empty() {
-                tags.put(0, &self.node_endpoints);
+                tags.put(0, |writer| self.node_endpoints.write(writer));
             }
         });
     }
@@ -269,13 +269,13 @@ impl PartitionData<RecordsGap> {
         }
         writer.tagged_fields(|tags| {
             if self.diverging_epoch != EpochEndOffset::default() {
-                tags.put(0, &self.diverging_epoch);
+                tags.put(0, |writer| self.diverging_epoch.write(writer));
             }
             if self.current_leader != LeaderIdAndEpoch::default() {
-                tags.put(1, &self.current_leader);
+                tags.put(1, |writer| self.current_leader.write(writer));
             }
             if self.snapshot_id != SnapshotId::default() {
-                tags.put(2, &self.snapshot_id);
+                tags.put(2, |writer| self.snapshot_id.write(writer));
             }
         });
     }

@@ -1,7 +1,7 @@
 //! What stands before a body, and the way of a whole frame: size, header, body.
 
-use crate::messages::{ApiKey, Request};
-use crate::wire::{Decode, Encode, EncodeError, Message, Reader, WireError, Writer};
+use crate::messages::Request;
+use crate::wire::{ApiKey, Decode, Encode, EncodeError, Message, Reader, WireError, Writer};
 use bytes::Bytes;
 
 /// The bytes of a frame's size.
@@ -34,7 +34,8 @@ impl RequestHeader {
     /// read then: close the connection.
     pub fn decode(frame: &[u8]) -> Result<(RequestHeader, usize), WireError> {
         let mut reader = Reader::request(frame, 0, false);
-        let key = ApiKey::try_from(i16::read(&mut reader)?)?;
+        let code = i16::read(&mut reader)?;
+        let key = ApiKey::of(code).ok_or(WireError::UnknownKey { key: code })?;
         let version = i16::read(&mut reader)?;
         let correlation_id = i32::read(&mut reader)?;
         let client_id = Option::read(&mut reader)?;

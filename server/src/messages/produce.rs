@@ -9,11 +9,9 @@
 //! ```
 //!
 //! Such a part keeps the whole frame in memory as long as it lives.
-
-use crate::messages::ApiKey;
 use crate::messages::{LeaderIdAndEpoch, NodeEndpoint, Request};
 use crate::wire::message::message;
-use crate::wire::{Decode, Encode, Message, Reader, WireError, Writer};
+use crate::wire::{ApiKey, Decode, Encode, Message, Reader, WireError, Writer};
 use bytes::BytesMut;
 use std::ops::RangeInclusive;
 use strandline_engine::types::TopicId;

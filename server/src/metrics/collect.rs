@@ -1,22 +1,31 @@
 //! A scrape: what the shards have counted, added up and written out. It runs on a thread of the listener.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use strandline_engine::topics::TopicTable;
 use strandline_engine::types::PartitionId;
-use strandline_engine::{PartitionReport, ShardReport, ShardStats, Traffic};
+use strandline_engine::{Handle, PartitionReport, RecoveryReport, ShardReport, ShardStats, Traffic};
 
 use super::families::*;
 use super::text::{Metric, Text};
-use super::{RequestStats, Sources};
-use crate::dispatch::APIS;
+use crate::counters::RequestStats;
 use crate::groups::{GroupReport, State};
-use crate::net::acceptor::FrontReport;
-use crate::wire::ErrorCode;
+use crate::net::acceptor::{FrontReport, KafkaFront};
+use crate::wire::{ApiKey, ErrorCode};
 
 /// Groups that have series of their own. Clients make up ids; a tool that makes a new one at each run must not drown who scrapes.
 const GROUPS_MAX: usize = 1000;
+
+/// Where the numbers come from.
+#[derive(Clone)]
+pub(crate) struct Sources {
+    pub(crate) handle: Handle,
+    pub(crate) front: KafkaFront,
+    pub(crate) recovery: (RecoveryReport, Duration),
+    pub(crate) data_dir: PathBuf,
+}
 
 /// What all shards have said.
 pub(super) struct Numbers {
@@ -75,14 +84,12 @@ impl Numbers {
         text.write(&ACCEPTED, by_shard(|front| front.accepted));
         text.write_one(&REFUSED, self.fronts.iter().map(|front| front.refused).sum::<u64>());
 
-        let mut sums = vec![RequestStats::default(); APIS.len()];
-        for front in &self.fronts {
-            sums.iter_mut().zip(&front.requests).for_each(|(sum, stats)| sum.merge(stats));
+        let mut sums = BTreeMap::<ApiKey, RequestStats>::new();
+        for (key, stats) in self.fronts.iter().flat_map(|front| &front.requests) {
+            sums.entry(*key).or_default().merge(stats);
         }
-        let used: Vec<(String, &RequestStats)> = (APIS.iter().zip(&sums))
-            .filter(|(_, stats)| stats.requests > 0)
-            .map(|(api, stats)| (api.key.to_string(), stats))
-            .collect();
+        let used: Vec<(String, &RequestStats)> =
+            sums.iter().map(|(key, stats)| (key.to_string(), stats)).collect();
         let by_api =
             |of: fn(&RequestStats) -> u64| used.iter().map(move |(api, stats)| ([api.as_str()], of(stats)));
         text.write(&REQUESTS, by_api(|stats| stats.requests));

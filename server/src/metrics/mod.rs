@@ -16,27 +16,22 @@ mod collect;
 mod families;
 mod http;
 mod listener;
-mod requests;
 mod text;
 
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use strandline_engine::{Handle, RecoveryReport};
-
-use crate::net::acceptor::KafkaFront;
 use http::{Response, Status};
 use listener::{Lane, Listener};
 
+pub(crate) use collect::Sources;
 pub use families::{METRICS, PARTITION_METRICS};
-pub use requests::{RequestCounters, RequestStats};
 pub use text::{Kind, Metric};
 
 /// How long the shards may take to answer a scrape. Prometheus gives up after 10 s by default.
@@ -44,15 +39,6 @@ const SCRAPE_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// How long the shards may take to show that they turn. A turn takes milliseconds; a disk that hangs takes longer than this.
 const HEALTH_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// Where the numbers come from.
-#[derive(Clone)]
-pub(crate) struct Sources {
-    pub(crate) handle: Handle,
-    pub(crate) front: KafkaFront,
-    pub(crate) recovery: (RecoveryReport, Duration),
-    pub(crate) data_dir: PathBuf,
-}
 
 /// Where the broker is in its life.
 enum Phase {

@@ -7,7 +7,7 @@
 //! descriptors of the process, or of the system, be gone all the same, one that was put by takes the connection in, to close it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,11 +26,12 @@ use strandline_engine::reactor::{self, Queue};
 use strandline_engine::{Front, Local};
 
 use super::connection::Connection;
+use crate::broker::Broker;
 use crate::config::{BrokerConfig, HostPort};
-use crate::dispatch::Broker;
+use crate::counters::{RequestCounters, RequestStats};
 use crate::groups::Groups;
-use crate::metrics::{RequestCounters, RequestStats};
 use crate::room::Room;
+use crate::wire::ApiKey;
 
 /// Accepted connections that wait for their shard to take them up; one turn of the shard takes them all.
 const HANDED_OVER_MAX: usize = 128;
@@ -84,8 +85,8 @@ pub struct FrontReport {
     pub accepted: u64,
     /// Connections that were refused: `max.connections` was reached, or descriptors would have run out. Counted where connections are accepted, on shard 0.
     pub refused: u64,
-    /// The requests, in the order of [`APIS`](crate::dispatch::APIS).
-    pub requests: Vec<RequestStats>,
+    /// The requests, by API.
+    pub requests: BTreeMap<ApiKey, RequestStats>,
 }
 
 struct Accepted {
@@ -112,7 +113,7 @@ impl KafkaFront {
             let (sender, receiver) = async_channel::bounded(HANDED_OVER_MAX);
             Seat { sender, receiver, load: Arc::new(()) }
         });
-        let (seats, groups) = (seats.collect(), Groups::new(config.groups.clone(), shards));
+        let (seats, groups) = (seats.collect(), Groups::new((&*config).into(), shards));
         Ok(KafkaFront(Arc::new(Shared { listener, config, advertised, groups, connections_fit, seats })))
     }
 

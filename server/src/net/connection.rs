@@ -35,7 +35,9 @@ use strandline_engine::{File, FileRange};
 use super::frame::{FrameBuffer, FrameError};
 use super::queue::{Popper, Pusher, queue};
 use crate::answer::Long;
-use crate::dispatch::{self, Answer, Broker, CallError, Ending, Owed};
+use crate::broker::Broker;
+use crate::call::{Answer, CallError, Ending, Owed};
+use crate::dispatch;
 use crate::messages::Piece;
 use crate::room::Seat;
 use crate::wire::Place;
@@ -285,7 +287,7 @@ impl Connection {
                 }
             };
             if let Ok(answer) = &answer {
-                broker.requests.answered(owed.api, owed.since.elapsed(), answer.bytes());
+                broker.requests.answered(owed.key, owed.since.elapsed(), answer.bytes());
             }
             match answer {
                 Ok(Answer::Nothing) => {}

@@ -20,11 +20,11 @@
 //!   be null in every version.)
 //! * `else refuse`: a value other than the default in a version without the field is an error instead of being dropped.
 //!
-//! Whether a version is flexible is said once, in [`ApiKey::flexible_from`](crate::messages::ApiKey::flexible_from).
+//! Whether a version is flexible is said once, in [`ApiKey::flexible_from`](crate::wire::ApiKey::flexible_from).
 //!
 //! The types that fields have: `bool`, `i8` to `i64`, `u16`, `f64`, `String`, `Bytes`, [`TopicId`], structs, `Vec` and `Option` of these.
 
-use crate::messages::ApiKey;
+use crate::wire::ApiKey;
 use crate::wire::{EncodeError, Reader, WireError, Writer};
 use bytes::Bytes;
 use std::ops::{Range, RangeInclusive};
@@ -183,7 +183,7 @@ macro_rules! message {
 
         $(
             impl $crate::wire::Message for $Name {
-                const KEY: $crate::messages::ApiKey = $crate::messages::ApiKey::$Key;
+                const KEY: $crate::wire::ApiKey = $crate::wire::ApiKey::$Key;
                 const VERSIONS: std::ops::RangeInclusive<i16> = $versions;
             }
         )?
@@ -247,7 +247,7 @@ macro_rules! message {
                 if fields.end == usize::MAX {
                     writer.tagged_fields(|tags| {
                         $($( if ($in).contains(&version) && self.$field != default.$field {
-                            tags.put($tag, &self.$field);
+                            tags.put($tag, |writer| $crate::wire::Encode::write(&self.$field, writer));
                         } )?)*
                     });
                 }

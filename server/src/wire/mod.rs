@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Numbers are big-endian in both. Which of the two forms a message takes follows from its API and version
-//! ([`ApiKey::flexible_from`](crate::messages::ApiKey::flexible_from)), so a [`Reader`] or [`Writer`] is told once
+//! ([`ApiKey::flexible_from`](crate::wire::ApiKey::flexible_from)), so a [`Reader`] or [`Writer`] is told once
 //! and every field follows.
 //!
 //! * [`reader`] promises that bad bytes end in a [`WireError`], never in a panic, and that a request costs no
@@ -22,11 +22,13 @@
 //!
 //! What the messages are is in [`crate::messages`].
 
+mod api_key;
 pub mod error_code;
 pub mod message;
 pub mod reader;
 pub mod writer;
 
+pub use api_key::ApiKey;
 pub use error_code::ErrorCode;
 pub use message::{Decode, Encode, Fields, Message, Place};
 pub use reader::{Reader, WireError};

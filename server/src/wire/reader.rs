@@ -11,7 +11,7 @@
 //! A request therefore costs its size as bytes, and as values up to nine times its size while it is small, its size
 //! and 32 MiB when it is large, and the slack.
 
-use crate::messages::ApiKey;
+use crate::wire::ApiKey;
 use thiserror::Error;
 
 /// No array is longer. Apache Kafka refuses more since 4.4.

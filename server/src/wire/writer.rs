@@ -3,8 +3,7 @@
 //! Writing a field can fail only when the message does not fit its version, which is rare and ours to repair, so the
 //! first failure is latched and reported once, by [`Writer::finish`]: code that writes fields has no error path.
 
-use crate::messages::ApiKey;
-use crate::wire::Encode;
+use crate::wire::ApiKey;
 use crate::wire::reader::STRING_BYTES_MAX;
 use bytes::{BufMut, BytesMut};
 use thiserror::Error;
@@ -214,11 +213,11 @@ pub struct TaggedFields<'a> {
 }
 
 impl TaggedFields<'_> {
-    /// One field. Fields come in ascending order of their tags; one equal to its default is not written.
+    /// One field, as `write` writes it. Fields come in ascending order of their tags; one equal to its default is not written.
     ///
     /// # Panics
     /// From the 128th field on: no Kafka struct has a dozen.
-    pub fn put(&mut self, tag: u32, value: &impl Encode) {
+    pub fn put(&mut self, tag: u32, write: impl FnOnce(&mut Writer)) {
         let bytes = &mut self.writer.bytes;
         bytes[self.count_position] += 1;
         assert!(bytes[self.count_position] < 0x80, "the count of tagged fields is a varint of one byte");
@@ -226,7 +225,7 @@ impl TaggedFields<'_> {
 
         // The size stands before the value and is known after it: write it behind, then turn the two round.
         let value_position = self.writer.position();
-        value.write(self.writer);
+        write(self.writer);
         let size_position = self.writer.position();
         self.writer.varint((size_position - value_position) as u32);
         let size_length = self.writer.position() - size_position;
@@ -237,6 +236,7 @@ impl TaggedFields<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Encode;
 
     fn written(flexible: bool, write: impl FnOnce(&mut Writer)) -> Result<Vec<u8>, EncodeError> {
         let mut writer = Writer::new(0, flexible);
@@ -284,8 +284,8 @@ mod tests {
         assert_eq!(written(false, |w| w.tagged_fields(|_| unreachable!())), Ok(vec![]));
         let two = written(true, |w| {
             w.tagged_fields(|tags| {
-                tags.put(0, &7i16);
-                tags.put(3, &"x".repeat(200));
+                tags.put(0, |writer| 7i16.write(writer));
+                tags.put(3, |writer| "x".repeat(200).write(writer));
             });
         })
         .unwrap();

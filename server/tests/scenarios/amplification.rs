@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use strandline::dispatch::APIS;
 use strandline::messages::*;
-use strandline::wire::{Decode, Encode, ErrorCode};
+use strandline::wire::{ApiKey, Decode, Encode, ErrorCode};
 use strandline_engine::types::TopicId;
 
 use crate::broker::{Broker, data_dir};

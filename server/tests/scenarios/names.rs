@@ -6,7 +6,7 @@ use std::io::Write;
 use bytes::Bytes;
 use strandline::dispatch::APIS;
 use strandline::messages::*;
-use strandline::wire::{Encode, ErrorCode};
+use strandline::wire::{ApiKey, Encode, ErrorCode};
 
 use crate::broker::{Broker, data_dir};
 use crate::client::Client;

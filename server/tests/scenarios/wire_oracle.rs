@@ -11,7 +11,7 @@ use kafka_protocol::messages as theirs;
 use kafka_protocol::protocol::{Decodable, Encodable, Message as TheirMessage};
 use std::fmt::Debug;
 use strandline::messages::*;
-use strandline::wire::{Decode, Encode, EncodeError, ErrorCode, Message, WireError};
+use strandline::wire::{ApiKey, Decode, Encode, EncodeError, ErrorCode, Message, WireError};
 use strandline_engine::types::TopicId;
 
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=20;

@@ -11,9 +11,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Group, JoinTimer, State, Storing};
-use crate::groups::member::{Identity, Join, Joined, Member, Synced, Terms};
-use crate::groups::{Effects, Ticket};
+use super::effects::Effects;
+use super::{Group, JoinTimer, State, Storing, Swap};
+use crate::groups::member::{Identity, Join, Joined, Member, Terms, Ticket};
 use crate::wire::ErrorCode;
 
 /// How long a member that has not been in a generation yet may wait to get into one, in milliseconds.
@@ -21,17 +21,6 @@ const NEW_MEMBER_JOIN_MS: i64 = 5 * 60 * 1000;
 
 /// Ids that were given out and whose members have not come back. A client that asks again and again gets no more.
 const PENDING_MAX: usize = 10_000;
-
-/// A static member that came back under a new id.
-#[derive(Clone, Debug)]
-pub(super) struct Swap {
-    instance_id: String,
-    old_id: String,
-    old_terms: Terms,
-    new_id: String,
-    leader_before: String,
-    may_skip_assignment: bool,
-}
 
 impl Group {
     // ---- join ------------------------------------------------------------------------------------------------------------
@@ -371,18 +360,6 @@ impl Group {
         }
         if self.leader.as_deref() == Some(id) {
             self.leader = self.members.keys().next().cloned();
-        }
-    }
-}
-
-impl Effects {
-    /// Answers what a member waits for.
-    fn refuse(&mut self, member: &mut Member, error: ErrorCode, told_id: &str) {
-        if let Some(ticket) = member.joining.take() {
-            self.joined.push((ticket, Joined::refused(error, told_id)));
-        }
-        if let Some(ticket) = member.syncing.take() {
-            self.synced.push((ticket, Synced::refused(error)));
         }
     }
 }

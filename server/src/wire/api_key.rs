@@ -1,7 +1,6 @@
 //! The APIs of Kafka by number and name, and the one rule that depends on the number: from which version on an API is
 //! in the flexible form, and with it which header its requests and responses have.
 
-use crate::wire::WireError;
 use std::fmt;
 
 /// The APIs of Apache Kafka 4.4 that have a valid version, up to key 92. The name is for log lines.
@@ -201,6 +200,12 @@ impl ApiKey {
         Self::FLEXIBLE_FROM.into_iter().map(|(key, _)| key)
     }
 
+    /// The API with this number, if any has it.
+    pub fn of(code: i16) -> Option<ApiKey> {
+        let found = Self::FLEXIBLE_FROM.binary_search_by_key(&code, |&(known, _)| known.code());
+        found.ok().map(|index| Self::FLEXIBLE_FROM[index].0)
+    }
+
     /// The number that travels on the wire.
     pub const fn code(self) -> i16 {
         self as i16
@@ -228,15 +233,6 @@ impl ApiKey {
 /// SaslHandshake and OffsetDelete stay in the classic form.
 const NEVER: i16 = i16::MAX;
 
-impl TryFrom<i16> for ApiKey {
-    type Error = WireError;
-
-    fn try_from(key: i16) -> Result<ApiKey, WireError> {
-        let found = Self::FLEXIBLE_FROM.binary_search_by_key(&key, |&(known, _)| known.code());
-        found.map(|index| Self::FLEXIBLE_FROM[index].0).map_err(|_| WireError::UnknownKey { key })
-    }
-}
-
 impl fmt::Display for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
@@ -250,11 +246,11 @@ mod tests {
     #[test]
     fn every_api_is_found_by_its_number_and_no_dead_one_is() {
         for key in ApiKey::all() {
-            assert_eq!(ApiKey::try_from(key.code()), Ok(key));
+            assert_eq!(ApiKey::of(key.code()), Some(key));
             assert!(key.flexible_from() >= 0);
         }
         for dead in [i16::MIN, -1, 4, 5, 6, 7, 93, i16::MAX] {
-            assert_eq!(ApiKey::try_from(dead), Err(WireError::UnknownKey { key: dead }));
+            assert_eq!(ApiKey::of(dead), None);
         }
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 //! A file of Kafka's own that is not a `.log` is named, and not read.
 
-use super::log::{Format, FormatName, LogError};
+use super::output::{Format, FormatName, LogError};
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -444,7 +444,7 @@ impl Encoding {
         };
         let (text, encoding) = match (self, std::str::from_utf8(bytes)) {
             (Encoding::Text, Ok(text)) => (text.to_owned(), None),
-            (Encoding::Text | Encoding::Base64, _) => (super::format::base64(bytes), Some("base64")),
+            (Encoding::Text | Encoding::Base64, _) => (crate::cli::format::base64(bytes), Some("base64")),
             (Encoding::Hex, _) => (bytes.iter().map(|byte| format!("{byte:02x}")).collect(), Some("hex")),
         };
         fields.insert(name.to_owned(), text.into());

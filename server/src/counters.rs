@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use strandline_engine::Durations;
 
-use crate::wire::{Encode, ErrorCode};
+use crate::wire::{ApiKey, Encode, ErrorCode};
 
 /// What was counted of one API.
 #[derive(Clone, Debug, Default)]
@@ -36,41 +36,42 @@ impl RequestStats {
     }
 }
 
-/// The counters of every API of [`APIS`](crate::dispatch::APIS), in its order.
-pub struct RequestCounters(RefCell<Vec<RequestStats>>);
-
-impl Default for RequestCounters {
-    fn default() -> RequestCounters {
-        RequestCounters(RefCell::new(vec![RequestStats::default(); crate::dispatch::APIS.len()]))
-    }
-}
+/// The counters of every API that was asked for.
+#[derive(Default)]
+pub struct RequestCounters(RefCell<BTreeMap<ApiKey, RequestStats>>);
 
 impl RequestCounters {
     /// What was counted.
-    pub fn get(&self) -> Vec<RequestStats> {
+    pub fn get(&self) -> BTreeMap<ApiKey, RequestStats> {
         self.0.borrow().clone()
     }
 
-    pub(crate) fn arrived(&self, api: usize, bytes: usize) {
-        let stats = &mut self.0.borrow_mut()[api];
-        stats.requests += 1;
-        stats.request_bytes += bytes as u64;
+    pub(crate) fn arrived(&self, key: ApiKey, bytes: usize) {
+        self.of(key, |stats| {
+            stats.requests += 1;
+            stats.request_bytes += bytes as u64;
+        });
     }
 
-    pub(crate) fn answered(&self, api: usize, took: Duration, bytes: u64) {
-        let stats = &mut self.0.borrow_mut()[api];
-        stats.response_bytes += bytes;
-        stats.durations.note(took);
+    pub(crate) fn answered(&self, key: ApiKey, took: Duration, bytes: u64) {
+        self.of(key, |stats| {
+            stats.response_bytes += bytes;
+            stats.durations.note(took);
+        });
     }
 
-    pub(crate) fn failed(&self, api: usize, code: i16) {
+    pub(crate) fn failed(&self, key: ApiKey, code: i16) {
         if code != ErrorCode::None.code() {
-            *self.0.borrow_mut()[api].errors.entry(code).or_default() += 1;
+            self.of(key, |stats| *stats.errors.entry(code).or_default() += 1);
         }
     }
 
     /// Counts every error code that a response holds.
-    pub(crate) fn note_errors(&self, api: usize, response: &impl Encode) {
-        response.errors("", &mut |code| self.failed(api, code));
+    pub(crate) fn note_errors(&self, key: ApiKey, response: &impl Encode) {
+        response.errors("", &mut |code| self.failed(key, code));
+    }
+
+    fn of(&self, key: ApiKey, note: impl FnOnce(&mut RequestStats)) {
+        note(self.0.borrow_mut().entry(key).or_default());
     }
 }

@@ -1,0 +1,83 @@
+//! Settings that change while the broker runs: where the one in force comes from, and what a change leads to.
+
+use strandline_engine::config::{
+    ConfigError, ConfigMode, DynamicSettings, InForce, Origin, TOPIC_CONFIGS, TopicConfigEntry,
+};
+use strandline_engine::topics::ConfigChange;
+
+use super::resolve::BrokerConfig;
+use super::table::{broker_config_entry, shown_name};
+
+/// Every place that gives a broker setting a value, the one in force first.
+pub fn layers(
+    config: &BrokerConfig,
+    in_force: &InForce,
+    entry: &'static TopicConfigEntry,
+) -> Vec<(Origin, String)> {
+    let owned = |(origin, value): (Origin, &str)| (origin, value.to_owned());
+    if is_of_topics(entry) {
+        return in_force.topic_defaults.layers(entry).map(owned).collect();
+    }
+    let started = config.set_value(entry.name).map(|value| (Origin::Start, value));
+    let dynamic = in_force.dynamic.layers(entry.name).filter(|_| entry.mode != ConfigMode::ReadOnly);
+    let default = entry.default.map(|value| (Origin::Default, value));
+    dynamic.chain(started).chain(default).map(owned).collect()
+}
+
+/// The settings there are after a change of those for all brokers, or for this one; makes nothing.
+///
+/// # Errors
+/// When a name is not known or cannot be changed in this scope, or a value cannot be.
+pub fn changed(
+    config: &BrokerConfig,
+    in_force: &InForce,
+    scope: Origin,
+    change: &ConfigChange,
+) -> Result<DynamicSettings, ConfigError> {
+    let find = |name: &str| {
+        let entry =
+            broker_config_entry(name).ok_or_else(|| ConfigError::UnknownName { name: name.to_owned() })?;
+        match (entry.mode, scope) {
+            (ConfigMode::ReadOnly, _) => Err(ConfigError::ReadOnly { name: shown_name(entry) }),
+            (ConfigMode::PerBroker, Origin::AllBrokers) => {
+                Err(ConfigError::PerBroker { name: shown_name(entry) })
+            }
+            (ConfigMode::PerBroker | ConfigMode::Dynamic, _) => Ok(entry),
+        }
+    };
+    let below = |name: &str| {
+        let entry = find(name)?;
+        let layers = layers(config, in_force, entry);
+        let is_below = |origin: Origin| match scope {
+            Origin::ThisBroker => origin != Origin::ThisBroker,
+            _ => !matches!(origin, Origin::ThisBroker | Origin::AllBrokers),
+        };
+        let value = layers.into_iter().find(|(origin, _)| is_below(*origin)).map(|(_, value)| value);
+        Ok((entry, value.unwrap_or_default()))
+    };
+    let mut settings = in_force.dynamic.clone();
+    let own = match scope {
+        Origin::ThisBroker => &mut settings.this_broker,
+        _ => &mut settings.all_brokers,
+    };
+    match change {
+        ConfigChange::Replace(configs) => {
+            *own = configs.iter().map(|(name, value)| (name.clone(), value.trim().to_owned())).collect();
+        }
+        ConfigChange::Steps(steps) => steps.iter().try_for_each(|step| step.apply(own, &below))?,
+    }
+    for (name, value) in own {
+        let entry = find(name)?;
+        *value = entry.canonical(value).map_err(|error| match error {
+            ConfigError::BadValue { value, expected, .. } => {
+                ConfigError::BadValue { name: shown_name(entry), value, expected }
+            }
+            other => other,
+        })?;
+    }
+    Ok(settings)
+}
+
+fn is_of_topics(entry: &TopicConfigEntry) -> bool {
+    TOPIC_CONFIGS.iter().any(|other| std::ptr::eq(other, entry))
+}

@@ -1,0 +1,122 @@
+//! The settings together, ready for use: what each says beside the others, in the types that the broker uses.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use strandline_engine::config::{CleanerConfig, TopicDefaults};
+
+use super::host_port::HostPort;
+use super::listeners;
+use super::settings::{SettingError, Settings, bad};
+
+/// The broker's settings, ready for use.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// Where to listen.
+    pub listen: HostPort,
+    /// Where clients are told to connect to, when it is not where we listen.
+    pub advertised: Option<HostPort>,
+    /// The listeners that are for controllers, which a single node does not need.
+    pub passed_over: Vec<String>,
+    /// Where metrics and health are answered, if anywhere.
+    pub metrics_listen: Option<HostPort>,
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The number of this node, where it was set.
+    pub node_id: Option<i32>,
+    /// The rack that clients are told, if any.
+    pub rack: Option<String>,
+    /// Partitions of a topic that says nothing.
+    pub num_partitions: u32,
+    /// Whether asking for a topic creates it.
+    pub auto_create_topics: bool,
+    /// Whether topics may be deleted.
+    pub delete_topics: bool,
+    /// Largest request in bytes, without its size.
+    pub request_bytes_max: usize,
+    /// Largest answer to a fetch in bytes of records.
+    pub fetch_bytes_max: u32,
+    /// Time after which a silent connection is closed.
+    pub connection_idle: Duration,
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// How often old records are looked for.
+    pub retention_check: Duration,
+    /// How compacted topics are cleaned.
+    pub cleaner: CleanerConfig,
+    /// Bytes that the scrub reads in a second.
+    pub scrub_bytes_per_second: u64,
+    /// Part of a shard's time for compaction and scrub.
+    pub background_share: f64,
+    /// What topics get where they are silent.
+    pub topic_defaults: TopicDefaults,
+    settings: Settings,
+}
+
+impl BrokerConfig {
+    /// Puts the settings together.
+    ///
+    /// # Errors
+    /// [`SettingError::BadValue`].
+    pub fn resolve(settings: Settings) -> Result<BrokerConfig, SettingError> {
+        settings.check_roles()?;
+        let listeners = listeners::of(&settings)?;
+        let metrics_listen = match settings.text("metrics.listen") {
+            "" => None,
+            text => Some(text.parse().map_err(|_| bad("metrics.listen", text, "HOST:PORT"))?),
+        };
+        let data_dir = match settings.text("log.dirs") {
+            "" => settings.text("log.dir"),
+            directories => directories,
+        };
+        if data_dir.is_empty() || data_dir.contains(',') {
+            return Err(bad("log.dirs", data_dir, "exactly one directory"));
+        }
+        Ok(BrokerConfig {
+            listen: listeners.listen,
+            advertised: listeners.advertised,
+            passed_over: listeners.passed_over,
+            metrics_listen,
+            data_dir: data_dir.into(),
+            node_id: settings.node_id()?,
+            rack: Some(settings.text("broker.rack")).filter(|rack| !rack.is_empty()).map(str::to_owned),
+            num_partitions: settings.whole("num.partitions") as u32,
+            auto_create_topics: settings.is_true("auto.create.topics.enable"),
+            delete_topics: settings.is_true("delete.topic.enable"),
+            request_bytes_max: settings.whole("socket.request.max.bytes") as usize,
+            fetch_bytes_max: settings.whole("fetch.max.bytes") as u32,
+            connection_idle: Duration::from_millis(settings.whole("connections.max.idle.ms") as u64),
+            connections_max: settings.whole("max.connections") as usize,
+            retention_check: Duration::from_millis(settings.whole("log.retention.check.interval.ms") as u64),
+            cleaner: CleanerConfig {
+                backoff: Duration::from_millis(settings.whole("log.cleaner.backoff.ms") as u64),
+                map_bytes: usize::try_from(settings.whole("log.cleaner.dedupe.buffer.size"))
+                    .unwrap_or(usize::MAX),
+                bytes_per_second: settings.fraction("log.cleaner.io.max.bytes.per.second"),
+            },
+            scrub_bytes_per_second: settings.whole("log.scrub.bytes.per.second") as u64,
+            background_share: settings.fraction("background.time.share"),
+            topic_defaults: settings.topic_defaults()?,
+            settings,
+        })
+    }
+
+    /// What was set and has no effect: each reason with the names that it holds for.
+    pub fn without_effect(&self) -> BTreeMap<&'static str, Vec<&str>> {
+        self.settings.without_effect()
+    }
+
+    /// The number that a setting of the table has, for the service that it is a setting of.
+    ///
+    /// # Panics
+    /// When the table has no such setting, or one that is no whole number.
+    pub fn whole(&self, name: &'static str) -> i64 {
+        self.settings.whole(name)
+    }
+
+    /// The value that was set for a broker setting; `None` when the default is in force.
+    pub fn set_value(&self, name: &str) -> Option<&str> {
+        self.settings.value(name)
+    }
+}

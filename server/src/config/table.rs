@@ -1,0 +1,97 @@
+//! The table of the broker's settings: name, form, default, whether it may change while the broker runs, and what it is for.
+
+use strandline_engine::config::ConfigBounds::{Any, Fraction, Only, Whole, Words};
+use strandline_engine::config::{ConfigKind, ConfigMode, TOPIC_CONFIGS, TopicConfigEntry};
+
+use super::without_effect::{self, WITHOUT_EFFECT};
+
+macro_rules! entries {
+    ($($name:literal $kind:ident $($mode:ident)? = $default:tt, $bounds:expr; $doc:literal)*) => {
+        /// Every setting of the broker that has an effect and is not the default of a topic setting, by name.
+        /// Those marked `dynamic` may change while the broker runs: those of Kafka's that do.
+        pub const BROKER_CONFIGS: &[TopicConfigEntry] = &[$(TopicConfigEntry {
+            name: $name,
+            broker_name: Some($name),
+            kind: ConfigKind::$kind,
+            default: without_effect::default_value!($default),
+            bounds: $bounds,
+            mode: without_effect::mode!($($mode)?),
+            has_effect: true,
+            doc: $doc,
+        }),*];
+    };
+}
+
+entries! {
+    "advertised.listeners" List = null, Any;
+        "Where clients are told to connect to: NAME://HOST:PORT, with the name of the listener. Default: listeners."
+    "auto.create.topics.enable" Bool = "true", Any; "Whether asking for a topic creates it."
+    "background.time.share" Double = "0.1", Fraction(0.001, 1.0);
+        "Part of each thread's time that compaction and scrub may take while the thread has other work; up to a half while compaction falls behind. Not in Kafka."
+    "broker.id" Int = "-1", Whole(-1, i32::MAX as i64); "The old name of node.id; -1 for none."
+    "broker.rack" Text = null, Any; "The rack that clients are told this node stands in."
+    "connections.max.idle.ms" Long = "600000", Whole(1, i64::MAX); "Time after which a silent connection is closed."
+    "controller.listener.names" List = "", Any;
+        "Listeners that are for controllers: a single node needs none, and passes over theirs."
+    "controller.quorum.voters" List = "", Any; "The controllers: this node alone, as ID@HOST:PORT, or nothing."
+    "default.replication.factor" Int = "1", Only("1", "a single node keeps one replica");
+        "Replicas of a topic that says nothing: a single node keeps one."
+    "delete.topic.enable" Bool = "true", Any; "Whether topics may be deleted."
+    "fetch.max.bytes" Int = "57671680", Whole(1024, i32::MAX as i64); "Largest answer to a fetch."
+    "group.initial.rebalance.delay.ms" Int = "3000", Whole(0, i32::MAX as i64);
+        "How long the first rebalance of an empty group waits for more members."
+    "group.max.session.timeout.ms" Int = "1800000", Whole(1, i32::MAX as i64); "Longest session of a member."
+    "group.max.size" Int = "2147483647", Whole(1, i32::MAX as i64); "Most members of a group."
+    "group.min.session.timeout.ms" Int = "6000", Whole(1, i32::MAX as i64); "Shortest session of a member."
+    "listener.security.protocol.map" Text =
+        "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Any;
+        "The protocol of each listener, as NAME:PROTOCOL; the listener of clients speaks PLAINTEXT."
+    "listeners" List = "PLAINTEXT://127.0.0.1:9092", Any;
+        "Where to listen: one NAME://HOST:PORT for clients; those of controllers are passed over."
+    "log.cleaner.backoff.ms" Long dynamic = "15000", Whole(0, i64::MAX); "How long the cleaner waits that has found nothing to compact."
+    "log.cleaner.dedupe.buffer.size" Long dynamic = "134217728", Whole(1 << 20, i64::MAX);
+        "Bytes for the newest offsets of keys, of all shards together: 24 a key. With too few, compaction takes more rounds."
+    "log.cleaner.io.max.bytes.per.second" Double dynamic = "1.7976931348623157E308", Fraction(1.0, f64::MAX);
+        "Bytes that compaction reads and writes in a second, of all shards together."
+    "log.dir" List = "./strandline-data", Any; "The data directory; log.dirs wins."
+    "log.dirs" List = null, Any; "The data directory: exactly one."
+    "log.retention.check.interval.ms" Long = "300000", Whole(1, i64::MAX); "How often the broker looks for records that are old enough to be deleted."
+    "log.retention.hours" Int = "168", Whole(-1, i32::MAX as i64); "As log.retention.ms, which wins, in hours."
+    "log.retention.minutes" Int = null, Whole(-1, i32::MAX as i64); "As log.retention.ms, which wins, in minutes."
+    "log.roll.hours" Int = "168", Whole(1, i32::MAX as i64); "As log.roll.ms, which wins, in hours."
+    "log.roll.jitter.hours" Int = "0", Whole(0, i32::MAX as i64); "As log.roll.jitter.ms, which wins, in hours."
+    "log.scrub.bytes.per.second" Long = "16777216", Whole(0, i64::MAX);
+        "Bytes that are read in a second in search of rotten ones, of all shards together, past the page cache; 0 for none. Not in Kafka."
+    "max.connections" Int dynamic = "10000", Whole(1, i32::MAX as i64);
+        "Connections at a time; more are closed at once. The limit on open files may leave room for fewer."
+    "metrics.listen" Text = null, Any; "Where to answer GET /metrics, /healthz and /readyz: HOST:PORT. Default: nowhere. Not in Kafka."
+    "node.id" Int = "1", Whole(0, i32::MAX as i64);
+        "The number of this node. It is taken at the first start on a new data directory, which keeps it; another one is refused later."
+    "num.partitions" Int = "1", Whole(1, 100_000); "Partitions of a topic that says nothing."
+    "offset.metadata.max.bytes" Int = "4096", Whole(0, i32::MAX as i64); "Longest metadata of a committed offset."
+    "offsets.retention.check.interval.ms" Long = "600000", Whole(1, i64::MAX); "How often it is looked for expired offsets."
+    "offsets.retention.minutes" Int = "10080", Whole(1, i32::MAX as i64);
+        "How long offsets are kept: of an empty group since it is empty, else since their commit."
+    "offsets.topic.num.partitions" Int = "50", Whole(1, 100_000);
+        "Partitions that the topic of groups is made with; it keeps what it was made with."
+    "process.roles" List = "broker,controller", Words(&["broker", "controller"]);
+        "What this node is: a broker, and what a controller does for it. Either alone would need another node."
+    "socket.request.max.bytes" Int = "104857600", Whole(1024, i32::MAX as i64); "Largest request."
+}
+
+/// Every broker setting: those of the broker alone, with and without an effect, and those that give topics
+/// their defaults.
+pub fn broker_configs() -> impl Iterator<Item = &'static TopicConfigEntry> {
+    let of_topics = TOPIC_CONFIGS.iter().filter(|entry| entry.broker_name.is_some());
+    BROKER_CONFIGS.iter().chain(WITHOUT_EFFECT).chain(of_topics)
+}
+
+/// The declaration of the broker setting `name`.
+pub fn broker_config_entry(name: &str) -> Option<&'static TopicConfigEntry> {
+    broker_configs().find(|entry| entry.broker_name == Some(name))
+}
+
+/// The name by which the broker has the setting.
+pub(super) fn shown_name(entry: &TopicConfigEntry) -> &'static str {
+    entry.broker_name.unwrap_or(entry.name)
+}
