@@ -79,5 +79,5 @@ pub fn changed(
 }
 
 fn is_of_topics(entry: &TopicConfigEntry) -> bool {
-    TOPIC_CONFIGS.iter().any(|other| std::ptr::eq(other, entry))
+    TOPIC_CONFIGS.iter().any(|other| other.broker_name == entry.broker_name)
 }
