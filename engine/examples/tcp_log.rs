@@ -60,7 +60,7 @@ async fn accept(address: SocketAddr, shard: Local) -> Result<(), Failure> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     loop {
-        shard.ring().readable(listener.as_fd()).await?;
+        shard.sockets().readable(listener.as_fd()).await?;
         let (stream, _) = listener.accept()?;
         let shard = shard.clone();
         spawn(Queue::Net, async move {
@@ -89,14 +89,14 @@ async fn serve(stream: TcpStream, shard: Local) -> Result<(), Failure> {
                 _ => Err("say: put TEXT, or get OFFSET".into()),
             };
             let answer = answer.unwrap_or_else(|error| format!("error: {error}"));
-            shard.sender().send(socket.as_fd(), format!("{answer}\n").as_bytes(), false).await?;
+            shard.sockets().send(socket.as_fd(), format!("{answer}\n").as_bytes(), false).await?;
         }
         let begun = received.len();
         if begun >= LINE_BYTES_MAX {
             return Err("the line is too long".into());
         }
         received.reserve(LINE_BYTES_MAX - begun);
-        let (result, buffer) = shard.ring().receive(&socket, received).await;
+        let (result, buffer) = shard.sockets().receive(&socket, received).await;
         result?;
         received = buffer;
         if received.len() == begun {

@@ -1,19 +1,19 @@
-//! The order in which the connections of one shard have their batches checked, so that nobody's records cost the others more than a slice
-//! (D11).
+//! The order in which batches are checked, so that nobody's records cost the others more than a slice (D11).
 //!
 //! Compressed records are few bytes to send and many to look at: 16 kB may unpack to 16 MiB. Three rules bound what that costs the others:
 //!
 //! ```text
 //! up to 64 KiB        at once, where the short seat is taken              what most producers send never waits
 //! up to 1 MiB         on the short seat, one batch at a time              Kafka's clients send no more, unless they are told to
-//! beyond              on the long seat, one batch at a time               the bombs wait for each other
+//! beyond              on the bench, a thread of lower priority            the bombs wait for each other, and take what the shards leave
 //! ```
-//! * Whoever sits gives way after every piece. So there are two at most who compete with the shard's other work, however many
-//!   connections send.
-//! * A seat is given on in the order of arrival. Whoever needs more than a seat allows begins anew on the next one, and so keeps no memory
-//!   while it waits; a batch of 256 kB or more takes the long seat at once.
-//! * The decoders are the seats', kept from batch to batch: what a shard holds of unpacked records is what three of them hold (see
-//!   [`Unpacker`]), and of packed ones what one batch has for each seat.
+//!
+//! * Whoever sits gives way after every piece. So there is one at most who competes with a shard's other work, however many connections
+//!   send; and no step of it takes more than a piece, or one Snappy block of 1 MiB.
+//! * A seat is given on in the order of arrival, and so is the bench. Whoever needs more than the seat allows begins anew on the bench, and so
+//!   keeps no memory while it waits; a batch of 256 kB or more goes there at once.
+//! * The decoders belong to the seat and to the bench, and are kept from batch to batch: what is held of unpacked records is what two of them
+//!   hold for each shard, and one for the bench (see [`Unpacker`]).
 //!
 //! Records that are packed anew (`compression.type`) sit from the beginning; uncompressed ones are walked over where they are, and give way
 //! likewise.
@@ -21,16 +21,21 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::{io, thread};
 
+use async_channel::Sender;
 use bytes::BytesMut;
 use futures_channel::oneshot;
 
 use crate::format::check::{CheckError, CheckRules, CheckedBatch, Checking, Progress};
 use crate::format::compression::{PIECE_BYTES, Unpacker};
-use crate::shard::reactor::yield_if_needed;
+use crate::reactor::yield_if_needed;
 
 /// What is unpacked on the short seat.
 const SHORT_BYTES_MAX: usize = 1 << 20;
+
+/// How much less the bench's thread counts than a shard's: a third of it where both want the same core.
+const BENCH_NICE: i32 = 5;
 
 /// A batch of so many bytes is taken to unpack to more than [`SHORT_BYTES_MAX`], and does not try the short seat.
 const LONG_PACKED_BYTES: usize = SHORT_BYTES_MAX / 4;
@@ -43,12 +48,12 @@ pub(crate) struct Admission {
     /// For what is done at once.
     spare: RefCell<Unpacker>,
     short: Seat,
-    long: Seat,
+    bench: Bench,
 }
 
 impl Admission {
-    pub(crate) fn new() -> Admission {
-        Admission { spare: RefCell::default(), short: Seat::new(), long: Seat::new() }
+    pub(crate) fn new(bench: Bench) -> Admission {
+        Admission { spare: RefCell::default(), short: Seat::new(), bench }
     }
 
     /// What [`check`](crate::format::check::check) does, giving way to others. Dropping the future ends it at once.
@@ -78,9 +83,7 @@ impl Admission {
                 return checking.finish();
             }
         }
-        let mut seated = self.long.take().await;
-        seated.check(&mut checking, usize::MAX).await?;
-        checking.finish()
+        self.bench.check(checking).await
     }
 
     /// Whether one piece is all.
@@ -95,6 +98,64 @@ impl Admission {
             }
         }
         Ok(false)
+    }
+}
+
+/// A thread that checks what takes long, one batch after the other; its clones are the way to it. It ends with the last of them.
+#[derive(Clone)]
+pub(crate) struct Bench(Sender<Waiting>);
+
+/// A batch that waits for the bench, and who waits for it.
+struct Waiting {
+    checking: Checking,
+    reply: oneshot::Sender<Result<CheckedBatch, CheckError>>,
+}
+
+impl Bench {
+    /// # Errors
+    /// When the thread cannot be made.
+    pub(crate) fn start() -> io::Result<Bench> {
+        // What waits here is bounded where it comes from: a connection has a bounded number of requests under way.
+        let (sender, waiting) = async_channel::unbounded::<Waiting>();
+        let run = move || {
+            if let Err(error) = rustix::process::nice(BENCH_NICE) {
+                tracing::warn!(%error, "the thread that unpacks large batches has no lower priority");
+            }
+            let mut unpacker = Unpacker::default();
+            while let Ok(Waiting { checking, reply }) = waiting.recv_blocking() {
+                if let Some(checked) = check_whole(checking, &mut unpacker, &|| reply.is_canceled()) {
+                    let _ = reply.send(checked);
+                }
+            }
+        };
+        thread::Builder::new().name("unpack".to_owned()).spawn(run)?;
+        Ok(Bench(sender))
+    }
+
+    async fn check(&self, checking: Checking) -> Result<CheckedBatch, CheckError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Waiting { checking, reply }).await.expect("it ends with the last way to it");
+        answer.await.expect("what waits is checked")
+    }
+}
+
+/// All of a batch in one go; `None` when nobody waits for it any more.
+fn check_whole(
+    mut checking: Checking,
+    unpacker: &mut Unpacker,
+    is_over: &dyn Fn() -> bool,
+) -> Option<Result<CheckedBatch, CheckError>> {
+    checking.restart(usize::MAX);
+    loop {
+        if is_over() {
+            return None;
+        }
+        match checking.step(unpacker) {
+            Ok(Progress::Done) => return Some(checking.finish()),
+            Ok(Progress::More) => {}
+            Ok(Progress::NoRoom) => unreachable!("there is room for anything"),
+            Err(error) => return Some(Err(error)),
+        }
     }
 }
 
@@ -157,7 +218,6 @@ impl Seated {
             steps_left -= 1;
             yield_if_needed().await;
         }
-        checking.restart(usize::MAX);
         Ok(false)
     }
 }
@@ -189,7 +249,7 @@ mod tests {
     use crate::format::builder::BatchBuilder;
     use crate::format::check::Repack;
     use crate::format::compression::{Codec, DecompressError};
-    use crate::shard::reactor::{Queue, spawn, spawn_executor};
+    use crate::reactor::{Queue, spawn, spawn_executor};
 
     const PACKED: [Codec; 4] = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 
@@ -235,15 +295,15 @@ mod tests {
     /// D11.
     #[test]
     fn what_is_small_does_not_wait_for_what_is_large() {
-        let admission = Admission::new();
-        let (short, long) = (admission.short.take_now().unwrap(), admission.long.take_now().unwrap());
+        let admission = Admission::new(Bench::start().unwrap());
+        let short = admission.short.take_now().unwrap();
         for codec in PACKED {
             let small = admission.check(zeros(codec, 60_000), &rules()).now_or_never();
             small.expect("no wait").expect("a sound batch");
             let large = admission.check(zeros(codec, 100_000), &rules()).now_or_never();
             assert!(large.is_none(), "it waits for a seat");
         }
-        drop((short, long));
+        drop(short);
         assert!(admission.short.take_now().is_some(), "those that waited have gone");
     }
 
@@ -251,7 +311,7 @@ mod tests {
     #[test]
     fn many_large_batches_hold_the_memory_of_a_few() {
         on_executor(|| async {
-            let admission = Rc::new(Admission::new());
+            let admission = Rc::new(Admission::new(Bench::start().unwrap()));
             let checks: Vec<_> = PACKED
                 .into_iter()
                 .cycle()
@@ -265,19 +325,16 @@ mod tests {
             for check in checks {
                 check.await.expect("a sound batch");
             }
-            let (mut short, mut long) =
-                (admission.short.take_now().unwrap(), admission.long.take_now().unwrap());
-            for seated in [&mut short, &mut long] {
-                let held = seated.unpacker.as_mut().expect("it is seated").held_bytes();
-                assert!(held <= 8 << 20, "{held} bytes");
-            }
+            let mut short = admission.short.take_now().unwrap();
+            let held = short.unpacker.as_mut().expect("it is seated").held_bytes();
+            assert!(held <= 4 << 20, "{held} bytes");
         });
     }
 
     #[test]
     fn a_check_that_moves_between_seats_ends_as_one_in_one_go() {
         on_executor(|| async {
-            let admission = Admission::new();
+            let admission = Admission::new(Bench::start().unwrap());
             for bytes in [10, 60 << 10, 70 << 10, (1 << 20) - 100, 3 << 20, 20 << 20] {
                 for codec in PACKED {
                     let batch = zeros(codec, bytes);
@@ -296,7 +353,10 @@ mod tests {
     #[test]
     fn a_bomb_is_refused_by_what_its_bytes_may_unpack_to() {
         on_executor(|| async {
-            let error = Admission::new().check(zeros(Codec::Zstd, 17 << 20), &rules()).await.unwrap_err();
+            let error = Admission::new(Bench::start().unwrap())
+                .check(zeros(Codec::Zstd, 17 << 20), &rules())
+                .await
+                .unwrap_err();
             let limit = crate::format::check::UNPACKED_BYTES_FREE;
             assert_eq!(
                 error,

@@ -1,7 +1,7 @@
 //! The one place that changes the topic table and the settings of the broker, and gives out producer ids. Shard 0 keeps it.
 //!
-//! A change is durable before anybody sees it, and seen by everybody before it is answered (D9). A topic is deleted in this order, so
-//! that its directories never mix with those of a topic made later under the same name: the table that has it among the deleted ones is
+//! A change is durable before anybody sees it, and seen by everybody before it is answered (D9). What is asked for together is one write of
+//! the table, so that ten thousand topics cost little more than one. A topic is deleted in this order, so that its directories never mix with those of a topic made later under the same name: the table that has it among the deleted ones is
 //! durable; all shards have let go of its partitions; the directories are removed, durably; the table forgets it. A crash in between leaves
 //! a table that says which directories the next start removes: none goes because nobody claims it.
 //!
@@ -9,6 +9,7 @@
 //! blocks are overwritten with the new table. They are made again as soon as there is room.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -20,13 +21,13 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_util::lock::Mutex;
 
-use crate::config::{ConfigError, DynamicSettings, InForce, TopicDefaults};
+use crate::config::{InForce, SettingsChange, TopicDefaults};
 use crate::directories::{holds_partition, remove_partition, set_aside};
 use crate::error::{TopicError, io_fault};
 use crate::format::topics::DeletedTopic;
 use crate::format::{names, producer_ids, settings, topics};
 use crate::io::{Disk, OpenMode, is_no_space, keep_room, replace, replace_in, yield_now};
-use crate::shard::message::Message;
+use crate::message::Message;
 use crate::sync::Published;
 use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
 use crate::types::TopicId;
@@ -36,9 +37,6 @@ const BATCH_TOPICS: usize = 16;
 
 /// Producer ids that are taken from the file at once; what a crash leaves unused is never given out.
 const PRODUCER_ID_BLOCK: i64 = 1000;
-
-/// Makes other settings out of those there are.
-pub(crate) type SettingsChange = Box<dyn FnOnce(&InForce) -> Result<DynamicSettings, ConfigError> + Send>;
 
 /// Bytes that a disk writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -94,12 +92,8 @@ impl<D: Disk> Catalog<D> {
         Catalog { disk, data_dir, topics, settings, mailboxes, new_topic_id, lacks_reserve, changing }
     }
 
-    pub(crate) async fn create(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
-        self.create_all(vec![new]).await.pop().expect("one answer for one topic")
-    }
-
-    /// Makes topics. One write of the table makes all of them durable, so that ten thousand cost little more than one.
-    pub(crate) async fn create_all(&self, new: Vec<NewTopic>) -> Vec<Result<Arc<Topic>, TopicError>> {
+    /// Makes topics.
+    pub(crate) async fn create(&self, new: Vec<NewTopic>) -> Vec<Result<Arc<Topic>, TopicError>> {
         let _one_at_a_time = self.changing.lock().await;
         let defaults = &self.settings.get().topic_defaults;
         let mut table = TopicTable::clone(&self.topics.get());
@@ -116,7 +110,7 @@ impl<D: Disk> Catalog<D> {
         if let Err(error) = self.write_table(&table).await {
             return made.into_iter().map(|made| made.and(Err(error.clone()))).collect();
         }
-        self.topics.set(table);
+        self.publish(table).await;
         for (at, topic) in made.iter().flatten().enumerate() {
             tracing::info!(topic = topic.name, id = %topic.id, partitions = topic.partitions, "topic created");
             if at % BATCH_TOPICS == BATCH_TOPICS - 1 {
@@ -137,26 +131,48 @@ impl<D: Disk> Catalog<D> {
         // A topic of its name whose directories could not be removed when it was deleted.
         for deleted in table.deleted().iter().filter(|deleted| deleted.name == new.name) {
             self.remove_directories(deleted).await?;
+            self.sync_data_dir().await?;
         }
         self.set_directories_aside(&new.name, 0..new.partitions).await?;
         table.forget_deleted(|deleted| deleted.name == new.name);
         table.add(new, (self.new_topic_id)(), defaults)
     }
 
-    /// Changes the settings of a topic, also of its open partitions. When a shard stops before it has them in force, the answer says so: what was
-    /// acknowledged under other settings may not be durable yet.
-    pub(crate) async fn alter(&self, id: TopicId, change: ConfigChange) -> Result<Arc<Topic>, TopicError> {
+    /// Changes the settings of topics, also of their open partitions. When a shard stops before it has them in force, the answers say so: what
+    /// was acknowledged under other settings may not be durable yet.
+    pub(crate) async fn alter(
+        &self,
+        changes: Vec<(TopicId, ConfigChange)>,
+    ) -> Vec<Result<Arc<Topic>, TopicError>> {
         let _one_at_a_time = self.changing.lock().await;
         let defaults = &self.settings.get().topic_defaults;
-        let table = self.topics.get().with_configs(id, &change, defaults)?;
-        self.write_in_reserve(names::TOPICS_FILE, topics::encode(&table.to_file())).await?;
-        let topic = table.by_id(id).expect("it was just changed").clone();
-        self.topics.set(table);
-        if !self.tell_all(|reply| Message::Reconfigure { topic: Some(id), reply }).await {
-            return Err(TopicError::Stopping);
+        let mut table = TopicTable::clone(&self.topics.get());
+        let mut altered = Vec::with_capacity(changes.len());
+        for (at, (id, change)) in changes.into_iter().enumerate() {
+            altered.push(table.reconfigure(id, &change, defaults));
+            if at % BATCH_TOPICS == BATCH_TOPICS - 1 {
+                yield_now().await;
+            }
         }
-        tracing::info!(topic = topic.name, id = %topic.id, configs = ?topic.own_configs, "topic reconfigured");
-        Ok(topic)
+        let topics: Arc<[TopicId]> = altered.iter().flatten().map(|topic| topic.id).collect();
+        if topics.is_empty() {
+            return altered;
+        }
+        let done = match self.write_in_reserve(names::TOPICS_FILE, topics::encode(&table.to_file())).await {
+            Ok(()) => {
+                self.topics.set(table);
+                let message = |reply| Message::Reconfigure { topics: Some(topics.clone()), reply };
+                if self.tell_all(message).await { Ok(()) } else { Err(TopicError::Stopping) }
+            }
+            refused => refused,
+        };
+        if let Err(error) = done {
+            return altered.into_iter().map(|altered| altered.and(Err(error.clone()))).collect();
+        }
+        for topic in altered.iter().flatten() {
+            tracing::info!(topic = topic.name, id = %topic.id, configs = ?topic.own_configs, "topic reconfigured");
+        }
+        altered
     }
 
     /// Changes what is set for the broker, and with it what topics get that are silent. A shard that stops: see [`Catalog::alter`].
@@ -170,74 +186,135 @@ impl<D: Disk> Catalog<D> {
         tracing::info!(settings = ?new.dynamic, "broker reconfigured");
         self.settings.set(new);
         self.topics.set(table);
-        match self.tell_all(|reply| Message::Reconfigure { topic: None, reply }).await {
+        match self.tell_all(|reply| Message::Reconfigure { topics: None, reply }).await {
             true => Ok(()),
             false => Err(TopicError::Stopping),
         }
     }
 
-    /// Adds partitions to a topic. They are empty, and opened when they are first used.
-    pub(crate) async fn grow(&self, id: TopicId, partitions: u32) -> Result<Arc<Topic>, TopicError> {
+    /// Adds partitions to topics, up to the numbers given. They are empty, and opened when they are first used.
+    pub(crate) async fn grow(&self, growing: Vec<(TopicId, u32)>) -> Vec<Result<Arc<Topic>, TopicError>> {
         let _one_at_a_time = self.changing.lock().await;
-        let topics = self.topics.get();
-        let table = topics.with_partitions(id, partitions)?;
-        let old = topics.by_id(id).expect("it was just grown");
-        self.set_directories_aside(&old.name, old.partitions..partitions).await?;
-        self.write_table(&table).await?;
-        let topic = table.by_id(id).expect("it was just changed").clone();
-        self.topics.set(table);
-        tracing::info!(topic = topic.name, id = %topic.id, partitions, "topic has more partitions");
-        Ok(topic)
+        let mut table = TopicTable::clone(&self.topics.get());
+        let mut grown = Vec::with_capacity(growing.len());
+        for (at, (id, partitions)) in growing.into_iter().enumerate() {
+            grown.push(self.grow_in(&mut table, id, partitions).await);
+            if at % BATCH_TOPICS == BATCH_TOPICS - 1 {
+                yield_now().await;
+            }
+        }
+        if grown.iter().all(Result::is_err) {
+            return grown;
+        }
+        if let Err(error) = self.write_table(&table).await {
+            return grown.into_iter().map(|grown| grown.and(Err(error.clone()))).collect();
+        }
+        self.publish(table).await;
+        for topic in grown.iter().flatten() {
+            let (id, partitions) = (topic.id, topic.partitions);
+            tracing::info!(topic = topic.name, %id, partitions, "topic has more partitions");
+        }
+        grown
     }
 
-    pub(crate) async fn delete(&self, id: TopicId) -> Result<(), TopicError> {
+    /// Lets a topic grow in the table. What stands where its partitions are to be made is out of the way then.
+    async fn grow_in(
+        &self,
+        table: &mut TopicTable,
+        id: TopicId,
+        partitions: u32,
+    ) -> Result<Arc<Topic>, TopicError> {
+        let old = table.check_growth(id, partitions)?;
+        let (name, old) = (old.name.clone(), old.partitions);
+        self.set_directories_aside(&name, old..partitions).await?;
+        table.grow(id, partitions)
+    }
+
+    /// Deletes topics and their records.
+    pub(crate) async fn delete(&self, ids: Vec<TopicId>) -> Vec<Result<(), TopicError>> {
         let _one_at_a_time = self.changing.lock().await;
-        let old = self.topics.get();
-        let Some(topic) = old.by_id(id) else { return Err(TopicError::Unknown(id.to_string())) };
-        let table = old.without(id);
-        self.write_in_reserve(names::TOPICS_FILE, topics::encode(&table.to_file())).await?;
-        self.topics.set(table);
-        if !self.tell_all(|reply| Message::CloseTopic { topic: id, reply }).await {
-            // A shard stops, and finishes its turns before: the next start removes the directories.
-            return Ok(());
+        let mut table = TopicTable::clone(&self.topics.get());
+        let mut deleted = Vec::with_capacity(ids.len());
+        for id in ids {
+            deleted.push(table.remove(id).ok_or_else(|| TopicError::Unknown(id.to_string())));
         }
-        let topics = self.topics.get();
-        let deleted = topics.deleted().iter().find(|deleted| deleted.id == id).expect("it was just deleted");
-        // The topic is gone for good: what is left of it now is removed by the next start, or before another topic has its name.
-        if let Err(error) = self.remove_directories(deleted).await {
-            tracing::error!(topic = topic.name, id = %topic.id, %error, "topic deleted; its directories could not be removed yet");
-            return Ok(());
+        let topics: Arc<[TopicId]> = deleted.iter().flatten().map(|topic| topic.id).collect();
+        if !topics.is_empty() {
+            if let Err(error) =
+                self.write_in_reserve(names::TOPICS_FILE, topics::encode(&table.to_file())).await
+            {
+                return deleted.into_iter().map(|topic| topic.and(Err(error.clone()))).collect();
+            }
+            self.topics.set(table);
+            let closed = |reply| Message::CloseTopics { topics: topics.clone(), reply };
+            // A shard that stops finishes its turns before: the next start removes the directories.
+            if self.tell_all(closed).await {
+                self.clear_away(&topics).await;
+            }
+            for topic in deleted.iter().flatten() {
+                tracing::info!(topic = topic.name, id = %topic.id, "topic deleted");
+            }
         }
-        let table = topics.without_deleted(|deleted| deleted.id == id);
+        deleted.into_iter().map(|topic| topic.map(drop)).collect()
+    }
+
+    /// Removes the directories of topics that are gone for good, and then forgets them. What is left of them is removed by the next start,
+    /// or before another topic has such a name.
+    async fn clear_away(&self, topics: &[TopicId]) {
+        let table = self.topics.get();
+        let mut cleared = HashSet::new();
+        let gone: HashSet<&TopicId> = topics.iter().collect();
+        for deleted in table.deleted().iter().filter(|deleted| gone.contains(&deleted.id)) {
+            match self.remove_directories(deleted).await {
+                Ok(()) => drop(cleared.insert(deleted.id)),
+                Err(error) => {
+                    let (topic, id) = (&deleted.name, deleted.id);
+                    tracing::error!(topic, %id, %error, "topic deleted; its directories could not be removed yet");
+                }
+            }
+        }
+        if let Err(error) = self.sync_data_dir().await {
+            tracing::error!(%error, "topics deleted; that their directories are gone could not be made durable yet");
+            return;
+        }
+        if cleared.is_empty() {
+            return;
+        }
+        let table = table.without_deleted(|deleted| cleared.contains(&deleted.id));
         if let Err(error) = self.write_table(&table).await {
-            tracing::warn!(topic = topic.name, %error, "the topic table was not written; the next one does without the deleted topic");
+            tracing::warn!(%error, "the topic table was not written; the next one does without the deleted topics");
         }
         self.topics.set(table);
         // What the deletion has freed.
         self.refill_reserve().await;
-        tracing::info!(topic = topic.name, id = %topic.id, "topic deleted");
-        Ok(())
+    }
+
+    /// Lets everybody see another table: what it adds is known to every shard when this returns.
+    async fn publish(&self, table: TopicTable) {
+        self.topics.set(table);
+        // A shard that stops asks nobody any more.
+        self.tell_all(|reply| Message::RenewTopics { reply }).await;
     }
 
     /// Tells the shards, one after the other; false when one of them stops instead.
     async fn tell_all(&self, message: impl Fn(oneshot::Sender<()>) -> Message<D::File>) -> bool {
+        let mut all = true;
         for mailbox in &self.mailboxes {
             let (reply, done) = oneshot::channel();
             let _ = mailbox.send(message(reply)).await;
-            if done.await.is_err() {
-                return false;
-            }
+            all &= done.await.is_ok();
         }
-        true
+        all
     }
 
+    /// Durable with the next sync of the data directory.
     async fn remove_directories(&self, topic: &DeletedTopic) -> Result<(), TopicError> {
         for index in 0..topic.partitions {
             let name = names::partition_dir(&topic.name, index);
             let removed = remove_partition(&self.disk, &self.data_dir, &name).await;
             removed.map_err(|error| self.fault("remove", &name, error))?;
         }
-        self.sync_data_dir().await
+        Ok(())
     }
 
     /// Sets directories aside that stand where partitions are to be made, and hold files of a partition: they are not the new topic's.

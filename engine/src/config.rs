@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::compaction;
 use crate::format::batch::TimestampType;
 use crate::format::check::{CheckRules, Repack};
 use crate::format::compression::{Codec, Packing};
+pub use crate::format::settings::DynamicSettings;
 use crate::types::{NO_TIMESTAMP, Timestamp};
 
 pub use value::{ConfigBounds, ConfigKind};
@@ -360,16 +360,6 @@ pub enum Origin {
     Default,
 }
 
-/// What was set for the broker while it ran. The engine keeps it durably; of the names it knows those that give topics their defaults, and
-/// those of the cleaner.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DynamicSettings {
-    /// For all brokers, name and value.
-    pub all_brokers: Vec<(String, String)>,
-    /// For this one; these win.
-    pub this_broker: Vec<(String, String)>,
-}
-
 impl DynamicSettings {
     /// The places that give the setting a value, the one in force first.
     pub fn layers(&self, name: &str) -> impl Iterator<Item = (Origin, &str)> {
@@ -385,6 +375,9 @@ impl DynamicSettings {
         self.layers(name).next().map(|(_, value)| value)
     }
 }
+
+/// Makes other settings out of those there are.
+pub(crate) type SettingsChange = Box<dyn FnOnce(&InForce) -> Result<DynamicSettings, ConfigError> + Send>;
 
 /// The settings in force that may change while the engine runs.
 #[derive(Clone, Debug)]
@@ -464,17 +457,17 @@ impl TopicDefaults {
 
 /// What a partition keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct RetentionLimits {
     /// Milliseconds that a record is kept; `None` for ever.
     pub age_ms: Option<i64>,
     /// Bytes that are kept; `None` for any number.
     pub bytes: Option<u64>,
 }
 
-impl Limits {
+impl RetentionLimits {
     /// Whether everything is kept.
     pub fn is_none(&self) -> bool {
-        *self == Limits::default()
+        *self == RetentionLimits::default()
     }
 
     /// Whether a segment whose newest record has this timestamp has been kept for long enough at `now`.
@@ -482,6 +475,17 @@ impl Limits {
         let age = now.saturating_sub(max_timestamp);
         max_timestamp != NO_TIMESTAMP && self.age_ms.is_some_and(|limit| age > limit)
     }
+}
+
+/// A topic's settings for compaction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CompactionLimits {
+    /// The share of dirty bytes that a round needs to be exceeded (`min.cleanable.dirty.ratio`), 0 to 1.
+    pub dirty_ratio_min: f64,
+    /// Milliseconds that a record stays uncompacted at least (`min.compaction.lag.ms`).
+    pub lag_min_ms: i64,
+    /// Milliseconds after which a record waits for no ratio (`max.compaction.lag.ms`).
+    pub lag_max_ms: i64,
 }
 
 /// How thoroughly each codec packs, where it knows levels.
@@ -538,7 +542,7 @@ pub struct TopicConfig {
     /// Bytes that a partition keeps where `deleted`; `None` for no limit.
     pub retention_bytes: Option<u64>,
     /// When a compacted log is due.
-    pub compaction: compaction::Limits,
+    pub compaction: CompactionLimits,
     /// Milliseconds that a compacted log keeps tombstones.
     pub delete_retention_ms: i64,
     /// What records are kept in; `None` for what the producer has sent.
@@ -580,7 +584,7 @@ impl TopicConfig {
             deleted: words_of(text("cleanup.policy")).any(|policy| policy == "delete"),
             retention_ms: Some(whole("retention.ms")).filter(|limit| *limit >= 0),
             retention_bytes: u64::try_from(whole("retention.bytes")).ok(),
-            compaction: compaction::Limits {
+            compaction: CompactionLimits {
                 dirty_ratio_min: text("min.cleanable.dirty.ratio")
                     .parse()
                     .expect("checked against the table"),
@@ -624,10 +628,10 @@ impl TopicConfig {
     }
 
     /// What is kept: without a limit where the cleanup policy does not delete.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> RetentionLimits {
         match self.deleted {
-            true => Limits { age_ms: self.retention_ms, bytes: self.retention_bytes },
-            false => Limits::default(),
+            true => RetentionLimits { age_ms: self.retention_ms, bytes: self.retention_bytes },
+            false => RetentionLimits::default(),
         }
     }
 

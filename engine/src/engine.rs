@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use async_channel::{Receiver, Sender};
 use futures_executor::block_on;
 
+use crate::admission::Bench;
 use crate::catalog::Catalog;
 use crate::config::{EngineConfig, InForce, SHARDS_MAX};
 use crate::error::{Fault, StartError};
@@ -21,18 +22,14 @@ use crate::handle::{Handle, Shared, now};
 use crate::io::Disk;
 use crate::io::latch::Latch;
 use crate::io::pwrite::PwriteDisk;
-use crate::io::ring::{self, RingDisk};
+use crate::message::Message;
 use crate::partition::{Incomplete, Unwritten};
+use crate::reactor::{self, EngineDisk, ExecutorHandle, Queue, ShardDisk};
 use crate::recovery::{Recovered, RecoveryReport, recover};
-use crate::shard::message::Message;
-use crate::shard::reactor::{self, ExecutorHandle, Queue};
 use crate::shard::{Shard, ShardStart};
 use crate::sync::Published;
 use crate::topics::TopicTable;
 use crate::types::{PartitionId, TopicId, random_uuid};
-
-/// The disk that shards run on.
-pub(crate) type EngineDisk = Latch<RingDisk>;
 
 /// Requests that wait in a shard's mailbox before their senders wait too.
 const MAILBOX_MESSAGES: usize = 1024;
@@ -114,7 +111,7 @@ impl Engine {
         if config.shards == 0 || config.shards > SHARDS_MAX {
             return Err(StartError::Shards { found: config.shards, max: SHARDS_MAX });
         }
-        ring::probe().map_err(|source| StartError::Ring { source })?;
+        reactor::probe().map_err(|source| StartError::Ring { source })?;
         let lock = lock_data_dir(&config.data_dir)?;
         let began = Instant::now();
         let recovered = block_on(recover(
@@ -166,6 +163,30 @@ impl Drop for Engine {
 }
 
 impl Running {
+    /// Waits until so many shards have started, or one of them cannot.
+    fn await_started(&mut self, shards: usize) -> Result<(), StartError> {
+        let mut started = 0;
+        while started < shards {
+            match self.events.recv() {
+                Ok(Event::Started(Ok(()))) => started += 1,
+                Ok(Event::Started(Err(error))) => return Err(error),
+                // Its thread knows why.
+                Ok(Event::Ended(shard)) => {
+                    let thread = self.shards.remove(&shard).expect("a thread ends once");
+                    let source = match thread.join() {
+                        Ok(Ok(())) => io::Error::other("it has ended"),
+                        Ok(Err(fault)) => io::Error::other(fault.to_string()),
+                        Err(source) => source,
+                    };
+                    return Err(StartError::Shard { shard, source });
+                }
+                Ok(Event::FrontDone(_)) => {}
+                Err(mpsc::RecvError) => unreachable!("a thread tells that it ends"),
+            }
+        }
+        Ok(())
+    }
+
     fn stop(self) -> Result<(), StopError> {
         let Running { shards, stop, close, events, watch: _, lock } = self;
         stop.close();
@@ -257,6 +278,7 @@ struct ShardSeed {
     journal_number: u64,
     next_producer_id: i64,
     handle: Handle,
+    bench: Bench,
     mailbox: Receiver<Message<<EngineDisk as Disk>::File>>,
     mailboxes: Vec<Sender<Message<<EngineDisk as Disk>::File>>>,
     stop: Receiver<()>,
@@ -280,6 +302,7 @@ fn start_shards<F: Front>(
         settings: settings.clone(),
         mailboxes: mailboxes.clone(),
     });
+    let bench = Bench::start().map_err(|source| StartError::Thread { source })?;
     let (stop, stopped) = async_channel::bounded(1);
     let (close, closed) = async_channel::bounded(1);
     let (event, events) = mpsc::channel();
@@ -300,6 +323,7 @@ fn start_shards<F: Front>(
             journal_number: recovered.journal_number,
             next_producer_id: recovered.next_producer_id,
             handle: handle.clone(),
+            bench: bench.clone(),
             mailbox,
             mailboxes: mailboxes.clone(),
             stop: stopped.clone(),
@@ -323,8 +347,8 @@ fn start_shards<F: Front>(
                 }
             }
         };
-        let spawned = reactor::spawn_watched(&name, cpu, config.background_share, ended, move |ring| {
-            run_shard(seed, front, ring)
+        let spawned = reactor::spawn_watched(&name, cpu, config.background_share, ended, move |disk| {
+            run_shard(seed, front, disk)
         });
         match spawned {
             Ok(thread) => drop(running.shards.insert(index, thread)),
@@ -336,38 +360,18 @@ fn start_shards<F: Front>(
         }
     }
     drop((event, watched));
-    let mut failure = None;
-    let mut started = 0;
-    while started < config.shards {
-        match running.events.recv() {
-            Ok(Event::Started(Ok(()))) => started += 1,
-            Ok(Event::Started(Err(error))) => {
-                failure = Some(error);
-                break;
-            }
-            // Its thread knows why.
-            Ok(Event::Ended(shard)) => {
-                let thread = running.shards.remove(&shard).expect("a thread ends once");
-                let source = match thread.join() {
-                    Ok(Ok(())) => io::Error::other("it has ended"),
-                    Ok(Err(fault)) => io::Error::other(fault.to_string()),
-                    Err(source) => source,
-                };
-                failure = Some(StartError::Shard { shard, source });
-                break;
-            }
-            Ok(Event::FrontDone(_)) => {}
-            Err(mpsc::RecvError) => unreachable!("a thread tells that it ends"),
+    match running.await_started(config.shards) {
+        Ok(()) => Ok((handle, running)),
+        Err(failure) => {
+            // What stopping says is a consequence.
+            let _ = running.stop();
+            Err(failure)
         }
     }
-    let Some(failure) = failure else { return Ok((handle, running)) };
-    // What stopping says is a consequence.
-    let _ = running.stop();
-    Err(failure)
 }
 
-async fn run_shard<F: Front>(seed: ShardSeed, front: F, ring: RingDisk) -> Result<(), Fault> {
-    let disk = Latch::new(ring.clone());
+async fn run_shard<F: Front>(seed: ShardSeed, front: F, own: ShardDisk) -> Result<(), Fault> {
+    let disk = Latch::new(own.clone());
     let generation = u64::from_le_bytes(random_uuid()[8..].try_into().expect("8 of 16 bytes")) >> 1;
     let started = Shard::start(ShardStart {
         disk: disk.clone(),
@@ -429,7 +433,7 @@ async fn run_shard<F: Front>(seed: ShardSeed, front: F, ring: RingDisk) -> Resul
     });
     let _ = seed.events.send(Event::Started(Ok(())));
 
-    let local = Local::new(seed.index, shard.clone(), seed.handle, ring.clone(), seed.stop);
+    let local = Local::new(seed.index, shard.clone(), seed.handle, own, seed.bench, seed.stop);
     let front = reactor::spawn(Queue::Net, front.run(local.clone()));
     front.await;
     local.stopped().await;

@@ -300,6 +300,12 @@ pub enum StartError {
         /// What is refused, and what to do about it.
         source: std::io::Error,
     },
+    /// The thread that checks large batches could not be made.
+    #[error("a thread can not be made: {source}")]
+    Thread {
+        /// Why.
+        source: std::io::Error,
+    },
     /// A shard could not start.
     #[error("shard {shard} did not start: {source}")]
     Shard {

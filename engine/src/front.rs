@@ -4,26 +4,25 @@
 //! and the loopback front of the benchmarks stand on it, and their difference is the cost of the network.
 
 use std::future::Future;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use async_channel::Receiver;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_channel::oneshot;
 use futures_util::future::join_all;
 
-use crate::admission::Admission;
-use crate::engine::EngineDisk;
+use crate::admission::{Admission, Bench};
 use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
-use crate::handle::{Handle, PendingAppend, unlatch};
-use crate::io::ring::RingDisk;
-use crate::io::socket::Sender;
-use crate::log::OffsetAndTimestamp;
+use crate::handle::{Handle, PendingAppend, check_rules, unlatch};
+use crate::io::{Disk, DiskFile as File};
+use crate::log::{FileRange, OffsetAndTimestamp};
+use crate::message::{DeleteBefore, Message, OffsetQuery, READS_AT_ONCE, ReadRequest};
 use crate::partition::ReadResult;
-use crate::shard::message::Message;
-use crate::shard::reactor::yield_if_needed;
-use crate::shard::requests::READS_AT_ONCE;
-use crate::shard::{DeleteBefore, OffsetQuery, ReadRequest, Shard, ShardStats};
+use crate::reactor::{EngineDisk, ShardDisk, Sockets, yield_if_needed};
+use crate::shard::Shard;
+use crate::stats::ShardStats;
 use crate::topics::{NewTopic, Topic, TopicTable};
 use crate::types::{Offset, PartitionId, TopicId};
 
@@ -50,22 +49,22 @@ pub struct Local {
     shard: Rc<Shard<EngineDisk>>,
     handle: Handle,
     admission: Rc<Admission>,
-    ring: RingDisk,
+    disk: ShardDisk,
+    sockets: Sockets,
     stop: Receiver<()>,
 }
-
-/// The file of a [`ReadResult`]: the segment's, open as long as the result is held.
-pub type File = crate::io::DiskFile;
 
 impl Local {
     pub(crate) fn new(
         index: usize,
         shard: Rc<Shard<EngineDisk>>,
         handle: Handle,
-        ring: RingDisk,
+        disk: ShardDisk,
+        bench: Bench,
         stop: Receiver<()>,
     ) -> Local {
-        Local { index, shard, handle, admission: Rc::new(Admission::new()), ring, stop }
+        let sockets = Sockets::new(&disk);
+        Local { index, shard, handle, admission: Rc::new(Admission::new(bench)), disk, sockets, stop }
     }
 
     /// The number of this shard.
@@ -89,23 +88,30 @@ impl Local {
         let _ = self.stop.recv().await;
     }
 
-    /// A sender for this thread's sockets, waiting on the shard's ring.
-    pub fn sender(&self) -> Sender {
-        Sender::new(&self.ring)
+    /// This thread's sockets: waiting for them, receiving, sending.
+    pub fn sockets(&self) -> &Sockets {
+        &self.sockets
     }
 
-    /// The shard's ring, to wait for sockets.
-    pub fn ring(&self) -> &RingDisk {
-        &self.ring
+    /// Copies the batches of a read out of their file, without holding up the thread when they are not in memory.
+    ///
+    /// # Errors
+    /// What the system says; `UnexpectedEof` when the file is shorter than it was.
+    pub async fn copy(&self, range: &FileRange<File>) -> io::Result<Bytes> {
+        let bytes = self.disk.read(&range.file, range.position, range.length as usize).await?;
+        match bytes.len() as u64 == range.length {
+            true => Ok(bytes),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     fn owns(&self, partition: PartitionId) -> bool {
         partition.shard(self.shards()) == self.index
     }
 
-    /// All topics at this moment.
-    pub fn topics(&self) -> Arc<TopicTable> {
-        self.handle.topics()
+    /// All topics, as this shard knows them: a change is known to every shard before it is answered. Takes no lock.
+    pub fn topics(&self) -> Rc<Arc<TopicTable>> {
+        self.shard.topics()
     }
 
     /// Checks one record batch against the topic's rules and hands it over; see [`Handle::append`] for the two steps of the answer. A check
@@ -118,7 +124,7 @@ impl Local {
         partition: PartitionId,
         batch: BytesMut,
     ) -> Result<PendingAppend, AppendError> {
-        let batch = self.admission.check(batch, &self.handle.check_rules(partition)?).await?;
+        let batch = self.admission.check(batch, &check_rules(&self.topics(), partition)?).await?;
         if !self.owns(partition) {
             return Ok(self.handle.append_checked(partition, batch).await);
         }
@@ -226,6 +232,11 @@ impl Local {
     /// Deletes a topic; see [`Handle::delete_topic`].
     pub async fn delete_topic(&self, id: TopicId) -> Result<(), TopicError> {
         self.handle.delete_topic(id).await
+    }
+
+    /// Deletes topics; see [`Handle::delete_topics`].
+    pub async fn delete_topics(&self, ids: Vec<TopicId>) -> Vec<Result<(), TopicError>> {
+        self.handle.delete_topics(ids).await
     }
 
     /// A producer id that was never given out; see [`Handle::allocate_producer_id`].

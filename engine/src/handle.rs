@@ -9,16 +9,15 @@ use futures_channel::oneshot;
 use futures_util::future::join_all;
 
 use crate::config::{ConfigError, DynamicSettings, InForce};
-use crate::engine::EngineDisk;
 use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use crate::format::check::{self, CheckRules, CheckedBatch};
 use crate::format::meta::Meta;
-use crate::front::File;
-use crate::io::Disk;
+use crate::io::{Disk, DiskFile as File};
 use crate::log::{ActiveProducer, FileRange, OffsetAndTimestamp};
+use crate::message::{Appended, CatalogMessage, DeleteBefore, Message, OffsetQuery, ReadRequest};
 use crate::partition::ReadResult;
-use crate::shard::message::{Appended, CatalogMessage, Message};
-use crate::shard::{DeleteBefore, OffsetQuery, ReadRequest, ShardReport, ShardStats};
+use crate::reactor::EngineDisk;
+use crate::stats::{ShardReport, ShardStats};
 use crate::sync::Published;
 use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
@@ -98,16 +97,6 @@ impl Handle {
         partition.shard(self.shards())
     }
 
-    /// The rules of the partition's topic at this moment.
-    pub(crate) fn check_rules(&self, partition: PartitionId) -> Result<CheckRules, AppendError> {
-        let topics = self.topics();
-        let topic = topics
-            .by_id(partition.topic)
-            .filter(|topic| partition.index < topic.partitions)
-            .ok_or(AppendError::UnknownPartition(partition))?;
-        Ok(topic.config.check_rules(now()))
-    }
-
     /// Appends one record batch (see [`BatchBuilder`](crate::format::builder::BatchBuilder)) in two steps: this call checks it and hands it
     /// over, so that batches of one caller keep their order; [`PendingAppend::settled`] tells when it is durable, and its offset.
     ///
@@ -118,7 +107,7 @@ impl Handle {
         partition: PartitionId,
         batch: BytesMut,
     ) -> Result<PendingAppend, AppendError> {
-        let batch = check::check(batch, &self.check_rules(partition)?)?;
+        let batch = check::check(batch, &check_rules(&self.topics(), partition)?)?;
         Ok(self.append_checked(partition, batch).await)
     }
 
@@ -211,34 +200,39 @@ impl Handle {
         sizes
     }
 
+    /// Asks for a change of several topics; `count` is how many answers there are.
     async fn ask_catalog<T>(
         &self,
-        message: impl FnOnce(oneshot::Sender<Result<T, TopicError>>) -> CatalogMessage,
-    ) -> Result<T, TopicError> {
-        let answer = self.ask(CATALOG_SHARD, |reply| Message::Catalog(message(reply))).await;
-        answer.unwrap_or(Err(TopicError::Stopping))
+        count: usize,
+        message: impl FnOnce(oneshot::Sender<Vec<Result<T, TopicError>>>) -> CatalogMessage,
+    ) -> Vec<Result<T, TopicError>> {
+        let answers = self.ask(CATALOG_SHARD, |reply| Message::Catalog(message(reply))).await;
+        answers.unwrap_or_else(|| (0..count).map(|_| Err(TopicError::Stopping)).collect())
     }
 
     /// Makes a topic. It is durable, and every shard knows it, when this returns.
+    ///
+    /// # Errors
+    /// When there is one of its name, when it can not be, or cannot be written down.
     pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
-        self.ask_catalog(|reply| CatalogMessage::CreateTopic { new, reply }).await
+        only(self.create_topics(vec![new]).await)
     }
 
     /// Makes topics, for which the table is written once; the answers stand in the order of `new`. A topic that can not be does not keep
-    /// the others from being made.
+    /// the others from being made. The same holds of the other changes of several topics.
     pub async fn create_topics(&self, new: Vec<NewTopic>) -> Vec<Result<Arc<Topic>, TopicError>> {
-        let count = new.len();
-        let message = |reply| Message::Catalog(CatalogMessage::CreateTopics { new, reply });
-        let made = self.ask(CATALOG_SHARD, message).await;
-        made.unwrap_or_else(|| (0..count).map(|_| Err(TopicError::Stopping)).collect())
+        self.ask_catalog(new.len(), |reply| CatalogMessage::CreateTopics { new, reply }).await
     }
 
-    /// Changes the settings of a topic's own. They are durable, and in force for live partitions, when this returns.
+    /// Changes the settings of topics' own. They are durable, and in force for live partitions, when this returns.
     ///
     /// # Errors
     /// When there is no such topic, or a setting can not be: nothing has changed then. When the engine stops, it may have.
-    pub async fn alter_topic(&self, id: TopicId, change: ConfigChange) -> Result<Arc<Topic>, TopicError> {
-        self.ask_catalog(|reply| CatalogMessage::AlterTopic { id, change, reply }).await
+    pub async fn alter_topics(
+        &self,
+        changes: Vec<(TopicId, ConfigChange)>,
+    ) -> Vec<Result<Arc<Topic>, TopicError>> {
+        self.ask_catalog(changes.len(), |reply| CatalogMessage::AlterTopics { changes, reply }).await
     }
 
     /// Changes what is set for the broker while it runs: `change` makes other settings out of those in force, once no other change is under
@@ -250,25 +244,39 @@ impl Handle {
         &self,
         change: impl FnOnce(&InForce) -> Result<DynamicSettings, ConfigError> + Send + 'static,
     ) -> Result<(), TopicError> {
-        self.ask_catalog(|reply| CatalogMessage::AlterSettings { change: Box::new(change), reply }).await
+        let change = Box::new(change);
+        let message = |reply| Message::Catalog(CatalogMessage::AlterSettings { change, reply });
+        self.ask(CATALOG_SHARD, message).await.unwrap_or(Err(TopicError::Stopping))
     }
 
-    /// Adds partitions to a topic, up to `partitions`. They are durable, and every shard knows them, when this returns.
+    /// Adds partitions to topics, up to the numbers given. They are durable, and every shard knows them, when this returns.
     ///
     /// # Errors
     /// When there is no such topic, or it would not grow.
-    pub async fn create_partitions(&self, id: TopicId, partitions: u32) -> Result<Arc<Topic>, TopicError> {
-        self.ask_catalog(|reply| CatalogMessage::GrowTopic { id, partitions, reply }).await
+    pub async fn create_partitions(
+        &self,
+        growing: Vec<(TopicId, u32)>,
+    ) -> Vec<Result<Arc<Topic>, TopicError>> {
+        self.ask_catalog(growing.len(), |reply| CatalogMessage::GrowTopics { growing, reply }).await
     }
 
     /// Deletes a topic and its records. It is gone for good when this returns.
+    ///
+    /// # Errors
+    /// When there is no such topic, or its end cannot be written down.
     pub async fn delete_topic(&self, id: TopicId) -> Result<(), TopicError> {
-        self.ask_catalog(|reply| CatalogMessage::DeleteTopic { id, reply }).await
+        only(self.delete_topics(vec![id]).await)
+    }
+
+    /// Deletes topics and their records. They are gone for good when this returns.
+    pub async fn delete_topics(&self, ids: Vec<TopicId>) -> Vec<Result<(), TopicError>> {
+        self.ask_catalog(ids.len(), |reply| CatalogMessage::DeleteTopics { ids, reply }).await
     }
 
     /// A producer id that was never given out and never will be again, also after a crash.
     pub async fn allocate_producer_id(&self) -> Result<i64, TopicError> {
-        self.ask_catalog(|reply| CatalogMessage::AllocateProducerId { reply }).await
+        let message = |reply| Message::Catalog(CatalogMessage::AllocateProducerId { reply });
+        self.ask(CATALOG_SHARD, message).await.unwrap_or(Err(TopicError::Stopping))
     }
 
     /// The counters of every shard.
@@ -305,6 +313,20 @@ impl FileRange<File> {
         }
         Ok(bytes.freeze())
     }
+}
+
+/// The rules of the partition's topic at this moment.
+pub(crate) fn check_rules(topics: &TopicTable, partition: PartitionId) -> Result<CheckRules, AppendError> {
+    let topic = topics
+        .by_id(partition.topic)
+        .filter(|topic| partition.index < topic.partitions)
+        .ok_or(AppendError::UnknownPartition(partition))?;
+    Ok(topic.config.check_rules(now()))
+}
+
+/// The one answer to one question.
+fn only<T>(mut answers: Vec<Result<T, TopicError>>) -> Result<T, TopicError> {
+    answers.pop().unwrap_or(Err(TopicError::Stopping))
 }
 
 /// The plain file of a range: who only reads needs no latch.

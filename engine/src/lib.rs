@@ -23,6 +23,7 @@
 //! The invariants that code and tests cite as D1 to D11 stand in `docs/durability.md`, the files in `docs/format.md`.
 
 mod admission;
+mod buffer;
 mod catalog;
 pub mod checkers;
 pub mod compaction;
@@ -39,25 +40,26 @@ pub mod inspect;
 pub mod io;
 mod journal;
 mod log;
+mod message;
 mod partition;
+pub mod reactor;
 mod recovery;
 pub mod retention;
 mod segment;
 mod shard;
 pub mod sim;
+mod stats;
 mod sync;
 pub mod topics;
 pub mod types;
 
 pub use engine::{Engine, StopError, Watch};
-pub use front::{File, Front, Local, NoFront};
+pub use front::{Front, Local, NoFront};
 pub use handle::{Handle, PendingAppend};
+pub use io::DiskFile as File;
 pub use journal::JournalUse;
 pub use log::{ActiveProducer, FileRange, OffsetAndTimestamp};
+pub use message::{Appended, DeleteBefore, OffsetQuery, ReadRequest};
 pub use partition::{ReadResult, Traffic};
 pub use recovery::RecoveryReport;
-pub use shard::reactor;
-pub use shard::{
-    Appended, Compaction, DeleteBefore, Durations, OffsetQuery, PartitionReport, ReadRequest, ShardReport,
-    ShardStats,
-};
+pub use stats::{Compaction, Durations, PartitionReport, ShardReport, ShardStats};

@@ -13,7 +13,7 @@
 //!
 //! What a new log start means on the disk, and in which order, is in `shard/trim.rs`.
 
-use crate::config::Limits;
+use crate::config::RetentionLimits;
 use crate::types::{Offset, Timestamp};
 
 /// What the plan needs to know of a segment.
@@ -28,7 +28,7 @@ pub struct SegmentFacts {
 }
 
 /// Where the log should begin. Never before `log_start`, never behind the end of the last segment.
-pub fn plan(segments: &[SegmentFacts], log_start: Offset, limits: Limits, now: Timestamp) -> Offset {
+pub fn plan(segments: &[SegmentFacts], log_start: Offset, limits: RetentionLimits, now: Timestamp) -> Offset {
     let mut start = log_start;
     let kept = || segments.iter().filter(|segment| segment.next_offset > log_start);
     let mut left: u64 = kept().map(|segment| segment.bytes).sum();
@@ -59,16 +59,16 @@ mod tests {
         of.iter().enumerate().map(facts).collect()
     }
 
-    fn start(of: &[(u64, Timestamp)], log_start: i64, limits: Limits, now: Timestamp) -> i64 {
+    fn start(of: &[(u64, Timestamp)], log_start: i64, limits: RetentionLimits, now: Timestamp) -> i64 {
         plan(&segments(of), Offset::new(log_start), limits, now).get()
     }
 
-    fn age(limit: i64) -> Limits {
-        Limits { age_ms: Some(limit), bytes: None }
+    fn age(limit: i64) -> RetentionLimits {
+        RetentionLimits { age_ms: Some(limit), bytes: None }
     }
 
-    fn bytes(limit: u64) -> Limits {
-        Limits { age_ms: None, bytes: Some(limit) }
+    fn bytes(limit: u64) -> RetentionLimits {
+        RetentionLimits { age_ms: None, bytes: Some(limit) }
     }
 
     #[test]
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(start(&log, 0, age(50), 151), 10);
         assert_eq!(start(&log, 0, age(50), 1000), 30, "the active one goes, too");
         assert_eq!(start(&log, 0, age(i64::MAX), i64::MAX), 0);
-        assert_eq!(start(&log, 0, Limits::default(), i64::MAX), 0);
+        assert_eq!(start(&log, 0, RetentionLimits::default(), i64::MAX), 0);
     }
 
     #[test]

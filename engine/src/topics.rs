@@ -295,19 +295,19 @@ impl TopicTable {
         Ok(self.by_id[&id].clone())
     }
 
-    /// This table with other settings of the topic `id`.
-    pub(crate) fn with_configs(
-        &self,
+    /// Gives the topic `id` other settings.
+    pub(crate) fn reconfigure(
+        &mut self,
         id: TopicId,
         change: &ConfigChange,
         defaults: &TopicDefaults,
-    ) -> Result<TopicTable, TopicError> {
+    ) -> Result<Arc<Topic>, TopicError> {
         let topic = self.by_id(id).ok_or_else(|| TopicError::Unknown(id.to_string()))?;
         let own_configs = topic.changed_configs(change, defaults)?;
         let config = Arc::new(TopicConfig::resolve(defaults, &own_configs)?);
-        let mut table = self.clone();
-        table.insert(Topic { own_configs, config, ..Topic::clone(topic) });
-        Ok(table)
+        let topic = Topic { own_configs, config, ..Topic::clone(topic) };
+        self.insert(topic);
+        Ok(self.by_id[&id].clone())
     }
 
     /// This table with other defaults.
@@ -328,26 +328,24 @@ impl TopicTable {
         Ok(topic)
     }
 
-    /// This table with more partitions of the topic `id`.
-    pub(crate) fn with_partitions(&self, id: TopicId, partitions: u32) -> Result<TopicTable, TopicError> {
+    /// Gives the topic `id` more partitions.
+    pub(crate) fn grow(&mut self, id: TopicId, partitions: u32) -> Result<Arc<Topic>, TopicError> {
         let topic = self.check_growth(id, partitions)?;
-        let mut table = self.clone();
-        table.insert(Topic { partitions, ..Topic::clone(topic) });
-        Ok(table)
+        let topic = Topic { partitions, ..Topic::clone(topic) };
+        self.insert(topic);
+        Ok(self.by_id[&id].clone())
     }
 
-    /// This table without the topic `id`, which stands among the deleted ones then.
-    pub(crate) fn without(&self, id: TopicId) -> TopicTable {
-        let mut table = self.clone();
-        if let Some(topic) = table.by_id.remove(&id) {
-            table.by_name.remove(&topic.name);
-            if may_collide(&topic.name) {
-                table.by_metric_name.remove(&names::metric_name(&topic.name));
-            }
-            let (name, partitions) = (topic.name.clone(), topic.partitions);
-            table.deleted.push(DeletedTopic { name, id, partitions });
+    /// Takes out the topic `id`, which stands among the deleted ones then.
+    pub(crate) fn remove(&mut self, id: TopicId) -> Option<Arc<Topic>> {
+        let topic = self.by_id.remove(&id)?;
+        self.by_name.remove(&topic.name);
+        if may_collide(&topic.name) {
+            self.by_metric_name.remove(&names::metric_name(&topic.name));
         }
-        table
+        let (name, partitions) = (topic.name.clone(), topic.partitions);
+        self.deleted.push(DeletedTopic { name, id, partitions });
+        Some(topic)
     }
 }
 

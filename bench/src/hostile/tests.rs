@@ -1,3 +1,5 @@
+//! The mean clients against a broker in this process.
+
 use super::*;
 use clap::ValueEnum;
 use strandline::config::{BrokerConfig, Settings};

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::index::mend_sum;
 use super::input::Input;
+use crate::buffer::AlignedBuffer;
 use crate::format::batch::{self, BATCH_HEADER_BYTES, BatchHeader};
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;
 use crate::format::journal::{Expect, encode_commit, peek_commit, read_commit};
-use crate::io::AlignedBuffer;
 use crate::journal::replay::read_journal;
 use crate::sim::Simulation;
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicId};

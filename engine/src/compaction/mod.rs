@@ -36,6 +36,6 @@ mod unpacked;
 pub use cleaner::{Cleaned, Cleaner};
 pub use offset_map::{HashKeys, OffsetMap};
 pub use pace::{Behind, Pace, SHARE_MAX};
-pub use plan::{Limits, Round, SealedSegment, group, plan};
+pub use plan::{Round, SealedSegment, group, plan};
 pub use row::Row;
 pub use unpacked::{CompactionError, Placed, Unpacked, verified};

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::config::CompactionLimits;
 use crate::types::{Offset, Timestamp};
 
 /// What the plan needs to know of a segment that takes no more appends.
@@ -17,17 +18,6 @@ pub struct SealedSegment {
     pub first_timestamp: Timestamp,
     /// The largest timestamp of its records.
     pub max_timestamp: Timestamp,
-}
-
-/// A topic's settings for compaction.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
-    /// The share of dirty bytes that a round needs to be exceeded (`min.cleanable.dirty.ratio`), 0 to 1.
-    pub dirty_ratio_min: f64,
-    /// Milliseconds that a record stays uncompacted at least (`min.compaction.lag.ms`).
-    pub lag_min_ms: i64,
-    /// Milliseconds after which a record waits for no ratio (`max.compaction.lag.ms`).
-    pub lag_max_ms: i64,
 }
 
 /// A round that is due.
@@ -51,7 +41,7 @@ pub fn plan(
     sealed: &[SealedSegment],
     first_dirty: Offset,
     stable_end: Offset,
-    limits: Limits,
+    limits: CompactionLimits,
     now: Timestamp,
 ) -> Option<Round> {
     let first_dirty = first_dirty.max(sealed.first()?.base);
@@ -112,14 +102,15 @@ mod tests {
         of.iter().enumerate().map(facts).collect()
     }
 
-    const AT_ONCE: Limits = Limits { dirty_ratio_min: 0.0, lag_min_ms: 0, lag_max_ms: i64::MAX };
+    const AT_ONCE: CompactionLimits =
+        CompactionLimits { dirty_ratio_min: 0.0, lag_min_ms: 0, lag_max_ms: i64::MAX };
     const FAR: Offset = Offset::new(1_000);
 
     fn range(
         sealed: &[SealedSegment],
         first_dirty: i64,
         stable_end: i64,
-        limits: Limits,
+        limits: CompactionLimits,
     ) -> Option<(i64, i64)> {
         plan(sealed, Offset::new(first_dirty), Offset::new(stable_end), limits, 1000)
             .map(|round| (round.first_dirty.get(), round.end.get()))
@@ -148,10 +139,10 @@ mod tests {
     #[test]
     fn a_log_is_due_when_its_dirty_share_exceeds_the_ratio() {
         let log = sealed(&[(50, 1), (30, 2), (20, 3)]);
-        let half = Limits { dirty_ratio_min: 0.5, ..AT_ONCE };
+        let half = CompactionLimits { dirty_ratio_min: 0.5, ..AT_ONCE };
         assert_eq!(range(&log, 10, 1000, half), None, "half is not more than half");
         assert_eq!(range(&log, 9, 1000, half), Some((9, 30)), "a segment with one dirty record is dirty");
-        assert_eq!(range(&log, 0, 1000, Limits { dirty_ratio_min: 1.0, ..AT_ONCE }), None);
+        assert_eq!(range(&log, 0, 1000, CompactionLimits { dirty_ratio_min: 1.0, ..AT_ONCE }), None);
         let share = plan(&log, Offset::new(10), FAR, AT_ONCE, 1000).map(|round| round.dirty_ratio);
         assert_eq!(share, Some(0.5));
     }
@@ -159,9 +150,9 @@ mod tests {
     #[test]
     fn a_segment_with_a_young_record_stays_and_keeps_all_behind_it() {
         let log = sealed(&[(50, 700), (50, 901), (50, 100)]);
-        let lag = Limits { lag_min_ms: 100, ..AT_ONCE };
+        let lag = CompactionLimits { lag_min_ms: 100, ..AT_ONCE };
         assert_eq!(range(&log, 0, 1000, lag), Some((0, 10)));
-        assert_eq!(range(&log, 0, 1000, Limits { lag_min_ms: 99, ..AT_ONCE }), Some((0, 30)));
+        assert_eq!(range(&log, 0, 1000, CompactionLimits { lag_min_ms: 99, ..AT_ONCE }), Some((0, 30)));
         assert_eq!(range(&log, 10, 1000, lag), None);
         assert_eq!(
             range(&sealed(&[(1, -1), (1, i64::MAX)]), 0, 1000, AT_ONCE),
@@ -173,10 +164,10 @@ mod tests {
     #[test]
     fn a_record_that_waited_for_the_longest_lag_waits_for_no_ratio() {
         let log = sealed(&[(950, 1), (50, 700)]);
-        let half = |lag_max_ms| Limits { dirty_ratio_min: 0.5, lag_min_ms: 0, lag_max_ms };
+        let half = |lag_max_ms| CompactionLimits { dirty_ratio_min: 0.5, lag_min_ms: 0, lag_max_ms };
         assert_eq!(range(&log, 10, 1000, half(300)), None);
         assert_eq!(range(&log, 10, 1000, half(299)), Some((10, 20)));
-        let young = Limits { lag_min_ms: 400, ..half(299) };
+        let young = CompactionLimits { lag_min_ms: 400, ..half(299) };
         assert_eq!(range(&log, 10, 1000, young), None, "the shortest lag wins");
     }
 

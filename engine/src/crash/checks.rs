@@ -9,7 +9,7 @@ use super::model::BatchNumber;
 use super::run::Run;
 use crate::error::ReadError;
 use crate::format::names;
-use crate::shard::OffsetQuery;
+use crate::message::OffsetQuery;
 use crate::sim::Clock;
 use crate::types::{Offset, PartitionId};
 

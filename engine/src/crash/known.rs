@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::model::{BatchNumber, Model};
 use super::plan::{Configs, Pick};
 use crate::error::{AppendError, DeleteRecordsError, TopicError};
-use crate::shard::Appended;
+use crate::message::Appended;
 use crate::topics::Topic;
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
 

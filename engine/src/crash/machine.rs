@@ -1,8 +1,10 @@
 //! One process of the engine on a simulated machine: the shipping recovery, shards and catalog, without threads and sockets.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_channel::Sender;
@@ -18,10 +20,10 @@ use crate::error::{DeleteRecordsError, Fault, ReadError, StartError, TopicError}
 use crate::io::Disk;
 use crate::io::latch::Latch;
 use crate::journal::Journal;
+use crate::message::{CatalogMessage, DeleteBefore, Message, ReadRequest};
 use crate::partition::ReadResult;
 use crate::recovery::{RecoveryReport, recover};
-use crate::shard::message::{CatalogMessage, Message};
-use crate::shard::{DeleteBefore, ReadRequest, Shard, ShardStart};
+use crate::shard::{Shard, ShardStart};
 use crate::sim::{Faults, SimDisk, SimFile, Simulation};
 use crate::sync::Published;
 use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
@@ -193,18 +195,15 @@ impl Process {
 
     async fn ask_catalog<T>(
         &self,
-        message: impl FnOnce(oneshot::Sender<Result<T, TopicError>>) -> CatalogMessage,
-    ) -> oneshot::Receiver<Result<T, TopicError>> {
+        message: impl FnOnce(oneshot::Sender<T>) -> CatalogMessage,
+    ) -> oneshot::Receiver<T> {
         let (reply, answer) = oneshot::channel();
         let _ = self.mailboxes[0].send(Message::Catalog(message(reply))).await;
         answer
     }
 
-    pub(super) async fn create_topic(
-        &self,
-        new: NewTopic,
-    ) -> oneshot::Receiver<Result<Arc<Topic>, TopicError>> {
-        self.ask_catalog(|reply| CatalogMessage::CreateTopic { new, reply }).await
+    pub(super) async fn create_topic(&self, new: NewTopic) -> Only<Arc<Topic>> {
+        Only(self.ask_catalog(|reply| CatalogMessage::CreateTopics { new: vec![new], reply }).await)
     }
 
     /// Has these settings for all brokers, instead of those there are.
@@ -217,20 +216,14 @@ impl Process {
         self.ask_catalog(|reply| CatalogMessage::AlterSettings { change, reply }).await
     }
 
-    pub(super) async fn alter_topic(
-        &self,
-        id: TopicId,
-        change: ConfigChange,
-    ) -> oneshot::Receiver<Result<Arc<Topic>, TopicError>> {
-        self.ask_catalog(|reply| CatalogMessage::AlterTopic { id, change, reply }).await
+    pub(super) async fn alter_topic(&self, id: TopicId, change: ConfigChange) -> Only<Arc<Topic>> {
+        let changes = vec![(id, change)];
+        Only(self.ask_catalog(|reply| CatalogMessage::AlterTopics { changes, reply }).await)
     }
 
-    pub(super) async fn grow_topic(
-        &self,
-        id: TopicId,
-        partitions: u32,
-    ) -> oneshot::Receiver<Result<Arc<Topic>, TopicError>> {
-        self.ask_catalog(|reply| CatalogMessage::GrowTopic { id, partitions, reply }).await
+    pub(super) async fn grow_topic(&self, id: TopicId, partitions: u32) -> Only<Arc<Topic>> {
+        let growing = vec![(id, partitions)];
+        Only(self.ask_catalog(|reply| CatalogMessage::GrowTopics { growing, reply }).await)
     }
 
     pub(super) async fn delete_records(
@@ -244,8 +237,15 @@ impl Process {
         answer
     }
 
-    pub(super) async fn delete_topic(&self, id: TopicId) -> oneshot::Receiver<Result<(), TopicError>> {
-        self.ask_catalog(|reply| CatalogMessage::DeleteTopic { id, reply }).await
+    pub(super) async fn delete_topic(&self, id: TopicId) -> Only<()> {
+        Only(self.delete_topics(vec![id]).await)
+    }
+
+    pub(super) async fn delete_topics(
+        &self,
+        ids: Vec<TopicId>,
+    ) -> oneshot::Receiver<Vec<Result<(), TopicError>>> {
+        self.ask_catalog(|reply| CatalogMessage::DeleteTopics { ids, reply }).await
     }
 
     pub(super) async fn allocate_producer_id(&self) -> oneshot::Receiver<Result<i64, TopicError>> {
@@ -295,4 +295,26 @@ impl Process {
         }
         result
     }
+}
+
+/// The answer to a change of one topic, which the catalog takes by the many.
+pub(super) struct Only<T>(oneshot::Receiver<Vec<Result<T, TopicError>>>);
+
+impl<T> Only<T> {
+    pub(super) fn try_recv(&mut self) -> Result<Option<Result<T, TopicError>>, oneshot::Canceled> {
+        Ok(self.0.try_recv()?.map(only))
+    }
+}
+
+impl<T> Future for Only<T> {
+    type Output = Result<Result<T, TopicError>, oneshot::Canceled>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|answers| answers.map(only))
+    }
+}
+
+fn only<T>(mut answers: Vec<T>) -> T {
+    assert_eq!(answers.len(), 1, "one topic, one answer");
+    answers.remove(0)
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use crate::config::{Limits, TopicConfig};
+use crate::config::{RetentionLimits, TopicConfig};
 use crate::format::batch::{BatchHeader, Batches, verify_crc};
 use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Timestamp};
 
@@ -46,7 +46,7 @@ pub(super) struct PartitionModel {
     /// The largest offset before which somebody wanted all records deleted, done or not.
     pub(super) asked: i64,
     /// What may have been in force since the last start.
-    pub(super) limits: Vec<Limits>,
+    pub(super) limits: Vec<RetentionLimits>,
 }
 
 #[derive(Clone, Default)]
@@ -118,7 +118,7 @@ impl Model {
                 .map(|sent| sent.bytes.len() as u64)
                 .sum();
             let newest = self.sent[*number].timestamps.iter().copied().fold(NO_TIMESTAMP, i64::max);
-            let is_due = |limits: &Limits| {
+            let is_due = |limits: &RetentionLimits| {
                 limits.is_expired(newest, now) || limits.bytes.is_some_and(|limit| sent - gone >= limit)
             };
             assert!(partition.limits.iter().any(is_due), "{id}: the batch at {offset} was deleted too early");

@@ -29,7 +29,7 @@ use crate::format::batch::{BatchHeader, Batches, verify_crc};
 use crate::format::builder::BatchBuilder;
 use crate::format::check::check;
 use crate::format::compression::Codec;
-use crate::shard::{DeleteBefore, OffsetQuery};
+use crate::message::{DeleteBefore, OffsetQuery};
 use crate::sim::{Clock, SimDisk, Simulation};
 use crate::topics::NewTopic;
 use crate::types::{Offset, PartitionId, Timestamp};

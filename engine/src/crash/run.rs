@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::images::{Image, Images, Subject};
 use super::known::{Known, Stage, choose};
-use super::machine::{ORDINARY, Process, Settings, start};
+use super::machine::{ORDINARY, Only, Process, Settings, start};
 use super::model::{BatchNumber, Sent};
 use super::plan::{Attempt, Configs, Ending, Generation, Operation, Pick, Plan};
 use crate::config::{TopicConfig, TopicDefaults};
@@ -22,8 +22,8 @@ use crate::format::builder::BatchBuilder;
 use crate::format::check::check;
 use crate::format::compression::Codec;
 use crate::io::is_no_space;
+use crate::message::{Appended, DeleteBefore};
 use crate::partition::WakeOnce;
-use crate::shard::{Appended, DeleteBefore};
 use crate::sim::{Clock, Faults, SimDisk, Simulation};
 use crate::topics::{ConfigChange, NewTopic, Topic};
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
@@ -46,9 +46,9 @@ pub(super) struct Run {
 #[derive(Default)]
 pub(super) struct Pending {
     pub(super) appends: Vec<PendingAppend>,
-    creates: Vec<(String, Answer<Arc<Topic>>)>,
-    deletes: Vec<(TopicId, Answer<()>)>,
-    changes: Vec<(TopicId, Answer<Arc<Topic>>)>,
+    creates: Vec<(String, Only<Arc<Topic>>)>,
+    deletes: Vec<(TopicId, Only<()>)>,
+    changes: Vec<(TopicId, Only<Arc<Topic>>)>,
     deletions: Vec<PendingDeletion>,
     allocations: Vec<Answer<i64>>,
 }
@@ -463,6 +463,17 @@ impl Run {
         let id = state.id.expect("it is there");
         let answer = self.drive(process.delete_topic(id))?;
         self.pending.deletes.push((id, answer));
+        Some(())
+    }
+
+    /// Deletes topics in one change, and waits until it is answered.
+    pub(super) fn delete_together(&mut self, process: &Process, ids: &[TopicId]) -> Option<()> {
+        let named = self.known.topics.iter_mut().filter(|topic| topic.id.is_some_and(|id| ids.contains(&id)));
+        named.for_each(|topic| topic.stage = Stage::Deleting);
+        let answers = self.drive(async { process.delete_topics(ids.to_vec()).await.await })?;
+        for (id, answer) in ids.iter().zip(answers.expect("it is answered")) {
+            self.known.take_deleted(*id, answer);
+        }
         Some(())
     }
 

@@ -6,7 +6,7 @@ use super::images::Subject;
 use super::machine::Process;
 use super::run::Run;
 use crate::error::{AppendError, DeleteRecordsError};
-use crate::shard::{Appended, DeleteBefore, OffsetQuery};
+use crate::message::{Appended, DeleteBefore, OffsetQuery};
 use crate::types::{Offset, PartitionId};
 
 impl Run {

@@ -25,8 +25,9 @@ use crate::format::builder::BatchBuilder;
 use crate::format::check::check;
 use crate::format::compression::{Codec, decompress};
 use crate::format::record::Records;
-use crate::shard::{Appended, OffsetQuery, ShardStats};
+use crate::message::{Appended, OffsetQuery};
 use crate::sim::{Clock, Simulation};
+use crate::stats::ShardStats;
 use crate::topics::NewTopic;
 use crate::types::{Offset, PartitionId, Timestamp};
 

@@ -515,6 +515,31 @@ fn d9_log_starts_survive_every_crash_of_a_start_with_fewer_shards() {
     assert!(counts.borrow().images > 100, "{}", counts.borrow());
 }
 
+/// One write of the table deletes all of them; their directories go afterwards, and a start finishes what a crash has cut short.
+#[test]
+fn d9_topics_deleted_together_are_there_or_gone_after_every_crash() {
+    let mut run = Run::new(12);
+    let process = run.start(&Settings::small(2)).expect("nothing stops it");
+    let mut deleted = Vec::new();
+    for name in ["orders", "clicks", "trips"] {
+        for id in run.create_now(&process, name, 2) {
+            run.append_now(&process, id).expect("nothing has failed");
+            deleted.push(id.topic);
+        }
+    }
+    deleted.dedup();
+    let kept = run.create_now(&process, "kept", 1)[0];
+    run.append_now(&process, kept).expect("nothing has failed");
+    let counts = Rc::new(RefCell::new(Counts::default()));
+    run.images = Some(Images::new(counts.clone()));
+    run.delete_together(&process, &deleted).expect("nothing stops it");
+    assert!(counts.borrow().images > 100, "{}", counts.borrow());
+    run.images = None;
+    let directories = run.disk().list_all();
+    assert!(!directories.iter().any(|(path, _)| under("/orders-")(path) || under("/trips-")(path)));
+    crash_and_compare(run, process);
+}
+
 /// One rotten bit at rest, anywhere: the engine starts or says which file is damaged, and what it serves without a word is right.
 #[test]
 fn d5_a_rotten_bit_is_never_a_panic_and_never_a_record_nobody_sent() {

@@ -19,7 +19,7 @@ use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::batch::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader};
-use crate::io::AlignedBuffer;
+use crate::buffer::AlignedBuffer;
 use crate::types::{Offset, PartitionId, TopicId};
 
 /// Commits start at multiples of this many bytes and are padded to one.

@@ -28,6 +28,7 @@ pub mod names;
 pub mod producer_ids;
 pub mod record;
 pub mod settings;
+mod topic_name;
 pub mod topics;
 pub mod varint;
 pub mod walk;

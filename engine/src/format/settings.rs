@@ -10,12 +10,21 @@ use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::envelope::{self, EnvelopeError, Kind, Sealer};
-use crate::config::DynamicSettings;
 
 /// The kind of the file.
 pub const SETTINGS_KIND: Kind = Kind(*b"STRLSETT");
 /// The version that is written.
 pub const SETTINGS_VERSION: u16 = 1;
+
+/// What was set for the broker while it ran. The engine keeps it durably; of the names it knows those that give topics their defaults, and
+/// those of the cleaner.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DynamicSettings {
+    /// For all brokers, name and value.
+    pub all_brokers: Vec<(String, String)>,
+    /// For this one; these win.
+    pub this_broker: Vec<(String, String)>,
+}
 
 const ALL_BROKERS: u8 = 0;
 const THIS_BROKER: u8 = 1;

@@ -14,7 +14,7 @@ use super::meta::Meta;
 use super::record::Records;
 use super::topics::{DeletedTopic, TopicRecord, TopicsFile};
 use super::{producer_ids, settings, topics};
-use crate::io::AlignedBuffer;
+use crate::buffer::AlignedBuffer;
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicId};
 
 /// The bytes of a golden file. They were made from the tables of `docs/format.md` by a program that shares no code with this one.

@@ -17,7 +17,7 @@ use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::envelope::{self, Body, EnvelopeError, Kind, Sealer};
-use super::names;
+use super::topic_name::check_topic_name;
 use crate::types::TopicId;
 
 /// The kind of the file.
@@ -51,7 +51,7 @@ pub struct DeletedTopic {
 /// One topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicRecord {
-    /// The name, valid by [`names::check_topic_name`].
+    /// The name, valid by [`check_topic_name`].
     pub name: String,
     /// The identity.
     pub id: TopicId,
@@ -103,7 +103,7 @@ pub fn encode(TopicsFile { topics, deleted }: &TopicsFile) -> Bytes {
         body.put_u32_le(deleted.len() as u32);
     }
     for topic in deleted {
-        assert!(names::check_topic_name(&topic.name).is_ok() && topic.partitions > 0, "it was a valid topic");
+        assert!(check_topic_name(&topic.name).is_ok() && topic.partitions > 0, "it was a valid topic");
         let row = DeletedRow {
             id: topic.id.to_bytes(),
             partitions: U32::new(topic.partitions),
@@ -113,7 +113,7 @@ pub fn encode(TopicsFile { topics, deleted }: &TopicsFile) -> Bytes {
         body.put_slice(topic.name.as_bytes());
     }
     for topic in topics {
-        assert!(names::check_topic_name(&topic.name).is_ok() && topic.partitions > 0, "a valid topic");
+        assert!(check_topic_name(&topic.name).is_ok() && topic.partitions > 0, "a valid topic");
         let row = TopicRow {
             id: topic.id.to_bytes(),
             partitions: U32::new(topic.partitions),
@@ -168,7 +168,7 @@ pub fn decode(bytes: &[u8]) -> Result<TopicsFile, EnvelopeError> {
 fn decode_deleted(body: &mut Body<'_>) -> Result<DeletedTopic, EnvelopeError> {
     let row = body.row::<DeletedRow>()?;
     let name = body.text(usize::from(row.name_bytes.get()))?;
-    if names::check_topic_name(name).is_err() || row.partitions.get() == 0 {
+    if check_topic_name(name).is_err() || row.partitions.get() == 0 {
         return Err(body.malformed());
     }
     let (id, partitions) = (TopicId::from_bytes(row.id), row.partitions.get());
@@ -178,7 +178,7 @@ fn decode_deleted(body: &mut Body<'_>) -> Result<DeletedTopic, EnvelopeError> {
 fn decode_topic(body: &mut Body<'_>) -> Result<TopicRecord, EnvelopeError> {
     let row = body.row::<TopicRow>()?;
     let name = body.text(usize::from(row.name_bytes.get()))?;
-    if names::check_topic_name(name).is_err() || row.partitions.get() == 0 {
+    if check_topic_name(name).is_err() || row.partitions.get() == 0 {
         return Err(body.malformed());
     }
     // The count is not trusted with memory: a list grows only by what was read.

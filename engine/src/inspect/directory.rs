@@ -302,6 +302,13 @@ impl DataDir {
             false => Some(DynamicSettings::default()),
         };
         self.next_producer_id = self.small_file(names::PRODUCER_IDS_FILE, false, producer_ids::decode);
+        self.list_shards()?;
+        self.read_checkpoints();
+        Ok(())
+    }
+
+    /// The files in the shards' directories.
+    fn list_shards(&mut self) -> Result<(), InspectError> {
         let shards = self.path.join(names::SHARDS_DIR);
         if !shards.is_dir() {
             return Ok(());
@@ -338,6 +345,11 @@ impl DataDir {
             }
         }
         self.journals.sort();
+        Ok(())
+    }
+
+    /// The recovery points, and which of them nobody knows the partition of.
+    fn read_checkpoints(&mut self) {
         for path in self.checkpoints.clone() {
             let relative = path.strip_prefix(&self.path).expect("it stands in the directory").to_owned();
             let name = relative.to_str().expect("names are text").to_owned();
@@ -359,7 +371,6 @@ impl DataDir {
                 }
             }
         }
-        Ok(())
     }
 
     fn note(&mut self, path: PathBuf, what: What) {

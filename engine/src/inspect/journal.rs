@@ -120,10 +120,10 @@ impl<'a> Iterator for JournalWalk<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::AlignedBuffer;
     use crate::format::builder::BatchBuilder;
     use crate::format::compression::Codec;
     use crate::format::journal::encode_commit;
-    use crate::io::AlignedBuffer;
     use crate::io::pwrite::PwriteDisk;
     use crate::journal::replay::read_journal;
     use crate::types::{PartitionId, TopicId};

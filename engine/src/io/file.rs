@@ -16,7 +16,7 @@ use super::{AlignedBuffer, Entry, OpenMode};
 use crate::types::Position;
 
 /// The most parts that one gathering write takes (`IOV_MAX`).
-pub(super) const PARTS_MAX: usize = 1024;
+pub(crate) const PARTS_MAX: usize = 1024;
 
 /// An open file; the descriptor is closed when the last clone is dropped. Clones may cross threads.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ impl From<OwnedFd> for DiskFile {
 
 impl DiskFile {
     /// Opens a file. May wait for a directory to be read.
-    pub(super) fn open(path: &Path, mode: OpenMode) -> io::Result<DiskFile> {
+    pub(crate) fn open(path: &Path, mode: OpenMode) -> io::Result<DiskFile> {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true);
         let (file, direct) = match mode {
@@ -64,21 +64,21 @@ impl DiskFile {
     }
 
     /// Opens a directory, to be synced.
-    pub(super) fn open_dir(path: &Path) -> io::Result<DiskFile> {
+    pub(crate) fn open_dir(path: &Path) -> io::Result<DiskFile> {
         Ok(DiskFile(Arc::new(Open { file: fs::File::open(path)?, direct: false })))
     }
 
-    pub(super) fn std(&self) -> &fs::File {
+    pub(crate) fn std(&self) -> &fs::File {
         &self.0.file
     }
 
-    pub(super) fn len(&self) -> io::Result<u64> {
+    pub(crate) fn len(&self) -> io::Result<u64> {
         Ok(self.0.file.metadata()?.len())
     }
 
     /// Copies what is in memory from `position` on, without ever waiting for the disk; fewer bytes than asked for when the
     /// rest is not in memory, or when the file ends.
-    pub(super) fn read_cached(&self, position: Position, buffer: &mut [u8]) -> usize {
+    pub(crate) fn read_cached(&self, position: Position, buffer: &mut [u8]) -> usize {
         let mut done = 0;
         while !self.0.direct && done < buffer.len() {
             let slice = &mut [IoSliceMut::new(&mut buffer[done..])];
@@ -95,7 +95,7 @@ impl DiskFile {
     }
 
     /// Writes the parts as far as one call takes them, and says how far that was. Waits only when the system is short of clean memory.
-    pub(super) fn write_now(&self, position: Position, parts: &[Bytes]) -> io::Result<usize> {
+    pub(crate) fn write_now(&self, position: Position, parts: &[Bytes]) -> io::Result<usize> {
         let slices: Vec<_> = parts.iter().take(PARTS_MAX).map(|part| IoSlice::new(part)).collect();
         match rustix::io::pwritev(self, &slices, position) {
             Ok(written) => Ok(written),
@@ -106,7 +106,7 @@ impl DiskFile {
 
     /// Whether the first and the last byte of a range are in memory (1-2 us); a range past the end of the file counts as
     /// being there.
-    pub(super) fn is_cached(&self, position: Position, length: u64) -> bool {
+    pub(crate) fn is_cached(&self, position: Position, length: u64) -> bool {
         let probe = |position| {
             let mut byte = [0];
             let result = rustix::io::preadv2(
@@ -122,15 +122,15 @@ impl DiskFile {
 }
 
 /// Memory that a read goes to: a plain vector, or whole aligned blocks around the range where the file demands it.
-pub(super) struct ReadBuffer {
+pub(crate) struct ReadBuffer {
     memory: Memory,
     /// Where in the file the memory starts.
-    pub(super) start: Position,
+    pub(crate) start: Position,
     /// How many of the memory's first bytes are not asked for.
     skip: usize,
     length: usize,
     /// How many bytes of the memory have been read.
-    pub(super) done: usize,
+    pub(crate) done: usize,
 }
 
 enum Memory {
@@ -139,7 +139,7 @@ enum Memory {
 }
 
 impl ReadBuffer {
-    pub(super) fn new(file: &DiskFile, position: Position, length: usize) -> ReadBuffer {
+    pub(crate) fn new(file: &DiskFile, position: Position, length: usize) -> ReadBuffer {
         if !file.0.direct {
             return ReadBuffer {
                 memory: Memory::Plain(vec![0; length]),
@@ -156,7 +156,7 @@ impl ReadBuffer {
     }
 
     /// The memory that still waits for bytes; its first byte belongs to `start + done`.
-    pub(super) fn rest(&mut self) -> &mut [u8] {
+    pub(crate) fn rest(&mut self) -> &mut [u8] {
         let memory = match &mut self.memory {
             Memory::Plain(memory) => memory.as_mut_slice(),
             Memory::Aligned(memory) => memory.as_mut(),
@@ -165,7 +165,7 @@ impl ReadBuffer {
     }
 
     /// Takes note of `read` more bytes; whether the read is over.
-    pub(super) fn advance(&mut self, read: usize) -> bool {
+    pub(crate) fn advance(&mut self, read: usize) -> bool {
         self.done += read;
         // A direct read that stops inside a block has met the end of the file; to go on from there would be refused.
         let ended =
@@ -173,7 +173,7 @@ impl ReadBuffer {
         read == 0 || ended || self.rest().is_empty()
     }
 
-    pub(super) fn into_bytes(self) -> Bytes {
+    pub(crate) fn into_bytes(self) -> Bytes {
         let end = self.done.min(self.skip + self.length);
         let bytes = match self.memory {
             Memory::Plain(mut memory) => {
@@ -187,7 +187,7 @@ impl ReadBuffer {
 }
 
 /// What a directory holds; names that are not UTF-8 are left out.
-pub(super) fn list(path: &Path) -> io::Result<Vec<Entry>> {
+pub(crate) fn list(path: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;

@@ -1,20 +1,17 @@
 //! The disk seam: everything that the engine asks of a disk, and nothing else.
 //!
-//! Four backends stand behind it: [`ring`] (production, a private io_uring per thread), [`pwrite`] (plain system calls, for
-//! comparison and for machines without io_uring), `sim::SimDisk` (two images per file, for the crash tests), and
-//! [`latch::Latch`], which wraps any of them and never lets a failed write or sync be followed by another (D3).
+//! Four backends stand behind it: the ring of the [reactor](crate::reactor) (production), [`pwrite`] (plain system calls, for comparison
+//! and for machines without io_uring), `sim::SimDisk` (two images per file, for the crash tests), and [`latch::Latch`], which wraps any of
+//! them and never lets a failed write or sync be followed by another (D3).
 //!
 //! * Buffers given to an operation are owned by it until it completes.
 //! * An operation that was started goes on when its future is dropped; only its result is lost.
 //! * Writes are all or nothing to the caller: short writes are finished inside.
 //! * Nothing is `Send`: a disk belongs to one thread. A file handle may cross threads where the backend says so.
 
-mod buffer;
 mod file;
 pub mod latch;
 pub mod pwrite;
-pub mod ring;
-pub mod socket;
 mod turn;
 
 use std::future::Future;
@@ -24,10 +21,11 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use rustix::io::Errno;
 
-pub use buffer::AlignedBuffer;
 pub use file::DiskFile;
+pub(crate) use file::{PARTS_MAX, ReadBuffer, list};
 pub use turn::yield_now;
 
+pub use crate::buffer::AlignedBuffer;
 use crate::types::Position;
 
 /// How a file is opened. All files are opened for reading and writing.

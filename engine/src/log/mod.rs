@@ -33,7 +33,7 @@ pub use producers::ActiveProducer;
 pub(crate) use producers::Producers;
 pub(crate) use replace::Replacement;
 
-use crate::config::{DECOMPRESSED_BYTES_MAX, Limits, TopicConfig};
+use crate::config::{DECOMPRESSED_BYTES_MAX, RetentionLimits, TopicConfig};
 use crate::error::Fault;
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader, TimestampType};
 use crate::format::checkpoint::PartitionCheckpoint;
@@ -262,7 +262,11 @@ impl<D: Disk> Log<D> {
     }
 
     /// What a retention plan needs to know. Timestamps are looked up from the first segment on up to the first that stays by its age.
-    pub(crate) async fn facts(&self, limits: Limits, now: Timestamp) -> Result<Vec<SegmentFacts>, Fault> {
+    pub(crate) async fn facts(
+        &self,
+        limits: RetentionLimits,
+        now: Timestamp,
+    ) -> Result<Vec<SegmentFacts>, Fault> {
         let segments = self.segments.borrow().clone();
         let mut facts = Vec::with_capacity(segments.len());
         let mut ages_matter = limits.age_ms.is_some();

@@ -17,12 +17,12 @@ use futures_util::future::join_all;
 
 use super::Shard;
 use super::inbox::Arrival;
-use super::message::{Appended, Reply};
 use crate::error::{AppendError, Fault};
 use crate::format::batch::TimestampType;
 use crate::io::Disk;
 use crate::journal::{CommitFailure, Journal};
 use crate::log::{Draft, Place};
+use crate::message::{Appended, Reply};
 use crate::partition::Partition;
 use crate::segment::WriteFailure;
 use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Timestamp};

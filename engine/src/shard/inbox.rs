@@ -3,9 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
-use super::message::{Appended, Reply};
 use crate::error::AppendError;
 use crate::format::check::CheckedBatch;
+use crate::message::{Appended, Reply};
 use crate::sync::Signal;
 use crate::types::PartitionId;
 

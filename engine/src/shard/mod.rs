@@ -13,20 +13,16 @@
 mod background;
 mod clean;
 mod commit;
-mod durations;
 mod inbox;
-pub(crate) mod message;
 mod rate;
-pub mod reactor;
 mod report;
 pub(crate) mod requests;
 mod room;
 mod scrub;
-mod stats;
 mod trim;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -37,10 +33,6 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_util::lock::Mutex;
 
-pub use durations::Durations;
-pub use message::{Appended, DeleteBefore, OffsetQuery, ReadRequest};
-pub use stats::{Compaction, PartitionReport, ShardReport, ShardStats};
-
 use crate::config::InForce;
 use crate::error::{AppendError, Fault, ReadError, StartError};
 use crate::format::check::CheckedBatch;
@@ -49,8 +41,10 @@ use crate::format::names;
 use crate::io::{Disk, OpenMode, replace};
 use crate::journal::{Journal, JournalPool};
 use crate::log::{ActiveProducer, Log, OffsetAndTimestamp};
+use crate::message::{Appended, OffsetQuery, ReadRequest};
 use crate::partition::{Incomplete, Partition, ReadResult, Unwritten, WakeOnce};
 use crate::segment::{OpenFiles, Segment};
+use crate::stats::{Counters, ShardStats};
 use crate::sync::{Published, Signal};
 use crate::topics::TopicTable;
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
@@ -58,7 +52,6 @@ use clean::Cleaning;
 use inbox::{Arrival, Inbox};
 use room::Room;
 use scrub::Scrubbing;
-use stats::Counters;
 use trim::Trims;
 
 /// Reads the wall clock; the crash tests bring their own.
@@ -104,6 +97,8 @@ pub(crate) struct Shard<D: Disk> {
     index: usize,
     shards: usize,
     topics: Arc<Published<TopicTable>>,
+    /// The table for the path of the data, which takes no lock that shards share; renewed by the mailbox.
+    snapshot: RefCell<Rc<Arc<TopicTable>>>,
     settings: Arc<Published<InForce>>,
     files: Rc<OpenFiles<D>>,
     partitions: RefCell<BTreeMap<PartitionId, Rc<Partition<D>>>>,
@@ -216,6 +211,7 @@ impl<D: Disk> Shard<D> {
             directory,
             index: start.index,
             shards: start.shards,
+            snapshot: RefCell::new(Rc::new(start.topics.get())),
             topics: start.topics,
             settings: start.settings.clone(),
             files: OpenFiles::new(start.open_files_max),
@@ -293,7 +289,7 @@ impl<D: Disk> Shard<D> {
         if dirty {
             partition.sync().await?;
         }
-        // A topic that was deleted meanwhile must not be taken in: `close_topic` has passed. So has `reconfigure`.
+        // A topic that was deleted meanwhile must not be taken in: `close_topics` has passed. So has `reconfigure`.
         let topics = self.topics.get();
         let Some(topic) = topics.by_id(id.topic) else { return Ok(None) };
         partition.set_config(topic.config.clone());
@@ -309,16 +305,17 @@ impl<D: Disk> Shard<D> {
 
     /// Lets go of a topic that the table does not hold any more; who waits for it wakes up and is told. When this returns, nothing
     /// writes into the topic's directories, which the next topic of its name will use.
-    pub(crate) async fn close_topic(&self, topic: TopicId) {
+    pub(crate) async fn close_topics(&self, topics: &[TopicId]) {
+        let gone: HashSet<&TopicId> = topics.iter().collect();
         let _no_turn = self.turn.lock().await;
         let _no_background = self.background.lock().await;
         let _no_opening = self.opening.lock().await;
-        self.closed.borrow_mut().retain(|id, _| id.topic != topic);
-        self.trims.forget(topic);
+        self.closed.borrow_mut().retain(|id, _| !gone.contains(&id.topic));
+        self.trims.forget(&gone);
         let closed: Vec<_> = self
             .partitions
             .borrow_mut()
-            .extract_if(.., |id, _| id.topic == topic)
+            .extract_if(.., |id, _| gone.contains(&id.topic))
             .map(|(_, gone)| gone)
             .collect();
         for partition in closed {
@@ -327,18 +324,30 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Puts the settings that the table has for a topic in force, or for all of them and for the shard itself. When this returns, nothing that was acknowledged under other settings
-    /// is less durable than these promise.
-    pub(crate) async fn reconfigure(&self, topic: Option<TopicId>) {
-        let concerned = || topic.map_or_else(|| self.open_partitions(), |id| self.partitions_of(id));
-        if topic.is_none() {
+    /// The topics as this shard's thread knows them: each change is known before it is answered.
+    pub(crate) fn topics(&self) -> Rc<Arc<TopicTable>> {
+        self.snapshot.borrow().clone()
+    }
+
+    pub(crate) fn renew_topics(&self) {
+        self.snapshot.replace(Rc::new(self.topics.get()));
+    }
+
+    /// Puts the settings that the table has for these topics in force, or for all of them and for the shard itself. When this returns, nothing
+    /// that was acknowledged under other settings is less durable than these promise.
+    pub(crate) async fn reconfigure(&self, topics: Option<&[TopicId]>) {
+        let concerned = || match topics {
+            Some(topics) => topics.iter().flat_map(|topic| self.partitions_of(*topic)).collect(),
+            None => self.open_partitions(),
+        };
+        if topics.is_none() {
             self.cleaning.configure(&self.settings.get().cleaner, (self.clock)());
         }
         {
             let _no_turn = self.turn.lock().await;
-            let topics = self.topics.get();
+            let table = self.topics.get();
             for partition in concerned() {
-                if let Some(topic) = topics.by_id(partition.id.topic) {
+                if let Some(topic) = table.by_id(partition.id.topic) {
                     partition.set_config(topic.config.clone());
                 }
             }

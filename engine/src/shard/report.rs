@@ -1,9 +1,9 @@
 //! Telling what the shard looks like: its counters, its queues, its partitions.
 
 use super::Shard;
-use super::stats::{Compaction, PartitionReport, ShardReport};
 use crate::io::{Disk, yield_now};
 use crate::partition::Partition;
+use crate::stats::{Compaction, PartitionReport, ShardReport};
 
 /// Partitions that are looked at before others get their turn: each is a dozen reads of memory.
 const PARTITIONS_AT_ONCE: usize = 64;

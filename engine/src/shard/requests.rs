@@ -9,13 +9,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::Shard;
 use super::inbox::Arrival;
-use super::message::{CatalogMessage, Message};
 use crate::catalog::Catalog;
 use crate::io::{Disk, yield_now};
+use crate::message::{CatalogMessage, Message, READS_AT_ONCE};
 use crate::partition::WakeOnce;
-
-/// Partitions that are read before others get the thread: some 50 us when nothing is cold.
-pub(crate) const READS_AT_ONCE: usize = 64;
 
 impl<D: Disk> Shard<D> {
     /// Serves requests until the mailbox is closed. `catalog` is there on the shard that keeps the topic table.
@@ -83,12 +80,18 @@ impl<D: Disk> Shard<D> {
             Message::Sizes { partitions, reply } => {
                 let _ = reply.send(self.sizes(&partitions).await);
             }
-            Message::Reconfigure { topic, reply } => {
-                self.reconfigure(topic).await;
+            Message::RenewTopics { reply } => {
+                self.renew_topics();
                 let _ = reply.send(());
             }
-            Message::CloseTopic { topic, reply } => {
-                self.close_topic(topic).await;
+            Message::Reconfigure { topics, reply } => {
+                self.renew_topics();
+                self.reconfigure(topics.as_deref()).await;
+                let _ = reply.send(());
+            }
+            Message::CloseTopics { topics, reply } => {
+                self.renew_topics();
+                self.close_topics(&topics).await;
                 let _ = reply.send(());
             }
             Message::Stats { reply } => {
@@ -100,23 +103,20 @@ impl<D: Disk> Shard<D> {
             Message::Catalog(message) => {
                 let catalog = catalog.expect("catalog messages go to the shard that has the catalog");
                 match message {
-                    CatalogMessage::CreateTopic { new, reply } => {
+                    CatalogMessage::CreateTopics { new, reply } => {
                         let _ = reply.send(catalog.create(new).await);
                     }
-                    CatalogMessage::CreateTopics { new, reply } => {
-                        let _ = reply.send(catalog.create_all(new).await);
-                    }
-                    CatalogMessage::AlterTopic { id, change, reply } => {
-                        let _ = reply.send(catalog.alter(id, change).await);
+                    CatalogMessage::AlterTopics { changes, reply } => {
+                        let _ = reply.send(catalog.alter(changes).await);
                     }
                     CatalogMessage::AlterSettings { change, reply } => {
                         let _ = reply.send(catalog.alter_settings(change).await);
                     }
-                    CatalogMessage::GrowTopic { id, partitions, reply } => {
-                        let _ = reply.send(catalog.grow(id, partitions).await);
+                    CatalogMessage::GrowTopics { growing, reply } => {
+                        let _ = reply.send(catalog.grow(growing).await);
                     }
-                    CatalogMessage::DeleteTopic { id, reply } => {
-                        let _ = reply.send(catalog.delete(id).await);
+                    CatalogMessage::DeleteTopics { ids, reply } => {
+                        let _ = reply.send(catalog.delete(ids).await);
                     }
                     CatalogMessage::AllocateProducerId { reply } => {
                         let _ = reply.send(catalog.allocate_producer_id().await);

@@ -15,7 +15,7 @@
 //! its recycling.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,13 +23,12 @@ use futures_channel::oneshot;
 use futures_util::future::join_all;
 
 use super::Shard;
-use super::message::{DeleteBefore, Reply};
-use super::requests::READS_AT_ONCE;
-use crate::config::Limits;
+use crate::config::RetentionLimits;
 use crate::error::{DeleteRecordsError, Fault, ReadError};
 use crate::format::names::{self, SegmentFileKind};
 use crate::io::{Disk, yield_now};
 use crate::journal::Refusal;
+use crate::message::{DeleteBefore, READS_AT_ONCE, Reply};
 use crate::partition::Partition;
 use crate::retention::plan;
 use crate::segment::Segment;
@@ -89,9 +88,9 @@ impl<D: Disk> Trims<D> {
     }
 
     /// Lets go of a topic: its directories may soon be another one's.
-    pub(super) fn forget(&self, topic: TopicId) {
-        self.due.borrow_mut().retain(|id| id.topic != topic);
-        self.dropped.borrow_mut().retain(|(id, _)| id.topic != topic);
+    pub(super) fn forget(&self, gone: &HashSet<&TopicId>) {
+        self.due.borrow_mut().retain(|id| !gone.contains(&id.topic));
+        self.dropped.borrow_mut().retain(|(id, _)| !gone.contains(&id.topic));
     }
 
     /// How many partitions retention has still to look at, and how many segments' files it has to remove.
@@ -254,7 +253,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Whether a partition that is not open may have something to delete. Idle partitions stay closed (a row each).
-    async fn is_worth_opening(&self, id: PartitionId, limits: Limits, now: Timestamp) -> bool {
+    async fn is_worth_opening(&self, id: PartitionId, limits: RetentionLimits, now: Timestamp) -> bool {
         if limits.is_none() {
             return false;
         }

@@ -15,7 +15,8 @@ use std::rc::{Rc, Weak};
 use bytes::Bytes;
 use fastrand::Rng;
 
-use super::medium::BLOCK_BYTES;
+/// What a disk with a capacity gives out at a time, in bytes.
+pub const BLOCK_BYTES: u64 = 4096;
 
 /// What the disk writes whole or not at all, in bytes.
 pub const SECTOR_BYTES: u64 = 512;

@@ -11,11 +11,8 @@ use std::rc::Rc;
 use fastrand::Rng;
 use rustix::io::Errno;
 
-use super::file::{File, survival};
+use super::file::{BLOCK_BYTES, File, survival};
 use crate::io::{Entry, OpenMode};
-
-/// What a disk with a capacity gives out at a time, in bytes.
-pub const BLOCK_BYTES: u64 = 4096;
 
 /// The longest file, as on ext4: 16 TiB.
 const FILE_BYTES_MAX: u64 = 1 << 44;

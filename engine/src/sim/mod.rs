@@ -61,6 +61,6 @@ mod tests;
 
 pub use disk::{Faults, SimDisk};
 pub use executor::{Clock, Simulation};
-pub use file::SECTOR_BYTES;
-pub use medium::{BLOCK_BYTES, SimFile};
+pub use file::{BLOCK_BYTES, SECTOR_BYTES};
+pub use medium::SimFile;
 pub use operation::OperationKind;

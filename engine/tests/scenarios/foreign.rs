@@ -138,7 +138,7 @@ fn what_stands_where_a_new_partition_will_be_is_set_aside_and_not_its_data() {
     copy(&at("keep-0"), &at("new-1"));
     let log = engine.handle();
     let keep = log.topics().by_name("keep").unwrap().id;
-    let grown = block_on(log.create_partitions(keep, 2)).unwrap();
+    let grown = block_on(log.create_partitions(vec![(keep, 2)])).remove(0).unwrap();
     let new = create_topic(log, "new", 2, &[]);
     for id in [grown.partition_ids().nth(1).unwrap(), new[1]] {
         assert_eq!(read_all(log, id), Vec::<String>::new());

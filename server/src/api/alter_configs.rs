@@ -169,7 +169,7 @@ async fn alter_topic(
             topic.changed_configs(&change, defaults).map_err(|error| refused(error.into()))?;
         }
         false => {
-            broker.shard.handle().alter_topic(topic.id, change).await.map_err(refused)?;
+            broker.shard.handle().alter_topics(vec![(topic.id, change)]).await.remove(0).map_err(refused)?;
         }
     }
     Ok(())

@@ -58,7 +58,7 @@ async fn grow(broker: &Broker, asked: &CreatePartitionsTopic, validate_only: boo
     topics.check_growth(topic.id, count).map_err(refused)?;
     check_assignments(asked, count - topic.partitions, broker.shard.handle().meta().node_id)?;
     if !validate_only {
-        broker.shard.handle().create_partitions(topic.id, count).await.map_err(refused)?;
+        broker.shard.handle().create_partitions(vec![(topic.id, count)]).await.remove(0).map_err(refused)?;
     }
     Ok(())
 }

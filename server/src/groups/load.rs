@@ -10,7 +10,7 @@ use strandline_engine::error::ReadError;
 use strandline_engine::format::batch::{BATCH_HEADER_BYTES, BatchError, BatchHeader, Batches, verify_crc};
 use strandline_engine::format::compression::{Codec, DecompressError, decompress};
 use strandline_engine::format::record;
-use strandline_engine::io::{Disk, is_shortage};
+use strandline_engine::io::is_shortage;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::types::{Offset, PartitionId};
 use strandline_engine::{Local, ReadRequest};
@@ -75,7 +75,7 @@ pub(super) async fn load(
             found => found?,
         };
         let Some(range) = found.batches else { break };
-        let bytes = shard.ring().read(&range.file, range.position, range.length as usize).await?;
+        let bytes = shard.copy(&range).await?;
         let mut batches = Batches::new(&bytes);
         for batch in &mut batches {
             let (header, batch) = batch.map_err(|source| LoadError::Batch { offset: next, source })?;

@@ -169,7 +169,7 @@ async fn accept(shared: Arc<Shared>, shard: Local, refused: Rc<Cell<u64>>) {
                 reactor::yield_if_needed().await;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if let Err(error) = shard.ring().readable(shared.listener.as_fd()).await {
+                if let Err(error) = shard.sockets().readable(shared.listener.as_fd()).await {
                     tracing::error!(%error, "the listener can not be waited for: no connection is accepted any more");
                     return;
                 }

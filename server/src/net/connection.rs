@@ -27,9 +27,8 @@ use futures_util::future::{Either, join, select};
 use futures_util::poll;
 use rustix::io::Errno;
 use rustix::net::Shutdown;
-use strandline_engine::io::Disk;
-use strandline_engine::io::socket::{SendFileError, receive, set_congestion_control, set_nodelay};
 use strandline_engine::reactor::yield_if_needed;
+use strandline_engine::reactor::{SendFileError, receive, set_congestion_control, set_nodelay};
 use strandline_engine::{File, FileRange};
 
 use super::frame::{FrameBuffer, FrameError};
@@ -226,7 +225,7 @@ impl Connection {
         buffer: &mut FrameBuffer,
         mut drained: bool,
     ) -> Result<bool, ReadEnd> {
-        let ring = broker.shard.ring();
+        let sockets = broker.shard.sockets();
         loop {
             if let Some(reason) = self.closing.get() {
                 return Err(ReadEnd::Told(reason));
@@ -234,12 +233,12 @@ impl Connection {
             // Who waits with little memory does so with a receive under way; a larger block is only had while something is there for it.
             let waits = drained && buffer.rests_small();
             if drained && !waits {
-                ring.readable(self.fd()).await?;
+                sockets.readable(self.fd()).await?;
             }
             let room = buffer.room();
             let (before, spare) = (room.len(), room.capacity() - room.len());
             if waits {
-                let (result, block) = ring.receive(&self.socket, std::mem::take(room)).await;
+                let (result, block) = sockets.receive(&self.socket, std::mem::take(room)).await;
                 *room = block;
                 result?;
             } else {
@@ -294,7 +293,7 @@ impl Connection {
                 Ok(Answer::Frame(frame)) if frame.len() < READY_BYTES_MAX => ready.extend_from_slice(&frame),
                 Ok(Answer::Frame(frame)) => {
                     self.send_ready(broker, &mut ready).await?;
-                    broker.shard.sender().send(self.fd(), &frame, false).await?;
+                    broker.shard.sockets().send(self.fd(), &frame, false).await?;
                     self.touch();
                 }
                 Ok(Answer::Records { pieces, ranges, seat }) => {
@@ -328,7 +327,7 @@ impl Connection {
     /// Sends the answers that have become ready together: a turn of the shard settles several requests of a connection at once.
     async fn send_ready(&self, broker: &Broker, ready: &mut BytesMut) -> Result<(), WriteEnd> {
         if !ready.is_empty() {
-            broker.shard.sender().send(self.fd(), ready, false).await?;
+            broker.shard.sockets().send(self.fd(), ready, false).await?;
             ready.clear();
             self.touch();
         }
@@ -348,7 +347,7 @@ impl Connection {
                 if found > announced || (is_done && found < announced) {
                     return Err(WriteEnd::Size { announced, found });
                 }
-                broker.shard.sender().send(self.fd(), writer.bytes(), !is_done).await?;
+                broker.shard.sockets().send(self.fd(), writer.bytes(), !is_done).await?;
                 if is_done {
                     return Ok(());
                 }
@@ -368,23 +367,23 @@ impl Connection {
         ranges: Vec<FileRange<File>>,
         seat: Option<&Seat>,
     ) -> Result<(), WriteEnd> {
-        let sender = broker.shard.sender();
+        let sockets = broker.shard.sockets();
         if ranges.iter().map(|range| range.length).sum::<u64>() <= COPY_BYTES_MAX {
             let frame = copy_records(broker, &pieces, &ranges).await.map_err(WriteEnd::Read)?;
-            return Ok(sender.send(self.fd(), &frame, false).await?);
+            return Ok(sockets.send(self.fd(), &frame, false).await?);
         }
         pieces.retain(|piece| !matches!(piece, Piece::Bytes(bytes) if bytes.is_empty()));
         let last = pieces.len().saturating_sub(1);
         for (at, piece) in pieces.iter().enumerate() {
             match piece {
-                Piece::Bytes(bytes) => sender.send(self.fd(), bytes, at < last).await?,
+                Piece::Bytes(bytes) => sockets.send(self.fd(), bytes, at < last).await?,
                 Piece::Records(gap) => {
                     let range = &ranges[gap.index];
                     // Whoever takes a long range slowly makes progress all the while.
                     let step = if seat.is_some() { PART_BYTES as u64 } else { range.length };
                     for done in (0..range.length).step_by(step as usize) {
                         let length = step.min(range.length - done);
-                        sender.send_file(self.fd(), &range.file, range.position + done, length).await?;
+                        sockets.send_file(self.fd(), &range.file, range.position + done, length).await?;
                         seat.inspect(|seat| seat.progressed());
                     }
                 }
@@ -415,13 +414,7 @@ async fn copy_records(broker: &Broker, pieces: &[Piece], ranges: &[FileRange<Fil
         match piece {
             Piece::Bytes(bytes) => frame.extend_from_slice(bytes),
             Piece::Records(gap) => {
-                let range = &ranges[gap.index];
-                let records =
-                    broker.shard.ring().read(&range.file, range.position, range.length as usize).await?;
-                if records.len() as u64 != range.length {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                frame.extend_from_slice(&records);
+                frame.extend_from_slice(&broker.shard.copy(&ranges[gap.index]).await?);
             }
         }
     }

@@ -120,7 +120,7 @@ const SEEN: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "background.time.share",
-        "engine/src/shard/reactor/ring.rs",
+        "engine/src/reactor/executor.rs",
         "background_tasks_have_their_share_of_a_busy_thread_and_all_of_a_quiet_one",
         "share",
     ),

@@ -1,3 +1,5 @@
+//! What a batch has to be, and what it is told when it is not.
+
 use super::*;
 use crate::format::builder::BatchBuilder;
 use crate::format::record::RecordProblem;

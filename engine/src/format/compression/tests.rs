@@ -1,3 +1,5 @@
+//! Packed bytes of every codec, sound and broken, and what Java's readers make of them.
+
 use super::*;
 
 use flate2::{Compress, FlushCompress};

@@ -1,3 +1,5 @@
+//! Commits as they are written, and every way in which a journal file ends.
+
 use super::*;
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;

@@ -13,8 +13,8 @@ use std::rc::Rc;
 use bytes::{BufMut, Bytes, BytesMut};
 use io_uring::{opcode, squeue, types};
 
-use crate::io::AlignedBuffer;
-use crate::io::file::{DiskFile, PARTS_MAX, ReadBuffer};
+use crate::buffer::AlignedBuffer;
+use crate::io::{DiskFile, PARTS_MAX, ReadBuffer};
 use crate::types::Position;
 
 /// The most bytes that one submission moves: below the kernel's own bound, and aligned.

@@ -1,4 +1,5 @@
-//! The runtime: one thread with three task queues, timers, and a ring to wait on. No other file of the engine knows how tasks run.
+//! The runtime: one thread with three task queues, timers, its disk, and its sockets. No other room of the engine knows how tasks run, or
+//! what a thread waits on.
 //!
 //! * A task runs until it waits; it must not compute for more than some 50 us without [`yield_if_needed`].
 //! * Wakers may be called on any thread.
@@ -6,13 +7,16 @@
 //!   handles, and await or drop them.
 //! * When the executor's future has ended, its ring is closed and finishes what was started; then the thread ends.
 //!
-//! Two implementations keep this, and one of them is built: `ring`, our own, where the thread sleeps in the ring itself; and, with the
+//! Two implementations keep this, and one of them is built: `executor`, our own, where the thread sleeps in the ring itself; and, with the
 //! cargo feature `glommio`, that runtime, so that what was measured between the two can be measured again. Decision 11 has the figures.
+//! Both wait on the thread's [`ring`], which is also its disk ([`ShardDisk`]) and what its [`Sockets`] wait on.
 
+#[cfg(not(feature = "glommio"))]
+mod executor;
 #[cfg(feature = "glommio")]
 mod glommio;
-#[cfg(not(feature = "glommio"))]
-mod ring;
+pub(crate) mod ring;
+mod sockets;
 
 use std::future::Future;
 use std::io;
@@ -22,16 +26,24 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 
+#[cfg(not(feature = "glommio"))]
+use self::executor::Spawned;
+#[cfg(not(feature = "glommio"))]
+pub use self::executor::{
+    ExecutorHandle, set_background_share, sleep, spawn, spawn_watched, yield_if_needed,
+};
 #[cfg(feature = "glommio")]
 use self::glommio::Spawned;
 #[cfg(feature = "glommio")]
 pub use self::glommio::{ExecutorHandle, set_background_share, sleep, spawn, spawn_watched, yield_if_needed};
-#[cfg(not(feature = "glommio"))]
-use self::ring::Spawned;
-#[cfg(not(feature = "glommio"))]
-pub use self::ring::{ExecutorHandle, set_background_share, sleep, spawn, spawn_watched, yield_if_needed};
-use crate::io::ring::RingDisk;
+pub use self::ring::RingDisk as ShardDisk;
+pub(crate) use self::ring::probe;
+pub use self::sockets::{SendFileError, Sockets, receive, set_congestion_control, set_nodelay};
+use crate::io::latch::Latch;
 pub use crate::io::yield_now;
+
+/// The disk that the shards write on: the thread's, which lets no failed write or sync be followed by another (D3).
+pub(crate) type EngineDisk = Latch<ShardDisk>;
 
 /// A task queue of an executor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +88,7 @@ pub fn spawn_executor<F, T>(
     name: &str,
     cpu: Option<usize>,
     background_share: f64,
-    f: impl FnOnce(RingDisk) -> F + Send + 'static,
+    f: impl FnOnce(ShardDisk) -> F + Send + 'static,
 ) -> io::Result<ExecutorHandle<T>>
 where
     F: Future<Output = T> + 'static,

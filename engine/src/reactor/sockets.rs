@@ -6,7 +6,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use bytes::{BufMut, BytesMut};
 use rustix::io::Errno;
@@ -14,7 +15,7 @@ use rustix::net::sockopt;
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::ring::RingDisk;
-use super::{Disk, DiskFile, yield_now};
+use crate::io::{Disk, DiskFile, yield_now};
 use crate::types::Position;
 
 /// How much is handed to the socket in one system call: 15-150 us from memory.
@@ -51,16 +52,30 @@ pub enum SendFileError {
     },
 }
 
-/// Sends on sockets, with a ring to wait on.
+/// A thread's sockets: what waits for them, receives, and sends.
 #[derive(Clone)]
-pub struct Sender {
+pub struct Sockets {
     ring: RingDisk,
 }
 
-impl Sender {
-    /// A sender that waits on `ring`.
-    pub fn new(ring: &RingDisk) -> Sender {
-        Sender { ring: ring.clone() }
+impl Sockets {
+    /// Those of the thread that has this disk.
+    pub(crate) fn new(ring: &RingDisk) -> Sockets {
+        Sockets { ring: ring.clone() }
+    }
+
+    /// Waits until the descriptor can be read, or has failed.
+    ///
+    /// # Errors
+    /// What the system says; `BrokenPipe` or `ECANCELED` when the executor ends.
+    pub async fn readable(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        self.ring.readable(descriptor).await
+    }
+
+    /// Receives into the buffer's spare capacity, which must not be empty, as soon as something has come. The buffer comes back unchanged
+    /// when the peer has ended. What is received after the future was dropped is lost.
+    pub async fn receive(&self, socket: &Rc<OwnedFd>, buffer: BytesMut) -> (io::Result<()>, BytesMut) {
+        self.ring.receive(socket, buffer).await
     }
 
     /// Sends all of `bytes`; `more` says that something follows at once, so that both may share a packet (`MSG_MORE`).

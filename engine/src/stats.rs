@@ -1,8 +1,10 @@
 //! What a shard counts, and what it looks like at one moment.
 
+mod durations;
+
 use std::cell::RefCell;
 
-use super::durations::Durations;
+pub use self::durations::Durations;
 use crate::journal::JournalUse;
 use crate::partition::Traffic;
 use crate::types::{Offset, PartitionId, Timestamp};

@@ -1,3 +1,5 @@
+//! The ring as a disk and as what sockets wait on, on a real kernel.
+
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,8 +11,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::io::pwrite::PwriteDisk;
-use crate::io::socket::{SendFileError, Sender, set_congestion_control, set_nodelay};
-use crate::shard::reactor::{Queue, sleep, spawn, spawn_executor, with_timeout};
+use crate::reactor::sockets::{SendFileError, Sockets, set_congestion_control, set_nodelay};
+use crate::reactor::{Queue, sleep, spawn, spawn_executor, with_timeout};
 
 /// Runs a test on an executor of its own with a ring, and ends both cleanly.
 fn on_ring<F, T>(test: impl FnOnce(RingDisk, PathBuf) -> F + Send + 'static) -> T
@@ -267,7 +269,7 @@ fn a_slow_reader_gets_header_file_and_trailer_whole_while_other_tasks_run() {
                 yield_now().await;
             }
         });
-        let sender = Sender::new(&disk);
+        let sender = Sockets::new(&disk);
         sender.send(writer.as_fd(), b"header", true).await.unwrap();
         sender.send_file(writer.as_fd(), &file, 500, length as u64).await.unwrap();
         sender.send(writer.as_fd(), &content[..3 << 20], false).await.unwrap();
@@ -287,7 +289,7 @@ fn a_file_that_ends_too_early_is_an_error_and_so_is_a_closed_peer() {
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
         disk.write(&file, 0, vec![pattern(5000)]).await.unwrap();
         let (reader, writer) = connection();
-        let sender = Sender::new(&disk);
+        let sender = Sockets::new(&disk);
         match sender.send_file(writer.as_fd(), &file, 1000, 5000).await {
             Err(SendFileError::FileEnded { position: 5000, missing: 1000 }) => {}
             other => panic!("{other:?}"),
@@ -295,7 +297,7 @@ fn a_file_that_ends_too_early_is_an_error_and_so_is_a_closed_peer() {
         disk.write(&file, 0, vec![pattern(32 << 20)]).await.unwrap();
         let (file, waiting) = (file.clone(), disk.clone());
         let sending = spawn(Queue::Net, async move {
-            Sender::new(&waiting).send_file(writer.as_fd(), &file, 0, 32 << 20).await
+            Sockets::new(&waiting).send_file(writer.as_fd(), &file, 0, 32 << 20).await
         });
         sleep(Duration::from_millis(20)).await;
         drop(reader);
@@ -407,7 +409,7 @@ fn executors_and_rings_leave_no_descriptor_behind() {
     // In a process of its own: the other tests open and close descriptors at the same time.
     const CHILD: &str = "STRANDLINE_TEST_DESCRIPTORS";
     if std::env::var_os(CHILD).is_none() {
-        let name = "io::ring::tests::executors_and_rings_leave_no_descriptor_behind";
+        let name = "reactor::ring::tests::executors_and_rings_leave_no_descriptor_behind";
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
         let output = child.args(["--exact", name, "--test-threads=1"]).env(CHILD, "1").output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);

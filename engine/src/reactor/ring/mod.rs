@@ -31,8 +31,7 @@ use io_uring::types::FsyncFlags;
 pub(crate) use self::driver::{Doorbell, Wait};
 use self::driver::{Key, Ring};
 use self::op::Op;
-use super::file::{self, DiskFile, ReadBuffer};
-use super::{AlignedBuffer, Disk, Entry, OpenMode, yield_now};
+use crate::io::{AlignedBuffer, Disk, DiskFile, Entry, OpenMode, ReadBuffer, list, yield_now};
 use crate::types::Position;
 
 /// How much is copied from memory in one go, so that a big cached read does not hold up the thread: some 30 us.
@@ -253,7 +252,7 @@ impl Disk for RingDisk {
     }
 
     async fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        file::list(path)
+        list(path)
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

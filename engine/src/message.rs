@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 
-use super::stats::{ShardReport, ShardStats};
-use crate::catalog::SettingsChange;
+use crate::config::SettingsChange;
 use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use crate::format::check::CheckedBatch;
 use crate::log::{ActiveProducer, OffsetAndTimestamp};
 use crate::partition::ReadResult;
+use crate::stats::{ShardReport, ShardStats};
 use crate::topics::{ConfigChange, NewTopic, Topic};
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
 
@@ -59,6 +59,9 @@ pub enum DeleteBefore {
     HighWatermark,
 }
 
+/// Partitions that are read before others get the thread: some 50 us when nothing is cold.
+pub(crate) const READS_AT_ONCE: usize = 64;
+
 pub(crate) type Reply<T> = oneshot::Sender<T>;
 
 /// A request to a shard. Replies whose asker has gone are dropped.
@@ -94,13 +97,17 @@ pub(crate) enum Message<F> {
         partitions: Vec<PartitionId>,
         reply: Reply<Vec<Result<u64, ReadError>>>,
     },
-    /// One topic, or everything.
-    Reconfigure {
-        topic: Option<TopicId>,
+    /// There is a newer topic table. What follows says so, too.
+    RenewTopics {
         reply: Reply<()>,
     },
-    CloseTopic {
-        topic: TopicId,
+    /// These topics, or everything.
+    Reconfigure {
+        topics: Option<Arc<[TopicId]>>,
+        reply: Reply<()>,
+    },
+    CloseTopics {
+        topics: Arc<[TopicId]>,
         reply: Reply<()>,
     },
     Catalog(CatalogMessage),
@@ -112,13 +119,12 @@ pub(crate) enum Message<F> {
     },
 }
 
-/// A change that the shard makes that keeps the topic table.
+/// A change that the shard makes that keeps the topic table. The answers for several topics stand in the order of the question.
 pub(crate) enum CatalogMessage {
-    CreateTopic { new: NewTopic, reply: Reply<Result<Arc<Topic>, TopicError>> },
     CreateTopics { new: Vec<NewTopic>, reply: Reply<Vec<Result<Arc<Topic>, TopicError>>> },
-    AlterTopic { id: TopicId, change: ConfigChange, reply: Reply<Result<Arc<Topic>, TopicError>> },
+    AlterTopics { changes: Vec<(TopicId, ConfigChange)>, reply: Reply<Vec<Result<Arc<Topic>, TopicError>>> },
     AlterSettings { change: SettingsChange, reply: Reply<Result<(), TopicError>> },
-    GrowTopic { id: TopicId, partitions: u32, reply: Reply<Result<Arc<Topic>, TopicError>> },
-    DeleteTopic { id: TopicId, reply: Reply<Result<(), TopicError>> },
+    GrowTopics { growing: Vec<(TopicId, u32)>, reply: Reply<Vec<Result<Arc<Topic>, TopicError>>> },
+    DeleteTopics { ids: Vec<TopicId>, reply: Reply<Vec<Result<(), TopicError>>> },
     AllocateProducerId { reply: Reply<Result<i64, TopicError>> },
 }

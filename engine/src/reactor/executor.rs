@@ -27,8 +27,8 @@ use async_task::Runnable;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::{OnDrop, Queue, Task};
-use crate::io::ring::{Doorbell, RingDisk, Wait};
 use crate::io::yield_now;
+use crate::reactor::ring::{Doorbell, RingDisk, Wait};
 use crate::sync::Woken;
 
 /// How long a task may go on when others wait. The rule for a step between two looks is 50 us.
@@ -450,7 +450,7 @@ impl Drop for Sleep {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::reactor::{spawn_executor, with_timeout};
+    use crate::reactor::{spawn_executor, with_timeout};
 
     fn on_executor<F, T>(test: impl FnOnce() -> F + Send + 'static) -> T
     where

@@ -26,7 +26,7 @@ use glommio::{
 use rustix::io::ReadWriteFlags;
 
 use super::{OnDrop, Queue, Task};
-use crate::io::ring::{RingDisk, Wait};
+use crate::reactor::ring::{RingDisk, Wait};
 
 /// How often a running queue is asked to give way. Tasks are short by rule, so this is for the exception; and see [`HEARTBEATS`] for why it
 /// is not shorter.
