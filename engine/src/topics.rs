@@ -31,6 +31,12 @@ pub struct Topic {
 }
 
 impl Topic {
+    /// The partition with this number, as a client names it, if there is one.
+    pub fn partition(&self, index: i32) -> Option<PartitionId> {
+        let index = u32::try_from(index).ok().filter(|index| *index < self.partitions)?;
+        Some(PartitionId::new(self.id, index))
+    }
+
     /// The partitions, in order.
     pub fn partition_ids(&self) -> impl Iterator<Item = PartitionId> + use<> {
         let topic = self.id;

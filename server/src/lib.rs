@@ -10,7 +10,8 @@
 //! dispatch    key, version, handler: the table
 //! api         the handlers
 //! call        one request on its way, and its answer
-//! broker      the services of a shard, as handlers see them
+//! broker      the services of a shard, and the questions that all handlers ask
+//! cluster     who the brokers are, and who leads which partition
 //! groups      who reads what, and how far
 //! answer room counters config descriptors log      long answers, their memory; what is counted; what can be set; descriptors; log lines
 //! client      the other end of a connection; it stands beside the broker and knows none of it
@@ -24,6 +25,7 @@ pub mod broker;
 pub mod call;
 pub mod checkers;
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod counters;
 pub mod descriptors;

@@ -10,7 +10,7 @@ use strandline_engine::error::TopicError;
 use strandline_engine::topics::{ConfigChange, ConfigStep};
 
 use crate::api::configs::not_kept;
-use crate::api::topic_error;
+use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::config::changed;
 use crate::messages::{
@@ -30,11 +30,12 @@ const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
-/// Why a resource is not changed, for the client.
-type Refusal = (ErrorCode, String);
-
 /// What is asked for one resource: its type, its name, the change.
 type Asked = (i8, String, Result<ConfigChange, Refusal>);
+
+fn invalid(message: String) -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, message)
+}
 
 /// Replaces all settings of each resource.
 pub async fn replace(broker: &Broker, _: i16, request: AlterConfigsRequest) -> AlterConfigsResponse {
@@ -80,7 +81,7 @@ fn refuse_repeated(mut asked: Vec<Asked>) -> Vec<Asked> {
         let Some(count) = named.remove(&(*kind, name.clone())) else { return false };
         if count > 1 {
             let message = format!("'{name}' is named {count} times in one request");
-            *change = Err((ErrorCode::InvalidRequest, message));
+            *change = Err(Refusal::new(ErrorCode::InvalidRequest, message));
         }
         true
     });
@@ -92,11 +93,11 @@ fn replacement(resource: &AlterConfigsResource) -> Result<ConfigChange, Refusal>
     let mut names = HashSet::new();
     for config in &resource.configs {
         if !names.insert(&config.name) {
-            return Err((ErrorCode::InvalidRequest, format!("{} is given twice", config.name)));
+            return Err(invalid(format!("{} is given twice", config.name)));
         }
         let value = config.value.clone();
-        let value =
-            value.ok_or_else(|| (ErrorCode::InvalidConfig, format!("{} has no value", config.name)))?;
+        let value = value
+            .ok_or_else(|| Refusal::new(ErrorCode::InvalidConfig, format!("{} has no value", config.name)))?;
         configs.push((config.name.clone(), value));
     }
     Ok(ConfigChange::Replace(configs))
@@ -107,7 +108,7 @@ fn steps(resource: &IncrementalAlterConfigsResource) -> Result<ConfigChange, Ref
     let mut names = HashSet::new();
     for config in &resource.configs {
         if !names.insert(&config.name) {
-            return Err((ErrorCode::InvalidRequest, format!("{} is changed twice", config.name)));
+            return Err(invalid(format!("{} is changed twice", config.name)));
         }
         steps.push(step(config)?);
     }
@@ -121,11 +122,11 @@ fn step(config: &IncrementalAlterableConfig) -> Result<ConfigStep, Refusal> {
         DELETE => return Ok(ConfigStep::Delete(name)),
         APPEND => ConfigStep::Append,
         SUBTRACT => ConfigStep::Subtract,
-        other => return Err((ErrorCode::InvalidRequest, format!("{name}: there is no operation {other}"))),
+        other => return Err(invalid(format!("{name}: there is no operation {other}"))),
     };
     match config.value.clone() {
         Some(value) => Ok(made(name, value)),
-        None => Err((ErrorCode::InvalidRequest, format!("{name} has no value"))),
+        None => Err(invalid(format!("{name} has no value"))),
     }
 }
 
@@ -140,18 +141,10 @@ async fn answer(
         (_, Err(refusal)) => Err(refusal),
         (TOPIC, Ok(change)) => alter_topic(broker, &name, change, validate_only).await,
         (BROKER, Ok(change)) => alter_broker(broker, &name, change, validate_only).await,
-        (other, Ok(_)) => Err((ErrorCode::InvalidRequest, not_kept(other))),
+        (other, Ok(_)) => Err(invalid(not_kept(other))),
     };
-    let (error, error_message) = match done {
-        Ok(()) => (ErrorCode::None, None),
-        Err((error, message)) => (error, Some(message)),
-    };
-    AlterConfigsResourceResponse {
-        error_code: error.code(),
-        error_message,
-        resource_type: kind,
-        resource_name: name,
-    }
+    let (error_code, error_message) = told(done.err());
+    AlterConfigsResourceResponse { error_code, error_message, resource_type: kind, resource_name: name }
 }
 
 async fn alter_topic(
@@ -160,16 +153,15 @@ async fn alter_topic(
     change: ConfigChange,
     validate_only: bool,
 ) -> Result<(), Refusal> {
-    let refused = |error: TopicError| (topic_error(&error), error.to_string());
     let topics = broker.shard.topics();
-    let topic = topics.by_name(name).ok_or_else(|| refused(TopicError::Unknown(name.to_owned())))?;
+    let topic = topics.by_name(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
     match validate_only {
         true => {
-            let defaults = &broker.shard.handle().settings().topic_defaults;
-            topic.changed_configs(&change, defaults).map_err(|error| refused(error.into()))?;
+            let defaults = &broker.engine.settings().topic_defaults;
+            topic.changed_configs(&change, defaults).map_err(TopicError::from)?;
         }
         false => {
-            broker.shard.handle().alter_topics(vec![(topic.id, change)]).await.remove(0).map_err(refused)?;
+            broker.engine.alter_topics(vec![(topic.id, change)]).await.remove(0)?;
         }
     }
     Ok(())
@@ -183,23 +175,22 @@ async fn alter_broker(
 ) -> Result<(), Refusal> {
     let refused = |error: TopicError| match &error {
         TopicError::Config(ConfigError::UnknownName { name }) => {
-            (ErrorCode::InvalidRequest, format!("there is no broker setting {name}"))
+            invalid(format!("there is no broker setting {name}"))
         }
-        TopicError::Config(_) => (ErrorCode::InvalidRequest, error.to_string()),
-        _ => (topic_error(&error), error.to_string()),
+        TopicError::Config(_) => invalid(error.to_string()),
+        _ => error.into(),
     };
-    let handle = broker.shard.handle();
-    let node_id = handle.meta().node_id;
+    let me = broker.cluster.me().id;
     let scope = match name {
         "" => Origin::AllBrokers,
-        name if name == node_id.to_string() => Origin::ThisBroker,
-        other => return Err((ErrorCode::InvalidRequest, format!("this is broker {node_id}, not '{other}'"))),
+        name if name == me.to_string() => Origin::ThisBroker,
+        other => return Err(invalid(format!("this is broker {me}, not '{other}'"))),
     };
     let config = broker.config.clone();
     let change = move |in_force: &InForce| changed(&config, in_force, scope, &change);
     match validate_only {
-        true => change(&handle.settings()).map(drop).map_err(|error| refused(error.into())),
-        false => handle.alter_settings(change).await.map_err(refused),
+        true => change(&broker.engine.settings()).map(drop).map_err(|error| refused(error.into())),
+        false => broker.engine.alter_settings(change).await.map_err(refused),
     }
 }
 
@@ -214,7 +205,7 @@ mod tests {
             value: value.map(str::to_owned),
         });
         let resource = IncrementalAlterConfigsResource { configs: configs.collect(), ..Default::default() };
-        steps(&resource).map_err(|(error, _)| error)
+        steps(&resource).map_err(|refusal| refusal.code)
     }
 
     #[test]

@@ -32,9 +32,9 @@ pub async fn handle(
     let asked = distinct_by_name(named, |(index, _): &(i32, bool)| *index).await;
     let mut results = Vec::with_capacity(asked.len());
     for (topic_name, asked) in asked {
-        let count = topics.by_name(&topic_name).map_or(0, |topic| topic.partitions);
+        let topic = topics.by_name(&topic_name);
         let moved = |(partition_index, is_here): (i32, bool)| {
-            let is_there = u32::try_from(partition_index).is_ok_and(|index| index < count);
+            let is_there = topic.and_then(|topic| topic.partition(partition_index)).is_some();
             let error = match (is_here, is_there) {
                 (false, _) => ErrorCode::LogDirNotFound,
                 (true, false) => ErrorCode::ReplicaNotAvailable,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::messages::{
     AlterClientQuotasRequest, AlterClientQuotasResponse, AlteredQuota, AlteredQuotaEntity,
@@ -23,31 +24,31 @@ pub async fn describe(
 ) -> DescribeClientQuotasResponse {
     match check(&request.components) {
         Ok(()) => DescribeClientQuotasResponse { entries: Some(Vec::new()), ..Default::default() },
-        Err((code, message)) => DescribeClientQuotasResponse {
-            error_code: code.code(),
-            error_message: Some(message),
-            ..Default::default()
-        },
+        Err(refusal) => {
+            let (error_code, error_message) = told(Some(refusal));
+            DescribeClientQuotasResponse { error_code, error_message, ..Default::default() }
+        }
     }
 }
 
-fn check(components: &[QuotaComponent]) -> Result<(), (ErrorCode, String)> {
+fn check(components: &[QuotaComponent]) -> Result<(), Refusal> {
+    let invalid = |message: String| Refusal::new(ErrorCode::InvalidRequest, message);
     let mut types = HashSet::new();
     for QuotaComponent { entity_type, match_type, .. } in components {
         if !ENTITY_TYPES.contains(&entity_type.as_str()) {
             let message = format!("there are no quotas for clients by '{entity_type}'");
-            return Err((ErrorCode::UnsupportedVersion, message));
+            return Err(Refusal::new(ErrorCode::UnsupportedVersion, message));
         }
         if !MATCH_TYPES.contains(match_type) {
-            return Err((ErrorCode::InvalidRequest, format!("there is no match type {match_type}")));
+            return Err(invalid(format!("there is no match type {match_type}")));
         }
         if !types.insert(entity_type.as_str()) {
-            return Err((ErrorCode::InvalidRequest, format!("'{entity_type}' is asked for twice")));
+            return Err(invalid(format!("'{entity_type}' is asked for twice")));
         }
     }
     if types.len() > 1 && types.contains("ip") {
         let message = "'ip' cannot be asked for together with another kind".to_owned();
-        return Err((ErrorCode::InvalidRequest, message));
+        return Err(invalid(message));
     }
     Ok(())
 }
@@ -82,7 +83,7 @@ mod tests {
                 ..Default::default()
             };
             let components: Vec<_> = asked.iter().map(component).collect();
-            check(&components).map_err(|(code, _)| code)
+            check(&components).map_err(|refusal| refusal.code)
         };
         assert_eq!(code(&[]), Ok(()));
         assert_eq!(code(&[("user", 0), ("client-id", 2)]), Ok(()));

@@ -4,16 +4,13 @@ use std::collections::HashMap;
 
 use strandline_engine::error::TopicError;
 
-use crate::api::topic_error;
+use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::groups::is_internal;
 use crate::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
 };
 use crate::wire::ErrorCode;
-
-/// Why a topic does not grow, for the client.
-type Refusal = (ErrorCode, String);
 
 /// Lets the topics grow one after the other.
 pub async fn handle(broker: &Broker, _: i16, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
@@ -27,54 +24,46 @@ pub async fn handle(broker: &Broker, _: i16, request: CreatePartitionsRequest) -
         let Some(count) = named.remove(&topic.name) else { continue };
         let grown = match count {
             1 => grow(broker, &topic, request.validate_only).await,
-            _ => Err((
+            _ => Err(Refusal::new(
                 ErrorCode::InvalidRequest,
                 format!("topic '{}' is named {count} times in one request", topic.name),
             )),
         };
-        let (error, error_message) = match grown {
-            Ok(()) => (ErrorCode::None, None),
-            Err((error, message)) => (error, Some(message)),
-        };
-        results.push(CreatePartitionsTopicResult {
-            name: topic.name,
-            error_code: error.code(),
-            error_message,
-        });
+        let (error_code, error_message) = told(grown.err());
+        results.push(CreatePartitionsTopicResult { name: topic.name, error_code, error_message });
     }
     CreatePartitionsResponse { results, ..Default::default() }
 }
 
 async fn grow(broker: &Broker, asked: &CreatePartitionsTopic, validate_only: bool) -> Result<(), Refusal> {
-    let refused = |error: TopicError| (topic_error(&error), error.to_string());
     let topics = broker.shard.topics();
     let topic = topics.by_name(&asked.name);
-    let topic = topic.ok_or_else(|| refused(TopicError::Unknown(asked.name.clone())))?;
+    let topic = topic.ok_or_else(|| TopicError::Unknown(asked.name.clone()))?;
     if is_internal(&asked.name) {
         let message = format!("what '{}' keeps is found by its number of partitions", asked.name);
-        return Err((ErrorCode::InvalidTopic, message));
+        return Err(Refusal::new(ErrorCode::InvalidTopic, message));
     }
     let count = u32::try_from(asked.count).unwrap_or(0);
-    topics.check_growth(topic.id, count).map_err(refused)?;
-    check_assignments(asked, count - topic.partitions, broker.shard.handle().meta().node_id)?;
+    topics.check_growth(topic.id, count)?;
+    check_assignments(asked, count - topic.partitions, broker.cluster.me().id)?;
     if !validate_only {
-        broker.shard.handle().create_partitions(vec![(topic.id, count)]).await.remove(0).map_err(refused)?;
+        broker.engine.create_partitions(vec![(topic.id, count)]).await.remove(0)?;
     }
     Ok(())
 }
 
 /// Where the new partitions are to be: nowhere else than here.
-fn check_assignments(asked: &CreatePartitionsTopic, more: u32, node_id: i32) -> Result<(), Refusal> {
+fn check_assignments(asked: &CreatePartitionsTopic, more: u32, me: i32) -> Result<(), Refusal> {
     let Some(assignments) = &asked.assignments else { return Ok(()) };
     if assignments.len() != more as usize {
         let message = format!("{} partitions are assigned, {more} are new", assignments.len());
-        return Err((ErrorCode::InvalidReplicaAssignment, message));
+        return Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
     }
-    match assignments.iter().all(|assignment| assignment.broker_ids == [node_id]) {
+    match assignments.iter().all(|assignment| assignment.broker_ids == [me]) {
         true => Ok(()),
         false => {
-            let message = format!("a partition can be on broker {node_id} alone");
-            Err((ErrorCode::InvalidReplicaAssignment, message))
+            let message = format!("a partition can be on broker {me} alone");
+            Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message))
         }
     }
 }
@@ -92,7 +81,7 @@ mod tests {
                 assigned.iter().map(assignment).collect()
             });
             let asked = CreatePartitionsTopic { assignments, ..Default::default() };
-            check_assignments(&asked, 2, 1).map_err(|(error, _)| error)
+            check_assignments(&asked, 2, 1).map_err(|refusal| refusal.code)
         };
         assert_eq!(checked(None), Ok(()));
         assert_eq!(checked(Some(&[&[1], &[1]])), Ok(()));

@@ -10,7 +10,7 @@ use strandline_engine::types::TopicId;
 
 use crate::answer::{Body, Made};
 use crate::api::configs::topic_settings;
-use crate::api::topic_error;
+use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::groups::is_internal;
 use crate::messages::{
@@ -20,9 +20,6 @@ use crate::wire::ErrorCode;
 
 /// "The broker's default", in both counts.
 const DEFAULT: i32 = -1;
-
-/// Why a topic is not created, for the client.
-type Refusal = (ErrorCode, String);
 
 /// Creates the topics, with one write of the topic table for all; each is durable when the answer leaves.
 pub async fn handle(broker: &Broker, _: i16, request: CreateTopicsRequest) -> impl Body + use<> {
@@ -37,7 +34,7 @@ pub async fn handle(broker: &Broker, _: i16, request: CreateTopicsRequest) -> im
         let Some(count) = named.remove(&name) else { continue };
         let new = match count {
             1 => check(broker, topic),
-            _ => Err((
+            _ => Err(Refusal::new(
                 ErrorCode::InvalidRequest,
                 format!("topic '{name}' is named {count} times in one request"),
             )),
@@ -52,7 +49,7 @@ pub async fn handle(broker: &Broker, _: i16, request: CreateTopicsRequest) -> im
         let created = match new {
             Ok(new) => {
                 let id = made.next().unwrap_or(Err(TopicError::Stopping));
-                id.map(|id| (new, id)).map_err(|error| (topic_error(&error), error.to_string()))
+                id.map(|id| (new, id)).map_err(Refusal::from)
             }
             Err(refusal) => Err(refusal),
         };
@@ -60,20 +57,18 @@ pub async fn handle(broker: &Broker, _: i16, request: CreateTopicsRequest) -> im
         yield_if_needed().await;
     }
     let errors = topics.iter().filter_map(|(_, created)| created.as_ref().err());
-    let errors = errors.map(|(error, _)| error.code()).collect();
+    let errors = errors.map(|refusal| refusal.code.code()).collect();
     let (count, holds) = (topics.len(), topics.len() * TOPIC_BYTES);
-    let settings = broker.shard.handle().settings();
+    let settings = broker.engine.settings();
     // The settings of a topic are a hundred times what was asked: they are made when they are written.
     let make = move |at: usize| {
         let (name, created) = &topics[at];
         match created {
             Ok((new, topic_id)) => describe(new, *topic_id, &settings.topic_defaults),
-            Err((error, message)) => CreatableTopicResult {
-                name: name.clone(),
-                error_code: error.code(),
-                error_message: Some(message.clone()),
-                ..Default::default()
-            },
+            Err(refusal) => {
+                let (error_code, error_message) = told(Some(refusal.clone()));
+                CreatableTopicResult { name: name.clone(), error_code, error_message, ..Default::default() }
+            }
         }
     };
     Made { message: CreateTopicsResponse::default(), array: "topics", count, make, errors, holds }
@@ -85,11 +80,10 @@ const TOPIC_BYTES: usize = 256;
 /// Creates the topics, or only looks whether they can be; gives their ids in the order of `new`.
 async fn make(broker: &Broker, new: Vec<NewTopic>, validate_only: bool) -> Vec<Result<TopicId, TopicError>> {
     if !validate_only {
-        let made = broker.shard.create_topics(new).await;
+        let made = broker.engine.create_topics(new).await;
         return made.into_iter().map(|made| made.map(|topic| topic.id)).collect();
     }
-    let handle = broker.shard.handle();
-    let (topics, settings) = (handle.topics(), handle.settings());
+    let (topics, settings) = (broker.shard.topics(), broker.engine.settings());
     let mut checked = Vec::with_capacity(new.len());
     for new in new {
         checked.push(topics.check_new(&new, &settings.topic_defaults).map(|_| TopicId::ZERO));
@@ -102,14 +96,13 @@ async fn make(broker: &Broker, new: Vec<NewTopic>, validate_only: bool) -> Vec<R
 fn check(broker: &Broker, asked: CreatableTopic) -> Result<NewTopic, Refusal> {
     if is_internal(&asked.name) {
         let message = format!("topic '{}' is the broker's own, which makes it when it needs it", asked.name);
-        return Err((ErrorCode::InvalidTopic, message));
+        return Err(Refusal::new(ErrorCode::InvalidTopic, message));
     }
-    let node_id = broker.shard.handle().meta().node_id;
-    let partitions = partitions(&asked, node_id, broker.config.num_partitions)?;
+    let partitions = partitions(&asked, broker.cluster.me().id, broker.config.num_partitions)?;
     let mut configs = Vec::with_capacity(asked.configs.len());
     for config in asked.configs {
         let Some(value) = config.value else {
-            return Err((ErrorCode::InvalidConfig, format!("{} has no value", config.name)));
+            return Err(Refusal::new(ErrorCode::InvalidConfig, format!("{} has no value", config.name)));
         };
         configs.push((config.name, value));
     }
@@ -135,37 +128,36 @@ fn describe(new: &NewTopic, topic_id: TopicId, defaults: &TopicDefaults) -> Crea
 }
 
 /// The number of partitions that is asked for, by count or by assignment.
-fn partitions(asked: &CreatableTopic, node_id: i32, default: u32) -> Result<u32, Refusal> {
+fn partitions(asked: &CreatableTopic, me: i32, default: u32) -> Result<u32, Refusal> {
     let counts = (asked.num_partitions, i32::from(asked.replication_factor));
     if asked.assignments.is_empty() {
         if counts.1 != DEFAULT && counts.1 != 1 {
             let message = format!("a single node keeps one replica, not {}", counts.1);
-            return Err((ErrorCode::InvalidReplicationFactor, message));
+            return Err(Refusal::new(ErrorCode::InvalidReplicationFactor, message));
         }
         return match counts.0 {
             DEFAULT => Ok(default),
             1.. => Ok(counts.0 as u32),
-            _ => Err((
+            _ => Err(Refusal::new(
                 ErrorCode::InvalidPartitions,
                 format!("a topic has 1 or more partitions, not {}", counts.0),
             )),
         };
     }
     if counts != (DEFAULT, DEFAULT) {
-        let message = "with an assignment, both counts are -1".to_owned();
-        return Err((ErrorCode::InvalidRequest, message));
+        return Err(Refusal::new(ErrorCode::InvalidRequest, "with an assignment, both counts are -1"));
     }
     let mut indexes: Vec<_> = asked.assignments.iter().map(|place| place.partition_index).collect();
     indexes.sort_unstable();
     if !indexes.iter().copied().eq(0..indexes.len() as i32) {
-        let message = "the partitions of an assignment are 0, 1, 2, ... without a gap".to_owned();
-        return Err((ErrorCode::InvalidReplicaAssignment, message));
+        let message = "the partitions of an assignment are 0, 1, 2, ... without a gap";
+        return Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
     }
-    match asked.assignments.iter().find(|place| place.broker_ids != [node_id]) {
+    match asked.assignments.iter().find(|place| place.broker_ids != [me]) {
         None => Ok(indexes.len() as u32),
         Some(place) => {
-            let message = format!("partition {} can be on broker {node_id} alone", place.partition_index);
-            Err((ErrorCode::InvalidReplicaAssignment, message))
+            let message = format!("partition {} can be on broker {me} alone", place.partition_index);
+            Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message))
         }
     }
 }
@@ -186,7 +178,7 @@ mod tests {
             assignments: assignments.collect(),
             ..Default::default()
         };
-        partitions(&topic, 1, 6).map_err(|(error, _)| error)
+        partitions(&topic, 1, 6).map_err(|refusal| refusal.code)
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use futures_util::future::join_all;
 use strandline_engine::DeleteBefore;
-use strandline_engine::types::{Offset, PartitionId};
+use strandline_engine::types::Offset;
 
 use crate::api::delete_records_error;
 use crate::api::distinct::distinct_by_name;
-use crate::broker::Broker;
+use crate::broker::{ANY_EPOCH, Broker, TopicKey};
 use crate::messages::{
     DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
     DeleteRecordsTopicResult,
@@ -39,13 +39,12 @@ pub async fn handle(broker: &Broker, _: i16, request: DeleteRecordsRequest) -> D
 
 /// The first offset that is left.
 async fn delete(broker: &Broker, topic: &str, asked: &DeleteRecordsPartition) -> Result<i64, ErrorCode> {
-    let index = u32::try_from(asked.partition_index).map_err(|_| ErrorCode::UnknownTopicOrPartition)?;
-    let topic = broker.shard.topics().by_name(topic).cloned();
-    let topic = topic.filter(|topic| index < topic.partitions).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let topic = broker.topic(TopicKey::Name(topic))?;
+    let led = broker.partition(&topic, asked.partition_index, ANY_EPOCH)?;
     let before = match asked.offset {
         HIGH_WATERMARK => DeleteBefore::HighWatermark,
         offset => DeleteBefore::Offset(Offset::checked(offset).ok_or(ErrorCode::OffsetOutOfRange)?),
     };
-    let deleted = broker.shard.delete_records(PartitionId::new(topic.id, index), before).await;
+    let deleted = broker.shard.delete_records(led.id, before).await;
     deleted.map(Offset::get).map_err(|error| delete_records_error(&error))
 }

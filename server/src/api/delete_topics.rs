@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use strandline_engine::topics::Topic;
 use strandline_engine::types::TopicId;
 
-use crate::api::topic_error;
-use crate::broker::Broker;
+use crate::api::refusal::{Refusal, told};
+use crate::broker::{Broker, TopicKey};
 use crate::groups::is_internal;
 use crate::messages::{DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse};
 use crate::wire::ErrorCode;
@@ -28,52 +29,55 @@ pub async fn handle(broker: &Broker, version: i16, request: DeleteTopicsRequest)
     for topic in asked {
         // A topic that comes twice is answered once, and stays.
         let Some(count) = named.remove(&(topic.name.clone(), topic.topic_id)) else { continue };
-        let (error, error_message, name, topic_id) = match count {
-            1 => delete(broker, version, topic).await,
+        responses.push(match count {
+            1 => answer(broker, version, topic).await,
             _ => {
                 let message = format!("the topic is named {count} times in one request");
-                (ErrorCode::InvalidRequest, Some(message), topic.name, topic.topic_id)
+                let DeleteTopicState { name, topic_id } = topic;
+                refused(name, topic_id, Refusal::new(ErrorCode::InvalidRequest, message))
             }
-        };
-        responses.push(DeletableTopicResult { name, topic_id, error_code: error.code(), error_message });
+        });
     }
     DeleteTopicsResponse { responses, ..Default::default() }
 }
 
-async fn delete(
-    broker: &Broker,
-    version: i16,
-    asked: DeleteTopicState,
-) -> (ErrorCode, Option<String>, Option<String>, TopicId) {
+fn refused(name: Option<String>, topic_id: TopicId, refusal: Refusal) -> DeletableTopicResult {
+    let (error_code, error_message) = told(Some(refusal));
+    DeletableTopicResult { name, topic_id, error_code, error_message }
+}
+
+async fn answer(broker: &Broker, version: i16, asked: DeleteTopicState) -> DeletableTopicResult {
     let DeleteTopicState { name, topic_id } = asked;
-    let topics = broker.shard.topics();
     let found = match &name {
         Some(_) if topic_id != TopicId::ZERO => {
-            let message = "a topic is named or given by its id, not both".to_owned();
-            return (ErrorCode::InvalidRequest, Some(message), name, topic_id);
+            let message = "a topic is named or given by its id, not both";
+            return refused(name, topic_id, Refusal::new(ErrorCode::InvalidRequest, message));
         }
-        Some(name) => topics.by_name(name).ok_or(ErrorCode::UnknownTopicOrPartition),
-        None => topics.by_id(topic_id).ok_or(ErrorCode::UnknownTopicId),
+        Some(name) => broker.topic(TopicKey::Name(name)),
+        None => broker.topic(TopicKey::Id(topic_id)),
     };
     let topic = match found {
         Ok(topic) => topic,
-        Err(error) => return (error, Some(error.to_string()), name, topic_id),
+        Err(code) => return refused(name, topic_id, Refusal::new(code, code.to_string())),
     };
     let name = Some(topic.name.clone());
+    match delete(broker, version, &topic).await {
+        Ok(()) => DeletableTopicResult { name, topic_id: topic.id, ..Default::default() },
+        Err(refusal) => refused(name, topic.id, refusal),
+    }
+}
+
+async fn delete(broker: &Broker, version: i16, topic: &Topic) -> Result<(), Refusal> {
     if !broker.config.delete_topics {
         // Clients that do not know the code yet get one that they do.
-        let error = if version >= 3 { ErrorCode::TopicDeletionDisabled } else { ErrorCode::InvalidRequest };
-        return (error, Some(ErrorCode::TopicDeletionDisabled.to_string()), name, topic.id);
+        let code = if version >= 3 { ErrorCode::TopicDeletionDisabled } else { ErrorCode::InvalidRequest };
+        return Err(Refusal::new(code, ErrorCode::TopicDeletionDisabled.to_string()));
     }
     if is_internal(&topic.name) {
         let message = format!("topic '{}' is the broker's own: groups are kept there", topic.name);
-        return (ErrorCode::InvalidTopic, Some(message), name, topic.id);
+        return Err(Refusal::new(ErrorCode::InvalidTopic, message));
     }
-    match broker.shard.delete_topic(topic.id).await {
-        Ok(()) => {
-            broker.groups.forget_deleted_topics().await;
-            (ErrorCode::None, None, name, topic.id)
-        }
-        Err(error) => (topic_error(&error), Some(error.to_string()), name, topic.id),
-    }
+    broker.engine.delete_topic(topic.id).await?;
+    broker.groups.forget_deleted_topics().await;
+    Ok(())
 }

@@ -1,9 +1,8 @@
-//! DescribeCluster: this one broker.
-
-use strandline_engine::types::base64_url;
+//! DescribeCluster: the brokers there are.
 
 use crate::api::operations;
 use crate::broker::Broker;
+use crate::cluster::Node;
 use crate::messages::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
 use crate::wire::ErrorCode;
 
@@ -11,7 +10,7 @@ use crate::wire::ErrorCode;
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
 
-/// The cluster of one.
+/// All of them.
 pub async fn handle(broker: &Broker, _: i16, request: DescribeClusterRequest) -> DescribeClusterResponse {
     let error = match request.endpoint_type {
         BROKERS => ErrorCode::None,
@@ -26,17 +25,14 @@ pub async fn handle(broker: &Broker, _: i16, request: DescribeClusterRequest) ->
             ..Default::default()
         };
     }
-    let meta = broker.shard.handle().meta();
+    let described = |node: &Node| {
+        let Node { id, host, port, rack } = node.clone();
+        DescribeClusterBroker { broker_id: id, host, port: i32::from(port), rack, is_fenced: false }
+    };
     DescribeClusterResponse {
-        cluster_id: base64_url(&meta.cluster_id),
-        controller_id: meta.node_id,
-        brokers: vec![DescribeClusterBroker {
-            broker_id: meta.node_id,
-            host: broker.advertised.host.clone(),
-            port: i32::from(broker.advertised.port),
-            rack: broker.config.rack.clone(),
-            is_fenced: false,
-        }],
+        cluster_id: broker.cluster.id(),
+        controller_id: broker.cluster.controller_id(),
+        brokers: broker.cluster.brokers().iter().map(described).collect(),
         cluster_authorized_operations: operations::if_asked(
             request.include_cluster_authorized_operations,
             operations::CLUSTER,

@@ -10,6 +10,7 @@ use strandline_engine::topics::Topic;
 
 use crate::answer::{Body, Made};
 use crate::api::configs::{kind_code, not_kept, source_code, topic_settings};
+use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::config::{BrokerConfig, broker_config_entry, broker_configs, layers};
 use crate::messages::{
@@ -31,10 +32,10 @@ pub async fn handle(broker: &Broker, _: i16, request: DescribeConfigsRequest) ->
         let of = match asked.resource_type {
             TOPIC => topics.by_name(&asked.resource_name).cloned().map(Of::Topic).ok_or_else(|| {
                 let message = format!("topic '{}' does not exist", asked.resource_name);
-                (ErrorCode::UnknownTopicOrPartition, message)
+                Refusal::new(ErrorCode::UnknownTopicOrPartition, message)
             }),
             BROKER => node(broker, &asked.resource_name),
-            other => Err((ErrorCode::InvalidRequest, not_kept(other))),
+            other => Err(Refusal::new(ErrorCode::InvalidRequest, not_kept(other))),
         };
         let keys = asked.configuration_keys.map(|keys| keys.into_iter().collect());
         resources.push(Resource { kind: asked.resource_type, name: asked.resource_name, keys, of });
@@ -43,9 +44,9 @@ pub async fn handle(broker: &Broker, _: i16, request: DescribeConfigsRequest) ->
         }
     }
     let errors = resources.iter().filter_map(|resource| resource.of.as_ref().err());
-    let errors = errors.map(|(error, _)| error.code()).collect();
+    let errors = errors.map(|refusal| refusal.code.code()).collect();
     let (count, holds) = (resources.len(), resources.len() * RESOURCE_BYTES);
-    let (config, in_force) = (broker.config.clone(), broker.shard.handle().settings());
+    let (config, in_force) = (broker.config.clone(), broker.engine.settings());
     let (synonyms, documented) = (request.include_synonyms, request.include_documentation);
     let make = move |at: usize| resources[at].describe(&config, &in_force, synonyms, documented);
     Made { message: DescribeConfigsResponse::default(), array: "results", count, make, errors, holds }
@@ -62,7 +63,7 @@ struct Resource {
     kind: i8,
     name: String,
     keys: Option<HashSet<String>>,
-    of: Result<Of, (ErrorCode, String)>,
+    of: Result<Of, Refusal>,
 }
 
 /// Whose settings are told.
@@ -81,12 +82,13 @@ impl Resource {
         synonyms: bool,
         documented: bool,
     ) -> DescribeConfigsResult {
-        let (error, error_message, mut configs) = match &self.of {
-            Ok(Of::Topic(topic)) => (ErrorCode::None, None, of_topic(topic, in_force, documented)),
-            Ok(Of::Broker(id)) => (ErrorCode::None, None, of_broker(*id, config, in_force, documented)),
-            Ok(Of::AllBrokers) => (ErrorCode::None, None, of_all_brokers(in_force, documented)),
-            Err((error, message)) => (*error, Some(message.clone()), Vec::new()),
+        let mut configs = match &self.of {
+            Ok(Of::Topic(topic)) => of_topic(topic, in_force, documented),
+            Ok(Of::Broker(id)) => of_broker(*id, config, in_force, documented),
+            Ok(Of::AllBrokers) => of_all_brokers(in_force, documented),
+            Err(_) => Vec::new(),
         };
+        let (error_code, error_message) = told(self.of.as_ref().err().cloned());
         if let Some(keys) = &self.keys {
             configs.retain(|config| keys.contains(&config.name));
         }
@@ -94,7 +96,7 @@ impl Resource {
             configs.iter_mut().for_each(|config| config.synonyms.clear());
         }
         DescribeConfigsResult {
-            error_code: error.code(),
+            error_code,
             error_message,
             resource_type: self.kind,
             resource_name: self.name.clone(),
@@ -126,12 +128,12 @@ fn once(resources: Vec<DescribeConfigsResource>) -> Vec<DescribeConfigsResource>
 }
 
 /// This broker; or with an empty name, what was set for all brokers while they ran.
-fn node(broker: &Broker, name: &str) -> Result<Of, (ErrorCode, String)> {
-    let node_id = broker.shard.handle().meta().node_id;
+fn node(broker: &Broker, name: &str) -> Result<Of, Refusal> {
+    let me = broker.cluster.me().id;
     match name {
         "" => Ok(Of::AllBrokers),
-        name if name == node_id.to_string() => Ok(Of::Broker(node_id)),
-        other => Err((ErrorCode::InvalidRequest, format!("this is broker {node_id}, not '{other}'"))),
+        name if name == me.to_string() => Ok(Of::Broker(me)),
+        other => Err(Refusal::new(ErrorCode::InvalidRequest, format!("this is broker {me}, not '{other}'"))),
     }
 }
 

@@ -46,14 +46,13 @@ pub async fn handle(
             for (name, indexes) in distinct_by_name(named, |index: &i32| *index).await {
                 yield_if_needed().await;
                 let Some(topic) = topics.by_name(&name) else { continue };
-                let indexes = indexes.into_iter().filter_map(|index| u32::try_from(index).ok());
-                let indexes = indexes.filter(|index| *index < topic.partitions);
-                asked.push((topic.clone(), indexes.map(|index| PartitionId::new(topic.id, index)).collect()));
+                let there = indexes.into_iter().filter_map(|index| topic.partition(index));
+                asked.push((topic.clone(), there.collect()));
             }
         }
     }
     let ids: Vec<_> = asked.iter().flat_map(|(_, ids)| ids).copied().collect();
-    let mut sizes = broker.shard.handle().sizes(&ids).await.into_iter();
+    let mut sizes = broker.engine.sizes(&ids).await.into_iter();
     let mut described: Vec<DescribeLogDirsTopic> = Vec::with_capacity(asked.len());
     for (topic, ids) in asked {
         let mut partitions = Vec::with_capacity(ids.len());

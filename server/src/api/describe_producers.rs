@@ -3,12 +3,11 @@
 use futures_util::future::join_all;
 use strandline_engine::ActiveProducer as Remembered;
 use strandline_engine::reactor::yield_if_needed;
-use strandline_engine::types::PartitionId;
 
 use crate::api::distinct::distinct_by_name;
 use crate::api::read_error;
 use crate::api::together::AT_A_TIME;
-use crate::broker::Broker;
+use crate::broker::{ANY_EPOCH, Broker, TopicKey};
 use crate::messages::{
     ActiveProducer, DescribeProducersPartitionResult, DescribeProducersRequest, DescribeProducersResponse,
     DescribeProducersTopicResult,
@@ -69,14 +68,9 @@ pub async fn handle(
 }
 
 async fn producers(broker: &Broker, topic: &str, partition: i32) -> Result<Vec<Remembered>, ErrorCode> {
-    let id = {
-        let topics = broker.shard.topics();
-        let index = u32::try_from(partition).ok();
-        let place = topics.by_name(topic).zip(index).filter(|(topic, index)| *index < topic.partitions);
-        let (topic, index) = place.ok_or(ErrorCode::UnknownTopicOrPartition)?;
-        PartitionId::new(topic.id, index)
-    };
-    broker.shard.handle().producers(id).await.map_err(|error| read_error(&error))
+    let topic = broker.topic(TopicKey::Name(topic))?;
+    let led = broker.partition(&topic, partition, ANY_EPOCH)?;
+    broker.engine.producers(led.id).await.map_err(|error| read_error(&error))
 }
 
 fn described(producer: Remembered) -> ActiveProducer {

@@ -20,13 +20,13 @@ const METADATA_PARTITION: i32 = 0;
 
 /// The quorum of one.
 pub async fn handle(broker: &Broker, _: i16, request: DescribeQuorumRequest) -> DescribeQuorumResponse {
-    let node_id = broker.shard.handle().meta().node_id;
+    let me = broker.cluster.me();
     let named = request.topics.into_iter().map(|topic| (topic.topic_name, topic.partitions)).collect();
     let asked = distinct_by_name(named, |asked: &DescribeQuorumPartition| asked.partition_index).await;
     let mut topics = Vec::with_capacity(asked.len());
     for (topic_name, asked) in asked {
         let described = |partition_index| match (topic_name.as_str(), partition_index) {
-            (METADATA_TOPIC, METADATA_PARTITION) => quorum(node_id),
+            (METADATA_TOPIC, METADATA_PARTITION) => quorum(me.id),
             _ => DescribeQuorumPartitionResult {
                 partition_index,
                 error_code: ErrorCode::UnknownTopicOrPartition.code(),
@@ -41,14 +41,10 @@ pub async fn handle(broker: &Broker, _: i16, request: DescribeQuorumRequest) -> 
         topics.push(DescribeQuorumTopicResult { topic_name, partitions });
         yield_if_needed().await;
     }
-    let listener = QuorumListener {
-        name: "PLAINTEXT".to_owned(),
-        host: broker.advertised.host.clone(),
-        port: broker.advertised.port,
-    };
+    let listener = QuorumListener { name: "PLAINTEXT".to_owned(), host: me.host.clone(), port: me.port };
     DescribeQuorumResponse {
         topics,
-        nodes: vec![QuorumNode { node_id, listeners: vec![listener] }],
+        nodes: vec![QuorumNode { node_id: me.id, listeners: vec![listener] }],
         ..Default::default()
     }
 }

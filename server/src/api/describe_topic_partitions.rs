@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use strandline_engine::topics::TopicTable;
-use strandline_engine::types::LeaderEpoch;
+use strandline_engine::types::PartitionId;
 
 use crate::api::operations;
 use crate::broker::Broker;
+use crate::cluster::{ClusterView, Placement};
 use crate::messages::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
     DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
@@ -22,13 +23,13 @@ pub async fn handle(
     _: i16,
     request: DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
-    page(&broker.shard.topics(), request, broker.shard.handle().meta().node_id)
+    page(&broker.shard.topics(), request, &broker.cluster)
 }
 
 fn page(
     table: &TopicTable,
     request: DescribeTopicPartitionsRequest,
-    node_id: i32,
+    cluster: &ClusterView,
 ) -> DescribeTopicPartitionsResponse {
     let mut names: BTreeSet<String> = request.topics.into_iter().map(|topic| topic.name).collect();
     let asks_for_all = names.is_empty();
@@ -63,15 +64,19 @@ fn page(
             };
         }
         let end = topic.partitions.min(first.saturating_add(left));
-        let partitions = (first..end).map(|index| DescribeTopicPartitionsResponsePartition {
-            partition_index: index as i32,
-            leader_id: node_id,
-            leader_epoch: LeaderEpoch::FIRST.0,
-            replica_nodes: vec![node_id],
-            isr_nodes: vec![node_id],
-            eligible_leader_replicas: Some(Vec::new()),
-            last_known_elr: Some(Vec::new()),
-            ..Default::default()
+        let partitions = (first..end).map(|index| {
+            let Placement { leader, epoch, replicas, in_sync } =
+                cluster.placement(PartitionId::new(topic.id, index));
+            DescribeTopicPartitionsResponsePartition {
+                partition_index: index as i32,
+                leader_id: leader,
+                leader_epoch: epoch.0,
+                replica_nodes: replicas,
+                isr_nodes: in_sync,
+                eligible_leader_replicas: Some(Vec::new()),
+                last_known_elr: Some(Vec::new()),
+                ..Default::default()
+            }
         });
         topics.push(DescribeTopicPartitionsResponseTopic {
             name: Some(name.clone()),

@@ -3,6 +3,7 @@
 use strandline_engine::reactor::yield_if_needed;
 
 use crate::api::distinct::distinct_by_name;
+use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::messages::{
     ElectLeadersRequest, ElectLeadersResponse, PartitionElectionResult, ReplicaElectionResult,
@@ -23,18 +24,14 @@ pub async fn handle(broker: &Broker, _: i16, request: ElectLeadersRequest) -> El
     let topics = broker.shard.topics();
     let mut replica_election_results = Vec::with_capacity(asked.len());
     for (name, partitions) in asked {
-        let count = topics.by_name(&name).map_or(0, |topic| topic.partitions);
+        let topic = topics.by_name(&name);
         let elected = |partition_id| {
-            let is_there = u32::try_from(partition_id).is_ok_and(|index| index < count);
-            let (error, error_message) = match is_there {
-                true => (ErrorCode::ElectionNotNeeded, None),
-                false => {
-                    // Without the name, which would come back for each partition (D11).
-                    let message = "there is no such partition".to_owned();
-                    (ErrorCode::UnknownTopicOrPartition, Some(message))
-                }
+            let refusal = match topic.and_then(|topic| topic.partition(partition_id)) {
+                Some(_) => Refusal { code: ErrorCode::ElectionNotNeeded, message: None },
+                None => Refusal::no_partition(),
             };
-            PartitionElectionResult { partition_id, error_code: error.code(), error_message }
+            let (error_code, error_message) = told(Some(refusal));
+            PartitionElectionResult { partition_id, error_code, error_message }
         };
         let mut partition_result = Vec::with_capacity(partitions.len());
         for partition in partitions {

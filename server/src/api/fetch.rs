@@ -9,17 +9,19 @@
 //! * There are no sessions: session 0 in every answer tells clients to send whole requests (KIP-227).
 //! * There are no transactions yet: the last stable offset is the high watermark, and nothing was aborted.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use strandline_engine::error::ReadError;
-use strandline_engine::types::{Offset, PartitionId, TopicId};
+use strandline_engine::topics::Topic;
+use strandline_engine::types::Offset;
 use strandline_engine::{File, FileRange, ReadRequest, ReadResult, reactor};
 
 use crate::api::distinct::distinct_by_name;
-use crate::api::{check_epoch, known_to, read_error};
-use crate::broker::Broker;
+use crate::api::{known_to, read_error};
+use crate::broker::{Broker, TopicKey};
 use crate::call::{Answer, Call, CallError, Ending, Pending};
 use crate::messages::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
@@ -68,28 +70,28 @@ struct Asked {
     read: Result<ReadRequest, ErrorCode>,
 }
 
-type Found = Result<ReadResult<File>, Refused>;
+type Found = Result<ReadResult<File>, Nothing>;
 
 /// Why a partition gives nothing, and where its log starts when that is why.
 #[derive(Clone, Copy)]
-struct Refused {
-    error: ErrorCode,
+struct Nothing {
+    code: ErrorCode,
     log_start: i64,
 }
 
-impl From<ErrorCode> for Refused {
-    fn from(error: ErrorCode) -> Refused {
-        Refused { error, log_start: -1 }
+impl From<ErrorCode> for Nothing {
+    fn from(code: ErrorCode) -> Nothing {
+        Nothing { code, log_start: -1 }
     }
 }
 
-impl From<ReadError> for Refused {
-    fn from(error: ReadError) -> Refused {
+impl From<ReadError> for Nothing {
+    fn from(error: ReadError) -> Nothing {
         let log_start = match error {
             ReadError::OffsetOutOfRange { log_start, .. } => log_start.get(),
             _ => -1,
         };
-        Refused { error: read_error(&error), log_start }
+        Nothing { code: read_error(&error), log_start }
     }
 }
 
@@ -108,8 +110,12 @@ async fn handle(
     let bytes_max = u64::from(broker.config.fetch_bytes_max).min(request.max_bytes.max(0) as u64);
     let mut asked = Vec::new();
     for topic in &request.topics {
+        let found = broker.topic(match version {
+            BY_ID_FROM.. => TopicKey::Id(topic.topic_id),
+            _ => TopicKey::Name(&topic.topic),
+        });
         for partition in &topic.partitions {
-            asked.push(resolve(broker, version, bytes_max, topic, partition));
+            asked.push(resolve(broker, &found, bytes_max, partition));
             if asked.len() % STEP == 0 {
                 reactor::yield_if_needed().await;
             }
@@ -144,10 +150,10 @@ async fn handle(
                         ranges.push(range);
                     }
                 }
-                Err(refused) => {
-                    data.error_code = known_to(ApiKey::Fetch, version, refused.error).code();
+                Err(Nothing { code, log_start }) => {
+                    data.error_code = known_to(ApiKey::Fetch, version, code).code();
                     data.high_watermark = -1;
-                    data.log_start_offset = refused.log_start;
+                    data.log_start_offset = log_start;
                 }
             }
             partitions.push(data);
@@ -179,24 +185,15 @@ async fn once(topics: Vec<FetchTopic>) -> Vec<FetchTopic> {
 
 fn resolve(
     broker: &Broker,
-    version: i16,
+    topic: &Result<Arc<Topic>, ErrorCode>,
     bytes_max: u64,
-    topic: &FetchTopic,
     asked: &FetchPartition,
 ) -> Asked {
     let partition_bytes_max = asked.partition_max_bytes.max(0) as u64;
     let read = || {
-        let topics = broker.shard.topics();
-        let found = match version {
-            BY_ID_FROM.. if topic.topic_id == TopicId::ZERO => Err(ErrorCode::UnknownTopicId),
-            BY_ID_FROM.. => topics.by_id(topic.topic_id).ok_or(ErrorCode::UnknownTopicId),
-            _ => topics.by_name(&topic.topic).ok_or(ErrorCode::UnknownTopicOrPartition),
-        }?;
-        let index = u32::try_from(asked.partition).ok().filter(|index| *index < found.partitions);
-        let index = index.ok_or(ErrorCode::UnknownTopicOrPartition)?;
-        check_epoch(asked.current_leader_epoch)?;
+        let topic = topic.as_ref().map_err(|code| *code)?;
+        let partition = broker.partition(topic, asked.partition, asked.current_leader_epoch)?.id;
         let offset = Offset::checked(asked.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
-        let partition = PartitionId::new(found.id, index);
         Ok(ReadRequest { partition, offset, bytes_max: partition_bytes_max.min(bytes_max) })
     };
     Asked { bytes_max: partition_bytes_max, read: read() }
@@ -249,7 +246,7 @@ async fn read(broker: &Broker, asked: &[Asked]) -> Vec<Found> {
         .map(|asked| match asked.read {
             Ok(_) => {
                 let result = results.next().unwrap_or(Err(ReadError::Stopping));
-                result.map_err(Refused::from)
+                result.map_err(Nothing::from)
             }
             Err(error) => Err(error.into()),
         })

@@ -2,7 +2,9 @@
 
 use crate::api::NO_TRANSACTIONS;
 use crate::api::distinct::distinct;
+use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
+use crate::cluster::Node;
 use crate::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use crate::wire::ErrorCode;
 
@@ -20,23 +22,15 @@ pub async fn handle(
     version: i16,
     request: FindCoordinatorRequest,
 ) -> FindCoordinatorResponse {
-    let found = check(broker, request.key_type).await;
-    let coordinator = |key: String| match found {
-        Ok(()) => Coordinator {
-            key,
-            node_id: broker.shard.handle().meta().node_id,
-            host: broker.advertised.host.clone(),
-            port: i32::from(broker.advertised.port),
-            ..Default::default()
-        },
-        Err((error, message)) => Coordinator {
-            key,
-            node_id: -1,
-            port: -1,
-            error_code: error.code(),
-            error_message: Some(message.to_owned()),
-            ..Default::default()
-        },
+    let found = find(broker, request.key_type).await;
+    let coordinator = |key: String| match found.clone() {
+        Ok(Node { id, host, port, .. }) => {
+            Coordinator { key, node_id: id, host, port: i32::from(port), ..Default::default() }
+        }
+        Err(refusal) => {
+            let (error_code, error_message) = told(Some(refusal));
+            Coordinator { key, node_id: -1, port: -1, error_code, error_message, ..Default::default() }
+        }
     };
     if version >= MANY_FROM {
         let coordinators = distinct(request.coordinator_keys).await.into_iter().map(coordinator).collect();
@@ -46,19 +40,20 @@ pub async fn handle(
     FindCoordinatorResponse { error_code, error_message, node_id, host, port, ..Default::default() }
 }
 
-/// The code and the reason for who asks in vain. The codes are those that end every client at once: what a client does not expect here it
-/// takes for a coordinator that is yet to come, and asks again until its own time is over.
-async fn check(broker: &Broker, key_type: i8) -> Result<(), (ErrorCode, &'static str)> {
-    match key_type {
+/// The broker that coordinates. The codes of refusals are those that end every client at once: what a client does not expect here it takes
+/// for a coordinator that is yet to come, and asks again until its own time is over.
+async fn find(broker: &Broker, key_type: i8) -> Result<Node, Refusal> {
+    let (code, message) = match key_type {
         GROUP => match broker.groups.topic(&broker.shard).await {
-            Ok(_) => Ok(()),
+            Ok(_) => return Ok(broker.cluster.me().clone()),
             Err(error) => {
                 tracing::warn!(%error, "the topic that groups are kept in was not made");
-                Err((ErrorCode::CoordinatorNotAvailable, "the topic that groups are kept in was not made"))
+                (ErrorCode::CoordinatorNotAvailable, "the topic that groups are kept in was not made")
             }
         },
-        TRANSACTION => Err((NO_TRANSACTIONS, "this broker has no transactions")),
-        SHARE => Err((ErrorCode::InvalidRequest, "this broker has no share groups")),
-        _ => Err((ErrorCode::InvalidRequest, "there is no such type of coordinator")),
-    }
+        TRANSACTION => (NO_TRANSACTIONS, "this broker has no transactions"),
+        SHARE => (ErrorCode::InvalidRequest, "this broker has no share groups"),
+        _ => (ErrorCode::InvalidRequest, "there is no such type of coordinator"),
+    };
+    Err(Refusal::new(code, message))
 }

@@ -20,7 +20,7 @@ pub async fn handle(broker: &Broker, _: i16, request: InitProducerIdRequest) -> 
         Some(_) => return refused(NO_TRANSACTIONS),
         None => {}
     }
-    match broker.shard.allocate_producer_id().await {
+    match broker.engine.allocate_producer_id().await {
         Ok(producer_id) => InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() },
         Err(error) => {
             tracing::error!(%error, "no producer id");

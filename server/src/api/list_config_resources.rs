@@ -49,10 +49,8 @@ pub async fn handle(
                     .iter()
                     .map(|topic| ConfigResource { resource_name: topic.name.clone(), resource_type }),
             ),
-            BROKER => config_resources.push(ConfigResource {
-                resource_name: broker.shard.handle().meta().node_id.to_string(),
-                resource_type,
-            }),
+            BROKER => config_resources
+                .push(ConfigResource { resource_name: broker.cluster.me().id.to_string(), resource_type }),
             BROKER_LOGGER | CLIENT_METRICS | GROUP => {}
             _ => {
                 let error_code = ErrorCode::UnsupportedVersion.code();

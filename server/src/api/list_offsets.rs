@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use strandline_engine::OffsetQuery;
 use strandline_engine::reactor::yield_if_needed;
-use strandline_engine::types::{LeaderEpoch, PartitionId};
+use strandline_engine::types::LeaderEpoch;
+use strandline_engine::{OffsetAndTimestamp, OffsetQuery};
 
-use crate::api::{check_epoch, read_error};
-use crate::broker::Broker;
+use crate::api::read_error;
+use crate::broker::{Broker, TopicKey};
 use crate::messages::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     ListOffsetsTopicResponse,
@@ -43,10 +43,12 @@ pub async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) 
             let answer =
                 ListOffsetsPartitionResponse { partition_index: asked.partition_index, ..Default::default() };
             partitions.push(match found {
-                Ok(Some((offset, timestamp))) => {
-                    let leader_epoch = LeaderEpoch::FIRST.0;
-                    ListOffsetsPartitionResponse { offset, timestamp, leader_epoch, ..answer }
-                }
+                Ok(Some((LeaderEpoch(leader_epoch), found))) => ListOffsetsPartitionResponse {
+                    offset: found.offset.get(),
+                    timestamp: found.timestamp,
+                    leader_epoch,
+                    ..answer
+                },
                 Ok(None) => answer,
                 Err(error) => ListOffsetsPartitionResponse { error_code: error.code(), ..answer },
             });
@@ -62,15 +64,12 @@ async fn find(
     version: i16,
     topic: &str,
     asked: &ListOffsetsPartition,
-) -> Result<Option<(i64, i64)>, ErrorCode> {
-    let index = u32::try_from(asked.partition_index).map_err(|_| ErrorCode::UnknownTopicOrPartition)?;
-    let topic = broker.shard.topics().by_name(topic).cloned();
-    let topic = topic.filter(|topic| index < topic.partitions).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    check_epoch(asked.current_leader_epoch)?;
+) -> Result<Option<(LeaderEpoch, OffsetAndTimestamp)>, ErrorCode> {
+    let topic = broker.topic(TopicKey::Name(topic))?;
+    let led = broker.partition(&topic, asked.partition_index, asked.current_leader_epoch)?;
     let Asked::Offset(query) = parse(asked.timestamp, version)? else { return Ok(None) };
-    let found = broker.shard.find_offset(PartitionId::new(topic.id, index), query).await;
-    let found = found.map_err(|error| read_error(&error))?;
-    Ok(found.map(|found| (found.offset.get(), found.timestamp)))
+    let found = broker.shard.find_offset(led.id, query).await.map_err(|error| read_error(&error))?;
+    Ok(found.map(|found| (led.epoch, found)))
 }
 
 /// The special values of `timestamp`, each of which is younger than the request itself.

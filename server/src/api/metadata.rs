@@ -3,18 +3,20 @@
 //! A topic that is created by being asked for is in the same answer: it is durable by then. (Kafka answers UNKNOWN_TOPIC_OR_PARTITION
 //! once and has the client ask again.)
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use strandline_engine::error::TopicError;
 use strandline_engine::format::names::check_topic_name;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::{NewTopic, Topic};
-use strandline_engine::types::{LeaderEpoch, TopicId, base64_url};
+use strandline_engine::types::{PartitionId, TopicId};
 
 use crate::answer::Body;
 use crate::api::distinct::distinct;
 use crate::api::{operations, topic_error};
 use crate::broker::Broker;
+use crate::cluster::{ClusterView, Node, Placement};
 use crate::groups::{OFFSETS_TOPIC, is_internal};
 use crate::messages::{
     MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
@@ -40,7 +42,6 @@ pub async fn handle(
     request: MetadataRequest,
     seat: &mut Seat,
 ) -> impl Body + use<> {
-    let meta = broker.shard.handle().meta();
     let topics = match request.topics {
         Some(asked) if version > 0 || !asked.is_empty() => {
             let creates = request.allow_auto_topic_creation && broker.config.auto_create_topics;
@@ -57,14 +58,9 @@ pub async fn handle(
     };
     Metadata {
         message: MetadataResponse {
-            brokers: vec![MetadataResponseBroker {
-                node_id: meta.node_id,
-                host: broker.advertised.host.clone(),
-                port: i32::from(broker.advertised.port),
-                rack: broker.config.rack.clone(),
-            }],
-            cluster_id: Some(base64_url(&meta.cluster_id)),
-            controller_id: meta.node_id,
+            brokers: broker.cluster.brokers().iter().map(described).collect(),
+            cluster_id: Some(broker.cluster.id()),
+            controller_id: broker.cluster.controller_id(),
             cluster_authorized_operations: operations::if_asked(
                 request.include_cluster_authorized_operations,
                 operations::CLUSTER,
@@ -72,12 +68,17 @@ pub async fn handle(
             ..Default::default()
         },
         topics,
-        node_id: meta.node_id,
+        cluster: broker.cluster.clone(),
         topic_operations: operations::if_asked(
             request.include_topic_authorized_operations,
             operations::TOPIC,
         ),
     }
+}
+
+fn described(node: &Node) -> MetadataResponseBroker {
+    let Node { id, host, port, rack } = node.clone();
+    MetadataResponseBroker { node_id: id, host, port: i32::from(port), rack }
 }
 
 /// What is said of a topic.
@@ -158,7 +159,7 @@ async fn create(broker: &Broker, names: Vec<String>) -> Vec<Result<Arc<Topic>, T
     let partitions = broker.config.num_partitions;
     let of_clients = names.iter().filter(|name| *name != OFFSETS_TOPIC);
     let new = of_clients.map(|name| NewTopic { name: name.clone(), partitions, configs: Vec::new() });
-    let mut made = broker.shard.create_topics(new.collect()).await.into_iter();
+    let mut made = broker.engine.create_topics(new.collect()).await.into_iter();
     let mut topics = Vec::with_capacity(names.len());
     for name in names {
         let topic = match name == OFFSETS_TOPIC {
@@ -182,19 +183,21 @@ struct Metadata {
     /// Without topics.
     message: MetadataResponse,
     topics: Vec<Described>,
-    node_id: i32,
+    cluster: Rc<ClusterView>,
     /// What a client may do with a topic.
     topic_operations: i32,
 }
 
 impl Metadata {
-    fn partition(&self, index: usize) -> MetadataResponsePartition {
+    fn partition(&self, topic: TopicId, index: usize) -> MetadataResponsePartition {
+        let partition = PartitionId::new(topic, index as u32);
+        let Placement { leader, epoch, replicas, in_sync } = self.cluster.placement(partition);
         MetadataResponsePartition {
             partition_index: index as i32,
-            leader_id: self.node_id,
-            leader_epoch: LeaderEpoch::FIRST.0,
-            replica_nodes: vec![self.node_id],
-            isr_nodes: vec![self.node_id],
+            leader_id: leader,
+            leader_epoch: epoch.0,
+            replica_nodes: replicas,
+            isr_nodes: in_sync,
             ..Default::default()
         }
     }
@@ -222,7 +225,7 @@ impl Body for Metadata {
                 place.next(1);
             }
             while place.get(1) <= partitions {
-                self.partition(place.get(1) - 1).write(writer);
+                self.partition(topic.topic_id, place.get(1) - 1).write(writer);
                 place.next(1);
                 if writer.has_part() {
                     return false;

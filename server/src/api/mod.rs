@@ -42,18 +42,19 @@ pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 mod operations;
 pub mod produce;
+mod refusal;
 pub mod scram_credentials;
 pub mod sync_group;
 mod together;
 pub mod transactions;
 pub mod unregister_broker;
 
-use crate::wire::{ApiKey, ErrorCode};
 use strandline_engine::config::ConfigError;
 use strandline_engine::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use strandline_engine::format::check::CheckError;
 use strandline_engine::format::compression::DecompressError;
-use strandline_engine::types::LeaderEpoch;
+
+use crate::wire::{ApiKey, ErrorCode};
 
 /// The code for whoever wants a transaction: there are none. It is the one that ends every client at once; librdkafka, for one, asks
 /// again for as long as it may after UNSUPPORTED_VERSION.
@@ -152,16 +153,6 @@ pub(crate) fn known_to(key: ApiKey, version: i16, code: ErrorCode) -> ErrorCode 
     }
 }
 
-/// Holds the epoch that a client believes in against ours; -1 is a client that does not know.
-pub(crate) fn check_epoch(current: i32) -> Result<(), ErrorCode> {
-    match current {
-        ..0 => Ok(()),
-        _ if current < LeaderEpoch::FIRST.0 => Err(ErrorCode::FencedLeaderEpoch),
-        _ if current > LeaderEpoch::FIRST.0 => Err(ErrorCode::UnknownLeaderEpoch),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -189,12 +180,5 @@ mod tests {
         let code = |fault| read_error(&ReadError::Faulty { partition, fault: Arc::new(fault) });
         assert_eq!(code(damage), ErrorCode::CorruptMessage);
         assert_eq!(code(refusal), ErrorCode::KafkaStorageError);
-    }
-
-    #[test]
-    fn an_epoch_that_we_never_had_is_told_apart_from_none() {
-        assert_eq!(check_epoch(-1), Ok(()));
-        assert_eq!(check_epoch(0), Ok(()));
-        assert_eq!(check_epoch(1), Err(ErrorCode::UnknownLeaderEpoch));
     }
 }

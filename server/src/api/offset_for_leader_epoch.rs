@@ -3,12 +3,12 @@
 
 use strandline_engine::OffsetQuery;
 use strandline_engine::reactor::yield_if_needed;
-use strandline_engine::types::{LeaderEpoch, PartitionId};
+use strandline_engine::types::{LeaderEpoch, Offset};
 
 use crate::api::distinct::distinct_by_name;
+use crate::api::read_error;
 use crate::api::together::together;
-use crate::api::{check_epoch, read_error};
-use crate::broker::Broker;
+use crate::broker::{Broker, TopicKey};
 use crate::messages::{
     OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,
     OffsetForLeaderPartitionResult, OffsetForLeaderTopicResult,
@@ -45,32 +45,26 @@ async fn answer(
 ) -> OffsetForLeaderPartitionResult {
     let answer = OffsetForLeaderPartitionResult { partition: wanted.partition, ..Default::default() };
     match end(broker, topic, wanted).await {
-        Ok(Some(end_offset)) => {
-            OffsetForLeaderPartitionResult { leader_epoch: LeaderEpoch::FIRST.0, end_offset, ..answer }
+        Ok(Some((LeaderEpoch(leader_epoch), end))) => {
+            OffsetForLeaderPartitionResult { leader_epoch, end_offset: end.get(), ..answer }
         }
         Ok(None) => answer,
         Err(error) => OffsetForLeaderPartitionResult { error_code: error.code(), ..answer },
     }
 }
 
-/// The end of the epoch that is asked for; `None` when the log never had it.
+/// The epoch that is asked for, and its end; `None` when the log never had it.
 async fn end(
     broker: &Broker,
     topic: &str,
     wanted: &OffsetForLeaderPartition,
-) -> Result<Option<i64>, ErrorCode> {
-    let id = {
-        let topics = broker.shard.topics();
-        let index = u32::try_from(wanted.partition).ok();
-        let place = topics.by_name(topic).zip(index).filter(|(topic, index)| *index < topic.partitions);
-        let (topic, index) = place.ok_or(ErrorCode::UnknownTopicOrPartition)?;
-        PartitionId::new(topic.id, index)
-    };
-    check_epoch(wanted.current_leader_epoch)?;
-    if wanted.leader_epoch != LeaderEpoch::FIRST.0 {
+) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
+    let topic = broker.topic(TopicKey::Name(topic))?;
+    let led = broker.partition(&topic, wanted.partition, wanted.current_leader_epoch)?;
+    if wanted.leader_epoch != led.epoch.0 {
         return Ok(None);
     }
-    let found = broker.shard.find_offset(id, OffsetQuery::Latest).await;
+    let found = broker.shard.find_offset(led.id, OffsetQuery::Latest).await;
     let found = found.map_err(|error| read_error(&error))?;
-    Ok(found.map(|found| found.offset.get()))
+    Ok(found.map(|found| (led.epoch, found.offset)))
 }

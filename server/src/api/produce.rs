@@ -18,11 +18,12 @@ use strandline_engine::format::check::CheckError;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::Topic;
-use strandline_engine::types::{PartitionId, TopicId};
+use strandline_engine::types::TopicId;
 use strandline_engine::{Appended, PendingAppend};
 
+use crate::api::refusal::Refusal;
 use crate::api::{append_error, known_to};
-use crate::broker::Broker;
+use crate::broker::{ANY_EPOCH, Broker, TopicKey};
 use crate::call::{Answer, Call, CallError, Pending, finish};
 use crate::groups::is_internal;
 use crate::messages::{
@@ -39,20 +40,19 @@ const AT_ONCE_MAX: usize = 256;
 
 /// Why a partition's records were not appended.
 #[derive(Clone, Debug)]
-struct Refusal {
-    code: ErrorCode,
-    message: String,
+struct Rejected {
+    why: Refusal,
     records: Vec<BatchIndexAndErrorMessage>,
 }
 
-impl From<ErrorCode> for Refusal {
-    fn from(code: ErrorCode) -> Refusal {
-        Refusal { code, message: code.to_string(), records: Vec::new() }
+impl From<ErrorCode> for Rejected {
+    fn from(code: ErrorCode) -> Rejected {
+        Rejected { why: Refusal::new(code, code.to_string()), records: Vec::new() }
     }
 }
 
-impl From<AppendError> for Refusal {
-    fn from(error: AppendError) -> Refusal {
+impl From<AppendError> for Rejected {
+    fn from(error: AppendError) -> Rejected {
         let records = match &error {
             AppendError::Invalid(CheckError::Rejected(rejected)) => rejected
                 .named()
@@ -64,7 +64,7 @@ impl From<AppendError> for Refusal {
                 .collect(),
             _ => Vec::new(),
         };
-        Refusal { code: append_error(&error), message: error.to_string(), records }
+        Rejected { why: Refusal::new(append_error(&error), error.to_string()), records }
     }
 }
 
@@ -75,7 +75,7 @@ const BY_ID_FROM: i16 = 13;
 struct Sent {
     name: String,
     topic_id: TopicId,
-    partitions: Vec<(i32, Result<PendingAppend, Refusal>)>,
+    partitions: Vec<(i32, Result<PendingAppend, Rejected>)>,
 }
 
 /// Hands the batches over; the future that comes back waits for them.
@@ -87,7 +87,7 @@ pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>>
         let whole = refuse_whole(&request);
         let mut sent = Vec::with_capacity(request.topic_data.len());
         for topic in request.topic_data {
-            let found = find(&broker, header.version, &topic);
+            let found = broker.topic(key(header.version, &topic));
             let mut partitions = Vec::with_capacity(topic.partition_data.len());
             for partition in topic.partition_data {
                 let index = partition.index;
@@ -122,13 +122,11 @@ fn refuse_whole(request: &ProduceRequest) -> Option<ErrorCode> {
 }
 
 /// The topic by its name, or by its id, where the version has that.
-fn find(broker: &Broker, version: i16, topic: &TopicProduceData) -> Result<Arc<Topic>, ErrorCode> {
-    let topics = broker.shard.topics();
-    let found = match version {
-        BY_ID_FROM.. => topics.by_id(topic.topic_id).ok_or(ErrorCode::UnknownTopicId),
-        _ => topics.by_name(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition),
-    };
-    found.cloned()
+fn key(version: i16, topic: &TopicProduceData) -> TopicKey<'_> {
+    match version {
+        BY_ID_FROM.. => TopicKey::Id(topic.topic_id),
+        _ => TopicKey::Name(&topic.name),
+    }
 }
 
 async fn append(
@@ -136,21 +134,20 @@ async fn append(
     version: i16,
     topic: &Result<Arc<Topic>, ErrorCode>,
     partition: PartitionProduceData,
-) -> Result<PendingAppend, Refusal> {
+) -> Result<PendingAppend, Rejected> {
     let topic = topic.as_ref().map_err(|code| *code)?;
-    let index = u32::try_from(partition.index).ok().filter(|index| *index < topic.partitions);
-    let index = index.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let led = broker.partition(topic, partition.index, ANY_EPOCH)?;
     // What a coordinator keeps in memory would not be what its log says.
     if is_internal(&topic.name) {
         return Err(ErrorCode::InvalidTopic.into());
     }
     let records = partition.records.unwrap_or_default();
     check_front_rules(&records, version, topic)?;
-    Ok(broker.shard.append(PartitionId::new(topic.id, index), records).await?)
+    Ok(broker.shard.append(led.id, records).await?)
 }
 
 /// The rules that are the protocol's; those of the format and of the topic are the engine's.
-fn check_front_rules(records: &[u8], version: i16, topic: &Topic) -> Result<(), Refusal> {
+fn check_front_rules(records: &[u8], version: i16, topic: &Topic) -> Result<(), Rejected> {
     let Ok(header) = BatchHeader::peek(records) else { return Ok(()) };
     let is_one = header.total_bytes() >= records.len();
     if is_one && version < ZSTD_FROM && header.codec().is_ok_and(|codec| codec == Codec::Zstd) {
@@ -175,8 +172,8 @@ async fn settle(
         let mut partition_responses = Vec::with_capacity(topic.partitions.len());
         for (index, outcome) in topic.partitions {
             let settled = match outcome {
-                Ok(pending) => pending.settled().await.map_err(Refusal::from),
-                Err(refusal) => Err(refusal),
+                Ok(pending) => pending.settled().await.map_err(Rejected::from),
+                Err(rejected) => Err(rejected),
             };
             partition_responses.push(partition_response(&header, &topic.name, index, settled));
         }
@@ -211,7 +208,7 @@ fn partition_response(
     header: &RequestHeader,
     topic: &str,
     index: i32,
-    settled: Result<Appended, Refusal>,
+    settled: Result<Appended, Rejected>,
 ) -> PartitionProduceResponse {
     match settled {
         Ok(appended) => PartitionProduceResponse {
@@ -221,14 +218,14 @@ fn partition_response(
             log_start_offset: appended.log_start.get(),
             ..Default::default()
         },
-        Err(refusal) => {
-            tracing::debug!(topic, partition = index, reason = refusal.message, "not appended");
+        Err(Rejected { why: Refusal { code, message }, records }) => {
+            tracing::debug!(topic, partition = index, reason = message, "not appended");
             PartitionProduceResponse {
                 index,
-                error_code: known_to(ApiKey::Produce, header.version, refusal.code).code(),
+                error_code: known_to(ApiKey::Produce, header.version, code).code(),
                 base_offset: -1,
-                record_errors: refusal.records,
-                error_message: Some(refusal.message),
+                record_errors: records,
+                error_message: message,
                 ..Default::default()
             }
         }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use strandline_engine::reactor::yield_if_needed;
 
 use crate::api::distinct::{distinct, distinct_by_name};
+use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::messages::{
     AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, AlterUserScramCredentialsResult,
@@ -24,21 +25,24 @@ pub async fn describe(
     let users = distinct_by_name(named, |at: &usize| *at).await;
     let mut results = Vec::with_capacity(users.len());
     for (user, places) in users {
-        let (error_code, message) = match places.len() {
-            1 => (ErrorCode::ResourceNotFound, format!("'{user}' has no SCRAM credentials")),
+        let refusal = match places.len() {
+            1 => no_credentials(&user),
             times => {
-                (ErrorCode::DuplicateResource, format!("'{user}' is named {times} times in one request"))
+                let message = format!("'{user}' is named {times} times in one request");
+                Refusal::new(ErrorCode::DuplicateResource, message)
             }
         };
-        results.push(DescribeUserScramCredentialsResult {
-            user,
-            error_code: error_code.code(),
-            error_message: Some(message),
-            ..Default::default()
-        });
+        let (error_code, error_message) = told(Some(refusal));
+        let result =
+            DescribeUserScramCredentialsResult { user, error_code, error_message, ..Default::default() };
+        results.push(result);
         yield_if_needed().await;
     }
     DescribeUserScramCredentialsResponse { results, ..Default::default() }
+}
+
+fn no_credentials(user: &str) -> Refusal {
+    Refusal::new(ErrorCode::ResourceNotFound, format!("'{user}' has no SCRAM credentials"))
 }
 
 /// Refused, user by user.
@@ -57,18 +61,15 @@ pub async fn alter(
     let users = distinct(named).await;
     let mut results = Vec::with_capacity(users.len());
     for user in users {
-        let (error_code, message) = match given.contains(&user) {
+        let refusal = match given.contains(&user) {
             true => {
-                let message = "this broker has no users: it does not authenticate its clients".to_owned();
-                (ErrorCode::UnsupportedVersion, message)
+                let message = "this broker has no users: it does not authenticate its clients";
+                Refusal::new(ErrorCode::UnsupportedVersion, message)
             }
-            false => (ErrorCode::ResourceNotFound, format!("'{user}' has no SCRAM credentials")),
+            false => no_credentials(&user),
         };
-        results.push(AlterUserScramCredentialsResult {
-            user,
-            error_code: error_code.code(),
-            error_message: Some(message),
-        });
+        let (error_code, error_message) = told(Some(refusal));
+        results.push(AlterUserScramCredentialsResult { user, error_code, error_message });
         yield_if_needed().await;
     }
     AlterUserScramCredentialsResponse { results, ..Default::default() }

@@ -1,19 +1,23 @@
 //! UnregisterBroker: there is no other broker that could be forgotten.
 
+use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::messages::{UnregisterBrokerRequest, UnregisterBrokerResponse};
 use crate::wire::ErrorCode;
 
 /// Refused.
 pub async fn handle(broker: &Broker, _: i16, request: UnregisterBrokerRequest) -> UnregisterBrokerResponse {
-    let node_id = broker.shard.handle().meta().node_id;
-    let (error, message) = match request.broker_id {
-        id if id == node_id => {
-            (ErrorCode::InvalidRequest, format!("broker {id} is this one, and the only one of its cluster"))
+    let (id, me) = (request.broker_id, broker.cluster.me().id);
+    let refusal = match id == me {
+        true => {
+            let message = format!("broker {id} is this one, and the only one of its cluster");
+            Refusal::new(ErrorCode::InvalidRequest, message)
         }
-        id => {
-            (ErrorCode::BrokerIdNotRegistered, format!("there is no broker {id}: {node_id} is the only one"))
+        false => {
+            let message = format!("there is no broker {id}: {me} is the only one");
+            Refusal::new(ErrorCode::BrokerIdNotRegistered, message)
         }
     };
-    UnregisterBrokerResponse { error_code: error.code(), error_message: Some(message), ..Default::default() }
+    let (error_code, error_message) = told(Some(refusal));
+    UnregisterBrokerResponse { error_code, error_message, ..Default::default() }
 }

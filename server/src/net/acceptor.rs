@@ -27,6 +27,7 @@ use strandline_engine::{Front, Local};
 
 use super::connection::Connection;
 use crate::broker::Broker;
+use crate::cluster::{ClusterView, Node};
 use crate::config::{BrokerConfig, HostPort};
 use crate::counters::{RequestCounters, RequestStats};
 use crate::groups::Groups;
@@ -216,10 +217,13 @@ impl Shared {
 
     /// Serves one shard's connections until the engine stops.
     async fn serve(&self, shard: Local, refused: &Cell<u64>) {
+        let (meta, HostPort { host, port }) = (shard.handle().meta(), self.advertised.clone());
+        let me = Node { id: meta.node_id, host, port, rack: self.config.rack.clone() };
         let broker = Rc::new(Broker {
             shard: shard.clone(),
+            engine: shard.handle().clone(),
+            cluster: Rc::new(ClusterView::standalone(meta.cluster_id, me)),
             config: self.config.clone(),
-            advertised: self.advertised.clone(),
             groups: self.groups.clone(),
             requests: RequestCounters::default(),
             room: Room::of_shard(shard.shards()),
