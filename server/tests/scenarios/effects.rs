@@ -238,7 +238,7 @@ const SEEN: &[(&str, &str, &str, &str)] = &[
 
 const HERE: &str = "server/tests/scenarios/effects.rs";
 const CONFIG: &str = "engine/src/config.rs";
-const BROKER_CONFIG: &str = "server/src/config.rs";
+const BROKER_CONFIG: &str = "server/src/config/mod.rs";
 const PLAN: &str = "engine/src/compaction/plan.rs";
 const COMPACTION: &str = "engine/src/compaction/tests.rs";
 const TIMES: &str = "a_record_is_from_the_time_that_its_topic_allows";
