@@ -433,8 +433,8 @@ impl TopicDefaults {
     }
 
     /// Sets a default outside of its bounds: tests want segments that a few batches fill.
-    #[cfg(test)]
-    pub(crate) fn set_unchecked(&mut self, name: &str, value: &str) {
+    #[cfg(any(test, feature = "testing"))]
+    pub fn set_unchecked(&mut self, name: &str, value: &str) {
         self.set.insert(topic_config_entry(name).expect("a name of the table").name, value.to_owned());
     }
 

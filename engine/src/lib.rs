@@ -28,8 +28,8 @@ mod catalog;
 pub mod checkers;
 pub mod compaction;
 pub mod config;
-#[cfg(test)]
-mod crash;
+#[cfg(any(test, feature = "testing"))]
+pub mod crash;
 mod directories;
 mod engine;
 pub mod error;

@@ -5,8 +5,7 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use super::images::Subject;
-use super::machine::{Process, Settings};
-use super::plan::Ending;
+use super::machine::{Ending, Process, Settings};
 use super::run::Run;
 use crate::error::AppendError;
 use crate::sim::OperationKind;

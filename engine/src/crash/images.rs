@@ -9,14 +9,14 @@
 //!
 //! The disk is copied, not the run repeated: an image costs a start and a comparison. A run with images is the same as without.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
 use fastrand::Rng;
 
-use super::plan::Ending;
+use super::machine::Ending;
 use crate::sim::{OperationKind, SimDisk, Simulation};
 
 /// Power losses at each place, each with another part of what was not synced; and one kill of the process.
@@ -28,13 +28,33 @@ const RECOVERIES: u64 = 400;
 /// One image of so many goes on for a while.
 const LIVES: u64 = 8;
 
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread only tries whether something panics.
+pub(super) fn is_quiet() -> bool {
+    QUIET.get()
+}
+
+/// Runs `body` without a word about what does not hold.
+#[cfg(test)]
+pub(super) fn quietly<T>(body: impl FnOnce() -> T) -> T {
+    QUIET.set(true);
+    let result = body();
+    QUIET.set(false);
+    result
+}
+
 /// A run that can be looked at: a machine, and what is known of what runs on it.
-pub(super) trait Subject {
+pub trait Subject {
+    /// The seed of the run.
     fn seed(&self) -> u64;
 
     /// Where the machine is while nobody drives it.
     fn place(&mut self) -> &mut Option<Simulation>;
 
+    /// Where it is kept whether it is looked at; taken out meanwhile.
     fn images(&mut self) -> &mut Option<Images>;
 
     /// Takes in the answers that have come.
@@ -69,18 +89,21 @@ pub(super) trait Subject {
 }
 
 /// One disk that a crash may leave.
-pub(super) struct Image {
-    pub(super) seed: u64,
-    pub(super) disk: SimDisk,
-    pub(super) ending: Ending,
+pub struct Image {
+    /// The seed of the machine that starts on it.
+    pub seed: u64,
+    /// What is found.
+    pub disk: SimDisk,
+    /// How the process before ended.
+    pub ending: Ending,
     /// For the start on it, when the crashes that interrupt that are to be looked at.
-    pub(super) images: Option<Images>,
+    pub images: Option<Images>,
     /// Whether it goes on for a while after that.
-    pub(super) lives: bool,
+    pub lives: bool,
 }
 
 /// Looks at crash images of a run.
-pub(super) struct Images {
+pub struct Images {
     counts: Rc<RefCell<Counts>>,
     /// Whether the run is a start on an image.
     within: bool,
@@ -89,10 +112,11 @@ pub(super) struct Images {
 
 /// What was looked at.
 #[derive(Default)]
-pub(super) struct Counts {
+pub struct Counts {
     /// Runs that were looked at whole.
-    pub(super) seeds: u64,
-    pub(super) images: u64,
+    pub seeds: u64,
+    /// Images that were looked at.
+    pub images: u64,
     /// The images that were crashes while a start on another image ran.
     during_recovery: u64,
     kills: u64,
@@ -112,7 +136,8 @@ impl fmt::Display for Counts {
 }
 
 impl Images {
-    pub(super) fn new(counts: Rc<RefCell<Counts>>) -> Images {
+    /// Looks at all that is to come, and counts in `counts`.
+    pub fn new(counts: Rc<RefCell<Counts>>) -> Images {
         Images { counts, within: false, changes: None }
     }
 
@@ -165,7 +190,7 @@ struct Told<'a> {
 
 impl Drop for Told<'_> {
     fn drop(&mut self) {
-        if self.armed && !super::shrink::is_quiet() {
+        if self.armed && !is_quiet() {
             let (ending, changes, last) = (self.ending, self.disk.changes(), self.disk.last_change());
             let whose = if self.within { "a start on an image" } else { "the run" };
             eprintln!("{ending:?} of {whose} at change {changes}, after {last:?}\n{}", self.disk.dump());

@@ -8,52 +8,73 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_channel::Sender;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use fastrand::Rng;
 use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::join;
 
 use crate::catalog::Catalog;
-use crate::config::{CleanerConfig, DynamicSettings, InForce, TopicDefaults};
-use crate::error::{DeleteRecordsError, Fault, ReadError, StartError, TopicError};
+#[cfg(test)]
+use crate::config::InForce;
+use crate::config::{CleanerConfig, TopicDefaults};
+use crate::error::{AppendError, Fault, ReadError, StartError, TopicError};
+use crate::format::check::check;
 use crate::io::Disk;
 use crate::io::latch::Latch;
 use crate::journal::Journal;
-use crate::message::{CatalogMessage, DeleteBefore, Message, ReadRequest};
+use crate::message::{Appended, CatalogMessage, Message, ReadRequest};
 use crate::partition::ReadResult;
 use crate::recovery::{RecoveryReport, recover};
 use crate::shard::{Shard, ShardStart};
 use crate::sim::{Faults, SimDisk, SimFile, Simulation};
 use crate::sync::Published;
-use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
-use crate::types::{Offset, PartitionId, TopicId};
+use crate::topics::{NewTopic, Topic, TopicTable};
+use crate::types::{Offset, PartitionId, Timestamp, TopicId};
 
 /// What a shard runs on: as in production, with the simulated disk in place of the ring.
-pub(super) type CrashDisk = Latch<SimDisk>;
+type CrashDisk = Latch<SimDisk>;
 type File = <CrashDisk as Disk>::File;
 
 /// Where everything is kept. Its parent is the root of the simulated disk.
-pub(super) const DATA_DIR: &str = "/data";
+pub const DATA_DIR: &str = "/data";
 
 /// Operations take turns; that is all that happens to them.
-pub(super) const ORDINARY: Faults = Faults { delay: 0.2, ..Faults::NONE };
+pub const ORDINARY: Faults = Faults { delay: 0.2, ..Faults::NONE };
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The power goes out.
+    PowerLoss,
+    /// The process dies and the kernel lives.
+    Kill,
+    /// It is stopped as an administrator does it.
+    Stop,
+}
 
 /// How an engine is started.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) shards: usize,
-    pub(super) journal_file_bytes_max: u64,
-    pub(super) open_files_max: usize,
-    pub(super) retention_check: Duration,
-    pub(super) cleaner: CleanerConfig,
-    pub(super) scrub_bytes_per_second: u64,
-    pub(super) topic_defaults: TopicDefaults,
+pub struct Settings {
+    /// Number of shards.
+    pub shards: usize,
+    /// The size of a journal file.
+    pub journal_file_bytes_max: u64,
+    /// Segments whose files a shard keeps open.
+    pub open_files_max: usize,
+    /// How often retention looks.
+    pub retention_check: Duration,
+    /// The settings of compaction.
+    pub cleaner: CleanerConfig,
+    /// What the scrub reads; 0 for none.
+    pub scrub_bytes_per_second: u64,
+    /// What topics get where they are silent.
+    pub topic_defaults: TopicDefaults,
 }
 
 impl Settings {
     /// Small enough that a few hundred batches roll segments and recycle journal files many times.
-    pub(super) fn small(shards: usize) -> Settings {
+    pub fn small(shards: usize) -> Settings {
         let mut topic_defaults = TopicDefaults::default();
         topic_defaults.set_unchecked("segment.bytes", "8192");
         topic_defaults.set_unchecked("index.interval.bytes", "256");
@@ -68,7 +89,8 @@ impl Settings {
         }
     }
 
-    pub(super) fn random(rng: &mut Rng) -> Settings {
+    /// Small ones that differ from seed to seed.
+    pub fn random(rng: &mut Rng) -> Settings {
         let mut settings = Settings::small(rng.usize(1..=3));
         settings.journal_file_bytes_max = 4096 * rng.u64(2..=10);
         settings.open_files_max = rng.usize(1..=8);
@@ -82,13 +104,16 @@ impl Settings {
 
 /// A running engine. It is gone when its simulation has crashed.
 #[derive(Clone)]
-pub(super) struct Process {
-    pub(super) disk: SimDisk,
-    pub(super) shards: Vec<Rc<Shard<CrashDisk>>>,
-    pub(super) topics: Arc<Published<TopicTable>>,
-    pub(super) settings: Arc<Published<InForce>>,
-    pub(super) report: RecoveryReport,
-    mailboxes: Vec<Sender<Message<File>>>,
+pub struct Process {
+    /// The disk that it runs on.
+    pub disk: SimDisk,
+    pub(crate) shards: Vec<Rc<Shard<CrashDisk>>>,
+    pub(crate) topics: Arc<Published<TopicTable>>,
+    #[cfg(test)]
+    pub(crate) settings: Arc<Published<InForce>>,
+    /// What its start has found.
+    pub report: RecoveryReport,
+    pub(super) mailboxes: Vec<Sender<Message<File>>>,
     ends: Rc<std::cell::RefCell<Vec<End>>>,
 }
 
@@ -100,7 +125,7 @@ struct End {
 }
 
 /// Starts the engine; `None` when the machine stops before it runs. `between` is called before each operation of the disk.
-pub(super) fn start(
+pub fn start(
     simulation: &mut Simulation,
     settings: &Settings,
     between: impl FnMut(&SimDisk),
@@ -176,7 +201,16 @@ pub(super) fn start(
         ends.push(End { journal, requests, background });
     }
     let ends = Rc::new(std::cell::RefCell::new(ends));
-    Some(Ok(Process { disk, shards, topics, settings: in_force, report, mailboxes, ends }))
+    Some(Ok(Process {
+        disk,
+        shards,
+        topics,
+        #[cfg(test)]
+        settings: in_force,
+        report,
+        mailboxes,
+        ends,
+    }))
 }
 
 fn spawn<T: 'static>(
@@ -189,11 +223,61 @@ fn spawn<T: 'static>(
 }
 
 impl Process {
+    /// Number of shards.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// All topics at this moment.
+    pub fn topics(&self) -> Arc<TopicTable> {
+        self.topics.get()
+    }
+
+    /// Tells every shard the time, as its timer does.
+    pub fn tick(&self, now: Timestamp) {
+        self.shards.iter().for_each(|shard| shard.tick(now));
+    }
+
+    /// Checks a record batch and hands it over, as the front does; the answer comes when it is durable.
+    ///
+    /// # Errors
+    /// What is wrong with the batch, or that there is no such partition.
+    pub async fn append(
+        &self,
+        partition: PartitionId,
+        batch: BytesMut,
+        now: Timestamp,
+    ) -> Result<oneshot::Receiver<Result<Appended, AppendError>>, AppendError> {
+        let topics = self.topics.get();
+        let topic = topics.by_id(partition.topic).filter(|topic| partition.index < topic.partitions);
+        let rules = topic.ok_or(AppendError::UnknownPartition(partition))?.config.check_rules(now);
+        let batch = check(batch, &rules)?;
+        Ok(self.owner(partition).append(partition, batch).await)
+    }
+
+    /// Compactions since the start, of all shards together.
+    pub fn compactions(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.stats().compactions).sum()
+    }
+
+    /// The record batches from an offset on.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub async fn read_batches(
+        &self,
+        partition: PartitionId,
+        offset: Offset,
+        bytes_max: u64,
+    ) -> Result<Bytes, ReadError> {
+        Ok(self.read(partition, offset, bytes_max).await?.1)
+    }
+
     pub(super) fn owner(&self, partition: PartitionId) -> &Rc<Shard<CrashDisk>> {
         &self.shards[partition.shard(self.shards.len())]
     }
 
-    async fn ask_catalog<T>(
+    pub(super) async fn ask_catalog<T>(
         &self,
         message: impl FnOnce(oneshot::Sender<T>) -> CatalogMessage,
     ) -> oneshot::Receiver<T> {
@@ -202,54 +286,9 @@ impl Process {
         answer
     }
 
-    pub(super) async fn create_topic(&self, new: NewTopic) -> Only<Arc<Topic>> {
+    /// Asks for a topic.
+    pub async fn create_topic(&self, new: NewTopic) -> Only<Arc<Topic>> {
         Only(self.ask_catalog(|reply| CatalogMessage::CreateTopics { new: vec![new], reply }).await)
-    }
-
-    /// Has these settings for all brokers, instead of those there are.
-    pub(super) async fn alter_settings(
-        &self,
-        all_brokers: Vec<(String, String)>,
-    ) -> oneshot::Receiver<Result<(), TopicError>> {
-        let change =
-            Box::new(|_: &InForce| Ok(DynamicSettings { all_brokers, ..DynamicSettings::default() }));
-        self.ask_catalog(|reply| CatalogMessage::AlterSettings { change, reply }).await
-    }
-
-    pub(super) async fn alter_topic(&self, id: TopicId, change: ConfigChange) -> Only<Arc<Topic>> {
-        let changes = vec![(id, change)];
-        Only(self.ask_catalog(|reply| CatalogMessage::AlterTopics { changes, reply }).await)
-    }
-
-    pub(super) async fn grow_topic(&self, id: TopicId, partitions: u32) -> Only<Arc<Topic>> {
-        let growing = vec![(id, partitions)];
-        Only(self.ask_catalog(|reply| CatalogMessage::GrowTopics { growing, reply }).await)
-    }
-
-    pub(super) async fn delete_records(
-        &self,
-        partition: PartitionId,
-        before: DeleteBefore,
-    ) -> oneshot::Receiver<Result<Offset, DeleteRecordsError>> {
-        let (reply, answer) = oneshot::channel();
-        let owner = partition.shard(self.shards.len());
-        let _ = self.mailboxes[owner].send(Message::DeleteRecords { partition, before, reply }).await;
-        answer
-    }
-
-    pub(super) async fn delete_topic(&self, id: TopicId) -> Only<()> {
-        Only(self.delete_topics(vec![id]).await)
-    }
-
-    pub(super) async fn delete_topics(
-        &self,
-        ids: Vec<TopicId>,
-    ) -> oneshot::Receiver<Vec<Result<(), TopicError>>> {
-        self.ask_catalog(|reply| CatalogMessage::DeleteTopics { ids, reply }).await
-    }
-
-    pub(super) async fn allocate_producer_id(&self) -> oneshot::Receiver<Result<i64, TopicError>> {
-        self.ask_catalog(|reply| CatalogMessage::AllocateProducerId { reply }).await
     }
 
     /// The result of a read with the bytes that it leads to.
@@ -272,14 +311,14 @@ impl Process {
     }
 
     /// Lets some operations of the disk complete.
-    pub(super) async fn pass_time(&self, operations: usize) {
+    pub async fn pass_time(&self, operations: usize) {
         for _ in 0..operations {
             let _ = self.disk.list(Path::new("/")).await;
         }
     }
 
     /// Ends as the engine does when it is stopped.
-    pub(super) async fn stop(&self) -> Result<(), Fault> {
+    pub async fn stop(&self) -> Result<(), Fault> {
         for mailbox in &self.mailboxes {
             mailbox.close();
         }
@@ -298,10 +337,14 @@ impl Process {
 }
 
 /// The answer to a change of one topic, which the catalog takes by the many.
-pub(super) struct Only<T>(oneshot::Receiver<Vec<Result<T, TopicError>>>);
+pub struct Only<T>(pub(super) oneshot::Receiver<Vec<Result<T, TopicError>>>);
 
 impl<T> Only<T> {
-    pub(super) fn try_recv(&mut self) -> Result<Option<Result<T, TopicError>>, oneshot::Canceled> {
+    /// The answer, when it has come.
+    ///
+    /// # Errors
+    /// When it never comes.
+    pub fn try_recv(&mut self) -> Result<Option<Result<T, TopicError>>, oneshot::Canceled> {
         Ok(self.0.try_recv()?.map(only))
     }
 }

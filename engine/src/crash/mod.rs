@@ -8,32 +8,57 @@
 //! ```
 //!
 //! What runs is the engine's own recovery, shards, journal, background and catalog, on [`SimDisk`](crate::sim::SimDisk) behind the
-//! [`Latch`](crate::io::latch::Latch) of production; only threads, rings and sockets are not there. [`plan`] makes up what happens, [`run`]
-//! plays it on a [`machine`], [`model`] and [`known`] say what must be there, [`checks`] looks, [`images`] looks after every crash there may be.
+//! `Latch` of production; only threads, rings and sockets are not there. `plan` makes up what happens, `run`
+//! plays it on a `machine`, `model` and `known` say what must be there, `checks` looks, `images` looks after every crash there may be.
+//!
+//! The machine, the images and the seeds are public behind the feature `testing`: what is built on the engine can be crashed in the same way.
 //!
 //! A failure prints the command that repeats it, and a plan that is as small as it could be made. `STRANDLINE_SEED=n` runs one seed,
 //! `STRANDLINE_SEEDS=a..b` a range, in every test that is driven by seeds; with `STRANDLINE_SHRINK=off` no smaller plan is looked for.
 
+#![allow(clippy::print_stderr, reason = "a test that fails says how to repeat it")]
+
+#[cfg(test)]
+mod asks;
+#[cfg(test)]
 mod checks;
+#[cfg(test)]
 mod full;
 mod images;
+#[cfg(test)]
 mod known;
 mod machine;
+#[cfg(test)]
 mod model;
+#[cfg(test)]
 mod plan;
+#[cfg(test)]
 mod rot;
+#[cfg(test)]
 mod run;
+pub mod seeds;
+#[cfg(test)]
 mod shrink;
+#[cfg(test)]
 mod steps;
+#[cfg(test)]
 mod table;
+#[cfg(test)]
 mod tests;
 
+#[cfg(test)]
 use std::ops::Range;
+#[cfg(test)]
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+#[cfg(test)]
 use plan::Plan;
 
+pub use images::{Counts, Image, Images, Subject};
+pub use machine::{DATA_DIR, Ending, ORDINARY, Process, Settings, start};
+
 /// Plays a plan for each seed of the range, or of those that the environment names; cuts down one that fails.
+#[cfg(test)]
 fn for_plans(test: &str, seeds: Range<u64>, make: impl Fn(u64) -> Plan, play: impl Fn(&Plan)) {
     for_seeds(test, seeds, |seed| {
         let plan = make(seed);
@@ -49,23 +74,7 @@ fn for_plans(test: &str, seeds: Range<u64>, make: impl Fn(u64) -> Plan, play: im
 }
 
 /// Runs `body` with each seed of the range, or with those that the environment names.
+#[cfg(test)]
 fn for_seeds(test: &str, seeds: Range<u64>, body: impl Fn(u64)) {
-    for seed in chosen_seeds().unwrap_or(seeds) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(seed))) {
-            eprintln!(
-                "repeat with: STRANDLINE_SEED={seed} cargo test -p strandline-engine crash::tests::{test} -- --nocapture"
-            );
-            resume_unwind(panic);
-        }
-    }
-}
-
-fn chosen_seeds() -> Option<Range<u64>> {
-    let number = |text: &str| text.trim().parse::<u64>().expect("a seed is a whole number");
-    if let Ok(seed) = std::env::var("STRANDLINE_SEED") {
-        return Some(number(&seed)..number(&seed) + 1);
-    }
-    let seeds = std::env::var("STRANDLINE_SEEDS").ok()?;
-    let (first, end) = seeds.split_once("..").expect("STRANDLINE_SEEDS is a range: 0..1000");
-    Some(number(first)..number(end))
+    seeds::for_seeds(&format!("-p strandline-engine crash::tests::{test}"), seeds, body);
 }

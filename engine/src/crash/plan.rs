@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::machine::Settings;
+use super::machine::{Ending, Settings};
 
 /// Names are few, so that a topic is often made again under the name of a deleted one.
 const NAMES: [&str; 4] = ["orders", "clicks", "audit", "relaxed"];
@@ -48,14 +48,6 @@ pub(super) struct Attempt {
     /// The room that the disk has while it starts.
     pub(super) room: Option<u64>,
     pub(super) ending: Ending,
-}
-
-/// How a process ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    PowerLoss,
-    Kill,
-    Stop,
 }
 
 /// What may go wrong besides the end of the process.

@@ -13,9 +13,9 @@ use rustix::io::Errno;
 
 use super::images::{Image, Images, Subject};
 use super::known::{Known, Stage, choose};
-use super::machine::{ORDINARY, Only, Process, Settings, start};
+use super::machine::{Ending, ORDINARY, Only, Process, Settings, start};
 use super::model::{BatchNumber, Sent};
-use super::plan::{Attempt, Configs, Ending, Generation, Operation, Pick, Plan};
+use super::plan::{Attempt, Configs, Generation, Operation, Pick, Plan};
 use crate::config::{TopicConfig, TopicDefaults};
 use crate::error::{AppendError, DeleteRecordsError, StartError, TopicError};
 use crate::format::builder::BatchBuilder;

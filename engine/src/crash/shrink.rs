@@ -1,10 +1,10 @@
 //! A plan that fails, cut down: what can be left out of it while it still fails.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use super::images::{is_quiet, quietly};
 use super::plan::{Generation, Plan};
 
 /// How long it may take.
@@ -12,15 +12,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What is left out changes the order in which the disk works; so a cut is tried with so many orders.
 const ORDERS: u64 = 4;
-
-thread_local! {
-    static QUIET: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether this thread only tries whether something panics.
-pub(super) fn is_quiet() -> bool {
-    QUIET.get()
-}
 
 /// The smallest plan that was found to fail. `plan` does.
 pub(super) fn shrink(plan: &Plan, play: impl Fn(&Plan)) -> Plan {
@@ -54,10 +45,7 @@ fn panics(body: impl FnOnce()) -> bool {
             }
         }));
     });
-    QUIET.set(true);
-    let panics = catch_unwind(AssertUnwindSafe(body)).is_err();
-    QUIET.set(false);
-    panics
+    quietly(|| catch_unwind(AssertUnwindSafe(body)).is_err())
 }
 
 fn size(plan: &Plan) -> usize {

@@ -17,8 +17,7 @@ use fastrand::Rng;
 use futures_channel::oneshot::Receiver;
 
 use super::images::{Image, Images, Subject};
-use super::machine::{ORDINARY, Process, Settings, start};
-use super::plan::Ending;
+use super::machine::{Ending, ORDINARY, Process, Settings, start};
 use crate::error::{AppendError, ReadError};
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader, Batches, verify_crc};
 use crate::format::builder::BatchBuilder;

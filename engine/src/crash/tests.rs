@@ -8,8 +8,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::images::{Counts, Images, Subject};
-use super::machine::{DATA_DIR, Process, Settings, start};
-use super::plan::{Ending, Operation, Plan, Trouble};
+use super::machine::{DATA_DIR, Ending, Process, Settings, start};
+use super::plan::{Operation, Plan, Trouble};
 use super::run::Run;
 use super::table::Table;
 use super::{for_plans, for_seeds};

@@ -1,0 +1,60 @@
+//! What only the engine's own tests ask of a process.
+
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+
+use super::machine::{Only, Process};
+use crate::config::{DynamicSettings, InForce};
+use crate::error::{DeleteRecordsError, TopicError};
+use crate::message::{CatalogMessage, DeleteBefore, Message};
+use crate::topics::{ConfigChange, Topic};
+use crate::types::{Offset, PartitionId, TopicId};
+
+impl Process {
+    /// Has these settings for all brokers, instead of those there are.
+    pub(super) async fn alter_settings(
+        &self,
+        all_brokers: Vec<(String, String)>,
+    ) -> oneshot::Receiver<Result<(), TopicError>> {
+        let change =
+            Box::new(|_: &InForce| Ok(DynamicSettings { all_brokers, ..DynamicSettings::default() }));
+        self.ask_catalog(|reply| CatalogMessage::AlterSettings { change, reply }).await
+    }
+
+    pub(super) async fn alter_topic(&self, id: TopicId, change: ConfigChange) -> Only<Arc<Topic>> {
+        let changes = vec![(id, change)];
+        Only(self.ask_catalog(|reply| CatalogMessage::AlterTopics { changes, reply }).await)
+    }
+
+    pub(super) async fn grow_topic(&self, id: TopicId, partitions: u32) -> Only<Arc<Topic>> {
+        let growing = vec![(id, partitions)];
+        Only(self.ask_catalog(|reply| CatalogMessage::GrowTopics { growing, reply }).await)
+    }
+
+    pub(super) async fn delete_records(
+        &self,
+        partition: PartitionId,
+        before: DeleteBefore,
+    ) -> oneshot::Receiver<Result<Offset, DeleteRecordsError>> {
+        let (reply, answer) = oneshot::channel();
+        let owner = partition.shard(self.shards.len());
+        let _ = self.mailboxes[owner].send(Message::DeleteRecords { partition, before, reply }).await;
+        answer
+    }
+
+    pub(super) async fn delete_topic(&self, id: TopicId) -> Only<()> {
+        Only(self.delete_topics(vec![id]).await)
+    }
+
+    pub(super) async fn delete_topics(
+        &self,
+        ids: Vec<TopicId>,
+    ) -> oneshot::Receiver<Vec<Result<(), TopicError>>> {
+        self.ask_catalog(|reply| CatalogMessage::DeleteTopics { ids, reply }).await
+    }
+
+    pub(super) async fn allocate_producer_id(&self) -> oneshot::Receiver<Result<i64, TopicError>> {
+        self.ask_catalog(|reply| CatalogMessage::AllocateProducerId { reply }).await
+    }
+}
