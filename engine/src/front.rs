@@ -23,7 +23,7 @@ use crate::partition::ReadResult;
 use crate::reactor::{EngineDisk, ShardDisk, Sockets, yield_if_needed};
 use crate::shard::Shard;
 use crate::stats::ShardStats;
-use crate::topics::{NewTopic, Topic, TopicTable};
+use crate::topics::{NewTopic, Topic, TopicSnapshot};
 use crate::types::{Offset, PartitionId, TopicId};
 
 /// Something that serves the engine's shards, one instance on each of their threads.
@@ -110,7 +110,7 @@ impl Local {
     }
 
     /// All topics, as this shard knows them: a change is known to every shard before it is answered. Takes no lock.
-    pub fn topics(&self) -> Rc<Arc<TopicTable>> {
+    pub fn topics(&self) -> TopicSnapshot {
         self.shard.topics()
     }
 

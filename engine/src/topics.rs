@@ -4,6 +4,7 @@
 //! durable before anybody sees it: the file is replaced whole (D9).
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::{
@@ -180,6 +181,13 @@ impl ConfigStep {
         Ok(())
     }
 }
+
+/// All topics, as one thread knows them: cloned without touching a count that other threads touch.
+#[allow(
+    clippy::redundant_allocation,
+    reason = "the inner count is shared by the threads, the outer one is not"
+)]
+pub type TopicSnapshot = Rc<Arc<TopicTable>>;
 
 /// All topics at one moment.
 #[derive(Clone, Debug, Default)]

@@ -46,7 +46,7 @@ use crate::partition::{Incomplete, Partition, ReadResult, Unwritten, WakeOnce};
 use crate::segment::{OpenFiles, Segment};
 use crate::stats::{Counters, ShardStats};
 use crate::sync::{Published, Signal};
-use crate::topics::TopicTable;
+use crate::topics::{TopicSnapshot, TopicTable};
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
 use clean::Cleaning;
 use inbox::{Arrival, Inbox};
@@ -98,7 +98,7 @@ pub(crate) struct Shard<D: Disk> {
     shards: usize,
     topics: Arc<Published<TopicTable>>,
     /// The table for the path of the data, which takes no lock that shards share; renewed by the mailbox.
-    snapshot: RefCell<Rc<Arc<TopicTable>>>,
+    snapshot: RefCell<TopicSnapshot>,
     settings: Arc<Published<InForce>>,
     files: Rc<OpenFiles<D>>,
     partitions: RefCell<BTreeMap<PartitionId, Rc<Partition<D>>>>,
@@ -325,7 +325,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// The topics as this shard's thread knows them: each change is known before it is answered.
-    pub(crate) fn topics(&self) -> Rc<Arc<TopicTable>> {
+    pub(crate) fn topics(&self) -> TopicSnapshot {
         self.snapshot.borrow().clone()
     }
 
