@@ -12,6 +12,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use strandline_engine::checkers::{Checker, peak};
 
+use crate::coordination::Record as _;
 use crate::groups::records::Change;
 use crate::messages::*;
 use crate::wire::reader::request_budget;

@@ -13,6 +13,7 @@
 //! broker      the services of a shard, and the questions that all handlers ask
 //! cluster     who the brokers are, and who leads which partition
 //! groups      who reads what, and how far
+//! coordination  the runtime of coordinators: groups, and those to come
 //! answer room counters config descriptors log      long answers, their memory; what is counted; what can be set; descriptors; log lines
 //! client      the other end of a connection; it stands beside the broker and knows none of it
 //! messages    the messages of the protocol, one file an API
@@ -27,6 +28,7 @@ pub mod checkers;
 pub mod client;
 pub mod cluster;
 pub mod config;
+pub mod coordination;
 pub mod counters;
 pub mod descriptors;
 pub mod dispatch;

@@ -11,11 +11,8 @@ use crate::wire::ErrorCode;
 pub async fn handle(broker: &Broker, _: i16, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let names = distinct(request.groups_names).await;
     let results = names.into_iter().map(async |group_id| {
-        let deleted =
-            broker.groups.ask(&broker.shard, group_id.clone(), |groups, partition, group, reply| {
-                groups.delete(partition, group, reply);
-            });
-        let error = deleted.await.err().unwrap_or(ErrorCode::None);
+        let deleted = broker.groups.delete(&broker.shard, group_id.clone()).await;
+        let error = deleted.err().unwrap_or(ErrorCode::None);
         DeletableGroupResult { error_code: error.code(), group_id }
     });
     DeleteGroupsResponse { results: join_all(results).await, ..Default::default() }

@@ -38,12 +38,7 @@ async fn describe(
     gathered: &mut Gathered<'_>,
 ) -> DescribedGroup {
     let found = loop {
-        let left = gathered.left();
-        let ask =
-            broker.groups.ask(&broker.shard, group_id.clone(), move |groups, partition, group, reply| {
-                groups.describe(partition, &group, left, reply);
-            });
-        match ask.await {
+        match broker.groups.describe(&broker.shard, group_id.clone(), gathered.left()).await {
             Ok(Within::Beyond(bytes)) => gathered.make_room(bytes).await,
             Ok(Within::All(found, bytes)) => {
                 gathered.add(bytes);

@@ -15,12 +15,7 @@ pub async fn handle(broker: &Broker, _: i16, request: HeartbeatRequest) -> Heart
     };
     let alive = match group.is_empty() {
         true => Err(ErrorCode::InvalidGroupId),
-        false => {
-            let ask = broker.groups.ask(&broker.shard, group, move |groups, partition, group, reply| {
-                groups.heartbeat(partition, group, &identity, reply);
-            });
-            ask.await
-        }
+        false => broker.groups.heartbeat(&broker.shard, group, identity).await,
     };
     HeartbeatResponse { error_code: alive.err().unwrap_or(ErrorCode::None).code(), ..Default::default() }
 }

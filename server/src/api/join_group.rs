@@ -30,9 +30,7 @@ pub async fn handle(call: &Call, mut request: JoinGroupRequest) -> JoinGroupResp
     let group = std::mem::take(&mut request.group_id);
     let join = join(call, request);
     let broker = &call.broker;
-    let joined = broker.groups.ask(&broker.shard, group, move |groups, partition, group, reply| {
-        groups.join(partition, group, join, reply);
-    });
+    let joined = broker.groups.join(&broker.shard, group, join);
     // The client has gone, or the broker stops: whatever is said here is read by nobody, or sends the client to look again.
     let joined = call.ending.or(joined).await.unwrap_or(Err(ErrorCode::CoordinatorNotAvailable));
     answer(version, joined, member_id)

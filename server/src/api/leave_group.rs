@@ -27,10 +27,7 @@ pub async fn handle(broker: &Broker, version: i16, request: LeaveGroupRequest) -
         })
         .collect();
     let group = request.group_id;
-    let left = broker.groups.ask(&broker.shard, group, move |groups, partition, group, reply| {
-        groups.leave(partition, group, &leaving, reply);
-    });
-    let left = match left.await {
+    let left = match broker.groups.leave(&broker.shard, group, leaving).await {
         Ok(left) => left,
         Err(error) => return refused(error),
     };

@@ -21,7 +21,7 @@ pub async fn handle(
     request: ListGroupsRequest,
     seat: &mut Seat,
 ) -> ListGroupsResponse {
-    let count = broker.groups.count().await.unwrap_or(0);
+    let count = broker.groups.count().await;
     if count * GROUP_BYTES > PART_BYTES {
         seat.reserve(count * GROUP_BYTES).await;
     }

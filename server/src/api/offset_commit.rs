@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::broker::Broker;
 use crate::groups::records::OffsetValue;
-use crate::groups::{ByPartition, Identity};
+use crate::groups::{ByPartition, Commit, Identity};
 use crate::messages::{
     OffsetCommitRequest, OffsetCommitRequestTopic, OffsetCommitResponse, OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
@@ -31,10 +31,8 @@ pub async fn handle(broker: &Broker, version: i16, request: OffsetCommitRequest)
         .map(|(topic, partitions)| (topic.clone(), partitions.iter().map(|(at, _)| (*at, ())).collect()))
         .collect();
     let group = request.group_id;
-    let committed = broker.groups.ask(&broker.shard, group, move |groups, partition, group, reply| {
-        groups.commit(partition, group, &identity, unknown, offsets, reply);
-    });
-    let codes = match committed.await {
+    let commit = Commit { identity, unknown, offsets };
+    let codes = match broker.groups.commit(&broker.shard, group, commit).await {
         Ok(codes) => codes,
         Err(error) => {
             let all = asked.into_iter().map(|(topic, partitions)| {

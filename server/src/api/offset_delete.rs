@@ -14,10 +14,7 @@ pub async fn handle(broker: &Broker, _: i16, request: OffsetDeleteRequest) -> Of
         (topic.name, partitions.collect())
     });
     let asked = distinct_by_name(asked.collect(), |partition: &i32| *partition).await;
-    let deleted = broker.groups.ask(&broker.shard, group, move |groups, partition, group, reply| {
-        groups.delete_offsets(partition, group, asked, reply);
-    });
-    let codes = match deleted.await {
+    let codes = match broker.groups.delete_offsets(&broker.shard, group, asked).await {
         Ok(codes) => codes,
         Err(error) => return OffsetDeleteResponse { error_code: error.code(), ..Default::default() },
     };

@@ -134,11 +134,7 @@ async fn find(
     gathered: &mut Gathered<'_>,
 ) -> Result<ByPartition<Option<OffsetValue>>, ErrorCode> {
     loop {
-        let (left, asked) = (gathered.left(), asked.clone());
-        let ask = broker.groups.ask(&broker.shard, group.clone(), move |groups, partition, group, reply| {
-            groups.fetch(partition, &group, asked, left, reply);
-        });
-        match ask.await {
+        match broker.groups.fetch(&broker.shard, group.clone(), asked.clone(), gathered.left()).await {
             Ok(Within::Beyond(bytes)) => gathered.make_room(bytes).await,
             Ok(Within::All(found, bytes)) => {
                 gathered.add(bytes);

@@ -31,9 +31,7 @@ pub async fn handle(call: &Call, request: SyncGroupRequest) -> SyncGroupResponse
         assignments: assignments.collect(),
     };
     let broker = &call.broker;
-    let synced = broker.groups.ask(&broker.shard, group, move |groups, partition, group, reply| {
-        groups.sync(partition, group, sync, reply);
-    });
+    let synced = broker.groups.sync(&broker.shard, group, sync);
     match call.ending.or(synced).await {
         Some(Ok(synced)) => SyncGroupResponse {
             error_code: synced.error.code(),

@@ -1,44 +1,30 @@
-//! The groups of one shard: which there are, who waits for an answer, what is on its way to the log.
+//! The groups of one partition: which there are, who waits for an answer, and when they want to be woken.
 //!
 //! ```text
-//! request > group, offsets > effects > answers
-//!                               |
-//!                               '----> write: records, and what follows when they are durable
-//!                                        |
-//!   outbox > Local::append, in order ----'---> settled, in the order of the partition > answers, memory
+//! request > group > effects > answers
+//!                     |
+//!                     '------> Change, to be written > replay (a deletion), Group::stored > answers
 //! ```
 //!
-//! * Nothing here waits: the shard's task (`service`) hands the outbox over, and brings back what settled.
-//! * Memory says what is durable: an offset is taken in when its record is. The writes of one partition settle in the order in which they
-//!   were appended, so that memory and log never disagree on which of two was the later one.
-//! * A partition's groups are served once its log has been read.
+//! * It is a [`Machine`]: `coordination` takes its records to the log, replays them when they are durable, and calls [`GroupCoordinator`]
+//!   back in the order of the partition. Nothing here waits.
+//! * A group that is served knows more than its last record (sessions, and who is about to join): a record of its own is not replayed into
+//!   it; [`Group::stored`] is told instead. Its offsets are in memory what they are in the log, and change by replay alone.
 //! * How committed offsets come in, are asked for and go is in `coordinator/offsets`.
 
 mod offsets;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 
-use bytes::BytesMut;
-use futures_channel::oneshot;
-use strandline_engine::Local;
-use strandline_engine::error::AppendError;
-use strandline_engine::format::builder::BatchBuilder;
-use strandline_engine::format::check::CheckError;
-use strandline_engine::format::compression::Codec;
-use strandline_engine::topics::Topic;
-use strandline_engine::types::PartitionId;
-
-use super::group::{Description, Effects, Group, GroupSettings, State};
-use super::load::{LoadError, Loaded};
+use super::group::{Description, Effects, Group, GroupSettings, State, StoreId};
 use super::member::{Identity, Join, Joined, Sync, Synced, Ticket};
 use super::offsets::Offsets;
-use super::records::{Change, GroupKey, OffsetKey};
-use super::topic::OFFSETS_TOPIC;
+use super::records::{Change, GroupKey, GroupValue, OffsetKey};
+use crate::coordination::{Machine, Reply, Stored, Turn};
 use crate::wire::ErrorCode;
 
-/// A batch of the log is closed when it reaches this size; a single record may make it larger.
-const BATCH_BYTES: usize = 1 << 20;
+pub use offsets::{ByPartition, Commit, Within};
 
 /// The settings of the coordinators.
 #[derive(Clone, Debug)]
@@ -56,24 +42,6 @@ pub struct CoordinatorSettings {
     /// Partitions that the internal topic is made with.
     pub topic_partitions: u32,
 }
-
-/// Where an answer goes. Whoever asked may have gone.
-pub type Reply<T> = oneshot::Sender<Result<T, ErrorCode>>;
-
-/// Offsets by topic and partition, as they are asked for or told.
-pub type ByPartition<T> = Vec<(String, Vec<(i32, T)>)>;
-
-/// What was asked for, when it takes no more of the memory than the asker has for it.
-#[derive(Clone, Debug)]
-pub enum Within<T> {
-    /// All of it, and about how many bytes it takes.
-    All(T, usize),
-    /// Nothing yet: it takes about so many bytes, which is too much.
-    Beyond(usize),
-}
-
-/// What follows when records are durable, or are not.
-type Then = Box<dyn FnOnce(&mut Coordinator, Result<(), ErrorCode>)>;
 
 /// A group in the list of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,52 +67,37 @@ pub struct GroupReport {
     pub committed: ByPartition<i64>,
 }
 
-/// Batches for one partition, to be appended in order.
-pub(super) struct Append {
-    pub(super) partition: PartitionId,
-    pub(super) write: u64,
-    pub(super) batches: Vec<BytesMut>,
+/// What follows when a write has settled, apart from what replay does.
+pub enum Then {
+    /// Nothing.
+    Nothing,
+    /// The group goes on.
+    Store(StoreId),
+    /// Everything that was on its way for the group has settled: that it is gone can be written.
+    Inter(Deleted),
+    /// The group is gone, or is not.
+    Interred(Deleted),
+    /// The commits that were accepted while a topic was there have settled: its offsets go.
+    Sweep(Reply<()>),
+    /// They are gone.
+    Swept(Reply<()>),
 }
 
-/// The groups of one shard.
-pub struct Coordinator {
-    shard: Local,
+/// Where it is told that a group is deleted; a group that expires has nobody to tell.
+type Deleted = Option<Reply<Result<(), ErrorCode>>>;
+
+/// The groups of one partition.
+pub struct GroupCoordinator {
     settings: CoordinatorSettings,
-    now: i64,
-    /// Owned partitions of the internal topic that have been met.
-    partitions: BTreeMap<u32, Partition>,
+    groups: HashMap<String, Entry>,
+    /// What the log says of groups, until all of it is known.
+    loading: Option<HashMap<String, GroupValue>>,
     waiting: HashMap<Ticket, Waiting>,
     next_ticket: Ticket,
-    /// When groups want to be woken: time, partition, group.
-    wakes: BTreeSet<(i64, u32, String)>,
+    /// When groups want to be woken.
+    wakes: BTreeSet<(i64, String)>,
+    /// When it is looked for offsets that have expired.
     next_check: i64,
-    /// Partitions that are still to be looked at in this check.
-    checking: Vec<u32>,
-    outbox: VecDeque<Append>,
-    loads: VecDeque<PartitionId>,
-}
-
-struct Partition {
-    id: PartitionId,
-    state: PartitionState,
-    groups: HashMap<String, Entry>,
-    writes: VecDeque<Write>,
-    /// The number of the first of `writes`.
-    first_write: u64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum PartitionState {
-    Loading,
-    Active,
-    /// Its log can not be read.
-    Failed,
-}
-
-/// What is on its way to the log, and what follows.
-struct Write {
-    result: Option<Result<(), ErrorCode>>,
-    then: Then,
 }
 
 struct Entry {
@@ -153,8 +106,6 @@ struct Entry {
     /// Whether it has had offsets. As in Kafka, it is then there until the next look at what has expired, though the last of them is gone:
     /// whoever deletes a group's offsets and then the group does not find it gone.
     had_offsets: bool,
-    /// Writes for the group that have not settled.
-    writes: usize,
     /// As it stands in `wakes`.
     wake_at: i64,
 }
@@ -164,242 +115,130 @@ enum Waiting {
     Sync(Reply<Synced>),
 }
 
-impl Coordinator {
-    pub(super) fn new(shard: Local, settings: CoordinatorSettings, now: i64) -> Coordinator {
-        let next_check = now.saturating_add(settings.retention_check_ms);
-        let mut coordinator = Coordinator {
-            shard,
-            settings,
-            now,
-            partitions: BTreeMap::new(),
-            waiting: HashMap::new(),
-            next_ticket: 0,
-            wakes: BTreeSet::new(),
-            next_check,
-            checking: Vec::new(),
-            outbox: VecDeque::new(),
-            loads: VecDeque::new(),
-        };
-        let topics = coordinator.shard.topics();
-        if let Some(topic) = topics.by_name(OFFSETS_TOPIC) {
-            for id in coordinator.own_partitions(topic) {
-                coordinator.meet(id, PartitionState::Loading);
-            }
-        }
-        coordinator
-    }
+type GroupTurn<'a> = Turn<'a, GroupCoordinator>;
 
-    fn own_partitions(&self, topic: &Topic) -> Vec<PartitionId> {
-        let (index, shards) = (self.shard.index(), self.shard.shards());
-        topic.partition_ids().filter(|id| id.shard(shards) == index).collect()
-    }
-
-    fn meet(&mut self, id: PartitionId, state: PartitionState) {
-        if self.partitions.contains_key(&id.index) {
-            return;
+impl GroupCoordinator {
+    fn entry_or_new(&mut self, now: i64, group: &str) -> &mut Entry {
+        if !self.groups.contains_key(group) {
+            self.groups.insert(group.to_owned(), Entry::new(Group::new(now, self.settings.group)));
         }
-        if state == PartitionState::Loading {
-            self.loads.push_back(id);
-        }
-        let (groups, writes) = (HashMap::new(), VecDeque::new());
-        self.partitions.insert(id.index, Partition { id, state, groups, writes, first_write: 0 });
-    }
-
-    /// The internal topic was just made: there is nothing to read.
-    pub(super) fn begin(&mut self, topic: &Topic) {
-        for id in self.own_partitions(topic) {
-            self.meet(id, PartitionState::Active);
-        }
-    }
-
-    /// The partition, once its groups are known.
-    fn active(&mut self, index: u32) -> Result<&mut Partition, ErrorCode> {
-        if !self.partitions.contains_key(&index) {
-            // Whoever made the topic has not told us yet.
-            let topics = self.shard.topics();
-            let topic = topics.by_name(OFFSETS_TOPIC).ok_or(ErrorCode::NotCoordinator)?;
-            self.meet(PartitionId::new(topic.id, index), PartitionState::Loading);
-        }
-        let partition = self.partitions.get_mut(&index).expect("it was just met");
-        match partition.state {
-            PartitionState::Active => Ok(partition),
-            PartitionState::Loading => Err(ErrorCode::CoordinatorLoadInProgress),
-            PartitionState::Failed => Err(ErrorCode::CoordinatorNotAvailable),
-        }
-    }
-
-    fn entry(&mut self, index: u32, group: &str) -> Result<Option<&mut Entry>, ErrorCode> {
-        Ok(self.active(index)?.groups.get_mut(group))
-    }
-
-    fn entry_or_new(&mut self, index: u32, group: &str) -> Result<&mut Entry, ErrorCode> {
-        let (now, settings) = (self.now, self.settings.group);
-        let groups = &mut self.active(index)?.groups;
-        if !groups.contains_key(group) {
-            groups.insert(group.to_owned(), Entry::new(Group::new(now, settings), Offsets::default()));
-        }
-        Ok(groups.get_mut(group).expect("it was just there"))
+        self.groups.get_mut(group).expect("it was just there")
     }
 
     // ---- members ---------------------------------------------------------------------------------------------------------
 
     /// A member wants in.
-    pub fn join(&mut self, index: u32, group: String, join: Join, reply: Reply<Joined>) {
-        let known = match self.entry(index, &group) {
-            Err(error) => return answer(reply, Err(error)),
-            Ok(entry) => entry.is_some(),
-        };
+    pub fn join(&mut self, turn: &mut GroupTurn<'_>, group: &str, join: Join, reply: Reply<Joined>) {
         if !self.settings.session_timeout_ms.contains(&join.session_timeout_ms) {
-            return answer(reply, Ok(Joined::refused(ErrorCode::InvalidSessionTimeout, &join.member_id)));
+            return reply.send(Joined::refused(ErrorCode::InvalidSessionTimeout, &join.member_id));
         }
-        if !known && !join.member_id.is_empty() {
-            return answer(reply, Ok(Joined::refused(ErrorCode::UnknownMemberId, &join.member_id)));
+        if !self.groups.contains_key(group) && !join.member_id.is_empty() {
+            return reply.send(Joined::refused(ErrorCode::UnknownMemberId, &join.member_id));
         }
         let ticket = self.park(Waiting::Join(reply));
-        let now = self.now;
         let mut effects = Effects::default();
-        if let Ok(entry) = self.entry_or_new(index, &group) {
-            entry.group.join(now, ticket, join, &mut effects);
-        }
-        self.carry_out(index, group, effects);
+        self.entry_or_new(turn.now, group).group.join(turn.now, ticket, join, &mut effects);
+        self.carry_out(turn, group, effects);
     }
 
     /// A member wants its assignment, or brings everybody's.
-    pub fn sync(&mut self, index: u32, group: String, sync: Sync, reply: Reply<Synced>) {
-        match self.entry(index, &group) {
-            Err(error) => return answer(reply, Err(error)),
-            Ok(None) => return answer(reply, Ok(Synced::refused(ErrorCode::UnknownMemberId))),
-            Ok(Some(_)) => {}
+    pub fn sync(&mut self, turn: &mut GroupTurn<'_>, group: &str, sync: Sync, reply: Reply<Synced>) {
+        if !self.groups.contains_key(group) {
+            return reply.send(Synced::refused(ErrorCode::UnknownMemberId));
         }
         let ticket = self.park(Waiting::Sync(reply));
-        let now = self.now;
         let mut effects = Effects::default();
-        if let Ok(Some(entry)) = self.entry(index, &group) {
-            entry.group.sync(now, ticket, sync, &mut effects);
-        }
-        self.carry_out(index, group, effects);
+        self.entry_or_new(turn.now, group).group.sync(turn.now, ticket, sync, &mut effects);
+        self.carry_out(turn, group, effects);
     }
 
     /// A member is alive.
-    pub fn heartbeat(&mut self, index: u32, group: String, identity: &Identity, reply: Reply<()>) {
-        let now = self.now;
-        let alive = match self.entry(index, &group) {
-            // As in Kafka: it can not be known, and nobody shall rebalance for it.
-            Err(ErrorCode::CoordinatorLoadInProgress) => Ok(()),
-            Err(error) => Err(error),
-            Ok(None) => Err(ErrorCode::UnknownMemberId),
-            Ok(Some(entry)) => entry.group.heartbeat(now, identity),
-        };
-        answer(reply, alive);
-        self.schedule(index, &group);
+    ///
+    /// # Errors
+    /// That it has no place here, or must join again.
+    pub fn heartbeat(
+        &mut self,
+        turn: &mut GroupTurn<'_>,
+        group: &str,
+        identity: &Identity,
+    ) -> Result<(), ErrorCode> {
+        let entry = self.groups.get_mut(group).ok_or(ErrorCode::UnknownMemberId)?;
+        let alive = entry.group.heartbeat(turn.now, identity);
+        self.schedule(turn, group);
+        alive
     }
 
     /// Members leave, or are made to. What became of each stands in their order.
+    ///
+    /// # Errors
+    /// When nobody can be found out.
     pub fn leave(
         &mut self,
-        index: u32,
-        group: String,
+        turn: &mut GroupTurn<'_>,
+        group: &str,
         leaving: &[Identity],
-        reply: Reply<Vec<Result<(), ErrorCode>>>,
-    ) {
-        let now = self.now;
-        let mut effects = Effects::default();
-        let left = match self.entry(index, &group) {
-            Err(error) => Err(error),
-            Ok(None) => Ok(vec![Err(ErrorCode::UnknownMemberId); leaving.len()]),
-            Ok(Some(entry)) => entry.group.leave(now, leaving, &mut effects),
+    ) -> Result<Vec<Result<(), ErrorCode>>, ErrorCode> {
+        let Some(entry) = self.groups.get_mut(group) else {
+            return Ok(vec![Err(ErrorCode::UnknownMemberId); leaving.len()]);
         };
-        answer(reply, left);
-        self.carry_out(index, group, effects);
+        let mut effects = Effects::default();
+        let left = entry.group.leave(turn.now, leaving, &mut effects);
+        self.carry_out(turn, group, effects);
+        left
     }
 
     // ---- groups as a whole -----------------------------------------------------------------------------------------------
 
     /// Deletes a group that nobody is in, with its offsets.
-    pub fn delete(&mut self, index: u32, group: String, reply: Reply<()>) {
-        match self.entry(index, &group) {
-            Err(error) => return answer(reply, Err(error)),
-            Ok(None) => return answer(reply, Err(ErrorCode::GroupIdNotFound)),
-            Ok(Some(entry)) => {
-                if let Err(error) = entry.group.bury() {
-                    return answer(reply, Err(error));
-                }
-            }
+    pub fn delete(&mut self, turn: &mut GroupTurn<'_>, group: &str, reply: Reply<Result<(), ErrorCode>>) {
+        match self.bury(group) {
+            // Commits that are on their way will be there by then, and no others are accepted.
+            Ok(()) => turn.write(Some(group.to_owned()), Vec::new(), Then::Inter(Some(reply))),
+            Err(error) => reply.send(Err(error)),
         }
-        // Commits that are on their way will be there by then, and no others are accepted.
-        self.after_writes(index, Box::new(move |coordinator, _| coordinator.inter(index, group, reply)));
     }
 
-    /// Writes that the group is gone, and lets go of it.
-    fn inter(&mut self, index: u32, group: String, reply: Reply<()>) {
-        let Ok(Some(entry)) = self.entry(index, &group) else { return };
-        let gone = entry.offsets.partitions_of(|_| true).into_iter();
-        let gone = gone.map(|(topic, at)| Change::Offset(offset_key(&group, &topic, at), None));
-        let changes = gone.chain([Change::Group(GroupKey { group: group.clone() }, None)]).collect();
-        let name = group.clone();
-        let then = move |coordinator: &mut Coordinator, stored: Result<(), ErrorCode>| {
-            let (now, settings) = (coordinator.now, coordinator.settings.group);
-            if let Ok(Some(entry)) = coordinator.entry(index, &name) {
-                match stored {
-                    // As nobody would miss it now, it goes with `schedule`.
-                    Ok(()) => {
-                        (entry.group, entry.offsets) = (Group::new(now, settings), Offsets::default());
-                        entry.had_offsets = false;
-                    }
-                    Err(_) => entry.group.revive(),
-                }
-            }
-            answer(reply, stored);
-        };
-        self.write(index, group, changes, Box::new(then));
+    fn bury(&mut self, group: &str) -> Result<(), ErrorCode> {
+        self.groups.get_mut(group).ok_or(ErrorCode::GroupIdNotFound)?.group.bury()
+    }
+
+    /// Writes that the group is gone; with the record it is.
+    fn inter(&mut self, turn: &mut GroupTurn<'_>, group: &str, deleted: Deleted) {
+        let offsets = self.groups.get(group).map(|entry| entry.offsets.partitions_of(|_| true));
+        let gone = offsets.into_iter().flatten();
+        let gone = gone.map(|(topic, at)| Change::Offset(offset_key(group, &topic, at), None));
+        let changes = gone.chain([Change::Group(GroupKey { group: group.to_owned() }, None)]);
+        turn.write(Some(group.to_owned()), changes.collect(), Then::Interred(deleted));
     }
 
     /// What a group is doing; `None` when there is no such group.
-    pub fn describe(
-        &mut self,
-        index: u32,
-        group: &str,
-        bytes_max: usize,
-        reply: Reply<Within<Option<Description>>>,
-    ) {
-        let described = self.entry(index, group).map(|entry| {
-            let bytes = entry.as_ref().map_or(0, |entry| entry.group.description_bytes());
-            match bytes <= bytes_max {
-                true => Within::All(entry.map(|entry| entry.group.describe()), bytes),
-                false => Within::Beyond(bytes),
-            }
-        });
-        answer(reply, described);
-    }
-
-    /// How many groups this shard has.
-    pub fn count(&mut self, reply: Reply<usize>) {
-        let count = self.partitions.values().map(|partition| partition.groups.len()).sum();
-        answer(reply, Ok(count));
-    }
-
-    /// All groups of this shard.
-    pub fn list(&mut self, reply: Reply<Vec<Listed>>) {
-        let mut all = Vec::new();
-        for partition in self.partitions.values() {
-            match partition.state {
-                PartitionState::Active => {}
-                PartitionState::Loading => return answer(reply, Err(ErrorCode::CoordinatorLoadInProgress)),
-                PartitionState::Failed => return answer(reply, Err(ErrorCode::CoordinatorNotAvailable)),
-            }
-            all.extend(partition.groups.iter().map(|(name, entry)| Listed {
-                group: name.clone(),
-                protocol_type: entry.group.protocol_type().unwrap_or_default().to_owned(),
-                state: entry.group.state(),
-            }));
+    pub fn describe(&self, group: &str, bytes_max: usize) -> Within<Option<Description>> {
+        let group = self.groups.get(group).map(|entry| &entry.group);
+        let bytes = group.map_or(0, Group::description_bytes);
+        match bytes <= bytes_max {
+            true => Within::All(group.map(Group::describe), bytes),
+            false => Within::Beyond(bytes),
         }
-        answer(reply, Ok(all));
     }
 
-    /// What each group of this shard is, has and has committed. Groups that are still being read are left out.
-    pub fn report(&mut self, reply: Reply<Vec<GroupReport>>) {
-        let groups = self.partitions.values().flat_map(|partition| &partition.groups);
-        let reports = groups.map(|(name, entry)| {
+    /// How many groups there are.
+    pub fn count(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// All groups.
+    pub fn list(&self) -> Vec<Listed> {
+        let listed = self.groups.iter().map(|(name, entry)| Listed {
+            group: name.clone(),
+            protocol_type: entry.group.protocol_type().unwrap_or_default().to_owned(),
+            state: entry.group.state(),
+        });
+        listed.collect()
+    }
+
+    /// What each group is, has and has committed.
+    pub fn report(&self) -> Vec<GroupReport> {
+        let reports = self.groups.iter().map(|(name, entry)| {
             let committed = entry.offsets.topics().map(|(topic, partitions)| {
                 (topic.to_owned(), partitions.iter().map(|(at, value)| (*at, value.offset)).collect())
             });
@@ -410,8 +249,7 @@ impl Coordinator {
                 committed: committed.collect(),
             }
         });
-        let reports = reports.collect();
-        answer(reply, Ok(reports));
+        reports.collect()
     }
 
     // ---- effects ---------------------------------------------------------------------------------------------------------
@@ -422,224 +260,267 @@ impl Coordinator {
         self.next_ticket
     }
 
-    fn carry_out(&mut self, index: u32, group: String, effects: Effects) {
+    fn carry_out(&mut self, turn: &mut GroupTurn<'_>, group: &str, effects: Effects) {
         for (ticket, joined) in effects.joined {
             match self.waiting.remove(&ticket) {
-                Some(Waiting::Join(reply)) => answer(reply, Ok(joined)),
+                Some(Waiting::Join(reply)) => reply.send(joined),
                 Some(Waiting::Sync(_)) | None => unreachable!("a join has the ticket of a join"),
             }
         }
         for (ticket, synced) in effects.synced {
             match self.waiting.remove(&ticket) {
-                Some(Waiting::Sync(reply)) => answer(reply, Ok(synced)),
+                Some(Waiting::Sync(reply)) => reply.send(synced),
                 Some(Waiting::Join(_)) | None => unreachable!("a sync has the ticket of a sync"),
             }
         }
         for store in effects.stores {
-            let change = Change::Group(GroupKey { group: group.clone() }, Some(store.value));
-            let name = group.clone();
-            let then = move |coordinator: &mut Coordinator, stored: Result<(), ErrorCode>| {
-                let now = coordinator.now;
-                let mut effects = Effects::default();
-                if let Ok(Some(entry)) = coordinator.entry(index, &name) {
-                    entry.group.stored(now, store.id, stored, &mut effects);
-                }
-                coordinator.carry_out(index, name, effects);
-            };
-            self.write(index, group.clone(), vec![change], Box::new(then));
+            let change = Change::Group(GroupKey { group: group.to_owned() }, Some(store.value));
+            turn.write(Some(group.to_owned()), vec![change], Then::Store(store.id));
         }
-        self.schedule(index, &group);
+        self.schedule(turn, group);
     }
 
     /// Notes when the group wants to be woken, and lets go of one that nobody would miss.
-    fn schedule(&mut self, index: u32, group: &str) {
-        let Ok(Some(entry)) = self.entry(index, group) else { return };
+    fn schedule(&mut self, turn: &GroupTurn<'_>, group: &str) {
+        let Some(entry) = self.groups.get_mut(group) else { return };
         let (before, after) = (entry.wake_at, entry.group.wake_at());
-        let is_gone =
-            entry.group.is_blank() && entry.offsets.is_empty() && !entry.had_offsets && entry.writes == 0;
+        let is_gone = entry.group.is_blank()
+            && entry.offsets.is_empty()
+            && !entry.had_offsets
+            && !turn.is_in_flight(group);
         entry.wake_at = after;
         if before != after || is_gone {
-            self.wakes.remove(&(before, index, group.to_owned()));
+            self.wakes.remove(&(before, group.to_owned()));
             if after < i64::MAX && !is_gone {
-                self.wakes.insert((after, index, group.to_owned()));
+                self.wakes.insert((after, group.to_owned()));
             }
         }
-        if is_gone && let Some(partition) = self.partitions.get_mut(&index) {
-            partition.groups.remove(group);
+        if is_gone {
+            self.groups.remove(group);
+        }
+    }
+}
+
+impl Machine for GroupCoordinator {
+    type Settings = CoordinatorSettings;
+    type Record = Change;
+    type Then = Then;
+
+    fn new(settings: &CoordinatorSettings) -> GroupCoordinator {
+        GroupCoordinator {
+            settings: settings.clone(),
+            groups: HashMap::new(),
+            loading: Some(HashMap::new()),
+            waiting: HashMap::new(),
+            next_ticket: 0,
+            wakes: BTreeSet::new(),
+            next_check: i64::MAX,
         }
     }
 
-    // ---- writes ----------------------------------------------------------------------------------------------------------
-
-    /// Appends records for a group, and goes on with `then`.
-    fn write(&mut self, index: u32, group: String, changes: Vec<Change>, then: Then) {
-        let batches = match batches(self.now, &changes) {
-            Ok(batches) => batches,
-            Err(error) => return then(self, Err(error)),
-        };
-        if let Ok(Some(entry)) = self.entry(index, &group) {
-            entry.writes += 1;
-        }
-        let settled = move |coordinator: &mut Coordinator, stored: Result<(), ErrorCode>| {
-            if let Ok(Some(entry)) = coordinator.entry(index, &group) {
-                entry.writes = entry.writes.saturating_sub(1);
+    fn replay(&mut self, now: i64, change: Change) {
+        match (change, &mut self.loading) {
+            (Change::Offset(key, Some(value)), _) => {
+                let entry = self.entry_or_new(now, &key.group);
+                entry.had_offsets = true;
+                entry.offsets.put(key.topic, key.partition, value);
             }
-            then(coordinator, stored);
-            coordinator.schedule(index, &group);
-        };
-        let partition = self.partitions.get_mut(&index).expect("a group is in a partition");
-        let write = partition.first_write + partition.writes.len() as u64;
-        partition.writes.push_back(Write { result: None, then: Box::new(settled) });
-        self.outbox.push_back(Append { partition: partition.id, write, batches });
-    }
-
-    /// Goes on with `then` when everything that is on its way has settled.
-    fn after_writes(&mut self, index: u32, then: Then) {
-        let Some(partition) = self.partitions.get_mut(&index) else { return };
-        match partition.writes.is_empty() {
-            true => then(self, Ok(())),
-            false => partition.writes.push_back(Write { result: Some(Ok(())), then }),
-        }
-    }
-
-    /// What is to be appended next, in this order.
-    pub(super) fn next_append(&mut self) -> Option<Append> {
-        self.outbox.pop_front()
-    }
-
-    /// Tells what an append came to.
-    pub(super) fn settled(&mut self, index: u32, write: u64, result: Result<(), AppendError>) {
-        let result = result.map_err(|error| {
-            tracing::warn!(partition = index, %error, "a change of groups was not stored");
-            write_error(&error)
-        });
-        let Some(partition) = self.partitions.get_mut(&index) else { return };
-        let at = (write - partition.first_write) as usize;
-        partition.writes[at].result = Some(result);
-        while let Some(partition) = self.partitions.get_mut(&index)
-            && let Some(Write { result: Some(result), .. }) = partition.writes.front()
-        {
-            let result = *result;
-            let Write { then, .. } = partition.writes.pop_front().expect("it was just there");
-            partition.first_write += 1;
-            then(self, result);
-        }
-    }
-
-    // ---- loading ---------------------------------------------------------------------------------------------------------
-
-    /// A partition that is to be read next.
-    pub(super) fn next_load(&mut self) -> Option<PartitionId> {
-        self.loads.pop_front()
-    }
-
-    /// Has a partition read again whose log was not whole; its groups are loading until then.
-    pub(super) fn load_again(&mut self, partition: PartitionId) {
-        self.loads.push_back(partition);
-    }
-
-    /// Takes in what the log says, and serves its groups from now on.
-    pub(super) fn loaded(&mut self, index: u32, result: Result<HashMap<String, Loaded>, LoadError>) {
-        let (now, settings) = (self.now, self.settings.group);
-        let Some(partition) = self.partitions.get_mut(&index) else { return };
-        let groups = match result {
-            Ok(groups) => groups,
-            Err(error) => {
-                tracing::error!(partition = index, %error, "the groups of a partition can not be loaded");
-                partition.state = PartitionState::Failed;
-                return;
+            (Change::Offset(key, None), _) => {
+                if let Some(entry) = self.groups.get_mut(&key.group) {
+                    entry.offsets.remove(&key.topic, key.partition);
+                }
             }
-        };
-        if !groups.is_empty() {
-            tracing::info!(partition = index, groups = groups.len(), "groups loaded");
+            (Change::Group(key, Some(value)), Some(loading)) => drop(loading.insert(key.group, value)),
+            (Change::Group(key, None), Some(loading)) => drop(loading.remove(&key.group)),
+            // The group is where it has this from.
+            (Change::Group(_, Some(_)), None) => {}
+            (Change::Group(key, None), None) => {
+                if let Some(entry) = self.groups.get_mut(&key.group) {
+                    // As nobody would miss it now, it goes with `schedule`.
+                    entry.group = Group::new(now, self.settings.group);
+                    entry.had_offsets = false;
+                }
+            }
+            (Change::Foreign(kind), _) => {
+                tracing::debug!(kind, "a record of a group protocol that is not served");
+            }
         }
-        partition.state = PartitionState::Active;
-        let names: Vec<_> = groups.keys().cloned().collect();
-        for (name, Loaded { value, offsets }) in groups {
-            let group = match value {
-                Some(value) => Group::load(value, settings),
-                None => Group::new(now, settings),
-            };
-            partition.groups.insert(name, Entry::new(group, offsets));
+    }
+
+    /// Members go on as if nothing had happened.
+    fn begin(&mut self, turn: &mut GroupTurn<'_>) {
+        let now = turn.now;
+        self.next_check = now.saturating_add(self.settings.retention_check_ms);
+        for (name, value) in self.loading.take().into_iter().flatten() {
+            let group = Group::load(value, self.settings.group);
+            self.entry_or_new(now, &name).group = group;
         }
+        self.groups.retain(|_, entry| !entry.group.is_blank() || !entry.offsets.is_empty());
+        if !self.groups.is_empty() {
+            tracing::info!(groups = self.groups.len(), "the groups of a partition are loaded");
+        }
+        let names: Vec<_> = self.groups.keys().cloned().collect();
         for name in names {
             let mut effects = Effects::default();
-            if let Ok(Some(entry)) = self.entry(index, &name) {
+            if let Some(entry) = self.groups.get_mut(&name) {
+                entry.had_offsets = !entry.offsets.is_empty();
                 entry.group.resume(now, &mut effects);
             }
-            self.carry_out(index, name, effects);
+            self.carry_out(turn, &name, effects);
         }
         // A topic may have been deleted, and the deletion of its offsets not have been written.
-        self.sweep(index);
+        self.sweep(turn);
     }
 
-    // ---- time ------------------------------------------------------------------------------------------------------------
-
-    /// When [`Coordinator::tick`] must be called, at the latest.
-    pub(super) fn wake_at(&self) -> i64 {
-        let wake = self.wakes.first().map_or(i64::MAX, |(at, ..)| *at);
-        if self.checking.is_empty() { wake.min(self.next_check) } else { i64::MIN }
+    fn settled(&mut self, turn: &mut GroupTurn<'_>, key: Option<&str>, then: Then, stored: Stored) {
+        let stored = stored.map_err(ErrorCode::from);
+        match (then, key) {
+            (Then::Nothing, _) => {}
+            (Then::Store(id), Some(group)) => {
+                let mut effects = Effects::default();
+                if let Some(entry) = self.groups.get_mut(group) {
+                    entry.group.stored(turn.now, id, stored, &mut effects);
+                }
+                self.carry_out(turn, group, effects);
+            }
+            (Then::Inter(deleted), Some(group)) => self.inter(turn, group, deleted),
+            (Then::Interred(deleted), Some(group)) => {
+                if stored.is_err()
+                    && let Some(entry) = self.groups.get_mut(group)
+                {
+                    entry.group.revive();
+                }
+                deleted.into_iter().for_each(|reply| reply.send(stored));
+            }
+            (Then::Store(_) | Then::Inter(_) | Then::Interred(_), None) => {
+                unreachable!("what a group writes is of the group")
+            }
+            (Then::Sweep(reply), _) => {
+                self.sweep(turn);
+                turn.write(None, Vec::new(), Then::Swept(reply));
+            }
+            (Then::Swept(reply), _) => reply.send(()),
+        }
+        if let Some(group) = key {
+            self.schedule(turn, group);
+        }
     }
 
-    /// Moves the clock, and does a piece of what is due.
-    pub(super) fn tick(&mut self, now: i64) {
-        self.now = now;
-        let is_due = |(at, ..): &(i64, u32, String)| *at <= now;
-        if let Some((_, index, group)) = self.wakes.first().filter(|wake| is_due(wake)).cloned() {
+    fn wake_at(&self) -> i64 {
+        self.wakes.first().map_or(i64::MAX, |(at, _)| *at).min(self.next_check)
+    }
+
+    fn tick(&mut self, turn: &mut GroupTurn<'_>) {
+        let now = turn.now;
+        if let Some((_, name)) = self.wakes.first().filter(|(at, _)| *at <= now).cloned() {
             let mut effects = Effects::default();
-            if let Ok(Some(entry)) = self.entry(index, &group) {
+            if let Some(entry) = self.groups.get_mut(&name) {
                 entry.group.tick(now, &mut effects);
             }
-            self.carry_out(index, group, effects);
+            self.carry_out(turn, &name, effects);
         }
         if self.next_check <= now {
             self.next_check = now.saturating_add(self.settings.retention_check_ms);
-            self.checking = self.partitions.keys().copied().collect();
-        }
-        if let Some(index) = self.checking.pop() {
-            self.expire(index);
+            self.expire(turn);
         }
     }
 }
 
 impl Entry {
-    fn new(group: Group, offsets: Offsets) -> Entry {
-        let had_offsets = !offsets.is_empty();
-        Entry { group, offsets, had_offsets, writes: 0, wake_at: i64::MAX }
+    fn new(group: Group) -> Entry {
+        Entry { group, offsets: Offsets::default(), had_offsets: false, wake_at: i64::MAX }
     }
-}
-
-fn answer<T>(reply: Reply<T>, result: Result<T, ErrorCode>) {
-    // Whoever asked may have gone.
-    let _ = reply.send(result);
 }
 
 fn offset_key(group: &str, topic: &str, partition: i32) -> OffsetKey {
     OffsetKey { group: group.to_owned(), topic: topic.to_owned(), partition }
 }
 
-/// The changes as record batches.
-fn batches(now: i64, changes: &[Change]) -> Result<Vec<BytesMut>, ErrorCode> {
-    let mut batches = Vec::new();
-    let mut batch = BatchBuilder::new(Codec::None);
-    for change in changes {
-        // A name beyond 32,767 bytes: no client of ours has one.
-        let record = change.encode().map_err(|_| ErrorCode::InvalidRequest)?;
-        batch.push(now, Some(&record.key), record.value.as_deref(), &[]);
-        if batch.bytes_estimate() >= BATCH_BYTES {
-            batches.push(std::mem::replace(&mut batch, BatchBuilder::new(Codec::None)).build());
-        }
-    }
-    if !batch.is_empty() {
-        batches.push(batch.build());
-    }
-    Ok(batches)
-}
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::sync::Arc;
 
-/// The code for a change that was not stored: the client looks for its coordinator again, and comes back.
-fn write_error(error: &AppendError) -> ErrorCode {
-    match error {
-        AppendError::Invalid(CheckError::TooLarge { .. }) => ErrorCode::UnknownServerError,
-        _ => ErrorCode::CoordinatorNotAvailable,
+    use strandline_engine::topics::TopicTable;
+
+    use super::*;
+    use crate::groups::records::OffsetValue;
+
+    fn coordinator() -> GroupCoordinator {
+        GroupCoordinator::new(&CoordinatorSettings {
+            group: GroupSettings { initial_rebalance_delay_ms: 0, size_max: usize::MAX },
+            session_timeout_ms: 0..=i32::MAX,
+            offsets_retention_ms: i64::MAX,
+            retention_check_ms: i64::MAX,
+            offset_metadata_max: 4096,
+            topic_partitions: 1,
+        })
+    }
+
+    fn offset(partition: i32, value: Option<i64>) -> Change {
+        Change::Offset(
+            offset_key("g", "t", partition),
+            value.map(|offset| OffsetValue { offset, ..Default::default() }),
+        )
+    }
+
+    fn group(generation: Option<i32>) -> Change {
+        let value = generation.map(|generation| GroupValue { generation, ..Default::default() });
+        Change::Group(GroupKey { group: "g".to_owned() }, value)
+    }
+
+    #[test]
+    fn later_records_replace_earlier_ones_and_tombstones_leave_nothing() {
+        let mut groups = coordinator();
+        let changes = [
+            group(Some(1)),
+            offset(0, Some(5)),
+            offset(1, Some(6)),
+            group(Some(2)),
+            offset(0, Some(7)),
+            offset(1, None),
+            Change::Foreign(3),
+        ];
+        changes.into_iter().for_each(|change| groups.replay(0, change));
+        assert_eq!(groups.loading.as_ref().unwrap()["g"].generation, 2);
+        assert_eq!(groups.groups["g"].offsets.get("t", 0).unwrap().offset, 7);
+        assert!(groups.groups["g"].offsets.get("t", 1).is_none());
+        [group(None), offset(0, None)].into_iter().for_each(|change| groups.replay(0, change));
+        let (topics, in_flight) = (|| Rc::new(Arc::new(TopicTable::default())), HashMap::new());
+        groups.begin(&mut Turn::new(0, &topics, &in_flight));
+        assert_eq!(groups.count(), 0);
+    }
+
+    #[test]
+    fn a_group_that_is_served_is_not_replaced_by_its_own_record_and_goes_with_its_tombstone() {
+        let mut groups = coordinator();
+        [group(Some(4)), offset(0, Some(5))].into_iter().for_each(|change| groups.replay(0, change));
+        let (topics, in_flight) = (|| Rc::new(Arc::new(TopicTable::default())), HashMap::new());
+        groups.begin(&mut Turn::new(0, &topics, &in_flight));
+        groups.replay(0, group(Some(3)));
+        assert_eq!(groups.groups["g"].group.generation(), 4);
+        [offset(0, None), group(None)].into_iter().for_each(|change| groups.replay(0, change));
+        let turn = &mut Turn::new(0, &topics, &in_flight);
+        groups.settled(turn, Some("g"), Then::Interred(None), Ok(()));
+        assert_eq!(groups.count(), 0);
+    }
+
+    /// The tombstone would land behind a commit that expiry has not seen.
+    #[test]
+    fn d9_offsets_do_not_expire_under_a_commit_that_is_on_its_way() {
+        let mut groups = coordinator();
+        (groups.settings.offsets_retention_ms, groups.settings.retention_check_ms) = (1000, 100);
+        groups.replay(0, offset(0, Some(5)));
+        let (topics, mut in_flight) = (|| Rc::new(Arc::new(TopicTable::default())), HashMap::new());
+        groups.begin(&mut Turn::new(0, &topics, &in_flight));
+        let written = |groups: &mut GroupCoordinator, now, in_flight: &HashMap<String, usize>| {
+            let mut turn = Turn::new(now, &topics, in_flight);
+            groups.tick(&mut turn);
+            turn.into_writes().len()
+        };
+        in_flight.insert("g".to_owned(), 1);
+        assert_eq!(written(&mut groups, 2000, &in_flight), 0);
+        in_flight.clear();
+        assert_eq!(written(&mut groups, 3000, &in_flight), 1);
     }
 }

@@ -1,19 +1,21 @@
 //! Consumer groups: who reads what, and how far they have come.
 //!
 //! ```text
-//! api/join_group, ...  >  Groups (any shard)  --one hop-->  Coordinator of the shard that owns the group's partition
-//!                                                             |  group    who is in it            (pure)
-//!                                                             |  offsets  what was committed      (pure)
+//! api/join_group, ...  >  Groups (any shard)  >  coordination: one hop to the coordinator of the group's partition
+//!                                                             |  coordinator  the machine of one partition
+//!                                                             |  group        who is in a group     (pure)
+//!                                                             |  offsets      what was committed    (pure)
 //!                                                             v
 //!                                  records  >  __consumer_offsets, partition hash(group id) mod 50  >  the engine
 //! ```
 //!
 //! A group belongs to one partition of the internal topic, and so to one shard, which keeps it in memory. What must survive is appended
-//! there before it is acknowledged (D9), in Kafka's own format, and read again at the next start.
+//! there before it is acknowledged (D9), in Kafka's own format, and read again at the next start. How that is done is `coordination`'s.
 
 mod coordinator;
+#[cfg(test)]
+mod crash;
 mod group;
-mod load;
 mod member;
 mod offsets;
 pub mod records;
@@ -24,7 +26,9 @@ mod subscription;
 mod tests;
 mod topic;
 
-pub use coordinator::{ByPartition, Coordinator, CoordinatorSettings, GroupReport, Listed, Reply, Within};
+pub use coordinator::{
+    ByPartition, Commit, CoordinatorSettings, GroupCoordinator, GroupReport, Listed, Then, Within,
+};
 pub use group::{Description, Effects, Group, GroupSettings, State, Store, StoreId};
 pub use member::{Identity, Join, Joined, JoinedMember, MemberDescription, Protocol, Sync, Synced, Ticket};
 pub use offsets::{Offsets, Retention};

@@ -12,6 +12,7 @@
 use bytes::Bytes;
 use strandline_engine::types::TopicId;
 
+use crate::coordination::{Encoded, Record};
 use crate::wire::message::message;
 use crate::wire::{Decode, Encode, EncodeError, Reader, WireError, Writer};
 
@@ -87,15 +88,6 @@ pub enum Change {
     Foreign(i16),
 }
 
-/// A record's key and value, encoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The key.
-    pub key: Bytes,
-    /// The value; `None` for a tombstone.
-    pub value: Option<Bytes>,
-}
-
 /// Why bytes are not a record of the topic.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -110,12 +102,14 @@ pub enum RecordError {
     },
 }
 
-impl Change {
+impl Record for Change {
+    type Error = RecordError;
+
     /// The record that says so. `Foreign` is never written.
     ///
     /// # Errors
     /// [`EncodeError::TooLong`] for a string beyond 32,767 bytes.
-    pub fn encode(&self) -> Result<Record, EncodeError> {
+    fn encode(&self) -> Result<Encoded, EncodeError> {
         let (key, value) = match self {
             Change::Offset(key, value) => {
                 let value = value.as_ref().map(|value| {
@@ -129,14 +123,14 @@ impl Change {
             }
             Change::Foreign(kind) => unreachable!("a record of kind {kind} is another protocol's to write"),
         };
-        Ok(Record { key: key?, value: value.transpose()? })
+        Ok(Encoded { key: key?, value: value.transpose()? })
     }
 
     /// Reads a record.
     ///
     /// # Errors
     /// [`RecordError`]; memory stays below some twice the bytes.
-    pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Change, RecordError> {
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Change, RecordError> {
         let (kind, key) = split(key)?;
         if OFFSET_KEYS.contains(&kind) {
             Ok(Change::Offset(whole(key, kind)?, value.map(versioned).transpose()?))

@@ -50,9 +50,8 @@ impl Numbers {
     /// Asks every shard.
     pub(super) async fn ask(sources: &Sources) -> Numbers {
         let reports = sources.handle.reports();
-        let (shards, fronts, groups) =
+        let (shards, fronts, mut groups) =
             futures_util::join!(reports, sources.front.reports(), sources.front.groups().reports());
-        let mut groups = groups.unwrap_or_default();
         groups.sort_by(|one, other| one.group.cmp(&other.group));
         Numbers { shards, fronts, groups }
     }

@@ -1,94 +1,96 @@
-//! The committed offsets of the groups of one shard: how they come in, are asked for, and go.
+//! The committed offsets of the groups of one partition: how they come in, are asked for, and go.
 //!
 //! * An offset can be fetched once its record is durable, and is forgotten once the record that deletes it is.
 //! * Offsets go when they are deleted, when they expire, and when their topic has gone. A group that nobody is in goes with the last that
 //!   expire; where the last are gone otherwise, at the next look at what has expired.
 //!
-//! The offsets of one group, and what of them has expired, are left to `groups/offsets`; the way to the log to the module above.
+//! The offsets of one group, and what of them has expired, are left to `groups/offsets`; the way to the log to the runtime.
 
-use std::rc::Rc;
-
-use futures_channel::oneshot;
 use strandline_engine::topics::TopicTable;
 
-use super::{ByPartition, Coordinator, Entry, Reply, Within, answer, offset_key};
+use super::{Entry, GroupCoordinator, GroupTurn, Then, offset_key};
+use crate::coordination::{Outcome, Reply, Write};
 use crate::groups::member::Identity;
 use crate::groups::records::{Change, OffsetValue};
 use crate::wire::ErrorCode;
 
-impl Coordinator {
-    /// Keeps offsets; the answer says of each whether it is durable. `unknown` is what is said of a generation of a group that there is
-    /// not.
+/// Offsets by topic and partition, as they are asked for or told.
+pub type ByPartition<T> = Vec<(String, Vec<(i32, T)>)>;
+
+/// What was asked for, when it takes no more of the memory than the asker has for it.
+#[derive(Clone, Debug)]
+pub enum Within<T> {
+    /// All of it, and about how many bytes it takes.
+    All(T, usize),
+    /// Nothing yet: it takes about so many bytes, which is too much.
+    Beyond(usize),
+}
+
+/// Offsets that a group commits.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// Who commits them.
+    pub identity: Identity,
+    /// What is said of a generation of a group that does not exist.
+    pub unknown: ErrorCode,
+    /// The offsets.
+    pub offsets: ByPartition<OffsetValue>,
+}
+
+/// What becomes of each offset, or why nothing becomes of any.
+type Committed = Result<ByPartition<ErrorCode>, ErrorCode>;
+
+impl GroupCoordinator {
+    /// Keeps offsets; the answer says of each whether it is durable.
     pub fn commit(
         &mut self,
-        index: u32,
-        group: String,
-        identity: &Identity,
-        unknown: ErrorCode,
-        offsets: ByPartition<OffsetValue>,
-        reply: Reply<ByPartition<ErrorCode>>,
-    ) {
-        if let Err(error) = self.check_commit(index, &group, identity, unknown) {
-            return answer(reply, Err(error));
+        turn: &mut GroupTurn<'_>,
+        group: &str,
+        commit: Commit,
+    ) -> Outcome<GroupCoordinator, Committed> {
+        if let Err(error) = self.check_commit(turn, group, &commit) {
+            return Outcome::Answer(Err(error));
         }
-        let topics = self.shard.topics();
-        let mut codes = Vec::with_capacity(offsets.len());
-        let mut accepted = Vec::new();
-        for (topic, partitions) in offsets {
+        let topics = turn.topics();
+        let mut codes = Vec::with_capacity(commit.offsets.len());
+        let mut records = Vec::new();
+        for (topic, partitions) in commit.offsets {
             let mut of_topic = Vec::with_capacity(partitions.len());
             for (partition, value) in partitions {
                 let code = self.check_offset(&topics, &topic, partition, &value);
                 if code == ErrorCode::None {
-                    accepted.push((topic.clone(), partition, value));
+                    records.push(Change::Offset(offset_key(group, &topic, partition), Some(value)));
                 }
                 of_topic.push((partition, code));
             }
             codes.push((topic, of_topic));
         }
-        if accepted.is_empty() {
-            answer(reply, Ok(codes));
-            return self.schedule(index, &group);
+        if records.is_empty() {
+            self.schedule(turn, group);
+            return Outcome::Answer(Ok(codes));
         }
-        let changes = accepted.iter().map(|(topic, partition, value)| {
-            Change::Offset(offset_key(&group, topic, *partition), Some(value.clone()))
-        });
-        let changes = changes.collect();
-        let name = group.clone();
-        let then = move |coordinator: &mut Coordinator, stored: Result<(), ErrorCode>| {
-            match stored {
-                Ok(()) => {
-                    if let Ok(entry) = coordinator.entry_or_new(index, &name) {
-                        entry.had_offsets = true;
-                        accepted
-                            .into_iter()
-                            .for_each(|(topic, at, value)| entry.offsets.put(topic, at, value));
-                    }
+        let write = Write { key: Some(group.to_owned()), records, then: Then::Nothing };
+        Outcome::Write(
+            write,
+            Box::new(move |stored| {
+                if let Err(error) = stored {
+                    let accepted = codes.iter_mut().flat_map(|(_, partitions)| partitions);
+                    let accepted = accepted.filter(|(_, code)| *code == ErrorCode::None);
+                    accepted.for_each(|(_, code)| *code = error.into());
                 }
-                Err(error) => {
-                    let all = codes.iter_mut().flat_map(|(_, partitions)| partitions);
-                    all.filter(|(_, code)| *code == ErrorCode::None).for_each(|(_, code)| *code = error);
-                }
-            }
-            answer(reply, Ok(codes));
-        };
-        self.write(index, group, changes, Box::new(then));
+                Ok(codes)
+            }),
+        )
     }
 
-    fn check_commit(
-        &mut self,
-        index: u32,
-        group: &str,
-        identity: &Identity,
-        unknown: ErrorCode,
-    ) -> Result<(), ErrorCode> {
-        let now = self.now;
-        if self.entry(index, group)?.is_none() && identity.generation >= 0 {
-            return Err(unknown);
+    fn check_commit(&mut self, turn: &GroupTurn<'_>, group: &str, commit: &Commit) -> Result<(), ErrorCode> {
+        if !self.groups.contains_key(group) && commit.identity.generation >= 0 {
+            return Err(commit.unknown);
         }
         // A group that is made here and gets nothing goes again with `schedule`.
-        let checked = self.entry_or_new(index, group)?.group.commit(now, identity);
+        let checked = self.entry_or_new(turn.now, group).group.commit(turn.now, &commit.identity);
         if checked.is_err() {
-            self.schedule(index, group);
+            self.schedule(turn, group);
         }
         checked
     }
@@ -112,17 +114,12 @@ impl Coordinator {
 
     /// The offsets of these partitions, or of all that the group has.
     pub fn fetch(
-        &mut self,
-        index: u32,
+        &self,
         group: &str,
         asked: Option<Vec<(String, Vec<i32>)>>,
         bytes_max: usize,
-        reply: Reply<Within<ByPartition<Option<OffsetValue>>>>,
-    ) {
-        let offsets = match self.entry(index, group) {
-            Err(error) => return answer(reply, Err(error)),
-            Ok(entry) => entry.map(|entry| &entry.offsets),
-        };
+    ) -> Within<ByPartition<Option<OffsetValue>>> {
+        let offsets = self.groups.get(group).map(|entry| &entry.offsets);
         let bytes_of = |value: Option<&OffsetValue>| {
             size_of::<(i32, Option<OffsetValue>)>() + value.map_or(0, |value| value.metadata.len())
         };
@@ -139,7 +136,7 @@ impl Coordinator {
             (None, None) => 0,
         };
         if bytes > bytes_max {
-            return answer(reply, Ok(Within::Beyond(bytes)));
+            return Within::Beyond(bytes);
         }
         let found = match (asked, offsets) {
             (Some(asked), offsets) => asked
@@ -159,26 +156,23 @@ impl Coordinator {
                 .collect(),
             (None, None) => Vec::new(),
         };
-        answer(reply, Ok(Within::All(found, bytes)));
+        Within::All(found, bytes)
     }
 
     /// Deletes offsets of topics that nobody in the group consumes.
     pub fn delete_offsets(
         &mut self,
-        index: u32,
-        group: String,
+        turn: &mut GroupTurn<'_>,
+        group: &str,
         asked: Vec<(String, Vec<i32>)>,
-        reply: Reply<ByPartition<ErrorCode>>,
-    ) {
-        let topics = self.shard.topics();
-        let entry = match self.entry(index, &group) {
-            Err(error) => return answer(reply, Err(error)),
-            Ok(None) => return answer(reply, Err(ErrorCode::GroupIdNotFound)),
-            Ok(Some(entry)) => entry,
+    ) -> Outcome<GroupCoordinator, Committed> {
+        let Some(entry) = self.groups.get(group) else {
+            return Outcome::Answer(Err(ErrorCode::GroupIdNotFound));
         };
         if let Err(error) = entry.group.check_offset_delete() {
-            return answer(reply, Err(error));
+            return Outcome::Answer(Err(error));
         }
+        let topics = turn.topics();
         let mut gone = Vec::new();
         let mut codes = Vec::with_capacity(asked.len());
         for (topic, partitions) in asked {
@@ -198,44 +192,31 @@ impl Coordinator {
             let of_topic = of_topic.collect();
             codes.push((topic, of_topic));
         }
-        self.forget(index, group, gone, move |_, stored| answer(reply, stored.map(|()| codes)));
+        let write =
+            Write { key: Some(group.to_owned()), records: tombstones(group, &gone), then: Then::Nothing };
+        Outcome::Write(write, Box::new(move |stored| stored.map(|()| codes).map_err(ErrorCode::from)))
     }
 
-    /// Lets go of all offsets of topics that there are not any more.
-    pub fn forget_deleted_topics(&mut self, reply: Reply<()>) {
-        let indexes: Vec<_> = self.partitions.keys().copied().collect();
-        let reply = Rc::new(reply);
-        // The last one who has it answers.
-        let done = |reply| Rc::into_inner(reply).into_iter().for_each(|reply| answer(reply, Ok(())));
-        for index in indexes {
-            let reply = reply.clone();
-            // Commits that are on their way were accepted while the topic was there.
-            let sweep = move |coordinator: &mut Coordinator, _| {
-                coordinator.sweep(index);
-                coordinator.after_writes(index, Box::new(move |_, _| done(reply)));
-            };
-            self.after_writes(index, Box::new(sweep));
-        }
-        done(reply);
+    /// Lets go of all offsets of topics that do not exist any more. Commits that are on their way were accepted while the topic was there:
+    /// they settle first.
+    pub fn forget_deleted_topics(&mut self, turn: &mut GroupTurn<'_>, reply: Reply<()>) {
+        turn.write(None, Vec::new(), Then::Sweep(reply));
     }
 
-    pub(super) fn sweep(&mut self, index: u32) {
-        let topics = self.shard.topics();
-        let Ok(partition) = self.active(index) else { return };
-        let gone = partition.groups.iter().map(|(name, entry)| {
-            (name.clone(), entry.offsets.partitions_of(|topic| topics.by_name(topic).is_none()))
-        });
-        let gone: Vec<_> = gone.filter(|(_, partitions)| !partitions.is_empty()).collect();
-        for (group, partitions) in gone {
-            self.forget(index, group, partitions, |_, _| {});
+    pub(super) fn sweep(&mut self, turn: &mut GroupTurn<'_>) {
+        let topics = turn.topics();
+        for (group, entry) in &self.groups {
+            let gone = entry.offsets.partitions_of(|topic| topics.by_name(topic).is_none());
+            if !gone.is_empty() {
+                turn.write(Some(group.clone()), tombstones(group, &gone), Then::Nothing);
+            }
         }
     }
 
-    /// Deletes what has expired in one partition. A group with a write on its way waits for the next time.
-    pub(super) fn expire(&mut self, index: u32) {
-        let (now, retention_ms) = (self.now, self.settings.offsets_retention_ms);
-        let Ok(partition) = self.active(index) else { return };
-        let quiet = partition.groups.iter().filter(|(_, entry)| entry.writes == 0);
+    /// Deletes what has expired. A group with a write on its way waits for the next time: what expires may just be committed anew.
+    pub(super) fn expire(&mut self, turn: &mut GroupTurn<'_>) {
+        let (now, retention_ms) = (turn.now, self.settings.offsets_retention_ms);
+        let quiet = self.groups.iter().filter(|(name, _)| !turn.is_in_flight(name));
         let expired = quiet.map(|(name, entry)| {
             let Entry { group, offsets, .. } = entry;
             let is_subscribed = |topic: &str| group.is_subscribed(topic);
@@ -250,31 +231,21 @@ impl Coordinator {
                 offsets => tracing::info!(group, offsets, "offsets have expired"),
             }
             match whole {
-                true => self.delete(index, group, oneshot::channel().0),
-                false => self.forget(index, group, gone, |_, _| {}),
+                true => {
+                    // An idle group can be buried.
+                    if self.bury(&group).is_ok() {
+                        turn.write(Some(group), Vec::new(), Then::Inter(None));
+                    }
+                }
+                false => {
+                    let records = tombstones(&group, &gone);
+                    turn.write(Some(group), records, Then::Nothing);
+                }
             }
         }
     }
+}
 
-    /// Deletes offsets from the log, and then from memory.
-    fn forget(
-        &mut self,
-        index: u32,
-        group: String,
-        gone: Vec<(String, i32)>,
-        then: impl FnOnce(&mut Coordinator, Result<(), ErrorCode>) + 'static,
-    ) {
-        let changes = gone.iter().map(|(topic, at)| Change::Offset(offset_key(&group, topic, *at), None));
-        let changes = changes.collect();
-        let name = group.clone();
-        let forgotten = move |coordinator: &mut Coordinator, stored: Result<(), ErrorCode>| {
-            if stored.is_ok()
-                && let Ok(Some(entry)) = coordinator.entry(index, &name)
-            {
-                gone.iter().for_each(|(topic, at)| entry.offsets.remove(topic, *at));
-            }
-            then(coordinator, stored);
-        };
-        self.write(index, group, changes, Box::new(forgotten));
-    }
+fn tombstones(group: &str, gone: &[(String, i32)]) -> Vec<Change> {
+    gone.iter().map(|(topic, at)| Change::Offset(offset_key(group, topic, *at), None)).collect()
 }

@@ -1,0 +1,124 @@
+//! What a coordinator is to its runtime: a state machine that replays records, and returns records and answers.
+//!
+//! There is one machine for each partition of the internal topic. It is called by one task, never waits, and neither reads a clock nor
+//! writes a file: what it wants to know of the world is in its [`Turn`], what it wants to survive leaves as a [`Write`].
+
+use std::collections::HashMap;
+use std::fmt;
+
+use bytes::Bytes;
+use strandline_engine::topics::TopicSnapshot;
+
+use super::error::Stored;
+use crate::wire::EncodeError;
+
+/// A coordinator's state of one partition.
+pub trait Machine: Sized + 'static {
+    /// What all machines of a kind are made with.
+    type Settings: Clone + Send + Sync + 'static;
+    /// What can be written of it.
+    type Record: Record;
+    /// What it wants to know again when a write has settled.
+    type Then: 'static;
+
+    /// A machine that nothing has been replayed into.
+    fn new(settings: &Self::Settings) -> Self;
+
+    /// Takes in a record that is durable: one of the log while it is loaded, and from then on each of the machine's own.
+    fn replay(&mut self, now: i64, record: Self::Record);
+
+    /// The log has been replayed to its end: the machine is served from now on.
+    fn begin(&mut self, turn: &mut Turn<'_, Self>);
+
+    /// What became of a write. When it is durable, its records have just been replayed.
+    fn settled(&mut self, turn: &mut Turn<'_, Self>, key: Option<&str>, then: Self::Then, stored: Stored);
+
+    /// When [`Machine::tick`] must be called, at the latest, in milliseconds; `i64::MAX` when nothing is due.
+    fn wake_at(&self) -> i64;
+
+    /// Does a bounded piece of what is due.
+    fn tick(&mut self, turn: &mut Turn<'_, Self>);
+}
+
+/// A record of an internal topic. Of two with one key the later counts; one without a value says that the key is gone.
+pub trait Record: Sized + 'static {
+    /// Why bytes are not such a record.
+    type Error: fmt::Display;
+
+    /// The record's key and value.
+    ///
+    /// # Errors
+    /// When a field does not fit its length.
+    fn encode(&self) -> Result<Encoded, EncodeError>;
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// When it is none. The loader passes over it, as Kafka does: a newer broker may have written it.
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Self, Self::Error>;
+}
+
+/// A record's key and value as bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// The key.
+    pub key: Bytes,
+    /// The value; `None` for a tombstone.
+    pub value: Option<Bytes>,
+}
+
+/// What an operation of a machine comes to, where it does not have to wait for other requests.
+pub enum Outcome<M: Machine, T> {
+    /// The answer leaves at once.
+    Answer(T),
+    /// The answer leaves when the records are durable, or are not: `T` is made of what became of them.
+    Write(Write<M>, Box<dyn FnOnce(Stored) -> T>),
+}
+
+/// Records that are written for one key. They may be found in part after a crash: what must be whole is one record.
+pub struct Write<M: Machine> {
+    /// Whose records they are: the group's id, say. `None` when they concern the whole partition.
+    pub key: Option<String>,
+    /// In the order of the log. None is a barrier: it settles when everything of the partition before it has.
+    pub records: Vec<M::Record>,
+    /// For [`Machine::settled`].
+    pub then: M::Then,
+}
+
+/// One call of a machine: what it may know, and what it wants to be written.
+pub struct Turn<'a, M: Machine> {
+    /// The time, in milliseconds since 1970. It never goes back.
+    pub now: i64,
+    topics: &'a dyn Fn() -> TopicSnapshot,
+    in_flight: &'a HashMap<String, usize>,
+    writes: Vec<Write<M>>,
+}
+
+impl<'a, M: Machine> Turn<'a, M> {
+    pub(crate) fn new(
+        now: i64,
+        topics: &'a dyn Fn() -> TopicSnapshot,
+        in_flight: &'a HashMap<String, usize>,
+    ) -> Turn<'a, M> {
+        Turn { now, topics, in_flight, writes: Vec::new() }
+    }
+
+    /// All topics at this moment.
+    pub fn topics(&self) -> TopicSnapshot {
+        (self.topics)()
+    }
+
+    /// Whether something of this key is on its way to the log: memory does not show it yet.
+    pub fn is_in_flight(&self, key: &str) -> bool {
+        self.in_flight.contains_key(key) || self.writes.iter().any(|write| write.key.as_deref() == Some(key))
+    }
+
+    /// Has records written; [`Machine::settled`] is called with `then`. Without records it is a barrier, see [`Write::records`].
+    pub fn write(&mut self, key: Option<String>, records: Vec<M::Record>, then: M::Then) {
+        self.writes.push(Write { key, records, then });
+    }
+
+    pub(crate) fn into_writes(self) -> Vec<Write<M>> {
+        self.writes
+    }
+}

@@ -1,0 +1,27 @@
+//! The way back of an answer.
+
+use futures_channel::oneshot;
+
+use super::error::Unavailable;
+
+/// Where an answer goes. Dropped, it tells whoever asked that there is no coordinator any more.
+pub struct Reply<T>(oneshot::Sender<Result<T, Unavailable>>);
+
+pub(super) type Answer<T> = oneshot::Receiver<Result<T, Unavailable>>;
+
+impl<T> Reply<T> {
+    pub(super) fn new() -> (Reply<T>, Answer<T>) {
+        let (sender, receiver) = oneshot::channel();
+        (Reply(sender), receiver)
+    }
+
+    /// Answers.
+    pub fn send(self, answer: T) {
+        self.settle(Ok(answer));
+    }
+
+    pub(super) fn settle(self, answer: Result<T, Unavailable>) {
+        // Whoever asked may have gone.
+        let _ = self.0.send(answer);
+    }
+}

@@ -1,0 +1,215 @@
+//! What groups must remember: which offsets and assignments were acknowledged, and which may be there.
+//!
+//! It changes with what was asked and what was answered, and can be copied at any moment: a crash image is held against the copy.
+//!
+//! * Of an offset, the last that was acknowledged is there, or one that was asked for after it and has no answer. What is found at a start
+//!   counts as acknowledged from then on, and what is not found then is gone for good.
+//! * Of the members of a group, the last assignment that was acknowledged is there, or one that was handed in after it; until somebody
+//!   leaves, which is acknowledged before it is durable: then those who stayed may rebalance, and nobody is there who never was.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use crate::groups::{Description, State};
+use crate::wire::ErrorCode;
+
+/// Names what was asked, in the order in which it was.
+pub(super) type Number = u64;
+
+#[derive(Clone, Default)]
+pub(super) struct Known {
+    /// Whether both topics have been acknowledged.
+    pub(super) topics_made: bool,
+    offsets: BTreeMap<(String, i32), Slot>,
+    pub(super) members: BTreeMap<String, Members>,
+    next: Number,
+    /// Whether there was trouble since the start, which excuses a refusal.
+    pub(super) trouble: bool,
+    /// Acknowledgements of every kind.
+    pub(super) acknowledged: usize,
+}
+
+/// One offset of a group.
+#[derive(Clone, Default)]
+struct Slot {
+    durable: Option<i64>,
+    /// What was asked for later, in this order, and whether it was refused.
+    maybe: Vec<(Number, Option<i64>, bool)>,
+}
+
+/// Everybody in a group, with what each was assigned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Assigned {
+    pub(super) generation: i32,
+    pub(super) assignments: BTreeMap<String, Bytes>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Members {
+    pub(super) durable: Assigned,
+    maybe: Vec<(Number, Assigned)>,
+    /// Somebody has left, or an assignment was refused: who is there now is the group's business.
+    pub(super) disturbed: bool,
+    /// All ids that ever joined.
+    pub(super) ids: BTreeSet<String>,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub(super) enum Asked {
+    /// Offsets of partitions, or none any more.
+    Offsets { group: String, offsets: BTreeMap<i32, Option<i64>> },
+    /// A group with all that it has goes.
+    Deletion { group: String },
+    /// The leader's assignment.
+    Assignment { group: String, assigned: Assigned },
+}
+
+impl Known {
+    pub(super) fn note(&mut self, asked: &Asked) -> Number {
+        self.next += 1;
+        let number = self.next;
+        match asked {
+            Asked::Offsets { group, offsets } => {
+                for (at, offset) in offsets {
+                    let slot = self.offsets.entry((group.clone(), *at)).or_default();
+                    slot.maybe.push((number, *offset, false));
+                }
+            }
+            Asked::Deletion { group } => {
+                for (_, slot) in self.offsets.iter_mut().filter(|((of, _), _)| of == group) {
+                    slot.maybe.push((number, None, false));
+                }
+            }
+            Asked::Assignment { group, assigned } => {
+                let members = self.members.entry(group.clone()).or_default();
+                members.maybe.push((number, assigned.clone()));
+            }
+        }
+        number
+    }
+
+    /// Takes an answer in. `excused` is a refusal that something else explains.
+    pub(super) fn take(
+        &mut self,
+        number: Number,
+        asked: Asked,
+        answer: Result<(), ErrorCode>,
+        excused: bool,
+    ) {
+        // A group that is being deleted is not found by the next who would delete it, before it is gone.
+        let is_deletion = matches!(asked, Asked::Deletion { .. });
+        let is_absent = is_deletion && answer == Err(ErrorCode::GroupIdNotFound) && !excused;
+        if answer.is_err() && !is_absent {
+            assert!(excused || self.trouble, "nothing is wrong, but {asked:?} is answered with {answer:?}");
+            self.refuse(number, &asked);
+            return;
+        }
+        self.acknowledged += 1;
+        match asked {
+            Asked::Offsets { group, offsets } => {
+                for at in offsets.into_keys() {
+                    self.offsets.get_mut(&(group.clone(), at)).expect("it was asked for").acknowledge(number);
+                }
+            }
+            Asked::Deletion { group } => {
+                for ((_, at), slot) in self.offsets.iter_mut().filter(|((of, _), _)| *of == group) {
+                    let is_gone = slot.durable.is_none() || !is_absent;
+                    assert!(is_gone, "{group} is not found, and has an offset of partition {at}");
+                    slot.acknowledge(number);
+                }
+                let members = self.members.entry(group).or_default();
+                (members.durable, members.disturbed) = (Assigned::default(), false);
+                members.maybe.clear();
+            }
+            Asked::Assignment { group, assigned } => {
+                let members = self.members.get_mut(&group).expect("it was asked for");
+                (members.durable, members.disturbed) = (assigned, false);
+                members.maybe.retain(|(of, _)| *of > number);
+            }
+        }
+    }
+
+    fn refuse(&mut self, number: Number, asked: &Asked) {
+        for slot in self.offsets.values_mut() {
+            slot.maybe
+                .iter_mut()
+                .filter(|(of, ..)| *of == number)
+                .for_each(|(_, _, refused)| *refused = true);
+        }
+        if let Asked::Assignment { group, .. } = asked {
+            self.members.entry(group.clone()).or_default().disturbed = true;
+        }
+    }
+
+    /// The offsets that a group was found to have. After a start nothing is on its way any more.
+    pub(super) fn see_offsets(&mut self, group: &str, found: &BTreeMap<i32, i64>, is_start: bool) {
+        for at in found.keys() {
+            let is_known = self.offsets.contains_key(&(group.to_owned(), *at));
+            assert!(is_known, "{group} has an offset of partition {at} that nobody has committed");
+        }
+        for ((_, at), slot) in self.offsets.iter_mut().filter(|((of, _), _)| of == group) {
+            slot.see(found.get(at).copied(), is_start).unwrap_or_else(|wrong| {
+                panic!(
+                    "partition {at} of {group} is at {wrong:?}, and may be at {:?}, {:?}",
+                    slot.durable, slot.maybe
+                )
+            });
+        }
+    }
+
+    /// What a start has found of the members of a group: the generation to hold them against, when they are to go on.
+    pub(super) fn see_members(&mut self, group: &str, found: Option<&Description>) -> Option<Assigned> {
+        let members = self.members.entry(group.to_owned()).or_default();
+        let assignments: BTreeMap<String, Bytes> = found
+            .iter()
+            .flat_map(|found| &found.members)
+            .map(|member| (member.member_id.clone(), member.assignment.clone()))
+            .collect();
+        for id in assignments.keys() {
+            assert!(members.ids.contains(id), "{group} has a member {id} that never joined");
+        }
+        let is_stable = found.is_none_or(|found| {
+            found.state == if found.members.is_empty() { State::Empty } else { State::Stable }
+        });
+        let maybe = std::mem::take(&mut members.maybe).into_iter().map(|(_, assigned)| assigned);
+        let mut candidates = [members.durable.clone()].into_iter().chain(maybe);
+        let fitting = candidates.find(|assigned| is_stable && assigned.assignments == assignments);
+        match fitting {
+            Some(assigned) if !members.disturbed => {
+                members.durable = assigned.clone();
+                Some(assigned)
+            }
+            None if !members.disturbed => {
+                panic!("{group} is {found:?}, and was {:?}", members.durable)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Slot {
+    fn acknowledge(&mut self, number: Number) {
+        // What a deletion that found nothing was to delete may not be noted here.
+        if let Some(at) = self.maybe.iter().position(|(of, ..)| *of == number) {
+            self.durable = self.maybe[at].1;
+            self.maybe.drain(..=at);
+        }
+    }
+
+    fn see(&mut self, found: Option<i64>, is_start: bool) -> Result<(), Option<i64>> {
+        if found != self.durable {
+            let fits = |(_, offset, refused): &(Number, Option<i64>, bool)| {
+                *offset == found && (is_start || !refused)
+            };
+            let at = self.maybe.iter().position(fits).ok_or(found)?;
+            self.durable = found;
+            self.maybe.drain(..=at);
+        }
+        if is_start {
+            self.maybe.clear();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,581 @@
+//! Plays with groups on one machine: generations of a process, what it is asked, how it ends, and what it must know when it comes back.
+//!
+//! Functions that drive the machine give `None` when it has stopped.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastrand::Rng;
+use futures_channel::oneshot::{self, Receiver};
+use futures_util::future::join_all;
+use strandline_engine::crash::{Ending, Image, Images, ORDINARY, Process, Settings, Subject, start};
+use strandline_engine::sim::{Clock, Faults, SimDisk, Simulation};
+use strandline_engine::topics::NewTopic;
+
+use super::known::{Asked, Assigned, Known, Number};
+use crate::coordination::InternalTopic;
+use crate::coordination::simulated::{Simulated, Timers};
+use crate::groups::records::OffsetValue;
+use crate::groups::{
+    Commit, CoordinatorSettings, GroupSettings, Groups, Identity, Join, Joined, OFFSETS_TOPIC, Protocol,
+    Sync, Within,
+};
+use crate::wire::ErrorCode;
+
+/// Operations of the disk after which an answer that is still missing never comes.
+const PATIENCE: usize = 20_000;
+
+/// The topic that offsets are of, and its partitions.
+const TOPIC: &str = "t";
+const PARTITIONS: i32 = 3;
+
+/// Groups that there are at the most.
+const GROUPS: usize = 4;
+
+/// What goes wrong besides the end of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// Writes and syncs fail now and then.
+    pub(super) errors: bool,
+    /// The disk is full now and then.
+    pub(super) full: bool,
+}
+
+/// A machine, and what must be known of the groups on it.
+pub(super) struct Life {
+    seed: u64,
+    rng: Rng,
+    simulation: Option<Simulation>,
+    clock: Clock,
+    trouble: Trouble,
+    pub(super) known: Known,
+    pending: Vec<Pending>,
+    pub(super) images: Option<Images>,
+    /// Questions in one generation.
+    pub(super) questions_max: usize,
+    pub(super) compactions: u64,
+}
+
+struct Pending {
+    number: Number,
+    asked: Asked,
+    excused: bool,
+    answer: Receiver<Result<(), ErrorCode>>,
+}
+
+/// A process with its coordinators.
+pub(super) struct Running {
+    pub(super) process: Process,
+    groups: Groups,
+    shards: Vec<Simulated>,
+    timers: Timers,
+}
+
+impl Running {
+    /// Any shard will do to ask.
+    fn shard(&self, rng: &mut Rng) -> Simulated {
+        self.shards[rng.usize(..self.shards.len())].clone()
+    }
+}
+
+fn coordinator_settings() -> CoordinatorSettings {
+    CoordinatorSettings {
+        group: GroupSettings { initial_rebalance_delay_ms: 10, size_max: usize::MAX },
+        session_timeout_ms: 0..=i32::MAX,
+        offsets_retention_ms: i64::MAX,
+        retention_check_ms: 5000,
+        offset_metadata_max: 4096,
+        topic_partitions: 2,
+    }
+}
+
+/// As in production, but with segments of the default size, and compacted all the time.
+fn topic() -> InternalTopic {
+    let configs = [
+        ("cleanup.policy", "compact"),
+        ("flush.messages", "1"),
+        ("min.cleanable.dirty.ratio", "0"),
+        ("delete.retention.ms", "3000"),
+    ];
+    let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    InternalTopic { name: OFFSETS_TOPIC, partitions: 2, configs: configs.to_vec() }
+}
+
+impl Life {
+    pub(super) fn new(seed: u64, trouble: Trouble) -> Life {
+        Life::on(Simulation::new(seed), trouble)
+    }
+
+    fn on(mut simulation: Simulation, trouble: Trouble) -> Life {
+        let (seed, rng, clock) = (simulation.seed(), simulation.rng().fork(), simulation.clock());
+        Life {
+            seed,
+            rng,
+            simulation: Some(simulation),
+            clock,
+            trouble,
+            known: Known::default(),
+            pending: Vec::new(),
+            images: None,
+            questions_max: 80,
+            compactions: 0,
+        }
+    }
+
+    /// Generation after generation, and a last start.
+    pub(super) fn generations(&mut self, count: usize) {
+        for _ in 0..count {
+            let settings = self.settings();
+            let running = self.begin(&settings);
+            let ending = *self.rng.choice(&[Ending::PowerLoss, Ending::Kill, Ending::Stop]).expect("three");
+            if self.rng.u8(..4) > 0 {
+                let disk = self.disk();
+                disk.stop_after(disk.operations() + self.rng.u64(..3000));
+            }
+            self.work(&running, ending);
+            self.compactions += running.process.compactions();
+            self.end(running, ending);
+        }
+        let settings = self.settings();
+        drop(self.begin(&settings));
+    }
+
+    pub(super) fn end(&mut self, running: Running, ending: Ending) {
+        drop(running);
+        let simulation = self.simulation.take().expect("a machine is there");
+        self.simulation = Some(match ending {
+            Ending::PowerLoss => simulation.crash(),
+            Ending::Kill | Ending::Stop => simulation.kill(),
+        });
+        // What has no answer now never gets one.
+        self.pending.clear();
+        self.known.trouble = false;
+    }
+
+    fn settings(&mut self) -> Settings {
+        let mut settings = Settings::small(self.rng.usize(1..=2));
+        settings.journal_file_bytes_max = 4096 * self.rng.u64(2..=6);
+        settings.open_files_max = self.rng.usize(1..=8);
+        settings.cleaner.backoff = Duration::from_millis(self.rng.u64(1..2000));
+        let segment_bytes = self.rng.u64(600..6000).to_string();
+        settings.topic_defaults.set_unchecked("segment.bytes", &segment_bytes);
+        settings
+    }
+
+    fn disk(&self) -> SimDisk {
+        self.simulation.as_ref().expect("a machine is there").disk()
+    }
+
+    // ---- start -----------------------------------------------------------------------------------------------------------
+
+    /// Starts the process and its coordinators, and compares what they have loaded with what is known.
+    pub(super) fn begin(&mut self, settings: &Settings) -> Running {
+        self.disk().set_faults(ORDINARY);
+        self.disk().set_capacity(None);
+        let mut simulation = self.simulation.take().expect("a machine is there");
+        let started = start(&mut simulation, settings, |disk| self.look(disk));
+        self.simulation = Some(simulation);
+        let process = started.expect("nothing stops it").expect("the engine starts");
+        let timers = Timers::default();
+        let shards = Simulated::shards(&process, &self.clock, &timers);
+        let groups = Groups::on(topic(), coordinator_settings(), shards.len());
+        for shard in &shards {
+            let simulation = self.simulation.as_ref().expect("a machine is there");
+            simulation.spawn(groups.clone().run(shard.clone()));
+        }
+        let running = Running { process, groups, shards, timers };
+        let begun = self
+            .make_topics(&running)
+            .and_then(|()| self.wait_until_loaded(&running))
+            .and_then(|()| self.compare(&running, true));
+        assert!(begun.is_some(), "nothing stops it");
+        running
+    }
+
+    fn make_topics(&mut self, running: &Running) -> Option<()> {
+        let there = |name: &str| running.process.topics().by_name(name).is_some();
+        assert!(!self.known.topics_made || (there(TOPIC) && there(OFFSETS_TOPIC)), "a topic is lost");
+        if !there(TOPIC) {
+            let new = NewTopic { name: TOPIC.to_owned(), partitions: PARTITIONS as u32, configs: Vec::new() };
+            let made = self.drive(async { running.process.create_topic(new).await.await })?;
+            made.expect("an answer").expect("it is created");
+        }
+        self.drive(running.groups.topic(&running.shards[0]))?.expect("it is created");
+        self.known.topics_made = true;
+        Some(())
+    }
+
+    fn wait_until_loaded(&mut self, running: &Running) -> Option<()> {
+        for _ in 0..PATIENCE {
+            match self.drive(running.groups.list())? {
+                Ok(_) => return Some(()),
+                Err(ErrorCode::CoordinatorLoadInProgress) => self.drive(running.process.pass_time(1))?,
+                Err(error) => panic!("the groups are not loaded: {error}"),
+            }
+        }
+        panic!("the groups are never loaded\n{}", self.disk().dump());
+    }
+
+    // ---- what it is asked ------------------------------------------------------------------------------------------------
+
+    fn work(&mut self, running: &Running, ending: Ending) {
+        let finished = self.try_work(running, ending);
+        let disk = &running.process.disk;
+        assert!(
+            finished.is_some() || disk.operations() >= disk.stop_after_count(),
+            "everything waits\n{}",
+            disk.dump()
+        );
+    }
+
+    fn try_work(&mut self, running: &Running, ending: Ending) -> Option<()> {
+        for _ in 0..self.rng.usize(..self.questions_max) {
+            let group = format!("g{}", self.rng.usize(..GROUPS));
+            match self.rng.u8(..24) {
+                0..=9 => self.commit(running, &group)?,
+                10 => self.delete_offsets(running, &group)?,
+                11 => self.delete(running, &group)?,
+                12..=13 => self.rebalance(running, &group)?,
+                14 => self.leave(running, &group)?,
+                15..=16 => {
+                    let by = Duration::from_millis(self.rng.u64(..1000));
+                    self.pass_time(running, by)?;
+                }
+                17..=20 => {
+                    let operations = self.rng.usize(1..60);
+                    self.drive(running.process.pass_time(operations))?;
+                }
+                21 if self.trouble.errors => {
+                    let mut faults = ORDINARY;
+                    if self.rng.bool() {
+                        faults.write_error = 0.02 * self.rng.f64();
+                        faults.sync_error = 0.05 * self.rng.f64();
+                    }
+                    self.have_faults(running, faults);
+                }
+                21 if self.trouble.full => {
+                    let room = self.rng.bool().then(|| self.rng.u64(..30_000));
+                    self.known.trouble |= room.is_some();
+                    running.process.disk.set_capacity(room.map(|room| running.process.disk.used() + room));
+                }
+                _ => self.compare(running, false)?,
+            }
+        }
+        running.process.disk.set_faults(ORDINARY);
+        running.process.disk.set_capacity(None);
+        if ending == Ending::Stop {
+            self.known.trouble = true;
+            drop(self.drive(running.process.stop())?);
+        } else if self.rng.bool() {
+            self.wait_for_answers(running)?;
+        }
+        Some(())
+    }
+
+    pub(super) fn have_faults(&mut self, running: &Running, faults: Faults) {
+        self.known.trouble |= faults.write_error + faults.sync_error > 0.0;
+        running.process.disk.set_faults(faults);
+    }
+
+    /// Moves the clock, wakes what is due, and lets the tasks run.
+    pub(super) fn pass_time(&mut self, running: &Running, by: Duration) -> Option<()> {
+        self.clock.advance(by);
+        running.process.tick(self.clock.timestamp());
+        running.timers.tick(self.clock.timestamp());
+        self.drive(async {})
+    }
+
+    /// Asks without waiting for the answer. What is asked later is behind it in the mailbox.
+    fn ask(
+        &mut self,
+        asked: Asked,
+        excused: bool,
+        question: impl Future<Output = Result<(), ErrorCode>> + 'static,
+    ) -> Option<()> {
+        let number = self.known.note(&asked);
+        let (sender, answer) = oneshot::channel();
+        self.pending.push(Pending { number, asked, excused, answer });
+        let simulation = self.simulation.as_ref().expect("a machine is there");
+        simulation.spawn(async move {
+            let _ = sender.send(question.await);
+        });
+        self.drive(async {})
+    }
+
+    /// Whether a group is being deleted, or is about to rebalance: commits may be refused then.
+    fn is_unsettled(&self, group: &str) -> bool {
+        let is_disturbed = self.known.members.get(group).is_some_and(|members| members.disturbed);
+        let is_deletion =
+            |pending: &Pending| matches!(&pending.asked, Asked::Deletion { group: of } if of == group);
+        is_disturbed || self.pending.iter().any(is_deletion)
+    }
+
+    pub(super) fn commit(&mut self, running: &Running, group: &str) -> Option<()> {
+        let mut offsets = BTreeMap::new();
+        for _ in 0..self.rng.usize(1..=3) {
+            // No two commits are of one offset.
+            offsets.insert(self.rng.i32(0..PARTITIONS), Some(self.rng.i64(1..i64::MAX)));
+        }
+        let metadata = "m".repeat(self.rng.usize(..100));
+        let value = |(at, offset): (&i32, &Option<i64>)| {
+            let offset = offset.expect("it is committed");
+            (
+                *at,
+                OffsetValue {
+                    offset,
+                    metadata: metadata.clone(),
+                    expire_timestamp: -1,
+                    ..Default::default()
+                },
+            )
+        };
+        let values = vec![(TOPIC.to_owned(), offsets.iter().map(value).collect())];
+        let identity = self.identity(group);
+        let commit = Commit { identity, unknown: ErrorCode::IllegalGeneration, offsets: values };
+        let (groups, shard, of) = (running.groups.clone(), running.shard(&mut self.rng), group.to_owned());
+        let excused = self.is_unsettled(group);
+        self.ask(Asked::Offsets { group: group.to_owned(), offsets }, excused, async move {
+            let codes = groups.commit(&shard, of, commit).await?;
+            refusal(codes.into_iter().flat_map(|(_, codes)| codes).map(|(_, code)| code))
+        })
+    }
+
+    /// A member of the group, or nobody where there is none.
+    fn identity(&mut self, group: &str) -> Identity {
+        let assigned =
+            self.known.members.get(group).map(|members| members.durable.clone()).unwrap_or_default();
+        match assigned.assignments.keys().next() {
+            Some(id) => {
+                Identity { member_id: id.clone(), instance_id: None, generation: assigned.generation }
+            }
+            None => Identity { generation: -1, ..Identity::default() },
+        }
+    }
+
+    fn delete_offsets(&mut self, running: &Running, group: &str) -> Option<()> {
+        let at = self.rng.i32(0..PARTITIONS);
+        let asked = Asked::Offsets { group: group.to_owned(), offsets: BTreeMap::from([(at, None)]) };
+        let (groups, shard, of) = (running.groups.clone(), running.shard(&mut self.rng), group.to_owned());
+        // Members may be subscribed to the topic, and there may be no such group.
+        self.ask(asked, true, async move {
+            let codes = groups.delete_offsets(&shard, of, vec![(TOPIC.to_owned(), vec![at])]).await?;
+            refusal(codes.into_iter().flat_map(|(_, codes)| codes).map(|(_, code)| code))
+        })
+    }
+
+    fn delete(&mut self, running: &Running, group: &str) -> Option<()> {
+        let members = self.known.members.entry(group.to_owned()).or_default();
+        let excused = members.disturbed || !members.durable.assignments.is_empty();
+        let (groups, shard, of) = (running.groups.clone(), running.shard(&mut self.rng), group.to_owned());
+        let excused = excused || self.is_unsettled(group);
+        let asked = Asked::Deletion { group: group.to_owned() };
+        self.ask(asked, excused, async move { groups.delete(&shard, of).await })
+    }
+
+    /// Has one more member join, and everybody be assigned something.
+    fn rebalance(&mut self, running: &Running, group: &str) -> Option<()> {
+        self.wait_for_answers(running)?;
+        if self.is_unsettled(group) {
+            self.empty(running, group)?;
+        }
+        let members = self.known.members.entry(group.to_owned()).or_default();
+        let newcomer = format!("{group}-{}", members.ids.len());
+        members.ids.insert(newcomer.clone());
+        // It comes first: members that join again without a reason are told what they know.
+        let mut ids = vec![newcomer.clone()];
+        ids.extend(members.durable.assignments.keys().cloned());
+        let joins: Vec<_> = ids.iter().map(|id| self.join(running, group, id, *id == newcomer)).collect();
+        self.drive(async {})?;
+        self.pass_time(running, Duration::from_millis(20))?;
+        let joined = self.drive(join_all(joins))?;
+        let joined: Option<Vec<Joined>> = joined.into_iter().map(|joined| joined.ok()?.ok()).collect();
+        let joined = joined.expect("the coordinator goes on");
+        if let Some(refused) = joined.iter().find(|joined| joined.error != ErrorCode::None) {
+            panic!("{} is refused: {}", refused.member_id, refused.error);
+        }
+        let (generation, leader) = (joined[0].generation, joined[0].leader.clone());
+        let assign = |id: &String| (id.clone(), Bytes::from(format!("{id} in {generation}")));
+        let assigned = Assigned { generation, assignments: ids.iter().map(assign).collect() };
+        for id in ids.iter().filter(|id| **id != leader) {
+            let synced = self.sync(running, group, id, generation, Vec::new());
+            self.simulation.as_ref().expect("a machine is there").spawn(async { drop(synced.await) });
+        }
+        let given = assigned.assignments.clone().into_iter().collect();
+        let synced = self.sync(running, group, &leader, generation, given);
+        let asked = Asked::Assignment { group: group.to_owned(), assigned };
+        self.ask(asked, false, async move { synced.await.map(drop) })?;
+        self.wait_for_answers(running)
+    }
+
+    fn join(
+        &mut self,
+        running: &Running,
+        group: &str,
+        id: &str,
+        is_new: bool,
+    ) -> Receiver<Result<Joined, ErrorCode>> {
+        let join = Join {
+            member_id: if is_new { String::new() } else { id.to_owned() },
+            new_member_id: id.to_owned(),
+            session_timeout_ms: i32::MAX,
+            rebalance_timeout_ms: 60_000,
+            protocol_type: "consumer".to_owned(),
+            protocols: vec![Protocol {
+                name: "range".to_owned(),
+                // Version 0, no topics.
+                metadata: Bytes::from_static(b"\0\0\0\0\0\0\xff\xff\xff\xff"),
+            }],
+            ..Join::default()
+        };
+        let (groups, shard, of) = (running.groups.clone(), running.shard(&mut self.rng), group.to_owned());
+        let (sender, answer) = oneshot::channel();
+        let simulation = self.simulation.as_ref().expect("a machine is there");
+        simulation.spawn(async move { drop(sender.send(groups.join(&shard, of, join).await)) });
+        answer
+    }
+
+    fn sync(
+        &mut self,
+        running: &Running,
+        group: &str,
+        id: &str,
+        generation: i32,
+        assignments: Vec<(String, Bytes)>,
+    ) -> impl Future<Output = Result<Bytes, ErrorCode>> + use<> {
+        let identity = Identity { member_id: id.to_owned(), instance_id: None, generation };
+        let sync = Sync { identity, assignments, ..Sync::default() };
+        let (groups, shard, of) = (running.groups.clone(), running.shard(&mut self.rng), group.to_owned());
+        async move {
+            let synced = groups.sync(&shard, of, sync).await?;
+            refusal([synced.error]).map(|()| synced.assignment)
+        }
+    }
+
+    /// Somebody leaves, if there is anybody: the others, if there are any, will rebalance.
+    fn leave(&mut self, running: &Running, group: &str) -> Option<()> {
+        self.wait_for_answers(running)?;
+        let members = self.known.members.entry(group.to_owned()).or_default();
+        let Some(id) = members.durable.assignments.keys().next().cloned() else { return Some(()) };
+        if members.disturbed {
+            return self.empty(running, group);
+        }
+        members.disturbed = true;
+        self.remove(running, group, vec![id])
+    }
+
+    /// Everybody leaves who is still there.
+    fn empty(&mut self, running: &Running, group: &str) -> Option<()> {
+        let found = self.drive(running.groups.describe(&running.shards[0], group.to_owned(), usize::MAX))?;
+        let Ok(Within::All(found, _)) = found else { panic!("{group} is not described: {found:?}") };
+        let ids = found.into_iter().flat_map(|found| found.members).map(|member| member.member_id).collect();
+        self.known.members.entry(group.to_owned()).or_default().durable = Assigned::default();
+        self.remove(running, group, ids)
+    }
+
+    fn remove(&mut self, running: &Running, group: &str, ids: Vec<String>) -> Option<()> {
+        let leaving = |member_id| Identity { member_id, instance_id: None, generation: -1 };
+        let leaving = ids.into_iter().map(leaving).collect();
+        let left = self.drive(running.groups.leave(&running.shards[0], group.to_owned(), leaving))?;
+        left.expect("they can leave").into_iter().for_each(|left| left.expect("it was a member"));
+        Some(())
+    }
+
+    // ---- what it knows ---------------------------------------------------------------------------------------------------
+
+    /// Holds everything that groups say of themselves against what is known.
+    pub(super) fn compare(&mut self, running: &Running, is_start: bool) -> Option<()> {
+        for group in (0..GROUPS).map(|at| format!("g{at}")) {
+            let asked = running.groups.fetch(&running.shards[0], group.clone(), None, usize::MAX);
+            let Ok(Within::All(found, _)) = self.drive(asked)? else { panic!("{group} cannot be asked") };
+            let found = found.into_iter().flat_map(|(_, offsets)| offsets);
+            let found = found.map(|(at, value)| (at, value.expect("it is found").offset)).collect();
+            self.known.see_offsets(&group, &found, is_start);
+            if is_start {
+                self.compare_members(running, &group)?;
+            }
+        }
+        Some(())
+    }
+
+    /// A group that was loaded has those members that it must have, and they go on; or it is emptied, where nobody knows.
+    fn compare_members(&mut self, running: &Running, group: &str) -> Option<()> {
+        let asked = running.groups.describe(&running.shards[0], group.to_owned(), usize::MAX);
+        let Ok(Within::All(found, _)) = self.drive(asked)? else { panic!("{group} cannot be asked") };
+        let Some(assigned) = self.known.see_members(group, found.as_ref()) else {
+            return self.empty(running, group);
+        };
+        for (id, assignment) in assigned.assignments {
+            let identity =
+                Identity { member_id: id.clone(), instance_id: None, generation: assigned.generation };
+            let alive =
+                self.drive(running.groups.heartbeat(&running.shards[0], group.to_owned(), identity))?;
+            assert_eq!(alive, Ok(()), "{id} goes on in generation {}", assigned.generation);
+            let synced = self.sync(running, group, &id, assigned.generation, Vec::new());
+            assert_eq!(self.drive(synced)?, Ok(assignment), "{id}");
+        }
+        Some(())
+    }
+
+    pub(super) fn wait_for_answers(&mut self, running: &Running) -> Option<()> {
+        for _ in 0..PATIENCE {
+            if self.pending.is_empty() {
+                return Some(());
+            }
+            self.drive(running.process.pass_time(1))?;
+        }
+        panic!("{} questions are never answered\n{}", self.pending.len(), self.disk().dump());
+    }
+}
+
+/// The first code that is an error.
+fn refusal(codes: impl IntoIterator<Item = ErrorCode>) -> Result<(), ErrorCode> {
+    codes.into_iter().find(|code| *code != ErrorCode::None).map_or(Ok(()), Err)
+}
+
+impl Subject for Life {
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn place(&mut self) -> &mut Option<Simulation> {
+        &mut self.simulation
+    }
+
+    fn images(&mut self) -> &mut Option<Images> {
+        &mut self.images
+    }
+
+    fn examine(&self, image: Image) {
+        let machine = Simulation::resume(image.seed, image.disk, &self.clock);
+        let mut fork =
+            Life { known: self.known.clone(), images: image.images, ..Life::on(machine, Trouble::default()) };
+        fork.known.trouble = false;
+        let settings = fork.settings();
+        let running = fork.begin(&settings);
+        if image.lives {
+            let group = format!("g{}", fork.rng.usize(..GROUPS));
+            let lived = fork
+                .commit(&running, &group)
+                .and_then(|()| fork.wait_for_answers(&running))
+                .and_then(|()| fork.compare(&running, false));
+            assert!(lived.is_some(), "nothing stops it");
+        }
+    }
+
+    fn harvest(&mut self) {
+        for mut pending in std::mem::take(&mut self.pending) {
+            match pending.answer.try_recv() {
+                Ok(None) => self.pending.push(pending),
+                Ok(Some(answer)) => {
+                    self.known.take(pending.number, pending.asked, answer, pending.excused);
+                }
+                Err(_) => unreachable!("the machine drops no task while it runs"),
+            }
+        }
+    }
+}
+
+/// Counts of what was looked at, to be shared by several runs.
+pub(super) type Counted = Rc<std::cell::RefCell<strandline_engine::crash::Counts>>;

@@ -1,0 +1,91 @@
+//! Groups on a machine that stops at any moment: an offset, an assignment or a deletion that was acknowledged is there after every crash, and
+//! nothing is there that nobody asked for (D9).
+//!
+//! What runs is all of it but sockets: the handlers' [`Groups`](super::Groups), the runtime of coordinators, the coordinator, and the
+//! shipping engine on its simulated disk (`strandline_engine::crash`). [`life`] plays, [`known`] says what must be there.
+//!
+//! A failure prints the command that repeats it; see `strandline_engine::crash::seeds` for the variables that choose seeds.
+
+mod known;
+mod life;
+
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
+
+use strandline_engine::crash::{Ending, Images, Settings, seeds};
+
+use life::{Counted, Life, Trouble};
+
+const QUIET: Trouble = Trouble { errors: false, full: false };
+
+fn for_seeds(test: &str, range: Range<u64>, body: impl Fn(u64)) {
+    seeds::for_seeds(&format!("-p strandline --lib groups::crash::{test}"), range, body);
+}
+
+#[test]
+fn d9_no_crash_at_any_moment_loses_or_invents_what_a_group_was_told() {
+    let name = "d9_no_crash_at_any_moment_loses_or_invents_what_a_group_was_told";
+    let counts: Counted = Rc::default();
+    for_seeds(name, 0..1, |seed| {
+        let mut life = Life::new(seed, QUIET);
+        life.images = Some(Images::new(counts.clone()));
+        life.questions_max = 25;
+        life.generations(2);
+        counts.borrow_mut().seeds += 1;
+    });
+    eprintln!("{}", counts.borrow());
+    assert!(counts.borrow().images > 500, "{}", counts.borrow());
+}
+
+#[test]
+fn d9_what_groups_were_told_survives_every_crash() {
+    let compactions = std::cell::Cell::new(0);
+    let acknowledged = std::cell::Cell::new(0);
+    for_seeds("d9_what_groups_were_told_survives_every_crash", 0..60, |seed| {
+        let mut life = Life::new(seed, QUIET);
+        life.generations(4);
+        compactions.set(compactions.get() + life.compactions);
+        acknowledged.set(acknowledged.get() + life.known.acknowledged);
+    });
+    assert!(acknowledged.get() > 0);
+    eprintln!("{} acknowledgements, {} compactions", acknowledged.get(), compactions.get());
+}
+
+#[test]
+fn d3_what_groups_were_told_survives_failing_writes_and_syncs() {
+    for_seeds("d3_what_groups_were_told_survives_failing_writes_and_syncs", 0..40, |seed| {
+        Life::new(seed, Trouble { errors: true, ..QUIET }).generations(4);
+    });
+}
+
+#[test]
+fn d7_what_groups_were_told_survives_a_full_disk() {
+    for_seeds("d7_what_groups_were_told_survives_a_full_disk", 0..40, |seed| {
+        Life::new(seed, Trouble { full: true, ..QUIET }).generations(4);
+    });
+}
+
+#[test]
+fn d7_a_commit_is_refused_on_a_full_disk_and_taken_when_there_is_room() {
+    let mut life = Life::new(1, QUIET);
+    let running = life.begin(&Settings::small(2));
+    life.known.trouble = true;
+    running.process.disk.set_capacity(Some(running.process.disk.used()));
+    let before = life.known.acknowledged;
+    for _ in 0..200 {
+        life.commit(&running, "g0").expect("nothing stops it");
+    }
+    life.wait_for_answers(&running).expect("nothing stops it");
+    assert!(life.known.acknowledged < before + 200, "the disk was full");
+    running.process.disk.set_capacity(None);
+    for _ in 0..3 {
+        life.pass_time(&running, Duration::from_secs(2)).expect("nothing stops it");
+    }
+    life.known.trouble = false;
+    life.commit(&running, "g0").expect("nothing stops it");
+    life.wait_for_answers(&running).expect("nothing stops it");
+    life.compare(&running, false).expect("nothing stops it");
+    life.end(running, Ending::PowerLoss);
+    life.begin(&Settings::small(1));
+}
