@@ -7,7 +7,9 @@ use std::collections::{HashMap, HashSet};
 
 use strandline_engine::config::{ConfigError, InForce, Origin};
 use strandline_engine::error::TopicError;
+use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::{ConfigChange, ConfigStep};
+use strandline_engine::types::TopicId;
 
 use crate::api::configs::not_kept;
 use crate::api::refusal::{Refusal, told};
@@ -61,14 +63,39 @@ pub async fn change(
     IncrementalAlterConfigsResponse { responses, ..Default::default() }
 }
 
-/// Alters one resource after the other. One that comes twice is not changed at all, and answered once.
+/// Alters the resources: topics together, with one write of the topic table. One that comes twice is not changed at all, and answered once.
 async fn alter(broker: &Broker, asked: Vec<Asked>, validate_only: bool) -> Vec<AlterConfigsResourceResponse> {
     let asked = refuse_repeated(asked);
-    let mut responses = Vec::with_capacity(asked.len());
-    for (kind, name, change) in asked {
-        responses.push(answer(broker, kind, name, change, validate_only).await);
+    let mut done = Vec::with_capacity(asked.len());
+    let (mut topics, mut changes) = (Vec::new(), Vec::new());
+    for (at, (kind, name, change)) in asked.into_iter().enumerate() {
+        let refusal = match (kind, change) {
+            (_, Err(refusal)) => Some(refusal),
+            (TOPIC, Ok(change)) => match check_topic(broker, &name, &change) {
+                Ok(id) => {
+                    topics.push(at);
+                    changes.push((id, change));
+                    None
+                }
+                Err(refusal) => Some(refusal),
+            },
+            (BROKER, Ok(change)) => alter_broker(broker, &name, change, validate_only).await.err(),
+            (other, Ok(_)) => Some(invalid(not_kept(other))),
+        };
+        done.push((kind, name, refusal));
+        yield_if_needed().await;
     }
-    responses
+    if !validate_only && !changes.is_empty() {
+        let altered = broker.engine.alter_topics(changes).await;
+        for (at, altered) in topics.into_iter().zip(altered) {
+            done[at].2 = altered.err().map(Refusal::from);
+        }
+    }
+    let answers = done.into_iter().map(|(resource_type, resource_name, refusal)| {
+        let (error_code, error_message) = told(refusal);
+        AlterConfigsResourceResponse { error_code, error_message, resource_type, resource_name }
+    });
+    answers.collect()
 }
 
 /// Each resource once.
@@ -130,41 +157,13 @@ fn step(config: &IncrementalAlterableConfig) -> Result<ConfigStep, Refusal> {
     }
 }
 
-async fn answer(
-    broker: &Broker,
-    kind: i8,
-    name: String,
-    change: Result<ConfigChange, Refusal>,
-    validate_only: bool,
-) -> AlterConfigsResourceResponse {
-    let done = match (kind, change) {
-        (_, Err(refusal)) => Err(refusal),
-        (TOPIC, Ok(change)) => alter_topic(broker, &name, change, validate_only).await,
-        (BROKER, Ok(change)) => alter_broker(broker, &name, change, validate_only).await,
-        (other, Ok(_)) => Err(invalid(not_kept(other))),
-    };
-    let (error_code, error_message) = told(done.err());
-    AlterConfigsResourceResponse { error_code, error_message, resource_type: kind, resource_name: name }
-}
-
-async fn alter_topic(
-    broker: &Broker,
-    name: &str,
-    change: ConfigChange,
-    validate_only: bool,
-) -> Result<(), Refusal> {
+/// The topic that is to change, when it can.
+fn check_topic(broker: &Broker, name: &str, change: &ConfigChange) -> Result<TopicId, Refusal> {
     let topics = broker.shard.topics();
     let topic = topics.by_name(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
-    match validate_only {
-        true => {
-            let defaults = &broker.engine.settings().topic_defaults;
-            topic.changed_configs(&change, defaults).map_err(TopicError::from)?;
-        }
-        false => {
-            broker.engine.alter_topics(vec![(topic.id, change)]).await.remove(0)?;
-        }
-    }
-    Ok(())
+    let defaults = &broker.engine.settings().topic_defaults;
+    topic.changed_configs(change, defaults).map_err(TopicError::from)?;
+    Ok(topic.id)
 }
 
 async fn alter_broker(

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use strandline_engine::error::TopicError;
+use strandline_engine::reactor::yield_if_needed;
+use strandline_engine::types::TopicId;
 
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
@@ -12,30 +14,47 @@ use crate::messages::{
 };
 use crate::wire::ErrorCode;
 
-/// Lets the topics grow one after the other.
+/// Lets the topics grow together, with one write of the topic table.
 pub async fn handle(broker: &Broker, _: i16, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let mut named = HashMap::new();
     for topic in &request.topics {
         *named.entry(topic.name.clone()).or_insert(0) += 1;
     }
-    let mut results = Vec::with_capacity(named.len());
+    let mut checked = Vec::with_capacity(named.len());
     for topic in request.topics {
         // A name that comes twice is answered once.
         let Some(count) = named.remove(&topic.name) else { continue };
-        let grown = match count {
-            1 => grow(broker, &topic, request.validate_only).await,
+        let wanted = match count {
+            1 => check(broker, &topic),
             _ => Err(Refusal::new(
                 ErrorCode::InvalidRequest,
                 format!("topic '{}' is named {count} times in one request", topic.name),
             )),
         };
-        let (error_code, error_message) = told(grown.err());
-        results.push(CreatePartitionsTopicResult { name: topic.name, error_code, error_message });
+        checked.push((topic.name, wanted));
+        yield_if_needed().await;
     }
-    CreatePartitionsResponse { results, ..Default::default() }
+    let growing: Vec<_> = checked.iter().filter_map(|(_, wanted)| wanted.as_ref().ok().copied()).collect();
+    let grown = match request.validate_only || growing.is_empty() {
+        true => growing.iter().map(|_| None).collect(),
+        false => {
+            broker.engine.create_partitions(growing).await.into_iter().map(Result::err).collect::<Vec<_>>()
+        }
+    };
+    let mut grown = grown.into_iter();
+    let results = checked.into_iter().map(|(name, wanted)| {
+        let refusal = match wanted {
+            Ok(_) => grown.next().unwrap_or(Some(TopicError::Stopping)).map(Refusal::from),
+            Err(refusal) => Some(refusal),
+        };
+        let (error_code, error_message) = told(refusal);
+        CreatePartitionsTopicResult { name, error_code, error_message }
+    });
+    CreatePartitionsResponse { results: results.collect(), ..Default::default() }
 }
 
-async fn grow(broker: &Broker, asked: &CreatePartitionsTopic, validate_only: bool) -> Result<(), Refusal> {
+/// The topic that is to grow, and up to what.
+fn check(broker: &Broker, asked: &CreatePartitionsTopic) -> Result<(TopicId, u32), Refusal> {
     let topics = broker.shard.topics();
     let topic = topics.by_name(&asked.name);
     let topic = topic.ok_or_else(|| TopicError::Unknown(asked.name.clone()))?;
@@ -46,10 +65,7 @@ async fn grow(broker: &Broker, asked: &CreatePartitionsTopic, validate_only: boo
     let count = u32::try_from(asked.count).unwrap_or(0);
     topics.check_growth(topic.id, count)?;
     check_assignments(asked, count - topic.partitions, broker.cluster.me().id)?;
-    if !validate_only {
-        broker.engine.create_partitions(vec![(topic.id, count)]).await.remove(0)?;
-    }
-    Ok(())
+    Ok((topic.id, count))
 }
 
 /// Where the new partitions are to be: nowhere else than here.

@@ -1,7 +1,10 @@
 //! DeleteTopics, by name or by id.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use strandline_engine::error::TopicError;
+use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::Topic;
 use strandline_engine::types::TopicId;
 
@@ -11,7 +14,7 @@ use crate::groups::is_internal;
 use crate::messages::{DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse};
 use crate::wire::ErrorCode;
 
-/// Deletes the topics one after the other; each is gone for good when the answer leaves.
+/// Deletes the topics together, with one write of the topic table; they are gone for good when the answer leaves.
 pub async fn handle(broker: &Broker, version: i16, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
     let asked: Vec<_> = match version {
         ..6 => request
@@ -25,18 +28,43 @@ pub async fn handle(broker: &Broker, version: i16, request: DeleteTopicsRequest)
     for topic in &asked {
         *named.entry((topic.name.clone(), topic.topic_id)).or_insert(0) += 1;
     }
-    let mut responses = Vec::with_capacity(named.len());
+    let mut checked = Vec::with_capacity(named.len());
     for topic in asked {
         // A topic that comes twice is answered once, and stays.
         let Some(count) = named.remove(&(topic.name.clone(), topic.topic_id)) else { continue };
-        responses.push(match count {
-            1 => answer(broker, version, topic).await,
+        checked.push(match count {
+            1 => check(broker, version, topic),
             _ => {
                 let message = format!("the topic is named {count} times in one request");
                 let DeleteTopicState { name, topic_id } = topic;
-                refused(name, topic_id, Refusal::new(ErrorCode::InvalidRequest, message))
+                Err(refused(name, topic_id, Refusal::new(ErrorCode::InvalidRequest, message)))
             }
         });
+        yield_if_needed().await;
+    }
+    let ids: Vec<_> = checked.iter().flatten().map(|topic| topic.id).collect();
+    let mut deleted = match ids.is_empty() {
+        true => Vec::new(),
+        false => broker.engine.delete_topics(ids).await,
+    }
+    .into_iter();
+    let mut responses = Vec::with_capacity(checked.len());
+    for topic in checked {
+        responses.push(match topic.map(|topic| (topic, deleted.next())) {
+            Ok((topic, Some(Ok(())))) => {
+                let (name, topic_id) = (Some(topic.name.clone()), topic.id);
+                DeletableTopicResult { name, topic_id, ..Default::default() }
+            }
+            Ok((topic, answer)) => {
+                let error = answer.and_then(Result::err).unwrap_or(TopicError::Stopping);
+                refused(Some(topic.name.clone()), topic.id, error.into())
+            }
+            Err(refused) => refused,
+        });
+        yield_if_needed().await;
+    }
+    if responses.iter().any(|answer| answer.error_code == ErrorCode::None.code()) {
+        broker.groups.forget_deleted_topics().await;
     }
     DeleteTopicsResponse { responses, ..Default::default() }
 }
@@ -46,38 +74,27 @@ fn refused(name: Option<String>, topic_id: TopicId, refusal: Refusal) -> Deletab
     DeletableTopicResult { name, topic_id, error_code, error_message }
 }
 
-async fn answer(broker: &Broker, version: i16, asked: DeleteTopicState) -> DeletableTopicResult {
+/// The topic that is to go, when it may.
+fn check(broker: &Broker, version: i16, asked: DeleteTopicState) -> Result<Arc<Topic>, DeletableTopicResult> {
     let DeleteTopicState { name, topic_id } = asked;
     let found = match &name {
         Some(_) if topic_id != TopicId::ZERO => {
             let message = "a topic is named or given by its id, not both";
-            return refused(name, topic_id, Refusal::new(ErrorCode::InvalidRequest, message));
+            return Err(refused(name, topic_id, Refusal::new(ErrorCode::InvalidRequest, message)));
         }
         Some(name) => broker.topic(TopicKey::Name(name)),
         None => broker.topic(TopicKey::Id(topic_id)),
     };
-    let topic = match found {
-        Ok(topic) => topic,
-        Err(code) => return refused(name, topic_id, Refusal::new(code, code.to_string())),
-    };
-    let name = Some(topic.name.clone());
-    match delete(broker, version, &topic).await {
-        Ok(()) => DeletableTopicResult { name, topic_id: topic.id, ..Default::default() },
-        Err(refusal) => refused(name, topic.id, refusal),
-    }
-}
-
-async fn delete(broker: &Broker, version: i16, topic: &Topic) -> Result<(), Refusal> {
-    if !broker.config.delete_topics {
+    let topic = found.map_err(|code| refused(name, topic_id, Refusal::new(code, code.to_string())))?;
+    let refusal = if !broker.config.delete_topics {
         // Clients that do not know the code yet get one that they do.
         let code = if version >= 3 { ErrorCode::TopicDeletionDisabled } else { ErrorCode::InvalidRequest };
-        return Err(Refusal::new(code, ErrorCode::TopicDeletionDisabled.to_string()));
-    }
-    if is_internal(&topic.name) {
+        Refusal::new(code, ErrorCode::TopicDeletionDisabled.to_string())
+    } else if is_internal(&topic.name) {
         let message = format!("topic '{}' is the broker's own: groups are kept there", topic.name);
-        return Err(Refusal::new(ErrorCode::InvalidTopic, message));
-    }
-    broker.engine.delete_topic(topic.id).await?;
-    broker.groups.forget_deleted_topics().await;
-    Ok(())
+        Refusal::new(ErrorCode::InvalidTopic, message)
+    } else {
+        return Ok(topic);
+    };
+    Err(refused(Some(topic.name.clone()), topic.id, refusal))
 }

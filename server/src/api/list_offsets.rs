@@ -7,6 +7,7 @@ use strandline_engine::types::LeaderEpoch;
 use strandline_engine::{OffsetAndTimestamp, OffsetQuery};
 
 use crate::api::read_error;
+use crate::api::together::together;
 use crate::broker::{Broker, TopicKey};
 use crate::messages::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
@@ -22,7 +23,7 @@ enum Asked {
     Tiered,
 }
 
-/// Answers partition by partition.
+/// Answers topic by topic, whose partitions are asked together.
 pub async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let mut asked_times = HashMap::new();
     for topic in &request.topics {
@@ -33,8 +34,7 @@ pub async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) 
     }
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for asked in &topic.partitions {
+        let partitions = together(&topic.partitions, async |asked| {
             let is_duplicate = asked_times[&(topic.name.as_str(), asked.partition_index)] > 1;
             let found = match is_duplicate {
                 true => Err(ErrorCode::InvalidRequest),
@@ -42,7 +42,7 @@ pub async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) 
             };
             let answer =
                 ListOffsetsPartitionResponse { partition_index: asked.partition_index, ..Default::default() };
-            partitions.push(match found {
+            match found {
                 Ok(Some((LeaderEpoch(leader_epoch), found))) => ListOffsetsPartitionResponse {
                     offset: found.offset.get(),
                     timestamp: found.timestamp,
@@ -51,9 +51,10 @@ pub async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) 
                 },
                 Ok(None) => answer,
                 Err(error) => ListOffsetsPartitionResponse { error_code: error.code(), ..answer },
-            });
-            yield_if_needed().await;
-        }
+            }
+        })
+        .await;
+        yield_if_needed().await;
         topics.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions });
     }
     ListOffsetsResponse { topics, ..Default::default() }

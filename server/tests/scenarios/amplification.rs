@@ -637,4 +637,38 @@ fn d11_thousands_of_topics_and_partitions_are_served_in_one_request() {
     let request = DeleteTopicsRequest { topic_names: vec!["wide".to_owned(); 2], ..Default::default() };
     let deleted = client.call(5, &request).responses;
     assert_eq!((deleted.len(), deleted[0].error_code), (1, ErrorCode::InvalidRequest.code()));
+
+    // One write of the topic table for all of them: ten thousand writes of it would take minutes.
+    let names = || (0..TOPICS).map(|at| format!("topic-{at:05}")).chain(["nowhere".to_owned()]);
+    let in_order = |codes: Vec<(String, i16)>| {
+        let expected = names().map(|name| {
+            let code = if name == "nowhere" { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::None };
+            (name, code.code())
+        });
+        assert!(codes.into_iter().eq(expected), "each is answered, in the order asked");
+    };
+    let grown = |name| CreatePartitionsTopic { name, count: 2, ..Default::default() };
+    let request = CreatePartitionsRequest { topics: names().map(grown).collect(), ..Default::default() };
+    let results = call_large(&mut client, 3, &request).results;
+    in_order(results.into_iter().map(|result| (result.name, result.error_code)).collect());
+    let altered = |resource_name| IncrementalAlterConfigsResource {
+        resource_type: 2,
+        resource_name,
+        configs: vec![IncrementalAlterableConfig {
+            name: "retention.ms".to_owned(),
+            config_operation: 0,
+            value: Some("100000000".to_owned()),
+        }],
+    };
+    let resources = names().map(altered).collect();
+    let request = IncrementalAlterConfigsRequest { resources, ..Default::default() };
+    let responses = call_large(&mut client, 1, &request).responses;
+    in_order(responses.into_iter().map(|answer| (answer.resource_name, answer.error_code)).collect());
+    let request = DeleteTopicsRequest { topic_names: names().collect(), ..Default::default() };
+    let responses = call_large(&mut client, 5, &request).responses;
+    let told = |answer: DeletableTopicResult| (answer.name.unwrap_or_default(), answer.error_code);
+    in_order(responses.into_iter().map(told).collect());
+    let left = call_large(&mut client, 12, &all_topics()).topics;
+    let left: Vec<_> = left.into_iter().filter_map(|topic| topic.name).collect();
+    assert_eq!(left, ["__consumer_offsets", "wide"]);
 }
