@@ -8,10 +8,6 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use futures_channel::oneshot;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
-use strandline::messages::{
-    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, RequestHeader,
-    TopicProduceData, TopicProduceResponse, decode_response, encode_request, encode_response,
-};
 use strandline_engine::format::batch::{TimestampType, verify_crc};
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::check::{CheckRules, check};
@@ -21,6 +17,11 @@ use strandline_engine::format::journal::{Expect, encode_commit, read_commit};
 use strandline_engine::io::AlignedBuffer;
 use strandline_engine::reactor::spawn_executor;
 use strandline_engine::types::{LeaderEpoch, Offset, PartitionId, TopicId};
+use strandline_protocol::Uuid;
+use strandline_protocol::messages::{
+    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, RequestHeader,
+    TopicProduceData, TopicProduceResponse, decode_response, encode_request, encode_response,
+};
 
 /// The version that current clients speak.
 const PRODUCE_VERSION: i16 = 13;
@@ -110,7 +111,7 @@ fn wire(criterion: &mut Criterion) {
         acks: -1,
         timeout_ms: 30_000,
         topic_data: vec![TopicProduceData {
-            topic_id: TopicId::random(),
+            topic_id: Uuid::from_u128(7),
             partition_data: (0..16)
                 .map(|index| PartitionProduceData { index, records: Some(records.clone()) })
                 .collect(),
@@ -131,7 +132,7 @@ fn wire(criterion: &mut Criterion) {
     });
     let response = ProduceResponse {
         responses: vec![TopicProduceResponse {
-            topic_id: TopicId::random(),
+            topic_id: Uuid::from_u128(7),
             partition_responses: (0..16)
                 .map(|index| PartitionProduceResponse { index, ..PartitionProduceResponse::default() })
                 .collect(),

@@ -11,9 +11,9 @@ use crate::stamp::{Stamp, Stream};
 use crate::template::Template;
 use crate::workload::{Compression, Workload};
 use bytes::Bytes;
-use strandline::messages::ProduceRequest;
-use strandline::wire::Message;
-use strandline_engine::types::TopicId;
+use strandline_protocol::Uuid;
+use strandline_protocol::messages::ProduceRequest;
+use strandline_protocol::wire::Message;
 
 /// Partitions with the same number of batches.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Canned {
         // The stamps of compressed records can not be written.
         let workload = Workload { codec: Compression::None, ..workload.clone() };
         let records_per_batch = workload.records_per_batch as usize;
-        let topic = Topic { name: String::new(), id: TopicId::ZERO, leaders: Vec::new() };
+        let topic = Topic { name: String::new(), id: Uuid::nil(), leaders: Vec::new() };
         let template =
             Template::new(&workload, &topic, *ProduceRequest::VERSIONS.end(), 1, records_per_batch)?;
         let batches = (bytes / workload.partitions as usize / template.bytes()).max(1);

@@ -1,25 +1,24 @@
-//! One blocking connection to a broker: for topics, offsets and fetches, where one request at a time is enough.
+//! One blocking connection to a broker: for topics, offsets and fetches, where one request at a time is
+//! enough. The connection is the command line's; the socket, set as all of this tool's are, is opened here.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
-use strandline::messages::{
-    ApiVersion, ApiVersionsRequest, CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
-    DeleteTopicState, DeleteTopicsRequest, FetchRequest, FetchResponse, InitProducerIdRequest,
-    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic, MetadataRequest, MetadataRequestTopic,
-    Request, decode_response, encode_request,
+use strandline_client::{ConnectError, Connection, RequestError};
+use strandline_protocol::Uuid;
+use strandline_protocol::messages::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, DeleteTopicState, DeleteTopicsRequest,
+    FetchRequest, FetchResponse, InitProducerIdRequest, ListOffsetsPartition, ListOffsetsRequest,
+    ListOffsetsTopic, MetadataRequest, MetadataRequestTopic, Request,
 };
-use strandline::wire::{Decode, Encode, EncodeError, ErrorCode, Message, WireError};
-use strandline_engine::types::TopicId;
+use strandline_protocol::wire::{Decode, Encode, EncodeError, ErrorCode, WireError};
 
 /// What the tool calls itself on the wire.
 pub(crate) const CLIENT_ID: &str = "strandline-bench";
 /// How long an answer may take before the run fails.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest answer that is read: the most a fetch asks for, and room.
-const FRAME_BYTES_MAX: usize = 256 << 20;
 
 /// Why a broker could not be talked to.
 #[derive(Debug, thiserror::Error)]
@@ -28,20 +27,30 @@ pub(crate) enum ClientError {
     Io { address: String, source: io::Error },
     #[error("no address in {address:?}")]
     Address { address: String },
+    #[error(transparent)]
+    Connect(Box<ConnectError>),
+    #[error(transparent)]
+    Request(Box<RequestError>),
     #[error("the answer to {api}: {source}")]
     Decode { api: &'static str, source: WireError },
     #[error("{api} can not be asked: {source}")]
     Encode { api: &'static str, source: EncodeError },
-    #[error("{api}: the broker has versions {theirs:?}, the tool {ours:?}")]
-    Version { api: &'static str, ours: (i16, i16), theirs: Option<(i16, i16)> },
     #[error("{api} refused: {code} ({message})")]
     Refused { api: &'static str, code: String, message: String },
-    #[error("an answer of {bytes} bytes")]
-    FrameSize { bytes: i64 },
-    #[error("the answer to another request than the one asked")]
-    Correlation,
     #[error("topic {topic}: {problem}")]
     Topic { topic: String, problem: &'static str },
+}
+
+impl From<ConnectError> for ClientError {
+    fn from(error: ConnectError) -> ClientError {
+        ClientError::Connect(error.into())
+    }
+}
+
+impl From<RequestError> for ClientError {
+    fn from(error: RequestError) -> ClientError {
+        ClientError::Request(error.into())
+    }
 }
 
 /// A topic as the cluster describes it.
@@ -50,7 +59,7 @@ pub(crate) struct Topic {
     /// Its name.
     pub(crate) name: String,
     /// Its id, zero when the broker is too old to say.
-    pub(crate) id: TopicId,
+    pub(crate) id: Uuid,
     /// The address of each partition's leader, by partition.
     pub(crate) leaders: Vec<String>,
 }
@@ -58,43 +67,26 @@ pub(crate) struct Topic {
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Client {
-    stream: TcpStream,
-    address: String,
-    versions: Vec<ApiVersion>,
-    correlation_id: i32,
-    unread: BytesMut,
+    connection: Connection,
+    /// The version and the number of the last fetch.
+    fetch: (i16, i32),
 }
 
 impl Client {
     /// Connects and asks for the broker's versions.
     pub(crate) fn connect(address: &str) -> Result<Client, ClientError> {
         let stream = open(address)?;
-        let io = |source| ClientError::Io { address: address.to_owned(), source };
-        stream.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(io)?;
-        stream.set_write_timeout(Some(ANSWER_TIMEOUT)).map_err(io)?;
-        let mut client = Client {
-            stream,
-            address: address.to_owned(),
-            versions: Vec::new(),
-            correlation_id: 0,
-            unread: BytesMut::new(),
-        };
-        // Version 0 is understood by every broker and has no header that could differ.
-        let answer = client.ask(&ApiVersionsRequest::default(), 0)?;
-        refuse("ApiVersions", answer.error_code, None)?;
-        client.versions = answer.api_keys;
-        Ok(client)
+        let place = address.parse().map_err(|_| ClientError::Address { address: address.to_owned() })?;
+        let connection = Connection::over(stream, place, CLIENT_ID, ANSWER_TIMEOUT);
+        let mut connection =
+            connection.map_err(|source| ClientError::Io { address: address.to_owned(), source })?;
+        connection.negotiate()?;
+        Ok(Client { connection, fetch: (0, 0) })
     }
 
     /// The highest version of a request that both sides have.
-    pub(crate) fn version<R: Message>(&self) -> Result<i16, ClientError> {
-        let theirs = self.versions.iter().find(|api| api.api_key == R::KEY.code());
-        let ours = (*R::VERSIONS.start(), *R::VERSIONS.end());
-        let theirs = theirs.map(|api| (api.min_version, api.max_version));
-        match theirs {
-            Some((min, max)) if max.min(ours.1) >= min.max(ours.0) => Ok(max.min(ours.1)),
-            _ => Err(ClientError::Version { api: name::<R>(), ours, theirs }),
-        }
+    pub(crate) fn version<R: Request>(&self) -> Result<i16, ClientError> {
+        Ok(self.connection.version::<R>(i16::MAX)?)
     }
 
     /// Asks and waits for the answer, in the highest version that both sides have.
@@ -103,62 +95,20 @@ impl Client {
         R: Request + Encode,
         R::Response: Decode,
     {
-        let version = self.version::<R>()?;
-        self.ask(request, version)
-    }
-
-    fn ask<R>(&mut self, request: &R, version: i16) -> Result<R::Response, ClientError>
-    where
-        R: Request + Encode,
-        R::Response: Decode,
-    {
-        self.send(request, version)?;
-        let frame = self.receive()?;
-        let (correlation_id, answer) = decode_response::<R::Response>(&frame, version)
-            .map_err(|source| ClientError::Decode { api: name::<R>(), source })?;
-        if correlation_id == self.correlation_id { Ok(answer) } else { Err(ClientError::Correlation) }
-    }
-
-    fn send<R: Request + Encode>(&mut self, request: &R, version: i16) -> Result<(), ClientError> {
-        self.correlation_id += 1;
-        let frame = encode_request(version, self.correlation_id, Some(CLIENT_ID), request)
-            .map_err(|source| ClientError::Encode { api: name::<R>(), source })?;
-        self.stream.write_all(&frame).map_err(|source| self.io(source))
+        Ok(self.connection.call(request)?)
     }
 
     /// Sends a fetch; [`Client::fetched`] gives its answer.
     pub(crate) fn fetch(&mut self, request: &FetchRequest) -> Result<(), ClientError> {
         let version = self.version::<FetchRequest>()?;
-        self.send(request, version)
+        self.fetch = (version, self.connection.send(version, request)?);
+        Ok(())
     }
 
     /// The answer to the last fetch.
     pub(crate) fn fetched(&mut self) -> Result<FetchResponse<Bytes>, ClientError> {
-        let version = self.version::<FetchRequest>()?;
-        let frame = self.receive()?;
-        let (correlation_id, answer) = FetchResponse::decode(&frame, version)
-            .map_err(|source| ClientError::Decode { api: "Fetch", source })?;
-        if correlation_id == self.correlation_id { Ok(answer) } else { Err(ClientError::Correlation) }
-    }
-
-    fn receive(&mut self) -> Result<Bytes, ClientError> {
-        let mut size = [0; 4];
-        self.stream.read_exact(&mut size).map_err(|source| self.io(source))?;
-        let bytes = i32::from_be_bytes(size);
-        match usize::try_from(bytes) {
-            Ok(bytes) if bytes <= FRAME_BYTES_MAX => {
-                // The buffer of the answer before is used again once its records have been let go.
-                self.unread.clear();
-                self.unread.resize(bytes, 0);
-                self.stream.read_exact(&mut self.unread).map_err(|source| self.io(source))?;
-                Ok(self.unread.split().freeze())
-            }
-            _ => Err(ClientError::FrameSize { bytes: i64::from(bytes) }),
-        }
-    }
-
-    fn io(&self, source: io::Error) -> ClientError {
-        ClientError::Io { address: self.address.clone(), source }
+        let (version, correlation_id) = self.fetch;
+        Ok(self.connection.receive_fetched(version, correlation_id, Duration::ZERO)?)
     }
 
     /// Creates a topic with one replica.
@@ -195,7 +145,7 @@ impl Client {
         match by_state {
             true => {
                 request.topics =
-                    vec![DeleteTopicState { name: Some(topic.to_owned()), topic_id: TopicId::ZERO }]
+                    vec![DeleteTopicState { name: Some(topic.to_owned()), topic_id: Uuid::nil() }]
             }
             false => request.topic_names = vec![topic.to_owned()],
         }
@@ -208,10 +158,7 @@ impl Client {
     /// A topic, or `None` while it is not there or one of its partitions has no leader.
     pub(crate) fn topic(&mut self, topic: &str) -> Result<Option<Topic>, ClientError> {
         let request = MetadataRequest {
-            topics: Some(vec![MetadataRequestTopic {
-                topic_id: TopicId::ZERO,
-                name: Some(topic.to_owned()),
-            }]),
+            topics: Some(vec![MetadataRequestTopic { topic_id: Uuid::nil(), name: Some(topic.to_owned()) }]),
             allow_auto_topic_creation: false,
             ..MetadataRequest::default()
         };
@@ -273,8 +220,9 @@ impl Client {
 
 /// A connected socket without Nagle's delay.
 ///
-/// `reno` because the default of some machines, `bbr`, paces loopback down to a third of what it can carry; where it may not be set,
-/// the default stays. It is set for every broker alike, and only for what the tool sends.
+/// `reno` because the default of some machines, `bbr`, paces loopback down to a third of what it can carry;
+/// where it may not be set, the default stays. It is set for every broker alike, and only for what the tool
+/// sends.
 pub(crate) fn open(address: &str) -> Result<TcpStream, ClientError> {
     let io = |source| ClientError::Io { address: address.to_owned(), source };
     let resolved: Vec<SocketAddr> = address.to_socket_addrs().map_err(io)?.collect();
@@ -293,9 +241,4 @@ pub(crate) fn refuse(api: &'static str, code: i16, message: Option<String>) -> R
     }
     let code = ErrorCode::try_from(code).map_or_else(|_| format!("code {code}"), |code| code.to_string());
     Err(ClientError::Refused { api, code, message: message.unwrap_or_default() })
-}
-
-fn name<R: Message>() -> &'static str {
-    let path = std::any::type_name::<R>();
-    path.rsplit("::").next().unwrap_or(path)
 }

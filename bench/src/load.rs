@@ -23,8 +23,8 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
-use strandline::messages::{ProduceRequest, ProduceResponse, decode_response};
-use strandline::wire::Message;
+use strandline_protocol::messages::{ProduceRequest, ProduceResponse, decode_response};
+use strandline_protocol::wire::Message;
 
 /// Events taken from the kernel at a time.
 const EVENTS: usize = 256;

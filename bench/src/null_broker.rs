@@ -12,7 +12,9 @@ use rustix::fd::OwnedFd;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use strandline::messages::{
+use strandline_engine::types::TopicId;
+use strandline_protocol::Uuid;
+use strandline_protocol::messages::{
     ApiVersion, ApiVersionsResponse, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
     DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest, FetchResponse,
     FetchableTopicResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsPartitionResponse,
@@ -21,8 +23,7 @@ use strandline::messages::{
     PartitionProduceResponse, Piece, ProduceRequest, ProduceResponse, RecordsGap, RequestHeader,
     TopicProduceResponse, decode_request, encode_response,
 };
-use strandline::wire::{ApiKey, Encode, ErrorCode, Message};
-use strandline_engine::types::TopicId;
+use strandline_protocol::wire::{ApiKey, Encode, ErrorCode, Message};
 
 /// How much is read at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -163,7 +164,7 @@ fn frame_size(bytes: &[u8]) -> io::Result<usize> {
 struct NullBroker {
     address: SocketAddr,
     log: Canned,
-    topics: HashMap<String, (TopicId, u32)>,
+    topics: HashMap<String, (Uuid, u32)>,
     /// The answer to Produce by version; only the correlation id differs.
     produce: HashMap<i16, Bytes>,
 }
@@ -190,7 +191,7 @@ impl NullBroker {
             ApiKey::CreateTopics => {
                 let request: CreateTopicsRequest = invalid(decode_request(body, version))?;
                 let topics = request.topics.into_iter().map(|topic| {
-                    let topic_id = TopicId::random();
+                    let topic_id = Uuid::from_bytes(TopicId::random().to_bytes());
                     self.topics.insert(topic.name.clone(), (topic_id, topic.num_partitions.max(1) as u32));
                     CreatableTopicResult { name: topic.name, topic_id, ..CreatableTopicResult::default() }
                 });

@@ -14,10 +14,10 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
-use strandline::messages::{FetchPartition, FetchRequest, FetchTopic};
 use strandline_engine::format::batch::{BATCH_HEADER_BYTES, BatchError, Batches, verify_crc};
 use strandline_engine::format::compression::Codec;
 use strandline_engine::format::record::{RecordError, Records};
+use strandline_protocol::messages::{FetchPartition, FetchRequest, FetchTopic};
 
 /// `fetch.max.bytes` of the Java client.
 const FETCH_BYTES_MAX: i32 = 50 << 20;

@@ -20,7 +20,7 @@ use crate::workload::Workload;
 use serde_json::{Value, json};
 use std::io::{self, Read, Write};
 use std::path::Path;
-use strandline_engine::types::TopicId;
+use strandline_protocol::Uuid;
 
 /// How much the sendfile reader takes at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -189,7 +189,7 @@ fn echoed(workload: &Workload) -> Result<(load::Load, Option<Usage>), MeasureErr
     let server = bare("echo-server --listen 127.0.0.1:{port}", &std::env::temp_dir())?;
     let leaders = vec![server.broker.address.clone(); workload.partitions as usize];
     // Of the length that other topics have: it is part of a request.
-    let topic = Topic { name: measure::topic_name(), id: TopicId::random(), leaders };
+    let topic = Topic { name: measure::topic_name(), id: Uuid::from_u128(1), leaders };
     let (live, start) = (Live::default(), now() + SECOND / 10);
     let window = Some(workload.window(start));
     let phase = Progress::of("echo").phase("requests", workload.warmup + workload.seconds);

@@ -23,9 +23,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
-use strandline::messages::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
+use strandline_protocol::messages::{PartitionProduceData, ProduceRequest, TopicProduceData};
 
 /// How long the device is measured in each round.
 const DEVICE_TIME: Duration = Duration::from_secs(3);

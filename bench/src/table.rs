@@ -12,15 +12,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
-use strandline::messages::{
-    FetchPartition, FetchRequest, FetchTopic, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResource, IncrementalAlterableConfig, PartitionProduceData, ProduceRequest,
-    TopicProduceData,
-};
 use strandline_engine::format::batch::{BATCH_HEADER_BYTES, Batches};
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::format::record::Records;
+use strandline_protocol::messages::{
+    FetchPartition, FetchRequest, FetchTopic, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResource, IncrementalAlterableConfig, PartitionProduceData, ProduceRequest,
+    TopicProduceData,
+};
 
 /// What a broker is started with: retention looks every second, and nothing is cleaned until it is told to.
 pub(crate) const ARGUMENTS: [&str; 4] =

@@ -10,12 +10,12 @@ use crate::client::{CLIENT_ID, ClientError, Topic};
 use crate::stamp::{STAMP_BYTES, Stamp};
 use crate::workload::Workload;
 use bytes::BytesMut;
-use strandline::messages::{PartitionProduceData, ProduceRequest, TopicProduceData, encode_request};
 use strandline_engine::format::batch::{self, BATCH_HEADER_BYTES};
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::format::record::Records;
 use strandline_engine::format::varint;
+use strandline_protocol::messages::{PartitionProduceData, ProduceRequest, TopicProduceData, encode_request};
 
 /// The bytes of a key.
 const KEY_BYTES: usize = 8;
@@ -203,9 +203,9 @@ mod tests {
     use crate::stamp::Stream;
     use clap::Parser;
     use std::collections::BTreeSet;
-    use strandline::messages::RequestHeader;
     use strandline_engine::format::batch::Batches;
-    use strandline_engine::types::TopicId;
+    use strandline_protocol::Uuid;
+    use strandline_protocol::messages::RequestHeader;
 
     #[derive(Parser)]
     struct Line {
@@ -219,7 +219,7 @@ mod tests {
             let mut line = vec!["x", "--record-bytes", "100"];
             line.extend(keyed.then_some(["--keys", "3"]).into_iter().flatten());
             let workload = Line::parse_from(line).workload;
-            let topic = Topic { name: "t".into(), id: TopicId::random(), leaders: Vec::new() };
+            let topic = Topic { name: "t".into(), id: Uuid::from_u128(1), leaders: Vec::new() };
             let template = Template::new(&workload, &topic, version, 2, 70).expect("it can be encoded");
             let mut out = vec![1, 2, 3];
             let mut copied = template.copy(&mut out, 77);

@@ -8,9 +8,10 @@
 //! A frame begins with its size, so a long answer is written twice: the first time to be counted. What a body holds until then is its
 //! own to keep small: it may hold what it is about, and make each element when its turn comes ([`Made`]). A body does not change.
 
-use crate::messages::{response_head, set_size};
+use strandline_protocol::messages::{response_head, set_size};
+use strandline_protocol::wire::{ApiKey, Encode, EncodeError, Fields, Message, Place, Writer};
+
 use crate::room::Seat;
-use crate::wire::{ApiKey, Encode, EncodeError, Fields, Message, Place, Writer};
 
 /// What follows the header of an answer.
 pub trait Body {
@@ -116,8 +117,8 @@ impl Long {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::messages::*;
-    use crate::wire::writer::PART_BYTES;
+    use strandline_protocol::messages::*;
+    use strandline_protocol::wire::writer::PART_BYTES;
 
     fn in_parts(body: &dyn Body, version: i16, flexible: bool, element_bytes: usize) -> (Vec<u8>, usize) {
         let (mut place, mut writer) = (Place::default(), Writer::new(version, flexible));

@@ -1,7 +1,9 @@
-//! The broker as its handlers see it: the services of one shard, and the questions that all handlers ask of them.
+//! The broker as its handlers see it: the services of one shard, and the questions that all handlers ask of
+//! them.
 //!
-//! Which topic is meant, and which partition of it, is asked here and nowhere else: it is the one place where a broker says that there is no
-//! such partition, that another broker leads it, or that the client believes in another epoch.
+//! Which topic is meant, and which partition of it, is asked here and nowhere else: it is the one place where
+//! a broker says that a partition does not exist, that another broker leads it, or that the client expects
+//! another epoch.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,13 +11,14 @@ use std::sync::Arc;
 use strandline_engine::topics::Topic;
 use strandline_engine::types::{LeaderEpoch, PartitionId, TopicId};
 use strandline_engine::{Handle, Local};
+use strandline_protocol::Uuid;
+use strandline_protocol::wire::ErrorCode;
 
 use crate::cluster::ClusterView;
 use crate::config::BrokerConfig;
 use crate::counters::RequestCounters;
 use crate::groups::Groups;
 use crate::room::Room;
-use crate::wire::ErrorCode;
 
 /// The broker as a handler on one shard sees it.
 pub struct Broker {
@@ -41,7 +44,17 @@ pub enum TopicKey<'a> {
     /// By its name.
     Name(&'a str),
     /// By its id.
-    Id(TopicId),
+    Id(Uuid),
+}
+
+/// The id of a topic, as it travels.
+pub fn uuid_of(topic: TopicId) -> Uuid {
+    Uuid::from_bytes(topic.to_bytes())
+}
+
+/// The topic with an id that came over the wire.
+fn topic_id_of(id: Uuid) -> TopicId {
+    TopicId::from_bytes(id.into_bytes())
 }
 
 /// A partition that this broker leads.
@@ -62,15 +75,17 @@ impl Broker {
         let topics = self.shard.topics();
         let found = match key {
             TopicKey::Name(name) => topics.by_name(name).ok_or(ErrorCode::UnknownTopicOrPartition),
-            TopicKey::Id(id) => topics.by_id(id).ok_or(ErrorCode::UnknownTopicId),
+            TopicKey::Id(id) => topics.by_id(topic_id_of(id)).ok_or(ErrorCode::UnknownTopicId),
         };
         found.cloned()
     }
 
-    /// The partition that is meant, when this broker leads it, and in the epoch that the client expects; -1 is a client that expects none.
+    /// The partition that is meant, when this broker leads it, and in the epoch that the client expects; -1
+    /// is a client that expects none.
     ///
     /// # Errors
-    /// UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH; looked for in this order.
+    /// UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH; looked
+    /// for in this order.
     pub fn partition(&self, topic: &Topic, index: i32, expected_epoch: i32) -> Result<Led, ErrorCode> {
         let id = topic.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let epoch = self.cluster.led_here(id).ok_or(ErrorCode::NotLeaderOrFollower)?;
@@ -82,7 +97,8 @@ impl Broker {
 /// The epoch of a client that expects none.
 pub const ANY_EPOCH: i32 = -1;
 
-/// Holds the epoch that a client expects against ours: an older one is a client that has missed an election, a newer one is we.
+/// Compares the epoch that a client expects with ours: with a lower one the client has missed an election,
+/// with a higher one this broker has.
 fn check_epoch(expected: i32, ours: LeaderEpoch) -> Result<(), ErrorCode> {
     match expected {
         ..0 => Ok(()),

@@ -1,7 +1,8 @@
-//! One request on its way through the broker: the call, the end of its connection, the answer or why there is none.
+//! One request on its way through the broker: the call, the end of its connection, the answer or why there is
+//! none.
 //!
-//! Dispatch makes a [`Call`] of a frame, a handler makes an [`Answer`] of the call, and the connection sends it. [`finish`] turns a
-//! handler's message into that answer.
+//! Dispatch makes a [`Call`] of a frame, a handler makes an [`Answer`] of the call, and the connection sends
+//! it. [`finish`] turns a handler's message into that answer.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -13,13 +14,13 @@ use async_channel::Receiver;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, LocalBoxFuture, select};
 use strandline_engine::{File, FileRange};
+use strandline_protocol::messages::{Piece, RequestHeader, finish_frame, response_head};
+use strandline_protocol::wire::writer::PART_BYTES;
+use strandline_protocol::wire::{ApiKey, EncodeError, ErrorCode, Place, WireError};
 
 use crate::answer::{Body, Long};
 use crate::broker::Broker;
-use crate::messages::{Piece, RequestHeader, finish_frame, response_head};
 use crate::room::Seat;
-use crate::wire::writer::PART_BYTES;
-use crate::wire::{ApiKey, EncodeError, ErrorCode, Place, WireError};
 
 /// A request that has come in.
 pub struct Call {
@@ -97,7 +98,8 @@ impl Answer {
     }
 }
 
-/// Why a request has no answer: the connection is closed then, since there is none that the client could read.
+/// Why a request has no answer: the connection is closed then, since there is none that the client could
+/// read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The bytes are not a request.
@@ -135,7 +137,8 @@ pub type Pending = LocalBoxFuture<'static, Result<Answer, CallError>>;
 /// So much of an answer is written without waiting for a turn.
 const AT_ONCE_BYTES: usize = 4 << 10;
 
-/// The answer: as a frame when it is a part of one at most, else so that it can be sent in parts, once there is memory for it.
+/// The answer: as a frame when it is a part of one at most, else so that it can be sent in parts, once there
+/// is memory for it.
 ///
 /// # Errors
 /// [`CallError::Encode`].

@@ -11,12 +11,12 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use strandline_engine::checkers::{Checker, peak};
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::reader::request_budget;
+use strandline_protocol::wire::{ApiKey, Decode, Encode, WireError};
 
 use crate::coordination::Record as _;
 use crate::groups::records::Change;
-use crate::messages::*;
-use crate::wire::reader::request_budget;
-use crate::wire::{ApiKey, Decode, Encode, WireError};
 
 /// The checkers of the server. What a decoder itself may take is checked inside.
 pub const CHECKERS: [Checker; 3] = [
@@ -151,7 +151,10 @@ where
     response::<M::Response>(frame, version);
 }
 
-fn response<M: crate::wire::Message + Decode + Encode + PartialEq + Debug>(frame: &[u8], version: i16) {
+fn response<M: strandline_protocol::wire::Message + Decode + Encode + PartialEq + Debug>(
+    frame: &[u8],
+    version: i16,
+) {
     let Ok((correlation_id, response)) = decode_response::<M>(frame, version) else { return };
     let again = encode_response(version, correlation_id, &response)
         .unwrap_or_else(|error| panic!("{response:?} was read and can not be written: {error}"));

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use strandline_engine::Durations;
-
-use crate::wire::{ApiKey, Encode, ErrorCode};
+use strandline_protocol::wire::{ApiKey, Encode, ErrorCode};
 
 /// What was counted of one API.
 #[derive(Clone, Debug, Default)]

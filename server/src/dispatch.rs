@@ -11,15 +11,17 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use futures_util::future::LocalBoxFuture;
+use strandline_protocol::messages::{
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, RequestHeader, decode_request,
+};
+use strandline_protocol::wire::reader::request_budget;
+use strandline_protocol::wire::writer::PART_BYTES;
+use strandline_protocol::wire::{ApiKey, Decode, ErrorCode, Message};
 
 use crate::api;
 use crate::broker::Broker;
 use crate::call::{Answer, Call, CallError, Ending, Owed, Pending, finish};
-use crate::messages::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse, RequestHeader, decode_request};
 use crate::room::Seat;
-use crate::wire::reader::request_budget;
-use crate::wire::writer::PART_BYTES;
-use crate::wire::{ApiKey, Decode, ErrorCode, Message};
 
 /// One row of the table.
 pub struct Api {
@@ -284,8 +286,8 @@ mod tests {
 
     #[test]
     fn what_is_advertised_is_what_the_messages_can_do() {
-        use crate::messages::*;
-        use crate::wire::Message;
+        use strandline_protocol::messages::*;
+        use strandline_protocol::wire::Message;
         fn readable<M: Message>() -> (ApiKey, RangeInclusive<i16>) {
             (M::KEY, M::VERSIONS)
         }

@@ -1,7 +1,7 @@
 //! The Kafka front of the Strandline engine, as a library.
 //!
-//! A record's way: [`net`] (socket, frame, order of answers) > [`dispatch`] (one table of APIs) > [`api`] (one handler a
-//! file) > the engine's `Local`, and back. A module uses only what stands below it:
+//! A record's way: [`net`] (socket, frame, order of answers) > [`dispatch`] (one table of APIs) > [`api`]
+//! (one handler a file) > the engine's `Local`, and back. A module uses only what stands below it:
 //!
 //! ```text
 //! serve       puts it together
@@ -15,9 +15,6 @@
 //! groups      who reads what, and how far
 //! coordination  the runtime of coordinators: groups, and those to come
 //! answer room counters config descriptors log      long answers, their memory; what is counted; what can be set; descriptors; log lines
-//! client      the other end of a connection; it stands beside the broker and knows none of it
-//! messages    the messages of the protocol, one file an API
-//! wire        its bytes
 //! ```
 
 pub mod answer;
@@ -25,7 +22,6 @@ pub mod api;
 pub mod broker;
 pub mod call;
 pub mod checkers;
-pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod coordination;
@@ -34,9 +30,7 @@ pub mod descriptors;
 pub mod dispatch;
 pub mod groups;
 pub mod log;
-pub mod messages;
 pub mod metrics;
 pub mod net;
 pub mod room;
 pub mod serve;
-pub mod wire;

@@ -22,8 +22,7 @@ use std::time::{Duration, Instant};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use strandline_engine::reactor;
-
-use crate::wire::writer::PART_BYTES;
+use strandline_protocol::wire::writer::PART_BYTES;
 
 /// What the long answers of all shards together may take.
 pub const LONG_ANSWERS_BYTES_MAX: usize = 64 << 20;

@@ -23,7 +23,9 @@ use bytes::{BufMut, Bytes};
 use clap::ValueEnum;
 use std::thread;
 use std::time::Duration;
-use strandline::messages::{
+use strandline_engine::format::builder::BatchBuilder;
+use strandline_engine::format::compression::Codec;
+use strandline_protocol::messages::{
     ApiVersionsRequest, DescribeConfigsRequest, DescribeConfigsResource, DescribeGroupsRequest,
     DescribeTopicPartitionsRequest, FetchPartition, FetchRequest, FetchTopic, FindCoordinatorRequest,
     JoinGroupRequest, JoinGroupRequestProtocol, MetadataRequest, MetadataRequestTopic, OffsetCommitRequest,
@@ -31,9 +33,7 @@ use strandline::messages::{
     PartitionProduceData, ProduceRequest, Request, SyncGroupRequest, SyncGroupRequestAssignment,
     TopicProduceData, TopicRequest, encode_request,
 };
-use strandline::wire::{Encode, ErrorCode, Message};
-use strandline_engine::format::builder::BatchBuilder;
-use strandline_engine::format::compression::Codec;
+use strandline_protocol::wire::{Encode, ErrorCode, Message};
 
 /// Partitions of the topic that bombs and broken batches go to.
 const TARGET_PARTITIONS: u32 = 4;

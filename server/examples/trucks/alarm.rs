@@ -9,7 +9,7 @@ use crate::{DANGEROUS, POSITIONS, Stop};
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
-use strandline::client::{Client, GroupConsumer, Moment, NewRecord, Producer};
+use strandline_client::{Client, GroupConsumer, Moment, NewRecord, Producer};
 
 const GROUP: &str = "alarm";
 

@@ -7,7 +7,7 @@ use crate::{POSITIONS, Stop};
 use std::error::Error;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-use strandline::client::{Acks, Client, NewRecord, Producer, ProducerOptions};
+use strandline_client::{Acks, Client, NewRecord, Producer, ProducerOptions};
 use strandline_engine::format::compression::Codec;
 use strandline_engine::types::Timestamp;
 

@@ -19,8 +19,8 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use strandline::client::{Address, AdminError, Client, Limits, MetadataError, TopicSpec};
-use strandline::wire::ErrorCode;
+use strandline_client::{Address, AdminError, Client, Limits, MetadataError, TopicSpec};
+use strandline_protocol::wire::ErrorCode;
 
 /// Where the trucks are.
 const POSITIONS: &str = "truck_position";

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
-use strandline::client::{Client, GroupConsumer, Moment};
+use strandline_client::{Client, GroupConsumer, Moment};
 
 const GROUP: &str = "watchers";
 

@@ -1,12 +1,13 @@
 //! DescribeAcls, CreateAcls, DeleteAcls: there are no rules of who may do what, and none can be made. Kafka without an authorizer answers
 //! the same code.
 
-use crate::broker::Broker;
-use crate::messages::{
+use strandline_protocol::messages::{
     AclCreationResult, CreateAclsRequest, CreateAclsResponse, DeleteAclsFilterResult, DeleteAclsRequest,
     DeleteAclsResponse, DescribeAclsRequest, DescribeAclsResponse,
 };
-use crate::wire::ErrorCode;
+use strandline_protocol::wire::ErrorCode;
+
+use crate::broker::Broker;
 
 const ERROR_CODE: i16 = ErrorCode::SecurityDisabled.code();
 

@@ -10,17 +10,17 @@ use strandline_engine::error::TopicError;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::{ConfigChange, ConfigStep};
 use strandline_engine::types::TopicId;
+use strandline_protocol::messages::{
+    AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource, IncrementalAlterConfigsResponse,
+    IncrementalAlterableConfig,
+};
+use strandline_protocol::wire::ErrorCode;
 
 use crate::api::configs::not_kept;
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::config::changed;
-use crate::messages::{
-    AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource, IncrementalAlterConfigsResponse,
-    IncrementalAlterableConfig,
-};
-use crate::wire::ErrorCode;
 
 /// Resource types, in Kafka's numbers.
 const TOPIC: i8 = 2;

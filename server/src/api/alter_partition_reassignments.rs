@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 
 use strandline_engine::reactor::yield_if_needed;
+use strandline_protocol::messages::{
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ReassignablePartition,
+    ReassignablePartitionResponse, ReassignableTopicResponse,
+};
+use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct_by_name;
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
-use crate::messages::{
-    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ReassignablePartition,
-    ReassignablePartitionResponse, ReassignableTopicResponse,
-};
-use crate::wire::ErrorCode;
 
 /// What became of each move. A partition that is named several times gets what is asked for it last, as in Kafka.
 pub async fn handle(

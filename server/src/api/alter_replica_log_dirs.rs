@@ -1,15 +1,15 @@
 //! AlterReplicaLogDirs: the data directory is the only one, so that a partition can be moved to where it is, and nowhere else.
 
 use strandline_engine::reactor::yield_if_needed;
+use strandline_protocol::messages::{
+    AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult, AlterReplicaLogDirsRequest,
+    AlterReplicaLogDirsResponse,
+};
+use strandline_protocol::wire::ErrorCode;
 
 use crate::api::describe_log_dirs::log_dir;
 use crate::api::distinct::distinct_by_name;
 use crate::broker::Broker;
-use crate::messages::{
-    AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult, AlterReplicaLogDirsRequest,
-    AlterReplicaLogDirsResponse,
-};
-use crate::wire::ErrorCode;
 
 /// What became of each move.
 pub async fn handle(

@@ -1,10 +1,10 @@
 //! ApiVersions: the dispatch table, as clients read it. Dispatch, which has the table, gives its rows.
 
 use bytes::Bytes;
+use strandline_protocol::messages::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse, encode_response};
+use strandline_protocol::wire::{EncodeError, ErrorCode};
 
 use crate::api::features;
-use crate::messages::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse, encode_response};
-use crate::wire::{EncodeError, ErrorCode};
 
 /// Answers with every row of the table.
 pub fn answer(
@@ -24,7 +24,8 @@ pub fn answer(
     }
 }
 
-/// The answer to a version that we do not know: one that every client can read, with `own`, the row of this request alone.
+/// The answer to a version that we do not know: one that every client can read, with `own`, the row of this
+/// request alone.
 ///
 /// # Errors
 /// Never, unless version 0 were not to be written any more.

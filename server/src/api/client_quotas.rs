@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
-use crate::api::refusal::{Refusal, told};
-use crate::broker::Broker;
-use crate::messages::{
+use strandline_protocol::messages::{
     AlterClientQuotasRequest, AlterClientQuotasResponse, AlteredQuota, AlteredQuotaEntity,
     DescribeClientQuotasRequest, DescribeClientQuotasResponse, QuotaComponent,
 };
-use crate::wire::ErrorCode;
+use strandline_protocol::wire::ErrorCode;
+
+use crate::api::refusal::{Refusal, told};
+use crate::broker::Broker;
 
 /// The kinds of clients that Kafka has quotas for.
 const ENTITY_TYPES: [&str; 3] = ["user", "client-id", "ip"];

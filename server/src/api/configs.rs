@@ -1,8 +1,7 @@
 //! A topic's settings as clients are shown them.
 
 use strandline_engine::config::{ConfigKind, Origin, TOPIC_CONFIGS, TopicConfigEntry, TopicDefaults};
-
-use crate::messages::DescribeConfigsSynonym;
+use strandline_protocol::messages::DescribeConfigsSynonym;
 
 /// A value of a topic's own, in Kafka's numbers.
 const SOURCE_TOPIC: i8 = 1;

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use strandline_engine::error::TopicError;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::types::TopicId;
+use strandline_protocol::messages::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
+};
+use strandline_protocol::wire::ErrorCode;
 
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::groups::is_internal;
-use crate::messages::{
-    CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
-};
-use crate::wire::ErrorCode;
 
 /// Lets the topics grow together, with one write of the topic table.
 pub async fn handle(broker: &Broker, _: i16, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
@@ -87,7 +87,7 @@ fn check_assignments(asked: &CreatePartitionsTopic, more: u32, me: i32) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::messages::CreatePartitionsAssignment;
+    use strandline_protocol::messages::CreatePartitionsAssignment;
 
     #[test]
     fn an_assignment_names_this_broker_for_each_new_partition() {

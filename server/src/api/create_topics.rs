@@ -6,17 +6,17 @@ use strandline_engine::config::TopicDefaults;
 use strandline_engine::error::TopicError;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::NewTopic;
-use strandline_engine::types::TopicId;
+use strandline_protocol::Uuid;
+use strandline_protocol::messages::{
+    CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
+};
+use strandline_protocol::wire::ErrorCode;
 
 use crate::answer::{Body, Made};
 use crate::api::configs::topic_settings;
 use crate::api::refusal::{Refusal, told};
-use crate::broker::Broker;
+use crate::broker::{Broker, uuid_of};
 use crate::groups::is_internal;
-use crate::messages::{
-    CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
-};
-use crate::wire::ErrorCode;
 
 /// "The broker's default", in both counts.
 const DEFAULT: i32 = -1;
@@ -78,15 +78,15 @@ pub async fn handle(broker: &Broker, _: i16, request: CreateTopicsRequest) -> im
 const TOPIC_BYTES: usize = 256;
 
 /// Creates the topics, or only looks whether they can be; gives their ids in the order of `new`.
-async fn make(broker: &Broker, new: Vec<NewTopic>, validate_only: bool) -> Vec<Result<TopicId, TopicError>> {
+async fn make(broker: &Broker, new: Vec<NewTopic>, validate_only: bool) -> Vec<Result<Uuid, TopicError>> {
     if !validate_only {
         let made = broker.engine.create_topics(new).await;
-        return made.into_iter().map(|made| made.map(|topic| topic.id)).collect();
+        return made.into_iter().map(|made| made.map(|topic| uuid_of(topic.id))).collect();
     }
     let (topics, settings) = (broker.shard.topics(), broker.engine.settings());
     let mut checked = Vec::with_capacity(new.len());
     for new in new {
-        checked.push(topics.check_new(&new, &settings.topic_defaults).map(|_| TopicId::ZERO));
+        checked.push(topics.check_new(&new, &settings.topic_defaults).map(|_| Uuid::nil()));
         yield_if_needed().await;
     }
     checked
@@ -109,7 +109,7 @@ fn check(broker: &Broker, asked: CreatableTopic) -> Result<NewTopic, Refusal> {
     Ok(NewTopic { name: asked.name, partitions, configs })
 }
 
-fn describe(new: &NewTopic, topic_id: TopicId, defaults: &TopicDefaults) -> CreatableTopicResult {
+fn describe(new: &NewTopic, topic_id: Uuid, defaults: &TopicDefaults) -> CreatableTopicResult {
     let described = topic_settings(&new.configs, defaults);
     let described = described.into_iter().map(|setting| CreatableTopicConfigs {
         name: setting.entry.name.to_owned(),
@@ -165,7 +165,7 @@ fn partitions(asked: &CreatableTopic, me: i32, default: u32) -> Result<u32, Refu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::messages::CreatableReplicaAssignment;
+    use strandline_protocol::messages::CreatableReplicaAssignment;
 
     fn asked(counts: (i32, i16), assignments: &[(i32, &[i32])]) -> Result<u32, ErrorCode> {
         let assignments = assignments.iter().map(|(partition_index, brokers)| CreatableReplicaAssignment {

@@ -1,13 +1,14 @@
 //! The four requests about delegation tokens: a token is made for a user who has proved who he is, and nobody can do that here. Kafka
 //! answers the same code on a listener without authentication.
 
-use crate::broker::Broker;
-use crate::messages::{
+use strandline_protocol::messages::{
     CreateDelegationTokenRequest, CreateDelegationTokenResponse, DescribeDelegationTokenRequest,
     DescribeDelegationTokenResponse, ExpireDelegationTokenRequest, ExpireDelegationTokenResponse,
     RenewDelegationTokenRequest, RenewDelegationTokenResponse,
 };
-use crate::wire::ErrorCode;
+use strandline_protocol::wire::ErrorCode;
+
+use crate::broker::Broker;
 
 const ERROR_CODE: i16 = ErrorCode::DelegationTokenRequestNotAllowed.code();
 

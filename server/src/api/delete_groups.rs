@@ -1,11 +1,11 @@
 //! DeleteGroups: groups that nobody is in, with their offsets.
 
 use futures_util::future::join_all;
+use strandline_protocol::messages::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
+use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct;
 use crate::broker::Broker;
-use crate::messages::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
-use crate::wire::ErrorCode;
 
 /// Deletes the groups; each is gone for good when the answer leaves. A name that comes twice is answered once.
 pub async fn handle(broker: &Broker, _: i16, request: DeleteGroupsRequest) -> DeleteGroupsResponse {

@@ -3,15 +3,15 @@
 use futures_util::future::join_all;
 use strandline_engine::DeleteBefore;
 use strandline_engine::types::Offset;
+use strandline_protocol::messages::{
+    DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
+    DeleteRecordsTopicResult,
+};
+use strandline_protocol::wire::ErrorCode;
 
 use crate::api::delete_records_error;
 use crate::api::distinct::distinct_by_name;
 use crate::broker::{ANY_EPOCH, Broker, TopicKey};
-use crate::messages::{
-    DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
-    DeleteRecordsTopicResult,
-};
-use crate::wire::ErrorCode;
 
 /// "All that there are."
 const HIGH_WATERMARK: i64 = -1;

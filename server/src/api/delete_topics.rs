@@ -6,13 +6,15 @@ use std::sync::Arc;
 use strandline_engine::error::TopicError;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::Topic;
-use strandline_engine::types::TopicId;
+use strandline_protocol::Uuid;
+use strandline_protocol::messages::{
+    DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
+};
+use strandline_protocol::wire::ErrorCode;
 
 use crate::api::refusal::{Refusal, told};
-use crate::broker::{Broker, TopicKey};
+use crate::broker::{Broker, TopicKey, uuid_of};
 use crate::groups::is_internal;
-use crate::messages::{DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse};
-use crate::wire::ErrorCode;
 
 /// Deletes the topics together, with one write of the topic table; they are gone for good when the answer leaves.
 pub async fn handle(broker: &Broker, version: i16, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
@@ -20,7 +22,7 @@ pub async fn handle(broker: &Broker, version: i16, request: DeleteTopicsRequest)
         ..6 => request
             .topic_names
             .into_iter()
-            .map(|name| DeleteTopicState { name: Some(name), topic_id: TopicId::ZERO })
+            .map(|name| DeleteTopicState { name: Some(name), topic_id: Uuid::nil() })
             .collect(),
         _ => request.topics,
     };
@@ -52,12 +54,12 @@ pub async fn handle(broker: &Broker, version: i16, request: DeleteTopicsRequest)
     for topic in checked {
         responses.push(match topic.map(|topic| (topic, deleted.next())) {
             Ok((topic, Some(Ok(())))) => {
-                let (name, topic_id) = (Some(topic.name.clone()), topic.id);
+                let (name, topic_id) = (Some(topic.name.clone()), uuid_of(topic.id));
                 DeletableTopicResult { name, topic_id, ..Default::default() }
             }
             Ok((topic, answer)) => {
                 let error = answer.and_then(Result::err).unwrap_or(TopicError::Stopping);
-                refused(Some(topic.name.clone()), topic.id, error.into())
+                refused(Some(topic.name.clone()), uuid_of(topic.id), error.into())
             }
             Err(refused) => refused,
         });
@@ -69,7 +71,7 @@ pub async fn handle(broker: &Broker, version: i16, request: DeleteTopicsRequest)
     DeleteTopicsResponse { responses, ..Default::default() }
 }
 
-fn refused(name: Option<String>, topic_id: TopicId, refusal: Refusal) -> DeletableTopicResult {
+fn refused(name: Option<String>, topic_id: Uuid, refusal: Refusal) -> DeletableTopicResult {
     let (error_code, error_message) = told(Some(refusal));
     DeletableTopicResult { name, topic_id, error_code, error_message }
 }
@@ -78,7 +80,7 @@ fn refused(name: Option<String>, topic_id: TopicId, refusal: Refusal) -> Deletab
 fn check(broker: &Broker, version: i16, asked: DeleteTopicState) -> Result<Arc<Topic>, DeletableTopicResult> {
     let DeleteTopicState { name, topic_id } = asked;
     let found = match &name {
-        Some(_) if topic_id != TopicId::ZERO => {
+        Some(_) if !topic_id.is_nil() => {
             let message = "a topic is named or given by its id, not both";
             return Err(refused(name, topic_id, Refusal::new(ErrorCode::InvalidRequest, message)));
         }
@@ -96,5 +98,5 @@ fn check(broker: &Broker, version: i16, asked: DeleteTopicState) -> Result<Arc<T
     } else {
         return Ok(topic);
     };
-    Err(refused(Some(topic.name.clone()), topic.id, refusal))
+    Err(refused(Some(topic.name.clone()), uuid_of(topic.id), refusal))
 }

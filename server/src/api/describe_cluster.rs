@@ -1,10 +1,11 @@
 //! DescribeCluster: the brokers there are.
 
+use strandline_protocol::messages::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
+use strandline_protocol::wire::ErrorCode;
+
 use crate::api::operations;
 use crate::broker::Broker;
 use crate::cluster::Node;
-use crate::messages::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
-use crate::wire::ErrorCode;
 
 /// The endpoint types that a request may ask for.
 const BROKERS: i8 = 1;

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use strandline_engine::config::{ConfigKind, ConfigMode, InForce, Origin};
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::Topic;
+use strandline_protocol::messages::{
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
+    DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use strandline_protocol::wire::ErrorCode;
 
 use crate::answer::{Body, Made};
 use crate::api::configs::{kind_code, not_kept, source_code, topic_settings};
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::config::{BrokerConfig, broker_config_entry, broker_configs, layers};
-use crate::messages::{
-    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
-    DescribeConfigsResult, DescribeConfigsSynonym,
-};
-use crate::wire::ErrorCode;
 
 /// The resource types that are answered.
 const TOPIC: i8 = 2;

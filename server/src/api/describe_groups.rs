@@ -1,12 +1,15 @@
 //! DescribeGroups. A group that there is not is Dead, and from version 6 on an error as well. A group that is named twice is described once.
 
+use strandline_protocol::messages::{
+    DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
+};
+use strandline_protocol::wire::ErrorCode;
+
 use crate::api::distinct::distinct;
 use crate::api::operations;
 use crate::broker::Broker;
 use crate::groups::{Description, MemberDescription, State, Within};
-use crate::messages::{DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember};
 use crate::room::{Gathered, Seat};
-use crate::wire::ErrorCode;
 
 /// The first version that knows of groups that are not there.
 const NOT_FOUND_FROM: i16 = 6;

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::Topic;
 use strandline_engine::types::PartitionId;
-
-use crate::api::distinct::distinct_by_name;
-use crate::broker::Broker;
-use crate::messages::{
+use strandline_protocol::messages::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeLogDirsResult,
     DescribeLogDirsTopic,
 };
+use strandline_protocol::wire::writer::PART_BYTES;
+
+use crate::api::distinct::distinct_by_name;
+use crate::broker::Broker;
 use crate::room::Seat;
-use crate::wire::writer::PART_BYTES;
 
 /// About what a partition takes of the memory until the answer has left.
 const PARTITION_BYTES: usize = 256;

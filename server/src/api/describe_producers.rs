@@ -3,17 +3,17 @@
 use futures_util::future::join_all;
 use strandline_engine::ActiveProducer as Remembered;
 use strandline_engine::reactor::yield_if_needed;
+use strandline_protocol::messages::{
+    ActiveProducer, DescribeProducersPartitionResult, DescribeProducersRequest, DescribeProducersResponse,
+    DescribeProducersTopicResult,
+};
+use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct_by_name;
 use crate::api::read_error;
 use crate::api::together::AT_A_TIME;
 use crate::broker::{ANY_EPOCH, Broker, TopicKey};
-use crate::messages::{
-    ActiveProducer, DescribeProducersPartitionResult, DescribeProducersRequest, DescribeProducersResponse,
-    DescribeProducersTopicResult,
-};
 use crate::room::{Gathered, Seat};
-use crate::wire::ErrorCode;
 
 /// Each partition once, however often it is named.
 pub async fn handle(

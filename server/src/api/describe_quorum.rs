@@ -5,14 +5,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::types::LeaderEpoch;
-
-use crate::api::distinct::distinct_by_name;
-use crate::broker::Broker;
-use crate::messages::{
+use strandline_protocol::messages::{
     DescribeQuorumPartition, DescribeQuorumPartitionResult, DescribeQuorumRequest, DescribeQuorumResponse,
     DescribeQuorumTopicResult, QuorumListener, QuorumNode, QuorumReplica,
 };
-use crate::wire::ErrorCode;
+use strandline_protocol::wire::ErrorCode;
+
+use crate::api::distinct::distinct_by_name;
+use crate::broker::Broker;
 
 /// The one log of metadata that Kafka has.
 const METADATA_TOPIC: &str = "__cluster_metadata";

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use strandline_engine::topics::TopicTable;
 use strandline_engine::types::PartitionId;
-
-use crate::api::operations;
-use crate::broker::Broker;
-use crate::cluster::{ClusterView, Placement};
-use crate::messages::{
+use strandline_protocol::messages::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
     DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
-use crate::wire::ErrorCode;
+use strandline_protocol::wire::ErrorCode;
+
+use crate::api::operations;
+use crate::broker::{Broker, uuid_of};
+use crate::cluster::{ClusterView, Placement};
 
 /// Most partitions of a page, whatever is asked for (Kafka's `max.request.partition.size.limit`).
 const PAGE_PARTITIONS_MAX: i32 = 2000;
@@ -80,7 +80,7 @@ fn page(
         });
         topics.push(DescribeTopicPartitionsResponseTopic {
             name: Some(name.clone()),
-            topic_id: topic.id,
+            topic_id: uuid_of(topic.id),
             partitions: partitions.collect(),
             topic_authorized_operations: operations::TOPIC,
             ..Default::default()

@@ -1,14 +1,14 @@
 //! ElectLeaders: the one replica of each partition is its preferred one, and leads.
 
 use strandline_engine::reactor::yield_if_needed;
+use strandline_protocol::messages::{
+    ElectLeadersRequest, ElectLeadersResponse, PartitionElectionResult, ReplicaElectionResult,
+};
+use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct_by_name;
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
-use crate::messages::{
-    ElectLeadersRequest, ElectLeadersResponse, PartitionElectionResult, ReplicaElectionResult,
-};
-use crate::wire::ErrorCode;
 
 /// `election_type` has these.
 const ELECTION_TYPES: std::ops::RangeInclusive<i8> = 0..=1;

@@ -3,12 +3,13 @@
 //! ApiVersions tells the levels that could be; UpdateFeatures would change them. Kafka's other features, `metadata.version` first, are
 //! about logs and records between its brokers, which are not here.
 
-use crate::broker::Broker;
-use crate::messages::{
+use strandline_protocol::messages::{
     FeatureUpdateKey, SupportedFeatureKey, UpdatableFeatureResult, UpdateFeaturesRequest,
     UpdateFeaturesResponse,
 };
-use crate::wire::ErrorCode;
+use strandline_protocol::wire::ErrorCode;
+
+use crate::broker::Broker;
 
 /// Each feature with the highest level that this broker could work at. All work at level 0.
 const FEATURES: [(&str, i16); 4] =

@@ -18,17 +18,17 @@ use strandline_engine::error::ReadError;
 use strandline_engine::topics::Topic;
 use strandline_engine::types::Offset;
 use strandline_engine::{File, FileRange, ReadRequest, ReadResult, reactor};
+use strandline_protocol::messages::{
+    FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
+    RecordsGap, decode_request,
+};
+use strandline_protocol::wire::writer::PART_BYTES;
+use strandline_protocol::wire::{ApiKey, ErrorCode};
 
 use crate::api::distinct::distinct_by_name;
 use crate::api::{known_to, read_error};
 use crate::broker::{Broker, TopicKey};
 use crate::call::{Answer, Call, CallError, Ending, Pending};
-use crate::messages::{
-    FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
-    RecordsGap, decode_request,
-};
-use crate::wire::writer::PART_BYTES;
-use crate::wire::{ApiKey, ErrorCode};
 
 /// The first version that gives topics by id.
 const BY_ID_FROM: i16 = 13;

@@ -1,12 +1,13 @@
 //! FindCoordinator: this broker coordinates every group. The topic that groups are kept in is made by the first request for one.
 
+use strandline_protocol::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
+use strandline_protocol::wire::ErrorCode;
+
 use crate::api::NO_TRANSACTIONS;
 use crate::api::distinct::distinct;
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::cluster::Node;
-use crate::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
-use crate::wire::ErrorCode;
 
 /// `key_type` of a group, of a transaction, and of a share group.
 const GROUP: i8 = 0;

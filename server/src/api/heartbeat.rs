@@ -1,9 +1,10 @@
 //! Heartbeat.
 
+use strandline_protocol::messages::{HeartbeatRequest, HeartbeatResponse};
+use strandline_protocol::wire::ErrorCode;
+
 use crate::broker::Broker;
 use crate::groups::Identity;
-use crate::messages::{HeartbeatRequest, HeartbeatResponse};
-use crate::wire::ErrorCode;
 
 /// Whether the member goes on, or joins again.
 pub async fn handle(broker: &Broker, _: i16, request: HeartbeatRequest) -> HeartbeatResponse {

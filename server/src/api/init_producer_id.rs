@@ -1,9 +1,10 @@
 //! InitProducerId: an identity for idempotent producers.
 
+use strandline_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
+use strandline_protocol::wire::ErrorCode;
+
 use crate::api::NO_TRANSACTIONS;
 use crate::broker::Broker;
-use crate::messages::{InitProducerIdRequest, InitProducerIdResponse};
-use crate::wire::ErrorCode;
 
 /// A new producer id with epoch 0, at each call.
 ///

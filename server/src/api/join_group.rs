@@ -2,13 +2,13 @@
 //! timeouts, as in Kafka.
 
 use strandline_engine::types::random_uuid;
+use strandline_protocol::messages::{
+    JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse, JoinGroupResponseMember,
+};
+use strandline_protocol::wire::ErrorCode;
 
 use crate::call::Call;
 use crate::groups::{Join, Joined, Protocol};
-use crate::messages::{
-    JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse, JoinGroupResponseMember,
-};
-use crate::wire::ErrorCode;
 
 /// The first version whose clients come back with the id that they are given (KIP-394).
 const ID_REQUIRED_FROM: i16 = 4;

@@ -1,9 +1,10 @@
 //! LeaveGroup: of a member itself, or of members that an administrator removes (version 3 on).
 
+use strandline_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse};
+use strandline_protocol::wire::ErrorCode;
+
 use crate::broker::Broker;
 use crate::groups::Identity;
-use crate::messages::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse};
-use crate::wire::ErrorCode;
 
 /// The first version that names several members.
 const MANY_FROM: i16 = 3;

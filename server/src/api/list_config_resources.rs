@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use strandline_protocol::messages::{
+    ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse,
+};
+use strandline_protocol::wire::ErrorCode;
+use strandline_protocol::wire::writer::PART_BYTES;
+
 use crate::broker::Broker;
-use crate::messages::{ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse};
 use crate::room::Seat;
-use crate::wire::ErrorCode;
-use crate::wire::writer::PART_BYTES;
 
 /// Resource types, in Kafka's numbers.
 const TOPIC: i8 = 2;

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use strandline_protocol::messages::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
+use strandline_protocol::wire::writer::PART_BYTES;
+
 use crate::broker::Broker;
 use crate::groups::Listed;
-use crate::messages::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
 use crate::room::Seat;
-use crate::wire::writer::PART_BYTES;
 
 /// The only type of group that there is.
 const CLASSIC: &str = "classic";

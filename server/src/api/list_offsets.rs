@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::types::LeaderEpoch;
 use strandline_engine::{OffsetAndTimestamp, OffsetQuery};
+use strandline_protocol::messages::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
+    ListOffsetsTopicResponse,
+};
+use strandline_protocol::wire::ErrorCode;
 
 use crate::api::read_error;
 use crate::api::together::together;
 use crate::broker::{Broker, TopicKey};
-use crate::messages::{
-    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
-    ListOffsetsTopicResponse,
-};
-use crate::wire::ErrorCode;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! ListPartitionReassignments: a single node moves no partitions.
 
+use strandline_protocol::messages::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
+
 use crate::broker::Broker;
-use crate::messages::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
 
 /// None.
 pub async fn handle(

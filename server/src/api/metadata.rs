@@ -11,20 +11,21 @@ use strandline_engine::format::names::check_topic_name;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::{NewTopic, Topic};
 use strandline_engine::types::{PartitionId, TopicId};
+use strandline_protocol::Uuid;
+use strandline_protocol::messages::{
+    MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
+    MetadataResponseTopic,
+};
+use strandline_protocol::wire::writer::PART_BYTES;
+use strandline_protocol::wire::{Encode, ErrorCode, Fields, Place, Writer};
 
 use crate::answer::Body;
 use crate::api::distinct::distinct;
 use crate::api::{operations, topic_error};
-use crate::broker::Broker;
+use crate::broker::{Broker, TopicKey, uuid_of};
 use crate::cluster::{ClusterView, Node, Placement};
 use crate::groups::{OFFSETS_TOPIC, is_internal};
-use crate::messages::{
-    MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
-    MetadataResponseTopic,
-};
 use crate::room::Seat;
-use crate::wire::writer::PART_BYTES;
-use crate::wire::{Encode, ErrorCode, Fields, Place, Writer};
 
 /// The first version in which a topic may be asked for by id.
 const BY_ID_FROM: i16 = 12;
@@ -84,7 +85,7 @@ fn described(node: &Node) -> MetadataResponseBroker {
 /// What is said of a topic.
 enum Described {
     Topic(Arc<Topic>),
-    Refused(ErrorCode, Option<String>, TopicId),
+    Refused(ErrorCode, Option<String>, Uuid),
     /// To be made; only while the answer is gathered.
     New(String),
 }
@@ -92,7 +93,7 @@ enum Described {
 async fn find_all(
     broker: &Broker,
     version: i16,
-    asked: Vec<(Option<String>, TopicId)>,
+    asked: Vec<(Option<String>, Uuid)>,
     creates: bool,
 ) -> Vec<Described> {
     let mut described = Vec::with_capacity(asked.len());
@@ -117,39 +118,38 @@ async fn find_all(
             Ok(topic) => Described::Topic(topic),
             Err(error) => {
                 tracing::warn!(topic = name, %error, "topic not created");
-                Described::Refused(topic_error(&error), Some(std::mem::take(name)), TopicId::ZERO)
+                Described::Refused(topic_error(&error), Some(std::mem::take(name)), Uuid::nil())
             }
         };
     }
     described
 }
 
-fn find(broker: &Broker, version: i16, name: Option<String>, id: TopicId, creates: bool) -> Described {
-    let topics = broker.shard.topics();
+fn find(broker: &Broker, version: i16, name: Option<String>, id: Uuid, creates: bool) -> Described {
     let name = match (name, id) {
-        (Some(name), TopicId::ZERO) => name,
+        (Some(name), id) if id.is_nil() => name,
         (name, _) if version < BY_ID_FROM => {
             return Described::Refused(
                 ErrorCode::InvalidRequest,
                 Some(name.unwrap_or_default()),
-                TopicId::ZERO,
+                Uuid::nil(),
             );
         }
         (_, id) => {
-            return match topics.by_id(id) {
-                Some(topic) => Described::Topic(topic.clone()),
-                None => Described::Refused(ErrorCode::UnknownTopicId, None, id),
+            return match broker.topic(TopicKey::Id(id)) {
+                Ok(topic) => Described::Topic(topic),
+                Err(code) => Described::Refused(code, None, id),
             };
         }
     };
-    if let Some(topic) = topics.by_name(&name) {
-        return Described::Topic(topic.clone());
+    if let Ok(topic) = broker.topic(TopicKey::Name(&name)) {
+        return Described::Topic(topic);
     }
     if check_topic_name(&name).is_err() {
-        return Described::Refused(ErrorCode::InvalidTopic, Some(name), TopicId::ZERO);
+        return Described::Refused(ErrorCode::InvalidTopic, Some(name), Uuid::nil());
     }
     if !creates || (is_internal(&name) && name != OFFSETS_TOPIC) {
-        return Described::Refused(ErrorCode::UnknownTopicOrPartition, Some(name), TopicId::ZERO);
+        return Described::Refused(ErrorCode::UnknownTopicOrPartition, Some(name), Uuid::nil());
     }
     Described::New(name)
 }
@@ -189,11 +189,10 @@ struct Metadata {
 }
 
 impl Metadata {
-    fn partition(&self, topic: TopicId, index: usize) -> MetadataResponsePartition {
-        let partition = PartitionId::new(topic, index as u32);
+    fn partition(&self, partition: PartitionId) -> MetadataResponsePartition {
         let Placement { leader, epoch, replicas, in_sync } = self.cluster.placement(partition);
         MetadataResponsePartition {
-            partition_index: index as i32,
+            partition_index: partition.index as i32,
             leader_id: leader,
             leader_epoch: epoch.0,
             replica_nodes: replicas,
@@ -214,7 +213,7 @@ impl Body for Metadata {
             place.next(0);
         }
         while let Some(described) = self.topics.get(place.get(0) - 1) {
-            let (mut topic, partitions) = described.head();
+            let (mut topic, id, partitions) = described.head();
             // An id that nobody knows is no topic; a name that nobody knows may become one.
             if topic.name.is_some() {
                 topic.topic_authorized_operations = self.topic_operations;
@@ -225,7 +224,7 @@ impl Body for Metadata {
                 place.next(1);
             }
             while place.get(1) <= partitions {
-                self.partition(topic.topic_id, place.get(1) - 1).write(writer);
+                self.partition(PartitionId::new(id, place.get(1) as u32 - 1)).write(writer);
                 place.next(1);
                 if writer.has_part() {
                     return false;
@@ -255,17 +254,17 @@ impl Body for Metadata {
 }
 
 impl Described {
-    /// All but the partitions, and how many there are.
-    fn head(&self) -> (MetadataResponseTopic, usize) {
+    /// All but the partitions; whose they are, and how many.
+    fn head(&self) -> (MetadataResponseTopic, TopicId, usize) {
         match self {
             Described::Topic(topic) => {
                 let head = MetadataResponseTopic {
                     name: Some(topic.name.clone()),
-                    topic_id: topic.id,
+                    topic_id: uuid_of(topic.id),
                     is_internal: is_internal(&topic.name),
                     ..Default::default()
                 };
-                (head, topic.partitions as usize)
+                (head, topic.id, topic.partitions as usize)
             }
             Described::Refused(error, name, topic_id) => {
                 let head = MetadataResponseTopic {
@@ -274,7 +273,7 @@ impl Described {
                     topic_id: *topic_id,
                     ..Default::default()
                 };
-                (head, 0)
+                (head, TopicId::ZERO, 0)
             }
             Described::New(_) => unreachable!("a topic that is to be made has been, or was refused"),
         }

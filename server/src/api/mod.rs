@@ -53,8 +53,7 @@ use strandline_engine::config::ConfigError;
 use strandline_engine::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use strandline_engine::format::check::CheckError;
 use strandline_engine::format::compression::DecompressError;
-
-use crate::wire::{ApiKey, ErrorCode};
+use strandline_protocol::wire::{ApiKey, ErrorCode};
 
 /// The code for whoever wants a transaction: there are none. It is the one that ends every client at once; librdkafka, for one, asks
 /// again for as long as it may after UNSUPPORTED_VERSION.

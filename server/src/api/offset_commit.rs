@@ -2,14 +2,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::broker::Broker;
-use crate::groups::records::OffsetValue;
-use crate::groups::{ByPartition, Commit, Identity};
-use crate::messages::{
+use strandline_protocol::messages::{
     OffsetCommitRequest, OffsetCommitRequestTopic, OffsetCommitResponse, OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
 };
-use crate::wire::ErrorCode;
+use strandline_protocol::wire::ErrorCode;
+
+use crate::broker::Broker;
+use crate::groups::records::OffsetValue;
+use crate::groups::{ByPartition, Commit, Identity};
 
 /// The first version that knows of groups that are not there.
 const NOT_FOUND_FROM: i16 = 9;

@@ -1,10 +1,11 @@
 //! OffsetDelete: offsets of topics that nobody in the group consumes.
 
-use crate::api::distinct::distinct_by_name;
-use crate::broker::Broker;
-use crate::messages::{
+use strandline_protocol::messages::{
     OffsetDeleteRequest, OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
+
+use crate::api::distinct::distinct_by_name;
+use crate::broker::Broker;
 
 /// What became of each offset.
 pub async fn handle(broker: &Broker, _: i16, request: OffsetDeleteRequest) -> OffsetDeleteResponse {

@@ -6,17 +6,18 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::api::distinct::distinct_by_name;
-use crate::broker::Broker;
-use crate::groups::records::OffsetValue;
-use crate::groups::{ByPartition, Within};
-use crate::messages::{
+use strandline_protocol::messages::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchResponse, OffsetFetchResponseGroup,
     OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
 };
+use strandline_protocol::wire::ErrorCode;
+
+use crate::api::distinct::distinct_by_name;
+use crate::broker::Broker;
+use crate::groups::records::OffsetValue;
+use crate::groups::{ByPartition, Within};
 use crate::room::{Gathered, Seat};
-use crate::wire::ErrorCode;
 
 /// The first version that asks for several groups.
 const MANY_FROM: i16 = 8;

@@ -4,16 +4,16 @@
 use strandline_engine::OffsetQuery;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::types::{LeaderEpoch, Offset};
+use strandline_protocol::messages::{
+    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,
+    OffsetForLeaderPartitionResult, OffsetForLeaderTopicResult,
+};
+use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct_by_name;
 use crate::api::read_error;
 use crate::api::together::together;
 use crate::broker::{Broker, TopicKey};
-use crate::messages::{
-    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,
-    OffsetForLeaderPartitionResult, OffsetForLeaderTopicResult,
-};
-use crate::wire::ErrorCode;
 
 /// The end of the epoch in each partition. A partition that is named several times is answered once, for what is asked last.
 pub async fn handle(

@@ -18,19 +18,19 @@ use strandline_engine::format::check::CheckError;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::Topic;
-use strandline_engine::types::TopicId;
 use strandline_engine::{Appended, PendingAppend};
+use strandline_protocol::Uuid;
+use strandline_protocol::messages::{
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, RequestHeader, TopicProduceData, TopicProduceResponse, encode_response,
+};
+use strandline_protocol::wire::{ApiKey, ErrorCode};
 
 use crate::api::refusal::Refusal;
 use crate::api::{append_error, known_to};
 use crate::broker::{ANY_EPOCH, Broker, TopicKey};
 use crate::call::{Answer, Call, CallError, Pending, finish};
 use crate::groups::is_internal;
-use crate::messages::{
-    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
-    ProduceResponse, RequestHeader, TopicProduceData, TopicProduceResponse, encode_response,
-};
-use crate::wire::{ApiKey, ErrorCode};
 
 /// The first version whose readers know zstd.
 const ZSTD_FROM: i16 = 7;
@@ -74,7 +74,7 @@ const BY_ID_FROM: i16 = 13;
 /// A topic's partitions on their way.
 struct Sent {
     name: String,
-    topic_id: TopicId,
+    topic_id: Uuid,
     partitions: Vec<(i32, Result<PendingAppend, Rejected>)>,
 }
 

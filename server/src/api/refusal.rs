@@ -1,9 +1,9 @@
 //! Why something that a request asks for is not done, for the client.
 
 use strandline_engine::error::TopicError;
+use strandline_protocol::wire::ErrorCode;
 
 use crate::api::topic_error;
-use crate::wire::ErrorCode;
 
 /// A code for the client's program, and a sentence for its user where there is more to say.
 #[derive(Clone, Debug, PartialEq, Eq)]

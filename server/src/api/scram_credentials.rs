@@ -3,16 +3,16 @@
 use std::collections::HashSet;
 
 use strandline_engine::reactor::yield_if_needed;
-
-use crate::api::distinct::{distinct, distinct_by_name};
-use crate::api::refusal::{Refusal, told};
-use crate::broker::Broker;
-use crate::messages::{
+use strandline_protocol::messages::{
     AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, AlterUserScramCredentialsResult,
     DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
     DescribeUserScramCredentialsResult,
 };
-use crate::wire::ErrorCode;
+use strandline_protocol::wire::ErrorCode;
+
+use crate::api::distinct::{distinct, distinct_by_name};
+use crate::api::refusal::{Refusal, told};
+use crate::broker::Broker;
 
 /// Nobody; whoever is named has no password.
 pub async fn describe(

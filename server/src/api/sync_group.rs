@@ -1,9 +1,10 @@
 //! SyncGroup: waits until the leader's assignment is durable.
 
+use strandline_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
+use strandline_protocol::wire::ErrorCode;
+
 use crate::call::Call;
 use crate::groups::{Identity, Sync};
-use crate::messages::{SyncGroupRequest, SyncGroupResponse};
-use crate::wire::ErrorCode;
 
 /// The first version that must name the protocol.
 const PROTOCOL_FROM: i16 = 5;

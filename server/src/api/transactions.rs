@@ -1,14 +1,14 @@
 //! ListTransactions and DescribeTransactions: there are none, since none can begin.
 
 use strandline_engine::reactor::yield_if_needed;
-
-use crate::api::distinct::distinct;
-use crate::broker::Broker;
-use crate::messages::{
+use strandline_protocol::messages::{
     DescribeTransactionsRequest, DescribeTransactionsResponse, DescribedTransaction, ListTransactionsRequest,
     ListTransactionsResponse,
 };
-use crate::wire::ErrorCode;
+use strandline_protocol::wire::ErrorCode;
+
+use crate::api::distinct::distinct;
+use crate::broker::Broker;
 
 /// The states that Kafka's transactions have.
 const STATES: [&str; 8] = [

@@ -1,9 +1,10 @@
 //! UnregisterBroker: there is no other broker that could be forgotten.
 
+use strandline_protocol::messages::{UnregisterBrokerRequest, UnregisterBrokerResponse};
+use strandline_protocol::wire::ErrorCode;
+
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
-use crate::messages::{UnregisterBrokerRequest, UnregisterBrokerResponse};
-use crate::wire::ErrorCode;
 
 /// Refused.
 pub async fn handle(broker: &Broker, _: i16, request: UnregisterBrokerRequest) -> UnregisterBrokerResponse {

@@ -9,12 +9,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use strandline::client::{
+use strandline_client::{
     Address, AdminError, Client, Code, ConsumeError, GroupConsumeError, GroupError, Limits, ListOffsetsError,
     MetadataError,
 };
 
-use strandline::wire::ErrorCode;
+use strandline_protocol::wire::ErrorCode;
 
 /// Everything went well.
 pub(super) const DONE: u8 = 0;

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde_json::json;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use strandline::client::{Setting, Source};
+use strandline_client::{Setting, Source};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -12,7 +12,7 @@ use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Duration;
-use strandline::client::{Client, ConsumeError, ConsumedRecord, Consumer, GroupConsumer, Moment, Topic};
+use strandline_client::{Client, ConsumeError, ConsumedRecord, Consumer, GroupConsumer, Moment, Topic};
 
 /// How long a fetch waits for records: how soon Ctrl-C is noticed while none come.
 const WAIT: Duration = Duration::from_millis(500);

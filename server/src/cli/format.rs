@@ -10,7 +10,7 @@
 
 use clap::ValueEnum;
 use std::io::{self, Write};
-use strandline::client::ConsumedRecord;
+use strandline_client::ConsumedRecord;
 
 /// The base64 alphabet of RFC 4648, section 4.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::str::FromStr;
-use strandline::client::{
+use strandline_client::{
     Client, ConsumeError, Group, GroupOffsets, GroupSummary, Member, MetadataError, Moment,
 };
-use strandline::wire::ErrorCode;
 use strandline_engine::types::Timestamp;
+use strandline_protocol::wire::ErrorCode;
 
 const RESET_EXAMPLES: &str = "\
 Without --execute it only says what it would do. An offset outside of the partition is moved to its

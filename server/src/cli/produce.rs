@@ -16,9 +16,9 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-use strandline::client::{Acks, NewRecord, ProduceError, Producer, ProducerOptions};
-use strandline::wire::ErrorCode;
+use strandline_client::{Acks, NewRecord, ProduceError, Producer, ProducerOptions};
 use strandline_engine::format::compression::Codec;
+use strandline_protocol::wire::ErrorCode;
 
 /// What is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;

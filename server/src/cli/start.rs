@@ -1,7 +1,7 @@
 //! Where consuming starts, as it is written on the command line.
 
 use std::str::FromStr;
-use strandline::client::Moment;
+use strandline_client::Moment;
 use strandline_engine::types::Timestamp;
 
 /// `beginning`, `end`, an offset, or a point in time.

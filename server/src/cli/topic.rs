@@ -6,8 +6,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use strandline::client::{Client, Moment, Partition, Setting, Source, Topic, TopicSpec};
-use strandline::wire::ErrorCode;
+use strandline_client::{Client, Moment, Partition, Setting, Source, Topic, TopicSpec};
+use strandline_protocol::wire::ErrorCode;
 
 const CREATE_EXAMPLES: &str = "\
 Examples:

@@ -1,7 +1,8 @@
-//! Who the brokers are, and who leads which partition. A handler that tells a client of brokers, leaders or replicas, or that must know
-//! whether a partition is this broker's to serve, asks here and nowhere else.
+//! Who the brokers are, and who leads which partition. A handler that tells a client of brokers, leaders or
+//! replicas, or that must know whether a partition is this broker's to serve, asks here and nowhere else.
 //!
-//! A node that stands alone is the trivial cluster: one broker, this one, which leads every partition in one epoch.
+//! A node that stands alone is the trivial cluster: one broker, this one, which leads every partition in one
+//! epoch.
 
 use strandline_engine::types::{LeaderEpoch, PartitionId, base64_url};
 

@@ -1,4 +1,5 @@
-//! The table of the broker's settings: name, form, default, whether it may change while the broker runs, and what it is for.
+//! The table of the broker's settings: name, form, default, whether it may change while the broker runs, and
+//! what it is for.
 
 use strandline_engine::config::ConfigBounds::{Any, Fraction, Only, Whole, Words};
 use strandline_engine::config::{ConfigKind, ConfigMode, TOPIC_CONFIGS, TopicConfigEntry};

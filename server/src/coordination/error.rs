@@ -3,7 +3,7 @@
 use strandline_engine::error::AppendError;
 use strandline_engine::format::check::CheckError;
 
-use crate::wire::{EncodeError, ErrorCode};
+use strandline_protocol::wire::{EncodeError, ErrorCode};
 
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

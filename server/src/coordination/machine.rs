@@ -8,9 +8,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use strandline_engine::topics::TopicSnapshot;
+use strandline_protocol::wire::EncodeError;
 
 use super::error::Stored;
-use crate::wire::EncodeError;
 
 /// A coordinator's state of one partition.
 pub trait Machine: Sized + 'static {

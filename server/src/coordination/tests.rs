@@ -8,12 +8,12 @@ use bytes::Bytes;
 use strandline_engine::error::AppendError;
 use strandline_engine::topics::TopicTable;
 use strandline_engine::types::{LeaderEpoch, PartitionId, TopicId};
+use strandline_protocol::wire::EncodeError;
 
 use super::machine::{Encoded, Machine, Outcome, Record, Turn, Write};
 use super::reply::{Answer, Reply};
 use super::runtime::{Append, LogStart, Runtime};
 use super::{StoreError, Stored, Unavailable};
-use crate::wire::EncodeError;
 
 const PARTITION: u32 = 3;
 const SECOND: LeaderEpoch = LeaderEpoch(1);

@@ -17,12 +17,13 @@ mod offsets;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 
+use strandline_protocol::wire::ErrorCode;
+
 use super::group::{Description, Effects, Group, GroupSettings, State, StoreId};
 use super::member::{Identity, Join, Joined, Sync, Synced, Ticket};
 use super::offsets::Offsets;
 use super::records::{Change, GroupKey, GroupValue, OffsetKey};
 use crate::coordination::{Machine, Reply, Stored, Turn};
-use crate::wire::ErrorCode;
 
 pub use offsets::{ByPartition, Commit, Within};
 

@@ -27,12 +27,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use bytes::Bytes;
+use strandline_protocol::wire::ErrorCode;
 
 use super::member::{Joined, JoinedMember, Member, MemberDescription, Sync, Synced, Terms, Ticket};
 use super::offsets::Retention;
 use super::records::GroupValue;
 use super::subscription::{self, CONSUMER};
-use crate::wire::ErrorCode;
 
 pub use effects::{Effects, Store, StoreId};
 

@@ -1,9 +1,9 @@
 //! A member of a group, and what members ask and are told.
 
 use bytes::Bytes;
+use strandline_protocol::wire::ErrorCode;
 
 use super::records::GroupMemberValue;
-use crate::wire::ErrorCode;
 
 /// Names a join or a sync whose answer may come later.
 pub type Ticket = u64;

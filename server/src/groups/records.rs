@@ -10,11 +10,11 @@
 //! are told apart from bytes that make no sense.
 
 use bytes::Bytes;
-use strandline_engine::types::TopicId;
+use strandline_protocol::Uuid;
+use strandline_protocol::message;
+use strandline_protocol::wire::{Decode, Encode, EncodeError, Reader, WireError, Writer};
 
 use crate::coordination::{Encoded, Record};
-use crate::wire::message::message;
-use crate::wire::{Decode, Encode, EncodeError, Reader, WireError, Writer};
 
 message! {
     /// Whose offset it is.
@@ -34,7 +34,7 @@ message! {
         (0..)   commit_timestamp: i64;
         /// When it expires whatever the settings say, in milliseconds; -1 for no such time.
         (1..=1) expire_timestamp: i64 = -1;
-        (4..)   topic_id: TopicId, tag 0;
+        (4..)   topic_id: Uuid, tag 0;
     }
 
     /// Which group it is.
@@ -258,7 +258,7 @@ mod tests {
         let mut flexible = b"\0\x04\0\0\0\0\0\0\0\x2a\0\0\0\x05\x02m\0\0\0\0\0\0\x03\xe8\x01\0\x10".to_vec();
         flexible.extend_from_slice(&[7; 16]);
         let Ok(Change::Offset(_, Some(value))) = Change::decode(&key, Some(&flexible)) else { panic!() };
-        assert_eq!(value, OffsetValue { topic_id: TopicId::from_bytes([7; 16]), ..offset_value() });
+        assert_eq!(value, OffsetValue { topic_id: Uuid::from_bytes([7; 16]), ..offset_value() });
         let oldest = b"\0\0\0\0\0\0\0\0\0\x2a\0\x01m\0\0\0\0\0\0\x03\xe8";
         let Ok(Change::Offset(_, Some(value))) = Change::decode(&key, Some(oldest)) else { panic!() };
         assert_eq!(value, OffsetValue { leader_epoch: -1, ..offset_value() });

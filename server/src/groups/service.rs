@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use strandline_engine::error::TopicError;
 use strandline_engine::topics::Topic;
+use strandline_protocol::wire::ErrorCode;
 
 use super::coordinator::{
     ByPartition, Commit, CoordinatorSettings, GroupCoordinator, GroupReport, Listed, Within,
@@ -13,7 +14,6 @@ use super::member::{Identity, Join, Joined, Sync, Synced};
 use super::records::OffsetValue;
 use super::topic;
 use crate::coordination::{Coordinators, InternalTopic, Partitions, Unavailable};
-use crate::wire::ErrorCode;
 
 /// The way to the coordinators of groups. Its calls are answered with what the coordinator says, or with the code for a client that finds
 /// none.

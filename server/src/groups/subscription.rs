@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::wire::{Decode, Reader, WireError};
+use strandline_protocol::wire::{Decode, Reader, WireError};
 
 /// The protocol type of consumers.
 pub(super) const CONSUMER: &str = "consumer";

@@ -6,9 +6,9 @@ mod members;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
+use strandline_protocol::wire::ErrorCode;
 
 use super::*;
-use crate::wire::ErrorCode;
 
 const SESSION: i32 = 10_000;
 const REBALANCE: i32 = 60_000;

@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use strandline_engine::topics::TopicTable;
 use strandline_engine::types::PartitionId;
 use strandline_engine::{Handle, PartitionReport, RecoveryReport, ShardReport, ShardStats, Traffic};
+use strandline_protocol::wire::{ApiKey, ErrorCode};
 
 use super::families::*;
 use super::text::{Metric, Text};
 use crate::counters::RequestStats;
 use crate::groups::{GroupReport, State};
 use crate::net::acceptor::{FrontReport, KafkaFront};
-use crate::wire::{ApiKey, ErrorCode};
 
 /// Groups that have series of their own. Clients make up ids; a tool that makes a new one at each run must not drown who scrapes.
 const GROUPS_MAX: usize = 1000;

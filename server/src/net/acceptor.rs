@@ -24,6 +24,7 @@ use futures_util::{FutureExt, select_biased};
 use strandline_engine::io::is_out_of_descriptors;
 use strandline_engine::reactor::{self, Queue};
 use strandline_engine::{Front, Local};
+use strandline_protocol::wire::ApiKey;
 
 use super::connection::Connection;
 use crate::broker::Broker;
@@ -32,7 +33,6 @@ use crate::config::{BrokerConfig, HostPort};
 use crate::counters::{RequestCounters, RequestStats};
 use crate::groups::Groups;
 use crate::room::Room;
-use crate::wire::ApiKey;
 
 /// Accepted connections that wait for their shard to take them up; one turn of the shard takes them all.
 const HANDED_OVER_MAX: usize = 128;

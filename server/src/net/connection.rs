@@ -30,6 +30,9 @@ use rustix::net::Shutdown;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::reactor::{SendFileError, receive, set_congestion_control, set_nodelay};
 use strandline_engine::{File, FileRange};
+use strandline_protocol::messages::Piece;
+use strandline_protocol::wire::Place;
+use strandline_protocol::wire::writer::PART_BYTES;
 
 use super::frame::{FrameBuffer, FrameError};
 use super::queue::{Popper, Pusher, queue};
@@ -37,10 +40,7 @@ use crate::answer::Long;
 use crate::broker::Broker;
 use crate::call::{Answer, CallError, Ending, Owed};
 use crate::dispatch;
-use crate::messages::Piece;
 use crate::room::Seat;
-use crate::wire::Place;
-use crate::wire::writer::PART_BYTES;
 
 /// Requests of one connection that may wait for their answers. Clients have 5 (Java, librdkafka with idempotence) to some dozens in flight.
 const OPEN_REQUESTS_MAX: usize = 64;

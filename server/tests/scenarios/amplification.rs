@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use strandline::dispatch::APIS;
-use strandline::messages::*;
-use strandline::wire::{ApiKey, Decode, Encode, ErrorCode};
-use strandline_engine::types::TopicId;
+use strandline_protocol::Uuid;
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::{ApiKey, Decode, Encode, ErrorCode};
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch};
@@ -24,7 +24,7 @@ const METADATA_BYTES: usize = 3000;
 /// What there is to be asked for.
 struct World {
     client: Client,
-    topic: TopicId,
+    topic: Uuid,
     /// Makes names that were not there before.
     fresh: u32,
 }
@@ -64,7 +64,7 @@ fn ask(world: &mut World, key: ApiKey, version: i16, copies: usize) -> Sizes {
             let data = PartitionProduceData { index: 0, records: Some(batch(&["v"])) };
             let topic = TopicProduceData {
                 name: wide(),
-                topic_id: if version >= 13 { world.topic } else { TopicId::ZERO },
+                topic_id: if version >= 13 { world.topic } else { Uuid::nil() },
                 partition_data: times(copies, data),
             };
             let request =
@@ -189,7 +189,7 @@ fn ask(world: &mut World, key: ApiKey, version: i16, copies: usize) -> Sizes {
             let request = match version {
                 ..6 => DeleteTopicsRequest { topic_names: times(copies, name), ..Default::default() },
                 _ => {
-                    let topic = DeleteTopicState { name: Some(name), topic_id: TopicId::ZERO };
+                    let topic = DeleteTopicState { name: Some(name), topic_id: Uuid::nil() };
                     DeleteTopicsRequest { topics: times(copies, topic), ..Default::default() }
                 }
             };
@@ -484,7 +484,7 @@ fn d11_clients_that_never_read_their_answers_cost_little() {
     let mut silent: Vec<_> = (0..CLIENTS).map(|_| broker.client()).collect();
     for client in &silent {
         // Little of the answers is kept on the way.
-        rustix::net::sockopt::set_socket_recv_buffer_size(&client.stream, 4096).unwrap();
+        rustix::net::sockopt::set_socket_recv_buffer_size(client.stream(), 4096).unwrap();
     }
     for _ in 0..4 {
         for client in &mut silent {
@@ -544,12 +544,12 @@ fn d11_a_client_that_takes_nothing_gives_way_to_one_that_waits() {
     }
     // One of them has begun to be answered.
     while silent.iter().all(|client| {
-        client.stream.set_nonblocking(true).unwrap();
-        client.stream.peek(&mut [0]).is_err()
+        client.stream().set_nonblocking(true).unwrap();
+        client.stream().peek(&mut [0]).is_err()
     }) {
         std::thread::sleep(Duration::from_millis(20));
     }
-    honest.stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    honest.stream().set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let answered = honest.call(7, &all);
     assert_eq!(answered.topics[0].partitions.len(), PARTITIONS as usize);
     let grown = broker.resident().saturating_sub(before);
@@ -565,7 +565,7 @@ where
     M: Request + Encode,
     M::Response: Decode,
 {
-    client.stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    client.stream().set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     client.call(version, request)
 }
 
@@ -602,7 +602,7 @@ fn d11_thousands_of_topics_and_partitions_are_served_in_one_request() {
     let partition = |partition| FetchPartition { partition, fetch_offset: 0, ..Default::default() };
     let unknown = FetchTopic {
         topic: "topic-00000".to_owned(),
-        topic_id: TopicId::ZERO,
+        topic_id: Uuid::nil(),
         partitions: (1..=PARTITIONS).map(partition).collect(),
     };
     let request = FetchRequest { topics: vec![unknown], max_bytes: 1 << 20, ..Default::default() };

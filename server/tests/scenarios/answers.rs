@@ -1,7 +1,7 @@
 //! What stands in answers beside what was asked for: what a client may do, in which order names come, what is said of what there is not.
 
-use strandline::messages::*;
-use strandline::wire::ErrorCode;
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::Client;
@@ -74,7 +74,7 @@ fn a_client_that_asks_is_told_that_it_may_do_everything() {
         }
     }
     // An id that nobody has is no topic.
-    let id = strandline_engine::types::TopicId::from_bytes([7; 16]);
+    let id = strandline_protocol::Uuid::from_bytes([7; 16]);
     let request = MetadataRequest {
         topics: Some(vec![MetadataRequestTopic { topic_id: id, name: None }]),
         include_topic_authorized_operations: true,

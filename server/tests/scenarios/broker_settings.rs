@@ -1,8 +1,8 @@
 //! Settings of the broker that change while it runs: durable, in force at once, the narrowest scope first, and refused in Kafka's codes.
 //! `tests/interop` asks the same of a Kafka broker with Kafka's own tool.
 
-use strandline::messages::*;
-use strandline::wire::ErrorCode;
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch};

@@ -1,49 +1,49 @@
 //! A small blocking client of the protocol.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use strandline::messages::*;
-use strandline::wire::{Decode, Encode};
+use strandline_client::{Address, Connection, RequestError};
 use strandline_engine::format::batch::{BATCH_HEADER_BYTES, Batches};
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::format::record::Records;
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::{ApiKey, Decode, Encode};
 
 /// Far longer than anything here takes, on a busy machine as well: it only ends a test that has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
-    correlation_id: i32,
-}
+/// A connection on which every request names its version. It asks nothing by itself.
+pub(crate) struct Client(Connection);
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { stream, correlation_id: 0 }
+        let place = Address { host: address.ip().to_string(), port: address.port() };
+        Client(Connection::over(stream, place, "scenarios", PATIENCE).unwrap())
+    }
+
+    /// The socket, for bytes that are no request.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        self.0.stream()
     }
 
     /// Sends a request, and gives the number that its response will have.
     pub(crate) fn send<M: Request + Encode>(&mut self, version: i16, request: &M) -> i32 {
-        self.correlation_id += 1;
-        let frame = encode_request(version, self.correlation_id, Some("scenarios"), request).unwrap();
-        self.stream.write_all(&frame).unwrap();
-        self.correlation_id
+        self.0.send(version, request).unwrap()
     }
 
     /// Reads a frame, without its size.
     pub(crate) fn read_frame(&mut self) -> io::Result<Bytes> {
-        let mut size = [0; 4];
-        self.stream.read_exact(&mut size)?;
-        let mut frame = vec![0; i32::from_be_bytes(size) as usize];
-        self.stream.read_exact(&mut frame)?;
-        Ok(frame.into())
+        // The request is named in errors alone.
+        self.0.receive(ApiKey::ApiVersions, Duration::ZERO).map_err(|error| match error {
+            RequestError::Lost { source, .. } => source,
+            other => panic!("{other}"),
+        })
     }
 
     pub(crate) fn call<M>(&mut self, version: i16, request: &M) -> M::Response
@@ -51,15 +51,12 @@ impl Client {
         M: Request + Encode,
         M::Response: Decode,
     {
-        let id = self.send(version, request);
-        let (answered, response) = decode_response(&self.read_frame().unwrap(), version).unwrap();
-        assert_eq!(answered, id, "answers come in order");
-        response
+        self.0.call_in(version, request).unwrap()
     }
 
     /// Whether the broker has closed the connection, without a byte of an answer.
     pub(crate) fn is_closed(&mut self) -> bool {
-        match self.stream.read(&mut [0; 1]) {
+        match self.stream().read(&mut [0; 1]) {
             Ok(read) => read == 0,
             Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
         }
@@ -97,9 +94,7 @@ impl Client {
 
     pub(crate) fn fetch(&mut self, version: i16, request: &FetchRequest) -> FetchResponse<Bytes> {
         let id = self.send(version, request);
-        let (answered, response) = FetchResponse::decode(&self.read_frame().unwrap(), version).unwrap();
-        assert_eq!(answered, id, "answers come in order");
-        response
+        self.0.receive_fetched(version, id, Duration::ZERO).unwrap()
     }
 
     /// All values of a partition from `offset` on, with their offsets.

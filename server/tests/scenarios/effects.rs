@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use strandline::config::{BROKER_CONFIGS, BrokerConfig, Settings};
-use strandline::messages::*;
-use strandline::wire::ErrorCode;
 use strandline_engine::config::TOPIC_CONFIGS;
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch, fetch, now};

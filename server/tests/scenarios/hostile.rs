@@ -4,8 +4,8 @@ use std::io::Write;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
-use strandline::messages::*;
-use strandline::wire::ErrorCode;
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{PATIENCE, batch, fetch, produce};
@@ -38,7 +38,7 @@ fn nonsense_closes_its_connection_and_no_other() {
     ];
     for (what, bytes) in nonsense {
         let mut client = broker.client();
-        client.stream.write_all(&bytes).unwrap();
+        client.stream().write_all(&bytes).unwrap();
         assert!(client.is_closed(), "{what}");
         assert_eq!(other.produce("t", 0, batch(&["fine"])).error_code, 0, "{what}");
     }
@@ -55,8 +55,8 @@ fn half_a_request_is_dropped_with_its_connection() {
     let whole = encode_request(11, 1, None, &produce("t", 0, batch(&["half"]), -1)).unwrap();
     for cut in [1, 4, 9, whole.len() - 1] {
         let mut client = broker.client();
-        client.stream.write_all(&whole[..cut]).unwrap();
-        client.stream.shutdown(Shutdown::Write).unwrap();
+        client.stream().write_all(&whole[..cut]).unwrap();
+        client.stream().shutdown(Shutdown::Write).unwrap();
         assert!(client.is_closed());
     }
     assert!(client.read_all("t", 0, 0).is_empty());
@@ -70,8 +70,8 @@ fn memory_follows_what_arrives_and_not_what_is_announced() {
     let mut clients: Vec<_> = (0..100).map(|_| broker.client()).collect();
     for client in &mut clients {
         // 100 MiB announced, 20 KiB sent: more than the first block holds.
-        client.stream.write_all(&(100i32 << 20).to_be_bytes()).unwrap();
-        client.stream.write_all(&[0; 20 << 10]).unwrap();
+        client.stream().write_all(&(100i32 << 20).to_be_bytes()).unwrap();
+        client.stream().write_all(&[0; 20 << 10]).unwrap();
     }
     broker.client().call(4, &hello());
     std::thread::sleep(Duration::from_millis(100));
@@ -86,8 +86,8 @@ fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
     let mut client = broker.client();
     let body =
         [&18i16.to_be_bytes()[..], &99i16.to_be_bytes(), &5i32.to_be_bytes(), &[255, 255, 0, 1, 2]].concat();
-    client.stream.write_all(&(body.len() as i32).to_be_bytes()).unwrap();
-    client.stream.write_all(&body).unwrap();
+    client.stream().write_all(&(body.len() as i32).to_be_bytes()).unwrap();
+    client.stream().write_all(&body).unwrap();
     let (id, response) = decode_response::<ApiVersionsResponse>(&client.read_frame().unwrap(), 0).unwrap();
     assert_eq!((id, response.error_code), (5, ErrorCode::UnsupportedVersion.code()));
     let rows: Vec<_> =
@@ -109,11 +109,11 @@ fn a_client_that_does_not_read_holds_up_nobody_else() {
     }
     let before = broker.resident();
     let mut slow = broker.client();
-    slow.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    slow.stream().set_write_timeout(Some(Duration::from_millis(200))).unwrap();
     let request = encode_request(12, 1, None, &fetch("t", &[(0, 0)])).unwrap();
     // Some 500 answers of 1 MiB: more than every socket buffer on the way.
     for _ in 0..500 {
-        if slow.stream.write_all(&request).is_err() {
+        if slow.stream().write_all(&request).is_err() {
             break;
         }
     }

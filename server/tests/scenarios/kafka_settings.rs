@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use strandline::config::{BROKER_CONFIGS, WITHOUT_EFFECT, broker_config_entry, broker_configs};
-use strandline::messages::*;
-use strandline::wire::ErrorCode;
 use strandline_engine::config::{ConfigBounds, ConfigKind, ConfigMode, TOPIC_CONFIGS, TopicConfigEntry};
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::Client;

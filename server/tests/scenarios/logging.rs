@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
 
-use strandline::messages::*;
+use strandline_protocol::messages::*;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::batch;
@@ -20,7 +20,7 @@ fn started(data_dir: &Path, more: &[&str], log: impl Into<Stdio>) -> Broker {
 /// Connects and says what no broker understands; the connection is closed, and a line says so.
 fn nonsense(broker: &Broker) {
     let mut client = broker.client();
-    client.stream.write_all(&[0xff; 100]).unwrap();
+    client.stream().write_all(&[0xff; 100]).unwrap();
     assert!(client.is_closed());
 }
 
@@ -84,7 +84,7 @@ fn a_client_that_is_refused_again_and_again_is_a_few_lines_and_a_number() {
     for _ in 0..300 {
         nonsense(&broker);
         let mut client = broker.client();
-        client.stream.write_all(&unasked).unwrap();
+        client.stream().write_all(&unasked).unwrap();
         assert!(client.is_closed());
     }
     let suppressed = value_of(&broker, "strandline_log_lines_suppressed_total");

@@ -23,6 +23,5 @@ mod restart;
 mod retention;
 mod single_node;
 mod topics;
-mod wire_hostile;
-mod wire_oracle;
+#[path = "../../protocol/tests/wire/samples.rs"]
 mod wire_samples;

@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use strandline::messages::*;
 use strandline::metrics::{Kind, METRICS, Metric, PARTITION_METRICS};
+use strandline_protocol::messages::*;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch, fetch};

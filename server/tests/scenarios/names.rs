@@ -5,8 +5,8 @@ use std::io::Write;
 
 use bytes::Bytes;
 use strandline::dispatch::APIS;
-use strandline::messages::*;
-use strandline::wire::{ApiKey, Encode, ErrorCode};
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::{ApiKey, Encode, ErrorCode};
 
 use crate::broker::{Broker, data_dir};
 use crate::client::Client;
@@ -95,7 +95,7 @@ struct Asking(Client);
 
 impl Asking {
     fn ask(&mut self, frame: &[u8], what: &str) -> Bytes {
-        self.0.stream.write_all(frame).unwrap_or_else(|error| panic!("{what}: {error}"));
+        self.0.stream().write_all(frame).unwrap_or_else(|error| panic!("{what}: {error}"));
         let answer = self.0.read_frame().unwrap_or_else(|error| panic!("{what} is not answered: {error}"));
         assert_eq!(answer[..4], frame[8..12], "{what}");
         answer

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use strandline::messages::*;
-use strandline::wire::{ErrorCode, Message};
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::{ErrorCode, Message};
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{batch, fetch, now, produce, values};
@@ -69,7 +69,7 @@ fn every_version_of_fetch_answers_every_partition_once() {
         assert_eq!(partitions[0].last_stable_offset, 1);
     }
     let mut request = fetch("t", &[(0, 0)]);
-    request.topics[0].topic_id = strandline_engine::types::TopicId::random();
+    request.topics[0].topic_id = strandline_protocol::Uuid::from_u128(7);
     let response = client.fetch(13, &request);
     assert_eq!(response.responses[0].partitions[0].error_code, ErrorCode::UnknownTopicId.code());
     let mut request = fetch("t", &[(0, 0)]);

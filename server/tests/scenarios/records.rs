@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use strandline::messages::*;
-use strandline::wire::ErrorCode;
 use strandline_engine::format::batch::{BATCH_HEADER_BYTES, Batches};
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::{Codec, decompress};
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch, fetch, now, produce};
@@ -38,7 +38,7 @@ fn bombs_cost_neither_memory_nor_the_neighbours_turn() {
         for bomb in &bombs {
             client.send(11, &produce("t", 0, bomb.clone(), -1));
         }
-        client.stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        client.stream().set_read_timeout(Some(Duration::from_secs(120))).unwrap();
     }
     for _ in 0..20 {
         assert_eq!(neighbour.produce("t", 0, batch(&["fine"])).error_code, 0);

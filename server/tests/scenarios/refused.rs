@@ -216,7 +216,7 @@ fn idle_connections_take_no_descriptor_that_a_file_needs() {
     let mut newcomer = loop {
         // Until the broker has seen that the others are gone, newcomers are refused.
         let mut newcomer = Client::connect(broker.address);
-        let id = newcomer.send(4, &strandline::messages::ApiVersionsRequest::default());
+        let id = newcomer.send(4, &strandline_protocol::messages::ApiVersionsRequest::default());
         match newcomer.read_frame() {
             Ok(_) => break newcomer,
             Err(error) => assert!(Instant::now() < give_up, "{id}: {error}"),

@@ -1,10 +1,10 @@
 //! What a start finds of what was acknowledged before, and who may start.
 
 use bytes::BytesMut;
-use strandline::messages::*;
-use strandline::wire::ErrorCode;
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch, now};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use strandline::messages::*;
-use strandline::wire::ErrorCode;
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, PATIENCE, batch, fetch};

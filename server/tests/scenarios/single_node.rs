@@ -1,11 +1,11 @@
 //! What Kafka has for clusters, for users and for transactions, asked of one node that has none of it: each request is answered with what is
 //! true here, in the codes that Kafka's tools and admin clients know. Kafka 4.3.1 gives the same codes, but where a test says otherwise.
 
-use strandline::messages::*;
-use strandline::wire::ErrorCode;
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
-use strandline_engine::types::TopicId;
+use strandline_protocol::Uuid;
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch, fetch, produce};
@@ -21,7 +21,7 @@ fn code(code: i16) -> ErrorCode {
 const HERE: i32 = 1;
 const ELSEWHERE: i32 = 2;
 
-fn id_of(client: &mut Client, topic: &str) -> TopicId {
+fn id_of(client: &mut Client, topic: &str) -> Uuid {
     let asked = MetadataRequestTopic { name: Some(topic.to_owned()), ..Default::default() };
     let request = MetadataRequest { topics: Some(vec![asked]), ..Default::default() };
     client.call(12, &request).topics[0].topic_id
@@ -44,7 +44,7 @@ fn produce_takes_topics_by_id_and_knows_an_old_one() {
     assert_eq!((answer.partition_responses[0].error_code, answer.partition_responses[0].base_offset), (0, 0));
     // Version 12 names topics still, and is what 11 is.
     assert_eq!(client.call(12, &by_id(id, "b")).responses[0].partition_responses[0].base_offset, 1);
-    for unknown in [TopicId::ZERO, TopicId::random()] {
+    for unknown in [Uuid::nil(), Uuid::from_u128(7)] {
         let answer = client.call(13, &by_id(unknown, "c")).responses.remove(0);
         assert_eq!(code(answer.partition_responses[0].error_code), ErrorCode::UnknownTopicId);
         assert_eq!(answer.topic_id, unknown);

@@ -1,8 +1,8 @@
 //! Topics: what is told about them, how they come and go, their settings.
 
-use strandline::messages::*;
-use strandline::wire::ErrorCode;
-use strandline_engine::types::TopicId;
+use strandline_protocol::Uuid;
+use strandline_protocol::messages::*;
+use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 
@@ -30,7 +30,7 @@ fn a_topic_that_is_asked_for_is_created_when_both_sides_allow_it() {
         ..Default::default()
     };
     assert_eq!(client.call(12, &by_id(made.topic_id)).topics[0].name.as_deref(), Some("new"));
-    let unknown = client.call(12, &by_id(TopicId::random())).topics.remove(0);
+    let unknown = client.call(12, &by_id(Uuid::from_u128(7))).topics.remove(0);
     assert_eq!((unknown.error_code, unknown.name), (ErrorCode::UnknownTopicId.code(), None));
 
     // Version 0 has no null: an empty list is all topics there, and none later.
@@ -90,7 +90,7 @@ fn topics_are_created_described_and_deleted() {
     let delete = DeleteTopicsRequest {
         topics: vec![
             DeleteTopicState { name: None, topic_id: made.topic_id },
-            DeleteTopicState { name: Some("none".to_owned()), topic_id: TopicId::ZERO },
+            DeleteTopicState { name: Some("none".to_owned()), topic_id: Uuid::nil() },
         ],
         ..Default::default()
     };

@@ -1,4 +1,5 @@
-//! `strandline log dump`: what stands in files, entry by entry. Damage is an entry with its place; what is whole behind it follows.
+//! `strandline log dump`: what stands in files, entry by entry. Damage is an entry with its place; what is
+//! whole behind it follows.
 //!
 //! ```text
 //! text  segment path=".../00000000000000000000.log" base_offset=0 bytes=712
@@ -127,7 +128,8 @@ impl<W: Write> Dump<'_, W> {
             return Ok(self.entry("file", path, json!({"bytes": source.length(), "kind": "not ours"}))?);
         }
         let bytes = fs::read(path).map_err(failed)?;
-        // By its name, which does not rot with its bytes; else, for one that has another name, by what it says that it is.
+        // By its name, which does not rot with its bytes; else, for one that has another name, by what it
+        // says that it is.
         match named.filter(is_small).or_else(|| DataFile::of_kind(kind)) {
             Some(file) => {
                 if let Err(error) = self.small_file(path, file, &bytes)? {

@@ -8,10 +8,11 @@
 //! log strays    partitions' directories that were set aside: listed, deleted  strays.rs
 //! ```
 //!
-//! Apache Kafka's data directories are read alike. Nothing is changed but by `repair --apply` and `strays delete`.
+//! Apache Kafka's data directories are read alike. Nothing is changed but by `repair --apply` and `strays
+//! delete`.
 //!
-//! Promises to scripts: exit code 0 when nothing is damaged, 1 when something is, 2 when the command line makes no sense or the
-//! system refuses. With `--format json` every line on stdout is an object.
+//! Promises to scripts: exit code 0 when nothing is damaged, 1 when something is, 2 when the command line
+//! makes no sense or the system refuses. With `--format json` every line on stdout is an object.
 
 mod dump;
 mod output;
@@ -66,7 +67,8 @@ enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Make indexes and side files anew, cut torn tails, remove leftovers; prints what it would do unless --apply is given
+    /// Make indexes and side files anew, cut torn tails, remove leftovers; prints what it would do unless
+    /// --apply is given
     Repair {
         /// A data directory, or one partition's
         directory: PathBuf,
@@ -76,7 +78,8 @@ enum Command {
         /// Where the copies go; beside the files, as NAME.before-repair, unless given
         #[arg(long, value_name = "DIR", requires = "apply")]
         backup: Option<PathBuf>,
-        /// Give up the records of partitions whose directory is gone: their logs go on, empty, where they ended
+        /// Give up the records of partitions whose directory is gone: their logs go on, empty, where they
+        /// ended
         #[arg(long)]
         accept_loss: bool,
     },
@@ -90,7 +93,8 @@ enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// List or delete directories that a start has set aside because no topic had them; a broker may run meanwhile
+    /// List or delete directories that a start has set aside because no topic had them; a broker may run
+    /// meanwhile
     Strays {
         #[command(subcommand)]
         command: StraysCommand,

@@ -1,4 +1,5 @@
-//! What the commands of `strandline log` share: how output looks, what a failure is, a bar for those who watch.
+//! What the commands of `strandline log` share: how output looks, what a failure is, a bar for those who
+//! watch.
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};

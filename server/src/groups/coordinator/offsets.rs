@@ -7,12 +7,12 @@
 //! The offsets of one group, and what of them has expired, are left to `groups/offsets`; the way to the log to the runtime.
 
 use strandline_engine::topics::TopicTable;
+use strandline_protocol::wire::ErrorCode;
 
 use super::{Entry, GroupCoordinator, GroupTurn, Then, offset_key};
 use crate::coordination::{Outcome, Reply, Write};
 use crate::groups::member::Identity;
 use crate::groups::records::{Change, OffsetValue};
-use crate::wire::ErrorCode;
 
 /// Offsets by topic and partition, as they are asked for or told.
 pub type ByPartition<T> = Vec<(String, Vec<(i32, T)>)>;

@@ -10,9 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use strandline_protocol::wire::ErrorCode;
 
 use crate::groups::{Description, State};
-use crate::wire::ErrorCode;
 
 /// Names what was asked, in the order in which it was.
 pub(super) type Number = u64;

@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 use strandline_engine::crash::{Ending, Image, Images, ORDINARY, Process, Settings, Subject, start};
 use strandline_engine::sim::{Clock, Faults, SimDisk, Simulation};
 use strandline_engine::topics::NewTopic;
+use strandline_protocol::wire::ErrorCode;
 
 use super::known::{Asked, Assigned, Known, Number};
 use crate::coordination::InternalTopic;
@@ -22,7 +23,6 @@ use crate::groups::{
     Commit, CoordinatorSettings, GroupSettings, Groups, Identity, Join, Joined, OFFSETS_TOPIC, Protocol,
     Sync, Within,
 };
-use crate::wire::ErrorCode;
 
 /// Operations of the disk after which an answer that is still missing never comes.
 const PATIENCE: usize = 20_000;

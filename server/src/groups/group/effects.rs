@@ -1,8 +1,9 @@
 //! What a call to a group leads to: answers, and states that are to be made durable.
 
+use strandline_protocol::wire::ErrorCode;
+
 use crate::groups::member::{Joined, Member, Synced, Ticket};
 use crate::groups::records::GroupValue;
-use crate::wire::ErrorCode;
 
 /// Names something that a group wants to be durable.
 pub type StoreId = u64;
@@ -14,7 +15,8 @@ pub struct Effects {
     pub joined: Vec<(Ticket, Joined)>,
     /// Syncs that are answered now.
     pub synced: Vec<(Ticket, Synced)>,
-    /// What is to be made durable, in this order; [`Group::stored`](super::Group::stored) wants to know the outcome.
+    /// What is to be made durable, in this order; [`Group::stored`](super::Group::stored) wants to know the
+    /// outcome.
     pub stores: Vec<Store>,
 }
 

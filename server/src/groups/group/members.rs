@@ -11,10 +11,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use strandline_protocol::wire::ErrorCode;
+
 use super::effects::Effects;
 use super::{Group, JoinTimer, State, Storing, Swap};
 use crate::groups::member::{Identity, Join, Joined, Member, Terms, Ticket};
-use crate::wire::ErrorCode;
 
 /// How long a member that has not been in a generation yet may wait to get into one, in milliseconds.
 const NEW_MEMBER_JOIN_MS: i64 = 5 * 60 * 1000;

@@ -1,0 +1,55 @@
+//! A small blocking Kafka client over `std::net`: what the command line, the benchmark and the tests need,
+//! against any broker since Kafka 0.11.
+//!
+//! ```text
+//! cli > Client (metadata, admin, settings, offsets, groups) > Connection (frames, versions) > TcpStream
+//!     > Producer  one request a leader in flight, one batch a partition
+//!     > Consumer  one fetch a leader in flight
+//!     > GroupConsumer > Consumer, of the partitions that the group gives it
+//! ```
+//!
+//! * Every connection of a client begins with ApiVersions; a request goes out in the highest version that
+//!   both sides have. A bare [`Connection`] may do without, and say any version.
+//! * A [`Client`] has one control connection, to whichever broker answers; a [`Producer`] and a [`Consumer`]
+//!   dial the leaders themselves, a [`GroupConsumer`] its group's coordinator. No connection is ever shared,
+//!   so an answer belongs to the question that its owner asked last.
+//! * What may pass by itself (a leader that moves, a broker that restarts) is tried again until
+//!   [`Limits::give_up_after`]; what will not is returned at once. A request that may have been carried out
+//!   is repeated only where that does no harm.
+//! * Memory is bounded: responses by [`RESPONSE_BYTES_MAX`], what a batch unpacks to by
+//!   [`UNPACKED_BYTES_MAX`].
+//!
+//! No TLS, no SASL, no transactions; groups in the classic protocol, with the range assignor, of one topic a
+//! member.
+
+mod address;
+mod admin;
+mod assignor;
+mod cluster;
+mod code;
+mod connection;
+mod consumer;
+mod group_consumer;
+mod groups;
+mod limits;
+mod offsets;
+mod partitioner;
+mod producer;
+mod retry;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use address::{Address, AddressError, DEFAULT_PORT};
+pub use admin::{AdminError, Subject, TopicSpec};
+pub use cluster::{Client, MetadataError, Partition, Topic, Waiting};
+pub use code::Code;
+pub use connection::{ConnectError, Connection, RESPONSE_BYTES_MAX, RequestError};
+pub use consumer::{ConsumeError, ConsumedRecord, Consumer, UNPACKED_BYTES_MAX};
+pub use group_consumer::{GroupConsumeError, GroupConsumer};
+pub use groups::{Group, GroupError, GroupOffsets, GroupSummary, Member};
+pub use limits::Limits;
+pub use offsets::{ListOffsetsError, Moment};
+pub use partitioner::{murmur2, partition_of_key};
+pub use producer::{Acks, NewRecord, ProduceError, Producer, ProducerOptions};
+pub use settings::{Setting, Source};
