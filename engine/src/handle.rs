@@ -336,8 +336,8 @@ pub(crate) fn unlatch(result: ReadResult<EngineFile>) -> ReadResult<File> {
         position: range.position,
         length: range.length,
     });
-    let ReadResult { high_watermark, log_start, reaches_end, .. } = result;
-    ReadResult { high_watermark, log_start, batches, reaches_end }
+    let ReadResult { log_start, last_stable, high_watermark, reaches_end, .. } = result;
+    ReadResult { log_start, last_stable, high_watermark, batches, reaches_end }
 }
 
 /// The wall clock in milliseconds.

@@ -27,15 +27,22 @@ pub struct SegmentFacts {
     pub max_timestamp: Option<Timestamp>,
 }
 
-/// Where the log should begin. Never before `log_start`, never behind the end of the last segment.
-pub fn plan(segments: &[SegmentFacts], log_start: Offset, limits: RetentionLimits, now: Timestamp) -> Offset {
+/// Where the log should begin. Never before `log_start`, never behind the end of the last segment that lies wholly before `high_watermark`.
+pub fn plan(
+    segments: &[SegmentFacts],
+    log_start: Offset,
+    high_watermark: Offset,
+    limits: RetentionLimits,
+    now: Timestamp,
+) -> Offset {
     let mut start = log_start;
     let kept = || segments.iter().filter(|segment| segment.next_offset > log_start);
     let mut left: u64 = kept().map(|segment| segment.bytes).sum();
     for segment in kept() {
         let is_old = segment.max_timestamp.is_some_and(|newest| limits.is_expired(newest, now));
         let is_too_much = limits.bytes.is_some_and(|limit| left - segment.bytes >= limit);
-        if !is_old && !is_too_much {
+        let is_needed = segment.next_offset > high_watermark || !is_old && !is_too_much;
+        if is_needed {
             break;
         }
         left -= segment.bytes;
@@ -60,7 +67,7 @@ mod tests {
     }
 
     fn start(of: &[(u64, Timestamp)], log_start: i64, limits: RetentionLimits, now: Timestamp) -> i64 {
-        plan(&segments(of), Offset::new(log_start), limits, now).get()
+        plan(&segments(of), Offset::new(log_start), Offset::new(i64::MAX), limits, now).get()
     }
 
     fn age(limit: i64) -> RetentionLimits {
@@ -95,6 +102,15 @@ mod tests {
         assert_eq!(start(&log, 0, bytes(70), 0), 10);
         assert_eq!(start(&log, 0, bytes(11), 0), 20);
         assert_eq!(start(&log, 0, bytes(0), 0), 40);
+    }
+
+    #[test]
+    fn what_may_still_be_cut_off_stays() {
+        let log = segments(&[(1, 100), (1, 200), (1, 300)]);
+        for (high_watermark, start) in [(0, 0), (9, 0), (10, 10), (25, 20), (30, 30)] {
+            let planned = plan(&log, Offset::ZERO, Offset::new(high_watermark), age(50), 1000);
+            assert_eq!(planned.get(), start, "a segment goes when all of it lies before {high_watermark}");
+        }
     }
 
     #[test]

@@ -449,20 +449,33 @@ impl<D: Disk> Log<D> {
 
     // ---- read ------------------------------------------------------------------------------------------------------------
 
-    /// Whole batches from the one that holds `offset` on: `bytes_max` at most, but the first one whatever its size when `first_whole`.
-    /// `None` when there is nothing at or behind `offset`. The caller has checked that the offset is in range. The flag says whether
-    /// the range reaches the end of the log. All of it is intact (D5): it ends before what is damaged, and damage at `offset` is the error.
+    /// Whole batches from the one that holds `offset` on: `bytes_max` at most, but the first one whatever its size when `first_whole`, and none
+    /// that reaches behind `limit`, which is asked when it is needed. `None` when there is nothing at or behind `offset`. The caller has checked
+    /// that the offset is in range. The flag says whether the range reaches the limit, or the end of the log. All of it is intact (D5): it
+    /// ends before what is damaged, and damage at `offset` is the error.
     pub(crate) async fn read(
         &self,
         offset: Offset,
         bytes_max: u64,
         first_whole: bool,
+        limit: impl Fn() -> Offset,
     ) -> Result<Option<(FileRange<D::File>, bool)>, Fault> {
         let holding =
             self.segments.borrow().partition_point(|segment| segment.base() <= offset).saturating_sub(1);
         let mut next = self.segments.borrow().get(holding).cloned();
         while let Some(segment) = next {
             if let Some((position, first)) = segment.locate(offset).await? {
+                let limit = limit();
+                let stop = match limit < segment.end().next_offset {
+                    true => segment.locate(limit).await?.map(|(stop, _)| stop),
+                    // All of the segment may be read, as far as it goes now.
+                    false => None,
+                };
+                let bytes_max = match stop {
+                    Some(stop) if stop <= position => return Ok(None),
+                    Some(stop) => bytes_max.min(stop - position),
+                    None => bytes_max,
+                };
                 let extent = segment.extent(position, bytes_max, first_whole).await?;
                 let intact = segment.verify(position, first, position + extent.length).await?;
                 if intact.end == position
@@ -472,7 +485,10 @@ impl<D: Disk> Log<D> {
                 }
                 let file = segment.file().await?;
                 let is_last = self.segments.borrow().last().is_some_and(|last| Rc::ptr_eq(last, &segment));
-                let reaches_end = is_last && intact.end >= segment.end().position;
+                let reaches_end = match stop {
+                    Some(stop) => intact.end >= stop,
+                    None => is_last && intact.end >= segment.end().position,
+                };
                 let range = FileRange { file, position, length: intact.end - position };
                 return Ok(Some((range, reaches_end)));
             }

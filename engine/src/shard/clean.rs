@@ -5,7 +5,8 @@
 //! the segments that it was made of (`log/replace.rs` has the order). Between two steps a topic may be deleted, segments may be dropped and
 //! the shard may stop: a round looks, and ends.
 //!
-//! Only what the checkpoint on the disk has as durable and closed is compacted, so that no recovery and no journal looks at it again.
+//! Only what the checkpoint on the disk has as durable and closed is compacted, so that no recovery and no journal looks at it again; and
+//! only what lies before the last stable offset: what is undecided, or may be cut off, stays as it is.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -215,7 +216,7 @@ impl<D: Disk> Shard<D> {
         {
             return Ok(None);
         }
-        let end = partition.log.end();
+        let end = partition.watermarks().last_stable;
         let config = partition.config();
         let facts = facts(&partition.log.sealed_segments(end), &config).await?;
         let clean_end = partition.log.compacted().clean_end;
@@ -253,7 +254,7 @@ impl<D: Disk> Shard<D> {
     async fn clean_round(&self, partition: &Rc<Partition<D>>) -> Result<bool, Stop> {
         let config = partition.config();
         self.make_cleanable(partition).await?;
-        let stable_end = partition.checkpointed_base();
+        let stable_end = partition.checkpointed_base().min(partition.watermarks().last_stable);
         let segments = partition.log.sealed_segments(stable_end);
         let facts = facts(&segments, &config).await?;
         let clean_end = partition.log.compacted().clean_end;
@@ -295,7 +296,7 @@ impl<D: Disk> Shard<D> {
 
     /// Makes the closed segments durable, and the checkpoint say so.
     async fn make_cleanable(&self, partition: &Rc<Partition<D>>) -> Result<(), Stop> {
-        let closed = partition.log.sealed_segments(partition.log.end());
+        let closed = partition.log.sealed_segments(partition.watermarks().last_stable);
         let wanted = closed.last().map_or(Offset::ZERO, |segment| segment.end().next_offset);
         if wanted <= partition.checkpointed_base() {
             return Ok(());

@@ -289,7 +289,7 @@ impl<D: Disk> Shard<D> {
         let Group { partition, draft, answers } = group;
         let (batches, records, bytes) = (draft.batches().len() as u64, draft.records(), draft.bytes());
         if !draft.is_empty() {
-            partition.log.adopt(draft);
+            partition.adopt(draft);
             partition.note_appended(batches, records, bytes);
             if self.disk_full.replace(false) {
                 tracing::info!(partition = %partition.id, "the disk has room again: appends go on");

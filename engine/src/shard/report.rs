@@ -58,7 +58,7 @@ fn report<D: Disk>(partition: &Partition<D>) -> PartitionReport {
     PartitionReport {
         id: partition.id,
         log_start: partition.log.log_start(),
-        log_end: partition.high_watermark(),
+        log_end: partition.watermarks().log_end,
         segments,
         bytes,
         traffic: partition.traffic(),

@@ -141,7 +141,7 @@ impl<D: Disk> Shard<D> {
         draft.push_stamped(log, bytes);
         match draft.write(log).await {
             Ok(()) => {
-                log.adopt(draft);
+                partition.adopt(draft);
                 Ok(())
             }
             Err(failure) => {

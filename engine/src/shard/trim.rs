@@ -243,7 +243,8 @@ impl<D: Disk> Shard<D> {
             return Ok(None);
         }
         let log_start = partition.log.log_start();
-        let wanted = plan(&partition.log.facts(limits, now).await?, log_start, limits, now);
+        let facts = partition.log.facts(limits, now).await?;
+        let wanted = plan(&facts, log_start, partition.high_watermark(), limits, now);
         let to = match partition.retention_waits(wanted, now) {
             true => wanted.min(partition.recovery_point().1).max(log_start),
             false => wanted,

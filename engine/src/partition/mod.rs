@@ -1,26 +1,32 @@
-//! One partition: its log, who waits for it, and whether it may be written.
+//! One partition: its log, how far that may be read ([`watermarks`]), the readers that wait for it ([`waiters`]), and whether it may be
+//! written ([`fence`]).
 //!
-//! * The high watermark of a single node is the log end offset: the log's end moves only when an append has settled, which in the
-//!   default configuration means that it is durable (D1, D2).
-//! * Where a start could not bring back all that was acknowledged, the log ends before its high watermark: what lies between is refused, by a
-//!   reason that may pass, until it is back or somebody has decided (D2, D5).
-//! * After a failed write or sync the partition is fenced: appends are refused with the fault until the next start, reads go on (D3).
+//! The end of the log moves only when an append has settled, which in the default configuration means that it is durable (D1, D2).
+
+mod fence;
+mod waiters;
+mod watermarks;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
+
+pub(crate) use fence::Incomplete;
+pub(crate) use waiters::WakeOnce;
+pub(crate) use watermarks::Watermarks;
 
 use crate::config::TopicConfig;
 use crate::error::{AppendError, Fault, FaultKind, ReadError};
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::io::Disk;
-use crate::journal::replay::JournaledBatch;
-use crate::log::{FileRange, Log, OffsetAndTimestamp};
+use crate::log::{Draft, FileRange, Log, OffsetAndTimestamp};
 use crate::types::{Offset, PartitionId, Position, Timestamp};
+use fence::Fence;
+use waiters::Waiters;
+use watermarks::CurrentWatermarks;
 
 /// Damaged places of a partition that are kept apart: with more, the log of the broker has said enough.
 const DAMAGES_MAX: usize = 1000;
@@ -28,17 +34,6 @@ const DAMAGES_MAX: usize = 1000;
 /// Milliseconds that retention waits for the recovery point of a log that is being appended to. A busy journal is recycled within seconds; what
 /// a slow one leaves undeleted meanwhile is less than its files hold.
 const RETENTION_PATIENCE_MS: i64 = 30_000;
-
-/// What a partition lacks of all that was acknowledged.
-#[derive(Clone, Debug)]
-pub(crate) struct Incomplete {
-    /// Which records, and why.
-    pub(crate) fault: Fault,
-    /// The offset behind the last one that is known of.
-    pub(crate) end: Offset,
-    /// The batches that wait for room, by offset, and the journal's file that each is in; none where they are lost.
-    pub(crate) journaled: Vec<(PathBuf, JournaledBatch)>,
-}
 
 /// Recovery points that no checkpoint file has yet.
 pub(crate) struct Unwritten {
@@ -52,9 +47,9 @@ pub(crate) struct Unwritten {
 pub(crate) struct Partition<D: Disk> {
     pub(crate) id: PartitionId,
     pub(crate) log: Log<D>,
-    incomplete: RefCell<Option<Incomplete>>,
+    watermarks: CurrentWatermarks,
+    fence: Fence,
     config: RefCell<Arc<TopicConfig>>,
-    fence: RefCell<Option<Fault>>,
     /// What is known to be durable, for the shard's checkpoint.
     durable: RefCell<PartitionCheckpoint>,
     /// Where the log begins as soon as the shard's checkpoint says so.
@@ -74,11 +69,9 @@ pub(crate) struct Partition<D: Disk> {
     uncleanable: Cell<bool>,
     /// The places where files were found damaged (D5): each is told once.
     damages: RefCell<BTreeSet<(PathBuf, Position)>>,
-    waiters: RefCell<Vec<Waiter>>,
+    waiters: Waiters,
     /// Readers that wait to be told where the log starts.
     log_start_waiters: RefCell<Vec<oneshot::Sender<()>>>,
-    /// Waiters that are pruned when there are so many.
-    prune_at: Cell<usize>,
 }
 
 /// What came to a partition and was given out, since the start.
@@ -117,42 +110,18 @@ struct Relaxed {
     since: Timestamp,
 }
 
-struct Waiter {
-    beyond: Offset,
-    wake: WakeOnce,
-}
-
-/// Wakes one waiting reader, once, whichever of its partitions moves first.
-#[derive(Clone)]
-pub(crate) struct WakeOnce(Rc<RefCell<Option<oneshot::Sender<()>>>>);
-
-impl WakeOnce {
-    pub(crate) fn new(sender: oneshot::Sender<()>) -> WakeOnce {
-        WakeOnce(Rc::new(RefCell::new(Some(sender))))
-    }
-
-    pub(crate) fn wake(&self) {
-        if let Some(sender) = self.0.borrow_mut().take() {
-            // The reader may have gone: then nobody minds.
-            let _ = sender.send(());
-        }
-    }
-
-    fn is_spent(&self) -> bool {
-        self.0.borrow().as_ref().is_none_or(|sender| sender.is_canceled())
-    }
-}
-
 /// What a read found.
 #[derive(Clone, Debug)]
 pub struct ReadResult<F> {
-    /// The end of what may be read.
-    pub high_watermark: Offset,
     /// The first offset there is.
     pub log_start: Offset,
+    /// The end of what a `read_committed` consumer may read.
+    pub last_stable: Offset,
+    /// The end of what consumers may read.
+    pub high_watermark: Offset,
     /// Whole record batches, the first of which holds the offset asked for or the first one behind it; `None` at the end.
     pub batches: Option<FileRange<F>>,
-    /// Whether the batches reach the high watermark. Otherwise another read gets more at once: a limit or the end of a segment came first.
+    /// Whether the batches reach the end of what may be read. Otherwise another read gets more at once: a limit or the end of a segment came first.
     pub reaches_end: bool,
 }
 
@@ -171,16 +140,17 @@ impl<D: Disk> Partition<D> {
         durable: PartitionCheckpoint,
         incomplete: Option<Incomplete>,
     ) -> Partition<D> {
-        let fence = RefCell::new(log.damage());
         let lacks = |fault| Incomplete { fault, end: log.acknowledged_end(), journaled: Vec::new() };
         let incomplete = incomplete.or_else(|| log.damage().map(lacks));
         let next_log_start = Cell::new(log.log_start());
+        let fence = Fence::new(id, log.damage(), incomplete);
+        let end = log.end().max(fence.missing_end().unwrap_or_default());
         Partition {
             id,
+            watermarks: CurrentWatermarks::new(Watermarks::alone(log.log_start(), end)),
             log,
-            incomplete: RefCell::new(incomplete),
-            config: RefCell::new(config),
             fence,
+            config: RefCell::new(config),
             durable: RefCell::new(durable),
             next_log_start,
             checkpointed_base: Cell::new(Offset::ZERO),
@@ -192,9 +162,8 @@ impl<D: Disk> Partition<D> {
             closed: Cell::new(false),
             uncleanable: Cell::new(false),
             damages: RefCell::default(),
-            waiters: RefCell::new(Vec::new()),
+            waiters: Waiters::new(),
             log_start_waiters: RefCell::default(),
-            prune_at: Cell::new(64),
         }
     }
 
@@ -207,44 +176,57 @@ impl<D: Disk> Partition<D> {
         *self.config.borrow_mut() = config;
     }
 
+    // ---- watermarks ------------------------------------------------------------------------------------------------------
+
+    /// Log start, last stable offset, high watermark and log end.
+    pub(crate) fn watermarks(&self) -> Watermarks {
+        self.watermarks.get()
+    }
+
+    /// The end of what consumers may read.
     pub(crate) fn high_watermark(&self) -> Offset {
-        let known = self.incomplete.borrow().as_ref().map_or(Offset::ZERO, |lacks| lacks.end);
-        self.log.end().max(known)
+        self.watermarks.get().high_watermark
+    }
+
+    /// Takes in what a draft has written: from here on the records can be read.
+    pub(crate) fn adopt(&self, draft: Draft<D>) {
+        self.log.adopt(draft);
+        self.renew_watermarks();
+    }
+
+    /// The log has moved. Nobody else has a copy of it, so the other ends move with its own.
+    fn renew_watermarks(&self) {
+        let end = self.log.end().max(self.fence.missing_end().unwrap_or_default());
+        self.watermarks.set(Watermarks::alone(self.log.log_start(), end));
+    }
+
+    /// Puts other watermarks in force until the log moves again.
+    #[cfg(test)]
+    pub(crate) fn set_watermarks(&self, watermarks: Watermarks) {
+        self.watermarks.set(watermarks);
     }
 
     // ---- what is missing -------------------------------------------------------------------------------------------------
 
     /// What the log lacks; `None` when all that was acknowledged is there.
     pub(crate) fn incomplete(&self) -> Option<Incomplete> {
-        self.incomplete.borrow().clone()
+        self.fence.lacks()
     }
 
     /// Says that all that was acknowledged is in the log.
     pub(crate) fn complete(&self) {
-        *self.incomplete.borrow_mut() = None;
-    }
-
-    /// Refuses what the end of the log decides, while that is not where acknowledged records end.
-    fn check_complete(&self) -> Result<(), ReadError> {
-        match &*self.incomplete.borrow() {
-            Some(lacks) => Err(ReadError::Incomplete { partition: self.id, fault: lacks.fault.clone() }),
-            None => Ok(()),
-        }
+        self.fence.complete();
+        self.renew_watermarks();
     }
 
     /// Refuses appends to a log that takes none, or none yet.
     pub(crate) fn check_appendable(&self) -> Result<(), AppendError> {
-        self.check_fence()?;
-        match &*self.incomplete.borrow() {
-            Some(lacks) if !lacks.journaled.is_empty() => Err(AppendError::NoSpace(self.id)),
-            Some(lacks) => Err(AppendError::Fenced { partition: self.id, fault: lacks.fault.clone() }),
-            None => Ok(()),
-        }
+        self.fence.check_appendable()
     }
 
     /// The high watermark, for those who ask where the log ends.
     pub(crate) fn latest(&self) -> Result<Offset, ReadError> {
-        self.check_complete()?;
+        self.fence.check_complete()?;
         Ok(self.high_watermark())
     }
 
@@ -279,18 +261,11 @@ impl<D: Disk> Partition<D> {
 
     /// Refuses appends from here on. The first fault stays.
     pub(crate) fn fence(&self, fault: &Fault) {
-        let mut fence = self.fence.borrow_mut();
-        if fence.is_none() {
-            tracing::error!(partition = %self.id, %fault, "partition is fenced: it takes no appends until the next start");
-            *fence = Some(fault.clone());
-        }
+        self.fence.close(fault);
     }
 
     pub(crate) fn check_fence(&self) -> Result<(), AppendError> {
-        match &*self.fence.borrow() {
-            None => Ok(()),
-            Some(fault) => Err(AppendError::Fenced { partition: self.id, fault: fault.clone() }),
-        }
+        self.fence.check()
     }
 
     // ---- durability ------------------------------------------------------------------------------------------------------
@@ -383,6 +358,7 @@ impl<D: Disk> Partition<D> {
     pub(crate) fn publish_log_start(&self, offset: Offset) {
         self.next_log_start.set(offset);
         self.log.set_log_start(offset);
+        self.renew_watermarks();
         self.log_start_waiters.borrow_mut().clear();
     }
 
@@ -426,17 +402,17 @@ impl<D: Disk> Partition<D> {
         bytes_max: u64,
         first_whole: bool,
     ) -> Result<ReadResult<D::File>, ReadError> {
-        let (log_start, high_watermark) = (self.log.log_start(), self.high_watermark());
+        let Watermarks { log_start, high_watermark, log_end, .. } = self.watermarks();
         if offset >= self.log.end() && offset >= log_start {
-            self.check_complete()?;
+            self.fence.check_complete()?;
         }
-        if offset < log_start || offset > high_watermark {
+        if offset < log_start || offset > log_end {
             return Err(ReadError::OffsetOutOfRange { requested: offset, log_start, high_watermark });
         }
-        let found = if offset == self.log.end() {
+        let found = if offset >= high_watermark {
             None
         } else {
-            match self.log.read(offset, bytes_max, first_whole).await {
+            match self.log.read(offset, bytes_max, first_whole, || self.high_watermark()).await {
                 Ok(found) => found,
                 Err(fault) => {
                     // Its segment may be on its way out. Where the log starts then is told when that is durable.
@@ -457,8 +433,8 @@ impl<D: Disk> Partition<D> {
             found.map_or((None, true), |(range, reaches_end)| (Some(range), reaches_end));
         let batches = batches.filter(|range| range.length > 0);
         // What was appended while the log was read may be among the batches.
-        let high_watermark = self.high_watermark();
-        Ok(ReadResult { high_watermark, log_start, batches, reaches_end })
+        let Watermarks { last_stable, high_watermark, .. } = self.watermarks();
+        Ok(ReadResult { log_start, last_stable, high_watermark, batches, reaches_end })
     }
 
     pub(crate) async fn offset_for_timestamp(
@@ -471,14 +447,16 @@ impl<D: Disk> Partition<D> {
                 // A segment was deleted under the reader.
                 Err(_) if log_start < self.log.log_start() => {}
                 // It may be among what is missing.
-                Ok(None) => return self.check_complete().map(|()| None),
+                Ok(None) => return self.fence.check_complete().map(|()| None),
+                // Nobody is told of it yet.
+                Ok(Some(found)) if found.offset >= self.high_watermark() => return Ok(None),
                 found => return found.map_err(|fault| self.faulty(fault)),
             }
         }
     }
 
     pub(crate) async fn offset_of_max_timestamp(&self) -> Result<Option<OffsetAndTimestamp>, ReadError> {
-        self.check_complete()?;
+        self.fence.check_complete()?;
         loop {
             let log_start = self.log.log_start();
             match self.log.offset_of_max_timestamp().await {
@@ -519,35 +497,20 @@ impl<D: Disk> Partition<D> {
 
     /// Wakes `wake` as soon as the high watermark lies beyond `beyond`.
     pub(crate) fn wait(&self, beyond: Offset, wake: &WakeOnce) {
-        if self.high_watermark() > beyond {
-            wake.wake();
-            return;
+        match self.high_watermark() > beyond {
+            true => wake.wake(),
+            false => self.waiters.push(beyond, wake),
         }
-        let mut waiters = self.waiters.borrow_mut();
-        if waiters.len() >= self.prune_at.get() {
-            waiters.retain(|waiter| !waiter.wake.is_spent());
-            self.prune_at.set((waiters.len() * 2).max(64));
-        }
-        waiters.push(Waiter { beyond, wake: wake.clone() });
     }
 
     /// Wakes the readers that waited for what has been appended.
     pub(crate) fn wake(&self) {
-        let high_watermark = self.high_watermark();
-        self.waiters.borrow_mut().retain(|waiter| {
-            if high_watermark > waiter.beyond {
-                waiter.wake.wake();
-                return false;
-            }
-            true
-        });
+        self.waiters.wake(self.high_watermark());
     }
 
     /// Wakes everybody: the topic was deleted.
     pub(crate) fn close(&self) {
         self.closed.set(true);
-        for waiter in self.waiters.take() {
-            waiter.wake.wake();
-        }
+        self.waiters.wake_all();
     }
 }
