@@ -67,13 +67,22 @@ pub type Timestamp = i64;
 /// "No timestamp", as Kafka writes it.
 pub const NO_TIMESTAMP: Timestamp = -1;
 
-/// The term of a partition's leader. A single node has one term: [`LeaderEpoch::FIRST`].
+/// The term of a partition's leader. Every batch carries that of the leader that appended it; along a log it never decreases.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LeaderEpoch(pub i32);
 
 impl LeaderEpoch {
-    /// The only epoch of a node that never hands over leadership.
+    /// That of a partition's first leader, and the only one of a node that never hands over leadership.
     pub const FIRST: LeaderEpoch = LeaderEpoch(0);
+}
+
+/// Where the batches of a leader epoch begin in a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EpochStart {
+    /// The epoch.
+    pub epoch: LeaderEpoch,
+    /// The offset of its first record, or the one that it would have.
+    pub start: Offset,
 }
 
 /// A topic's identity. A topic that is deleted and made again under the same name gets another one.

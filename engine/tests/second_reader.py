@@ -52,7 +52,7 @@ BATCH = struct.Struct(">qiiBIhiqqqhii")
 class Batch:
     def __init__(self, data):
         demand(len(data) >= 61, "cut")
-        (self.base, length, _, magic, crc, self.attributes, delta, self.base_time, self.max_time, self.producer,
+        (self.base, length, self.leader_epoch, magic, crc, self.attributes, delta, self.base_time, self.max_time, self.producer,
          self.epoch, self.sequence, self.count) = BATCH.unpack_from(data)
         demand(magic == 2 and length >= 49 and delta >= 0 and 0 <= self.count <= delta + 1, "not a batch")
         demand(12 + length <= len(data), "cut")
@@ -144,16 +144,20 @@ def topics(version, data):
         found[name] = (identity, partitions)
     return found
 
-def checkpoint(data):
-    """(topic id, partition) -> (log start, segment base, position, offset)"""
+def checkpoint(version, data):
+    """(topic id, partition) -> (log start, segment base, position, offset, [(first offset, leader epoch)])"""
     at = 0
     while at < len(data):
         identity, partition, producers, start, base, position, offset, _ = struct.unpack_from("<16sIIqqqqq", data, at)
-        at += 64
+        at, epochs = at + 64, [(start, 0)]
+        if version >= 2:
+            _, _, count = struct.unpack_from("<qII", data, at)
+            epochs = [struct.unpack_from("<qi", data, at + 16 + 12 * row) for row in range(count)]
+            at += 16 + 12 * count
         for _ in range(producers):
             batches, = struct.unpack_from("<H", data, at + 18)
             at += 20 + 24 * batches
-        yield (identity, partition), (start, base, position, offset)
+        yield (identity, partition), (start, base, position, offset, epochs)
 
 def commit(data, at):
     """Generation, sequence, bytes with padding, and (topic id, partition, batch) of the whole commit at a place."""
@@ -232,7 +236,7 @@ def log_of(directory, row, journaled):
     ends = body(os.path.join(directory, "compacted"), b"STRLCMPT", 2) or bytes(24)
     compacted_end, _, gaps_end = struct.unpack("<qqq", ends if len(ends) == 24 else ends + ends[:8])
     first = min(segments, default=compacted_end)
-    start, point_base, point_position, point = row or (first, durable := max(first, compacted_end), 0, durable)
+    start, point_base, point_position, point, epochs = row or (first, durable := max(first, compacted_end), 0, durable, [])
     bases = list(segments)
     ends = bases[1:] + [1 << 63]
     while bases and bases[0] < point_base and min(ends[0], point_base) <= start:
@@ -276,7 +280,17 @@ def log_of(directory, row, journaled):
             break
         tail.append(batch)
         end = batch.end
+    check_epochs(directory, epochs, point, log + tail)
     return start, log + tail
+
+def check_epochs(directory, epochs, point, batches):
+    """Leader epochs never go back, and before the recovery point they are those of the checkpoint."""
+    last = 0
+    for batch in batches:
+        known = [epoch for first, epoch in epochs if first <= batch.base < point]
+        if batch.leader_epoch < last or known and batch.leader_epoch != known[-1]:
+            problem(directory, f"offset {batch.base}: leader epoch {batch.leader_epoch}")
+        last = max(last, batch.leader_epoch)
 
 def main(root):
     rows, journaled, shards = {}, {}, os.path.join(root, "shards")
@@ -288,7 +302,7 @@ def main(root):
         for name in sorted(os.listdir(os.path.join(shards, shard))):
             path = os.path.join(shards, shard, name)
             if name == "checkpoint":
-                for key, row in checkpoint(body(path, b"STRLCHKP")):
+                for key, row in checkpoint(*versioned(path, b"STRLCHKP", 2)):
                     old = rows.get(key, row)
                     rows[key] = (max(old[0], row[0]),) + max(old, row, key=lambda row: (row[3], row[1]))[1:]
             elif re.fullmatch(r"journal-\d+", name):

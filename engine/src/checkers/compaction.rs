@@ -58,18 +58,18 @@ pub(super) fn compaction_against_model(bytes: &[u8]) {
     };
     log.append_segments(&mut input);
     let first_end = log.end();
-    let before = log.records();
+    let (before, epochs) = (log.records(), log.epochs());
     log.clean_all(Offset::ZERO, rounds);
     assert_eq!(log.records(), newest(&before));
-    log.assert_sound(&before);
+    log.assert_sound(&before, &epochs);
 
     log.append_segments(&mut input);
-    let before = log.records();
+    let (before, epochs) = (log.records(), log.epochs());
     log.clean_all(first_end, Rounds { now: rounds.now + 1_000, ..rounds });
     let mut expected = newest(&before);
     expected.retain(|record| !record.is_tombstone || record.offset >= first_end.get());
     assert_eq!(log.records(), expected);
-    log.assert_sound(&before);
+    log.assert_sound(&before, &epochs);
 }
 
 impl Log {
@@ -84,7 +84,8 @@ impl Log {
 
     pub(crate) fn append(&mut self, batch: BatchBuilder) {
         let mut bytes = batch.build();
-        batch::stamp(&mut bytes, self.end(), LeaderEpoch::FIRST);
+        // Every eighth offset another leader.
+        batch::stamp(&mut bytes, self.end(), LeaderEpoch((self.end().get() / 8) as i32));
         let header = *BatchHeader::peek(&bytes).expect("a batch of ours");
         if let Some(producer) = header.producer() {
             self.producers.insert(producer.id, header.last_offset());
@@ -157,7 +158,10 @@ impl Log {
                 batches.extend(match cleaner.clean(batch).expect(SOUND) {
                     Cleaned::Same => row.push(batch.clone().into()),
                     Cleaned::Rewritten(other) => row.push(other.freeze()),
-                    Cleaned::Removed => Vec::new(),
+                    Cleaned::Removed => {
+                        row.skip(BatchHeader::peek(batch).expect(SOUND));
+                        Vec::new()
+                    }
                 });
             }
             batches.extend(row.finish(next_offset));
@@ -189,8 +193,15 @@ impl Log {
         self.batches().flat_map(|batch| seen(batch)).collect()
     }
 
-    /// Whatever was removed: each batch begins where the one before ends, records are those of before, and producers' last sequences are there.
-    fn assert_sound(&self, before: &[Seen]) {
+    /// The leader epoch of each batch, by its base offset.
+    fn epochs(&self) -> BTreeMap<Offset, LeaderEpoch> {
+        let headers = self.batches().map(|batch| BatchHeader::peek(batch).expect("a batch of ours"));
+        headers.map(|header| (header.base_offset(), header.leader_epoch())).collect()
+    }
+
+    /// Whatever was removed: each batch begins where the one before ends, in the leader epoch that this offset had, records are those of before,
+    /// and producers' last sequences are there.
+    fn assert_sound(&self, before: &[Seen], epochs: &BTreeMap<Offset, LeaderEpoch>) {
         let mut next = Offset::ZERO;
         for segment in &self.segments {
             assert_eq!(segment.base, next, "a gap between segments");
@@ -204,6 +215,7 @@ impl Log {
             let header = verified(bytes).expect("its sum holds");
             assert_eq!(header.base_offset(), next, "a gap between batches");
             next = header.next_offset();
+            assert_eq!(epochs.get(&header.base_offset()), Some(&header.leader_epoch()), "the leader epoch");
             let records = seen(bytes);
             let largest = records.iter().map(|record| record.timestamp).max();
             assert!(largest.is_none_or(|largest| largest == header.max_timestamp()));

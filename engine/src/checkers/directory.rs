@@ -295,6 +295,9 @@ fn some_points(input: &mut Input<'_>) -> Vec<u8> {
             position,
             next_offset,
             max_timestamp,
+            high_watermark: next_offset,
+            truncations: 0,
+            epochs: Vec::new(),
             producers,
         });
     }

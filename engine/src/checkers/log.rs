@@ -90,6 +90,7 @@ pub(super) fn log_against_model(bytes: &[u8]) {
         }
         assert_eq!(machine.log.end().get(), machine.model.end);
         assert_eq!(machine.log.log_start().get(), machine.model.start);
+        machine.check_epochs();
     }
     machine.read_whole();
     machine.reopen(true, true);
@@ -142,12 +143,14 @@ impl Machine {
         let mut rules = config.check_rules(1_000);
         (rules.before_max_ms, rules.after_max_ms) = (i64::MAX, i64::MAX);
         let mut next = self.model.end;
+        // Leaders come and go.
+        let epoch = LeaderEpoch((self.made / 10) as i32);
         let taken = self.run(async {
             log.ensure_directory().await.expect("nothing fails here");
             let mut draft = log.draft(&config).await.expect("nothing fails here");
             for (batch, timestamps) in &new {
                 let checked = check(BytesMut::from(&batch[..]), &rules).expect("the batch keeps the rules");
-                assert_eq!(draft.push(&log, checked).ok(), Some(Place::Appended(Offset::new(next))));
+                assert_eq!(draft.push(&log, epoch, checked).ok(), Some(Place::Appended(Offset::new(next))));
                 next += timestamps.len() as i64;
             }
             let stamped = draft.batches().to_vec();
@@ -294,6 +297,18 @@ impl Machine {
         self.read_whole();
     }
 
+    /// The log knows the leader epoch of each of its batches, and where each epoch ends.
+    fn check_epochs(&self) {
+        let epoch_of = |batch: &Batch| BatchHeader::peek(&batch.bytes).expect("ours").leader_epoch();
+        for (at, batch) in self.model.batches.iter().enumerate() {
+            let (epoch, offset) = (epoch_of(batch), Offset::new(batch.base.max(self.model.start)));
+            assert_eq!(self.log.epoch_at(offset), Some(epoch), "the epoch at {offset}");
+            let next = self.model.batches[at..].iter().find(|next| epoch_of(next) > epoch);
+            let end = next.map_or(self.model.end, |next| next.base);
+            assert_eq!(self.log.end_of_epoch(epoch), Some((epoch, Offset::new(end))));
+        }
+    }
+
     /// Holds what is there after a start against what must be, and takes it for the truth: behind what is promised each batch is one that
     /// was written once.
     fn reconcile(&mut self, loses_power: bool, has_journal: bool) {
@@ -303,7 +318,7 @@ impl Machine {
             let mut found = Vec::new();
             let mut next = start;
             while next < end {
-                let read = log.read(Offset::new(next), 1 << 20, true).await.expect("nothing is damaged");
+                let read = log.read(Offset::new(next), 1 << 20, true, || log.end()).await.expect("nothing is damaged");
                 let (range, _) = read.expect("the log has not ended");
                 let file: &SimFile = &range.file;
                 let bytes =

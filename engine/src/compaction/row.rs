@@ -14,12 +14,14 @@
 //! | the last of its producer | left: its last offset tells the last sequence |
 //! | of a transaction, or a marker | left: a client holds its last offset against those of aborted transactions |
 //! | any other | stretched |
+//!
+//! A batch carries the leader epoch of its first offset: a filler that of the first batch whose place it takes.
 
 use bytes::{Bytes, BytesMut};
 
 use super::Cleaner;
 use crate::format::batch::{self, BatchHeader};
-use crate::types::Offset;
+use crate::types::{LeaderEpoch, Offset};
 
 /// A row in the making. It has no more bytes than the batches that it was made of, unless those had gaps.
 pub struct Row<'a> {
@@ -28,12 +30,21 @@ pub struct Row<'a> {
     end: Offset,
     /// The last batch: what follows decides whether it is stretched.
     held: Option<Bytes>,
+    /// The leader epoch at `end`, where a batch stood that is gone.
+    gone: Option<LeaderEpoch>,
+    /// The leader epoch of the last batch.
+    last: LeaderEpoch,
 }
 
 impl<'a> Row<'a> {
     /// A row from `base` on, of what `cleaner` has left.
     pub fn new(base: Offset, cleaner: &'a Cleaner<'a>) -> Row<'a> {
-        Row { cleaner, end: base, held: None }
+        Row { cleaner, end: base, held: None, gone: None, last: LeaderEpoch::FIRST }
+    }
+
+    /// Takes note of a batch of which nothing is left.
+    pub fn skip(&mut self, header: &BatchHeader) {
+        self.gone.get_or_insert(header.leader_epoch());
     }
 
     /// Takes in the next batch, and gives what goes before it. A filler is made anew if there is need of it.
@@ -43,11 +54,13 @@ impl<'a> Row<'a> {
     pub fn push(&mut self, batch: Bytes) -> Vec<Bytes> {
         let header = *header(&batch);
         if header.is_filler() {
+            self.skip(&header);
             return Vec::new();
         }
         let before = self.close(header.base_offset());
         self.end = header.next_offset();
         self.held = Some(batch);
+        (self.last, self.gone) = (header.leader_epoch(), None);
         before
     }
 
@@ -64,9 +77,10 @@ impl<'a> Row<'a> {
             row.push(if is_short { stretched(&batch, end) } else { batch });
             self.end = if is_short { end } else { self.end };
         }
+        let epoch = self.gone.unwrap_or(self.last);
         while self.end < end {
             let count = (end.get() - self.end.get()).min(i64::from(i32::MAX));
-            row.push(batch::without_records(self.end, count as i32).freeze());
+            row.push(batch::without_records(self.end, count as i32, epoch).freeze());
             self.end = self.end.plus(count);
         }
         row

@@ -406,11 +406,11 @@ pub(crate) fn with_remains(original: &BatchHeader, remains: &Remains, records: &
     batch
 }
 
-/// A filler: a batch that holds the place of `count` offsets from `base` on, of which no record is left.
+/// A filler: a batch that holds the place of `count` offsets from `base` on, of which no record is left, in the leader epoch of the first.
 ///
 /// # Panics
 /// Unless `count` is positive, and the offsets stay below 2^63.
-pub(crate) fn without_records(base: Offset, count: i32) -> BytesMut {
+pub(crate) fn without_records(base: Offset, count: i32, epoch: LeaderEpoch) -> BytesMut {
     assert!(count > 0 && base.checked_add(i64::from(count)).is_some(), "a batch has offsets");
     let mut batch = BytesMut::zeroed(BATCH_HEADER_BYTES);
     let parts = HeaderParts {
@@ -426,7 +426,7 @@ pub(crate) fn without_records(base: Offset, count: i32) -> BytesMut {
         record_count: 0,
     };
     write_header(&mut batch, &parts);
-    stamp(&mut batch, base, LeaderEpoch::FIRST);
+    stamp(&mut batch, base, epoch);
     batch
 }
 

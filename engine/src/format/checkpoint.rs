@@ -1,24 +1,28 @@
 //! A shard's `checkpoint` file: what is known to be durable in the segments, so that recovery reads only the journal and what lies behind.
 //!
 //! ```text
-//! body, version 1: partition after partition up to the end
+//! body, version 2: partition after partition up to the end
 //! partition  | topic 16 | index u32 | producer count u32 | log start i64 | segment base i64 | position u64 |
-//!            | next offset i64 | max timestamp i64 |                                          then each producer
+//!            | next offset i64 | max timestamp i64 | high watermark i64 | truncations u32 | epoch count u32 |
+//!                                                                            then each epoch, then each producer
+//! epoch      | start i64 | epoch i32 |
 //! producer   | id i64 | last timestamp i64 | epoch i16 | batch count u16 |                    then each batch
 //! batch      | base offset i64 | timestamp i64 | first sequence i32 | last sequence i32 |
 //! ```
+//! In version 1 a partition ends with its max timestamp: the high watermark was the next offset, no log was ever truncated, and every batch was
+//! of the leader epoch 0.
 
 use bytes::{BufMut, Bytes};
 use zerocopy::little_endian::{I16, I32, I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::envelope::{self, Body, EnvelopeError, Kind, Sealer};
-use crate::types::{Offset, PartitionId, Position, Timestamp, TopicId};
+use crate::types::{EpochStart, LeaderEpoch, Offset, PartitionId, Position, Timestamp, TopicId};
 
 /// The kind of the file.
 pub const CHECKPOINT_KIND: Kind = Kind(*b"STRLCHKP");
 /// The version that is written.
-pub const CHECKPOINT_VERSION: u16 = 1;
+pub const CHECKPOINT_VERSION: u16 = 2;
 /// The batches of a producer that are remembered to tell a retry from a gap; as many as Kafka's clients keep in flight.
 pub const PRODUCER_BATCHES_MAX: usize = 5;
 
@@ -37,6 +41,12 @@ pub struct PartitionCheckpoint {
     pub next_offset: Offset,
     /// The largest timestamp of that segment's batches before the recovery point; -1 for none.
     pub max_timestamp: Timestamp,
+    /// The end of what consumers may read, or what it was a while ago.
+    pub high_watermark: Offset,
+    /// How often the log was truncated: a journal's batches from before count no more.
+    pub truncations: u32,
+    /// The leader epochs of the batches before the recovery point, ascending in both.
+    pub epochs: Vec<EpochStart>,
     /// The state of every producer at the recovery point.
     pub producers: Vec<ProducerCheckpoint>,
 }
@@ -80,6 +90,22 @@ struct PartitionRow {
     max_timestamp: I64,
 }
 
+/// What version 2 has behind it.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct ReplicaRow {
+    high_watermark: I64,
+    truncations: U32,
+    epoch_count: U32,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct EpochRow {
+    start: I64,
+    epoch: I32,
+}
+
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct ProducerRow {
@@ -102,6 +128,11 @@ const _: () = {
     assert!(size_of::<PartitionRow>() == 64);
     assert!(std::mem::offset_of!(PartitionRow, log_start) == 24);
     assert!(std::mem::offset_of!(PartitionRow, max_timestamp) == 56);
+    assert!(size_of::<ReplicaRow>() == 16);
+    assert!(std::mem::offset_of!(ReplicaRow, truncations) == 8);
+    assert!(std::mem::offset_of!(ReplicaRow, epoch_count) == 12);
+    assert!(size_of::<EpochRow>() == 12);
+    assert!(std::mem::offset_of!(EpochRow, epoch) == 8);
     assert!(size_of::<ProducerRow>() == 20);
     assert!(std::mem::offset_of!(ProducerRow, epoch) == 16);
     assert!(size_of::<BatchRow>() == 24);
@@ -143,6 +174,16 @@ impl CheckpointEncoder {
             max_timestamp: I64::new(checkpoint.max_timestamp),
         };
         body.put_slice(row.as_bytes());
+        let row = ReplicaRow {
+            high_watermark: I64::new(checkpoint.high_watermark.get()),
+            truncations: U32::new(checkpoint.truncations),
+            epoch_count: U32::new(checkpoint.epochs.len() as u32),
+        };
+        body.put_slice(row.as_bytes());
+        for EpochStart { epoch, start } in &checkpoint.epochs {
+            let row = EpochRow { start: I64::new(start.get()), epoch: I32::new(epoch.0) };
+            body.put_slice(row.as_bytes());
+        }
         for producer in &checkpoint.producers {
             assert!(producer.batches.len() <= PRODUCER_BATCHES_MAX, "at most five batches are remembered");
             assert!(producer.id >= 0, "a producer has an id");
@@ -174,18 +215,18 @@ impl CheckpointEncoder {
 /// Reads a whole file.
 ///
 /// # Errors
-/// [`EnvelopeError`]; `Body` also for a negative offset or producer id, for too many batches, and for a recovery point before the log start or
-/// before its segment.
+/// [`EnvelopeError`]; `Body` also for a negative offset, epoch or producer id, for too many batches, for a recovery point before the log start or
+/// before its segment, and for epochs that do not ascend or begin behind the recovery point.
 pub fn decode(bytes: &[u8]) -> Result<Vec<PartitionCheckpoint>, EnvelopeError> {
-    let mut body = envelope::open_version(CHECKPOINT_KIND, CHECKPOINT_VERSION, bytes)?;
+    let (version, mut body) = envelope::open_upto(CHECKPOINT_KIND, CHECKPOINT_VERSION, bytes)?;
     let mut partitions = Vec::new();
     while !body.is_empty() {
-        partitions.push(decode_partition(&mut body)?);
+        partitions.push(decode_partition(version, &mut body)?);
     }
     Ok(partitions)
 }
 
-fn decode_partition(body: &mut Body<'_>) -> Result<PartitionCheckpoint, EnvelopeError> {
+fn decode_partition(version: u16, body: &mut Body<'_>) -> Result<PartitionCheckpoint, EnvelopeError> {
     let row = body.row::<PartitionRow>()?;
     let mut checkpoint = PartitionCheckpoint {
         partition: PartitionId::new(TopicId::from_bytes(row.topic), row.index.get()),
@@ -194,17 +235,41 @@ fn decode_partition(body: &mut Body<'_>) -> Result<PartitionCheckpoint, Envelope
         position: row.position.get(),
         next_offset: offset(body, row.next_offset)?,
         max_timestamp: row.max_timestamp.get(),
+        high_watermark: offset(body, row.next_offset)?,
+        truncations: 0,
+        epochs: Vec::new(),
         producers: Vec::new(),
     };
     // What is durable reaches beyond the log start and the base of its last segment, or this is not a recovery point of ours.
     if checkpoint.next_offset < checkpoint.log_start.max(checkpoint.segment_base) {
         return Err(body.malformed());
     }
+    match version {
+        1 => checkpoint.epochs.push(EpochStart { epoch: LeaderEpoch::FIRST, start: checkpoint.log_start }),
+        _ => decode_replica(body, &mut checkpoint)?,
+    }
     // The count is not trusted with memory: the list grows only by what was read.
     for _ in 0..row.producer_count.get() {
         checkpoint.producers.push(decode_producer(body)?);
     }
     Ok(checkpoint)
+}
+
+fn decode_replica(body: &mut Body<'_>, checkpoint: &mut PartitionCheckpoint) -> Result<(), EnvelopeError> {
+    let row = body.row::<ReplicaRow>()?;
+    checkpoint.high_watermark = offset(body, row.high_watermark)?;
+    checkpoint.truncations = row.truncations.get();
+    for _ in 0..row.epoch_count.get() {
+        let row = body.row::<EpochRow>()?;
+        let next = EpochStart { epoch: LeaderEpoch(row.epoch.get()), start: offset(body, row.start)? };
+        let ascends = |last: &EpochStart| last.epoch < next.epoch && last.start < next.start;
+        let fits = next.epoch >= LeaderEpoch::FIRST && next.start <= checkpoint.next_offset;
+        if !fits || !checkpoint.epochs.last().is_none_or(ascends) {
+            return Err(body.malformed());
+        }
+        checkpoint.epochs.push(next);
+    }
+    Ok(())
 }
 
 fn decode_producer(body: &mut Body<'_>) -> Result<ProducerCheckpoint, EnvelopeError> {
@@ -250,6 +315,9 @@ mod tests {
                 position: 0,
                 next_offset: Offset::new(next_offset),
                 max_timestamp: -1,
+                high_watermark: Offset::new(next_offset),
+                truncations: 0,
+                epochs: Vec::new(),
                 producers: Vec::new(),
             });
             encoder.finish()
@@ -257,6 +325,36 @@ mod tests {
         assert!(decode(&file(5, 5, 5)).is_ok());
         for broken in [file(6, 5, 5), file(5, 6, 5)] {
             assert_eq!(decode(&broken), Err(EnvelopeError::Body { position: size_of::<PartitionRow>() }));
+        }
+    }
+
+    #[test]
+    fn epochs_ascend_and_begin_before_the_recovery_point() {
+        let file = |epochs: &[(i32, i64)]| {
+            let row = |(epoch, start): &(i32, i64)| EpochStart {
+                epoch: LeaderEpoch(*epoch),
+                start: Offset::new(*start),
+            };
+            let mut encoder = CheckpointEncoder::new();
+            encoder.push(&PartitionCheckpoint {
+                partition: PartitionId::new(TopicId::from_bytes([1; 16]), 0),
+                log_start: Offset::ZERO,
+                segment_base: Offset::ZERO,
+                position: 0,
+                next_offset: Offset::new(10),
+                max_timestamp: -1,
+                high_watermark: Offset::new(10),
+                truncations: 3,
+                epochs: epochs.iter().map(row).collect(),
+                producers: Vec::new(),
+            });
+            decode(&encoder.finish())
+        };
+        for good in [&[][..], &[(0, 0)], &[(4, 0), (9, 3), (10, 10)]] {
+            assert_eq!(file(good).expect("they ascend")[0].epochs.len(), good.len());
+        }
+        for bad in [&[(-1, 0)][..], &[(0, 11)], &[(4, 0), (4, 3)], &[(4, 3), (5, 3)], &[(5, 0), (4, 3)]] {
+            assert!(matches!(file(bad), Err(EnvelopeError::Body { .. })), "{bad:?}");
         }
     }
 }

@@ -15,7 +15,7 @@ use super::record::Records;
 use super::topics::{DeletedTopic, TopicRecord, TopicsFile};
 use super::{producer_ids, settings, topics};
 use crate::buffer::AlignedBuffer;
-use crate::types::{LeaderEpoch, Offset, PartitionId, TopicId};
+use crate::types::{EpochStart, LeaderEpoch, Offset, PartitionId, TopicId};
 
 /// The bytes of a golden file. They were made from the tables of `docs/format.md` by a program that shares no code with this one.
 fn golden(hex: &str) -> Vec<u8> {
@@ -32,13 +32,18 @@ const META: &str = include_str!("../../tests/golden/meta-v1.hex");
 const SETTINGS: &str = include_str!("../../tests/golden/settings-v1.hex");
 const TOPICS: &str = include_str!("../../tests/golden/topics-v1.hex");
 const TOPICS_V2: &str = include_str!("../../tests/golden/topics-v2.hex");
-const CHECKPOINT: &str = include_str!("../../tests/golden/checkpoint-v1.hex");
+const CHECKPOINT: &str = include_str!("../../tests/golden/checkpoint-v2.hex");
+const CHECKPOINT_V1: &str = include_str!("../../tests/golden/checkpoint-v1.hex");
 const PRODUCER_IDS: &str = include_str!("../../tests/golden/producer-ids-v1.hex");
 const COMPACTED: &str = include_str!("../../tests/golden/compacted-v2.hex");
 const COMPACTED_V1: &str = include_str!("../../tests/golden/compacted-v1.hex");
 
 fn topic() -> TopicId {
     TopicId::from_bytes(std::array::from_fn(|at| at as u8))
+}
+
+fn epoch_start(epoch: i32, start: i64) -> EpochStart {
+    EpochStart { epoch: LeaderEpoch(epoch), start: Offset::new(start) }
 }
 
 fn golden_batch() -> BytesMut {
@@ -340,6 +345,9 @@ fn the_small_files_are_written_and_read_as_documented() {
             position: 65536,
             next_offset: Offset::new(2000),
             max_timestamp: TIME + 250,
+            high_watermark: Offset::new(1995),
+            truncations: 3,
+            epochs: vec![epoch_start(0, 10), epoch_start(4, 1200)],
             producers: vec![ProducerCheckpoint {
                 id: 4242,
                 epoch: 7,
@@ -354,6 +362,9 @@ fn the_small_files_are_written_and_read_as_documented() {
             position: 0,
             next_offset: Offset::ZERO,
             max_timestamp: -1,
+            high_watermark: Offset::ZERO,
+            truncations: 0,
+            epochs: vec![],
             producers: vec![],
         },
     ];
@@ -361,6 +372,10 @@ fn the_small_files_are_written_and_read_as_documented() {
     partitions.iter().for_each(|partition| encoder.push(partition));
     assert_eq!(encoder.finish(), golden(CHECKPOINT));
     assert_eq!(checkpoint::decode(&golden(CHECKPOINT)).as_deref(), Ok(&partitions[..]));
+    let [mut first, mut second] = partitions;
+    (first.high_watermark, first.truncations, first.epochs) = (first.next_offset, 0, vec![epoch_start(0, 10)]);
+    second.epochs = vec![epoch_start(0, 0)];
+    assert_eq!(checkpoint::decode(&golden(CHECKPOINT_V1)), Ok(vec![first, second]), "what version 1 did not say");
 }
 
 #[test]
@@ -370,9 +385,11 @@ fn no_damage_to_a_small_file_goes_unnoticed() {
     for file in [TOPICS, TOPICS_V2] {
         every_damage(&golden(file), |bytes, damage| assert!(topics::decode(bytes).is_err(), "{damage}"));
     }
-    every_damage(&golden(CHECKPOINT), |bytes, damage| {
-        assert!(checkpoint::decode(bytes).is_err(), "{damage}")
-    });
+    for file in [CHECKPOINT, CHECKPOINT_V1] {
+        every_damage(&golden(file), |bytes, damage| {
+            assert!(checkpoint::decode(bytes).is_err(), "{damage}")
+        });
+    }
     every_damage(&golden(PRODUCER_IDS), |bytes, damage| {
         assert!(producer_ids::decode(bytes).is_err(), "{damage}")
     });
@@ -406,6 +423,7 @@ fn damaged_bodies_in_a_right_envelope_never_panic() {
     });
     every_damage(&body(CHECKPOINT), |body, _| {
         let _ = checkpoint::decode(&seal(checkpoint::CHECKPOINT_KIND, 1, body));
+        let _ = checkpoint::decode(&seal(checkpoint::CHECKPOINT_KIND, 2, body));
     });
     let newer = seal(topics::TOPICS_KIND, 3, &body(TOPICS));
     let refused = super::envelope::EnvelopeError::Version { found: 3, newest: 2 };

@@ -309,6 +309,7 @@ impl<'a> PartitionWalk<'a> {
         };
         let same = held.header.base_offset() == journaled.base_offset()
             && held.header.crc() == journaled.crc()
+            && held.header.leader_epoch() == journaled.leader_epoch()
             && held.bytes.len() == journaled.total_bytes();
         if same || held.header.next_offset() <= journaled.base_offset() {
             if same {

@@ -276,6 +276,7 @@ impl Partition<'_> {
             }
         }
         salvaged.log_end = walk.next_offset();
+        let epochs = log.epochs().to_vec();
         log.finish().map_err(&write_failed)?;
         if found.compacted != Compacted::default() && directory.exists() {
             let compacted = Compacted { gaps_end: Offset::ZERO, ..found.compacted };
@@ -289,6 +290,9 @@ impl Partition<'_> {
             position: 0,
             next_offset: salvaged.log_end,
             max_timestamp: NO_TIMESTAMP,
+            high_watermark: salvaged.log_end,
+            truncations: 0,
+            epochs,
             producers: producers.to_checkpoint(),
         };
         Ok((salvaged, row))

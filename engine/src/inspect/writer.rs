@@ -13,7 +13,7 @@ use crate::format::batch::{self, BatchHeader};
 use crate::format::index::{self, IndexEntry};
 use crate::format::names;
 use crate::segment::{INDEX_STRIDE_BYTES, boundary};
-use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, Position, Timestamp};
+use crate::types::{EpochStart, LeaderEpoch, NO_TIMESTAMP, Offset, Position, Timestamp};
 
 /// Bytes after which a segment ends, whatever the source has: Kafka's default.
 const SEGMENT_BYTES: u64 = 1 << 30;
@@ -27,6 +27,8 @@ pub(super) struct LogWriter {
     segment: Option<SegmentWriter>,
     /// The offset behind the last batch.
     next: Option<Offset>,
+    /// Where the leader epochs of the batches begin.
+    epochs: Vec<EpochStart>,
 }
 
 /// The entries of an index, collected from batch to batch.
@@ -73,7 +75,7 @@ struct SegmentWriter {
 
 impl LogWriter {
     pub(super) fn new(directory: &Path) -> LogWriter {
-        LogWriter { directory: directory.to_owned(), segment: None, next: None }
+        LogWriter { directory: directory.to_owned(), segment: None, next: None, epochs: Vec::new() }
     }
 
     /// Ends the segment: the next batch begins another one.
@@ -83,7 +85,7 @@ impl LogWriter {
         self.segment.take().map_or(Ok(()), SegmentWriter::finish)
     }
 
-    /// Appends a batch behind all others.
+    /// Appends a batch behind all others. One of an older leader epoch than the last one was damaged there: it gets that.
     pub(super) fn push(&mut self, batch: &[u8]) -> io::Result<()> {
         let header = *BatchHeader::peek(batch).expect("it was found whole");
         let base = header.base_offset();
@@ -94,6 +96,7 @@ impl LogWriter {
         if !self.segment.as_ref().is_none_or(has_room) {
             self.roll(base)?;
         }
+        let epoch = header.leader_epoch().max(self.last_epoch());
         let segment = match &mut self.segment {
             Some(segment) => segment,
             None => {
@@ -102,8 +105,11 @@ impl LogWriter {
             }
         };
         let mut stamped = BytesMut::from(batch);
-        batch::stamp(&mut stamped, base, LeaderEpoch::FIRST);
+        batch::stamp(&mut stamped, base, epoch);
         segment.write(&stamped, &header)?;
+        if self.epochs.last().is_none_or(|last| last.epoch < epoch) {
+            self.epochs.push(EpochStart { epoch, start: base });
+        }
         self.next = Some(header.next_offset());
         Ok(())
     }
@@ -113,9 +119,18 @@ impl LogWriter {
         for _ in 0..FILLERS_MAX {
             let Some(next) = self.next.filter(|next| *next < end) else { return Ok(()) };
             let count = (end.get() - next.get()).min(i64::from(i32::MAX));
-            self.push(&batch::without_records(next, count as i32))?;
+            self.push(&batch::without_records(next, count as i32, self.last_epoch()))?;
         }
         Ok(())
+    }
+
+    fn last_epoch(&self) -> LeaderEpoch {
+        self.epochs.last().map_or(LeaderEpoch::FIRST, |last| last.epoch)
+    }
+
+    /// Where the leader epochs of the batches begin.
+    pub(super) fn epochs(&self) -> &[EpochStart] {
+        &self.epochs
     }
 
     /// Says where the log begins that nothing was written to yet.

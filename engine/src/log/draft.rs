@@ -15,7 +15,7 @@ use crate::format::index::IndexEntry;
 use crate::io::Disk;
 use crate::log::producers::Sequence;
 use crate::segment::{Segment, SegmentEnd, WriteFailure, boundary};
-use crate::types::{LeaderEpoch, Offset, Position, Timestamp};
+use crate::types::{EpochStart, LeaderEpoch, Offset, Position, Timestamp};
 
 /// Appended batches of one partition, between "given an offset" and "settled".
 pub(crate) struct Draft<D: Disk> {
@@ -23,6 +23,9 @@ pub(crate) struct Draft<D: Disk> {
     pub(super) start: Offset,
     pub(super) runs: Vec<Run<D>>,
     pub(super) producers: DraftProducers,
+    /// The leader epochs that begin in it.
+    pub(super) epochs: Vec<EpochStart>,
+    last_epoch: Option<LeaderEpoch>,
     /// Where the next batch goes.
     segment: Rc<Segment<D>>,
     tail: SegmentEnd,
@@ -56,12 +59,20 @@ pub(crate) enum Place {
 }
 
 impl<D: Disk> Draft<D> {
-    pub(super) fn new(active: Rc<Segment<D>>, config: Arc<TopicConfig>, seed: u64, held: Rc<()>) -> Draft<D> {
+    pub(super) fn new(
+        active: Rc<Segment<D>>,
+        last_epoch: Option<LeaderEpoch>,
+        config: Arc<TopicConfig>,
+        seed: u64,
+        held: Rc<()>,
+    ) -> Draft<D> {
         let tail = active.end();
         Draft {
             start: tail.next_offset,
             runs: Vec::new(),
             producers: DraftProducers::default(),
+            epochs: Vec::new(),
+            last_epoch,
             last_indexed: active.last_indexed(),
             segment: active,
             tail,
@@ -74,24 +85,29 @@ impl<D: Disk> Draft<D> {
         }
     }
 
-    /// Gives a batch its offset, unless its producer's sequence says that it must not be appended (again).
-    pub(crate) fn push(&mut self, log: &Log<D>, mut batch: CheckedBatch) -> Result<Place, AppendError> {
+    /// Gives a batch its offset and the epoch of the leader, unless its producer's sequence says that it must not be appended (again).
+    pub(crate) fn push(
+        &mut self,
+        log: &Log<D>,
+        epoch: LeaderEpoch,
+        mut batch: CheckedBatch,
+    ) -> Result<Place, AppendError> {
         let settled = log.producers.borrow();
         match self.producers.check(&settled, batch.header())? {
             Sequence::Duplicate { base_offset, timestamp } => Ok(Place::Duplicate(base_offset, timestamp)),
             Sequence::New => {
                 let offset = self.tail.next_offset;
-                batch.stamp(offset, LeaderEpoch::FIRST);
+                batch.stamp(offset, epoch);
                 self.place(log, &settled, batch.into_bytes_mut().freeze());
                 Ok(Place::Appended(offset))
             }
         }
     }
 
-    /// Places a batch that carries its offset already, as recovery does with what the journal holds.
+    /// Places a batch that carries its offset and its epoch already, as recovery does with what the journal holds.
     ///
     /// # Panics
-    /// When its base offset is not the next one.
+    /// When its base offset is not the next one, or its epoch is older than the one before.
     pub(crate) fn push_stamped(&mut self, log: &Log<D>, batch: Bytes) {
         self.place(log, &log.producers.borrow(), batch);
     }
@@ -99,6 +115,12 @@ impl<D: Disk> Draft<D> {
     fn place(&mut self, log: &Log<D>, settled: &Producers, batch: Bytes) {
         let header = *BatchHeader::peek(&batch).expect("a checked batch has a header");
         assert_eq!(header.base_offset(), self.tail.next_offset, "offsets follow each other");
+        let epoch = header.leader_epoch();
+        assert!(self.last_epoch <= Some(epoch), "{epoch:?} comes behind {:?}", self.last_epoch);
+        if self.last_epoch != Some(epoch) {
+            self.epochs.push(EpochStart { epoch, start: header.base_offset() });
+            self.last_epoch = Some(epoch);
+        }
         if self.must_roll(&header) {
             self.segment.fix_length();
             self.segment = log.new_segment(self.tail.next_offset);
@@ -166,7 +188,7 @@ impl<D: Disk> Draft<D> {
         }
         log.ensure_directory()
             .await
-            .map_err(|error| WriteFailure::of("create", &*log.directory, 0, error))?;
+            .map_err(|error| WriteFailure::of("create", &*log.home.directory, 0, error))?;
         for run in &mut self.runs {
             run.segment.write(run.position, std::mem::take(&mut run.batches)).await?;
         }

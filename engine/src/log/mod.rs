@@ -43,17 +43,15 @@ use crate::format::record::RecordError;
 use crate::format::walk::{RecordWalk, Seen};
 use crate::io::Disk;
 use crate::retention::SegmentFacts;
-use crate::segment::{HeaderScan, OpenFiles, Segment, SegmentEnd};
-use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Position, Timestamp};
+use crate::segment::{HeaderScan, Home, Segment, SegmentEnd};
+use crate::types::{EpochStart, LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, Position, Timestamp};
 
 /// Milliseconds of silence after which an idempotent producer is forgotten (Kafka's `producer.id.expiration.ms`).
 const PRODUCER_EXPIRATION_MS: i64 = 86_400_000;
 
 pub(crate) struct Log<D: Disk> {
-    disk: D,
     partition: PartitionId,
-    directory: Rc<Path>,
-    files: Rc<OpenFiles<D>>,
+    home: Rc<Home<D>>,
     segments: RefCell<Vec<Rc<Segment<D>>>>,
     log_start: Cell<Offset>,
     /// Whether the last segment takes no more batches: the next draft begins another one.
@@ -166,11 +164,11 @@ impl<D: Disk> Log<D> {
         active.load_index().await?;
         let topic = u128::from_le_bytes(self.partition.topic.to_bytes()) as u64;
         let seed = topic ^ (u64::from(self.partition.index) << 40);
-        Ok(Draft::new(active, config.clone(), seed, held))
+        Ok(Draft::new(active, self.home.epochs.at(self.end()), config.clone(), seed, held))
     }
 
     fn new_segment(&self, base: Offset) -> Rc<Segment<D>> {
-        Segment::empty(self.disk.clone(), self.files.clone(), self.directory.clone(), base)
+        Segment::empty(self.home.clone(), base)
     }
 
     /// Takes in what a draft has written. From here on the records can be read.
@@ -188,6 +186,9 @@ impl<D: Disk> Log<D> {
                 segments.push(run.segment.clone());
             }
             run.segment.extend(run.end, &run.boundaries);
+        }
+        for EpochStart { epoch, start } in draft.epochs {
+            self.home.epochs.begin(epoch, start);
         }
         self.producers.borrow_mut().adopt(draft.producers);
     }
@@ -221,10 +222,10 @@ impl<D: Disk> Log<D> {
         if !self.removed.get() {
             return Ok(());
         }
-        match self.disk.sync_dir(&self.directory).await {
+        match self.home.disk.sync_dir(&self.home.directory).await {
             // There was no room for the directory either.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            synced => synced.map_err(|error| crate::error::io_fault("sync", &*self.directory, 0, error))?,
+            synced => synced.map_err(|error| crate::error::io_fault("sync", &*self.home.directory, 0, error))?,
         }
         self.removed.set(false);
         Ok(())
@@ -233,7 +234,7 @@ impl<D: Disk> Log<D> {
     /// Makes the directory that the first segment will stand in.
     pub(crate) async fn ensure_directory(&self) -> std::io::Result<()> {
         if self.segments.borrow().is_empty() {
-            self.disk.create_dir(&self.directory).await?;
+            self.home.disk.create_dir(&self.home.directory).await?;
             self.own_entry.note_made();
         }
         Ok(())
@@ -293,6 +294,7 @@ impl<D: Disk> Log<D> {
     pub(crate) fn set_log_start(&self, offset: Offset) {
         assert!(self.log_start.get() <= offset && offset <= self.end(), "a log starts before its end");
         self.log_start.set(offset);
+        self.home.epochs.raise_start(offset);
     }
 
     /// Takes out the first segment, if all of it lies before the log start and its base before `recovery_base`: the segment that the
@@ -332,8 +334,8 @@ impl<D: Disk> Log<D> {
         let first = self.segments.borrow()[0].clone();
         first.note_dropped();
         first.remove().await?;
-        let fault = |error| crate::error::io_fault("sync", &*self.directory, 0, error);
-        self.disk.sync_dir(&self.directory).await.map_err(fault)
+        let fault = |error| crate::error::io_fault("sync", &*self.home.directory, 0, error);
+        self.home.disk.sync_dir(&self.home.directory).await.map_err(fault)
     }
 
     // ---- sync ------------------------------------------------------------------------------------------------------------
@@ -363,9 +365,9 @@ impl<D: Disk> Log<D> {
 
     /// Makes the directory's entries durable, also those that a draft has made and nobody has noted yet, and its own in the one above.
     async fn sync_directory(&self) -> Result<(), Fault> {
-        self.sync_entries(&self.directory, &self.entries).await?;
+        self.sync_entries(&self.home.directory, &self.entries).await?;
         if self.own_entry.is_dirty() {
-            let parent = self.directory.parent().expect("a partition stands in the data directory");
+            let parent = self.home.directory.parent().expect("a partition stands in the data directory");
             self.sync_entries(parent, &self.own_entry).await?;
         }
         Ok(())
@@ -373,7 +375,7 @@ impl<D: Disk> Log<D> {
 
     async fn sync_entries(&self, directory: &Path, entries: &Entries) -> Result<(), Fault> {
         let covered = entries.made.get();
-        let synced = self.disk.sync_dir(directory).await;
+        let synced = self.home.disk.sync_dir(directory).await;
         synced.map_err(|error| crate::error::io_fault("sync", directory, 0, error))?;
         entries.synced.set(entries.synced.get().max(covered));
         Ok(())
@@ -391,9 +393,45 @@ impl<D: Disk> Log<D> {
             position: end.map_or(0, |(_, end)| end.position),
             next_offset: self.end(),
             max_timestamp: end.map_or(NO_TIMESTAMP, |(_, end)| end.max_timestamp),
+            high_watermark: self.end(),
+            truncations: 0,
+            epochs: self.home.epochs.to_vec(),
             producers: self.producers.borrow().to_checkpoint(),
         }
     }
+
+    /// Notes what the header of a batch tells that was found in the log.
+    fn note(&self, header: &BatchHeader) {
+        self.producers.borrow_mut().note(header);
+        // One that goes back is damaged, and is told when it is read.
+        if header.leader_epoch() >= self.home.epochs.last() {
+            self.home.epochs.begin(header.leader_epoch(), header.base_offset());
+        }
+    }
+
+    // ---- leader epochs ---------------------------------------------------------------------------------------------------
+
+    /// The newest leader epoch.
+    pub(crate) fn last_epoch(&self) -> LeaderEpoch {
+        self.home.epochs.last()
+    }
+
+    /// A leader begins to append, whose epoch is at least the newest one.
+    pub(crate) fn begin_epoch(&self, epoch: LeaderEpoch) {
+        self.home.epochs.begin(epoch, self.end());
+    }
+
+    /// The leader epoch of the record with this offset; `None` where that is not known any more.
+    pub(crate) fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.home.epochs.at(offset)
+    }
+
+    /// The newest epoch that is not newer than `epoch`, and the offset behind its last record; `None` for one that is yet to come.
+    pub(crate) fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        self.home.epochs.end_of(epoch, self.end())
+    }
+
+    // ---- producers -------------------------------------------------------------------------------------------------------
 
     /// The last offset that each idempotent producer has appended.
     pub(crate) fn producers_last_offsets(&self) -> HashMap<i64, Offset> {
@@ -444,7 +482,7 @@ impl<D: Disk> Log<D> {
 
     /// The directory of the partition.
     pub(crate) fn directory(&self) -> &std::path::Path {
-        &self.directory
+        &self.home.directory
     }
 
     // ---- read ------------------------------------------------------------------------------------------------------------

@@ -43,7 +43,9 @@ use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::compacted::Compacted;
 use crate::format::names::{self, Compacting, SegmentFileKind};
 use crate::io::{Disk, Entry, read_whole};
-use crate::segment::{HeaderScan, OpenFiles, Scanned, Segment, SegmentEnd, WriteFailure, scan_checked};
+use crate::segment::{
+    Epochs, HeaderScan, Home, OpenFiles, Scanned, Segment, SegmentEnd, WriteFailure, scan_checked,
+};
 use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Position};
 
 /// Most bytes of a `compacted` file: it has 36.
@@ -102,6 +104,9 @@ impl<D: Disk> Log<D> {
                     position: 0,
                     next_offset: durable,
                     max_timestamp: NO_TIMESTAMP,
+                    high_watermark: durable,
+                    truncations: 0,
+                    epochs: Vec::new(),
                     producers: Vec::new(),
                 }
             }
@@ -109,11 +114,11 @@ impl<D: Disk> Log<D> {
         // A full disk takes no checkpoint: then retention removes the first segments durably, and the log begins where they ended.
         let first_synced = first_base.filter(|base| *base <= point.segment_base);
         let log_start = point.log_start.max(first_synced.unwrap_or(Offset::ZERO));
+        let home = Home { disk, files, directory: directory.to_owned(), epochs: Epochs::new(&point.epochs) };
+        home.epochs.raise_start(log_start);
         let log = Log {
-            disk,
             partition,
-            directory: directory.into(),
-            files,
+            home: Rc::new(home),
             segments: RefCell::new(Vec::new()),
             log_start: Cell::new(log_start),
             rolled: Cell::new(false),
@@ -132,11 +137,12 @@ impl<D: Disk> Log<D> {
             Recovery { log, scanned: Vec::new(), replayed: None, recovery_point: point.clone() };
         recovery.take_synced(&found, &point, is_there);
         if checkpoint.is_none() {
-            recovery.note_synced_producers().await?;
+            recovery.note_synced_headers().await?;
         }
         if recovery.log.damage().is_none() {
             recovery.scan_unsynced(&found, &point).await?;
         }
+        recovery.log.home.epochs.set_complete();
         Ok(recovery)
     }
 
@@ -151,8 +157,7 @@ impl<D: Disk> Log<D> {
         synced: Position,
         gapless: bool,
     ) -> Rc<Segment<D>> {
-        let (disk, files, directory) = (self.disk.clone(), self.files.clone(), self.directory.clone());
-        Segment::existing(disk, files, directory, base, end, synced, gapless)
+        Segment::existing(self.home.clone(), base, end, synced, gapless)
     }
 }
 
@@ -172,14 +177,14 @@ impl<D: Disk> Recovery<D> {
             segments.push(log.existing_segment(file.base, end, file.length));
         }
         if !is_there && point.log_start < point.next_offset {
-            *log.damage.borrow_mut() = Some(gone(&log.directory, point));
+            *log.damage.borrow_mut() = Some(gone(&log.home.directory, point));
         } else if point.position > 0 {
             let length =
                 found.iter().find(|file| file.base == point.segment_base).map_or(0, |file| file.length);
             if length < point.position {
                 *log.damage.borrow_mut() = Some(
                     FaultKind::Damage {
-                        path: log.directory.join(names::segment_log(point.segment_base)),
+                        path: log.home.directory.join(names::segment_log(point.segment_base)),
                         position: length,
                         offset: point.segment_base,
                         what: format!("the file has {length} bytes, {} were synced", point.position),
@@ -200,31 +205,33 @@ impl<D: Disk> Recovery<D> {
         self.note_rolled();
         let end = log.end();
         if end < point.next_offset && log.damage().is_none() {
-            let path = log.directory.join(names::segment_log(end));
+            let path = log.home.directory.join(names::segment_log(end));
             let what = "they were synced, and no segment has them".to_owned();
             *log.damage.borrow_mut() =
                 Some(FaultKind::Missing { path, offset: end, end: point.next_offset, what }.into());
         }
     }
 
-    /// Has the batches before the recovery point tell what a lost checkpoint would have: compaction keeps the last one of each producer.
-    async fn note_synced_producers(&mut self) -> Result<(), Fault> {
+    /// Has the batches before the recovery point tell what a lost checkpoint would have of producers and leader epochs: compaction keeps the
+    /// last one of each producer.
+    async fn note_synced_headers(&mut self) -> Result<(), Fault> {
         let segments = self.log.segments.borrow().clone();
         for segment in &segments {
             let mut scan = HeaderScan::new(segment, 0, segment.end().position);
             loop {
                 match scan.next().await {
-                    Ok(Some((_, header))) => self.log.producers.borrow_mut().note(&header),
+                    Ok(Some((_, header))) => self.log.note(&header),
                     Ok(None) => break,
                     Err(fault) if fault.is_shortage() => return Err(fault),
                     Err(fault) => {
-                        tracing::error!(%fault, "what stands behind is not known of producers");
+                        tracing::error!(%fault, "what stands behind is not known of producers and leader epochs");
                         break;
                     }
                 }
             }
         }
         self.recovery_point.producers = self.log.producers.borrow().to_checkpoint();
+        self.recovery_point.epochs = self.log.home.epochs.to_vec();
         Ok(())
     }
 
@@ -264,12 +271,12 @@ impl<D: Disk> Recovery<D> {
                 log.rolled.set(false);
                 segment
             });
-            for batch in scan_checked(&segment, start, file.length, next).await? {
+            for batch in scan_checked(&segment, start, file.length, next, log.last_epoch()).await? {
                 next = batch.header.next_offset();
                 end.position = batch.position + batch.header.total_bytes() as u64;
                 end.next_offset = next;
                 end.max_timestamp = end.max_timestamp.max(batch.header.max_timestamp());
-                log.producers.borrow_mut().note(&batch.header);
+                log.note(&batch.header);
                 self.scanned.push(ScannedIn { segment: segment.clone(), batch });
             }
             if end.position > start {
@@ -309,9 +316,9 @@ impl<D: Disk> Recovery<D> {
 
     /// Removes a segment's files, durably: nothing of them may come back (D4).
     async fn remove(&self, base: Offset) -> Result<(), Fault> {
-        let directory = &self.log.directory;
-        remove_files(&self.log.disk, directory, base).await?;
-        self.log.disk.sync_dir(directory).await.map_err(|error| io_fault("sync", &**directory, 0, error))
+        let directory = &self.log.home.directory;
+        remove_files(&self.log.home.disk, directory, base).await?;
+        self.log.home.disk.sync_dir(directory).await.map_err(|error| io_fault("sync", &**directory, 0, error))
     }
 
     /// The point up to which the log was known to be durable before it was opened.
@@ -340,13 +347,8 @@ impl<D: Disk> Recovery<D> {
             return Ok(());
         }
         if header.base_offset() < self.log.end() {
-            let same = self.scanned.iter().any(|found| {
-                let there = &found.batch.header;
-                there.base_offset() == header.base_offset()
-                    && there.crc() == header.crc()
-                    && there.total_bytes() == header.total_bytes()
-            });
-            if same {
+            // The checksum of its records is part of the header.
+            if self.scanned.iter().any(|found| found.batch.header == header) {
                 self.replayed = Some(header);
                 return Ok(());
             }
@@ -355,10 +357,15 @@ impl<D: Disk> Recovery<D> {
         if header.base_offset() > self.log.end() {
             let (end, found) = (self.log.end(), header.base_offset());
             let path =
-                self.log.active().map_or(self.log.directory.to_path_buf(), |segment| segment.log_path());
+                self.log.active().map_or(self.log.home.directory.clone(), |segment| segment.log_path());
             let what = "the journal has what comes behind them".to_owned();
             *self.log.damage.borrow_mut() =
                 Some(FaultKind::Missing { path, offset: end, end: found, what }.into());
+            return Ok(());
+        }
+        if header.leader_epoch() < self.log.last_epoch() {
+            let (epoch, last) = (header.leader_epoch().0, self.log.last_epoch().0);
+            self.note_damage(format!("the journal continues it with a batch of leader epoch {epoch}, after {last}"));
             return Ok(());
         }
         let mut draft = self.log.draft(config).await.map_err(WriteFailure::Fault)?;
@@ -404,6 +411,7 @@ impl<D: Disk> Recovery<D> {
         }
         *self.log.producers.borrow_mut() = producers;
         let keep = &cut[0];
+        self.log.home.epochs.cut(keep.batch.header.base_offset());
         loop {
             let last = self.log.active().expect("the scanned batch stands in a segment");
             if Rc::ptr_eq(&last, &keep.segment) {
@@ -441,7 +449,7 @@ impl<D: Disk> Recovery<D> {
         let end = self.log.end();
         let (path, position) = match self.log.active() {
             Some(segment) => (segment.log_path(), segment.end().position),
-            None => (self.log.directory.to_path_buf(), 0),
+            None => (self.log.home.directory.clone(), 0),
         };
         *self.log.damage.borrow_mut() = Some(FaultKind::Damage { path, position, offset: end, what }.into());
     }

@@ -121,8 +121,8 @@ impl<D: Disk> Log<D> {
         if compacted == self.compacted.get() {
             return Ok(());
         }
-        let path = self.directory.join(names::COMPACTED_FILE);
-        let written = replace(&self.disk, &path, compacted.encode()).await;
+        let path = self.home.directory.join(names::COMPACTED_FILE);
+        let written = replace(&self.home.disk, &path, compacted.encode()).await;
         written.map_err(|error| io_fault("write", path, 0, error))?;
         self.compacted.set(compacted);
         Ok(())
@@ -140,8 +140,8 @@ impl<D: Disk> Log<D> {
         index_interval_bytes: u64,
     ) -> Result<Replacement<D>, Fault> {
         let base = replaced[0].base();
-        let path = self.directory.join(names::cleaned_segment(base));
-        let opened = self.disk.open(&path, OpenMode::Truncate).await;
+        let path = self.home.directory.join(names::cleaned_segment(base));
+        let opened = self.home.disk.open(&path, OpenMode::Truncate).await;
         let file = opened.map_err(|error| io_fault("open", &*path, 0, error))?;
         let end =
             SegmentEnd { position: 0, next_offset: base, first_timestamp: None, max_timestamp: NO_TIMESTAMP };
@@ -161,7 +161,7 @@ impl<D: Disk> Log<D> {
     /// Forgets a replacement.
     pub(crate) async fn discard_replacement(&self, replacement: Replacement<D>) {
         // What stays behind is removed by the next opening, or emptied by the next attempt.
-        let _ = self.disk.remove_file(&replacement.path).await;
+        let _ = self.home.disk.remove_file(&replacement.path).await;
     }
 
     /// Puts the new segment in the place of the old ones. False when one of those was deleted meanwhile: then nothing has happened.
@@ -176,15 +176,15 @@ impl<D: Disk> Log<D> {
             self.discard_replacement(replacement).await;
             return Ok(false);
         }
-        let swap = self.directory.join(names::swap_segment(base, end));
+        let swap = self.home.directory.join(names::swap_segment(base, end));
         let prepared = async {
-            replacement.write(&self.disk).await?;
-            let synced = self.disk.sync(&replacement.file).await;
+            replacement.write(&self.home.disk).await?;
+            let synced = self.home.disk.sync(&replacement.file).await;
             synced.map_err(|error| replacement.fault("sync", error))?;
             for segment in &replaced {
                 segment.keep_open().await?;
             }
-            let renamed = self.disk.rename(&replacement.path, &swap).await;
+            let renamed = self.home.disk.rename(&replacement.path, &swap).await;
             renamed.map_err(|error| replacement.fault("rename", error))
         };
         if let Err(fault) = prepared.await {
@@ -192,7 +192,7 @@ impl<D: Disk> Log<D> {
             return Err(fault);
         }
         self.replacing.set(true);
-        finish_swap(&self.disk, &self.directory, base, end, replaced.iter().map(|segment| segment.base()))
+        finish_swap(&self.home.disk, &self.home.directory, base, end, replaced.iter().map(|segment| segment.base()))
             .await?;
         self.replacing.set(false);
 

@@ -23,7 +23,7 @@ use crate::error::{AppendError, Fault, FaultKind, ReadError};
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::io::Disk;
 use crate::log::{Draft, FileRange, Log, OffsetAndTimestamp};
-use crate::types::{Offset, PartitionId, Position, Timestamp};
+use crate::types::{LeaderEpoch, Offset, PartitionId, Position, Timestamp};
 use fence::Fence;
 use waiters::Waiters;
 use watermarks::CurrentWatermarks;
@@ -48,6 +48,8 @@ pub(crate) struct Partition<D: Disk> {
     pub(crate) id: PartitionId,
     pub(crate) log: Log<D>,
     watermarks: CurrentWatermarks,
+    /// The term in which this broker leads.
+    leader_epoch: Cell<LeaderEpoch>,
     fence: Fence,
     config: RefCell<Arc<TopicConfig>>,
     /// What is known to be durable, for the shard's checkpoint.
@@ -148,6 +150,7 @@ impl<D: Disk> Partition<D> {
         Partition {
             id,
             watermarks: CurrentWatermarks::new(Watermarks::alone(log.log_start(), end)),
+            leader_epoch: Cell::new(log.last_epoch()),
             log,
             fence,
             config: RefCell::new(config),
@@ -174,6 +177,29 @@ impl<D: Disk> Partition<D> {
     /// Puts other settings in force, for the turns to come.
     pub(crate) fn set_config(&self, config: Arc<TopicConfig>) {
         *self.config.borrow_mut() = config;
+    }
+
+    // ---- leader epoch ----------------------------------------------------------------------------------------------------
+
+    /// The leader epoch that appended batches are stamped with.
+    pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
+        self.leader_epoch.get()
+    }
+
+    /// Begins another term. Not while a draft is under way.
+    ///
+    /// # Panics
+    /// When it is older than the present one.
+    pub(crate) fn lead(&self, epoch: LeaderEpoch) {
+        assert!(epoch >= self.leader_epoch.get(), "a leader epoch never goes back");
+        self.leader_epoch.set(epoch);
+        self.log.begin_epoch(epoch);
+    }
+
+    /// The newest leader epoch that is not newer than `epoch`, and the offset behind its last record; `None` for one that is yet to come.
+    pub(crate) fn end_of_epoch(&self, epoch: LeaderEpoch) -> Result<Option<(LeaderEpoch, Offset)>, ReadError> {
+        self.fence.check_complete()?;
+        Ok(self.log.end_of_epoch(epoch))
     }
 
     // ---- watermarks ------------------------------------------------------------------------------------------------------
@@ -328,7 +354,8 @@ impl<D: Disk> Partition<D> {
 
     /// What is known to be durable, and where the log is to begin.
     pub(crate) fn durable(&self) -> PartitionCheckpoint {
-        PartitionCheckpoint { log_start: self.next_log_start.get(), ..self.durable.borrow().clone() }
+        let (log_start, high_watermark) = (self.next_log_start.get(), self.high_watermark());
+        PartitionCheckpoint { log_start, high_watermark, ..self.durable.borrow().clone() }
     }
 
     /// The offset up to which the log is known to be durable, and the base of the segment that this point lies in.

@@ -11,17 +11,19 @@
 //! * What was written before this process is checked before it is sent, once ([`verify`]).
 //! * File and index are let go when the shard has too many open ([`OpenFiles`]) and taken up again at the next use.
 
+mod epochs;
 mod open_files;
 mod scan;
 mod verify;
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use bytes::Bytes;
 
+pub(crate) use epochs::Epochs;
 pub(crate) use open_files::OpenFiles;
 pub(crate) use scan::{BatchScan, HeaderScan, Scanned, scan_checked};
 use verify::Verified;
@@ -58,10 +60,16 @@ pub(crate) struct Extent {
     pub(crate) length: u64,
 }
 
+/// What all segments of one log have in common.
+pub(crate) struct Home<D: Disk> {
+    pub(crate) disk: D,
+    pub(crate) files: Rc<OpenFiles<D>>,
+    pub(crate) directory: PathBuf,
+    pub(crate) epochs: Epochs,
+}
+
 pub(crate) struct Segment<D: Disk> {
-    disk: D,
-    files: Rc<OpenFiles<D>>,
-    directory: Rc<Path>,
+    home: Rc<Home<D>>,
     base: Offset,
     end: Cell<SegmentEnd>,
     synced: Cell<Position>,
@@ -112,15 +120,10 @@ struct Persisted {
 
 impl<D: Disk> Segment<D> {
     /// A segment that begins with `base` and has no file yet: the first write makes it.
-    pub(crate) fn empty(
-        disk: D,
-        files: Rc<OpenFiles<D>>,
-        directory: Rc<Path>,
-        base: Offset,
-    ) -> Rc<Segment<D>> {
+    pub(crate) fn empty(home: Rc<Home<D>>, base: Offset) -> Rc<Segment<D>> {
         let end =
             SegmentEnd { position: 0, next_offset: base, first_timestamp: None, max_timestamp: NO_TIMESTAMP };
-        let segment = Segment::existing(disk, files, directory, base, end, 0, true);
+        let segment = Segment::existing(home, base, end, 0, true);
         segment.inherited.set(false);
         segment.may_exist.set(false);
         segment.index.borrow_mut().entries = Some(Vec::new());
@@ -130,18 +133,14 @@ impl<D: Disk> Segment<D> {
 
     /// A segment whose file is there up to `end`; of its index file, entries up to `trusted` count. `gapless` where no offset is missing.
     pub(crate) fn existing(
-        disk: D,
-        files: Rc<OpenFiles<D>>,
-        directory: Rc<Path>,
+        home: Rc<Home<D>>,
         base: Offset,
         end: SegmentEnd,
         trusted: Position,
         gapless: bool,
     ) -> Rc<Segment<D>> {
         Rc::new(Segment {
-            disk,
-            files,
-            directory,
+            home,
             base,
             end: Cell::new(end),
             synced: Cell::new(trusted),
@@ -183,24 +182,24 @@ impl<D: Disk> Segment<D> {
     }
 
     pub(crate) fn log_path(&self) -> PathBuf {
-        self.directory.join(names::segment_log(self.base))
+        self.home.directory.join(names::segment_log(self.base))
     }
 
     fn index_path(&self) -> PathBuf {
-        self.directory.join(names::segment_index(self.base))
+        self.home.directory.join(names::segment_index(self.base))
     }
 
     // ---- append ----------------------------------------------------------------------------------------------------------
 
     /// The open file; made when the segment is empty.
     pub(crate) async fn file(self: &Rc<Self>) -> Result<D::File, Fault> {
-        self.files.touch(self);
+        self.home.files.touch(self);
         if let Some(file) = self.file.borrow().as_ref() {
             return Ok(file.clone());
         }
         let mode = if self.end.get().position == 0 { OpenMode::Create } else { OpenMode::Existing };
         let path = self.log_path();
-        let opened = self.disk.open(&path, mode).await;
+        let opened = self.home.disk.open(&path, mode).await;
         if !opened.as_ref().is_err_and(is_shortage) {
             self.may_exist.set(true);
         }
@@ -219,7 +218,7 @@ impl<D: Disk> Segment<D> {
         batches: Vec<Bytes>,
     ) -> Result<(), WriteFailure> {
         let file = self.file().await.map_err(WriteFailure::from)?;
-        match self.disk.write(&file, position, batches).await {
+        match self.home.disk.write(&file, position, batches).await {
             Ok(()) => Ok(()),
             Err(error) => Err(WriteFailure::of("write", self.log_path(), position, error)),
         }
@@ -236,7 +235,7 @@ impl<D: Disk> Segment<D> {
                 return Err(self.damage(at, format!("the file ends, {end} bytes were found before")));
             }
             let fault = |error| io_fault("write", self.log_path(), at, error);
-            self.disk.write(&file, at, vec![bytes]).await.map_err(fault)?;
+            self.home.disk.write(&file, at, vec![bytes]).await.map_err(fault)?;
             at += length;
         }
         self.synced.set(self.synced.get().min(position));
@@ -257,7 +256,7 @@ impl<D: Disk> Segment<D> {
     pub(crate) async fn cut_to_end(self: &Rc<Self>) -> Result<(), Fault> {
         let end = self.end.get().position;
         let file = self.file().await?;
-        let result = self.disk.set_len(&file, end).await;
+        let result = self.home.disk.set_len(&file, end).await;
         // What is cut may have been synced: what comes in its place is not.
         self.synced.set(self.synced.get().min(end));
         // Counted when it is done: a sync that has started before does not cover it.
@@ -300,7 +299,7 @@ impl<D: Disk> Segment<D> {
     pub(crate) async fn remove(&self) -> Result<(), Fault> {
         *self.file.borrow_mut() = None;
         for path in [self.log_path(), self.index_path()] {
-            match self.disk.remove_file(&path).await {
+            match self.home.disk.remove_file(&path).await {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(io_fault("remove", path, 0, error));
                 }
@@ -314,8 +313,8 @@ impl<D: Disk> Segment<D> {
     pub(crate) async fn truncate(self: &Rc<Self>, end: SegmentEnd) -> Result<(), Fault> {
         let file = self.file().await?;
         let fault = |error| io_fault("truncate", self.log_path(), end.position, error);
-        self.disk.set_len(&file, end.position).await.map_err(fault)?;
-        self.disk.sync(&file).await.map_err(fault)?;
+        self.home.disk.set_len(&file, end.position).await.map_err(fault)?;
+        self.home.disk.sync(&file).await.map_err(fault)?;
         self.end.set(end);
         self.synced.set(end.position);
         let trusted = self.index.borrow().trusted.min(end.position);
@@ -344,7 +343,7 @@ impl<D: Disk> Segment<D> {
         let Some(file) = self.file.borrow().clone() else { return };
         if end > start {
             // A hint that fails costs nothing: the sync will tell.
-            let _ = self.disk.write_back(&file, start, end - start).await;
+            let _ = self.home.disk.write_back(&file, start, end - start).await;
         }
     }
 
@@ -355,7 +354,7 @@ impl<D: Disk> Segment<D> {
             file => file?,
         };
         let cuts = self.cuts.get();
-        self.disk.sync(&file).await.map_err(|error| io_fault("sync", self.log_path(), position, error))?;
+        self.home.disk.sync(&file).await.map_err(|error| io_fault("sync", self.log_path(), position, error))?;
         self.cuts_synced.set(self.cuts_synced.get().max(cuts));
         self.inherited.set(false);
         self.synced.set(self.synced.get().max(position));
@@ -504,7 +503,7 @@ impl<D: Disk> Segment<D> {
     pub(crate) async fn read(self: &Rc<Self>, position: Position, length: usize) -> Result<Bytes, Fault> {
         let file = self.file().await?;
         let fault = |error| io_fault("read", self.log_path(), position, error);
-        self.disk.read(&file, position, length).await.map_err(fault)
+        self.home.disk.read(&file, position, length).await.map_err(fault)
     }
 
     pub(crate) fn damage(&self, position: Position, what: String) -> Fault {
@@ -549,7 +548,7 @@ impl<D: Disk> Segment<D> {
 
     /// Brings the index into memory: from its file, and from the batch headers behind the file's last entry.
     pub(crate) async fn load_index(self: &Rc<Self>) -> Result<(), Fault> {
-        self.files.touch(self);
+        self.home.files.touch(self);
         if self.index.borrow().entries.is_some() {
             return Ok(());
         }
@@ -610,7 +609,7 @@ impl<D: Disk> Segment<D> {
     async fn read_index_file(&self, trusted: Position) -> Result<(Vec<IndexEntry>, Persisted), Fault> {
         let path = self.index_path();
         let fault = |error: io::Error| io_fault("read", &path, 0, error);
-        let Some(bytes) = crate::io::read_whole(&self.disk, &path, INDEX_BYTES_MAX).await.map_err(fault)?
+        let Some(bytes) = crate::io::read_whole(&self.home.disk, &path, INDEX_BYTES_MAX).await.map_err(fault)?
         else {
             return Ok((Vec::new(), Persisted { entries: 0, bytes: 0 }));
         };
@@ -624,9 +623,9 @@ impl<D: Disk> Segment<D> {
             return Ok((entries, persisted));
         }
         tracing::info!(path = %path.display(), "the index ends beyond what was recovered; it is written anew");
-        let file = self.disk.open(&path, OpenMode::Existing).await.map_err(fault)?;
-        self.disk.set_len(&file, 0).await.map_err(fault)?;
-        self.disk.sync(&file).await.map_err(fault)?;
+        let file = self.home.disk.open(&path, OpenMode::Existing).await.map_err(fault)?;
+        self.home.disk.set_len(&file, 0).await.map_err(fault)?;
+        self.home.disk.sync(&file).await.map_err(fault)?;
         Ok((entries[..usable].to_vec(), Persisted { entries: 0, bytes: 0 }))
     }
 
@@ -648,9 +647,9 @@ impl<D: Disk> Segment<D> {
             chunk.extend_from_slice(&index::encode_chunk(&entries[persisted.entries..upto]));
             (persisted.bytes, chunk, upto)
         };
-        let file = self.disk.open(&self.index_path(), OpenMode::Create).await?;
+        let file = self.home.disk.open(&self.index_path(), OpenMode::Create).await?;
         let bytes = offset + chunk.len() as u64;
-        self.disk.write(&file, offset, vec![chunk.into()]).await?;
+        self.home.disk.write(&file, offset, vec![chunk.into()]).await?;
         self.index.borrow_mut().persisted = Some(Persisted { entries, bytes });
         Ok(())
     }

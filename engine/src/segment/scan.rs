@@ -23,12 +23,14 @@ pub(super) struct Chain {
     next: Offset,
     /// Whether the next batch begins with `next`, and not perhaps later.
     exact: bool,
+    /// The leader epoch of the batch before, or an older one.
+    epoch: LeaderEpoch,
 }
 
 impl Chain {
     /// Before the batch with `offset`.
     pub(super) fn new<D: Disk>(segment: &Segment<D>, offset: Offset) -> Chain {
-        Chain { next: offset, exact: segment.is_gapless() }
+        Chain { next: offset, exact: segment.is_gapless(), epoch: LeaderEpoch::FIRST }
     }
 
     /// Before the batch at `position`, whose offset the index may know.
@@ -36,7 +38,7 @@ impl Chain {
         match segment.indexed_offset(position) {
             Some(offset) => Chain::new(segment, offset),
             None if position == 0 => Chain::new(segment, segment.base()),
-            None => Chain { next: segment.base(), exact: false },
+            None => Chain { exact: false, ..Chain::new(segment, segment.base()) },
         }
     }
 
@@ -69,15 +71,16 @@ impl Chain {
         if !fits {
             return Err(damage(format!("a batch with the offset {offset}, which does not fit")));
         }
-        if header.leader_epoch() != LeaderEpoch::FIRST {
-            return Err(damage(format!("a batch of leader epoch {}", header.leader_epoch().0)));
+        let epoch = header.leader_epoch();
+        if epoch < self.epoch || segment.home.epochs.contradict(offset, epoch) {
+            return Err(damage(format!("a batch of leader epoch {}, which does not fit", epoch.0)));
         }
         Ok(header)
     }
 
     /// Goes on behind a batch that fits.
     pub(super) fn pass<D: Disk>(&mut self, segment: &Segment<D>, header: &BatchHeader) {
-        *self = Chain::new(segment, header.next_offset());
+        *self = Chain { epoch: header.leader_epoch(), ..Chain::new(segment, header.next_offset()) };
     }
 
     /// What is wrong where the segment's batches end: its last one ends where the next segment begins, or a segment between them is gone.
@@ -192,16 +195,18 @@ pub(crate) struct Scanned {
 }
 
 /// Reads the file from `position` to `length` and finds the longest row of intact batches that continues `next`; after a crash
-/// what follows them is a torn tail. At each batch its checksum is verified and its base offset must continue the one before.
+/// what follows them is a torn tail. At each batch its checksum is verified, its base offset must continue the one before, and its leader
+/// epoch must not go back behind `epoch`.
 pub(crate) async fn scan_checked<D: Disk>(
     segment: &Rc<Segment<D>>,
     position: Position,
     length: Position,
     next: Offset,
+    epoch: LeaderEpoch,
 ) -> Result<Vec<Scanned>, Fault> {
     let mut found = Vec::new();
     let mut at = position;
-    let mut next = next;
+    let (mut next, mut epoch) = (next, epoch);
     let mut ahead = Bytes::new();
     while at < length {
         if ahead.len() < BATCH_HEADER_BYTES {
@@ -211,7 +216,7 @@ pub(crate) async fn scan_checked<D: Disk>(
         let total = header.total_bytes();
         if at + total as u64 > length
             || header.base_offset() != next
-            || header.leader_epoch() != LeaderEpoch::FIRST
+            || header.leader_epoch() < epoch
         {
             break;
         }
@@ -222,7 +227,7 @@ pub(crate) async fn scan_checked<D: Disk>(
             break;
         }
         found.push(Scanned { position: at, header });
-        next = header.next_offset();
+        (next, epoch) = (header.next_offset(), header.leader_epoch());
         at += total as u64;
         ahead.advance(total);
     }

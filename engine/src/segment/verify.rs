@@ -128,7 +128,7 @@ impl<D: Disk> Segment<D> {
         }
         // Where this fails, the reads below do, too, and tell.
         let file = self.file().await?;
-        let _ = self.disk.prefetch(&file, start, PREFETCH_BYTES.min(stop - start)).await;
+        let _ = self.home.disk.prefetch(&file, start, PREFETCH_BYTES.min(stop - start)).await;
         let mut walk = Walk::new(self, start, offset, stop);
         loop {
             let before = walk.position;

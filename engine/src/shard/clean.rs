@@ -401,6 +401,7 @@ impl<D: Disk> Shard<D> {
                     }
                     Cleaned::Removed => {
                         changed |= !header.is_filler();
+                        row.skip(header);
                         Default::default()
                     }
                 };

@@ -111,7 +111,8 @@ impl<D: Disk> Shard<D> {
             // What it is when the answer leaves is filled in then.
             let log_start = Offset::ZERO;
             let stamps = log_append_time != NO_TIMESTAMP;
-            match group.draft.push(&group.partition.log, batch) {
+            let epoch = group.partition.leader_epoch();
+            match group.draft.push(&group.partition.log, epoch, batch) {
                 Ok(Place::Appended(base_offset)) => {
                     let appended = Appended { base_offset, log_start, log_append_time, duplicate: false };
                     group.answers.push((reply, appended));

@@ -16,13 +16,13 @@ use bytes::Bytes;
 
 use super::Shard;
 use crate::error::{Fault, FaultKind, io_fault};
-use crate::format::batch::verify_crc;
+use crate::format::batch::{BatchHeader, verify_crc};
 use crate::format::names;
 use crate::io::{Disk, OpenMode};
 use crate::journal::replay::JournaledBatch;
 use crate::partition::{Incomplete, Partition};
 use crate::segment::WriteFailure;
-use crate::types::{PartitionId, Timestamp};
+use crate::types::{LeaderEpoch, PartitionId, Timestamp};
 
 /// Milliseconds from one look to the next.
 const LOOK_MS: i64 = 1000;
@@ -136,6 +136,12 @@ impl<D: Disk> Shard<D> {
                 (log.directory().to_owned(), "the journal has what comes behind them".to_owned());
             let missing = FaultKind::Missing { path, offset: log.end(), end: batch.base_offset, what };
             return Err(WriteFailure::Fault(missing.into()));
+        }
+        let epoch = BatchHeader::peek(&bytes).map_or(LeaderEpoch::FIRST, |header| header.leader_epoch());
+        if epoch < log.last_epoch() {
+            let (path, position, offset) = (journal.clone(), batch.position, batch.base_offset);
+            let what = format!("a batch of leader epoch {}, after {}", epoch.0, log.last_epoch().0);
+            return Err(WriteFailure::Fault(FaultKind::Damage { path, position, offset, what }.into()));
         }
         let mut draft = log.draft(&partition.config()).await.map_err(of_fault)?;
         draft.push_stamped(log, bytes);
