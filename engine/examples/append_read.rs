@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let appended = log.append(partition, batch.build()).await?.settled().await?;
         println!("durable at offset {}", appended.base_offset);
 
-        let request = ReadRequest { partition, offset: Offset::ZERO, bytes_max: 1 << 20 };
+        let request = ReadRequest::new(partition, Offset::ZERO, 1 << 20);
         let found = log.read(&[request]).await.remove(0)?;
         let bytes = found.batches.expect("there is at least one record").read()?;
         for batch in Batches::new(&bytes) {

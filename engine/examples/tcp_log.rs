@@ -124,7 +124,7 @@ async fn put(shard: &Local, partition: PartitionId, text: &str) -> Result<Offset
 
 async fn get(shard: &Local, partition: PartitionId, offset: &str) -> Result<String, Failure> {
     let offset = Offset::checked(offset.parse()?).ok_or("an offset is not negative")?;
-    let request = ReadRequest { partition, offset, bytes_max: 1 };
+    let request = ReadRequest::new(partition, offset, 1);
     let Some(range) = shard.read(&[request]).await.remove(0)?.batches else {
         return Err("not there yet".into());
     };

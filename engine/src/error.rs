@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::format::check::CheckError;
 use crate::io::{is_out_of_descriptors, is_shortage};
-use crate::types::{Offset, PartitionId, Position};
+use crate::types::{LeaderEpoch, Offset, PartitionId, Position};
 
 /// Why a file, and what it holds, can not be trusted any more (D3, D5). Cheap to clone: one fault answers many requests.
 pub type Fault = Arc<FaultKind>;
@@ -164,6 +164,26 @@ pub enum ReadError {
         partition: PartitionId,
         /// What is missing, and why.
         fault: Fault,
+    },
+    /// The reader believes in a leader of before.
+    #[error("partition {partition} is in leader epoch {}, {} was expected", current.0, expected.0)]
+    FencedLeaderEpoch {
+        /// The partition.
+        partition: PartitionId,
+        /// The present epoch.
+        current: LeaderEpoch,
+        /// What the reader expected.
+        expected: LeaderEpoch,
+    },
+    /// The reader believes in a leader that is yet to come here.
+    #[error("partition {partition} is in leader epoch {}, {} was expected", current.0, expected.0)]
+    UnknownLeaderEpoch {
+        /// The partition.
+        partition: PartitionId,
+        /// The present epoch.
+        current: LeaderEpoch,
+        /// What the reader expected.
+        expected: LeaderEpoch,
     },
     /// The engine is stopping.
     #[error("the engine is stopping")]

@@ -19,12 +19,12 @@ use crate::handle::{Handle, PendingAppend, check_rules, unlatch};
 use crate::io::{Disk, DiskFile as File};
 use crate::log::{FileRange, OffsetAndTimestamp};
 use crate::message::{DeleteBefore, Message, OffsetQuery, READS_AT_ONCE, ReadRequest};
-use crate::partition::ReadResult;
+use crate::partition::{ReadResult, Reader};
 use crate::reactor::{EngineDisk, ShardDisk, Sockets, yield_if_needed};
 use crate::shard::Shard;
 use crate::stats::ShardStats;
 use crate::topics::{NewTopic, Topic, TopicSnapshot};
-use crate::types::{Offset, PartitionId, TopicId};
+use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, TopicId};
 
 /// Something that serves the engine's shards, one instance on each of their threads.
 pub trait Front: Clone + Send + 'static {
@@ -173,8 +173,8 @@ impl Local {
         results
     }
 
-    /// Returns when one of the partitions has records beyond its offset, or is gone. Dropping the future ends the wait.
-    pub async fn wait(&self, beyond: &[(PartitionId, Offset)]) {
+    /// Returns when one of the partitions has records for this reader beyond its offset, or is gone. Dropping the future ends the wait.
+    pub async fn wait(&self, reader: Reader, beyond: &[(PartitionId, Offset)]) {
         let mut by_shard: Vec<Vec<(PartitionId, Offset)>> = vec![Vec::new(); self.shards()];
         for entry in beyond {
             by_shard[entry.0.shard(self.shards())].push(*entry);
@@ -182,10 +182,10 @@ impl Local {
         let mut waits = Vec::new();
         for (shard, entries) in by_shard.into_iter().enumerate().filter(|(_, entries)| !entries.is_empty()) {
             if shard == self.index {
-                waits.push(self.shard.wait_receiver(&entries).await);
+                waits.push(self.shard.wait_receiver(reader, &entries).await);
             } else {
                 let (reply, receiver) = oneshot::channel();
-                self.handle.send(shard, Message::Wait { beyond: entries, reply }).await;
+                self.handle.send(shard, Message::Wait { reader, beyond: entries, reply }).await;
                 waits.push(receiver);
             }
         }
@@ -200,11 +200,25 @@ impl Local {
         &self,
         partition: PartitionId,
         query: OffsetQuery,
+        leader_epoch: Option<LeaderEpoch>,
     ) -> Result<Option<OffsetAndTimestamp>, ReadError> {
         if self.owns(partition) {
-            return self.shard.find_offset(partition, query).await;
+            return self.shard.find_offset(partition, query, leader_epoch).await;
         }
-        self.handle.find_offset(partition, query).await
+        self.handle.find_offset(partition, query, leader_epoch).await
+    }
+
+    /// Finds where a leader epoch ends. See [`Handle::end_of_epoch`].
+    pub async fn end_of_epoch(
+        &self,
+        partition: PartitionId,
+        epoch: LeaderEpoch,
+        leader_epoch: Option<LeaderEpoch>,
+    ) -> Result<Option<EpochEnd>, ReadError> {
+        if self.owns(partition) {
+            return self.shard.end_of_epoch(partition, epoch, leader_epoch).await;
+        }
+        self.handle.end_of_epoch(partition, epoch, leader_epoch).await
     }
 
     /// Deletes the records before an offset; see [`Handle::delete_records`].

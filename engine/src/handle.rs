@@ -15,12 +15,12 @@ use crate::format::meta::Meta;
 use crate::io::{Disk, DiskFile as File};
 use crate::log::{ActiveProducer, FileRange, OffsetAndTimestamp};
 use crate::message::{Appended, CatalogMessage, DeleteBefore, Message, OffsetQuery, ReadRequest};
-use crate::partition::ReadResult;
+use crate::partition::{ReadResult, Reader};
 use crate::reactor::EngineDisk;
 use crate::stats::{ShardReport, ShardStats};
 use crate::sync::Published;
 use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
-use crate::types::{Offset, PartitionId, Timestamp, TopicId};
+use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId};
 
 type EngineFile = <EngineDisk as Disk>::File;
 
@@ -142,18 +142,51 @@ impl Handle {
     pub async fn wait(&self, partition: PartitionId, offset: Offset) {
         let beyond = vec![(partition, offset)];
         // No answer means that the engine stops: that ends the wait as well.
-        let _ = self.ask(self.owner(partition), |reply| Message::Wait { beyond, reply }).await;
+        let _ = self
+            .ask(self.owner(partition), |reply| Message::Wait { reader: Reader::default(), beyond, reply })
+            .await;
     }
 
-    /// Finds an offset; `None` when no record fits.
+    /// Finds an offset; `None` when no record fits. `leader_epoch` is the one that the asker believes in, if it knows one.
+    ///
+    /// # Errors
+    /// [`ReadError`], also where the partition is in another leader epoch.
     pub async fn find_offset(
         &self,
         partition: PartitionId,
         query: OffsetQuery,
+        leader_epoch: Option<LeaderEpoch>,
     ) -> Result<Option<OffsetAndTimestamp>, ReadError> {
         let shard = self.owner(partition);
-        let found = self.ask(shard, |reply| Message::FindOffset { partition, query, reply }).await;
-        found.unwrap_or(Err(ReadError::Stopping))
+        let message = |reply| Message::FindOffset { partition, query, leader_epoch, reply };
+        self.ask(shard, message).await.unwrap_or(Err(ReadError::Stopping))
+    }
+
+    /// Finds where `epoch` ends in a log, or the newest one before it, so that whoever has read it can tell whether its records are still there
+    /// (KIP-320). `None` for an epoch that is yet to come. `leader_epoch` is the present one as the asker believes, if it knows one.
+    ///
+    /// # Errors
+    /// [`ReadError`], also where the partition is in another leader epoch.
+    pub async fn end_of_epoch(
+        &self,
+        partition: PartitionId,
+        epoch: LeaderEpoch,
+        leader_epoch: Option<LeaderEpoch>,
+    ) -> Result<Option<EpochEnd>, ReadError> {
+        let shard = self.owner(partition);
+        let message = |reply| Message::EndOfEpoch { partition, epoch, leader_epoch, reply };
+        self.ask(shard, message).await.unwrap_or(Err(ReadError::Stopping))
+    }
+
+    /// Begins another term of this broker as the leader of a partition: batches that are appended from now on carry `epoch`. What was appended
+    /// is kept with its own; the term itself is not durable before a batch of it is.
+    ///
+    /// # Errors
+    /// [`ReadError::FencedLeaderEpoch`] where the partition is in a later one.
+    pub async fn lead(&self, partition: PartitionId, epoch: LeaderEpoch) -> Result<(), ReadError> {
+        let shard = self.owner(partition);
+        let message = |reply| Message::Lead { partition, epoch, reply };
+        self.ask(shard, message).await.unwrap_or(Err(ReadError::Stopping))
     }
 
     /// The idempotent producers that a partition remembers, by id: those that appended within a day.
@@ -336,8 +369,8 @@ pub(crate) fn unlatch(result: ReadResult<EngineFile>) -> ReadResult<File> {
         position: range.position,
         length: range.length,
     });
-    let ReadResult { log_start, last_stable, high_watermark, reaches_end, .. } = result;
-    ReadResult { log_start, last_stable, high_watermark, batches, reaches_end }
+    let ReadResult { log_start, last_stable, high_watermark, readable_end, reaches_end, .. } = result;
+    ReadResult { log_start, last_stable, high_watermark, readable_end, batches, reaches_end }
 }
 
 /// The wall clock in milliseconds.

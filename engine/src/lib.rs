@@ -60,6 +60,6 @@ pub use io::DiskFile as File;
 pub use journal::JournalUse;
 pub use log::{ActiveProducer, FileRange, OffsetAndTimestamp};
 pub use message::{Appended, DeleteBefore, OffsetQuery, ReadRequest};
-pub use partition::{ReadResult, Traffic};
+pub use partition::{Isolation, ReadResult, Reader, Traffic};
 pub use recovery::RecoveryReport;
 pub use stats::{Compaction, Durations, PartitionReport, ShardReport, ShardStats};

@@ -8,10 +8,10 @@ use crate::config::SettingsChange;
 use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use crate::format::check::CheckedBatch;
 use crate::log::{ActiveProducer, OffsetAndTimestamp};
-use crate::partition::ReadResult;
+use crate::partition::{ReadResult, Reader};
 use crate::stats::{ShardReport, ShardStats};
 use crate::topics::{ConfigChange, NewTopic, Topic};
-use crate::types::{Offset, PartitionId, Timestamp, TopicId};
+use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId};
 
 /// Where an acknowledged batch stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,17 @@ pub struct ReadRequest {
     pub offset: Offset,
     /// Most bytes of whole batches; the first batch is returned whatever its size.
     pub bytes_max: u64,
+    /// Who reads.
+    pub reader: Reader,
+    /// The leader epoch that the reader believes in; in another one it is refused.
+    pub leader_epoch: Option<LeaderEpoch>,
+}
+
+impl ReadRequest {
+    /// What a consumer reads that takes uncommitted records and any leader.
+    pub fn new(partition: PartitionId, offset: Offset, bytes_max: u64) -> ReadRequest {
+        ReadRequest { partition, offset, bytes_max, reader: Reader::default(), leader_epoch: None }
+    }
 }
 
 /// Which offset is looked for.
@@ -44,6 +55,8 @@ pub enum OffsetQuery {
     Earliest,
     /// The high watermark.
     Latest,
+    /// The last stable offset.
+    LatestStable,
     /// The first record with the largest timestamp.
     MaxTimestamp,
     /// The first record with at least this timestamp.
@@ -76,13 +89,26 @@ pub(crate) enum Message<F> {
         reply: Reply<Vec<Result<ReadResult<F>, ReadError>>>,
     },
     Wait {
+        reader: Reader,
         beyond: Vec<(PartitionId, Offset)>,
         reply: Reply<()>,
     },
     FindOffset {
         partition: PartitionId,
         query: OffsetQuery,
+        leader_epoch: Option<LeaderEpoch>,
         reply: Reply<Result<Option<OffsetAndTimestamp>, ReadError>>,
+    },
+    EndOfEpoch {
+        partition: PartitionId,
+        epoch: LeaderEpoch,
+        leader_epoch: Option<LeaderEpoch>,
+        reply: Reply<Result<Option<EpochEnd>, ReadError>>,
+    },
+    Lead {
+        partition: PartitionId,
+        epoch: LeaderEpoch,
+        reply: Reply<Result<(), ReadError>>,
     },
     Producers {
         partition: PartitionId,

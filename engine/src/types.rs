@@ -85,6 +85,15 @@ pub struct EpochStart {
     pub start: Offset,
 }
 
+/// Where the batches of a leader epoch end in a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EpochEnd {
+    /// The epoch.
+    pub epoch: LeaderEpoch,
+    /// The offset behind its last record.
+    pub end: Offset,
+}
+
 /// A topic's identity. A topic that is deleted and made again under the same name gets another one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct TopicId([u8; 16]);

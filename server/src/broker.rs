@@ -2,8 +2,7 @@
 //! them.
 //!
 //! Which topic is meant, and which partition of it, is asked here and nowhere else: it is the one place where
-//! a broker says that a partition does not exist, that another broker leads it, or that the client expects
-//! another epoch.
+//! a broker says that a partition does not exist, or that another broker leads it.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -80,44 +79,14 @@ impl Broker {
         found.cloned()
     }
 
-    /// The partition that is meant, when this broker leads it, and in the epoch that the client expects; -1
-    /// is a client that expects none.
+    /// The partition that is meant, when this broker leads it. Whether it does so in the epoch that a client expects is told by the shard that
+    /// owns the partition, which serves it in the same step.
     ///
     /// # Errors
-    /// UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH; looked
-    /// for in this order.
-    pub fn partition(&self, topic: &Topic, index: i32, expected_epoch: i32) -> Result<Led, ErrorCode> {
+    /// UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER; looked for in this order.
+    pub fn partition(&self, topic: &Topic, index: i32) -> Result<Led, ErrorCode> {
         let id = topic.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let epoch = self.cluster.led_here(id).ok_or(ErrorCode::NotLeaderOrFollower)?;
-        check_epoch(expected_epoch, epoch)?;
         Ok(Led { id, epoch })
-    }
-}
-
-/// The epoch of a client that expects none.
-pub const ANY_EPOCH: i32 = -1;
-
-/// Compares the epoch that a client expects with ours: with a lower one the client has missed an election,
-/// with a higher one this broker has.
-fn check_epoch(expected: i32, ours: LeaderEpoch) -> Result<(), ErrorCode> {
-    match expected {
-        ..0 => Ok(()),
-        _ if expected < ours.0 => Err(ErrorCode::FencedLeaderEpoch),
-        _ if expected > ours.0 => Err(ErrorCode::UnknownLeaderEpoch),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_older_epoch_is_fenced_and_a_newer_one_is_unknown() {
-        let ours = LeaderEpoch(3);
-        assert_eq!(check_epoch(ANY_EPOCH, ours), Ok(()));
-        assert_eq!(check_epoch(3, ours), Ok(()));
-        assert_eq!(check_epoch(2, ours), Err(ErrorCode::FencedLeaderEpoch));
-        assert_eq!(check_epoch(4, ours), Err(ErrorCode::UnknownLeaderEpoch));
     }
 }

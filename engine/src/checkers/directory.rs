@@ -152,13 +152,13 @@ impl Node {
     /// `None` where the partition can not be opened.
     async fn read_partition(&self, id: PartitionId, name: String) -> Option<Found> {
         let shard = &self.shards[id.shard(self.shards.len())];
-        let start = shard.find_offset(id, OffsetQuery::Earliest).await.ok()??.offset;
-        let end = shard.find_offset(id, OffsetQuery::Latest).await.ok()??.offset;
+        let start = shard.find_offset(id, OffsetQuery::Earliest, None).await.ok()??.offset;
+        let end = shard.find_offset(id, OffsetQuery::Latest, None).await.ok()??.offset;
         assert!(start <= end);
         let mut found = Found { id, name, start, end, batches: Vec::new(), stopped_by: None };
         let mut next = start;
         while next < end {
-            let request = ReadRequest { partition: id, offset: next, bytes_max: 4096 };
+            let request = ReadRequest::new(id, next, 4096);
             let read = match shard.read(request).await {
                 Ok(read) => read,
                 Err(error) => {

@@ -18,7 +18,7 @@ use crate::io::Disk;
 use crate::log::{Log, Place};
 use crate::segment::OpenFiles;
 use crate::sim::{SimDisk, SimFile, Simulation};
-use crate::types::{Offset, PartitionId, Timestamp, TopicId};
+use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId};
 
 const DIRECTORY: &str = "/data/orders-0";
 const PARTITION: PartitionId = PartitionId::new(TopicId::from_bytes([1; 16]), 0);
@@ -188,8 +188,10 @@ impl Machine {
     fn read_at(&mut self, offset: i64, bytes_max: u64, first_whole: bool) -> i64 {
         let (log, disk) = (self.log.clone(), self.disk());
         let bytes = self.run(async {
-            let read =
-                log.read(Offset::new(offset), bytes_max, first_whole).await.expect("nothing is damaged");
+            let read = log
+                .read(Offset::new(offset), bytes_max, first_whole, || log.end())
+                .await
+                .expect("nothing is damaged");
             let (range, reaches_end) = read?;
             let file: &SimFile = &range.file;
             let bytes =
@@ -305,7 +307,7 @@ impl Machine {
             assert_eq!(self.log.epoch_at(offset), Some(epoch), "the epoch at {offset}");
             let next = self.model.batches[at..].iter().find(|next| epoch_of(next) > epoch);
             let end = next.map_or(self.model.end, |next| next.base);
-            assert_eq!(self.log.end_of_epoch(epoch), Some((epoch, Offset::new(end))));
+            assert_eq!(self.log.end_of_epoch(epoch), Some(EpochEnd { epoch, end: Offset::new(end) }));
         }
     }
 
@@ -318,7 +320,10 @@ impl Machine {
             let mut found = Vec::new();
             let mut next = start;
             while next < end {
-                let read = log.read(Offset::new(next), 1 << 20, true, || log.end()).await.expect("nothing is damaged");
+                let read = log
+                    .read(Offset::new(next), 1 << 20, true, || log.end())
+                    .await
+                    .expect("nothing is damaged");
                 let (range, _) = read.expect("the log has not ended");
                 let file: &SimFile = &range.file;
                 let bytes =

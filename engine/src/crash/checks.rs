@@ -119,7 +119,7 @@ impl Run {
     ) -> Option<(Offset, Vec<(i64, BatchNumber)>)> {
         let bytes_max = self.rng.u64(1..20_000);
         let mut log = Vec::new();
-        let start = self.drive(process.owner(id).find_offset(id, OffsetQuery::Earliest))?;
+        let start = self.drive(process.owner(id).find_offset(id, OffsetQuery::Earliest, None))?;
         let start = start.expect("the log can be read").expect("it has a start").offset;
         let mut offset = start;
         loop {
@@ -143,7 +143,7 @@ impl Run {
         let (start, end) = (self.known.model.partitions[&id].start, self.known.model.end(id));
         let mut refused = false;
         for query in [OffsetQuery::Latest, OffsetQuery::MaxTimestamp, OffsetQuery::AtTimestamp(i64::MAX)] {
-            match self.drive(process.owner(id).find_offset(id, query)).expect("nothing stops it") {
+            match self.drive(process.owner(id).find_offset(id, query, None)).expect("nothing stops it") {
                 Ok(found) if query == OffsetQuery::Latest => {
                     let latest = found.expect("a log has an end").offset.get();
                     assert!(latest >= end, "{id}: the end is said to be {latest}, {end} was acknowledged");
@@ -178,7 +178,8 @@ impl Run {
             (OffsetQuery::MaxTimestamp, model.offset_of_max_timestamp(id)),
         ];
         for (query, expected) in queries {
-            let found = self.drive(process.owner(id).find_offset(id, query))?.expect("the log can be read");
+            let found =
+                self.drive(process.owner(id).find_offset(id, query, None))?.expect("the log can be read");
             let found = found.map(|found| (found.offset.get(), found.timestamp));
             assert_eq!(found, expected, "{id}: {query:?}");
         }

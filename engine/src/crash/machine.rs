@@ -298,7 +298,7 @@ impl Process {
         offset: Offset,
         bytes_max: u64,
     ) -> Result<(ReadResult<File>, Bytes), ReadError> {
-        let result = self.owner(partition).read(ReadRequest { partition, offset, bytes_max }).await?;
+        let result = self.owner(partition).read(ReadRequest::new(partition, offset, bytes_max)).await?;
         let mut bytes = Bytes::new();
         if let Some(range) = &result.batches {
             let file: &SimFile = range.file.get_ref();

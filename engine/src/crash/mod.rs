@@ -45,6 +45,8 @@ mod steps;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod watermarks;
 
 #[cfg(test)]
 use std::ops::Range;

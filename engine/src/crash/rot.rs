@@ -458,7 +458,7 @@ async fn append(
 }
 
 async fn earliest(process: &Process, id: PartitionId) -> Result<i64, ReadError> {
-    let found = process.owner(id).find_offset(id, OffsetQuery::Earliest).await?;
+    let found = process.owner(id).find_offset(id, OffsetQuery::Earliest, None).await?;
     Ok(found.expect("every log has a start").offset.get())
 }
 
@@ -467,7 +467,7 @@ async fn find(
     id: PartitionId,
     query: OffsetQuery,
 ) -> Result<Option<(i64, Timestamp)>, ReadError> {
-    let found = process.owner(id).find_offset(id, query).await?;
+    let found = process.owner(id).find_offset(id, query, None).await?;
     Ok(found.map(|found| (found.offset.get(), found.timestamp)))
 }
 

@@ -23,7 +23,7 @@ use crate::format::check::check;
 use crate::format::compression::Codec;
 use crate::io::is_no_space;
 use crate::message::{Appended, DeleteBefore};
-use crate::partition::WakeOnce;
+use crate::partition::{Reader, WakeOnce};
 use crate::sim::{Clock, Faults, SimDisk, Simulation};
 use crate::topics::{ConfigChange, NewTopic, Topic};
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
@@ -403,7 +403,7 @@ impl Run {
         let beyond = between(0, end, beyond);
         let (sender, mut woken) = futures_channel::oneshot::channel();
         let wake = WakeOnce::new(sender);
-        self.drive(process.owner(id).wait(&[(id, Offset::new(beyond))], &wake))?;
+        self.drive(process.owner(id).wait(Reader::default(), &[(id, Offset::new(beyond))], &wake))?;
         let is_woken = matches!(woken.try_recv(), Ok(Some(())));
         assert!(beyond >= end || is_woken, "{id}: {beyond} of {end} is there");
         Some(())

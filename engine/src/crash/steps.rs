@@ -56,7 +56,7 @@ impl Run {
     }
 
     pub(super) fn log_start_now(&mut self, process: &Process, id: PartitionId) -> i64 {
-        let found = self.drive(process.owner(id).find_offset(id, OffsetQuery::Earliest));
+        let found = self.drive(process.owner(id).find_offset(id, OffsetQuery::Earliest, None));
         let found = found.expect("nothing stops it").expect("the log can be read");
         let start = found.expect("it has a start").offset;
         self.known.model.see_start(id, start, self.clock.timestamp());

@@ -411,7 +411,7 @@ impl Table {
     fn compare_times(&mut self, process: &Process, found: &BTreeMap<usize, i64>, quiet: bool) -> Option<()> {
         let id = self.partition.expect("it was made");
         let largest = found.keys().map(|number| self.sent[*number].timestamp).max();
-        let answer = match self.drive(process.owner(id).find_offset(id, OffsetQuery::MaxTimestamp))? {
+        let answer = match self.drive(process.owner(id).find_offset(id, OffsetQuery::MaxTimestamp, None))? {
             Ok(answer) => answer,
             Err(error) => {
                 assert!(self.errors, "{error}");

@@ -373,9 +373,14 @@ fn the_small_files_are_written_and_read_as_documented() {
     assert_eq!(encoder.finish(), golden(CHECKPOINT));
     assert_eq!(checkpoint::decode(&golden(CHECKPOINT)).as_deref(), Ok(&partitions[..]));
     let [mut first, mut second] = partitions;
-    (first.high_watermark, first.truncations, first.epochs) = (first.next_offset, 0, vec![epoch_start(0, 10)]);
+    (first.high_watermark, first.truncations, first.epochs) =
+        (first.next_offset, 0, vec![epoch_start(0, 10)]);
     second.epochs = vec![epoch_start(0, 0)];
-    assert_eq!(checkpoint::decode(&golden(CHECKPOINT_V1)), Ok(vec![first, second]), "what version 1 did not say");
+    assert_eq!(
+        checkpoint::decode(&golden(CHECKPOINT_V1)),
+        Ok(vec![first, second]),
+        "what version 1 did not say"
+    );
 }
 
 #[test]
@@ -386,9 +391,7 @@ fn no_damage_to_a_small_file_goes_unnoticed() {
         every_damage(&golden(file), |bytes, damage| assert!(topics::decode(bytes).is_err(), "{damage}"));
     }
     for file in [CHECKPOINT, CHECKPOINT_V1] {
-        every_damage(&golden(file), |bytes, damage| {
-            assert!(checkpoint::decode(bytes).is_err(), "{damage}")
-        });
+        every_damage(&golden(file), |bytes, damage| assert!(checkpoint::decode(bytes).is_err(), "{damage}"));
     }
     every_damage(&golden(PRODUCER_IDS), |bytes, damage| {
         assert!(producer_ids::decode(bytes).is_err(), "{damage}")

@@ -61,7 +61,7 @@ fn served(path: &Path) -> Vec<Row> {
     for partition in partitions(engine.handle()) {
         let mut offset = Offset::ZERO;
         loop {
-            let request = ReadRequest { partition, offset, bytes_max: 1 << 20 };
+            let request = ReadRequest::new(partition, offset, 1 << 20);
             let found = block_on(engine.handle().read(&[request])).remove(0).expect("the log can be read");
             let Some(range) = found.batches else { break };
             for batch in Batches::new(&range.read().unwrap()) {

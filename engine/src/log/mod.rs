@@ -44,7 +44,9 @@ use crate::format::walk::{RecordWalk, Seen};
 use crate::io::Disk;
 use crate::retention::SegmentFacts;
 use crate::segment::{HeaderScan, Home, Segment, SegmentEnd};
-use crate::types::{EpochStart, LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, Position, Timestamp};
+use crate::types::{
+    EpochEnd, EpochStart, LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, Position, Timestamp,
+};
 
 /// Milliseconds of silence after which an idempotent producer is forgotten (Kafka's `producer.id.expiration.ms`).
 const PRODUCER_EXPIRATION_MS: i64 = 86_400_000;
@@ -115,6 +117,8 @@ pub struct OffsetAndTimestamp {
     pub offset: Offset,
     /// The record's timestamp.
     pub timestamp: Timestamp,
+    /// The leader epoch of the record, or of the next one where there is none; `None` where that is not known any more.
+    pub leader_epoch: Option<LeaderEpoch>,
 }
 
 impl<D: Disk> Log<D> {
@@ -225,7 +229,9 @@ impl<D: Disk> Log<D> {
         match self.home.disk.sync_dir(&self.home.directory).await {
             // There was no room for the directory either.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            synced => synced.map_err(|error| crate::error::io_fault("sync", &*self.home.directory, 0, error))?,
+            synced => {
+                synced.map_err(|error| crate::error::io_fault("sync", &*self.home.directory, 0, error))?
+            }
         }
         self.removed.set(false);
         Ok(())
@@ -426,8 +432,8 @@ impl<D: Disk> Log<D> {
         self.home.epochs.at(offset)
     }
 
-    /// The newest epoch that is not newer than `epoch`, and the offset behind its last record; `None` for one that is yet to come.
-    pub(crate) fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+    /// Where `epoch`, or the newest one before it, ends; `None` for one that is yet to come.
+    pub(crate) fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
         self.home.epochs.end_of(epoch, self.end())
     }
 
@@ -639,7 +645,7 @@ async fn first_record(
             TimestampType::LogAppendTime => header.max_timestamp(),
             TimestampType::CreateTime => header.base_timestamp().wrapping_add(record.timestamp_delta),
         };
-        let record = OffsetAndTimestamp { offset, timestamp };
+        let record = OffsetAndTimestamp { offset, timestamp, leader_epoch: Some(header.leader_epoch()) };
         if found.is_none() && passes(record) {
             found = Some(record);
         }

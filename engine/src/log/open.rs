@@ -365,7 +365,9 @@ impl<D: Disk> Recovery<D> {
         }
         if header.leader_epoch() < self.log.last_epoch() {
             let (epoch, last) = (header.leader_epoch().0, self.log.last_epoch().0);
-            self.note_damage(format!("the journal continues it with a batch of leader epoch {epoch}, after {last}"));
+            self.note_damage(format!(
+                "the journal continues it with a batch of leader epoch {epoch}, after {last}"
+            ));
             return Ok(());
         }
         let mut draft = self.log.draft(config).await.map_err(WriteFailure::Fault)?;

@@ -192,8 +192,14 @@ impl<D: Disk> Log<D> {
             return Err(fault);
         }
         self.replacing.set(true);
-        finish_swap(&self.home.disk, &self.home.directory, base, end, replaced.iter().map(|segment| segment.base()))
-            .await?;
+        finish_swap(
+            &self.home.disk,
+            &self.home.directory,
+            base,
+            end,
+            replaced.iter().map(|segment| segment.base()),
+        )
+        .await?;
         self.replacing.set(false);
 
         let Replacement { file, end, entries, .. } = replacement;

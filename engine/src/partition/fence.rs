@@ -56,9 +56,7 @@ impl Fence {
         self.check()?;
         match &*self.lacks.borrow() {
             Some(lacks) if !lacks.journaled.is_empty() => Err(AppendError::NoSpace(self.partition)),
-            Some(lacks) => {
-                Err(AppendError::Fenced { partition: self.partition, fault: lacks.fault.clone() })
-            }
+            Some(lacks) => Err(AppendError::Fenced { partition: self.partition, fault: lacks.fault.clone() }),
             None => Ok(()),
         }
     }

@@ -17,13 +17,14 @@ use futures_channel::oneshot;
 pub(crate) use fence::Incomplete;
 pub(crate) use waiters::WakeOnce;
 pub(crate) use watermarks::Watermarks;
+pub use watermarks::{Isolation, Reader};
 
 use crate::config::TopicConfig;
 use crate::error::{AppendError, Fault, FaultKind, ReadError};
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::io::Disk;
 use crate::log::{Draft, FileRange, Log, OffsetAndTimestamp};
-use crate::types::{LeaderEpoch, Offset, PartitionId, Position, Timestamp};
+use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Position, Timestamp};
 use fence::Fence;
 use waiters::Waiters;
 use watermarks::CurrentWatermarks;
@@ -121,6 +122,8 @@ pub struct ReadResult<F> {
     pub last_stable: Offset,
     /// The end of what consumers may read.
     pub high_watermark: Offset,
+    /// The end of what this reader may read: one of those two, or the log end.
+    pub readable_end: Offset,
     /// Whole record batches, the first of which holds the offset asked for or the first one behind it; `None` at the end.
     pub batches: Option<FileRange<F>>,
     /// Whether the batches reach the end of what may be read. Otherwise another read gets more at once: a limit or the end of a segment came first.
@@ -145,12 +148,14 @@ impl<D: Disk> Partition<D> {
         let lacks = |fault| Incomplete { fault, end: log.acknowledged_end(), journaled: Vec::new() };
         let incomplete = incomplete.or_else(|| log.damage().map(lacks));
         let next_log_start = Cell::new(log.log_start());
+        let leader_epoch = log.last_epoch();
+        log.begin_epoch(leader_epoch);
         let fence = Fence::new(id, log.damage(), incomplete);
         let end = log.end().max(fence.missing_end().unwrap_or_default());
         Partition {
             id,
             watermarks: CurrentWatermarks::new(Watermarks::alone(log.log_start(), end)),
-            leader_epoch: Cell::new(log.last_epoch()),
+            leader_epoch: Cell::new(leader_epoch),
             log,
             fence,
             config: RefCell::new(config),
@@ -186,6 +191,20 @@ impl<D: Disk> Partition<D> {
         self.leader_epoch.get()
     }
 
+    /// Refuses a reader that believes in another leader epoch.
+    pub(crate) fn check_epoch(&self, expected: Option<LeaderEpoch>) -> Result<(), ReadError> {
+        let (partition, current) = (self.id, self.leader_epoch.get());
+        match expected {
+            Some(expected) if expected < current => {
+                Err(ReadError::FencedLeaderEpoch { partition, current, expected })
+            }
+            Some(expected) if expected > current => {
+                Err(ReadError::UnknownLeaderEpoch { partition, current, expected })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Begins another term. Not while a draft is under way.
     ///
     /// # Panics
@@ -196,8 +215,8 @@ impl<D: Disk> Partition<D> {
         self.log.begin_epoch(epoch);
     }
 
-    /// The newest leader epoch that is not newer than `epoch`, and the offset behind its last record; `None` for one that is yet to come.
-    pub(crate) fn end_of_epoch(&self, epoch: LeaderEpoch) -> Result<Option<(LeaderEpoch, Offset)>, ReadError> {
+    /// Where `epoch`, or the newest one before it, ends; `None` for one that is yet to come.
+    pub(crate) fn end_of_epoch(&self, epoch: LeaderEpoch) -> Result<Option<EpochEnd>, ReadError> {
         self.fence.check_complete()?;
         Ok(self.log.end_of_epoch(epoch))
     }
@@ -250,10 +269,10 @@ impl<D: Disk> Partition<D> {
         self.fence.check_appendable()
     }
 
-    /// The high watermark, for those who ask where the log ends.
-    pub(crate) fn latest(&self) -> Result<Offset, ReadError> {
+    /// Where the log ends for this reader.
+    pub(crate) fn latest(&self, reader: Reader) -> Result<Offset, ReadError> {
         self.fence.check_complete()?;
-        Ok(self.high_watermark())
+        Ok(self.watermarks().end_for(reader))
     }
 
     /// Whether the topic was deleted meanwhile.
@@ -428,18 +447,20 @@ impl<D: Disk> Partition<D> {
         offset: Offset,
         bytes_max: u64,
         first_whole: bool,
+        reader: Reader,
     ) -> Result<ReadResult<D::File>, ReadError> {
-        let Watermarks { log_start, high_watermark, log_end, .. } = self.watermarks();
+        let watermarks = self.watermarks();
+        let Watermarks { log_start, high_watermark, log_end, .. } = watermarks;
         if offset >= self.log.end() && offset >= log_start {
             self.fence.check_complete()?;
         }
         if offset < log_start || offset > log_end {
             return Err(ReadError::OffsetOutOfRange { requested: offset, log_start, high_watermark });
         }
-        let found = if offset >= high_watermark {
+        let found = if offset >= watermarks.end_for(reader) {
             None
         } else {
-            match self.log.read(offset, bytes_max, first_whole, || self.high_watermark()).await {
+            match self.log.read(offset, bytes_max, first_whole, || self.watermarks().end_for(reader)).await {
                 Ok(found) => found,
                 Err(fault) => {
                     // Its segment may be on its way out. Where the log starts then is told when that is durable.
@@ -460,8 +481,10 @@ impl<D: Disk> Partition<D> {
             found.map_or((None, true), |(range, reaches_end)| (Some(range), reaches_end));
         let batches = batches.filter(|range| range.length > 0);
         // What was appended while the log was read may be among the batches.
-        let Watermarks { last_stable, high_watermark, .. } = self.watermarks();
-        Ok(ReadResult { log_start, last_stable, high_watermark, batches, reaches_end })
+        let watermarks = self.watermarks();
+        let Watermarks { last_stable, high_watermark, .. } = watermarks;
+        let readable_end = watermarks.end_for(reader);
+        Ok(ReadResult { log_start, last_stable, high_watermark, readable_end, batches, reaches_end })
     }
 
     pub(crate) async fn offset_for_timestamp(
@@ -522,17 +545,17 @@ impl<D: Disk> Partition<D> {
 
     // ---- wait ------------------------------------------------------------------------------------------------------------
 
-    /// Wakes `wake` as soon as the high watermark lies beyond `beyond`.
-    pub(crate) fn wait(&self, beyond: Offset, wake: &WakeOnce) {
-        match self.high_watermark() > beyond {
+    /// Wakes `wake` as soon as this reader may read beyond `beyond`.
+    pub(crate) fn wait(&self, reader: Reader, beyond: Offset, wake: &WakeOnce) {
+        match self.watermarks().end_for(reader) > beyond {
             true => wake.wake(),
-            false => self.waiters.push(beyond, wake),
+            false => self.waiters.push(reader, beyond, wake),
         }
     }
 
     /// Wakes the readers that waited for what has been appended.
     pub(crate) fn wake(&self) {
-        self.waiters.wake(self.high_watermark());
+        self.waiters.wake(&self.watermarks());
     }
 
     /// Wakes everybody: the topic was deleted.

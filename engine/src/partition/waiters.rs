@@ -5,12 +5,14 @@ use std::rc::Rc;
 
 use futures_channel::oneshot;
 
+use super::watermarks::{Reader, Watermarks};
 use crate::types::Offset;
 
 /// Waiters below which nobody looks for those that have gone.
 const PRUNE_FROM: usize = 64;
 
 struct Waiter {
+    reader: Reader,
     beyond: Offset,
     wake: WakeOnce,
 }
@@ -48,20 +50,20 @@ impl Waiters {
         Waiters { waiting: RefCell::default(), prune_at: Cell::new(PRUNE_FROM) }
     }
 
-    /// Has `wake` woken by the first [`Waiters::wake`] with an end beyond `beyond`.
-    pub(super) fn push(&self, beyond: Offset, wake: &WakeOnce) {
+    /// Has `wake` woken by the first [`Waiters::wake`] that lets this reader read beyond `beyond`.
+    pub(super) fn push(&self, reader: Reader, beyond: Offset, wake: &WakeOnce) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() >= self.prune_at.get() {
             waiting.retain(|waiter| !waiter.wake.is_spent());
             self.prune_at.set((waiting.len() * 2).max(PRUNE_FROM));
         }
-        waiting.push(Waiter { beyond, wake: wake.clone() });
+        waiting.push(Waiter { reader, beyond, wake: wake.clone() });
     }
 
-    /// Wakes the readers that wait for what lies before `end`.
-    pub(super) fn wake(&self, end: Offset) {
+    /// Wakes the readers that may read now what they wait for.
+    pub(super) fn wake(&self, watermarks: &Watermarks) {
         self.waiting.borrow_mut().retain(|waiter| {
-            if end > waiter.beyond {
+            if watermarks.end_for(waiter.reader) > waiter.beyond {
                 waiter.wake.wake();
                 return false;
             }
@@ -79,22 +81,51 @@ impl Waiters {
 
 #[cfg(test)]
 mod tests {
+    use super::super::watermarks::Isolation;
     use super::*;
+
+    const CONSUMER: Reader = Reader::Consumer(Isolation::ReadUncommitted);
+
+    fn watermarks(last_stable: i64, high_watermark: i64, log_end: i64) -> Watermarks {
+        let [last_stable, high_watermark, log_end] = [last_stable, high_watermark, log_end].map(Offset::new);
+        Watermarks { log_start: Offset::ZERO, last_stable, high_watermark, log_end }
+    }
 
     #[test]
     fn those_who_have_gone_do_not_pile_up() {
         let waiters = Waiters::new();
         let (sender, mut stays) = oneshot::channel();
-        waiters.push(Offset::new(7), &WakeOnce::new(sender));
+        waiters.push(CONSUMER, Offset::new(7), &WakeOnce::new(sender));
         for _ in 0..1000 {
             let (sender, gone) = oneshot::channel();
-            waiters.push(Offset::new(7), &WakeOnce::new(sender));
+            waiters.push(CONSUMER, Offset::new(7), &WakeOnce::new(sender));
             drop(gone);
         }
         assert!(waiters.waiting.borrow().len() <= 2 * PRUNE_FROM);
-        waiters.wake(Offset::new(7));
+        waiters.wake(&watermarks(7, 7, 7));
         assert_eq!(stays.try_recv(), Ok(None), "nothing lies behind the offset yet");
-        waiters.wake(Offset::new(8));
+        waiters.wake(&watermarks(8, 8, 8));
         assert_eq!(stays.try_recv(), Ok(Some(())));
+    }
+
+    #[test]
+    fn each_reader_waits_for_its_own_watermark() {
+        let waiters = Waiters::new();
+        let readers = [Reader::Consumer(Isolation::ReadCommitted), CONSUMER, Reader::Replica];
+        let mut waiting: Vec<_> = readers
+            .map(|reader| {
+                let (sender, woken) = oneshot::channel();
+                waiters.push(reader, Offset::new(7), &WakeOnce::new(sender));
+                woken
+            })
+            .into();
+        let mut woken =
+            || waiting.iter_mut().map(|woken| matches!(woken.try_recv(), Ok(Some(())))).collect::<Vec<_>>();
+        waiters.wake(&watermarks(7, 7, 8));
+        assert_eq!(woken(), [false, false, true]);
+        waiters.wake(&watermarks(7, 8, 8));
+        assert_eq!(woken(), [false, true, false], "each is woken once");
+        waiters.wake(&watermarks(8, 8, 8));
+        assert_eq!(woken(), [true, false, false]);
     }
 }

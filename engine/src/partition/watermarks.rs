@@ -18,6 +18,31 @@ use std::cell::Cell;
 
 use crate::types::Offset;
 
+/// Which records a consumer wants to see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// All that cannot vanish any more.
+    #[default]
+    ReadUncommitted,
+    /// Of transactions only those that were committed: it stops before the first that is undecided.
+    ReadCommitted,
+}
+
+/// Who reads a partition, and so up to where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A consumer, up to the high watermark or the last stable offset.
+    Consumer(Isolation),
+    /// A replica of the partition, up to the log end.
+    Replica,
+}
+
+impl Default for Reader {
+    fn default() -> Reader {
+        Reader::Consumer(Isolation::ReadUncommitted)
+    }
+}
+
 /// Four offsets of one partition: `log_start <= last_stable <= high_watermark <= log_end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Watermarks {
@@ -35,6 +60,15 @@ impl Watermarks {
     /// Those of a log that nobody else has a copy of and that has no transactions.
     pub(crate) fn alone(log_start: Offset, log_end: Offset) -> Watermarks {
         Watermarks { log_start, last_stable: log_end, high_watermark: log_end, log_end }
+    }
+
+    /// The end of what a reader may read.
+    pub(crate) fn end_for(&self, reader: Reader) -> Offset {
+        match reader {
+            Reader::Consumer(Isolation::ReadCommitted) => self.last_stable,
+            Reader::Consumer(Isolation::ReadUncommitted) => self.high_watermark,
+            Reader::Replica => self.log_end,
+        }
     }
 
     fn are_in_order(&self) -> bool {

@@ -11,7 +11,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::types::{EpochStart, LeaderEpoch, Offset};
+use crate::types::{EpochEnd, EpochStart, LeaderEpoch, Offset};
 
 /// The epochs of one log, shared by its segments.
 #[derive(Debug, Default)]
@@ -82,13 +82,13 @@ impl Epochs {
 
     /// The newest epoch that is not newer than `epoch`, and where it ends: where the next one begins, or at the end of the log. Before the
     /// first row, `epoch` itself and where that begins. `None` for an epoch that is yet to come.
-    pub(crate) fn end_of(&self, epoch: LeaderEpoch, log_end: Offset) -> Option<(LeaderEpoch, Offset)> {
+    pub(crate) fn end_of(&self, epoch: LeaderEpoch, log_end: Offset) -> Option<EpochEnd> {
         let starts = self.starts.borrow();
         let newer = starts.partition_point(|row| row.epoch <= epoch);
         let found = starts[..newer].last().map_or(epoch, |row| row.epoch);
         match starts.get(newer) {
-            Some(next) => Some((found, next.start)),
-            None => (starts.last()?.epoch == epoch).then_some((epoch, log_end)),
+            Some(next) => Some(EpochEnd { epoch: found, end: next.start }),
+            None => (starts.last()?.epoch == epoch).then_some(EpochEnd { epoch, end: log_end }),
         }
     }
 
@@ -119,7 +119,7 @@ mod tests {
     }
 
     fn end_of(epochs: &Epochs, epoch: i32) -> Option<(i32, i64)> {
-        epochs.end_of(LeaderEpoch(epoch), Offset::new(100)).map(|(epoch, end)| (epoch.0, end.get()))
+        epochs.end_of(LeaderEpoch(epoch), Offset::new(100)).map(|found| (found.epoch.0, found.end.get()))
     }
 
     #[test]

@@ -354,7 +354,11 @@ impl<D: Disk> Segment<D> {
             file => file?,
         };
         let cuts = self.cuts.get();
-        self.home.disk.sync(&file).await.map_err(|error| io_fault("sync", self.log_path(), position, error))?;
+        self.home
+            .disk
+            .sync(&file)
+            .await
+            .map_err(|error| io_fault("sync", self.log_path(), position, error))?;
         self.cuts_synced.set(self.cuts_synced.get().max(cuts));
         self.inherited.set(false);
         self.synced.set(self.synced.get().max(position));
@@ -609,7 +613,8 @@ impl<D: Disk> Segment<D> {
     async fn read_index_file(&self, trusted: Position) -> Result<(Vec<IndexEntry>, Persisted), Fault> {
         let path = self.index_path();
         let fault = |error: io::Error| io_fault("read", &path, 0, error);
-        let Some(bytes) = crate::io::read_whole(&self.home.disk, &path, INDEX_BYTES_MAX).await.map_err(fault)?
+        let Some(bytes) =
+            crate::io::read_whole(&self.home.disk, &path, INDEX_BYTES_MAX).await.map_err(fault)?
         else {
             return Ok((Vec::new(), Persisted { entries: 0, bytes: 0 }));
         };

@@ -214,10 +214,7 @@ pub(crate) async fn scan_checked<D: Disk>(
         }
         let Ok(header) = BatchHeader::peek(&ahead).copied() else { break };
         let total = header.total_bytes();
-        if at + total as u64 > length
-            || header.base_offset() != next
-            || header.leader_epoch() < epoch
-        {
+        if at + total as u64 > length || header.base_offset() != next || header.leader_epoch() < epoch {
             break;
         }
         if ahead.len() < total {

@@ -42,12 +42,12 @@ use crate::io::{Disk, OpenMode, replace};
 use crate::journal::{Journal, JournalPool};
 use crate::log::{ActiveProducer, Log, OffsetAndTimestamp};
 use crate::message::{Appended, OffsetQuery, ReadRequest};
-use crate::partition::{Incomplete, Partition, ReadResult, Unwritten, WakeOnce};
+use crate::partition::{Incomplete, Isolation, Partition, ReadResult, Reader, Unwritten, WakeOnce};
 use crate::segment::{OpenFiles, Segment};
 use crate::stats::{Counters, ShardStats};
 use crate::sync::{Published, Signal};
 use crate::topics::{TopicSnapshot, TopicTable};
-use crate::types::{Offset, PartitionId, Timestamp, TopicId};
+use crate::types::{EpochEnd, LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, Timestamp, TopicId};
 use clean::Cleaning;
 use inbox::{Arrival, Inbox};
 use room::Room;
@@ -251,7 +251,7 @@ impl<D: Disk> Shard<D> {
     // ---- partitions ------------------------------------------------------------------------------------------------------
 
     /// The partition, opened if it was not; `None` when there is no such topic or partition.
-    async fn partition(&self, id: PartitionId) -> Result<Option<Rc<Partition<D>>>, Fault> {
+    pub(crate) async fn partition(&self, id: PartitionId) -> Result<Option<Rc<Partition<D>>>, Fault> {
         if let Some(partition) = self.partitions.borrow().get(&id) {
             return Ok(Some(partition.clone()));
         }
@@ -382,7 +382,8 @@ impl<D: Disk> Shard<D> {
 
     pub(crate) async fn read(&self, request: ReadRequest) -> Result<ReadResult<D::File>, ReadError> {
         let partition = self.readable(request.partition).await?;
-        let result = partition.read(request.offset, request.bytes_max, true).await;
+        partition.check_epoch(request.leader_epoch)?;
+        let result = partition.read(request.offset, request.bytes_max, true, request.reader).await;
         if let Ok(found) = &result {
             let bytes = found.bytes();
             partition.note_read(bytes);
@@ -398,11 +399,11 @@ impl<D: Disk> Shard<D> {
         if partition.is_closed() { Err(ReadError::UnknownPartition(request.partition)) } else { result }
     }
 
-    /// Wakes `wake` as soon as one of the partitions has records beyond its offset, or goes away.
-    pub(crate) async fn wait(&self, beyond: &[(PartitionId, Offset)], wake: &WakeOnce) {
+    /// Wakes `wake` as soon as one of the partitions has records for this reader beyond its offset, or goes away.
+    pub(crate) async fn wait(&self, reader: Reader, beyond: &[(PartitionId, Offset)], wake: &WakeOnce) {
         for (id, offset) in beyond {
             match self.partition(*id).await {
-                Ok(Some(partition)) => partition.wait(*offset, wake),
+                Ok(Some(partition)) => partition.wait(reader, *offset, wake),
                 Ok(None) | Err(_) => wake.wake(),
             }
         }
@@ -412,15 +413,50 @@ impl<D: Disk> Shard<D> {
         &self,
         id: PartitionId,
         query: OffsetQuery,
+        leader_epoch: Option<LeaderEpoch>,
     ) -> Result<Option<OffsetAndTimestamp>, ReadError> {
         let partition = self.readable(id).await?;
-        let without_time = |offset| OffsetAndTimestamp { offset, timestamp: crate::types::NO_TIMESTAMP };
+        partition.check_epoch(leader_epoch)?;
+        let latest = |isolation| -> Result<_, ReadError> {
+            let offset = partition.latest(Reader::Consumer(isolation))?;
+            let leader_epoch = Some(partition.leader_epoch());
+            Ok(Some(OffsetAndTimestamp { offset, timestamp: NO_TIMESTAMP, leader_epoch }))
+        };
         match query {
-            OffsetQuery::Earliest => Ok(Some(without_time(partition.log.log_start()))),
-            OffsetQuery::Latest => Ok(Some(without_time(partition.latest()?))),
+            OffsetQuery::Earliest => {
+                let offset = partition.log.log_start();
+                let leader_epoch = partition.log.epoch_at(offset);
+                Ok(Some(OffsetAndTimestamp { offset, timestamp: NO_TIMESTAMP, leader_epoch }))
+            }
+            OffsetQuery::Latest => latest(Isolation::ReadUncommitted),
+            OffsetQuery::LatestStable => latest(Isolation::ReadCommitted),
             OffsetQuery::MaxTimestamp => partition.offset_of_max_timestamp().await,
             OffsetQuery::AtTimestamp(timestamp) => partition.offset_for_timestamp(timestamp).await,
         }
+    }
+
+    /// Where `epoch`, or the newest one before it, ends; `None` for one that is yet to come.
+    pub(crate) async fn end_of_epoch(
+        &self,
+        id: PartitionId,
+        epoch: LeaderEpoch,
+        leader_epoch: Option<LeaderEpoch>,
+    ) -> Result<Option<EpochEnd>, ReadError> {
+        let partition = self.readable(id).await?;
+        partition.check_epoch(leader_epoch)?;
+        partition.end_of_epoch(epoch)
+    }
+
+    /// Begins another term of this broker as the leader of a partition: what is appended from now on carries its epoch.
+    pub(crate) async fn lead(&self, id: PartitionId, epoch: LeaderEpoch) -> Result<(), ReadError> {
+        let partition = self.readable(id).await?;
+        let _no_turn = self.turn.lock().await;
+        let current = partition.leader_epoch();
+        if epoch < current {
+            return Err(ReadError::FencedLeaderEpoch { partition: id, current, expected: epoch });
+        }
+        partition.lead(epoch);
+        Ok(())
     }
 
     pub(crate) async fn producers(&self, id: PartitionId) -> Result<Vec<ActiveProducer>, ReadError> {

@@ -12,7 +12,7 @@ use super::inbox::Arrival;
 use crate::catalog::Catalog;
 use crate::io::{Disk, yield_now};
 use crate::message::{CatalogMessage, Message, READS_AT_ONCE};
-use crate::partition::WakeOnce;
+use crate::partition::{Reader, WakeOnce};
 
 impl<D: Disk> Shard<D> {
     /// Serves requests until the mailbox is closed. `catalog` is there on the shard that keeps the topic table.
@@ -67,9 +67,17 @@ impl<D: Disk> Shard<D> {
                 }
                 let _ = reply.send(results);
             }
-            Message::Wait { beyond, reply } => self.wait(&beyond, &WakeOnce::new(reply)).await,
-            Message::FindOffset { partition, query, reply } => {
-                let _ = reply.send(self.find_offset(partition, query).await);
+            Message::Wait { reader, beyond, reply } => {
+                self.wait(reader, &beyond, &WakeOnce::new(reply)).await;
+            }
+            Message::FindOffset { partition, query, leader_epoch, reply } => {
+                let _ = reply.send(self.find_offset(partition, query, leader_epoch).await);
+            }
+            Message::EndOfEpoch { partition, epoch, leader_epoch, reply } => {
+                let _ = reply.send(self.end_of_epoch(partition, epoch, leader_epoch).await);
+            }
+            Message::Lead { partition, epoch, reply } => {
+                let _ = reply.send(self.lead(partition, epoch).await);
             }
             Message::Producers { partition, reply } => {
                 let _ = reply.send(self.producers(partition).await);
@@ -129,10 +137,11 @@ impl<D: Disk> Shard<D> {
     /// Registers a wait for the partitions of this shard.
     pub(crate) async fn wait_receiver(
         &self,
+        reader: Reader,
         beyond: &[(crate::types::PartitionId, crate::types::Offset)],
     ) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
-        self.wait(beyond, &WakeOnce::new(sender)).await;
+        self.wait(reader, beyond, &WakeOnce::new(sender)).await;
         receiver
     }
 }

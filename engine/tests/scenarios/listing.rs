@@ -25,11 +25,12 @@ pub(crate) fn listing(log: &Handle) -> String {
 }
 
 fn list_partition(log: &Handle, partition: PartitionId, place: &str, lines: &mut String) {
-    let start =
-        block_on(log.find_offset(partition, OffsetQuery::Earliest)).unwrap().expect("a log has a start");
+    let start = block_on(log.find_offset(partition, OffsetQuery::Earliest, None))
+        .unwrap()
+        .expect("a log has a start");
     let mut offset = start.offset;
     loop {
-        let request = ReadRequest { partition, offset, bytes_max: 1 << 20 };
+        let request = ReadRequest::new(partition, offset, 1 << 20);
         let found = block_on(log.read(&[request])).remove(0).expect("the log can be read");
         let Some(range) = found.batches else { return };
         for batch in Batches::new(&range.read().expect("the file can be read")) {

@@ -208,7 +208,7 @@ impl<'a> Writer<'a> {
         let at = fastrand::usize(..self.partitions.len());
         let partition = self.partitions[at];
         if fastrand::u8(..) < 4 && partition != self.compacted {
-            let end = block_on(self.log.find_offset(partition, strandline_engine::OffsetQuery::Latest));
+            let end = block_on(self.log.find_offset(partition, strandline_engine::OffsetQuery::Latest, None));
             let end = end.unwrap().map_or(0, |end| end.offset.get());
             let before = DeleteBefore::Offset(Offset::new(fastrand::i64(0..=end)));
             // Behind the log start, or not: either is right.

@@ -47,7 +47,7 @@ pub(crate) fn read_all(log: &Handle, partition: PartitionId) -> Vec<String> {
     let mut values = Vec::new();
     loop {
         let offset = Offset::new(values.len() as i64);
-        let request = ReadRequest { partition, offset, bytes_max: 1 << 20 };
+        let request = ReadRequest::new(partition, offset, 1 << 20);
         let found = block_on(log.read(&[request])).remove(0).expect("the log can be read");
         let Some(range) = found.batches else { return values };
         for batch in Batches::new(&range.read().expect("the file can be read")) {

@@ -106,7 +106,7 @@ fn a_topic_of_arrival_times_is_searched_by_these() {
     let partition = create_topic(engine.handle(), "arrivals", 1, &arrival)[0];
     append(engine.handle(), partition, "first");
     append(engine.handle(), partition, "second");
-    let find = |query| block_on(engine.handle().find_offset(partition, query)).unwrap();
+    let find = |query| block_on(engine.handle().find_offset(partition, query, None)).unwrap();
     let first = find(OffsetQuery::AtTimestamp(1)).expect("both are later");
     assert_eq!(first.offset, Offset::ZERO);
     assert!(first.timestamp > 1_600_000_000_000, "it arrived now, not at {}", first.timestamp);

@@ -11,7 +11,7 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::api::delete_records_error;
 use crate::api::distinct::distinct_by_name;
-use crate::broker::{ANY_EPOCH, Broker, TopicKey};
+use crate::broker::{Broker, TopicKey};
 
 /// "All that there are."
 const HIGH_WATERMARK: i64 = -1;
@@ -40,7 +40,7 @@ pub async fn handle(broker: &Broker, _: i16, request: DeleteRecordsRequest) -> D
 /// The first offset that is left.
 async fn delete(broker: &Broker, topic: &str, asked: &DeleteRecordsPartition) -> Result<i64, ErrorCode> {
     let topic = broker.topic(TopicKey::Name(topic))?;
-    let led = broker.partition(&topic, asked.partition_index, ANY_EPOCH)?;
+    let led = broker.partition(&topic, asked.partition_index)?;
     let before = match asked.offset {
         HIGH_WATERMARK => DeleteBefore::HighWatermark,
         offset => DeleteBefore::Offset(Offset::checked(offset).ok_or(ErrorCode::OffsetOutOfRange)?),

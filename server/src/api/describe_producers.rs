@@ -12,7 +12,7 @@ use strandline_protocol::wire::ErrorCode;
 use crate::api::distinct::distinct_by_name;
 use crate::api::read_error;
 use crate::api::together::AT_A_TIME;
-use crate::broker::{ANY_EPOCH, Broker, TopicKey};
+use crate::broker::{Broker, TopicKey};
 use crate::room::{Gathered, Seat};
 
 /// Each partition once, however often it is named.
@@ -69,7 +69,7 @@ pub async fn handle(
 
 async fn producers(broker: &Broker, topic: &str, partition: i32) -> Result<Vec<Remembered>, ErrorCode> {
     let topic = broker.topic(TopicKey::Name(topic))?;
-    let led = broker.partition(&topic, partition, ANY_EPOCH)?;
+    let led = broker.partition(&topic, partition)?;
     broker.engine.producers(led.id).await.map_err(|error| read_error(&error))
 }
 

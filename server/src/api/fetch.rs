@@ -7,7 +7,7 @@
 //! * The first partition that has records gives at least one whole batch, whatever the limits; after that they hold ([`Budget`]).
 //!   Batches are never cut.
 //! * There are no sessions: session 0 in every answer tells clients to send whole requests (KIP-227).
-//! * There are no transactions yet: the last stable offset is the high watermark, and nothing was aborted.
+//! * There are no transactions yet: nothing was aborted.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use std::pin::pin;
 use strandline_engine::error::ReadError;
 use strandline_engine::topics::Topic;
 use strandline_engine::types::Offset;
-use strandline_engine::{File, FileRange, ReadRequest, ReadResult, reactor};
+use strandline_engine::{File, FileRange, Isolation, ReadRequest, ReadResult, Reader, reactor};
 use strandline_protocol::messages::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
     RecordsGap, decode_request,
@@ -26,7 +26,7 @@ use strandline_protocol::wire::writer::PART_BYTES;
 use strandline_protocol::wire::{ApiKey, ErrorCode};
 
 use crate::api::distinct::distinct_by_name;
-use crate::api::{known_to, read_error};
+use crate::api::{isolation, known_epoch, known_to, read_error};
 use crate::broker::{Broker, TopicKey};
 use crate::call::{Answer, Call, CallError, Ending, Pending};
 
@@ -38,9 +38,6 @@ const STEP: usize = 64;
 
 /// About what a partition takes of the memory until its answer has left.
 const PARTITION_BYTES: usize = 256;
-
-/// `isolation_level` of a client that reads committed records only.
-const READ_COMMITTED: i8 = 1;
 
 /// The answer, when its turn has come.
 pub fn answer(mut call: Call) -> Pending {
@@ -108,6 +105,8 @@ async fn handle(
     }
     request.topics = once(request.topics).await;
     let bytes_max = u64::from(broker.config.fetch_bytes_max).min(request.max_bytes.max(0) as u64);
+    let isolation = isolation(request.isolation_level);
+    let reader = Reader::Consumer(isolation);
     let mut asked = Vec::new();
     for topic in &request.topics {
         let found = broker.topic(match version {
@@ -115,19 +114,19 @@ async fn handle(
             _ => TopicKey::Name(&topic.topic),
         });
         for partition in &topic.partitions {
-            asked.push(resolve(broker, &found, bytes_max, partition));
+            asked.push(resolve(broker, &found, reader, bytes_max, partition));
             if asked.len() % STEP == 0 {
                 reactor::yield_if_needed().await;
             }
         }
     }
-    let found = read_when_enough(broker, &asked, &request, bytes_max, ending).await;
+    let found = read_when_enough(broker, reader, &asked, &request, bytes_max, ending).await;
 
     let mut budget = Budget::new(bytes_max);
     let mut ranges = Vec::new();
     let mut found = asked.iter().zip(found);
     let mut responses = Vec::with_capacity(request.topics.len());
-    let aborted = (request.isolation_level == READ_COMMITTED).then(Vec::new);
+    let aborted = (isolation == Isolation::ReadCommitted).then(Vec::new);
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for (partition, (asked, found)) in topic.partitions.iter().zip(&mut found) {
@@ -143,7 +142,7 @@ async fn handle(
             match found {
                 Ok(found) => {
                     data.high_watermark = found.high_watermark.get();
-                    data.last_stable_offset = found.high_watermark.get();
+                    data.last_stable_offset = found.last_stable.get();
                     data.log_start_offset = found.log_start.get();
                     if let Some(range) = found.batches {
                         data.records = RecordsGap { index: ranges.len(), length: range.length as u32 };
@@ -186,15 +185,17 @@ async fn once(topics: Vec<FetchTopic>) -> Vec<FetchTopic> {
 fn resolve(
     broker: &Broker,
     topic: &Result<Arc<Topic>, ErrorCode>,
+    reader: Reader,
     bytes_max: u64,
     asked: &FetchPartition,
 ) -> Asked {
     let partition_bytes_max = asked.partition_max_bytes.max(0) as u64;
     let read = || {
         let topic = topic.as_ref().map_err(|code| *code)?;
-        let partition = broker.partition(topic, asked.partition, asked.current_leader_epoch)?.id;
+        let partition = broker.partition(topic, asked.partition)?.id;
         let offset = Offset::checked(asked.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
-        Ok(ReadRequest { partition, offset, bytes_max: partition_bytes_max.min(bytes_max) })
+        let request = ReadRequest::new(partition, offset, partition_bytes_max.min(bytes_max));
+        Ok(ReadRequest { reader, leader_epoch: known_epoch(asked.current_leader_epoch), ..request })
     };
     Asked { bytes_max: partition_bytes_max, read: read() }
 }
@@ -202,6 +203,7 @@ fn resolve(
 /// Reads until there are `min_bytes`, or it is time to answer with what there is.
 async fn read_when_enough(
     broker: &Broker,
+    reader: Reader,
     asked: &[Asked],
     request: &FetchRequest,
     bytes_max: u64,
@@ -226,10 +228,10 @@ async fn read_when_enough(
             .iter()
             .zip(&found)
             .filter_map(|(asked, found)| {
-                Some((asked.read.as_ref().ok()?.partition, found.as_ref().ok()?.high_watermark))
+                Some((asked.read.as_ref().ok()?.partition, found.as_ref().ok()?.readable_end))
             })
             .collect();
-        let more = pin!(reactor::with_timeout(left, broker.shard.wait(&beyond)));
+        let more = pin!(reactor::with_timeout(left, broker.shard.wait(reader, &beyond)));
         let end = pin!(ending.ended());
         match select(more, end).await {
             Either::Left(_) | Either::Right(_) => {}

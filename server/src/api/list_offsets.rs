@@ -3,16 +3,15 @@
 use std::collections::HashMap;
 
 use strandline_engine::reactor::yield_if_needed;
-use strandline_engine::types::LeaderEpoch;
-use strandline_engine::{OffsetAndTimestamp, OffsetQuery};
+use strandline_engine::{Isolation, OffsetAndTimestamp, OffsetQuery};
 use strandline_protocol::messages::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     ListOffsetsTopicResponse,
 };
 use strandline_protocol::wire::ErrorCode;
 
-use crate::api::read_error;
 use crate::api::together::together;
+use crate::api::{isolation, known_epoch, read_error};
 use crate::broker::{Broker, TopicKey};
 
 /// What is asked for.
@@ -32,23 +31,23 @@ pub async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) 
         }
         yield_if_needed().await;
     }
+    let isolation = isolation(request.isolation_level);
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let partitions = together(&topic.partitions, async |asked| {
             let is_duplicate = asked_times[&(topic.name.as_str(), asked.partition_index)] > 1;
             let found = match is_duplicate {
                 true => Err(ErrorCode::InvalidRequest),
-                false => find(broker, version, &topic.name, asked).await,
+                false => find(broker, version, isolation, &topic.name, asked).await,
             };
             let answer =
                 ListOffsetsPartitionResponse { partition_index: asked.partition_index, ..Default::default() };
             match found {
-                Ok(Some((LeaderEpoch(leader_epoch), found))) => ListOffsetsPartitionResponse {
-                    offset: found.offset.get(),
-                    timestamp: found.timestamp,
-                    leader_epoch,
-                    ..answer
-                },
+                Ok(Some(found)) => {
+                    let (offset, timestamp) = (found.offset.get(), found.timestamp);
+                    let leader_epoch = found.leader_epoch.map_or(-1, |epoch| epoch.0);
+                    ListOffsetsPartitionResponse { offset, timestamp, leader_epoch, ..answer }
+                }
                 Ok(None) => answer,
                 Err(error) => ListOffsetsPartitionResponse { error_code: error.code(), ..answer },
             }
@@ -63,14 +62,24 @@ pub async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) 
 async fn find(
     broker: &Broker,
     version: i16,
+    isolation: Isolation,
     topic: &str,
     asked: &ListOffsetsPartition,
-) -> Result<Option<(LeaderEpoch, OffsetAndTimestamp)>, ErrorCode> {
+) -> Result<Option<OffsetAndTimestamp>, ErrorCode> {
     let topic = broker.topic(TopicKey::Name(topic))?;
-    let led = broker.partition(&topic, asked.partition_index, asked.current_leader_epoch)?;
-    let Asked::Offset(query) = parse(asked.timestamp, version)? else { return Ok(None) };
-    let found = broker.shard.find_offset(led.id, query).await.map_err(|error| read_error(&error))?;
-    Ok(found.map(|found| (led.epoch, found)))
+    let partition = broker.partition(&topic, asked.partition_index)?.id;
+    let (query, is_tiered) = match parse(asked.timestamp, version)? {
+        Asked::Offset(OffsetQuery::Latest) if isolation == Isolation::ReadCommitted => {
+            (OffsetQuery::LatestStable, false)
+        }
+        Asked::Offset(query) => (query, false),
+        // The leader epoch is still held against ours.
+        Asked::Tiered => (OffsetQuery::Earliest, true),
+    };
+    let leader_epoch = known_epoch(asked.current_leader_epoch);
+    let found = broker.shard.find_offset(partition, query, leader_epoch).await;
+    let found = found.map_err(|error| read_error(&error))?;
+    Ok(found.filter(|_| !is_tiered))
 }
 
 /// The special values of `timestamp`, each of which is younger than the request itself.

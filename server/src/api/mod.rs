@@ -49,10 +49,12 @@ mod together;
 pub mod transactions;
 pub mod unregister_broker;
 
+use strandline_engine::Isolation;
 use strandline_engine::config::ConfigError;
 use strandline_engine::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
 use strandline_engine::format::check::CheckError;
 use strandline_engine::format::compression::DecompressError;
+use strandline_engine::types::LeaderEpoch;
 use strandline_protocol::wire::{ApiKey, ErrorCode};
 
 /// The code for whoever wants a transaction: there are none. It is the one that ends every client at once; librdkafka, for one, asks
@@ -109,6 +111,8 @@ pub(crate) fn read_error(error: &ReadError) -> ErrorCode {
         ReadError::Faulty { fault, .. } if fault.is_damage() => ErrorCode::CorruptMessage,
         // A consumer waits, until it is back or somebody has decided (D2).
         ReadError::Faulty { .. } | ReadError::Incomplete { .. } => ErrorCode::KafkaStorageError,
+        ReadError::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
+        ReadError::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
         ReadError::Stopping => ErrorCode::NotLeaderOrFollower,
     }
 }
@@ -149,6 +153,19 @@ pub(crate) fn known_to(key: ApiKey, version: i16, code: ErrorCode) -> ErrorCode 
         (ApiKey::Produce, ErrorCode::KafkaStorageError) if version <= 3 => ErrorCode::NotLeaderOrFollower,
         (ApiKey::Fetch, ErrorCode::KafkaStorageError) if version <= 5 => ErrorCode::NotLeaderOrFollower,
         _ => code,
+    }
+}
+
+/// The leader epoch that a client believes in; -1 is a client that does not know.
+pub(crate) fn known_epoch(epoch: i32) -> Option<LeaderEpoch> {
+    (epoch >= 0).then_some(LeaderEpoch(epoch))
+}
+
+/// Which records a client with this `isolation_level` wants to see.
+pub(crate) fn isolation(level: i8) -> Isolation {
+    match level {
+        1 => Isolation::ReadCommitted,
+        _ => Isolation::ReadUncommitted,
     }
 }
 

@@ -1,9 +1,8 @@
-//! OffsetForLeaderEpoch: there is one epoch, and it ends where the log ends. A consumer that asks learns whether the records that it has read
-//! are still the ones in the log (KIP-320).
+//! OffsetForLeaderEpoch: where a leader epoch ends in a log. A consumer that asks learns whether the records that it has read are still the
+//! ones in the log (KIP-320).
 
-use strandline_engine::OffsetQuery;
 use strandline_engine::reactor::yield_if_needed;
-use strandline_engine::types::{LeaderEpoch, Offset};
+use strandline_engine::types::EpochEnd;
 use strandline_protocol::messages::{
     OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,
     OffsetForLeaderPartitionResult, OffsetForLeaderTopicResult,
@@ -11,8 +10,8 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct_by_name;
-use crate::api::read_error;
 use crate::api::together::together;
+use crate::api::{known_epoch, read_error};
 use crate::broker::{Broker, TopicKey};
 
 /// The end of the epoch in each partition. A partition that is named several times is answered once, for what is asked last.
@@ -45,8 +44,8 @@ async fn answer(
 ) -> OffsetForLeaderPartitionResult {
     let answer = OffsetForLeaderPartitionResult { partition: wanted.partition, ..Default::default() };
     match end(broker, topic, wanted).await {
-        Ok(Some((LeaderEpoch(leader_epoch), end))) => {
-            OffsetForLeaderPartitionResult { leader_epoch, end_offset: end.get(), ..answer }
+        Ok(Some(EpochEnd { epoch, end })) => {
+            OffsetForLeaderPartitionResult { leader_epoch: epoch.0, end_offset: end.get(), ..answer }
         }
         Ok(None) => answer,
         Err(error) => OffsetForLeaderPartitionResult { error_code: error.code(), ..answer },
@@ -58,13 +57,11 @@ async fn end(
     broker: &Broker,
     topic: &str,
     wanted: &OffsetForLeaderPartition,
-) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
+) -> Result<Option<EpochEnd>, ErrorCode> {
     let topic = broker.topic(TopicKey::Name(topic))?;
-    let led = broker.partition(&topic, wanted.partition, wanted.current_leader_epoch)?;
-    if wanted.leader_epoch != led.epoch.0 {
-        return Ok(None);
-    }
-    let found = broker.shard.find_offset(led.id, OffsetQuery::Latest).await;
-    let found = found.map_err(|error| read_error(&error))?;
-    Ok(found.map(|found| (led.epoch, found.offset)))
+    let partition = broker.partition(&topic, wanted.partition)?.id;
+    let leader_epoch = known_epoch(wanted.current_leader_epoch);
+    let Some(epoch) = known_epoch(wanted.leader_epoch) else { return Ok(None) };
+    let found = broker.shard.end_of_epoch(partition, epoch, leader_epoch).await;
+    found.map_err(|error| read_error(&error))
 }

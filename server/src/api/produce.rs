@@ -28,7 +28,7 @@ use strandline_protocol::wire::{ApiKey, ErrorCode};
 
 use crate::api::refusal::Refusal;
 use crate::api::{append_error, known_to};
-use crate::broker::{ANY_EPOCH, Broker, TopicKey};
+use crate::broker::{Broker, TopicKey};
 use crate::call::{Answer, Call, CallError, Pending, finish};
 use crate::groups::is_internal;
 
@@ -136,7 +136,7 @@ async fn append(
     partition: PartitionProduceData,
 ) -> Result<PendingAppend, Rejected> {
     let topic = topic.as_ref().map_err(|code| *code)?;
-    let led = broker.partition(topic, partition.index, ANY_EPOCH)?;
+    let led = broker.partition(topic, partition.index)?;
     // What a coordinator keeps in memory would not be what its log says.
     if is_internal(&topic.name) {
         return Err(ErrorCode::InvalidTopic.into());

@@ -115,7 +115,7 @@ impl Partitions for Local {
         offset: Offset,
         bytes_max: u64,
     ) -> Result<Bytes, RecordsError> {
-        let request = ReadRequest { partition, offset, bytes_max };
+        let request = ReadRequest::new(partition, offset, bytes_max);
         let found = Local::read(self, &[request]).await.pop().expect("one answer to one request")?;
         match found.batches {
             Some(range) => Ok(self.copy(&range).await?),
