@@ -13,7 +13,7 @@ use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::check::{CheckRules, check};
 use strandline_engine::format::compression::Codec;
 use strandline_engine::format::index::{IndexEntry, floor};
-use strandline_engine::format::journal::{Expect, encode_commit, read_commit};
+use strandline_engine::format::journal::{Expect, NewBatch, encode_commit, read_commit};
 use strandline_engine::io::AlignedBuffer;
 use strandline_engine::reactor::spawn_executor;
 use strandline_engine::types::{LeaderEpoch, Offset, PartitionId, TopicId};
@@ -75,7 +75,7 @@ fn batches(criterion: &mut Criterion) {
 fn journal(criterion: &mut Criterion) {
     let batch = batch(16, 1024);
     let partition = PartitionId::new(TopicId::random(), 3);
-    let commit: Vec<(PartitionId, &[u8])> = (0..32).map(|_| (partition, &batch[..])).collect();
+    let commit: Vec<NewBatch<'_>> = (0..32).map(|_| (partition, 0, &batch[..])).collect();
     let mut group = criterion.benchmark_group("journal, 32 batches of 16 KiB");
     group.throughput(Throughput::Bytes(32 * batch.len() as u64));
     let mut buffer = AlignedBuffer::new();

@@ -223,6 +223,37 @@ pub enum DeleteRecordsError {
     Stopping,
 }
 
+/// Why a log was not truncated.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TruncateError {
+    /// No such topic or partition, or it was deleted meanwhile.
+    #[error("partition {0} does not exist")]
+    UnknownPartition(PartitionId),
+    /// The offset lies before the log start.
+    #[error("offset {requested} lies before the log start {log_start}")]
+    OffsetOutOfRange {
+        /// The offset asked for.
+        requested: Offset,
+        /// The first offset there is.
+        log_start: Offset,
+    },
+    /// The disk is full: the log is what it was, or is truncated and takes appends again as soon as there is room (D7).
+    #[error("no space left for partition {0}")]
+    NoSpace(PartitionId),
+    /// The log is damaged or fenced, or the truncation could not be made durable: the log is what it was, or is fenced and truncated by the
+    /// next start (D3).
+    #[error("partition {partition}: {fault}")]
+    Faulty {
+        /// The partition.
+        partition: PartitionId,
+        /// What happened.
+        fault: Fault,
+    },
+    /// The engine is stopping; whether the log is truncated is not known.
+    #[error("the engine is stopping")]
+    Stopping,
+}
+
 /// Why a topic was not made, changed or deleted.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TopicError {

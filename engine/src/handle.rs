@@ -9,7 +9,7 @@ use futures_channel::oneshot;
 use futures_util::future::join_all;
 
 use crate::config::{ConfigError, DynamicSettings, InForce};
-use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
+use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError, TruncateError};
 use crate::format::check::{self, CheckRules, CheckedBatch};
 use crate::format::meta::Meta;
 use crate::io::{Disk, DiskFile as File};
@@ -212,6 +212,17 @@ impl Handle {
         let shard = self.owner(partition);
         let deleted = self.ask(shard, |reply| Message::DeleteRecords { partition, before, reply }).await;
         deleted.unwrap_or(Err(DeleteRecordsError::Stopping))
+    }
+
+    /// Cuts a log off: the record with the offset `to` goes, all others of its batch, and all behind it, and the next record gets the offset
+    /// that is given back. For a replica whose last records are not those of its leader; a leader's consumers may have read what goes.
+    ///
+    /// # Errors
+    /// [`TruncateError`].
+    pub async fn truncate(&self, partition: PartitionId, to: Offset) -> Result<Offset, TruncateError> {
+        let shard = self.owner(partition);
+        let truncated = self.ask(shard, |reply| Message::Truncate { partition, to, reply }).await;
+        truncated.unwrap_or(Err(TruncateError::Stopping))
     }
 
     /// Bytes of the partitions' batches on the disk, in the order of the request.

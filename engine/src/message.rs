@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use crate::config::SettingsChange;
-use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
+use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError, TruncateError};
 use crate::format::check::CheckedBatch;
 use crate::log::{ActiveProducer, OffsetAndTimestamp};
 use crate::partition::{ReadResult, Reader};
@@ -118,6 +118,11 @@ pub(crate) enum Message<F> {
         partition: PartitionId,
         before: DeleteBefore,
         reply: Reply<Result<Offset, DeleteRecordsError>>,
+    },
+    Truncate {
+        partition: PartitionId,
+        to: Offset,
+        reply: Reply<Result<Offset, TruncateError>>,
     },
     Sizes {
         partitions: Vec<PartitionId>,

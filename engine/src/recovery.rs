@@ -3,8 +3,9 @@
 //! One pass, before any shard runs and whatever their number was or will be:
 //!
 //! 1. read every checkpoint: of each partition the recovery point that is farthest counts;
-//! 2. read every journal: the batches, by partition and offset;
-//! 3. open each partition that a journal names, lay its batches over what the segments hold (`log/open.rs` has the table), sync;
+//! 2. read every journal: the batches, by partition and offset, and the truncations;
+//! 3. open each partition that a journal names, cut it where a truncation was not finished (`log/truncate.rs`), lay its batches over what the
+//!    segments hold (`log/open.rs` has the table), sync;
 //! 4. write the checkpoints of the coming shards, remove the directories of deleted topics, set aside what looks like a partition of ours
 //!    and is in no table (`directories.rs`), then remove the journals and the other shards' directories.
 //!
@@ -27,6 +28,7 @@ use crate::directories::{holds_partition, remove_partition, remove_shard, set_as
 use crate::error::{Fault, FaultKind, StartError};
 use crate::format::checkpoint::{self, CheckpointEncoder, PartitionCheckpoint};
 use crate::format::envelope::EnvelopeError;
+use crate::format::journal::Truncation;
 use crate::format::meta::{Meta, NODE_ID_UNKNOWN};
 use crate::format::{names, producer_ids, settings, topics};
 use crate::io::{Disk, Entry as DirEntry, OpenMode, is_no_space, read_whole, replace};
@@ -105,7 +107,7 @@ pub(crate) async fn recover<D: Disk>(
     let mut report = RecoveryReport { journals: files.journals.len() as u64, ..RecoveryReport::default() };
     let entries = disk.list(data_dir).await.map_err(failed("listing", data_dir))?;
     let gone = find_gone(data_dir, &entries, &topics, &points);
-    let (keep_journals, mut damaged) =
+    let Replayed { keep_journals, incomplete: mut damaged, truncated } =
         replay(disk, data_dir, &files.journals, &topics, &mut points, &mut report).await?;
     for (id, lacks) in gone {
         // Where a journal has some of it, that was told already.
@@ -125,7 +127,7 @@ pub(crate) async fn recover<D: Disk>(
         // Whoever has room first writes them. Until then another start does all of this again (D7).
         Err(StartError::Io { source, path, .. }) if is_no_space(&source) => {
             tracing::warn!(path = %path.display(), "the disk is full: no checkpoint was written, the journals stay");
-            Some(Unwritten { bases: written_bases, rows: checkpoints.concat() })
+            Some(Unwritten { bases: written_bases, rows: checkpoints.concat(), truncated })
         }
         Err(error) => return Err(error),
     };
@@ -293,8 +295,7 @@ pub(crate) fn note_point(
     // left an old one.
     let known = farthest.entry(point.partition).or_insert_with(|| point.clone());
     let log_start = known.log_start.max(point.log_start);
-    // Of two that end at the same offset, the one in the later segment is newer: the other's segment may be deleted.
-    if (known.next_offset, known.segment_base) <= (point.next_offset, point.segment_base) {
+    if known.progress() <= point.progress() {
         *known = point;
     }
     known.log_start = log_start;
@@ -362,8 +363,40 @@ fn tell(topic: &Topic, partition: u32, fault: &Fault) {
     }
 }
 
-/// Lays the journals over the segments and moves the recovery points. Tells whether the journals must stay, and which partitions are
-/// damaged.
+/// What has become of the journals.
+struct Replayed {
+    /// They must stay.
+    keep_journals: bool,
+    incomplete: BTreeMap<PartitionId, Incomplete>,
+    /// Partitions whose truncation was finished.
+    truncated: BTreeSet<PartitionId>,
+}
+
+/// What the journals have of one partition.
+#[derive(Default)]
+struct PartitionJournal {
+    /// Each with the number of its file.
+    batches: Vec<(usize, JournaledBatch)>,
+    truncations: Vec<Truncation>,
+}
+
+impl PartitionJournal {
+    /// Drops what counts no more, and puts the rest in the order of its offsets: the log has been truncated as often as anything here says, or
+    /// its checkpoint. Gives that number, and the truncation that the checkpoint does not know. Where there is no checkpoint, it was lost, and
+    /// the truncation is done.
+    fn settle(&mut self, point: Option<&PartitionCheckpoint>) -> (u32, Option<Truncation>) {
+        let known = point.map_or(0, |point| point.truncations);
+        let of_batches = self.batches.iter().map(|(_, batch)| batch.truncations);
+        let of_truncations = self.truncations.iter().map(|truncation| truncation.truncations);
+        let number = of_batches.chain(of_truncations).fold(known, u32::max);
+        self.batches.retain(|(_, batch)| batch.truncations == number);
+        self.batches.sort_by_key(|(_, batch)| batch.base_offset);
+        let pending = self.truncations.iter().find(|truncation| truncation.truncations == number);
+        (number, pending.copied().filter(|_| point.is_some() && number > known))
+    }
+}
+
+/// Lays the journals over the segments and moves the recovery points.
 async fn replay<D: Disk>(
     disk: &D,
     data_dir: &Path,
@@ -371,69 +404,78 @@ async fn replay<D: Disk>(
     topics: &TopicTable,
     points: &mut BTreeMap<PartitionId, PartitionCheckpoint>,
     report: &mut RecoveryReport,
-) -> Result<(bool, BTreeMap<PartitionId, Incomplete>), StartError> {
-    let mut incomplete = BTreeMap::new();
-    let mut by_partition: BTreeMap<PartitionId, Vec<(usize, JournaledBatch)>> = BTreeMap::new();
-    let mut damaged = false;
+) -> Result<Replayed, StartError> {
+    let mut replayed =
+        Replayed { keep_journals: false, incomplete: BTreeMap::new(), truncated: BTreeSet::new() };
+    let mut by_partition: BTreeMap<PartitionId, PartitionJournal> = BTreeMap::new();
     for (number, path) in journals.iter().enumerate() {
         let content = read_journal(disk, path).await.map_err(failed("reading", path))?;
         if let Some((position, end)) = content.damage {
             tracing::error!(path = %content.path.display(), position, %end, "the journal is damaged in its middle; what is intact behind it is used");
-            damaged = true;
+            replayed.keep_journals = true;
         }
         report.batches += content.batches.len() as u64;
         for batch in content.batches {
-            by_partition.entry(batch.partition).or_default().push((number, batch));
+            by_partition.entry(batch.partition).or_default().batches.push((number, batch));
+        }
+        for truncation in content.truncations {
+            by_partition.entry(truncation.partition).or_default().truncations.push(truncation);
         }
     }
     let files = OpenFiles::new(2 * REPLAYS_AT_ONCE);
     let mut known = Vec::with_capacity(by_partition.len());
-    for (partition, batches) in by_partition {
+    for (partition, journal) in by_partition {
         if let Some(topic) = topics.by_id(partition.topic).filter(|topic| partition.index < topic.partitions)
         {
-            known.push((partition, topic, batches, points.get(&partition).cloned()));
+            known.push((partition, topic, journal, points.get(&partition).cloned()));
         }
     }
     report.partitions = known.len() as u64;
-    let replays = known.into_iter().map(|(partition, topic, mut batches, point)| {
+    let replays = known.into_iter().map(|(partition, topic, mut journal, point)| {
         let files = &files;
         async move {
-            batches.sort_by_key(|(_, batch)| batch.base_offset);
+            let (truncations, truncation) = journal.settle(point.as_ref());
+            let batches = journal.batches;
             let directory = data_dir.join(names::partition_dir(&topic.name, partition.index));
             let replay = PartitionReplay { disk, files, directory: &directory, partition, topic, journals };
-            let replayed = replay.run(&batches, point.as_ref()).await;
-            (partition, topic, directory, batches, replayed)
+            let ran = replay.run(&batches, point.as_ref(), truncations, truncation.as_ref()).await;
+            (partition, topic, directory, batches, truncation.is_some(), ran)
         }
     });
     let mut replays = stream::iter(replays).buffer_unordered(REPLAYS_AT_ONCE);
-    while let Some((partition, topic, directory, batches, replayed)) = replays.next().await {
-        match replayed {
+    while let Some((partition, topic, directory, batches, is_truncated, ran)) = replays.next().await {
+        match ran {
             Ok(point) => {
                 points.insert(partition, point);
+                replayed.truncated.extend(is_truncated.then_some(partition));
             }
             Err(ReplayFailure::Damage { fault, end }) => {
                 tell(topic, partition.index, &fault);
                 report.damaged_partitions += 1;
-                damaged = true;
-                incomplete.insert(partition, Incomplete { fault, end, journaled: Vec::new() });
+                replayed.keep_journals = true;
+                replayed.incomplete.insert(partition, Incomplete { fault, end, journaled: Vec::new() });
             }
             // The others go on (D7). The journal stays: its batches are put back as soon as there is room.
-            Err(ReplayFailure::NoRoom { from }) => {
+            Err(ReplayFailure::NoRoom { from, point }) => {
+                if is_truncated {
+                    points.insert(partition, *point);
+                    replayed.truncated.insert(partition);
+                }
                 let end = batches.iter().map(|(_, batch)| batch.next_offset).max().unwrap_or(from);
                 let fault = FaultKind::NoRoom { path: directory, offset: from, end }.into();
                 tell(topic, partition.index, &fault);
                 report.waiting_partitions += 1;
-                damaged = true;
+                replayed.keep_journals = true;
                 let journaled =
                     batches.into_iter().map(|(journal, batch)| (journals[journal].clone(), batch)).collect();
-                incomplete.insert(partition, Incomplete { fault, end, journaled });
+                replayed.incomplete.insert(partition, Incomplete { fault, end, journaled });
             }
             Err(ReplayFailure::Io(source)) => {
                 return Err(StartError::Io { doing: "recovering", path: directory, source });
             }
         }
     }
-    Ok((damaged, incomplete))
+    Ok(replayed)
 }
 
 struct PartitionReplay<'a, D: Disk> {
@@ -448,8 +490,8 @@ struct PartitionReplay<'a, D: Disk> {
 enum ReplayFailure {
     /// The partition can not be recovered whole, now or ever; the others can. With the offset behind what is known of it.
     Damage { fault: Fault, end: Offset },
-    /// The disk is too full for the batches from this offset on.
-    NoRoom { from: Offset },
+    /// The disk is too full for the batches from this offset on. With the recovery point before them.
+    NoRoom { from: Offset, point: Box<PartitionCheckpoint> },
     /// Recovery can not go on: the disk is full or refuses.
     Io(io::Error),
 }
@@ -475,11 +517,20 @@ impl<D: Disk> PartitionReplay<'_, D> {
         &self,
         batches: &[(usize, JournaledBatch)],
         point: Option<&PartitionCheckpoint>,
+        truncations: u32,
+        truncation: Option<&Truncation>,
     ) -> Result<PartitionCheckpoint, ReplayFailure> {
-        let mut recovery =
-            Log::open(self.disk.clone(), self.files.clone(), self.directory, self.partition, point).await?;
+        let (disk, files) = (self.disk.clone(), self.files.clone());
+        let mut recovery = match point.zip(truncation) {
+            Some((point, truncation)) => {
+                Log::open_truncated(disk, files, self.directory, self.partition, point, truncation).await?
+            }
+            None => Log::open(disk, files, self.directory, self.partition, point).await?,
+        };
+        recovery.set_truncations(truncations);
+        let durable = recovery.recovery_point();
         for (journal, batch) in batches {
-            if point.is_some_and(|point| batch.base_offset < point.next_offset) {
+            if point.is_some() && batch.base_offset < durable.next_offset {
                 continue;
             }
             let file = self
@@ -495,7 +546,7 @@ impl<D: Disk> PartitionReplay<'_, D> {
             match recovery.replay(bytes, &self.topic.config).await {
                 Ok(()) => {}
                 Err(WriteFailure::NoSpace) => {
-                    return Err(ReplayFailure::NoRoom { from: recovery.log.end() });
+                    return Err(ReplayFailure::NoRoom { from: recovery.log.end(), point: Box::new(durable) });
                 }
                 Err(WriteFailure::Shortage(fault) | WriteFailure::Fault(fault)) => return Err(fault.into()),
             }

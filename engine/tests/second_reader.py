@@ -145,38 +145,49 @@ def topics(version, data):
     return found
 
 def checkpoint(version, data):
-    """(topic id, partition) -> (log start, segment base, position, offset, [(first offset, leader epoch)])"""
+    """(topic id, partition) -> (log start, segment base, position, offset, truncations, [(first offset, leader epoch)])"""
     at = 0
     while at < len(data):
         identity, partition, producers, start, base, position, offset, _ = struct.unpack_from("<16sIIqqqqq", data, at)
-        at, epochs = at + 64, [(start, 0)]
+        at, truncations, epochs = at + 64, 0, [(start, 0)]
         if version >= 2:
-            _, _, count = struct.unpack_from("<qII", data, at)
+            _, truncations, count = struct.unpack_from("<qII", data, at)
             epochs = [struct.unpack_from("<qi", data, at + 16 + 12 * row) for row in range(count)]
             at += 16 + 12 * count
         for _ in range(producers):
             batches, = struct.unpack_from("<H", data, at + 18)
             at += 20 + 24 * batches
-        yield (identity, partition), (start, base, position, offset, epochs)
+        yield (identity, partition), (start, base, position, offset, truncations, epochs)
+
+class Cut:
+    def __init__(self, end, segment_base, position):
+        self.base, self.segment_base, self.position = end, segment_base, position
 
 def commit(data, at):
-    """Generation, sequence, bytes with padding, and (topic id, partition, batch) of the whole commit at a place."""
+    """Generation, sequence, bytes with padding, and ((topic id, partition), batch or cut) of the whole commit at a place."""
     demand(data[at:at + 8] == b"STRLJRNL" and len(data) >= at + 40, "magic")
     version, _, crc, generation, sequence, size, count = struct.unpack_from("<HHIQQII", data, at + 8)
-    place = at + 40 + 36 * count
-    demand(version == 1 and place - at <= size <= len(data) - at, "size")
+    entry_size = 36 if version == 1 else 40
+    place = at + 40 + entry_size * count
+    demand(version in (1, 2) and place - at <= size <= len(data) - at, "size")
     summed, found = zlib.crc32(zeroed(data[at:place], 12)), []
-    for entry in range(at + 40, place, 36):
+    for entry in range(at + 40, place, entry_size):
         identity, base, partition, length, kind = struct.unpack_from("<16sqIIB", data, entry)
-        batch = Batch(data[place:place + length])
-        demand(kind == 1 and len(batch.bytes) == length and batch.base == base, "entry")
-        summed, place = zlib.crc32(batch.bytes[:61], summed), place + length
-        found.append(((identity, partition), batch))
+        truncations = 0 if version == 1 else struct.unpack_from("<I", data, entry + 36)[0]
+        if kind == 2 and version > 1:
+            demand(length == 24 and place + length <= at + size, "truncation")
+            item, summed = Cut(base, *struct.unpack_from("<qQ", data, place)), zlib.crc32(data[place:place + 24], summed)
+        else:
+            item = Batch(data[place:place + length])
+            demand(kind == 1 and len(item.bytes) == length and item.base == base, "entry")
+            summed = zlib.crc32(item.bytes[:61], summed)
+        item.truncations, place = truncations, place + length
+        found.append(((identity, partition), item))
     demand(summed == crc and place == at + size, "crc")
     return generation, sequence, (size + 4095) // 4096 * 4096, found
 
 def journal(path):
-    """(topic id, partition), batch of every whole commit of the file's newest use."""
+    """((topic id, partition), batch or cut) of every whole commit of the file's newest use."""
     data = read(path)
     behind, expected, known = 0, 0, None
     for at in range(0, len(data) if any(data[:40]) else 0, 4096):
@@ -236,7 +247,15 @@ def log_of(directory, row, journaled):
     ends = body(os.path.join(directory, "compacted"), b"STRLCMPT", 2) or bytes(24)
     compacted_end, _, gaps_end = struct.unpack("<qqq", ends if len(ends) == 24 else ends + ends[:8])
     first = min(segments, default=compacted_end)
-    start, point_base, point_position, point, epochs = row or (first, durable := max(first, compacted_end), 0, durable, [])
+    start, point_base, point_position, point, truncations, epochs = row or (first, durable := max(first, compacted_end), 0, durable, 0, [])
+    # A log was truncated as often as anything says; what was journaled before counts no more.
+    number = max([truncations] + [item.truncations for item in journaled])
+    cuts = [item for item in journaled if isinstance(item, Cut) and item.truncations == number > truncations and row]
+    journaled = [item for item in journaled if isinstance(item, Batch) and item.truncations == number]
+    if cuts:
+        point_base, point_position, point = cuts[0].segment_base, cuts[0].position, cuts[0].base
+        compacted_end, gaps_end = min(compacted_end, point), min(gaps_end, point)
+        segments = {base: path for base, path in segments.items() if base < point_base or base == point_base and point_position}
     bases = list(segments)
     ends = bases[1:] + [1 << 63]
     while bases and bases[0] < point_base and min(ends[0], point_base) <= start:
@@ -246,6 +265,7 @@ def log_of(directory, row, journaled):
     log, end, tail = [], bases[0] if bases else start, []
     for base in bases:
         path, data = segments[base], read(segments[base])
+        data = data[:point_position] if cuts and base == point_base else data
         try:
             index = path[:-4] + ".index"
             if path.endswith(".log") and os.path.exists(index):
@@ -304,7 +324,7 @@ def main(root):
             if name == "checkpoint":
                 for key, row in checkpoint(*versioned(path, b"STRLCHKP", 2)):
                     old = rows.get(key, row)
-                    rows[key] = (max(old[0], row[0]),) + max(old, row, key=lambda row: (row[3], row[1]))[1:]
+                    rows[key] = (max(old[0], row[0]),) + max(old, row, key=lambda row: (row[4], row[3], row[1]))[1:]
             elif re.fullmatch(r"journal-\d+", name):
                 for key, batch in journal(path):
                     journaled.setdefault(key, []).append(batch)

@@ -272,7 +272,7 @@ fn some_commits(input: &mut Input<'_>, made: &mut i64) -> Vec<u8> {
         let (_, partition) = input.choose(&PARTITIONS);
         let mut offset = Offset::new(i64::from(input.byte()));
         let batches = some_batches(input, &mut offset, made);
-        let entries: Vec<_> = batches.iter().map(|batch| (partition, &batch[..])).collect();
+        let entries: Vec<_> = batches.iter().map(|batch| (partition, 0, &batch[..])).collect();
         encode_commit(&mut file, generation, sequence, &entries);
     }
     file.as_ref().to_vec()

@@ -8,13 +8,14 @@ use crate::buffer::AlignedBuffer;
 use crate::format::batch::{self, BATCH_HEADER_BYTES, BatchHeader};
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;
-use crate::format::journal::{Expect, encode_commit, peek_commit, read_commit};
+use crate::format::journal::{Expect, encode_commit, encode_truncation, peek_commit, read_commit};
 use crate::journal::replay::read_journal;
 use crate::sim::Simulation;
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicId};
 
 const HEADER_BYTES: usize = 40;
-const ENTRY_BYTES: usize = 36;
+const ENTRY_BYTES: usize = 40;
+const ENTRY_BYTES_V1: usize = 36;
 
 /// Any bytes as a commit; then once more with its sizes and sums put right; then, as choices, a journal file with one broken bit.
 pub(super) fn journal(bytes: &[u8]) {
@@ -32,8 +33,21 @@ fn commit(bytes: &[u8]) {
     assert_eq!(peek_commit(bytes, expect), Ok(commit.padded_bytes()));
     assert_eq!((commit.generation(), commit.sequence()), (number(16), number(24)));
     let batches: Vec<_> = commit.batches().collect();
-    assert_eq!(batches.len(), commit.len());
-    let mut place = HEADER_BYTES + commit.len() * ENTRY_BYTES;
+    let truncations: Vec<_> = commit.truncations().collect();
+    assert_eq!(batches.len() + truncations.len(), commit.len());
+    if let [truncation] = &truncations[..]
+        && batches.is_empty()
+    {
+        let mut buffer = AlignedBuffer::new();
+        encode_truncation(&mut buffer, commit.generation(), commit.sequence(), truncation);
+        let reread = read_commit(buffer.as_ref(), expect).expect("a commit of ours");
+        assert_eq!(reread.truncations().collect::<Vec<_>>(), truncations);
+    }
+    if !truncations.is_empty() {
+        return;
+    }
+    let entry_bytes = if bytes[8] == 1 { ENTRY_BYTES_V1 } else { ENTRY_BYTES };
+    let mut place = HEADER_BYTES + commit.len() * entry_bytes;
     for batch in &batches {
         assert_eq!(batch.range.start, place, "batches follow each other");
         assert_eq!(batch.bytes, &bytes[batch.range.clone()]);
@@ -43,12 +57,13 @@ fn commit(bytes: &[u8]) {
     }
     assert_eq!(commit.verify().is_ok(), batches.iter().all(|batch| batch.verify().is_ok()));
 
-    let again: Vec<_> = batches.iter().map(|batch| (batch.partition, batch.bytes)).collect();
+    let again: Vec<_> =
+        batches.iter().map(|batch| (batch.partition, batch.truncations, batch.bytes)).collect();
     let mut buffer = AlignedBuffer::new();
     encode_commit(&mut buffer, commit.generation(), commit.sequence(), &again);
-    assert_eq!(buffer.len(), commit.padded_bytes());
     let reread = read_commit(buffer.as_ref(), expect).expect("a commit of ours");
-    let reread: Vec<_> = reread.batches().map(|batch| (batch.partition, batch.bytes)).collect();
+    let reread: Vec<_> =
+        reread.batches().map(|batch| (batch.partition, batch.truncations, batch.bytes)).collect();
     assert_eq!(reread, again);
 }
 
@@ -60,7 +75,7 @@ fn mended(bytes: &[u8]) -> Vec<u8> {
         return file;
     };
     let count = 1 + usize::from(file[36]) % (room / batch_bytes_min).min(3);
-    file[..10].copy_from_slice(b"STRLJRNL\x01\0");
+    file[..10].copy_from_slice(b"STRLJRNL\x02\0");
     let length = file.len() as u32;
     file[32..36].copy_from_slice(&length.to_le_bytes());
     file[36..40].copy_from_slice(&(count as u32).to_le_bytes());
@@ -102,7 +117,7 @@ fn damaged_file(input: &mut Input<'_>) {
     for sequence in 0..commits + stale {
         let is_stale = sequence >= commits;
         let batches: Vec<_> = (0..1 + input.below(3)).map(|_| small_batch(input, &mut offset)).collect();
-        let entries: Vec<_> = batches.iter().map(|batch| (partition, &batch[..])).collect();
+        let entries: Vec<_> = batches.iter().map(|batch| (partition, 0, &batch[..])).collect();
         encode_commit(&mut buffer, GENERATIONS[usize::from(!is_stale)], sequence as u64, &entries);
         if !is_stale {
             written.extend(batches);

@@ -11,7 +11,7 @@ use crate::error::ReadError;
 use crate::format::names;
 use crate::message::OffsetQuery;
 use crate::sim::Clock;
-use crate::types::{Offset, PartitionId};
+use crate::types::{EpochEnd, Offset, PartitionId};
 
 impl Run {
     /// Compares all that the process has with what is known, and knows it from then on. `None` when the machine stops meanwhile.
@@ -21,9 +21,11 @@ impl Run {
         let ids: Vec<_> = self.known.model.partitions.keys().copied().collect();
         for id in ids {
             let (start, log) = self.read_whole(process, id)?;
+            self.known.settle_cut(id, &log);
             self.known.model.see_start(id, start, self.clock.timestamp());
             self.known.model.compare(id, &log);
             self.known.model.note_missing(id, &log);
+            self.compare_epochs(process, id, &log)?;
             self.compare_times(process, id)?;
             self.compare_files(process, id, start);
             let config = process.topics.get().by_id(id.topic).expect("it is there").config.clone();
@@ -168,6 +170,24 @@ impl Run {
             at += 1;
         }
         refused
+    }
+
+    /// Each leader epoch ends where the next one begins.
+    fn compare_epochs(
+        &mut self,
+        process: &Process,
+        id: PartitionId,
+        log: &[(i64, BatchNumber)],
+    ) -> Option<()> {
+        for (at, (_, number)) in log.iter().enumerate() {
+            let epoch = self.known.model.epoch(*number);
+            let next = log[at..].iter().find(|(_, number)| self.known.model.epoch(*number) > epoch);
+            let end = next.map_or(self.known.model.end(id), |(offset, _)| *offset);
+            let found = self.drive(process.owner(id).end_of_epoch(id, epoch, None))?;
+            let found = found.expect("the log can be read");
+            assert_eq!(found, Some(EpochEnd { epoch, end: Offset::new(end) }), "{id}: the end of an epoch");
+        }
+        Some(())
     }
 
     fn compare_times(&mut self, process: &Process, id: PartitionId) -> Option<()> {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::model::{BatchNumber, Model};
 use super::plan::{Configs, Pick};
 use crate::error::{AppendError, DeleteRecordsError, TopicError};
+use crate::format::checkpoint::PRODUCER_BATCHES_MAX;
 use crate::message::Appended;
 use crate::topics::Topic;
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
@@ -179,8 +180,39 @@ impl Known {
         let key = choose(self.producers.keys(), producer)?;
         let model = self.model.partitions.get(&key.0)?;
         let number = *choose(self.producers[key].batches.iter().rev().take(5), back)?;
-        let expected = model.offset_of.get(&number).copied().filter(|_| model.durable);
+        let end = model.cutting.map_or(i64::MAX, |to| self.model.end_after_cut(key.0, to));
+        let expected = model.offset_of.get(&number).copied().filter(|offset| model.durable && *offset < end);
         Some((number, expected))
+    }
+
+    /// A log was cut off at `end`: its producers go on from there.
+    pub(super) fn cut(&mut self, id: PartitionId, end: i64) {
+        let cut: BTreeSet<_> = self.model.cut(id, end).into_iter().collect();
+        for ((partition, _), producer) in &mut self.producers {
+            let Some(first) = producer.batches.iter().position(|number| cut.contains(number)) else {
+                continue;
+            };
+            if *partition == id && !producer.uncertain {
+                let (.., sequence) = self.model.sent[producer.batches[first]].producer.expect("its own");
+                producer.next_sequence = sequence;
+                // What was remembered of it is what is left of the last five; where that is nothing, the log tells.
+                let window = producer.batches.len().saturating_sub(PRODUCER_BATCHES_MAX);
+                producer.batches.truncate(first);
+                if window < first {
+                    producer.batches.drain(..window);
+                }
+            }
+        }
+    }
+
+    /// A start tells whether a log was cut off: then it ends there, since nothing was sent meanwhile.
+    pub(super) fn settle_cut(&mut self, id: PartitionId, log: &[(i64, BatchNumber)]) {
+        let partition = self.model.partitions.get_mut(&id).expect("it is there");
+        let Some(to) = partition.cutting.take() else { return };
+        let end = self.model.end_after_cut(id, to);
+        if log.iter().all(|(offset, _)| *offset < end) {
+            self.cut(id, end);
+        }
     }
 
     /// Nobody knows what became of a batch.
@@ -208,10 +240,21 @@ impl Known {
                 if let Some(expected) = expected {
                     assert_eq!((offset, appended.duplicate), (expected, true), "batch {number} sent again");
                 }
+                let cutting = self.model.partitions.get(&partition).and_then(|model| model.cutting);
+                if let Some(to) = cutting.filter(|_| !appended.duplicate)
+                    && self.model.end_after_cut(partition, to) == offset
+                {
+                    // It was not answered, and has happened.
+                    self.cut(partition, offset);
+                }
                 self.model.know(partition, offset, number, "was acknowledged");
                 return;
             }
-            Err(AppendError::NoSpace(_)) => assert!(self.full_seen, "the disk was never full"),
+            Err(AppendError::NoSpace(_)) => {
+                // Or no checkpoint could be written that says that the log was cut off.
+                let was_cut = self.model.partitions.get(&partition).is_some_and(|model| model.was_cut);
+                assert!(self.full_seen || self.errors_seen && was_cut, "the disk was never full");
+            }
             Err(AppendError::Shortage { .. }) => assert!(self.short_seen, "there was no lack of anything"),
             Err(AppendError::Fenced { fault, .. }) => {
                 let stage = self.stage_of(partition.topic);

@@ -4,9 +4,15 @@
 //! at its offset and byte for byte. Nothing else is ever found. Of a topic with relaxed durability, what lies behind `floor` may be
 //! lost when the power goes out.
 //!
+//! A log that is cut off ends where it was asked to, and what was cut off is not found again unless it is sent again. While that is under way
+//! it has happened or not; a start tells.
+//!
+//! A batch keeps its leader epoch, and the epochs of a log never go back.
+//!
 //! A log start only grows. It moves where somebody asked for it, and else over batches that are old enough, or too many, by the settings
 //! that were in force.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
@@ -14,7 +20,7 @@ use bytes::Bytes;
 
 use crate::config::{RetentionLimits, TopicConfig};
 use crate::format::batch::{BatchHeader, Batches, verify_crc};
-use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Timestamp};
+use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, Timestamp};
 
 /// The first byte of a batch behind what the log stamps: base offset, length and leader epoch.
 const STAMPED_BYTES: usize = 16;
@@ -47,12 +53,18 @@ pub(super) struct PartitionModel {
     pub(super) asked: i64,
     /// What may have been in force since the last start.
     pub(super) limits: Vec<RetentionLimits>,
+    /// The offset at which the log is being cut off.
+    pub(super) cutting: Option<i64>,
+    /// Whether it ever was.
+    pub(super) was_cut: bool,
 }
 
 #[derive(Clone, Default)]
 pub(super) struct Model {
     pub(super) sent: Vec<Rc<Sent>>,
     by_content: HashMap<Bytes, BatchNumber>,
+    /// The leader epoch of every batch that was seen.
+    epochs: RefCell<HashMap<BatchNumber, LeaderEpoch>>,
     pub(super) partitions: BTreeMap<PartitionId, PartitionModel>,
 }
 
@@ -73,13 +85,47 @@ impl Model {
     /// The batch is given to the engine, perhaps again.
     pub(super) fn note_attempt(&mut self, number: BatchNumber) {
         let partition = self.partitions.get_mut(&self.sent[number].partition);
-        partition.map(|partition| partition.gone.remove(&number));
+        if partition.is_some_and(|partition| partition.gone.remove(&number)) {
+            self.epochs.borrow_mut().remove(&number);
+        }
     }
 
+    /// Where the log ends once it is cut off at `to`.
+    pub(super) fn end_after_cut(&self, id: PartitionId, to: i64) -> i64 {
+        let known = &self.partitions[&id].known;
+        let holding = known.range(..=to).next_back();
+        holding
+            .filter(|(offset, number)| **offset + self.records(**number) > to)
+            .map_or(to, |(offset, _)| *offset)
+    }
+
+    /// The log ends at `end` now. Gives what was cut off.
+    pub(super) fn cut(&mut self, id: PartitionId, end: i64) -> Vec<BatchNumber> {
+        let partition = self.partitions.get_mut(&id).expect("it is there");
+        let cut: Vec<_> = partition.known.split_off(&end).into_values().collect();
+        for number in &cut {
+            partition.offset_of.remove(number);
+            partition.gone.insert(*number);
+        }
+        partition.floor = partition.floor.min(end);
+        partition.cutting = None;
+        cut
+    }
+
+    /// The leader epoch that a batch was found with.
+    pub(super) fn epoch(&self, number: BatchNumber) -> LeaderEpoch {
+        self.epochs.borrow()[&number]
+    }
+
+    /// Where the log ends, at least.
     pub(super) fn end(&self, id: PartitionId) -> i64 {
         let partition = &self.partitions[&id];
         let last = partition.known.iter().next_back();
-        last.map_or(partition.start, |(offset, number)| offset + self.records(*number))
+        let end = last.map_or(partition.start, |(offset, number)| offset + self.records(*number));
+        match partition.cutting {
+            Some(to) => self.end_after_cut(id, to).clamp(partition.start, end),
+            None => end,
+        }
     }
 
     /// Somebody has seen where the log starts, at the time `now`: what lies before it is gone for good, and had to be.
@@ -157,6 +203,7 @@ impl Model {
         let mut found = Vec::new();
         let mut batches = Batches::new(bytes);
         let mut next: Option<i64> = None;
+        let mut epoch = LeaderEpoch::FIRST;
         for batch in &mut batches {
             let (header, batch): (&BatchHeader, &[u8]) =
                 batch.unwrap_or_else(|error| panic!("{id}: {error}"));
@@ -165,6 +212,10 @@ impl Model {
             assert!(next.is_none_or(|next| next == offset), "{id}: offset {offset} follows {next:?}");
             let number = self.by_content.get(&batch[STAMPED_BYTES..]);
             let number = *number.unwrap_or_else(|| panic!("{id}: nobody sent what lies at {offset}"));
+            assert!(header.leader_epoch() >= epoch, "{id}: the leader epoch goes back at {offset}");
+            epoch = header.leader_epoch();
+            let first = *self.epochs.borrow_mut().entry(number).or_insert(epoch);
+            assert_eq!(first, epoch, "{id}: the leader epoch of batch {number} at {offset}");
             found.push((offset, number));
             next = Some(header.next_offset().get());
         }

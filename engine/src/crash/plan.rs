@@ -63,6 +63,8 @@ pub(super) struct Trouble {
     pub(super) descriptors: bool,
     /// The disk is full while the engine starts.
     pub(super) full_starts: bool,
+    /// Logs are cut off, and leaders come and go, as on a replica.
+    pub(super) replicas: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -111,6 +113,15 @@ pub(super) enum Operation {
         partition: Pick,
         before: Option<Pick>,
     },
+    /// Cuts a log off.
+    Truncate {
+        partition: Pick,
+        at: Pick,
+    },
+    /// Another term begins.
+    Lead {
+        partition: Pick,
+    },
     AllocateProducerId,
     PassTime(Duration),
     /// The disk completes so many operations.
@@ -139,9 +150,9 @@ impl Plan {
     }
 
     /// Two generations that are short enough to look at every crash that may interrupt them.
-    pub(super) fn short(seed: u64) -> Plan {
+    pub(super) fn short(seed: u64, trouble: Trouble) -> Plan {
         let mut rng = Rng::with_seed(seed);
-        let generations = (0..2).map(|at| Generation::short(&mut rng, at == 0)).collect();
+        let generations = (0..2).map(|at| Generation::short(&mut rng, trouble, at == 0)).collect();
         Plan { seed, generations }
     }
 }
@@ -167,7 +178,7 @@ impl Generation {
         Generation { settings, attempts, operations, stop_after, patient: rng.bool(), ending }
     }
 
-    fn short(rng: &mut Rng, is_first: bool) -> Generation {
+    fn short(rng: &mut Rng, trouble: Trouble, is_first: bool) -> Generation {
         let mut settings = Settings::random(rng);
         settings.shards = rng.usize(1..=2);
         settings.journal_file_bytes_max = 4096 * rng.u64(2..=3);
@@ -180,7 +191,7 @@ impl Generation {
             operations.extend([Operation::AllocateProducerId, Operation::Answers]);
         }
         let count = rng.usize(8..50);
-        operations.extend((0..count).map(|_| Operation::random(rng, Trouble::default()).small()));
+        operations.extend((0..count).map(|_| Operation::random(rng, trouble).small()));
         let ending = *rng.choice(&[Ending::PowerLoss, Ending::Kill, Ending::Stop]).expect("three");
         Generation { settings, attempts: Vec::new(), operations, stop_after: None, patient: true, ending }
     }
@@ -246,6 +257,8 @@ impl Operation {
             87..=89 if trouble.full => Operation::Room(rng.bool().then(|| rng.u64(..100_000))),
             86 => Operation::PassTime(Duration::from_millis(rng.u64(..1000))),
             90 => Operation::Answers,
+            93..=96 if trouble.replicas => Operation::Truncate { partition: pick, at: rng.u32(..) },
+            97..=98 if trouble.replicas => Operation::Lead { partition: pick },
             91..=92 => {
                 Operation::DeleteRecords { partition: pick, before: (rng.u8(..3) > 0).then(|| rng.u32(..)) }
             }

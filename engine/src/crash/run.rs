@@ -17,16 +17,17 @@ use super::machine::{Ending, ORDINARY, Only, Process, Settings, start};
 use super::model::{BatchNumber, Sent};
 use super::plan::{Attempt, Configs, Generation, Operation, Pick, Plan};
 use crate::config::{TopicConfig, TopicDefaults};
-use crate::error::{AppendError, DeleteRecordsError, StartError, TopicError};
+use crate::error::{AppendError, DeleteRecordsError, StartError, TopicError, TruncateError};
 use crate::format::builder::BatchBuilder;
 use crate::format::check::check;
 use crate::format::compression::Codec;
 use crate::io::is_no_space;
-use crate::message::{Appended, DeleteBefore};
+use crate::log::OffsetAndTimestamp;
+use crate::message::{Appended, DeleteBefore, OffsetQuery};
 use crate::partition::{Reader, WakeOnce};
 use crate::sim::{Clock, Faults, SimDisk, Simulation};
 use crate::topics::{ConfigChange, NewTopic, Topic};
-use crate::types::{Offset, PartitionId, Timestamp, TopicId};
+use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicId};
 
 /// Operations of the disk after which an answer that is still missing never comes.
 const PATIENCE: usize = 20_000;
@@ -293,6 +294,8 @@ impl Run {
             Operation::DeleteRecords { partition, before } => {
                 self.delete_records(process, *partition, *before)?;
             }
+            Operation::Truncate { partition, at } => self.truncate(process, *partition, *at)?,
+            Operation::Lead { partition } => self.lead(process, *partition)?,
             Operation::AllocateProducerId => {
                 let answer = self.drive(process.allocate_producer_id())?;
                 self.pending.allocations.push(answer);
@@ -493,6 +496,59 @@ impl Run {
         };
         let answer = self.drive(process.delete_records(id, before))?;
         self.pending.deletions.push(PendingDeletion { partition: id, least, answer });
+        Some(())
+    }
+
+    /// Cuts a log off somewhere. Nothing else is under way meanwhile, so that it is known what was appended before.
+    fn truncate(&mut self, process: &Process, pick: Pick, at: Pick) -> Option<()> {
+        self.wait_for_answers(process)?;
+        let Some(id) = self.known.choose_partition(pick) else { return Some(()) };
+        let Some(partition) = self.known.model.partitions.get(&id) else { return Some(()) };
+        // What a truncation that has failed has done is told by the next start.
+        if partition.cutting.is_some() {
+            return Some(());
+        }
+        let start = partition.start;
+        let to = between(start, self.known.model.end(id), at);
+        let partition = self.known.model.partitions.get_mut(&id).expect("it is there");
+        (partition.cutting, partition.was_cut) = (Some(to), true);
+        let answer = self.drive(process.owner(id).truncate(id, Offset::new(to)))?;
+        let known = &mut self.known;
+        match answer {
+            Ok(end) => {
+                let expected = known.model.end_after_cut(id, to);
+                assert!(end.get() >= expected, "{id}: cut off at {end}, not at {expected}");
+                assert!(
+                    end.get() == expected || expected < start || end.get() <= to,
+                    "{id}: cut off at {end}, not at {expected}"
+                );
+                known.cut(id, expected);
+            }
+            Err(TruncateError::OffsetOutOfRange { log_start, .. }) => {
+                assert!(log_start.get() > to, "{id}: {to} lies in a log that starts at {log_start}");
+                known.model.partitions.get_mut(&id).expect("it is there").cutting = None;
+            }
+            Err(TruncateError::NoSpace(_)) => assert!(known.full_seen, "the disk was never full"),
+            Err(TruncateError::Faulty { fault, .. }) => {
+                let excused = known.errors_seen || known.short_seen && fault.is_shortage();
+                assert!(excused, "nothing has failed, but: {fault}");
+            }
+            Err(TruncateError::UnknownPartition(_)) => assert!(!known.is_there(id.topic), "{id} exists"),
+            Err(error) => panic!("{id}: {error}"),
+        }
+        Some(())
+    }
+
+    fn lead(&mut self, process: &Process, pick: Pick) -> Option<()> {
+        let Some(id) = self.known.choose_partition(pick) else { return Some(()) };
+        let shard = process.owner(id);
+        let latest = self.drive(shard.find_offset(id, OffsetQuery::Latest, None))?;
+        let Ok(Some(OffsetAndTimestamp { leader_epoch: Some(epoch), .. })) = latest else { return Some(()) };
+        let led = self.drive(shard.lead(id, LeaderEpoch(epoch.0 + 1)))?;
+        assert!(
+            led.is_ok() || self.known.errors_seen || self.known.short_seen || !self.known.is_there(id.topic),
+            "{led:?}"
+        );
         Some(())
     }
 

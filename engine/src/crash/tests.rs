@@ -22,8 +22,15 @@ use crate::sim::{OperationKind, Simulation};
 use crate::topics::NewTopic;
 use crate::types::PartitionId;
 
-const QUIET: Trouble =
-    Trouble { errors: false, full: false, starts: false, full_starts: false, descriptors: false };
+const QUIET: Trouble = Trouble {
+    errors: false,
+    full: false,
+    starts: false,
+    full_starts: false,
+    descriptors: false,
+    replicas: false,
+};
+const REPLICAS: Trouble = Trouble { replicas: true, ..QUIET };
 const ERRORS: Trouble = Trouble { errors: true, ..QUIET };
 const FULL: Trouble = Trouble { full: true, ..QUIET };
 /// And before each start one on a full disk.
@@ -47,7 +54,7 @@ fn bugs_that_were_found_stay_fixed() {
     for seed in [188, 30050] {
         let mut run = Run::new(seed);
         run.images = Some(Images::new(Rc::default()));
-        run.play(&Plan::short(seed));
+        run.play(&Plan::short(seed, QUIET));
     }
     for (loses_checkpoints, seeds) in [(false, &[8, 98][..]), (true, &[111])] {
         for seed in seeds {
@@ -106,33 +113,79 @@ fn d3_a_lack_of_descriptors_loses_nothing_fences_nothing_and_passes() {
 fn d1_no_crash_at_any_moment_loses_or_invents_a_record() {
     let name = "d1_no_crash_at_any_moment_loses_or_invents_a_record";
     let counts = Rc::new(RefCell::new(Counts::default()));
-    for_plans(name, 0..4, Plan::short, |plan| {
-        let mut run = Run::new(plan.seed);
-        run.images = Some(Images::new(counts.clone()));
-        run.play(plan);
-        counts.borrow_mut().seeds += 1;
-    });
+    for_plans(
+        name,
+        0..4,
+        |seed| Plan::short(seed, QUIET),
+        |plan| {
+            let mut run = Run::new(plan.seed);
+            run.images = Some(Images::new(counts.clone()));
+            run.play(plan);
+            counts.borrow_mut().seeds += 1;
+        },
+    );
     eprintln!("{}", counts.borrow());
     assert!(counts.borrow().images > 1000, "{}", counts.borrow());
+}
+
+#[test]
+fn d4_what_was_cut_off_never_comes_back() {
+    for_plans("d4_what_was_cut_off_never_comes_back", 0..300, random(REPLICAS), play);
+}
+
+#[test]
+fn d4_no_crash_at_any_moment_brings_back_what_was_cut_off() {
+    let name = "d4_no_crash_at_any_moment_brings_back_what_was_cut_off";
+    let counts = Rc::new(RefCell::new(Counts::default()));
+    for_plans(
+        name,
+        0..6,
+        |seed| Plan::short(seed, REPLICAS),
+        |plan| {
+            let mut run = Run::new(plan.seed);
+            run.images = Some(Images::new(counts.clone()));
+            run.play(plan);
+            counts.borrow_mut().seeds += 1;
+        },
+    );
+    eprintln!("{}", counts.borrow());
+    assert!(counts.borrow().images > 1000, "{}", counts.borrow());
+}
+
+#[test]
+fn d3_what_was_cut_off_stays_away_when_writes_and_syncs_fail() {
+    let trouble = Trouble { replicas: true, ..STARTS };
+    for_plans("d3_what_was_cut_off_stays_away_when_writes_and_syncs_fail", 0..300, random(trouble), play);
+}
+
+#[test]
+fn d7_what_was_cut_off_stays_away_on_a_full_disk() {
+    let trouble = Trouble { replicas: true, ..FULL_STARTS };
+    for_plans("d7_what_was_cut_off_stays_away_on_a_full_disk", 0..300, random(trouble), play);
 }
 
 /// Each operation of the disk fails once, in runs that are the same otherwise: those of a first start, of a start after a crash, and of
 /// all that follows; opens, renames, removals and syncs of directories, too.
 #[test]
 fn d3_any_one_operation_of_the_disk_may_fail() {
-    for_plans("d3_any_one_operation_of_the_disk_may_fail", 0..5, Plan::short, |plan| {
-        for failing in 0..plan.generations.len() {
-            for number in 0.. {
-                let mut run = Run::new(plan.seed);
-                plan.generations[..failing].iter().for_each(|generation| run.live(generation));
-                let is_reached = run.live_with_fault(&plan.generations[failing], number);
-                drop(run.start(&Settings::small(2)));
-                if !is_reached {
-                    break;
+    for_plans(
+        "d3_any_one_operation_of_the_disk_may_fail",
+        0..5,
+        |seed| Plan::short(seed, QUIET),
+        |plan| {
+            for failing in 0..plan.generations.len() {
+                for number in 0.. {
+                    let mut run = Run::new(plan.seed);
+                    plan.generations[..failing].iter().for_each(|generation| run.live(generation));
+                    let is_reached = run.live_with_fault(&plan.generations[failing], number);
+                    drop(run.start(&Settings::small(2)));
+                    if !is_reached {
+                        break;
+                    }
                 }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Nothing can be promised on a disk that says flushed and has not. What is left is still read without a panic, and nothing else is.

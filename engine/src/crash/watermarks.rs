@@ -5,8 +5,8 @@ use super::machine::{Process, Settings};
 use super::run::Run;
 use crate::error::{DeleteRecordsError, ReadError};
 use crate::io::Disk;
+use crate::message::{DeleteBefore, OffsetQuery, ReadRequest};
 use crate::partition::{Isolation, Reader, Watermarks};
-use crate::shard::{DeleteBefore, OffsetQuery, ReadRequest};
 use crate::types::{LeaderEpoch, Offset, PartitionId};
 
 const COMMITTED: Reader = Reader::Consumer(Isolation::ReadCommitted);

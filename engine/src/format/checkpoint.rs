@@ -51,6 +51,14 @@ pub struct PartitionCheckpoint {
     pub producers: Vec<ProducerCheckpoint>,
 }
 
+impl PartitionCheckpoint {
+    /// What grows from one row of a partition to a newer one. Of two that end at the same offset, the one in the later segment is newer: the
+    /// other's segment may be deleted.
+    pub fn progress(&self) -> (u32, Offset, Offset) {
+        (self.truncations, self.next_offset, self.segment_base)
+    }
+}
+
 /// What is known of one producer in one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProducerCheckpoint {

@@ -9,7 +9,7 @@ use super::checkpoint::{self, CheckpointEncoder, PartitionCheckpoint, ProducerBa
 use super::compacted::Compacted;
 use super::compression::{Codec, decompress};
 use super::index::{self, IndexEntry};
-use super::journal::{self, Expect};
+use super::journal::{self, End, Expect, Truncation};
 use super::meta::Meta;
 use super::record::Records;
 use super::topics::{DeletedTopic, TopicRecord, TopicsFile};
@@ -26,7 +26,9 @@ fn golden(hex: &str) -> Vec<u8> {
 
 const TIME: i64 = 1_700_000_000_000;
 const BATCH: &str = include_str!("../../tests/golden/batch-v2.hex");
-const JOURNAL: &str = include_str!("../../tests/golden/journal-v1.hex");
+const JOURNAL: &str = include_str!("../../tests/golden/journal-v2.hex");
+const JOURNAL_V1: &str = include_str!("../../tests/golden/journal-v1.hex");
+const TRUNCATION: &str = include_str!("../../tests/golden/journal-truncation-v2.hex");
 const INDEX: &str = include_str!("../../tests/golden/index-v1.hex");
 const META: &str = include_str!("../../tests/golden/meta-v1.hex");
 const SETTINGS: &str = include_str!("../../tests/golden/settings-v1.hex");
@@ -227,11 +229,12 @@ fn damaged_records_under_a_right_sum_never_panic() {
 
 #[test]
 fn a_commit_is_written_and_read_as_documented() {
-    let bytes = golden(JOURNAL);
+    let (bytes, cut) = (golden(JOURNAL), golden(TRUNCATION));
     let (mut first, mut second) = (golden_batch(), golden_batch());
     batch::stamp(&mut first, Offset::new(1000), LeaderEpoch::FIRST);
     batch::stamp(&mut second, Offset::new(5), LeaderEpoch::FIRST);
-    let batches = [(PartitionId::new(topic(), 0), &first[..]), (PartitionId::new(topic(), 7), &second[..])];
+    let batches =
+        [(PartitionId::new(topic(), 0), 0, &first[..]), (PartitionId::new(topic(), 7), 3, &second[..])];
     let mut buffer = AlignedBuffer::new();
     journal::encode_commit(&mut buffer, 0x1122_3344_5566_7788, 3, &batches);
     assert_eq!(buffer.len(), journal::commit_bytes(2, first.len() + second.len()));
@@ -244,23 +247,46 @@ fn a_commit_is_written_and_read_as_documented() {
     commit.verify().expect("whole batches");
     assert_eq!((commit.generation(), commit.sequence()), (0x1122_3344_5566_7788, 3));
     assert_eq!((commit.len(), commit.padded_bytes()), (2, 4096));
-    for (read, (partition, written)) in commit.batches().zip(batches) {
-        assert_eq!((read.partition, read.bytes), (partition, written));
+    for (read, (partition, truncations, written)) in commit.batches().zip(batches) {
+        assert_eq!((read.partition, read.truncations, read.bytes), (partition, truncations, written));
         assert_eq!(read.base_offset, read.header().base_offset());
         assert_eq!(&buffer.as_ref()[read.range], written);
     }
+    let older = journal::read_commit(&golden(JOURNAL_V1), expect).map(|commit| {
+        commit.batches().map(|batch| (batch.partition, batch.truncations, batch.bytes.to_vec())).collect()
+    });
+    let all = batches.map(|(partition, _, batch)| (partition, 0, batch.to_vec()));
+    assert_eq!(older, Ok::<Vec<_>, End>(all.to_vec()), "in version 1 no log was ever truncated");
+
+    let truncation = Truncation {
+        partition: PartitionId::new(topic(), 7),
+        truncations: 4,
+        end: Offset::new(1200),
+        segment_base: Offset::new(1000),
+        position: 65536,
+        max_timestamp: TIME,
+    };
+    let mut buffer = AlignedBuffer::new();
+    journal::encode_truncation(&mut buffer, 0x1122_3344_5566_7788, 4, &truncation);
+    assert_eq!(buffer.as_ref()[..cut.len()], cut);
+    let expect = Expect { generation: None, sequence: 4 };
+    let commit = journal::read_commit(buffer.as_ref(), expect).expect("the golden truncation");
+    assert_eq!((commit.len(), commit.batches().count()), (1, 0));
+    assert_eq!(commit.truncations().collect::<Vec<_>>(), [truncation]);
 }
 
 #[test]
 fn a_damaged_commit_is_never_taken_for_whole() {
-    let bytes = golden(JOURNAL);
-    let expect = Expect { generation: Some(0x1122_3344_5566_7788), sequence: 3 };
-    let whole = |bytes: &[u8]| {
-        let _ = journal::peek_commit(bytes, expect);
-        journal::read_commit(bytes, expect).and_then(|commit| commit.verify()).is_ok()
-    };
-    assert!(whole(&bytes));
-    every_damage(&bytes, |bytes, damage| assert!(!whole(bytes), "{damage}"));
+    for (file, sequence) in [(JOURNAL, 3), (JOURNAL_V1, 3), (TRUNCATION, 4)] {
+        let bytes = golden(file);
+        let expect = Expect { generation: Some(0x1122_3344_5566_7788), sequence };
+        let whole = |bytes: &[u8]| {
+            let _ = journal::peek_commit(bytes, expect);
+            journal::read_commit(bytes, expect).and_then(|commit| commit.verify()).is_ok()
+        };
+        assert!(whole(&bytes));
+        every_damage(&bytes, |bytes, damage| assert!(!whole(bytes), "{damage}"));
+    }
 }
 
 #[test]

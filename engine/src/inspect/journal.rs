@@ -134,7 +134,7 @@ mod tests {
         for sequence in 0..count {
             let mut batch = BatchBuilder::new(Codec::None);
             batch.push(0, None, Some(&vec![b'x'; 1000 + 2000 * sequence as usize]), &[]);
-            encode_commit(&mut buffer, generation, sequence, &[(partition, &batch.build())]);
+            encode_commit(&mut buffer, generation, sequence, &[(partition, 0, &batch.build())]);
         }
         buffer.as_ref().to_vec()
     }

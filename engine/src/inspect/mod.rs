@@ -32,7 +32,7 @@ pub use crate::compaction::{CompactionError as RecordsError, Placed, Unpacked};
 pub use directory::{DataDir, InspectError, Owner, PartitionDir, SegmentFile};
 pub use finding::{Finding, Severity, What};
 pub use journal::{JournalItem, JournalWalk};
-pub use partition::{Item, Journaled, Journals, PartitionWalk, read_journals};
+pub use partition::{Item, Journaled, Journals, PartitionJournal, PartitionWalk, read_journals};
 pub use repair::{Repair, plan_repair};
 pub use salvage::{SalvageReport, Salvaged, salvage};
 pub use segment::{Damage, FoundBatch, SegmentItem, SegmentProblem, SegmentWalk};

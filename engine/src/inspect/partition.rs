@@ -8,6 +8,8 @@
 //! | different ones, behind the recovery point | the journal's; the segments count no further, as in recovery |
 //! | different ones, before it | the segment's: the journal is older |
 //! | nothing | [`Item::Missing`], unless compaction explains it |
+//!
+//! Where the journals have a truncation that the checkpoint does not know, the segments end there; what they have from before it does not count.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::iter::Peekable;
@@ -23,7 +25,7 @@ use super::segment::{Damage, FoundBatch, SegmentItem, SegmentWalk};
 use super::source::Source;
 use crate::format::batch::BatchHeader;
 use crate::format::checkpoint::PartitionCheckpoint;
-use crate::format::journal::End;
+use crate::format::journal::{End, Truncation};
 use crate::types::{Offset, PartitionId, Position};
 
 /// A batch that a journal holds.
@@ -36,10 +38,21 @@ pub struct Journaled {
     /// The batch.
     pub bytes: Bytes,
     header: BatchHeader,
+    /// How often the log was truncated before.
+    truncations: u32,
 }
 
-/// The batches of all journals, by partition and offset.
-pub type Journals = BTreeMap<PartitionId, Vec<Journaled>>;
+/// What the journals have of one partition.
+#[derive(Clone, Debug, Default)]
+pub struct PartitionJournal {
+    /// The batches that count, by offset.
+    pub batches: Vec<Journaled>,
+    /// A truncation that was not finished.
+    pub truncation: Option<Truncation>,
+}
+
+/// What all journals have, by partition.
+pub type Journals = BTreeMap<PartitionId, PartitionJournal>;
 
 /// Reads all journals of a directory, and says what is wrong with them.
 pub fn read_journals(dir: &DataDir) -> (Journals, Vec<Finding>) {
@@ -63,9 +76,15 @@ pub fn read_journals(dir: &DataDir) -> (Journals, Vec<Finding>) {
                         let place = position as usize;
                         let whole = bytes.slice(place + batch.range.start..place + batch.range.end);
                         let header = *batch.header();
-                        let found =
-                            Journaled { journal: number, position: place as u64, bytes: whole, header };
-                        journals.entry(batch.partition).or_default().push(found);
+                        let (journal, position, truncations) = (number, place as u64, batch.truncations);
+                        let found = Journaled { journal, position, bytes: whole, header, truncations };
+                        journals.entry(batch.partition).or_default().batches.push(found);
+                    }
+                    for truncation in commit.truncations() {
+                        let known = &mut journals.entry(truncation.partition).or_default().truncation;
+                        if known.is_none_or(|known| known.truncations < truncation.truncations) {
+                            *known = Some(truncation);
+                        }
                     }
                 }
                 JournalItem::Damage { position, bytes, end } => {
@@ -84,8 +103,16 @@ pub fn read_journals(dir: &DataDir) -> (Journals, Vec<Finding>) {
             }
         }
     }
-    for batches in journals.values_mut() {
-        batches.sort_by_key(|batch| batch.header.base_offset());
+    for (id, journal) in &mut journals {
+        let point = dir.points.get(id);
+        let known = point.map_or(0, |point| point.truncations);
+        let of_batches = journal.batches.iter().map(|batch| batch.truncations);
+        let of_truncation = journal.truncation.map(|truncation| truncation.truncations);
+        let number = of_batches.chain(of_truncation).fold(known, u32::max);
+        journal.batches.retain(|batch| batch.truncations == number);
+        journal.batches.sort_by_key(|batch| batch.header.base_offset());
+        let is_pending = |truncation: &Truncation| truncation.truncations == number && number > known;
+        journal.truncation = journal.truncation.filter(is_pending).filter(|_| point.is_some());
     }
     (journals, findings)
 }
@@ -131,6 +158,8 @@ pub struct PartitionWalk<'a> {
     point: Point,
     /// From here on no offset is missing between two batches.
     gaps_end: Offset,
+    /// Where a truncation that was not finished ends the segments.
+    cut: Option<Offset>,
     /// Before it compaction may have removed what a journal still has, and all was durable once.
     compacted_end: Offset,
     /// The offset that the next batch has, if none is missing.
@@ -153,22 +182,23 @@ struct Point {
 }
 
 impl<'a> PartitionWalk<'a> {
-    /// The log in a partition's directory. `point` is its farthest recovery point, `journaled` what the journals have of it.
+    /// The log in a partition's directory. `point` is its farthest recovery point, `journal` what the journals have of it.
     pub fn new(
         dir: &'a PartitionDir,
         point: Option<&PartitionCheckpoint>,
-        journaled: &'a [Journaled],
+        journal: Option<&'a PartitionJournal>,
     ) -> PartitionWalk<'a> {
+        let journaled = journal.map_or(&[][..], |journal| &journal.batches);
+        let truncation = journal.and_then(|journal| journal.truncation);
         let first = dir.segments.first().map(|segment| segment.base);
         let gaps_end = if dir.is_kafka { Offset::new(i64::MAX) } else { dir.compacted.gaps_end };
         let (known, log_start) = match point {
             Some(point) => {
-                let known = Point {
-                    segment_base: point.segment_base,
-                    position: point.position,
-                    next_offset: point.next_offset,
-                    known: true,
+                let (segment_base, position, next_offset) = match truncation {
+                    Some(cut) => (cut.segment_base, cut.position, cut.end),
+                    None => (point.segment_base, point.position, point.next_offset),
                 };
+                let known = Point { segment_base, position, next_offset, known: true };
                 let synced = first.filter(|base| *base <= point.segment_base);
                 (known, point.log_start.max(synced.unwrap_or(Offset::ZERO)))
             }
@@ -195,7 +225,9 @@ impl<'a> PartitionWalk<'a> {
             ready: VecDeque::new(),
             point: known,
             gaps_end,
-            compacted_end: dir.compacted.compacted_end,
+            cut: truncation.map(|cut| cut.end),
+            compacted_end: truncation
+                .map_or(dir.compacted.compacted_end, |cut| dir.compacted.compacted_end.min(cut.end)),
             next,
             broken: false,
             is_kafka: dir.is_kafka,
@@ -283,6 +315,12 @@ impl<'a> PartitionWalk<'a> {
     /// Decides between the next batch of the segments and the next one of the journals.
     fn step(&mut self) {
         self.hold();
+        let is_cut = |held: &FoundBatch| self.cut.is_some_and(|cut| held.header.base_offset() >= cut);
+        if self.held.as_ref().is_some_and(is_cut) {
+            self.held = None;
+            self.walk = None;
+            self.segments = Vec::new().into_iter();
+        }
         let (next, start, point, compacted_end) = (self.next, self.start, self.point, self.compacted_end);
         // Before the recovery point a journal only fills what is missing, and nothing that compaction has removed.
         let stale = |found: &&Journaled| {

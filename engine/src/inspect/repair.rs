@@ -219,8 +219,8 @@ fn largest_producer_id(dir: &DataDir) -> i64 {
     let mut largest = producers.map(|producer| producer.id).max().unwrap_or(-1);
     let (journals, _) = read_journals(dir);
     for partition in &dir.partitions {
-        let journaled = partition.id.and_then(|id| journals.get(&id)).map_or(&[][..], Vec::as_slice);
-        for item in PartitionWalk::new(partition, None, journaled) {
+        let journal = partition.id.and_then(|id| journals.get(&id));
+        for item in PartitionWalk::new(partition, None, journal) {
             if let Item::Batch { batch, .. } | Item::Deleted(batch) = item {
                 largest = largest.max(batch.header.producer_id());
             }

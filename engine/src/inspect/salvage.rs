@@ -12,7 +12,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::directory::{DataDir, InspectError, Owner, PartitionDir, failed};
-use super::partition::{Item, Journaled, Journals, PartitionWalk, read_journals};
+use super::partition::{Item, Journals, PartitionJournal, PartitionWalk, read_journals};
 use super::writer::LogWriter;
 use crate::config::{DynamicSettings, PARTITIONS_MAX};
 use crate::format::checkpoint::{CheckpointEncoder, PartitionCheckpoint};
@@ -92,8 +92,7 @@ pub fn salvage(
             let id = PartitionId::new(topic.id, index);
             let found = dir.partitions.iter().find(|dir| dir.topic == topic.name && dir.index == index);
             let partition = Partition { dir, topic, id, found, target };
-            let journaled = journals.get(&id).map_or(&[][..], Vec::as_slice);
-            let (salvaged, row) = partition.write(journaled, &mut producer_id, progress)?;
+            let (salvaged, row) = partition.write(journals.get(&id), &mut producer_id, progress)?;
             report(&salvaged);
             rows.push(row);
         }
@@ -195,7 +194,7 @@ fn topic_records(
 
 fn unclaimed(journals: &Journals, topics: &[TopicRecord]) -> u64 {
     let is_known = |id: &PartitionId| topics.iter().any(|topic| topic.id == id.topic);
-    journals.iter().filter(|(id, _)| !is_known(id)).map(|(_, batches)| batches.len() as u64).sum()
+    journals.iter().filter(|(id, _)| !is_known(id)).map(|(_, journal)| journal.batches.len() as u64).sum()
 }
 
 struct Partition<'a> {
@@ -209,7 +208,7 @@ struct Partition<'a> {
 impl Partition<'_> {
     fn write(
         &self,
-        journaled: &[Journaled],
+        journal: Option<&PartitionJournal>,
         producer_id: &mut i64,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(Salvaged, PartitionCheckpoint), InspectError> {
@@ -217,9 +216,13 @@ impl Partition<'_> {
         let none = PartitionDir::empty(&directory, &self.topic.name, self.id.index);
         let found = self.found.unwrap_or(&none);
         let point = self.dir.points.get(&self.id);
-        let mut walk = PartitionWalk::new(found, point, journaled);
+        let mut walk = PartitionWalk::new(found, point, journal);
         let mut producers = Producers::from_checkpoint(point.map_or(&[], |point| &point.producers));
-        let noted = point.map_or(Offset::ZERO, |point| point.next_offset);
+        let mut noted = point.map_or(Offset::ZERO, |point| point.next_offset);
+        if journal.is_some_and(|journal| journal.truncation.is_some()) {
+            // What is left of the log tells it anew.
+            (producers, noted) = (Producers::default(), Offset::ZERO);
+        }
         let mut log = LogWriter::new(&directory);
         let mut salvaged = Salvaged {
             topic: self.topic.name.clone(),

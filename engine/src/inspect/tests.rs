@@ -213,7 +213,7 @@ fn walked(path: &Path) -> Vec<Row> {
     let mut records = Vec::new();
     for partition in &dir.partitions {
         let point = partition.id.and_then(|id| dir.points.get(&id));
-        for item in PartitionWalk::new(partition, point, &[]) {
+        for item in PartitionWalk::new(partition, point, None) {
             let Item::Batch { batch, .. } = item else { continue };
             for record in Unpacked::new(&batch.header, &batch.bytes).unwrap().records() {
                 let Placed { offset, timestamp, record, .. } = record.unwrap();

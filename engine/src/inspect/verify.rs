@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::directory::{DataDir, PartitionDir, SegmentFile};
 use super::finding::{Finding, Severity, What};
-use super::partition::{Item, Journaled, PartitionWalk, read_journals};
+use super::partition::{Item, PartitionJournal, PartitionWalk, read_journals};
 use super::segment::FoundBatch;
 use crate::compaction::Unpacked;
 use crate::format::index::{IndexEntry, decode_index};
@@ -51,7 +51,7 @@ pub fn verify(dir: &DataDir, report: &mut dyn FnMut(&Finding), progress: &mut dy
     let mut counts = Verified::default();
     for partition in &dir.partitions {
         partition.findings.iter().for_each(&mut report);
-        let journaled = partition.id.and_then(|id| journals.get(&id)).map_or(&[][..], Vec::as_slice);
+        let journal = partition.id.and_then(|id| journals.get(&id));
         let mut check = Check {
             report: &mut report,
             counts: &mut counts,
@@ -60,7 +60,7 @@ pub fn verify(dir: &DataDir, report: &mut dyn FnMut(&Finding), progress: &mut dy
             segment: None,
             torn: Vec::new(),
         };
-        check.run(journaled, progress);
+        check.run(journal, progress);
     }
     // Of a partition without a directory, something may be known all the same.
     for (id, point) in &dir.points {
@@ -89,10 +89,10 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn run(&mut self, journaled: &'a [Journaled], progress: &mut dyn FnMut(u64)) {
+    fn run(&mut self, journal: Option<&'a PartitionJournal>, progress: &mut dyn FnMut(u64)) {
         self.counts.partitions += 1;
         let point = self.partition.id.and_then(|id| self.dir.points.get(&id));
-        let mut walk = PartitionWalk::new(self.partition, point, journaled);
+        let mut walk = PartitionWalk::new(self.partition, point, journal);
         let mut told = 0;
         while let Some(item) = walk.next() {
             match item {

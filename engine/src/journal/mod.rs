@@ -23,7 +23,9 @@ pub use pool::JournalUse;
 pub(crate) use pool::{JournalFile, JournalPool, Refusal, Retired};
 
 use crate::error::{Fault, io_fault};
-use crate::format::journal::{COMMIT_BYTES_MAX, commit_bytes, encode_commit};
+use crate::format::journal::{
+    COMMIT_BYTES_MAX, NewBatch, TRUNCATION_BYTES, Truncation, commit_bytes, encode_commit, encode_truncation,
+};
 use crate::io::{AlignedBuffer, Disk};
 use crate::types::{PartitionId, Position};
 
@@ -79,25 +81,52 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Writes the batches in one commit; they are durable when it returns.
-    pub(crate) async fn commit(&mut self, batches: &[(PartitionId, &[u8])]) -> Result<(), CommitFailure> {
-        let bytes = batches.iter().map(|(_, batch)| batch.len()).sum();
-        let length = commit_bytes(batches.len(), bytes) as u64;
-        let has_room =
-            !self.broken && self.active.as_ref().is_some_and(|active| self.position + length <= active.bytes);
-        if !has_room {
-            self.rotate().await?;
-        }
+    pub(crate) async fn commit(&mut self, batches: &[NewBatch<'_>]) -> Result<(), CommitFailure> {
+        let bytes = batches.iter().map(|(.., batch)| batch.len()).sum();
+        let length = commit_bytes(batches.len(), bytes);
+        self.make_room(length).await?;
+        self.covered.extend(batches.iter().map(|(partition, ..)| *partition));
+        self.write(length, |buffer, generation, sequence| {
+            encode_commit(buffer, generation, sequence, batches);
+        })
+        .await
+    }
+
+    /// Makes sure that the next [`Journal::commit_truncation`] needs no other file: whoever recycles one may wait for its caller.
+    pub(crate) async fn make_room_for_truncation(&mut self) -> Result<(), CommitFailure> {
+        self.make_room(commit_bytes(1, TRUNCATION_BYTES)).await
+    }
+
+    /// Writes a truncation; it is durable when it returns. There is room for it.
+    pub(crate) async fn commit_truncation(&mut self, truncation: &Truncation) -> Result<(), CommitFailure> {
+        self.covered.insert(truncation.partition);
+        self.write(commit_bytes(1, TRUNCATION_BYTES), |buffer, generation, sequence| {
+            encode_truncation(buffer, generation, sequence, truncation);
+        })
+        .await
+    }
+
+    async fn make_room(&mut self, bytes: usize) -> Result<(), CommitFailure> {
+        let has_room = !self.broken
+            && self.active.as_ref().is_some_and(|active| self.position + bytes as u64 <= active.bytes);
+        if has_room { Ok(()) } else { self.rotate().await }
+    }
+
+    async fn write(
+        &mut self,
+        bytes: usize,
+        encode: impl FnOnce(&mut AlignedBuffer, u64, u64),
+    ) -> Result<(), CommitFailure> {
         let active = self.active.as_ref().expect("there was one, or it was just taken");
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
-        encode_commit(&mut buffer, active.generation, self.sequence, batches);
-        assert_eq!(buffer.len() as u64, length, "a commit has the size that was planned");
+        encode(&mut buffer, active.generation, self.sequence);
+        assert_eq!(buffer.len(), bytes, "a commit has the size that was planned");
         let (result, buffer) = self.disk.write_aligned(&active.file, self.position, buffer).await;
         self.buffer = buffer;
-        self.covered.extend(batches.iter().map(|(partition, _)| *partition));
         match result {
             Ok(()) => {
-                self.position += length;
+                self.position += bytes as u64;
                 self.pool.note_active(active.bytes, self.position);
                 self.sequence += 1;
                 Ok(())

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::format::journal::{COMMIT_ALIGNMENT, Commit, End, Expect, peek_commit, read_commit};
+use crate::format::journal::{COMMIT_ALIGNMENT, Commit, End, Expect, Truncation, peek_commit, read_commit};
 use crate::io::{Disk, OpenMode};
 use crate::types::{Offset, PartitionId, Position};
 
@@ -25,6 +25,8 @@ const SEARCH_BYTES: usize = 1 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JournaledBatch {
     pub(crate) partition: PartitionId,
+    /// How often its log was truncated before.
+    pub(crate) truncations: u32,
     pub(crate) base_offset: Offset,
     pub(crate) next_offset: Offset,
     pub(crate) position: Position,
@@ -35,6 +37,7 @@ pub(crate) struct JournaledBatch {
 pub(crate) struct JournalContent {
     pub(crate) path: PathBuf,
     pub(crate) batches: Vec<JournaledBatch>,
+    pub(crate) truncations: Vec<Truncation>,
     /// Where the sequence of commits breaks off although there are later ones.
     pub(crate) damage: Option<(Position, End)>,
 }
@@ -43,7 +46,8 @@ pub(crate) struct JournalContent {
 pub(crate) async fn read_journal<D: Disk>(disk: &D, path: &Path) -> io::Result<JournalContent> {
     let file = disk.open(path, OpenMode::Existing).await?;
     let length = disk.len(&file).await?;
-    let mut content = JournalContent { path: path.to_owned(), batches: Vec::new(), damage: None };
+    let mut content =
+        JournalContent { path: path.to_owned(), batches: Vec::new(), truncations: Vec::new(), damage: None };
     let mut expect = Expect { generation: None, sequence: 0 };
     let mut position = 0;
     loop {
@@ -86,11 +90,13 @@ fn parse(bytes: &Bytes, expect: Expect) -> Result<Commit<'_>, End> {
 fn note(content: &mut JournalContent, commit: &Commit<'_>, position: Position) {
     content.batches.extend(commit.batches().map(|batch| JournaledBatch {
         partition: batch.partition,
+        truncations: batch.truncations,
         base_offset: batch.base_offset,
         next_offset: batch.header().next_offset(),
         position: position + batch.range.start as u64,
         length: batch.bytes.len() as u32,
     }));
+    content.truncations.extend(commit.truncations());
 }
 
 /// The bytes of the whole, verified commit at `position`.

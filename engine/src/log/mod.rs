@@ -15,6 +15,7 @@ mod draft;
 mod open;
 mod producers;
 mod replace;
+mod truncate;
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
@@ -32,6 +33,7 @@ pub(crate) use open::gone;
 pub use producers::ActiveProducer;
 pub(crate) use producers::Producers;
 pub(crate) use replace::Replacement;
+pub(crate) use truncate::Cut;
 
 use crate::config::{DECOMPRESSED_BYTES_MAX, RetentionLimits, TopicConfig};
 use crate::error::Fault;
@@ -75,6 +77,10 @@ pub(crate) struct Log<D: Disk> {
     damage: RefCell<Option<Fault>>,
     /// The offset behind the last record that is known to have been acknowledged, when the log was opened.
     acknowledged_end: Cell<Offset>,
+    /// How often the log was truncated.
+    truncations: Cell<u32>,
+    /// Why a truncation that the journal has was not finished: the next start does it, and nothing is durable before.
+    unfinished: RefCell<Option<Fault>>,
 }
 
 /// Entries that were made in a directory, and how many of them a sync is known to cover. A sync that is under way covers nothing yet: an
@@ -348,6 +354,9 @@ impl<D: Disk> Log<D> {
 
     /// Makes everything up to the end durable, with the directory entries that it needs, and says what that is.
     pub(crate) async fn sync(&self) -> Result<PartitionCheckpoint, Fault> {
+        if let Some(fault) = &*self.unfinished.borrow() {
+            return Err(fault.clone());
+        }
         let checkpoint = self.checkpoint();
         let dirty: Vec<_> =
             self.segments.borrow().iter().filter(|segment| segment.is_dirty()).cloned().collect();
@@ -400,7 +409,7 @@ impl<D: Disk> Log<D> {
             next_offset: self.end(),
             max_timestamp: end.map_or(NO_TIMESTAMP, |(_, end)| end.max_timestamp),
             high_watermark: self.end(),
-            truncations: 0,
+            truncations: self.truncations.get(),
             epochs: self.home.epochs.to_vec(),
             producers: self.producers.borrow().to_checkpoint(),
         }

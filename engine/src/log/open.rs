@@ -14,6 +14,8 @@
 //! Before that, what compaction was at is finished or forgotten (`log/replace.rs`). Without a checkpoint, the recovery point is as far as the
 //! log was compacted: what lies before was durable once.
 //!
+//! Where the journal has a truncation that the checkpoint does not know, the files are cut first (`log/truncate.rs`).
+//!
 //! Then the journal's batches are laid over it ([`Recovery::replay`]); they were acknowledged, so they win:
 //!
 //! | the journal's batch | done |
@@ -66,9 +68,9 @@ struct ScannedIn<D: Disk> {
 }
 
 /// What stands in a partition's directory.
-struct Found {
-    base: Offset,
-    length: u64,
+pub(super) struct Found {
+    pub(super) base: Offset,
+    pub(super) length: u64,
 }
 
 impl<D: Disk> Log<D> {
@@ -132,6 +134,8 @@ impl<D: Disk> Log<D> {
             replacing: Cell::new(false),
             damage: RefCell::new(None),
             acknowledged_end: Cell::new(point.next_offset),
+            truncations: Cell::new(point.truncations),
+            unfinished: RefCell::new(None),
         };
         let mut recovery =
             Recovery { log, scanned: Vec::new(), replayed: None, recovery_point: point.clone() };
@@ -326,6 +330,18 @@ impl<D: Disk> Recovery<D> {
         self.recovery_point.clone()
     }
 
+    /// Says what the log knows of producers at the recovery point.
+    pub(super) fn set_producers(&mut self, producers: Producers) {
+        self.recovery_point.producers = producers.to_checkpoint();
+        *self.log.producers.borrow_mut() = producers;
+    }
+
+    /// The journals have seen so many truncations of the log, which has been through all of them.
+    pub(crate) fn set_truncations(&mut self, truncations: u32) {
+        self.recovery_point.truncations = truncations;
+        self.log.truncations.set(truncations);
+    }
+
     /// Lays one batch of the journal over the log, by the table above. Batches come in the order of their offsets.
     pub(crate) async fn replay(
         &mut self,
@@ -485,7 +501,7 @@ async fn finish_compaction<D: Disk>(disk: &D, directory: &Path) -> Result<(), Fa
 }
 
 /// How far the log was compacted. A damaged file costs a round more, unless the log can not be opened without it.
-async fn read_compacted<D: Disk>(
+pub(super) async fn read_compacted<D: Disk>(
     disk: &D,
     directory: &Path,
     checkpoint: Option<&PartitionCheckpoint>,
@@ -531,7 +547,7 @@ async fn remove_deleted<D: Disk>(
 }
 
 /// Removes a segment's files. Durable with the next sync of the directory.
-async fn remove_files<D: Disk>(disk: &D, directory: &Path, base: Offset) -> Result<(), Fault> {
+pub(super) async fn remove_files<D: Disk>(disk: &D, directory: &Path, base: Offset) -> Result<(), Fault> {
     for name in [names::segment_log(base), names::segment_index(base)] {
         let path = directory.join(name);
         match disk.remove_file(&path).await {
@@ -544,7 +560,7 @@ async fn remove_files<D: Disk>(disk: &D, directory: &Path, base: Offset) -> Resu
 }
 
 /// What stands in a directory; `None` when it is not there.
-async fn list<D: Disk>(disk: &D, directory: &Path) -> Result<Option<Vec<Entry>>, Fault> {
+pub(super) async fn list<D: Disk>(disk: &D, directory: &Path) -> Result<Option<Vec<Entry>>, Fault> {
     match disk.list(directory).await {
         Ok(entries) => Ok(Some(entries)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -553,7 +569,7 @@ async fn list<D: Disk>(disk: &D, directory: &Path) -> Result<Option<Vec<Entry>>,
 }
 
 /// The segments in a directory, by base offset, and the bases of indexes whose segment is gone.
-fn segments_of(entries: &[Entry]) -> (Vec<Found>, Vec<Offset>) {
+pub(super) fn segments_of(entries: &[Entry]) -> (Vec<Found>, Vec<Offset>) {
     let mut found: Vec<_> = entries
         .iter()
         .filter_map(|entry| match names::parse_segment(&entry.name) {

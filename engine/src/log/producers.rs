@@ -4,7 +4,7 @@
 //! recognised and answered with its first offset (Kafka's rules; five is the most that a producer has in flight).
 //! The state belongs to the log: it is rebuilt from batch headers, and kept in the shard's checkpoint.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::error::AppendError;
 use crate::format::batch::BatchHeader;
@@ -116,6 +116,21 @@ impl Producers {
         let Some(producer) = header.producer() else { return };
         let state = self.states.entry(producer.id).or_insert_with(|| ProducerState::new(producer.epoch));
         state.note(producer.epoch, header);
+    }
+
+    /// Forgets the batches from `end` on, and gives the producers of whom nothing is left: older batches of theirs may be in the log. Of the others
+    /// the older ones are not missed: a producer that had five batches in flight was answered for all before them.
+    pub(crate) fn roll_back(&mut self, end: Offset) -> HashSet<i64> {
+        let mut forgotten = HashSet::new();
+        self.states.retain(|id, state| {
+            state.batches.retain(|batch| batch.base_offset < end);
+            let is_known = !state.batches.is_empty();
+            if !is_known {
+                forgotten.insert(*id);
+            }
+            is_known
+        });
+        forgotten
     }
 
     /// Takes over what a draft has noted.
@@ -294,6 +309,17 @@ mod tests {
         assert_eq!(judge(&settled, &next).unwrap(), Sequence::New);
         settled.adopt(draft);
         assert!(matches!(judge(&settled, &next), Ok(Sequence::Duplicate { .. })));
+    }
+
+    #[test]
+    fn what_is_cut_off_was_never_sent() {
+        let sent: Vec<_> = (0..7).map(|n| batch(0, n * 10, 10, 100 + i64::from(n) * 10)).collect();
+        let mut producers = noted(&sent);
+        assert!(producers.roll_back(Offset::new(150)).is_empty());
+        assert_eq!(judge(&producers, &sent[5]).unwrap(), Sequence::New);
+        assert!(matches!(judge(&producers, &sent[4]), Ok(Sequence::Duplicate { .. })));
+        assert_eq!(producers.roll_back(Offset::new(120)), HashSet::from([7]), "older batches have to tell");
+        assert_eq!(judge(&producers, &sent[3]).unwrap(), Sequence::New);
     }
 
     #[test]

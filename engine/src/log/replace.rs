@@ -36,6 +36,8 @@ const WRITE_BYTES: usize = 1 << 20;
 /// A segment in the making.
 pub(crate) struct Replacement<D: Disk> {
     replaced: Vec<Rc<Segment<D>>>,
+    /// How often the log had been truncated.
+    truncations: u32,
     path: PathBuf,
     file: D::File,
     end: SegmentEnd,
@@ -147,6 +149,7 @@ impl<D: Disk> Log<D> {
             SegmentEnd { position: 0, next_offset: base, first_timestamp: None, max_timestamp: NO_TIMESTAMP };
         Ok(Replacement {
             replaced,
+            truncations: self.truncations.get(),
             path,
             file,
             end,
@@ -164,18 +167,19 @@ impl<D: Disk> Log<D> {
         let _ = self.home.disk.remove_file(&replacement.path).await;
     }
 
-    /// Puts the new segment in the place of the old ones. False when one of those was deleted meanwhile: then nothing has happened.
+    /// Puts the new segment in the place of the old ones. False when one of those was deleted, or the log truncated, meanwhile: then nothing has
+    /// happened.
     ///
     /// # Panics
     /// When the new segment does not end where the old ones do.
     pub(crate) async fn replace_segments(&self, mut replacement: Replacement<D>) -> Result<bool, Fault> {
         let replaced = std::mem::take(&mut replacement.replaced);
-        let (base, end) = (replaced[0].base(), replaced[replaced.len() - 1].end().next_offset);
-        assert_eq!(replacement.end.next_offset, end, "the last batch tells where the segment ends");
-        if self.find_all(&replaced).is_none() {
+        if self.find_all(&replaced).is_none() || self.truncations.get() != replacement.truncations {
             self.discard_replacement(replacement).await;
             return Ok(false);
         }
+        let (base, end) = (replaced[0].base(), replaced[replaced.len() - 1].end().next_offset);
+        assert_eq!(replacement.end.next_offset, end, "the last batch tells where the segment ends");
         let swap = self.home.directory.join(names::swap_segment(base, end));
         let prepared = async {
             replacement.write(&self.home.disk).await?;

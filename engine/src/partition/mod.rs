@@ -23,7 +23,7 @@ use crate::config::TopicConfig;
 use crate::error::{AppendError, Fault, FaultKind, ReadError};
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::io::Disk;
-use crate::log::{Draft, FileRange, Log, OffsetAndTimestamp};
+use crate::log::{Cut, Draft, FileRange, Log, OffsetAndTimestamp};
 use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Position, Timestamp};
 use fence::Fence;
 use waiters::Waiters;
@@ -43,6 +43,8 @@ pub(crate) struct Unwritten {
     /// The rows of all shards. A file may be the only one that has a row of another shard's partition, and with it where its log starts: whoever
     /// replaces one writes all of them.
     pub(crate) rows: Vec<PartitionCheckpoint>,
+    /// Those whose row in the files is from before a truncation.
+    pub(crate) truncated: BTreeSet<PartitionId>,
 }
 
 pub(crate) struct Partition<D: Disk> {
@@ -61,6 +63,8 @@ pub(crate) struct Partition<D: Disk> {
     checkpointed_base: Cell<Offset>,
     /// Whether the shard's checkpoint file has records of this partition.
     is_noted: Cell<bool>,
+    /// The log was truncated, and the shard's checkpoint file does not say so yet: nothing may be appended before.
+    awaits_checkpoint: Cell<bool>,
     /// Where the log ended when retention looked at it last, and since when retention waits for the recovery point.
     retention_look: Cell<(Option<Offset>, Option<Timestamp>)>,
     relaxed: Cell<Relaxed>,
@@ -163,6 +167,7 @@ impl<D: Disk> Partition<D> {
             next_log_start,
             checkpointed_base: Cell::new(Offset::ZERO),
             is_noted: Cell::new(false),
+            awaits_checkpoint: Cell::new(false),
             retention_look: Cell::default(),
             relaxed: Cell::new(Relaxed::default()),
             traffic: Cell::new(Traffic::default()),
@@ -266,7 +271,8 @@ impl<D: Disk> Partition<D> {
 
     /// Refuses appends to a log that takes none, or none yet.
     pub(crate) fn check_appendable(&self) -> Result<(), AppendError> {
-        self.fence.check_appendable()
+        self.fence.check_appendable()?;
+        if self.awaits_checkpoint.get() { Err(AppendError::NoSpace(self.id)) } else { Ok(()) }
     }
 
     /// Where the log ends for this reader.
@@ -366,7 +372,7 @@ impl<D: Disk> Partition<D> {
     /// Notes what a sync has covered. Of two syncs that overlap, the one that saw more stays.
     fn note_durable(&self, checkpoint: PartitionCheckpoint) {
         let mut durable = self.durable.borrow_mut();
-        if (checkpoint.next_offset, checkpoint.segment_base) >= (durable.next_offset, durable.segment_base) {
+        if checkpoint.progress() >= durable.progress() {
             *durable = checkpoint;
         }
     }
@@ -381,6 +387,30 @@ impl<D: Disk> Partition<D> {
     pub(crate) fn recovery_point(&self) -> (Offset, Offset) {
         let durable = self.durable.borrow();
         (durable.next_offset, durable.segment_base)
+    }
+
+    // ---- truncation ------------------------------------------------------------------------------------------------------
+
+    /// Cuts the log off, durably. The journal has the truncation; the shard's checkpoint must say so before anything is appended.
+    pub(crate) async fn truncate(&self, cut: Cut) -> Result<(), Fault> {
+        self.await_checkpoint();
+        let removed = self.log.begin_cut(cut);
+        self.renew_watermarks();
+        let truncated = self.log.finish_cut(removed).await;
+        match &truncated {
+            Ok(()) => *self.durable.borrow_mut() = self.log.checkpoint(),
+            Err(fault) => self.fence(fault),
+        }
+        truncated
+    }
+
+    /// The log was truncated, and the shard's checkpoint file does not say so.
+    pub(crate) fn await_checkpoint(&self) {
+        self.awaits_checkpoint.set(true);
+    }
+
+    pub(crate) fn awaits_checkpoint(&self) -> bool {
+        self.awaits_checkpoint.get()
     }
 
     // ---- log start -------------------------------------------------------------------------------------------------------
@@ -416,6 +446,7 @@ impl<D: Disk> Partition<D> {
     /// The shard's checkpoint file has this recovery point.
     pub(crate) fn set_checkpointed(&self, base: Offset, next_offset: Offset) {
         self.checkpointed_base.set(base);
+        self.awaits_checkpoint.set(false);
         self.is_noted.set(next_offset > Offset::ZERO);
     }
 
@@ -442,7 +473,27 @@ impl<D: Disk> Partition<D> {
 
     // ---- read ------------------------------------------------------------------------------------------------------------
 
+    /// Whole batches from `offset` on, as far as this reader may read. Where the log is truncated meanwhile, it reads again.
     pub(crate) async fn read(
+        &self,
+        offset: Offset,
+        bytes_max: u64,
+        first_whole: bool,
+        reader: Reader,
+    ) -> Result<ReadResult<D::File>, ReadError> {
+        loop {
+            let truncations = self.log.truncations();
+            let result = self.read_once(offset, bytes_max, first_whole, reader).await;
+            if self.log.truncations() == truncations {
+                if let Err(ReadError::Faulty { fault, .. }) = &result {
+                    self.note_fault(fault);
+                }
+                return result;
+            }
+        }
+    }
+
+    async fn read_once(
         &self,
         offset: Offset,
         bytes_max: u64,
@@ -471,7 +522,7 @@ impl<D: Disk> Partition<D> {
                     }
                     let log_start = self.log.log_start();
                     if log_start <= offset {
-                        return Err(self.faulty(fault));
+                        return Err(ReadError::Faulty { partition: self.id, fault });
                     }
                     return Err(ReadError::OffsetOutOfRange { requested: offset, log_start, high_watermark });
                 }
@@ -492,8 +543,9 @@ impl<D: Disk> Partition<D> {
         timestamp: Timestamp,
     ) -> Result<Option<OffsetAndTimestamp>, ReadError> {
         loop {
-            let log_start = self.log.log_start();
+            let (log_start, truncations) = (self.log.log_start(), self.log.truncations());
             match self.log.offset_for_timestamp(timestamp).await {
+                _ if truncations != self.log.truncations() => {}
                 // A segment was deleted under the reader.
                 Err(_) if log_start < self.log.log_start() => {}
                 // It may be among what is missing.
@@ -508,8 +560,9 @@ impl<D: Disk> Partition<D> {
     pub(crate) async fn offset_of_max_timestamp(&self) -> Result<Option<OffsetAndTimestamp>, ReadError> {
         self.fence.check_complete()?;
         loop {
-            let log_start = self.log.log_start();
+            let (log_start, truncations) = (self.log.log_start(), self.log.truncations());
             match self.log.offset_of_max_timestamp().await {
+                _ if truncations != self.log.truncations() => {}
                 // A segment was deleted under the reader.
                 Err(_) if log_start < self.log.log_start() => {}
                 found => return found.map_err(|fault| self.faulty(fault)),

@@ -78,6 +78,8 @@ pub(crate) struct Segment<D: Disk> {
     /// How often the file was cut, and how many of the cuts a sync covers: a crash may bring back the length of before, with zeros.
     cuts: Cell<u64>,
     cuts_synced: Cell<u64>,
+    /// How often the log was truncated in it.
+    truncations: Cell<u64>,
     /// The file is older than this process, which has not synced it: a cut by the process before may not be durable.
     inherited: Cell<bool>,
     /// It was deleted: its files go, or are gone, and nothing of it needs a sync.
@@ -147,6 +149,7 @@ impl<D: Disk> Segment<D> {
             written_back: Cell::new(trusted),
             cuts: Cell::new(0),
             cuts_synced: Cell::new(0),
+            truncations: Cell::new(0),
             inherited: Cell::new(true),
             dropped: Cell::new(false),
             kept_open: Cell::new(false),
@@ -311,16 +314,58 @@ impl<D: Disk> Segment<D> {
 
     /// Moves the end back to `end` and cuts the file durably, so that nothing of what was cut comes back (D4).
     pub(crate) async fn truncate(self: &Rc<Self>, end: SegmentEnd) -> Result<(), Fault> {
-        let file = self.file().await?;
-        let fault = |error| io_fault("truncate", self.log_path(), end.position, error);
-        self.home.disk.set_len(&file, end.position).await.map_err(fault)?;
-        self.home.disk.sync(&file).await.map_err(fault)?;
+        self.shorten(end);
+        self.cut_shortened().await
+    }
+
+    /// Moves the end back to `end`: what lies behind does not exist any more, and [`Segment::cut_shortened`] removes it. Who is reading it looks
+    /// again.
+    pub(crate) fn shorten(&self, end: SegmentEnd) {
         self.end.set(end);
-        self.synced.set(end.position);
         let trusted = self.index.borrow().trusted.min(end.position);
         *self.index.borrow_mut() = IndexState::unloaded(trusted);
         self.verified.borrow_mut().forget_from(end.position);
+        self.written_back.set(self.written_back.get().min(end.position));
+        self.truncations.set(self.truncations.get() + 1);
+    }
+
+    /// Cuts the file to its end, durably.
+    pub(crate) async fn cut_shortened(self: &Rc<Self>) -> Result<(), Fault> {
+        let file = self.file().await?;
+        let end = self.end.get().position;
+        let fault = |error| io_fault("truncate", self.log_path(), end, error);
+        self.home.disk.set_len(&file, end).await.map_err(fault)?;
+        self.home.disk.sync(&file).await.map_err(fault)?;
+        self.synced.set(end);
         Ok(())
+    }
+
+    /// The end of what lies before the batch that holds `offset`, or of all where that lies behind.
+    pub(crate) async fn end_before(self: &Rc<Self>, offset: Offset) -> Result<SegmentEnd, Fault> {
+        self.load_index().await?;
+        let end = self.end.get();
+        if offset >= end.next_offset {
+            return Ok(end);
+        }
+        let relative = offset.get().saturating_sub(self.base.get()).max(0) as u32;
+        let floor = self.with_entries(|entries| index::floor(entries, relative));
+        let (start, first, mut max_timestamp) = floor.map_or((0, self.base, NO_TIMESTAMP), |entry| {
+            let first = self.base.plus(i64::from(entry.relative_offset));
+            (u64::from(entry.position), first, entry.max_timestamp)
+        });
+        let mut reached = (start, first);
+        let mut scan = HeaderScan::at(self, start, first, end.position);
+        while let Some((position, header)) = scan.next().await? {
+            if header.next_offset() > offset {
+                break;
+            }
+            reached = (position + header.total_bytes() as u64, header.next_offset());
+            if header.record_count() > 0 {
+                max_timestamp = max_timestamp.max(header.max_timestamp());
+            }
+        }
+        let (position, next_offset) = reached;
+        Ok(SegmentEnd { position, next_offset, first_timestamp: None, max_timestamp })
     }
 
     /// Makes everything before the end durable.
@@ -553,6 +598,17 @@ impl<D: Disk> Segment<D> {
     /// Brings the index into memory: from its file, and from the batch headers behind the file's last entry.
     pub(crate) async fn load_index(self: &Rc<Self>) -> Result<(), Fault> {
         self.home.files.touch(self);
+        loop {
+            self.load_index_once().await?;
+            if self.index.borrow().entries.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Loads the index, unless the file is cut meanwhile.
+    async fn load_index_once(self: &Rc<Self>) -> Result<(), Fault> {
+        let truncations = self.truncations.get();
         if self.index.borrow().entries.is_some() {
             return Ok(());
         }
@@ -597,7 +653,7 @@ impl<D: Disk> Segment<D> {
         };
         // Another task may have loaded it, and appended to it, while this one was reading.
         let mut index = self.index.borrow_mut();
-        if index.entries.is_none() {
+        if index.entries.is_none() && self.truncations.get() == truncations {
             index.entries = Some(entries);
             index.persisted = Some(persisted);
             index.damage = damage;

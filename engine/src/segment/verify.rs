@@ -130,9 +130,14 @@ impl<D: Disk> Segment<D> {
         let file = self.file().await?;
         let _ = self.home.disk.prefetch(&file, start, PREFETCH_BYTES.min(stop - start)).await;
         let mut walk = Walk::new(self, start, offset, stop);
+        let truncations = self.truncations.get();
         loop {
             let before = walk.position;
             let checked = walk.next(async |at, bytes| self.read(at, bytes).await).await;
+            if self.truncations.get() != truncations {
+                // What stands here is not known any more. Who asked sees that the log was truncated, and asks again.
+                return Ok(Intact { end: before, damage: None });
+            }
             self.verified.borrow_mut().note(before, walk.position, walk.chain.next());
             match checked {
                 Ok(Some(_)) => {}

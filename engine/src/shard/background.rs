@@ -45,7 +45,7 @@ impl<D: Disk> Shard<D> {
             let _round = self.background.lock().await;
             let due = std::mem::take(&mut *self.flushes.due.borrow_mut());
             let due: Vec<_> = due.into_iter().filter(|partition| !partition.is_closed()).collect();
-            let has_new = due.iter().any(|partition| !partition.is_noted());
+            let has_new = due.iter().any(|partition| !partition.is_noted() || partition.awaits_checkpoint());
             // One that fails is fenced, or due again.
             let _ = self.sync_all(due).await;
             self.relieve_files().await;
@@ -172,7 +172,7 @@ impl<D: Disk> Shard<D> {
     /// Asks for the syncs that `flush.ms` wants, and for retention when it is time. Called every now and then.
     pub(crate) fn tick(&self, now: Timestamp) {
         for partition in self.partitions.borrow().values() {
-            if partition.is_flush_due(now) {
+            if partition.is_flush_due(now) || partition.awaits_checkpoint() {
                 self.flushes.push(partition.clone());
             }
         }
@@ -216,6 +216,8 @@ impl<D: Disk> Shard<D> {
             return Err(fault);
         }
         while self.remove_some().await {}
-        if all_synced.is_ok() { journal.remove().await } else { Ok(()) }
+        // A truncation that the checkpoint does not say is in the journal only.
+        let is_needed = partitions.iter().any(|partition| partition.awaits_checkpoint());
+        if all_synced.is_ok() && !is_needed { journal.remove().await } else { Ok(()) }
     }
 }

@@ -226,6 +226,7 @@ impl<D: Disk> Shard<D> {
     /// One round of a partition; true when it has reached its end.
     async fn clean(&self, id: PartitionId) -> bool {
         let Some(partition) = self.partitions.borrow().get(&id).cloned() else { return false };
+        let truncations = partition.log.truncations();
         match self.clean_round(&partition).await {
             Ok(done) => return done,
             Err(Stop::Overtaken) => {}
@@ -238,6 +239,8 @@ impl<D: Disk> Shard<D> {
             }
             // What is read by name may be another topic's by now.
             Err(_) if partition.is_closed() => {}
+            // What was read is not there any more.
+            Err(_) if partition.log.truncations() != truncations => {}
             Err(stop) => {
                 let why = match &stop {
                     Stop::Fault(fault) => fault.to_string(),
@@ -254,6 +257,7 @@ impl<D: Disk> Shard<D> {
     async fn clean_round(&self, partition: &Rc<Partition<D>>) -> Result<bool, Stop> {
         let config = partition.config();
         self.make_cleanable(partition).await?;
+        let truncations = partition.log.truncations();
         let stable_end = partition.checkpointed_base().min(partition.watermarks().last_stable);
         let segments = partition.log.sealed_segments(stable_end);
         let facts = facts(&segments, &config).await?;
@@ -279,6 +283,9 @@ impl<D: Disk> Shard<D> {
             cleaned_end = group[group.len() - 1].end().next_offset;
         }
         let _step = self.step(partition).await?;
+        if partition.log.truncations() != truncations {
+            return Err(Stop::Overtaken);
+        }
         let mut compacted = Compacted { clean_end: map.end(), ..partition.log.compacted() };
         if cleaned_end >= compacted.gaps_end {
             // Those that an older release has left were closed.

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use futures_util::future::join_all;
 
 use super::Shard;
-use super::inbox::Arrival;
+use super::inbox::{Arrival, AskedTruncation};
 use crate::error::{AppendError, Fault};
 use crate::format::batch::TimestampType;
 use crate::io::Disk;
@@ -57,7 +57,13 @@ impl<D: Disk> Shard<D> {
     pub(crate) async fn run_commits(self: Rc<Self>, mut journal: Journal<D>) -> Journal<D> {
         while let Some(arrivals) = self.inbox.take(TURN_BYTES_MAX).await {
             let _turn = self.turn.lock().await;
-            self.turn(&mut journal, arrivals).await;
+            if !arrivals.is_empty() {
+                self.turn(&mut journal, arrivals).await;
+            }
+            while let Some(AskedTruncation { partition, to, reply }) = self.inbox.take_truncation() {
+                // An asker that has gone is not missed.
+                let _ = reply.send(self.truncate_now(&mut journal, partition, to).await);
+            }
         }
         journal
     }
@@ -232,10 +238,11 @@ impl<D: Disk> Shard<D> {
         let mut records = 0;
         for group in &groups {
             records += group.draft.records();
-            batches.extend(group.draft.batches().iter().map(|batch| (group.partition.id, &batch[..])));
+            let (id, truncations) = (group.partition.id, group.partition.log.truncations());
+            batches.extend(group.draft.batches().iter().map(|batch| (id, truncations, &batch[..])));
         }
         if !batches.is_empty() {
-            let bytes: usize = batches.iter().map(|(_, batch)| batch.len()).sum();
+            let bytes: usize = batches.iter().map(|(.., batch)| batch.len()).sum();
             let began = (self.stopwatch)();
             match journal.commit(&batches).await {
                 Ok(()) => {

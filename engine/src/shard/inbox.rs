@@ -1,13 +1,13 @@
-//! Batches that wait for the shard's next turn.
+//! Batches and truncations that wait for the shard's next turn.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
-use crate::error::AppendError;
+use crate::error::{AppendError, TruncateError};
 use crate::format::check::CheckedBatch;
 use crate::message::{Appended, Reply};
 use crate::sync::Signal;
-use crate::types::PartitionId;
+use crate::types::{Offset, PartitionId};
 
 /// Bytes that may wait before whoever brings more has to wait too: several turns' worth, so that the disk never starves.
 const WAITING_BYTES_MAX: usize = 32 << 20;
@@ -19,9 +19,17 @@ pub(crate) struct Arrival {
     pub(crate) reply: Reply<Result<Appended, AppendError>>,
 }
 
+/// A log that is to be cut off.
+pub(crate) struct AskedTruncation {
+    pub(crate) partition: PartitionId,
+    pub(crate) to: Offset,
+    pub(crate) reply: Reply<Result<Offset, TruncateError>>,
+}
+
 #[derive(Default)]
 pub(crate) struct Inbox {
     waiting: RefCell<VecDeque<Arrival>>,
+    truncations: RefCell<VecDeque<AskedTruncation>>,
     bytes: Cell<usize>,
     arrived: Signal,
     closed: Cell<bool>,
@@ -50,9 +58,25 @@ impl Inbox {
         self.arrived.notify();
     }
 
-    /// The batches of the next turn: at least one, and not more than `bytes_max` unless the first alone is. `None` once closed and empty.
+    /// Takes in a truncation. After [`Inbox::close`] it is refused.
+    pub(crate) fn push_truncation(&self, asked: AskedTruncation) {
+        if self.closed.get() {
+            let _ = asked.reply.send(Err(TruncateError::Stopping));
+            return;
+        }
+        self.truncations.borrow_mut().push_back(asked);
+        self.arrived.notify();
+    }
+
+    /// A truncation for the turn that has begun.
+    pub(crate) fn take_truncation(&self) -> Option<AskedTruncation> {
+        self.truncations.borrow_mut().pop_front()
+    }
+
+    /// The batches of the next turn: not more than `bytes_max` unless the first alone is, and none where only a truncation waits. `None` once
+    /// closed and empty.
     pub(crate) async fn take(&self, bytes_max: usize) -> Option<Vec<Arrival>> {
-        while self.waiting.borrow().is_empty() {
+        while self.waiting.borrow().is_empty() && self.truncations.borrow().is_empty() {
             if self.closed.get() {
                 return None;
             }

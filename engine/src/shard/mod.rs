@@ -20,6 +20,7 @@ pub(crate) mod requests;
 mod room;
 mod scrub;
 mod trim;
+mod truncate;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
@@ -283,6 +284,9 @@ impl<D: Disk> Shard<D> {
             incomplete.as_ref().filter(|lacks| lacks.journaled.is_empty()).map(|lacks| lacks.fault.clone());
         let partition = Rc::new(Partition::new(id, recovery.log, topic.config.clone(), durable, incomplete));
         partition.set_checkpointed(checkpointed_base, checkpointed_next);
+        if self.unwritten.borrow().as_ref().is_some_and(|unwritten| unwritten.truncated.contains(&id)) {
+            partition.await_checkpoint();
+        }
         if let Some(fault) = lost {
             partition.fence(&fault);
         }

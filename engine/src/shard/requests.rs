@@ -85,6 +85,9 @@ impl<D: Disk> Shard<D> {
             Message::DeleteRecords { partition, before, reply } => {
                 let _ = reply.send(self.delete_records(partition, before).await);
             }
+            Message::Truncate { partition, to, reply } => {
+                let _ = reply.send(self.truncate(partition, to).await);
+            }
             Message::Sizes { partitions, reply } => {
                 let _ = reply.send(self.sizes(&partitions).await);
             }

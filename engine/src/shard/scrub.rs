@@ -117,12 +117,20 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Tells what was found in a segment that is still the log's.
-    async fn note_rot(&self, seen: &Rc<Partition<D>>, segment: &Rc<Segment<D>>, fault: &Fault) {
+    async fn note_rot(
+        &self,
+        seen: &Rc<Partition<D>>,
+        segment: &Rc<Segment<D>>,
+        truncations: u32,
+        fault: &Fault,
+    ) {
         let is_open = |id| self.partitions.borrow().get(&id).is_some_and(|open| Rc::ptr_eq(open, seen));
         let was_opened = self.partitions.borrow().contains_key(&seen.id) && !is_open(seen.id);
         let is_current = seen.log.holds(segment) && !seen.log.has_open_replacement();
         // Where it was opened meanwhile, the next round looks at what is there then.
-        if was_opened || !is_current || seen.is_closed() || !self.topics.get().holds(seen.id) {
+        let was_truncated = seen.log.truncations() != truncations;
+        if was_opened || was_truncated || !is_current || seen.is_closed() || !self.topics.get().holds(seen.id)
+        {
             return;
         }
         if let Ok(Some(partition)) = self.partition(seen.id).await {
@@ -143,7 +151,7 @@ impl<D: Disk> Shard<D> {
         segment: &Rc<Segment<D>>,
         end: Position,
     ) -> Result<(), Ended> {
-        let path = segment.log_path();
+        let (path, truncations) = (segment.log_path(), partition.log.truncations());
         let fault = |position, error| io_fault("read", &*path, position, error);
         // Opened anew: the segment's own handle reads through the page cache.
         let file = match self.disk.open(&path, OpenMode::Durable).await {
@@ -153,7 +161,7 @@ impl<D: Disk> Shard<D> {
                 return Ok(());
             }
             Err(error) => {
-                self.note_rot(partition, segment, &fault(0, error)).await;
+                self.note_rot(partition, segment, truncations, &fault(0, error)).await;
                 return Ok(());
             }
         };
@@ -176,7 +184,7 @@ impl<D: Disk> Shard<D> {
                     segment.distrust(walk.position);
                     // Behind a damaged batch whose length has rotted nothing fits: that is the same place.
                     if !skipped {
-                        self.note_rot(partition, segment, &found).await;
+                        self.note_rot(partition, segment, truncations, &found).await;
                         skipped = walk.skip();
                         if skipped {
                             continue;
@@ -194,7 +202,7 @@ impl<D: Disk> Shard<D> {
                     break;
                 }
                 Err(refused) => {
-                    self.note_rot(partition, segment, &refused).await;
+                    self.note_rot(partition, segment, truncations, &refused).await;
                     break;
                 }
             }

@@ -16,7 +16,7 @@ fn batch(value: &[u8]) -> Vec<u8> {
 
 fn commit(generation: u64, sequence: u64, value: &[u8]) -> AlignedBuffer {
     let mut buffer = AlignedBuffer::new();
-    encode_commit(&mut buffer, generation, sequence, &[(partition(), &batch(value))]);
+    encode_commit(&mut buffer, generation, sequence, &[(partition(), 0, &batch(value))]);
     buffer
 }
 
@@ -37,7 +37,7 @@ fn commits_follow_each_other_at_block_borders() {
             &mut file,
             8,
             sequence,
-            &[(partition(), &batch(&vec![3; size])), (partition(), &batch(b"."))],
+            &[(partition(), 0, &batch(&vec![3; size])), (partition(), 2, &batch(b"."))],
         );
     }
     let mut rest = file.as_ref();
@@ -61,8 +61,8 @@ fn each_end_says_why() {
     let other = commit(8, 2, b"old");
     assert_eq!(end(other.as_ref(), expect(3)), End::Sequence { expected: 3, found: 2 });
     let mut newer = other.as_ref().to_vec();
-    newer[8] = 2;
-    assert_eq!(end(&newer, expect(2)), End::Version { found: 2 });
+    newer[8] = 3;
+    assert_eq!(end(&newer, expect(2)), End::Version { found: 3 });
     let large = commit(8, 0, &[5; 9000]);
     assert_eq!(end(&large.as_ref()[..8192], expect(0)), End::Short { needed: 12288, found: 8192 });
     assert!(End::Zeros.is_clean() && !End::Version { found: 2 }.is_clean());
@@ -103,7 +103,7 @@ fn entries_that_contradict_their_batches_are_refused_even_under_a_right_sum() {
     let entry = HEADER_BYTES;
     // base offset, negative base offset, length, kind
     let forgeries: [(usize, &[u8]); 4] =
-        [(16, &1i64.to_le_bytes()), (16, &(-1i64).to_le_bytes()), (28, &61u32.to_le_bytes()), (32, &[2])];
+        [(16, &1i64.to_le_bytes()), (16, &(-1i64).to_le_bytes()), (28, &61u32.to_le_bytes()), (32, &[3])];
     for (place, bytes) in forgeries {
         let mut forged = sound.as_ref().to_vec();
         forged[entry + place..][..bytes.len()].copy_from_slice(bytes);

@@ -248,10 +248,19 @@ impl<W: Write> Dump<'_, W> {
             match item {
                 JournalItem::Commit { position, commit } => {
                     let fields = json!({
-                        "position": position, "bytes": commit.padded_bytes(), "batches": commit.len(),
+                        "position": position, "bytes": commit.padded_bytes(), "batches": commit.batches().count(),
                         "generation": format!("{:016x}", commit.generation()), "sequence": commit.sequence(),
                     });
                     self.entry("commit", path, fields)?;
+                    for truncation in commit.truncations() {
+                        let fields = json!({
+                            "topic_id": truncation.partition.topic.to_string(),
+                            "partition": truncation.partition.index, "truncations": truncation.truncations,
+                            "end": truncation.end.get(), "segment_base": truncation.segment_base.get(),
+                            "segment_position": truncation.position,
+                        });
+                        self.entry("truncation", path, fields)?;
+                    }
                     for batch in commit.batches() {
                         let header = batch.header();
                         let (first, last) = (header.base_offset().get(), header.last_offset().get());
@@ -263,6 +272,7 @@ impl<W: Write> Dump<'_, W> {
                         fields["position"] = json!(position);
                         fields["topic_id"] = json!(batch.partition.topic.to_string());
                         fields["partition"] = json!(batch.partition.index);
+                        fields["truncations"] = json!(batch.truncations);
                         self.entry("journaled_batch", path, fields)?;
                         if self.args.records {
                             self.records(path, position, header, batch.bytes)?;
@@ -346,9 +356,17 @@ impl<W: Write> Dump<'_, W> {
                             "topic_id": id, "partition": index, "log_start": point.log_start.get(),
                             "segment_base": point.segment_base.get(), "segment_position": point.position,
                             "next_offset": point.next_offset.get(), "max_timestamp": point.max_timestamp,
+                            "high_watermark": point.high_watermark.get(), "truncations": point.truncations,
                             "producers": point.producers.len(),
                         });
                         entries.push(("recovery_point", fields));
+                        entries.extend(point.epochs.iter().map(|row| {
+                            let (epoch, start) = (row.epoch.0, row.start.get());
+                            let fields = json!({
+                                "topic_id": id, "partition": index, "leader_epoch": epoch, "start_offset": start,
+                            });
+                            ("leader_epoch", fields)
+                        }));
                         entries.extend(point.producers.iter().map(|producer| {
                             let sequences: Vec<_> = producer.batches.iter().map(|batch| json!({
                                 "base_offset": batch.base_offset.get(), "timestamp": batch.timestamp,
