@@ -268,7 +268,7 @@ def log_of(directory, row, journaled):
         data = data[:point_position] if cuts and base == point_base else data
         try:
             index = path[:-4] + ".index"
-            if path.endswith(".log") and os.path.exists(index):
+            if path.endswith(".log") and os.path.exists(index) and os.path.getsize(index) > 0:
                 check_index(index, base)
         except (Damaged, struct.error) as error:
             problem(index, error)

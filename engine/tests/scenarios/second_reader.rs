@@ -3,7 +3,7 @@
 //!
 //! A reference directory is `tests/golden/reference-v<n>`, with journals cut where they were never written; `reference-v<n>.jsonl` beside it has
 //! its records. None is ever changed; a release with another format adds its own. `make_reference` makes one. In the first one's compacted
-//! topic offsets are missing between batches, in the second one's none.
+//! topic offsets are missing between batches, in the second one's none. In the third, logs were truncated and have several leader epochs.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -17,7 +17,7 @@ use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compacted::Compacted;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::inspect::{DataDir, verify};
-use strandline_engine::types::{Offset, PartitionId};
+use strandline_engine::types::{LeaderEpoch, Offset, PartitionId};
 use strandline_engine::{DeleteBefore, Engine, Handle, NoFront};
 
 use crate::listing::listing;
@@ -70,6 +70,11 @@ fn the_first_reference_directory_opens_in_this_release_and_has_its_records() {
 #[test]
 fn the_second_reference_directory_opens_in_this_release_and_has_its_records() {
     check_reference(&reference("reference-v2"));
+}
+
+#[test]
+fn the_third_reference_directory_opens_in_this_release_and_has_its_records() {
+    check_reference(&reference("reference-v3"));
 }
 
 fn check_reference(reference: &Path) {
@@ -215,6 +220,9 @@ impl<'a> Writer<'a> {
             let _ = block_on(self.log.delete_records(partition, before));
             return;
         }
+        if fastrand::u8(..) < 8 {
+            return self.change_leader(at);
+        }
         let codec = if fastrand::bool() { Codec::None } else { Codec::ALL[fastrand::usize(..5)] };
         let mut batch = BatchBuilder::new(codec);
         let count = fastrand::i32(1..4);
@@ -234,6 +242,23 @@ impl<'a> Writer<'a> {
         }
         let appended = block_on(async { self.log.append(partition, batch.build()).await?.settled().await });
         appended.expect("the append is acknowledged");
+    }
+}
+
+impl Writer<'_> {
+    /// What a replica sees when leaders change: the last records may go, and what follows is of another epoch.
+    fn change_leader(&mut self, at: usize) {
+        let partition = self.partitions[at];
+        let query = strandline_engine::OffsetQuery::Latest;
+        let end = block_on(self.log.find_offset(partition, query, None)).unwrap().expect("a log has an end");
+        let to = Offset::new((end.offset.get() - fastrand::i64(0..12)).max(0));
+        // Before the log start, or not: either is right.
+        let _ = block_on(self.log.truncate(partition, to));
+        let epoch = end.leader_epoch.expect("it is known").0 + fastrand::i32(0..3);
+        block_on(self.log.lead(partition, LeaderEpoch(epoch))).expect("it is not older");
+        let producers = block_on(self.log.producers(partition)).unwrap();
+        let known = producers.iter().find(|known| known.id == self.producer);
+        self.sequences[at] = known.and_then(|known| known.last_sequence).map_or(0, |last| last + 1);
     }
 }
 
