@@ -1,4 +1,5 @@
-//! Crash images: at each moment of a run at which a crash differs from the one before, disks that it may leave, each with a start on it.
+//! Crash images: at each moment of a run at which a crash differs from the one before, disks that it may
+//! leave, each with a start on it.
 //!
 //! ```text
 //!   run      ---o-----o--------o------o------>      o  before the disk completes an operation, when one was begun or completed
@@ -7,7 +8,8 @@
 //!                       ---o--o---o-->              the same again, in every so many images: crashes during recovery
 //! ```
 //!
-//! The disk is copied, not the run repeated: an image costs a start and a comparison. A run with images is the same as without.
+//! The disk is copied, not the run repeated: an image costs a start and a comparison. A run with images is
+//! the same as without.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! One process of the engine on a simulated machine: the shipping recovery, shards and catalog, without threads and sockets.
+//! One process of the engine on a simulated machine: the shipping recovery, shards and catalog, without
+//! threads and sockets.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -124,7 +125,8 @@ struct End {
     background: oneshot::Receiver<()>,
 }
 
-/// Starts the engine; `None` when the machine stops before it runs. `between` is called before each operation of the disk.
+/// Starts the engine; `None` when the machine stops before it runs. `between` is called before each operation
+/// of the disk.
 pub fn start(
     simulation: &mut Simulation,
     settings: &Settings,

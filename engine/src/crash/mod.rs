@@ -7,14 +7,17 @@
 //!                 +--- crash images at each moment ----+
 //! ```
 //!
-//! What runs is the engine's own recovery, shards, journal, background and catalog, on [`SimDisk`](crate::sim::SimDisk) behind the
-//! `Latch` of production; only threads, rings and sockets are not there. `plan` makes up what happens, `run`
-//! plays it on a `machine`, `model` and `known` say what must be there, `checks` looks, `images` looks after every crash there may be.
+//! What runs is the engine's own recovery, shards, journal, background and catalog, on
+//! [`SimDisk`](crate::sim::SimDisk) behind the `Latch` of production; only threads, rings and sockets are not
+//! there. `plan` makes up what happens, `run` plays it on a `machine`, `model` and `known` say what must be
+//! there, `checks` looks, `images` looks after every crash there may be.
 //!
-//! The machine, the images and the seeds are public behind the feature `testing`: what is built on the engine can be crashed in the same way.
+//! The machine, the images and the seeds are public behind the feature `testing`: what is built on the engine
+//! can be crashed in the same way.
 //!
-//! A failure prints the command that repeats it, and a plan that is as small as it could be made. `STRANDLINE_SEED=n` runs one seed,
-//! `STRANDLINE_SEEDS=a..b` a range, in every test that is driven by seeds; with `STRANDLINE_SHRINK=off` no smaller plan is looked for.
+//! A failure prints the command that repeats it, and a plan that is as small as it could be made.
+//! `STRANDLINE_SEED=n` runs one seed, `STRANDLINE_SEEDS=a..b` a range, in every test that is driven by seeds;
+//! with `STRANDLINE_SHRINK=off` no smaller plan is looked for.
 
 #![allow(clippy::print_stderr, reason = "a test that fails says how to repeat it")]
 

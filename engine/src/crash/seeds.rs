@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// Runs `body` with each seed of the range, or with those that the environment names. `arguments` are those with which `cargo test` runs this
-/// test alone.
+/// Runs `body` with each seed of the range, or with those that the environment names. `arguments` are those
+/// with which `cargo test` runs this test alone.
 pub fn for_seeds(arguments: &str, seeds: Range<u64>, body: impl Fn(u64)) {
     for seed in chosen_seeds().unwrap_or(seeds) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(seed))) {

@@ -1,5 +1,5 @@
-//! The coordinators of all shards, for the handlers of any: a request goes to the shard that has the key's partition, and its answer comes
-//! back.
+//! The coordinators of all shards, for the handlers of any: a request goes to the shard that has the key's
+//! partition, and its answer comes back.
 
 use std::sync::Arc;
 
@@ -88,7 +88,8 @@ impl<M: Machine> Coordinators<M> {
     /// Has the machine of a key change something; the answer comes when that is durable.
     ///
     /// # Errors
-    /// When the key has no coordinator at the moment. That the change was not stored is for the answer to say.
+    /// When the key has no coordinator at the moment. That the change was not stored is for the answer to
+    /// say.
     pub async fn change<T: Send + 'static>(
         &self,
         partitions: &impl Partitions,
@@ -179,13 +180,14 @@ impl<M: Machine> Coordinators<M> {
 
     // ---- leadership ------------------------------------------------------------------------------------------------------
 
-    /// Coordinates a partition of the topic from this epoch on; its log is replayed first. Where it is coordinated in this epoch or a newer
-    /// one already, nothing changes.
+    /// Coordinates a partition of the topic from this epoch on; its log is replayed first. Where it is
+    /// coordinated in this epoch or a newer one already, nothing changes.
     pub async fn begin(&self, partition: PartitionId, epoch: LeaderEpoch) {
         self.lead(partition, move |runtime| runtime.begin(partition, epoch, LogStart::Unread)).await;
     }
 
-    /// Lets go of a partition of the topic: another broker coordinates it from this epoch on. Whoever waits here is sent to look for it.
+    /// Lets go of a partition of the topic: another broker coordinates it from this epoch on. Whoever waits
+    /// here is sent to look for it.
     pub async fn resign(&self, partition: PartitionId, epoch: LeaderEpoch) {
         self.lead(partition, move |runtime| runtime.resign(partition, epoch)).await;
     }
@@ -202,7 +204,8 @@ impl<M: Machine> Coordinators<M> {
 
     // ---- the task of a shard ---------------------------------------------------------------------------------------------
 
-    /// Keeps the machines of a shard, until it is dropped; whoever waits then is told that there is no coordinator.
+    /// Keeps the machines of a shard, until it is dropped; whoever waits then is told that there is no
+    /// coordinator.
     pub async fn run(self, partitions: impl Partitions) {
         let Shared { topic, settings, mailboxes } = &*self.0;
         let mailbox = Mailbox(mailboxes[partitions.index()].1.clone());

@@ -1,7 +1,7 @@
 //! Replays the log of one partition of an internal topic into a machine.
 //!
-//! Later records replace earlier ones of the same key, so that it does not matter whether compaction has been there. Memory is that of
-//! the machine, and of one read.
+//! Later records replace earlier ones of the same key, so that it does not matter whether compaction has been
+//! there. Memory is that of the machine, and of one read.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,9 @@
-//! What a coordinator is to its runtime: a state machine that replays records, and returns records and answers.
+//! What a coordinator is to its runtime: a state machine that replays records, and returns records and
+//! answers.
 //!
-//! There is one machine for each partition of the internal topic. It is called by one task, never waits, and neither reads a clock nor
-//! writes a file: what it wants to know of the world is in its [`Turn`], what it wants to survive leaves as a [`Write`].
+//! There is one machine for each partition of the internal topic. It is called by one task, never waits, and
+//! neither reads a clock nor writes a file: what it wants to know of the world is in its [`Turn`], what it
+//! wants to survive leaves as a [`Write`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,7 +26,8 @@ pub trait Machine: Sized + 'static {
     /// A machine that nothing has been replayed into.
     fn new(settings: &Self::Settings) -> Self;
 
-    /// Takes in a record that is durable: one of the log while it is loaded, and from then on each of the machine's own.
+    /// Takes in a record that is durable: one of the log while it is loaded, and from then on each of the
+    /// machine's own.
     fn replay(&mut self, now: i64, record: Self::Record);
 
     /// The log has been replayed to its end: the machine is served from now on.
@@ -40,7 +43,8 @@ pub trait Machine: Sized + 'static {
     fn tick(&mut self, turn: &mut Turn<'_, Self>);
 }
 
-/// A record of an internal topic. Of two with one key the later counts; one without a value says that the key is gone.
+/// A record of an internal topic. Of two with one key the later counts; one without a value says that the key
+/// is gone.
 pub trait Record: Sized + 'static {
     /// Why bytes are not such a record.
     type Error: fmt::Display;
@@ -75,7 +79,8 @@ pub enum Outcome<M: Machine, T> {
     Write(Write<M>, Box<dyn FnOnce(Stored) -> T>),
 }
 
-/// Records that are written for one key. They may be found in part after a crash: what must be whole is one record.
+/// Records that are written for one key. They may be found in part after a crash: what must be whole is one
+/// record.
 pub struct Write<M: Machine> {
     /// Whose records they are: the group's id, say. `None` when they concern the whole partition.
     pub key: Option<String>,
@@ -113,7 +118,8 @@ impl<'a, M: Machine> Turn<'a, M> {
         self.in_flight.contains_key(key) || self.writes.iter().any(|write| write.key.as_deref() == Some(key))
     }
 
-    /// Has records written; [`Machine::settled`] is called with `then`. Without records it is a barrier, see [`Write::records`].
+    /// Has records written; [`Machine::settled`] is called with `then`. Without records it is a barrier, see
+    /// [`Write::records`].
     pub fn write(&mut self, key: Option<String>, records: Vec<M::Record>, then: M::Then) {
         self.writes.push(Write { key, records, then });
     }

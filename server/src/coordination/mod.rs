@@ -1,32 +1,35 @@
-//! The runtime of coordinators: one mailbox a shard, ordered writes, loading and time, for any state machine that is kept in an internal
-//! topic.
+//! The runtime of coordinators: one mailbox a shard, ordered writes, loading and time, for any state machine
+//! that is kept in an internal topic.
 //!
 //! ```text
 //!  handler (any shard)
-//!    | Coordinators::ask, change, wait              coordinators   hash of the key > partition > shard
+//!    | Coordinators::ask, change, wait            hash of the key > partition > shard
 //!    v
-//!  mailbox (bounded) > the task of the shard        task           one for all of the shard's partitions; it never waits for one of them
+//!  mailbox (bounded) > task                       one for all partitions of a shard; waits for none of them
 //!                        |
 //!                        v
-//!                      Runtime                      runtime        which partitions are coordinated here, in which epoch
-//!                        |  Machine: (request) -> (records, answer)            memory is not changed yet
+//!                      Runtime                    which partitions are coordinated here, in which epoch
+//!                        |  Machine: (request) -> (records, answer)        memory is not changed yet
 //!                        |
-//!                        '-- records > batches > Partitions::append ----.
-//!                                                                       | settled, in the order of the partition
-//!                            Machine::replay(records) < ----------------'  memory is changed, and the answer leaves
+//!                        '-- records > batches > Partitions::append --.
+//!                                                                     | settled, in the partition's order
+//!                            Machine::replay(records) <---------------'  memory is changed, the answer leaves
 //! ```
 //!
 //! What a machine can rely on:
 //!
-//! * Memory says what is durable: a record is replayed into the machine when the engine has acknowledged it, by the same function that
-//!   replays it at a start. A write that fails has nothing to undo, and nobody is shown what could vanish (D2, D9).
-//! * The writes of one partition settle in the order in which they were appended, so that memory and log agree on which of two was later.
-//! * A partition is served when its log has been replayed, from [`Coordinators::begin`] to [`Coordinators::resign`]. Of two leaders the
-//!   one of the older epoch is ignored.
+//! * Memory says what is durable: a record is replayed into the machine when the engine has acknowledged it,
+//!   by the same function that replays it at a start. A write that fails has nothing to undo, and nobody is
+//!   shown what could vanish (D2, D9).
+//! * The writes of one partition settle in the order in which they were appended, so that memory and log
+//!   agree on which of two was later.
+//! * A partition is served when its log has been replayed, from [`Coordinators::begin`] to
+//!   [`Coordinators::resign`]. Of two leaders the one of the older epoch is ignored.
 //! * Time is an argument: a machine says when it wants to be woken.
 //!
-//! The runtime knows no group, no transaction and no message: the name of the topic and its settings, and everything that a record or a
-//! request means, are the machine's. It stands on [`Partitions`], which a shard of the engine implements, and so does the crash simulation.
+//! The runtime knows no group, no transaction and no message: the name of the topic and its settings, and
+//! everything that a record or a request means, are the machine's. It stands on [`Partitions`], which a shard
+//! of the engine implements, and so does the crash simulation.
 
 mod coordinators;
 mod error;

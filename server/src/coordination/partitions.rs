@@ -1,6 +1,8 @@
-//! What the runtime needs of the world: partitions of a log that can be appended to and read, the topics that there are, and time.
+//! What the runtime needs of the world: partitions of a log that can be appended to and read, the topics that
+//! there are, and time.
 //!
-//! [`Local`] implements it in production. The crash tests implement it with the same engine on a simulated disk.
+//! [`Local`] implements it in production. The crash tests implement it with the same engine on a simulated
+//! disk.
 
 use std::io;
 use std::sync::Arc;
@@ -37,7 +39,8 @@ pub trait Partitions: Clone + 'static {
     /// Waits until the batch is durable.
     fn settled(pending: Self::Pending) -> impl Future<Output = Result<(), AppendError>> + 'static;
 
-    /// Whole record batches from the one on that holds `offset`: some `bytes_max`, or one larger batch. Nothing where the log ends.
+    /// Whole record batches from the one on that holds `offset`: some `bytes_max`, or one larger batch.
+    /// Nothing where the log ends.
     async fn read(
         &self,
         partition: PartitionId,
@@ -123,7 +126,8 @@ impl Partitions for Local {
         }
     }
 
-    /// The wall clock at the start, and from then on the monotonic one: no session ends because somebody sets the clock.
+    /// The wall clock at the start, and from then on the monotonic one: no session ends because somebody sets
+    /// the clock.
     fn clock(&self) -> impl Fn() -> i64 + 'static {
         let (started, since) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH));
         let wall_ms = since.map_or(0, |since| since.as_millis() as i64);

@@ -1,5 +1,6 @@
-//! The partitions that one shard coordinates: which there are, in which epoch, what is on its way to their logs, and when they want to be
-//! woken. Nothing here waits: the shard's task ([`super::task`]) hands the outbox over, and brings back what settled.
+//! The partitions that one shard coordinates: which there are, in which epoch, what is on its way to their
+//! logs, and when they want to be woken. Nothing here waits: the shard's task ([`super::task`]) hands the
+//! outbox over, and brings back what settled.
 //!
 //! ```text
 //!            begin(epoch)          replayed to the end
@@ -11,8 +12,8 @@
 //!                          Failed    its log cannot be read
 //! ```
 //!
-//! A partition that was begun again is another one, whatever its number: what its predecessor had on the way settles for nobody. The askers
-//! of a machine that goes are told by the channels that go with it.
+//! A partition that was begun again is another one, whatever its number: what its predecessor had on the way
+//! settles for nobody. The askers of a machine that goes are told by the channels that go with it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -145,7 +146,8 @@ impl<M: Machine> Runtime<M> {
 
     // ---- begin and resign ------------------------------------------------------------------------------------------------
 
-    /// Coordinates a partition from this epoch on. One that is coordinated in this epoch or a newer one goes on.
+    /// Coordinates a partition from this epoch on. One that is coordinated in this epoch or a newer one goes
+    /// on.
     pub(super) fn begin(&mut self, id: PartitionId, epoch: LeaderEpoch, log: LogStart) {
         if self.partitions.get(&id.index).is_some_and(|known| known.epoch >= epoch) {
             return;
@@ -208,7 +210,8 @@ impl<M: Machine> Runtime<M> {
         &self.settings
     }
 
-    /// Has a partition replayed again whose log lacked records, unless it was let go meanwhile; it is loading until then.
+    /// Has a partition replayed again whose log lacked records, unless it was let go meanwhile; it is loading
+    /// until then.
     pub(super) fn load_again(&mut self, load: Load) {
         if self.is_current(load.partition.index, load.term) {
             self.loads.push_back(load);
@@ -236,7 +239,8 @@ impl<M: Machine> Runtime<M> {
 
     // ---- requests --------------------------------------------------------------------------------------------------------
 
-    /// Calls the machine of a partition, has written what it wants to be, and notes when it wants to be woken.
+    /// Calls the machine of a partition, has written what it wants to be, and notes when it wants to be
+    /// woken.
     pub(super) fn call<T>(
         &mut self,
         index: u32,
@@ -247,7 +251,8 @@ impl<M: Machine> Runtime<M> {
         Ok(result)
     }
 
-    /// As [`Runtime::call`], with an answer that leaves at once or when the records of the operation are durable.
+    /// As [`Runtime::call`], with an answer that leaves at once or when the records of the operation are
+    /// durable.
     pub(super) fn change<T: 'static>(
         &mut self,
         index: u32,

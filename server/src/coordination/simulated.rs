@@ -1,4 +1,5 @@
-//! [`Partitions`] on a simulated machine: the shipping engine of a process that can be crashed at every operation of its disk.
+//! [`Partitions`] on a simulated machine: the shipping engine of a process that can be crashed at every
+//! operation of its disk.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,5 +1,6 @@
-//! The task of one shard: takes requests out of the mailbox, appends what machines want to be written, brings back what settled, replays
-//! logs, and keeps the time. It never waits for one partition, so that no key holds up another.
+//! The task of one shard: takes requests out of the mailbox, appends what machines want to be written, brings
+//! back what settled, replays logs, and keeps the time. It never waits for one partition, so that no key
+//! holds up another.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -88,7 +89,8 @@ pub(super) async fn run<M: Machine, P: Partitions>(
             Some(Ok(Event::Loaded { load, result })) => {
                 is_loading = false;
                 match result {
-                    // The newest records of some keys may be missing: nobody is told of older ones, and clients wait.
+                    // The newest records of some keys may be missing: nobody is told of older ones, and
+                    // clients wait.
                     Err(error) if error.is_incomplete() => {
                         tracing::debug!(partition = %load.partition, "a coordinator waits for records that are missing");
                         let again = partitions.sleep(LOAD_AGAIN_AFTER);

@@ -1,4 +1,5 @@
-//! The rules of the runtime, one test each, with a machine that keeps numbers under names, and a log that settles when it is told to.
+//! The rules of the runtime, one test each, with a machine that keeps numbers under names, and a log that
+//! settles when it is told to.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn a_key_is_where_kafka_puts_it() {
-        // In Java, "".hashCode() is 0, that of "g" is 103, and that of "polygenelubricants" the least of all numbers.
+        // In Java, "".hashCode() is 0, that of "g" is 103, and that of "polygenelubricants" the least of all
+        // numbers.
         assert_eq!(partition_of("", 50), 0);
         assert_eq!(partition_of("g", 50), 3);
         assert_eq!(partition_of("polygenelubricants", 50), 0);

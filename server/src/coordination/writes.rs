@@ -1,4 +1,5 @@
-//! The writes of one partition that have not settled: they may come back in any order, and are let go in the order of the log.
+//! The writes of one partition that have not settled: they may come back in any order, and are let go in the
+//! order of the log.
 
 use std::collections::VecDeque;
 

@@ -3,13 +3,14 @@
 //! ```text
 //! request > group > effects > answers
 //!                     |
-//!                     '------> Change, to be written > replay (a deletion), Group::stored > answers
+//!                     '------> Change, to be written > replay (a deletion), ClassicGroup::stored > answers
 //! ```
 //!
-//! * It is a [`Machine`]: `coordination` takes its records to the log, replays them when they are durable, and calls [`GroupCoordinator`]
-//!   back in the order of the partition. Nothing here waits.
-//! * A group that is served knows more than its last record (sessions, and who is about to join): a record of its own is not replayed into
-//!   it; [`Group::stored`] is told instead. Its offsets are in memory what they are in the log, and change by replay alone.
+//! * It is a [`Machine`]: `coordination` takes its records to the log, replays them when they are durable,
+//!   and calls [`GroupCoordinator`] back in the order of the partition. Nothing here waits.
+//! * A group that is served knows more than its last record (sessions, and who is about to join): a record of
+//!   its own is not replayed into it; [`ClassicGroup::stored`] is told instead. Its offsets are in memory
+//!   what they are in the log, and change by replay alone.
 //! * How committed offsets come in, are asked for and go is in `coordinator/offsets`.
 
 mod offsets;
@@ -19,7 +20,7 @@ use std::ops::RangeInclusive;
 
 use strandline_protocol::wire::ErrorCode;
 
-use super::group::{Description, Effects, Group, GroupSettings, State, StoreId};
+use super::group::{ClassicGroup, Description, Effects, GroupSettings, State, StoreId};
 use super::member::{Identity, Join, Joined, Sync, Synced, Ticket};
 use super::offsets::Offsets;
 use super::records::{Change, GroupKey, GroupValue, OffsetKey};
@@ -102,10 +103,11 @@ pub struct GroupCoordinator {
 }
 
 struct Entry {
-    group: Group,
+    group: ClassicGroup,
     offsets: Offsets,
-    /// Whether it has had offsets. As in Kafka, it is then there until the next look at what has expired, though the last of them is gone:
-    /// whoever deletes a group's offsets and then the group does not find it gone.
+    /// Whether it has had offsets. As in Kafka, it is then there until the next look at what has expired,
+    /// though the last of them is gone: whoever deletes a group's offsets and then the group does not find it
+    /// gone.
     had_offsets: bool,
     /// As it stands in `wakes`.
     wake_at: i64,
@@ -121,7 +123,7 @@ type GroupTurn<'a> = Turn<'a, GroupCoordinator>;
 impl GroupCoordinator {
     fn entry_or_new(&mut self, now: i64, group: &str) -> &mut Entry {
         if !self.groups.contains_key(group) {
-            self.groups.insert(group.to_owned(), Entry::new(Group::new(now, self.settings.group)));
+            self.groups.insert(group.to_owned(), Entry::new(ClassicGroup::new(now, self.settings.group)));
         }
         self.groups.get_mut(group).expect("it was just there")
     }
@@ -215,9 +217,9 @@ impl GroupCoordinator {
     /// What a group is doing; `None` when there is no such group.
     pub fn describe(&self, group: &str, bytes_max: usize) -> Within<Option<Description>> {
         let group = self.groups.get(group).map(|entry| &entry.group);
-        let bytes = group.map_or(0, Group::description_bytes);
+        let bytes = group.map_or(0, ClassicGroup::description_bytes);
         match bytes <= bytes_max {
-            true => Within::All(group.map(Group::describe), bytes),
+            true => Within::All(group.map(ClassicGroup::describe), bytes),
             false => Within::Beyond(bytes),
         }
     }
@@ -338,7 +340,7 @@ impl Machine for GroupCoordinator {
             (Change::Group(key, None), None) => {
                 if let Some(entry) = self.groups.get_mut(&key.group) {
                     // As nobody would miss it now, it goes with `schedule`.
-                    entry.group = Group::new(now, self.settings.group);
+                    entry.group = ClassicGroup::new(now, self.settings.group);
                     entry.had_offsets = false;
                 }
             }
@@ -353,7 +355,7 @@ impl Machine for GroupCoordinator {
         let now = turn.now;
         self.next_check = now.saturating_add(self.settings.retention_check_ms);
         for (name, value) in self.loading.take().into_iter().flatten() {
-            let group = Group::load(value, self.settings.group);
+            let group = ClassicGroup::load(value, self.settings.group);
             self.entry_or_new(now, &name).group = group;
         }
         self.groups.retain(|_, entry| !entry.group.is_blank() || !entry.offsets.is_empty());
@@ -428,7 +430,7 @@ impl Machine for GroupCoordinator {
 }
 
 impl Entry {
-    fn new(group: Group) -> Entry {
+    fn new(group: ClassicGroup) -> Entry {
         Entry { group, offsets: Offsets::default(), had_offsets: false, wake_at: i64::MAX }
     }
 }

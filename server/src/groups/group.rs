@@ -1,5 +1,5 @@
-//! One classic group: where it is in its life, and who works on what. Pure: time and new ids are arguments, nothing is sent or written
-//! here. Who is in it, how members come in and how they go is in `group/members`.
+//! One classic group: where it is in its life, and who works on what. Pure: time and new ids are arguments,
+//! nothing is sent or written here. Who is in it, how members come in and how they go is in `group/members`.
 //!
 //! ```text
 //!            first join               all have joined,            the leader's assignment
@@ -11,14 +11,14 @@
 //!       nobody has joined      a member comes, goes, or wants something else
 //! ```
 //!
-//! * Calls that have an answer at once return it. A join or a sync may have to wait: it comes with a [`Ticket`], and every ticket is
-//!   answered exactly once, in the [`Effects`] of this or of a later call.
-//! * What must outlive us leaves as [`Store`], and [`Group::stored`] tells how that ended. An assignment counts when it is durable
-//!   (D9).
-//! * Time comes by [`Group::tick`], not later than [`Group::wake_at`] says.
+//! * Calls that have an answer at once return it. A join or a sync may have to wait: it comes with a
+//!   [`Ticket`], and every ticket is answered exactly once, in the [`Effects`] of this or of a later call.
+//! * What must outlive us leaves as [`Store`], and [`ClassicGroup::stored`] tells how that ended. An
+//!   assignment counts when it is durable (D9).
+//! * Time comes by [`ClassicGroup::tick`], not later than [`ClassicGroup::wake_at`] says.
 //!
-//! The rules are those of Kafka's classic protocol, with KIP-345 (static members), KIP-394 (an id before the first join) and KIP-814 (a
-//! leader that has come back and need not assign).
+//! The rules are those of Kafka's classic protocol, with KIP-345 (static members), KIP-394 (an id before the
+//! first join) and KIP-814 (a leader that has come back and need not assign).
 
 mod effects;
 mod members;
@@ -101,7 +101,7 @@ pub struct Description {
 
 /// A classic group.
 #[derive(Clone, Debug)]
-pub struct Group {
+pub struct ClassicGroup {
     settings: GroupSettings,
     state: State,
     /// Since when it is in its state; -1 when a log of old does not say.
@@ -164,10 +164,10 @@ struct Swap {
     may_skip_assignment: bool,
 }
 
-impl Group {
+impl ClassicGroup {
     /// A group that nobody has joined yet.
-    pub fn new(now: i64, settings: GroupSettings) -> Group {
-        Group {
+    pub fn new(now: i64, settings: GroupSettings) -> ClassicGroup {
+        ClassicGroup {
             settings,
             state: State::Empty,
             since: now,
@@ -189,9 +189,9 @@ impl Group {
         }
     }
 
-    /// A group out of the log. Its members' sessions begin with [`Group::resume`].
-    pub fn load(value: GroupValue, settings: GroupSettings) -> Group {
-        let mut group = Group::new(value.current_state_timestamp, settings);
+    /// A group out of the log. Its members' sessions begin with [`ClassicGroup::resume`].
+    pub fn load(value: GroupValue, settings: GroupSettings) -> ClassicGroup {
+        let mut group = ClassicGroup::new(value.current_state_timestamp, settings);
         group.generation = value.generation;
         group.protocol_type = Some(value.protocol_type).filter(|kind| !kind.is_empty());
         let protocol = value.protocol.unwrap_or_default();
@@ -211,8 +211,8 @@ impl Group {
         group
     }
 
-    /// Starts the sessions of a group that was loaded, so that its members go on as if nothing had happened; or rebalance, when that is
-    /// what they were about to do (see `after_loss`).
+    /// Starts the sessions of a group that was loaded, so that its members go on as if nothing had happened;
+    /// or rebalance, when that is what they were about to do (see `after_loss`).
     pub fn resume(&mut self, now: i64, effects: &mut Effects) {
         let ids: Vec<_> = self.members.keys().cloned().collect();
         for id in ids {
@@ -245,12 +245,12 @@ impl Group {
         self.protocol_type.as_deref()
     }
 
-    /// When [`Group::tick`] must be called, at the latest; `i64::MAX` when nothing is due.
+    /// When [`ClassicGroup::tick`] must be called, at the latest; `i64::MAX` when nothing is due.
     pub fn wake_at(&self) -> i64 {
         self.wake_at
     }
 
-    /// Whether it is as [`Group::new`] made it: nothing is lost without it.
+    /// Whether it is as [`ClassicGroup::new`] made it: nothing is lost without it.
     pub fn is_blank(&self) -> bool {
         self.is_idle() && self.generation == 0 && self.protocol_type.is_none()
     }
@@ -265,7 +265,7 @@ impl Group {
         self.members.len()
     }
 
-    /// About what [`Group::describe`] takes of the memory.
+    /// About what [`ClassicGroup::describe`] takes of the memory.
     pub fn description_bytes(&self) -> usize {
         self.members.iter().map(|(id, member)| id.len() + member.bytes()).sum()
     }
@@ -330,8 +330,9 @@ impl Group {
 
     /// Goes on without a member.
     ///
-    /// While the others are waited for, the log says who is left, without a leader. Otherwise a crash now would bring the member back:
-    /// the others would go on, and nobody would read its partitions until its session ends once more.
+    /// While the others are waited for, the log says who is left, without a leader. Otherwise a crash now
+    /// would bring the member back: the others would go on, and nobody would read its partitions until its
+    /// session ends once more.
     fn after_loss(&mut self, now: i64, effects: &mut Effects) {
         match self.state {
             State::Stable | State::CompletingRebalance => self.prepare_rebalance(now, effects),
@@ -376,7 +377,8 @@ impl Group {
         }
     }
 
-    /// Begins the next generation with those who have joined, and with static members, who may be away for a while.
+    /// Begins the next generation with those who have joined, and with static members, who may be away for a
+    /// while.
     fn complete_join(&mut self, now: i64, effects: &mut Effects) {
         self.join_timer = None;
         let is_missing = |member: &Member| member.joining.is_none() && member.instance_id.is_none();
@@ -396,7 +398,8 @@ impl Group {
             self.protocol = None;
             self.subscribed = self.find_subscribed();
             self.enter(State::Empty, now);
-            // Nobody waits for it: what the log had before has no member any more, whose session would end it as well.
+            // Nobody waits for it: what the log had before has no member any more, whose session would end it
+            // as well.
             let value = self.record(|_, _| Bytes::new());
             self.store(value, Storing::Nothing, effects);
             return;
@@ -435,7 +438,8 @@ impl Group {
         }
     }
 
-    /// The protocol that most members like best of those that all support; of equals, the one that the first member likes better.
+    /// The protocol that most members like best of those that all support; of equals, the one that the first
+    /// member likes better.
     fn vote(&self) -> &str {
         let mut votes: HashMap<&str, usize> = HashMap::new();
         for member in self.members.values() {
@@ -553,7 +557,8 @@ impl Group {
         effects.stores.push(Store { id, value });
     }
 
-    /// What a [`Store`] came to. The group may have moved on meanwhile; then it does not matter to it any more.
+    /// What a [`Store`] came to. The group may have moved on meanwhile; then it does not matter to it any
+    /// more.
     pub fn stored(&mut self, now: i64, id: StoreId, result: Result<(), ErrorCode>, effects: &mut Effects) {
         match self.storing.remove(&id) {
             Some(Storing::Assignment { generation, assignments }) => {
@@ -607,7 +612,7 @@ impl Group {
 
     // ---- deletion --------------------------------------------------------------------------------------------------------
 
-    /// Takes nobody any more, until [`Group::revive`].
+    /// Takes nobody any more, until [`ClassicGroup::revive`].
     ///
     /// # Errors
     /// When it has members, or is being deleted.
@@ -622,7 +627,7 @@ impl Group {
         }
     }
 
-    /// Undoes [`Group::bury`]: the log did not take it.
+    /// Undoes [`ClassicGroup::bury`]: the log did not take it.
     pub fn revive(&mut self) {
         if self.state == State::Dead {
             self.state = State::Empty;

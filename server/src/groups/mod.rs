@@ -9,8 +9,9 @@
 //!                                  records  >  __consumer_offsets, partition hash(group id) mod 50  >  the engine
 //! ```
 //!
-//! A group belongs to one partition of the internal topic, and so to one shard, which keeps it in memory. What must survive is appended
-//! there before it is acknowledged (D9), in Kafka's own format, and read again at the next start. How that is done is `coordination`'s.
+//! A group belongs to one partition of the internal topic, and so to one shard, which keeps it in memory.
+//! What must survive is appended there before it is acknowledged (D9), in Kafka's own format, and read again
+//! at the next start. How that is done is `coordination`'s.
 
 mod coordinator;
 #[cfg(test)]
@@ -29,7 +30,7 @@ mod topic;
 pub use coordinator::{
     ByPartition, Commit, CoordinatorSettings, GroupCoordinator, GroupReport, Listed, Then, Within,
 };
-pub use group::{Description, Effects, Group, GroupSettings, State, Store, StoreId};
+pub use group::{ClassicGroup, Description, Effects, GroupSettings, State, Store, StoreId};
 pub use member::{Identity, Join, Joined, JoinedMember, MemberDescription, Protocol, Sync, Synced, Ticket};
 pub use offsets::{Offsets, Retention};
 pub use service::Groups;

@@ -15,8 +15,8 @@ use super::records::OffsetValue;
 use super::topic;
 use crate::coordination::{Coordinators, InternalTopic, Partitions, Unavailable};
 
-/// The way to the coordinators of groups. Its calls are answered with what the coordinator says, or with the code for a client that finds
-/// none.
+/// The way to the coordinators of groups. Its calls are answered with what the coordinator says, or with the
+/// code for a client that finds none.
 #[derive(Clone)]
 pub struct Groups(Coordinators<GroupCoordinator>);
 

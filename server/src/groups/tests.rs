@@ -16,7 +16,7 @@ const DELAY: i64 = 3000;
 
 /// A group, the clock, and every answer that it gave.
 struct Room {
-    group: Group,
+    group: ClassicGroup,
     now: i64,
     next_ticket: Ticket,
     joined: HashMap<Ticket, Joined>,
@@ -32,10 +32,10 @@ impl Room {
     }
 
     fn with(settings: GroupSettings) -> Room {
-        Room::of(Group::new(0, settings))
+        Room::of(ClassicGroup::new(0, settings))
     }
 
-    fn of(group: Group) -> Room {
+    fn of(group: ClassicGroup) -> Room {
         Room {
             group,
             now: 0,
@@ -330,7 +330,7 @@ fn a_group_out_of_the_log_goes_on_without_a_rebalance() {
     let joined = room.stable(&["a", "b"]);
     let settings = GroupSettings { initial_rebalance_delay_ms: DELAY, size_max: usize::MAX };
     let value = room.stores.last().unwrap().value.clone();
-    let mut later = Room::of(Group::load(value, settings));
+    let mut later = Room::of(ClassicGroup::load(value, settings));
     later.now = 1_000_000;
     later.group.resume(later.now, &mut Effects::default());
     assert_eq!(
@@ -365,7 +365,7 @@ fn a_group_out_of_the_log_does_not_bring_back_a_member_that_had_gone() {
         assert_eq!((room.state(), room.ids().len()), (State::PreparingRebalance, 2));
 
         let value = room.stores.last().unwrap().value.clone();
-        let mut later = Room::of(Group::load(value, settings));
+        let mut later = Room::of(ClassicGroup::load(value, settings));
         later.now = 1_000_000;
         let mut effects = Effects::default();
         later.group.resume(later.now, &mut effects);
@@ -396,7 +396,7 @@ fn a_group_out_of_the_log_may_be_anything() {
         ..Default::default()
     };
     let settings = GroupSettings { initial_rebalance_delay_ms: DELAY, size_max: 0 };
-    let mut room = Room::of(Group::load(value, settings));
+    let mut room = Room::of(ClassicGroup::load(value, settings));
     let mut effects = Effects::default();
     room.group.resume(0, &mut effects);
     room.take(effects);
@@ -410,7 +410,7 @@ fn a_group_out_of_the_log_may_be_anything() {
         members: vec![twice(), twice()],
         ..Default::default()
     };
-    let mut room = Room::of(Group::load(value, GroupSettings { size_max: 9, ..settings }));
+    let mut room = Room::of(ClassicGroup::load(value, GroupSettings { size_max: 9, ..settings }));
     let rejoined = room.join(Join { member_id: "a".to_owned(), ..super::tests::member("unused") });
     assert_eq!((room.joined[&rejoined].error, room.joined[&rejoined].generation), (ErrorCode::None, 1));
 }

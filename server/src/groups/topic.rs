@@ -5,11 +5,12 @@ use crate::coordination::InternalTopic;
 /// The topic that groups and their offsets are kept in.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
-/// Topics that coordinators keep their state in: clients may read them, and neither write, make nor delete them.
+/// Topics that coordinators keep their state in: clients may read them, and neither write, make nor delete
+/// them.
 const INTERNAL_TOPICS: [&str; 3] = [OFFSETS_TOPIC, "__transaction_state", "__share_group_state"];
 
-/// Kafka's settings of the topic, and two of ours: it is durable whatever other topics are (D9), and takes the record of a group of
-/// some ten thousand members, where Kafka's general limit refuses one of a thousand.
+/// Kafka's settings of the topic, and two of ours: it is durable whatever other topics are (D9), and takes
+/// the record of a group of some ten thousand members, where Kafka's general limit refuses one of a thousand.
 const CONFIGS: [(&str, &str); 5] = [
     ("cleanup.policy", "compact"),
     ("compression.type", "producer"),

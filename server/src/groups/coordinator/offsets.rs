@@ -1,10 +1,13 @@
 //! The committed offsets of the groups of one partition: how they come in, are asked for, and go.
 //!
-//! * An offset can be fetched once its record is durable, and is forgotten once the record that deletes it is.
-//! * Offsets go when they are deleted, when they expire, and when their topic has gone. A group that nobody is in goes with the last that
-//!   expire; where the last are gone otherwise, at the next look at what has expired.
+//! * An offset can be fetched once its record is durable, and is forgotten once the record that deletes it
+//!   is.
+//! * Offsets go when they are deleted, when they expire, and when their topic has gone. A group that nobody
+//!   is in goes with the last that expire; where the last are gone otherwise, at the next look at what has
+//!   expired.
 //!
-//! The offsets of one group, and what of them has expired, are left to `groups/offsets`; the way to the log to the runtime.
+//! The offsets of one group, and what of them has expired, are left to `groups/offsets`; the way to the log
+//! to the runtime.
 
 use strandline_engine::topics::TopicTable;
 use strandline_protocol::wire::ErrorCode;
@@ -197,8 +200,8 @@ impl GroupCoordinator {
         Outcome::Write(write, Box::new(move |stored| stored.map(|()| codes).map_err(ErrorCode::from)))
     }
 
-    /// Lets go of all offsets of topics that do not exist any more. Commits that are on their way were accepted while the topic was there:
-    /// they settle first.
+    /// Lets go of all offsets of topics that do not exist any more. Commits that are on their way were
+    /// accepted while the topic was there: they settle first.
     pub fn forget_deleted_topics(&mut self, turn: &mut GroupTurn<'_>, reply: Reply<()>) {
         turn.write(None, Vec::new(), Then::Sweep(reply));
     }
@@ -213,7 +216,8 @@ impl GroupCoordinator {
         }
     }
 
-    /// Deletes what has expired. A group with a write on its way waits for the next time: what expires may just be committed anew.
+    /// Deletes what has expired. A group with a write on its way waits for the next time: what expires may
+    /// just be committed anew.
     pub(super) fn expire(&mut self, turn: &mut GroupTurn<'_>) {
         let (now, retention_ms) = (turn.now, self.settings.offsets_retention_ms);
         let quiet = self.groups.iter().filter(|(name, _)| !turn.is_in_flight(name));

@@ -1,11 +1,14 @@
 //! What groups must remember: which offsets and assignments were acknowledged, and which may be there.
 //!
-//! It changes with what was asked and what was answered, and can be copied at any moment: a crash image is held against the copy.
+//! It changes with what was asked and what was answered, and can be copied at any moment: a crash image is
+//! held against the copy.
 //!
-//! * Of an offset, the last that was acknowledged is there, or one that was asked for after it and has no answer. What is found at a start
-//!   counts as acknowledged from then on, and what is not found then is gone for good.
-//! * Of the members of a group, the last assignment that was acknowledged is there, or one that was handed in after it; until somebody
-//!   leaves, which is acknowledged before it is durable: then those who stayed may rebalance, and nobody is there who never was.
+//! * Of an offset, the last that was acknowledged is there, or one that was asked for after it and has no
+//!   answer. What is found at a start counts as acknowledged from then on, and what is not found then is gone
+//!   for good.
+//! * Of the members of a group, the last assignment that was acknowledged is there, or one that was handed in
+//!   after it; until somebody leaves, which is acknowledged before it is durable: then those who stayed may
+//!   rebalance, and nobody is there who never was.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -135,7 +138,8 @@ impl Known {
         }
     }
 
-    /// A group that is not found has nothing. What was refused may be in the log, and be there at the next start.
+    /// A group that is not found has nothing. What was refused may be in the log, and be there at the next
+    /// start.
     fn check_absent(&self, asked: &Asked) {
         let Asked::Deletion { group } = asked else { unreachable!("only a deletion is answered so") };
         for ((_, at), slot) in self.offsets.iter().filter(|((of, _), _)| of == group) {
@@ -171,7 +175,8 @@ impl Known {
         }
     }
 
-    /// What a start has found of the members of a group: the generation to hold them against, when they are to go on.
+    /// What a start has found of the members of a group: the generation to hold them against, when they are
+    /// to go on.
     pub(super) fn see_members(&mut self, group: &str, found: Option<&Description>) -> Option<Assigned> {
         let members = self.members.entry(group.to_owned()).or_default();
         let assignments: BTreeMap<String, Bytes> = found

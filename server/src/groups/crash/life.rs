@@ -1,4 +1,5 @@
-//! Plays with groups on one machine: generations of a process, what it is asked, how it ends, and what it must know when it comes back.
+//! Plays with groups on one machine: generations of a process, what it is asked, how it ends, and what it
+//! must know when it comes back.
 //!
 //! Functions that drive the machine give `None` when it has stopped.
 
@@ -499,7 +500,8 @@ impl Life {
         Some(())
     }
 
-    /// A group that was loaded has those members that it must have, and they go on; or it is emptied, where nobody knows.
+    /// A group that was loaded has those members that it must have, and they go on; or it is emptied, where
+    /// nobody knows.
     fn compare_members(&mut self, running: &Running, group: &str) -> Option<()> {
         let asked = running.groups.describe(&running.shards[0], group.to_owned(), usize::MAX);
         let Ok(Within::All(found, _)) = self.drive(asked)? else { panic!("{group} cannot be asked") };

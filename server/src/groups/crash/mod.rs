@@ -1,10 +1,12 @@
-//! Groups on a machine that stops at any moment: an offset, an assignment or a deletion that was acknowledged is there after every crash, and
-//! nothing is there that nobody asked for (D9).
+//! Groups on a machine that stops at any moment: an offset, an assignment or a deletion that was acknowledged
+//! is there after every crash, and nothing is there that nobody asked for (D9).
 //!
-//! What runs is all of it but sockets: the handlers' [`Groups`](super::Groups), the runtime of coordinators, the coordinator, and the
-//! shipping engine on its simulated disk (`strandline_engine::crash`). [`life`] plays, [`known`] says what must be there.
+//! What runs is all of it but sockets: the handlers' [`Groups`](super::Groups), the runtime of coordinators,
+//! the coordinator, and the shipping engine on its simulated disk (`strandline_engine::crash`). [`life`]
+//! plays, [`known`] says what must be there.
 //!
-//! A failure prints the command that repeats it; see `strandline_engine::crash::seeds` for the variables that choose seeds.
+//! A failure prints the command that repeats it; see `strandline_engine::crash::seeds` for the variables that
+//! choose seeds.
 
 mod known;
 mod life;

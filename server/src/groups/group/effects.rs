@@ -8,22 +8,22 @@ use crate::groups::records::GroupValue;
 /// Names something that a group wants to be durable.
 pub type StoreId = u64;
 
-/// What a call to a [`Group`](super::Group) leads to.
+/// What a call to a [`ClassicGroup`](super::ClassicGroup) leads to.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Joins that are answered now.
     pub joined: Vec<(Ticket, Joined)>,
     /// Syncs that are answered now.
     pub synced: Vec<(Ticket, Synced)>,
-    /// What is to be made durable, in this order; [`Group::stored`](super::Group::stored) wants to know the
-    /// outcome.
+    /// What is to be made durable, in this order; [`ClassicGroup::stored`](super::ClassicGroup::stored) wants
+    /// to know the outcome.
     pub stores: Vec<Store>,
 }
 
 /// A state of the group for the log.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// For [`Group::stored`](super::Group::stored).
+    /// For [`ClassicGroup::stored`](super::ClassicGroup::stored).
     pub id: StoreId,
     /// The group.
     pub value: GroupValue,

@@ -1,29 +1,31 @@
 //! The members of a group: how they come in, stay and go, and the list of them.
 //!
-//! * A member is in until it leaves, its session ends, or a rebalance goes on without it. An id that was given out and that nobody has
-//!   come with yet (KIP-394) is no member, but the others wait for it.
-//! * A static member (KIP-345) that comes back under a new id takes the place that it had. Where that needs no rebalance, it is answered
-//!   when the log has its new id.
-//! * The list, the names of static members and the count of supported protocols change together, in `insert`, `remove`, `rename` and
-//!   `set_terms`.
+//! * A member is in until it leaves, its session ends, or a rebalance goes on without it. An id that was
+//!   given out and that nobody has come with yet (KIP-394) is no member, but the others wait for it.
+//! * A static member (KIP-345) that comes back under a new id takes the place that it had. Where that needs
+//!   no rebalance, it is answered when the log has its new id.
+//! * The list, the names of static members and the count of supported protocols change together, in `insert`,
+//!   `remove`, `rename` and `set_terms`.
 //!
-//! What a change of members leads to, a rebalance or the end of one, and the timers are left to the state machine, the module above.
+//! What a change of members leads to, a rebalance or the end of one, and the timers are left to the state
+//! machine, the module above.
 
 use std::collections::{BTreeSet, HashMap};
 
 use strandline_protocol::wire::ErrorCode;
 
 use super::effects::Effects;
-use super::{Group, JoinTimer, State, Storing, Swap};
+use super::{ClassicGroup, JoinTimer, State, Storing, Swap};
 use crate::groups::member::{Identity, Join, Joined, Member, Terms, Ticket};
 
 /// How long a member that has not been in a generation yet may wait to get into one, in milliseconds.
 const NEW_MEMBER_JOIN_MS: i64 = 5 * 60 * 1000;
 
-/// Ids that were given out and whose members have not come back. A client that asks again and again gets no more.
+/// Ids that were given out and whose members have not come back. A client that asks again and again gets no
+/// more.
 const PENDING_MAX: usize = 10_000;
 
-impl Group {
+impl ClassicGroup {
     // ---- join ------------------------------------------------------------------------------------------------------------
 
     /// A member wants in.
@@ -272,8 +274,8 @@ impl Group {
         Ok(())
     }
 
-    /// Members leave, or are made to: by an administrator, who names a static one by its instance. What became of each stands in their
-    /// order.
+    /// Members leave, or are made to: by an administrator, who names a static one by its instance. What
+    /// became of each stands in their order.
     ///
     /// # Errors
     /// When nobody can be found out.
