@@ -175,6 +175,10 @@ impl Known {
         }
     }
 
+    pub(super) fn has_no_offsets(&self, group: &str) -> bool {
+        self.offsets.iter().filter(|((of, _), _)| of == group).all(|(_, slot)| slot.durable.is_none())
+    }
+
     /// What a start has found of the members of a group: the generation to hold them against, when they are
     /// to go on.
     pub(super) fn see_members(&mut self, group: &str, found: Option<&Description>) -> Option<Assigned> {

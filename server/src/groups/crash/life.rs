@@ -336,7 +336,8 @@ impl Life {
         let identity = self.identity(group);
         let commit = Commit { identity, unknown: ErrorCode::IllegalGeneration, offsets: values };
         let (groups, shard, of) = (running.groups.clone(), running.shard(&mut self.rng), group.to_owned());
-        let excused = self.is_unsettled(group);
+        // A group that has nobody and nothing goes at the next look at what has expired, and is refused meanwhile.
+        let excused = self.is_unsettled(group) || self.known.has_no_offsets(group);
         self.ask(Asked::Offsets { group: group.to_owned(), offsets }, excused, async move {
             let codes = groups.commit(&shard, of, commit).await?;
             refusal(codes.into_iter().flat_map(|(_, codes)| codes).map(|(_, code)| code))
@@ -393,6 +394,10 @@ impl Life {
         let joined = self.drive(join_all(joins))?;
         let joined: Option<Vec<Joined>> = joined.into_iter().map(|joined| joined.ok()?.ok()).collect();
         let joined = joined.expect("the coordinator goes on");
+        if joined.len() == 1 && joined[0].error == ErrorCode::CoordinatorNotAvailable {
+            // The group had nobody and nothing, and is going.
+            return Some(());
+        }
         if let Some(refused) = joined.iter().find(|joined| joined.error != ErrorCode::None) {
             panic!("{} is refused: {}", refused.member_id, refused.error);
         }
