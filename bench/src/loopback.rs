@@ -90,7 +90,7 @@ async fn append_all(args: &LoopbackArgs, shard: &Local) -> ShardResult {
         partitions: args.partitions,
         configs: configs.into_iter().collect(),
     };
-    let topic = match shard.create_topic(new).await {
+    let topic = match shard.handle().create_topic(new).await {
         Err(TopicError::Exists(name)) => {
             shard.topics().by_name(&name).cloned().ok_or(TopicError::Unknown(name))?
         }

@@ -108,7 +108,7 @@ async fn serve(stream: TcpStream, shard: Local) -> Result<(), Failure> {
 /// The one partition of the topic `lines`, made by the first who asks.
 async fn the_partition(shard: &Local) -> Result<PartitionId, Failure> {
     let new = NewTopic { name: "lines".into(), partitions: 1, configs: Vec::new() };
-    let topic = match shard.create_topic(new).await {
+    let topic = match shard.handle().create_topic(new).await {
         Ok(topic) => topic,
         Err(TopicError::Exists(name)) => shard.topics().by_name(&name).ok_or("deleted meanwhile")?.clone(),
         Err(error) => return Err(error.into()),

@@ -6,7 +6,6 @@
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use async_channel::Receiver;
 use bytes::{Bytes, BytesMut};
@@ -14,7 +13,7 @@ use futures_channel::oneshot;
 use futures_util::future::join_all;
 
 use crate::admission::{Admission, Bench};
-use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
+use crate::error::{AppendError, DeleteRecordsError, ReadError};
 use crate::handle::{Handle, PendingAppend, check_rules, unlatch};
 use crate::io::{Disk, DiskFile as File};
 use crate::log::{FileRange, OffsetAndTimestamp};
@@ -23,8 +22,8 @@ use crate::partition::{ReadResult, Reader};
 use crate::reactor::{EngineDisk, ShardDisk, Sockets, yield_if_needed};
 use crate::shard::Shard;
 use crate::stats::ShardStats;
-use crate::topics::{NewTopic, Topic, TopicSnapshot};
-use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, TopicId};
+use crate::topics::TopicSnapshot;
+use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId};
 
 /// Something that serves the engine's shards, one instance on each of their threads.
 pub trait Front: Clone + Send + 'static {
@@ -77,7 +76,7 @@ impl Local {
         self.handle.shards()
     }
 
-    /// A handle for other threads.
+    /// The engine as a whole: what creates, changes or counts. It serves other threads as well.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -231,31 +230,6 @@ impl Local {
             return self.shard.delete_records(partition, before).await;
         }
         self.handle.delete_records(partition, before).await
-    }
-
-    /// Makes a topic; see [`Handle::create_topic`].
-    pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
-        self.handle.create_topic(new).await
-    }
-
-    /// Makes topics; see [`Handle::create_topics`].
-    pub async fn create_topics(&self, new: Vec<NewTopic>) -> Vec<Result<Arc<Topic>, TopicError>> {
-        self.handle.create_topics(new).await
-    }
-
-    /// Deletes a topic; see [`Handle::delete_topic`].
-    pub async fn delete_topic(&self, id: TopicId) -> Result<(), TopicError> {
-        self.handle.delete_topic(id).await
-    }
-
-    /// Deletes topics; see [`Handle::delete_topics`].
-    pub async fn delete_topics(&self, ids: Vec<TopicId>) -> Vec<Result<(), TopicError>> {
-        self.handle.delete_topics(ids).await
-    }
-
-    /// A producer id that was never given out; see [`Handle::allocate_producer_id`].
-    pub async fn allocate_producer_id(&self) -> Result<i64, TopicError> {
-        self.handle.allocate_producer_id().await
     }
 
     /// The counters of this shard.

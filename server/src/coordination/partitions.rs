@@ -101,7 +101,7 @@ impl Partitions for Local {
     }
 
     async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
-        Local::create_topic(self, new).await
+        self.handle().create_topic(new).await
     }
 
     async fn append(&self, partition: PartitionId, batch: BytesMut) -> Result<PendingAppend, AppendError> {

@@ -106,7 +106,7 @@ impl GroupCoordinator {
         value: &OffsetValue,
     ) -> ErrorCode {
         let topic = topics.by_name(topic);
-        if !topic.is_some_and(|topic| (0..topic.partitions as i32).contains(&partition)) {
+        if topic.and_then(|topic| topic.partition(partition)).is_none() {
             ErrorCode::UnknownTopicOrPartition
         } else if value.metadata.encode_utf16().count() > self.settings.offset_metadata_max {
             ErrorCode::OffsetMetadataTooLarge
@@ -181,7 +181,7 @@ impl GroupCoordinator {
         for (topic, partitions) in asked {
             let found = topics.by_name(&topic);
             let of_topic = partitions.into_iter().map(|at| {
-                let is_there = found.is_some_and(|topic| (0..topic.partitions as i32).contains(&at));
+                let is_there = found.and_then(|topic| topic.partition(at)).is_some();
                 let code = match is_there {
                     false => ErrorCode::UnknownTopicOrPartition,
                     true if entry.group.is_subscribed(&topic) => ErrorCode::GroupSubscribedToTopic,
