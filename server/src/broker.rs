@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use strandline_engine::topics::Topic;
-use strandline_engine::types::{LeaderEpoch, PartitionId, TopicId};
+use strandline_engine::types::{PartitionId, TopicId};
 use strandline_engine::{Handle, Local};
 use strandline_protocol::Uuid;
 use strandline_protocol::wire::ErrorCode;
@@ -56,15 +56,6 @@ fn topic_id_of(id: Uuid) -> TopicId {
     TopicId::from_bytes(id.into_bytes())
 }
 
-/// A partition that this broker leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Led {
-    /// The partition.
-    pub id: PartitionId,
-    /// The epoch in which this broker leads it.
-    pub epoch: LeaderEpoch,
-}
-
 impl Broker {
     /// The topic that is meant.
     ///
@@ -79,14 +70,16 @@ impl Broker {
         found.cloned()
     }
 
-    /// The partition that is meant, when this broker leads it. Whether it does so in the epoch that a client expects is told by the shard that
-    /// owns the partition, which serves it in the same step.
+    /// The partition that is meant, when this broker leads it. Whether it does so in the epoch that a client expects
+    /// is told by the shard that owns the partition, which serves it in the same step.
     ///
     /// # Errors
     /// UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER; looked for in this order.
-    pub fn partition(&self, topic: &Topic, index: i32) -> Result<Led, ErrorCode> {
-        let id = topic.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-        let epoch = self.cluster.led_here(id).ok_or(ErrorCode::NotLeaderOrFollower)?;
-        Ok(Led { id, epoch })
+    pub fn partition(&self, topic: &Topic, index: i32) -> Result<PartitionId, ErrorCode> {
+        let partition = topic.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        match self.cluster.leads(partition) {
+            true => Ok(partition),
+            false => Err(ErrorCode::NotLeaderOrFollower),
+        }
     }
 }

@@ -40,11 +40,11 @@ pub async fn handle(broker: &Broker, _: i16, request: DeleteRecordsRequest) -> D
 /// The first offset that is left.
 async fn delete(broker: &Broker, topic: &str, asked: &DeleteRecordsPartition) -> Result<i64, ErrorCode> {
     let topic = broker.topic(TopicKey::Name(topic))?;
-    let led = broker.partition(&topic, asked.partition_index)?;
+    let partition = broker.partition(&topic, asked.partition_index)?;
     let before = match asked.offset {
         HIGH_WATERMARK => DeleteBefore::HighWatermark,
         offset => DeleteBefore::Offset(Offset::checked(offset).ok_or(ErrorCode::OffsetOutOfRange)?),
     };
-    let deleted = broker.shard.delete_records(led.id, before).await;
+    let deleted = broker.shard.delete_records(partition, before).await;
     deleted.map(Offset::get).map_err(|error| delete_records_error(&error))
 }

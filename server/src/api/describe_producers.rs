@@ -67,10 +67,10 @@ pub async fn handle(
     DescribeProducersResponse { topics, ..Default::default() }
 }
 
-async fn producers(broker: &Broker, topic: &str, partition: i32) -> Result<Vec<Remembered>, ErrorCode> {
+async fn producers(broker: &Broker, topic: &str, index: i32) -> Result<Vec<Remembered>, ErrorCode> {
     let topic = broker.topic(TopicKey::Name(topic))?;
-    let led = broker.partition(&topic, partition)?;
-    broker.engine.producers(led.id).await.map_err(|error| read_error(&error))
+    let partition = broker.partition(&topic, index)?;
+    broker.engine.producers(partition).await.map_err(|error| read_error(&error))
 }
 
 fn described(producer: Remembered) -> ActiveProducer {

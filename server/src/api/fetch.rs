@@ -192,7 +192,7 @@ fn resolve(
     let partition_bytes_max = asked.partition_max_bytes.max(0) as u64;
     let read = || {
         let topic = topic.as_ref().map_err(|code| *code)?;
-        let partition = broker.partition(topic, asked.partition)?.id;
+        let partition = broker.partition(topic, asked.partition)?;
         let offset = Offset::checked(asked.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
         let request = ReadRequest::new(partition, offset, partition_bytes_max.min(bytes_max));
         Ok(ReadRequest { reader, leader_epoch: known_epoch(asked.current_leader_epoch), ..request })

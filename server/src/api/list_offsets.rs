@@ -67,7 +67,7 @@ async fn find(
     asked: &ListOffsetsPartition,
 ) -> Result<Option<OffsetAndTimestamp>, ErrorCode> {
     let topic = broker.topic(TopicKey::Name(topic))?;
-    let partition = broker.partition(&topic, asked.partition_index)?.id;
+    let partition = broker.partition(&topic, asked.partition_index)?;
     let (query, is_tiered) = match parse(asked.timestamp, version)? {
         Asked::Offset(OffsetQuery::Latest) if isolation == Isolation::ReadCommitted => {
             (OffsetQuery::LatestStable, false)

@@ -59,7 +59,7 @@ async fn end(
     wanted: &OffsetForLeaderPartition,
 ) -> Result<Option<EpochEnd>, ErrorCode> {
     let topic = broker.topic(TopicKey::Name(topic))?;
-    let partition = broker.partition(&topic, wanted.partition)?.id;
+    let partition = broker.partition(&topic, wanted.partition)?;
     let leader_epoch = known_epoch(wanted.current_leader_epoch);
     let Some(epoch) = known_epoch(wanted.leader_epoch) else { return Ok(None) };
     let found = broker.shard.end_of_epoch(partition, epoch, leader_epoch).await;

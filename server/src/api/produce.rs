@@ -133,17 +133,17 @@ async fn append(
     broker: &Broker,
     version: i16,
     topic: &Result<Arc<Topic>, ErrorCode>,
-    partition: PartitionProduceData,
+    data: PartitionProduceData,
 ) -> Result<PendingAppend, Rejected> {
     let topic = topic.as_ref().map_err(|code| *code)?;
-    let led = broker.partition(topic, partition.index)?;
+    let partition = broker.partition(topic, data.index)?;
     // What a coordinator keeps in memory would not be what its log says.
     if is_internal(&topic.name) {
         return Err(ErrorCode::InvalidTopic.into());
     }
-    let records = partition.records.unwrap_or_default();
+    let records = data.records.unwrap_or_default();
     check_front_rules(&records, version, topic)?;
-    Ok(broker.shard.append(led.id, records).await?)
+    Ok(broker.shard.append(partition, records).await?)
 }
 
 /// The rules that are the protocol's; those of the format and of the topic are the engine's.

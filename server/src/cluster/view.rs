@@ -72,10 +72,10 @@ impl ClusterView {
         Placement { leader: me, epoch: LeaderEpoch::FIRST, replicas: vec![me], in_sync: vec![me] }
     }
 
-    /// The epoch in which this broker leads the partition; `None` when another broker leads it.
-    pub fn led_here(&self, partition: PartitionId) -> Option<LeaderEpoch> {
+    /// Whether this broker leads the partition.
+    pub fn leads(&self, partition: PartitionId) -> bool {
         let _ = partition;
-        Some(LeaderEpoch::FIRST)
+        true
     }
 }
 
@@ -91,7 +91,8 @@ mod tests {
         assert_eq!((view.brokers(), view.controller_id()), (&[me][..], 7));
         let partition = PartitionId::new(TopicId::random(), 3);
         let Placement { leader, epoch, replicas, in_sync } = view.placement(partition);
-        assert_eq!((leader, Some(epoch)), (7, view.led_here(partition)));
+        assert!(view.leads(partition));
+        assert_eq!((leader, epoch), (7, LeaderEpoch::FIRST));
         assert_eq!((replicas, in_sync), (vec![7], vec![7]));
     }
 }
