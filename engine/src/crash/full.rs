@@ -1,6 +1,7 @@
 //! A full disk where it hurts most: at a start, and while the room that is left is made by deleting (D7).
 
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -9,7 +10,7 @@ use super::machine::{Ending, Process, Settings};
 use super::run::Run;
 use crate::error::AppendError;
 use crate::sim::OperationKind;
-use crate::types::PartitionId;
+use crate::types::{Offset, PartitionId};
 
 fn under(name: &'static str) -> impl Fn(&Path) -> bool {
     move |path| path.to_str().is_some_and(|path| path.contains(name))
@@ -102,6 +103,13 @@ fn d2_what_finds_no_room_at_a_start_is_refused_until_it_is_back() {
             continue;
         }
         process.disk.set_capacity(None);
+        // Whoever takes the turn and then waits for the background meets a look that wants both.
+        run.clock.advance(Duration::from_secs(2));
+        process.shards.iter().for_each(|shard| shard.tick(run.clock.timestamp()));
+        let end = Offset::new(i64::MAX);
+        let truncated =
+            run.drive(process.owner(ids[0]).truncate(ids[0], end)).expect("nobody waits for ever");
+        assert!(truncated.is_ok() || waiting > 0, "{truncated:?}");
         run.look_for_room_now(&process);
         for id in &ids {
             assert!(!run.check_not_short(&process, *id), "there is room");

@@ -53,7 +53,6 @@ impl<D: Disk> Shard<D> {
             if has_new && let Err(Refusal::Fault(fault)) = self.write_checkpoint().await {
                 tracing::error!(%fault, "the checkpoint was not written");
             }
-            self.look_for_room().await;
             // A step of what may wait comes after all of what commits wait for.
             self.recycle_all().await;
             self.trim().await;
@@ -177,7 +176,7 @@ impl<D: Disk> Shard<D> {
             }
         }
         if self.wants_room(now) {
-            self.flushes.signal.notify();
+            self.inbox.wake();
         }
         self.look_for_old_records(now);
         self.cleaning.tick(now);

@@ -64,6 +64,7 @@ impl<D: Disk> Shard<D> {
                 // An asker that has gone is not missed.
                 let _ = reply.send(self.truncate_now(&mut journal, partition, to).await);
             }
+            self.look_for_room().await;
         }
         journal
     }

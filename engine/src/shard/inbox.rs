@@ -30,6 +30,8 @@ pub(crate) struct AskedTruncation {
 pub(crate) struct Inbox {
     waiting: RefCell<VecDeque<Arrival>>,
     truncations: RefCell<VecDeque<AskedTruncation>>,
+    /// Somebody wants a turn without bringing anything.
+    woken: Cell<bool>,
     bytes: Cell<usize>,
     arrived: Signal,
     closed: Cell<bool>,
@@ -73,10 +75,17 @@ impl Inbox {
         self.truncations.borrow_mut().pop_front()
     }
 
-    /// The batches of the next turn: not more than `bytes_max` unless the first alone is, and none where only a truncation waits. `None` once
-    /// closed and empty.
+    /// Asks for a turn, be there batches or not.
+    pub(crate) fn wake(&self) {
+        self.woken.set(true);
+        self.arrived.notify();
+    }
+
+    /// The batches of the next turn: not more than `bytes_max` unless the first alone is, and none where something else wants the turn. `None`
+    /// once closed and empty.
     pub(crate) async fn take(&self, bytes_max: usize) -> Option<Vec<Arrival>> {
-        while self.waiting.borrow().is_empty() && self.truncations.borrow().is_empty() {
+        let is_empty = || self.waiting.borrow().is_empty() && self.truncations.borrow().is_empty();
+        while is_empty() && !self.woken.take() {
             if self.closed.get() {
                 return None;
             }

@@ -55,7 +55,7 @@ fn of_fault(fault: Fault) -> WriteFailure {
 }
 
 impl<D: Disk> Shard<D> {
-    /// Asks for a look when it is time for one, and something waits for room. True when the background has to be told.
+    /// Asks for a look when it is time for one, and something waits for room. True when there must be a turn for it.
     pub(super) fn wants_room(&self, now: Timestamp) -> bool {
         let waits = self.disk_full.get() || !self.room.waiting.borrow().is_empty();
         if !waits || now < self.room.next_look.get() {
@@ -66,11 +66,13 @@ impl<D: Disk> Shard<D> {
         true
     }
 
-    /// Looks, if that was asked for. Under the lock of the background.
+    /// Looks, if that was asked for. In a turn, which may wait for the background, and not the other way round: what the background does is what
+    /// commits wait for.
     pub(super) async fn look_for_room(&self) {
         if !self.room.is_due.take() {
             return;
         }
+        let _no_background = self.background.lock().await;
         let waiting: Vec<_> = self.room.waiting.borrow().iter().copied().collect();
         for id in waiting {
             let partition = match self.partition(id).await {
@@ -103,12 +105,9 @@ impl<D: Disk> Shard<D> {
     /// Puts the journal's batches behind what the log has.
     async fn bring_back(&self, partition: &Rc<Partition<D>>) -> Result<(), WriteFailure> {
         let Some(lacks) = partition.incomplete() else { return Ok(()) };
-        {
-            let _no_turn = self.turn.lock().await;
-            for (journal, batch) in &lacks.journaled {
-                if batch.base_offset >= partition.log.end() {
-                    self.put_back(partition, journal, batch).await?;
-                }
+        for (journal, batch) in &lacks.journaled {
+            if batch.base_offset >= partition.log.end() {
+                self.put_back(partition, journal, batch).await?;
             }
         }
         if partition.log.end() < lacks.end {
