@@ -5,8 +5,9 @@
 //!                         > there is more: counted > seat > Answer::Long > part by part into the socket
 //! ```
 //!
-//! A frame begins with its size, so a long answer is written twice: the first time to be counted. What a body holds until then is its
-//! own to keep small: it may hold what it is about, and make each element when its turn comes ([`Made`]). A body does not change.
+//! A frame begins with its size, so a long answer is written twice: the first time to be counted. What a body
+//! holds until then is its own to keep small: it may hold what it is about, and make each element when its
+//! turn comes ([`Made`]). A body does not change.
 
 use strandline_protocol::messages::{response_head, set_size};
 use strandline_protocol::wire::{ApiKey, Encode, EncodeError, Fields, Message, Place, Writer};
@@ -15,7 +16,8 @@ use crate::room::Seat;
 
 /// What follows the header of an answer.
 pub trait Body {
-    /// Goes on writing at `place` until the writer has a part; true at the end. The same bytes each time it is begun.
+    /// Goes on writing at `place` until the writer has a part; true at the end. The same bytes each time it
+    /// is begun.
     fn write_part(&self, place: &mut Place, writer: &mut Writer) -> bool;
 
     /// Calls `found` with the error codes in it; those that are zero may be left out.

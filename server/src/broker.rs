@@ -70,8 +70,8 @@ impl Broker {
         found.cloned()
     }
 
-    /// The partition that is meant, when this broker leads it. Whether it does so in the epoch that a client expects
-    /// is told by the shard that owns the partition, which serves it in the same step.
+    /// The partition that is meant, when this broker leads it. Whether it does so in the epoch that a client
+    /// expects is told by the shard that owns the partition, which serves it in the same step.
     ///
     /// # Errors
     /// UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER; looked for in this order.

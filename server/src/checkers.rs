@@ -1,4 +1,5 @@
-//! What must hold whatever bytes a stranger sends: see [`strandline_engine::checkers`], of which this is the part that knows Kafka.
+//! What must hold whatever bytes a stranger sends: see [`strandline_engine::checkers`], of which this is the
+//! part that knows Kafka.
 //!
 //! | checker | its bytes are | what must hold |
 //! |---|---|---|
@@ -28,7 +29,8 @@ pub const CHECKERS: [Checker; 3] = [
 /// What an error, or the allocator's rounding, may take beyond what is counted.
 const ROUNDING_BYTES: usize = 1 << 10;
 
-/// Calls `$then::<M>` with the request `M` of the API; Produce and Fetch carry records and are left to the caller.
+/// Calls `$then::<M>` with the request `M` of the API; Produce and Fetch carry records and are left to the
+/// caller.
 macro_rules! for_api {
     ($key:expr, $then:ident($($argument:expr),*)) => {
         match $key {

@@ -5,20 +5,22 @@
 //! | the process | for metrics | of each shard: ring, journal, small files, directories | segments, half of the rest at most | connections |
 //! ```
 //!
-//! A connection that does not fit is refused when it comes, so that no flood of them takes a descriptor that a file needs: without one a log can not be
-//! opened, rolled or synced.
+//! A connection that does not fit is refused when it comes, so that no flood of them takes a descriptor that
+//! a file needs: without one a log can not be opened, rolled or synced.
 
 use strandline_engine::config::EngineConfig;
 
 /// Standard streams, the lock, listeners, signals, and one that is put by.
 const PROCESS: u64 = 20;
 
-/// Connections for metrics and health at a time: scrapers, supervisors, somebody with curl, and room for those who are none of these.
+/// Connections for metrics and health at a time: scrapers, supervisors, somebody with curl, and room for
+/// those who are none of these.
 const METRICS: u64 = 128;
 const METRICS_LEAST: u64 = 8;
 
-/// What a shard holds and opens for a moment: its ring and doorbell, journal files in use and in the making, the checkpoint, directories that are
-/// synced, several at a time. It works with [`SHARD_LEAST`]: steps then wait for one another.
+/// What a shard holds and opens for a moment: its ring and doorbell, journal files in use and in the making,
+/// the checkpoint, directories that are synced, several at a time. It works with [`SHARD_LEAST`]: steps then
+/// wait for one another.
 const SHARD: u64 = 32;
 const SHARD_LEAST: u64 = 12;
 
@@ -33,7 +35,8 @@ const CONNECTIONS_LEAST: u64 = 8;
 pub struct Descriptors {
     /// The limit that is shared out.
     pub limit: u64,
-    /// Segments that each shard keeps open. There may be a third more for a moment: those that wait for a sync.
+    /// Segments that each shard keeps open. There may be a third more for a moment: those that wait for a
+    /// sync.
     pub segments: usize,
     /// Connections at a time, of all shards together.
     pub connections: usize,

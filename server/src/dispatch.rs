@@ -1,8 +1,10 @@
-//! Which requests this broker understands: one table of key, versions and handler, which is also what ApiVersions answers from.
+//! Which requests this broker understands: one table of key, versions and handler, which is also what
+//! ApiVersions answers from.
 //!
-//! A request has two stages. [`arrive`] runs in the order in which requests come in, and gives the future of the answer, which is run
-//! when the answers before it have left. Produce hands its records over in the first stage, so that the appends of one connection
-//! overlap and keep their order; everything else happens in the second, one request after the other, as in Kafka.
+//! A request has two stages. [`arrive`] runs in the order in which requests come in, and gives the future of
+//! the answer, which is run when the answers before it have left. Produce hands its records over in the first
+//! stage, so that the appends of one connection overlap and keep their order; everything else happens in the
+//! second, one request after the other, as in Kafka.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -60,8 +62,8 @@ macro_rules! in_turn {
     };
 }
 
-/// A handler of the form `async fn(&Broker, i16, Request, &mut Seat) -> Response`: what it gathers may be much more than what was asked, and
-/// it takes the memory for that first.
+/// A handler of the form `async fn(&Broker, i16, Request, &mut Seat) -> Response`: what it gathers may be
+/// much more than what was asked, and it takes the memory for that first.
 macro_rules! seated {
     ($handle:path) => {
         Handler::InTurn(|mut call| {
@@ -75,7 +77,8 @@ macro_rules! seated {
     };
 }
 
-/// A handler of the form `async fn(&Call, Request) -> Response`: it wants to know who asks, or to wait while they are there.
+/// A handler of the form `async fn(&Call, Request) -> Response`: it wants to know who asks, or to wait while
+/// they are there.
 macro_rules! of_caller {
     ($handle:path) => {
         Handler::InTurn(|mut call| {
@@ -91,7 +94,8 @@ macro_rules! of_caller {
     };
 }
 
-/// Reads the body of a request, once there is memory for what a long one can come to. Its bytes are gone then.
+/// Reads the body of a request, once there is memory for what a long one can come to. Its bytes are gone
+/// then.
 async fn decode<M: Message + Decode>(call: &mut Call, seat: &mut Seat) -> Result<M, CallError> {
     if call.body.len() > PART_BYTES {
         seat.reserve(request_budget(call.body.len())).await;
@@ -101,8 +105,8 @@ async fn decode<M: Message + Decode>(call: &mut Call, seat: &mut Seat) -> Result
 
 /// What is served, and so what ApiVersions advertises.
 ///
-/// Produce is advertised from 0 on though only 3 and later can be read: librdkafka before 2.11.1 sends its batches
-/// uncompressed to a broker that does not list version 0 (KAFKA-18659).
+/// Produce is advertised from 0 on though only 3 and later can be read: librdkafka before 2.11.1 sends its
+/// batches uncompressed to a broker that does not list version 0 (KAFKA-18659).
 pub const APIS: &[Api] = &[
     Api { key: ApiKey::Produce, versions: 0..=13, handler: Handler::OnArrival(api::produce::arrive) },
     Api { key: ApiKey::Fetch, versions: 4..=18, handler: Handler::InTurn(api::fetch::answer) },

@@ -1,16 +1,21 @@
 //! The memory that long answers may take (D11), counted on each shard for itself.
 //!
-//! An answer that is longer than a part ([`PART_BYTES`]), and a request that is, needs a seat: the right to so many bytes, from before they are
-//! taken until the answer has left. Short ones need none, and pay nothing.
+//! An answer that is longer than a part ([`PART_BYTES`]), and a request that is, needs a seat: the right to
+//! so many bytes, from before they are taken until the answer has left. Short ones need none, and pay
+//! nothing.
 //!
-//! * All seats of a shard together have its share of [`LONG_ANSWERS_BYTES_MAX`]; what does not fit waits, in the order of asking. When nobody
-//!   else has one, a seat of any size is given: a long answer may have to wait, and is never refused.
-//! * While others wait, a client that takes nothing of its answer for [`STALL_MAX`] loses its seat, and its connection: those first that have
-//!   taken nothing for the longest time, and no more of them than are needed. The longer the line, the shorter the patience, so that many who
-//!   do not read hold up nobody for long. While nobody waits, a client may take its time.
-//! * Parts of long answers are made one after the other, each in a turn of the shard of its own ([`Room::turn`]): however many clients ask for
-//!   long answers, whoever asks for something short waits for one part.
-//! * A seat that needs more waits like the others. When all who have seats wait for more, the first gets it: nothing locks up.
+//! * All seats of a shard together have its share of [`LONG_ANSWERS_BYTES_MAX`]; what does not fit waits, in
+//!   the order of asking. When nobody else has one, a seat of any size is given: a long answer may have to
+//!   wait, and is never refused.
+//! * While others wait, a client that takes nothing of its answer for [`STALL_MAX`] loses its seat, and its
+//!   connection: those first that have taken nothing for the longest time, and no more of them than are
+//!   needed. The longer the line, the shorter the patience, so that many who do not read hold up nobody for
+//!   long. While nobody waits, a client may take its time.
+//! * Parts of long answers are made one after the other, each in a turn of the shard of its own
+//!   ([`Room::turn`]): however many clients ask for long answers, whoever asks for something short waits for
+//!   one part.
+//! * A seat that needs more waits like the others. When all who have seats wait for more, the first gets it:
+//!   nothing locks up.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -30,8 +35,8 @@ pub const LONG_ANSWERS_BYTES_MAX: usize = 64 << 20;
 /// What a shard's share is at least, however many there are.
 const SHARE_BYTES_MIN: usize = 4 << 20;
 
-/// How long a client may take nothing of its answer while one or two others wait for the memory: not one part of 64 KiB into the buffers of
-/// its connection.
+/// How long a client may take nothing of its answer while one or two others wait for the memory: not one part
+/// of 64 KiB into the buffers of its connection.
 pub const STALL_MAX: Duration = Duration::from_secs(5);
 
 /// The same while very many wait.
@@ -53,7 +58,8 @@ pub struct Room {
     turns: RefCell<Option<VecDeque<oneshot::Sender<Turn>>>>,
 }
 
-/// The right to make a part. Dropping it passes it on; [`Turn::pass`] does so when others have had the thread.
+/// The right to make a part. Dropping it passes it on; [`Turn::pass`] does so when others have had the
+/// thread.
 pub struct Turn(Option<Rc<Room>>);
 
 impl Turn {
@@ -163,7 +169,8 @@ impl Room {
         state.admit(self.bytes_max);
     }
 
-    /// Cuts off those whose clients have taken nothing for too long, when `number` is the first who waits: as many as the line needs.
+    /// Cuts off those whose clients have taken nothing for too long, when `number` is the first who waits: as
+    /// many as the line needs.
     fn cut_still(&self, number: u64, now: Instant) {
         let mut state = self.state.borrow_mut();
         if state.line.front().is_none_or(|first| first.number != number) {

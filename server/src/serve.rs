@@ -143,8 +143,8 @@ impl Server {
         self.engine.watch()
     }
 
-    /// Ends a broker of which a shard has ended by itself; whoever asks for its health is told until then. The other shards answer what is
-    /// under way, as far as they can.
+    /// Ends a broker of which a shard has ended by itself; whoever asks for its health is told until then.
+    /// The other shards answer what is under way, as far as they can.
     ///
     /// # Errors
     /// Always: why the shard has ended.
@@ -169,8 +169,8 @@ impl Server {
     }
 }
 
-/// How long a port may be in use. A killed broker's listener is held by its ring, which the kernel takes apart some 10 ms after the
-/// process has gone.
+/// How long a port may be in use. A killed broker's listener is held by its ring, which the kernel takes
+/// apart some 10 ms after the process has gone.
 const PORT_RELEASE: Duration = Duration::from_secs(2);
 
 fn bind(place: &HostPort) -> io::Result<TcpListener> {
@@ -186,7 +186,8 @@ fn bind(place: &HostPort) -> io::Result<TcpListener> {
     }
 }
 
-/// Where clients are told to connect to: what was set, or where we listen, or this machine's name when we listen everywhere.
+/// Where clients are told to connect to: what was set, or where we listen, or this machine's name when we
+/// listen everywhere.
 fn advertised(config: &BrokerConfig, address: SocketAddr) -> HostPort {
     let mut place = config.advertised.clone().unwrap_or_else(|| config.listen.clone());
     if place.is_any() {

@@ -1,4 +1,5 @@
-//! Creating, growing and deleting topics, and deleting their records. Their settings are in [`super::settings`].
+//! Creating, growing and deleting topics, and deleting their records. Their settings are in
+//! [`super::settings`].
 
 use super::cluster::Retriable;
 use super::connection::Connection;
@@ -91,7 +92,8 @@ impl AdminError {
 }
 
 impl Retriable for AdminError {
-    /// A lost connection is none: the topic may have been created or deleted, and the next answer would be misread.
+    /// A lost connection is none: the topic may have been created or deleted, and the next answer would be
+    /// misread.
     fn is_retriable(&self) -> bool {
         match self {
             AdminError::Metadata(error) => error.is_retriable(),
@@ -144,7 +146,8 @@ impl Client {
         })
     }
 
-    /// Deletes the records of a partition before `offset`, or all of them. Gives the first offset that is left.
+    /// Deletes the records of a partition before `offset`, or all of them. Gives the first offset that is
+    /// left.
     ///
     /// # Errors
     /// [`AdminError`].

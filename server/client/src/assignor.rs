@@ -1,4 +1,5 @@
-//! Kafka's range assignor: each topic's partitions, in order, in equal runs, among the members that want the topic.
+//! Kafka's range assignor: each topic's partitions, in order, in equal runs, among the members that want the
+//! topic.
 //!
 //! ```text
 //! 8 partitions, 3 members   0 1 2 | 3 4 5 | 6 7      the first members, by their ids, have one more
@@ -9,8 +10,8 @@ use std::collections::BTreeMap;
 /// The name under which members agree on it.
 pub(super) const RANGE: &str = "range";
 
-/// For each member, by its id, the partitions of each topic. `subscriptions` has the topics that each member wants, and
-/// `partitions` how many each topic has; a topic that is not there has none.
+/// For each member, by its id, the partitions of each topic. `subscriptions` has the topics that each member
+/// wants, and `partitions` how many each topic has; a topic that is not there has none.
 pub(super) fn range(
     subscriptions: &BTreeMap<String, Vec<String>>,
     partitions: &BTreeMap<String, i32>,

@@ -1,4 +1,5 @@
-//! The cluster as one client sees it: who the brokers are, which topics there are, who leads their partitions.
+//! The cluster as one client sees it: who the brokers are, which topics there are, who leads their
+//! partitions.
 
 use super::connection::Connection;
 use super::retry::Retry;
@@ -11,8 +12,8 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::ErrorCode;
 
-/// How long a topic that was just created, or that the broker creates because we asked for it, may take to be known with all
-/// its leaders.
+/// How long a topic that was just created, or that the broker creates because we asked for it, may take to be
+/// known with all its leaders.
 const TOPIC_APPEARS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the brokers or topics are not known.
@@ -156,8 +157,8 @@ pub struct Client {
 pub type Waiting = fn(&dyn std::fmt::Display);
 
 impl Client {
-    /// Connects to the first of these addresses that answers. An address list that nobody answers on fails at once; what
-    /// was reached once is waited for later on.
+    /// Connects to the first of these addresses that answers. An address list that nobody answers on fails at
+    /// once; what was reached once is waited for later on.
     ///
     /// # Errors
     /// [`MetadataError::Unreachable`].
@@ -306,7 +307,8 @@ impl Client {
         answer
     }
 
-    /// The control connection, or a new one: to a broker known from before, or else to the addresses given at the start.
+    /// The control connection, or a new one: to a broker known from before, or else to the addresses given at
+    /// the start.
     fn control(&mut self) -> Result<&mut Connection, MetadataError> {
         if self.control.is_none() {
             let mut attempts = Vec::new();

@@ -18,8 +18,8 @@ impl Code {
         self.0 == code.code()
     }
 
-    /// Whether the same request can succeed later, maybe at another broker: Kafka's own list, as far as it concerns the
-    /// requests of this client.
+    /// Whether the same request can succeed later, maybe at another broker: Kafka's own list, as far as it
+    /// concerns the requests of this client.
     pub fn is_retriable(self) -> bool {
         use ErrorCode::*;
         matches!(

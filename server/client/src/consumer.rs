@@ -4,7 +4,8 @@
 //! poll > one fetch a leader > batches > check CRC, unpack > records from the position on > the caller
 //! ```
 //!
-//! Records of open and aborted transactions are given like all others (read uncommitted); the markers of the log are not.
+//! Records of open and aborted transactions are given like all others (read uncommitted); the markers of the
+//! log are not.
 
 use super::cluster::Retriable;
 use super::connection::Connection;
@@ -183,8 +184,8 @@ impl Consumer {
         &self.positions
     }
 
-    /// Fetches once, waiting up to `wait` for records, and gives them to `each` until that breaks off; what it has not been
-    /// given then comes again with the next call.
+    /// Fetches once, waiting up to `wait` for records, and gives them to `each` until that breaks off; what
+    /// it has not been given then comes again with the next call.
     ///
     /// # Errors
     /// [`ConsumeError`], after what may pass by itself was tried again.

@@ -1,4 +1,5 @@
-//! Reads one topic as a member of a consumer group: the members share its partitions, and the group remembers how far it is.
+//! Reads one topic as a member of a consumer group: the members share its partitions, and the group remembers
+//! how far it is.
 //!
 //! ```text
 //!            +-------------------- REBALANCE_IN_PROGRESS: commit --------------------+
@@ -6,13 +7,13 @@
 //! poll > JoinGroup > [leader: assign] > SyncGroup > OffsetFetch > fetch, heartbeat, commit > ...
 //! ```
 //!
-//! A record counts as done when the call after the [`poll`](GroupConsumer::poll) that gave it begins, so do with it what has to be
-//! done before that. What is done is committed every second, before partitions are handed over, and by
-//! [`commit`](GroupConsumer::commit); after a crash what was done since the last commit is given again, to whoever has the
-//! partition then.
+//! A record counts as done when the call after the [`poll`](GroupConsumer::poll) that gave it begins, so do
+//! with it what has to be done before that. What is done is committed every second, before partitions are
+//! handed over, and by [`commit`](GroupConsumer::commit); after a crash what was done since the last commit
+//! is given again, to whoever has the partition then.
 //!
-//! No thread of its own: heartbeats are sent by `poll`, and a member that does not come back to it for ten seconds is taken
-//! for dead. Partitions that the topic is given later are noticed by the next generation.
+//! No thread of its own: heartbeats are sent by `poll`, and a member that does not come back to it for ten
+//! seconds is taken for dead. Partitions that the topic is given later are noticed by the next generation.
 
 use super::assignor;
 use super::cluster::Retriable;
@@ -36,7 +37,8 @@ use strandline_protocol::wire::{ApiKey, EncodeError, ErrorCode, WireError};
 /// A member that is silent for so long is taken for dead.
 const SESSION: Duration = Duration::from_secs(10);
 
-/// How long the others wait for this member to rejoin: as long as one call of `poll` and what is done with its records may take.
+/// How long the others wait for this member to rejoin: as long as one call of `poll` and what is done with
+/// its records may take.
 const REBALANCE: Duration = Duration::from_secs(60);
 
 /// What is done is committed so often.
@@ -112,8 +114,9 @@ impl Generation {
 }
 
 impl GroupConsumer {
-    /// A member of `group` that reads `topic`; partitions of which the group has no offset, or one that is not there any more,
-    /// are read from `start` on. The group is joined by the first [`poll`](GroupConsumer::poll).
+    /// A member of `group` that reads `topic`; partitions of which the group has no offset, or one that is
+    /// not there any more, are read from `start` on. The group is joined by the first
+    /// [`poll`](GroupConsumer::poll).
     pub fn new(client: Client, group: &str, topic: &str, start: Moment) -> GroupConsumer {
         GroupConsumer {
             client,
@@ -127,14 +130,14 @@ impl GroupConsumer {
         }
     }
 
-    /// For each partition that this member has the offset of the next record that will be given; `None` while the group
-    /// rebalances.
+    /// For each partition that this member has the offset of the next record that will be given; `None` while
+    /// the group rebalances.
     pub fn positions(&self) -> Option<&BTreeMap<i32, i64>> {
         self.generation.as_ref().map(|generation| generation.consumer.positions())
     }
 
-    /// Joins the group if need be, or fetches once, waiting up to `wait` for records, and gives them to `each` until that breaks
-    /// off; what it has not been given then comes again with the next call.
+    /// Joins the group if need be, or fetches once, waiting up to `wait` for records, and gives them to
+    /// `each` until that breaks off; what it has not been given then comes again with the next call.
     ///
     /// Joining takes until all other members have rejoined, or their rebalance timeouts are over.
     ///
@@ -161,8 +164,8 @@ impl GroupConsumer {
     /// Commits everything that was given.
     ///
     /// # Errors
-    /// [`GroupConsumeError`]. When the group has begun another generation meanwhile it is none, and what was not committed will be
-    /// given again.
+    /// [`GroupConsumeError`]. When the group has begun another generation meanwhile it is none, and what was
+    /// not committed will be given again.
     pub fn commit(&mut self) -> Result<(), GroupConsumeError> {
         loop {
             match self.commit_once() {
@@ -231,7 +234,8 @@ impl GroupConsumer {
         Ok(generation.consumer.poll(wait, each)?)
     }
 
-    /// Makes good what the coordinator said no to, so that the next step can succeed; or says that nothing can.
+    /// Makes good what the coordinator said no to, so that the next step can succeed; or says that nothing
+    /// can.
     fn recover(&mut self, error: GroupError) -> Result<(), GroupConsumeError> {
         if error.is(ErrorCode::RebalanceInProgress) || error.is(ErrorCode::IllegalGeneration) {
             self.generation = None;

@@ -1,7 +1,7 @@
 //! Consumer groups from outside: which there are, who is in them, how far they have read.
 //!
-//! Every broker coordinates some groups. A list is collected from all brokers; everything else is asked of the group's own
-//! coordinator, which FindCoordinator names.
+//! Every broker coordinates some groups. A list is collected from all brokers; everything else is asked of
+//! the group's own coordinator, which FindCoordinator names.
 
 use super::admin::said;
 use super::cluster::Retriable;
@@ -191,7 +191,8 @@ pub(super) fn check(group: &str, api: ApiKey, code: i16) -> Result<(), GroupErro
 }
 
 impl Client {
-    /// The groups of all brokers that are in one of these states, or all for no state, in the order of their names.
+    /// The groups of all brokers that are in one of these states, or all for no state, in the order of their
+    /// names.
     ///
     /// # Errors
     /// [`GroupError`].
@@ -218,7 +219,8 @@ impl Client {
     /// A group.
     ///
     /// # Errors
-    /// [`GroupError`]; GROUP_ID_NOT_FOUND when there is none of this name, or it is of a later group protocol.
+    /// [`GroupError`]; GROUP_ID_NOT_FOUND when there is none of this name, or it is of a later group
+    /// protocol.
     pub fn group(&mut self, name: &str) -> Result<Group, GroupError> {
         self.retrying(|client| {
             let (id, mut coordinator) = client.dial_coordinator(name)?;

@@ -60,8 +60,8 @@ impl Retriable for ListOffsetsError {
 }
 
 impl Client {
-    /// The offset of a moment in each of these partitions; a partition without a record at or after a point in time is left
-    /// out.
+    /// The offset of a moment in each of these partitions; a partition without a record at or after a point
+    /// in time is left out.
     ///
     /// # Errors
     /// [`ListOffsetsError`].

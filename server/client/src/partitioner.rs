@@ -1,4 +1,5 @@
-//! Which partition a key goes to: as in Kafka's Java client, so that a key lands where other producers put it.
+//! Which partition a key goes to: as in Kafka's Java client, so that a key lands where other producers put
+//! it.
 
 /// The seed that Kafka's Java client uses (`org.apache.kafka.common.utils.Utils.murmur2`).
 const SEED: u32 = 0x9747_b28c;

@@ -1,17 +1,20 @@
-//! Appends records: collects them into batches, sends each to its leader, repeats what was lost, keeps the order.
+//! Appends records: collects them into batches, sends each to its leader, repeats what was lost, keeps the
+//! order.
 //!
 //! ```text
 //! push > lane.open (a batch in the making) > lane.sealed (batches, in order) > link (one request in flight a leader) > acknowledged
 //! ```
 //!
-//! * A lane is a partition's queue. Only its front batch is ever in flight, so batches arrive in the order of their records,
-//!   whatever is repeated.
-//! * With `acks=all` and a broker that has InitProducerId the batches carry a producer id and sequences: a batch that was sent
-//!   twice because its answer was lost is appended once. Otherwise such a batch may be there twice.
+//! * A lane is a partition's queue. Only its front batch is ever in flight, so batches arrive in the order of
+//!   their records, whatever is repeated.
+//! * With `acks=all` and a broker that has InitProducerId the batches carry a producer id and sequences: a
+//!   batch that was sent twice because its answer was lost is appended once. Otherwise such a batch may be
+//!   there twice.
 //! * At most [`QUEUED_BYTES_MAX`] wait, and one batch more; then [`Producer::push`] waits for answers.
 //! * A batch that is too large for the topic is split in halves until its records stand alone.
 //!
-//! No thread and no clock of its own: the caller says what time it is, and calls [`Producer::poll`] while it waits for records.
+//! No thread and no clock of its own: the caller says what time it is, and calls [`Producer::poll`] while it
+//! waits for records.
 
 use super::admin::said;
 use super::cluster::Retriable;
@@ -36,7 +39,8 @@ use strandline_protocol::wire::{ApiKey, ErrorCode};
 /// What may wait to be sent or acknowledged before the caller has to.
 const QUEUED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// A request ends with the batch that reaches this, far below what brokers accept (`socket.request.max.bytes`, 100 MiB).
+/// A request ends with the batch that reaches this, far below what brokers accept
+/// (`socket.request.max.bytes`, 100 MiB).
 const REQUEST_BYTES: usize = 8 * 1024 * 1024;
 
 /// From this version on, topics go by their ids.
@@ -77,7 +81,8 @@ pub struct ProducerOptions {
     pub batch_bytes: usize,
     /// A batch is sealed when its first record has waited this long.
     pub linger: Duration,
-    /// Where records without a key begin to go: any number, best a random one, or many short runs would fill one partition.
+    /// Where records without a key begin to go: any number, best a random one, or many short runs would fill
+    /// one partition.
     pub first_partition: u32,
 }
 
@@ -148,7 +153,8 @@ pub enum ProduceError {
         code: Code,
         /// Its words, for the record where it has some.
         message: Option<String>,
-        /// The records it is about, by the caller's numbers: the one that the broker names, or the first and last of the batch.
+        /// The records it is about, by the caller's numbers: the one that the broker names, or the first and
+        /// last of the batch.
         tags: (u64, u64),
         /// The bytes of the batch.
         batch_bytes: usize,
@@ -326,7 +332,8 @@ impl Producer {
             self.pump(true)?;
         }
         if self.options.acks == Acks::None {
-            // Nothing is answered, but requests are carried out in order: an answer to one more question says that all were read.
+            // Nothing is answered, but requests are carried out in order: an answer to one more question says
+            // that all were read.
             for link in self.links.values_mut() {
                 link.connection.call(&MetadataRequest::default())?;
             }
@@ -367,7 +374,8 @@ impl Producer {
         if !error.is_retriable() {
             return Err(error);
         }
-        // What else is in flight is waited for: who leads what may be different now, and no batch may be in flight twice.
+        // What else is in flight is waited for: who leads what may be different now, and no batch may be in
+        // flight twice.
         for leader in self.busy() {
             if let Err(error) = self.take_answer(leader)
                 && !error.is_retriable()
@@ -421,7 +429,8 @@ impl Producer {
         self.settle(response, &lanes)
     }
 
-    /// Does with each front batch what its leader says. The first failure is returned after all have been looked at.
+    /// Does with each front batch what its leader says. The first failure is returned after all have been
+    /// looked at.
     fn settle(&mut self, response: ProduceResponse, lanes: &[usize]) -> Result<(), ProduceError> {
         let mut answers: BTreeMap<i32, PartitionProduceResponse> = BTreeMap::new();
         for partition in response.responses.into_iter().flat_map(|topic| topic.partition_responses) {

@@ -1,5 +1,5 @@
-//! DescribeAcls, CreateAcls, DeleteAcls: there are no rules of who may do what, and none can be made. Kafka without an authorizer answers
-//! the same code.
+//! DescribeAcls, CreateAcls, DeleteAcls: there are no rules of who may do what, and none can be made. Kafka
+//! without an authorizer answers the same code.
 
 use strandline_protocol::messages::{
     AclCreationResult, CreateAclsRequest, CreateAclsResponse, DeleteAclsFilterResult, DeleteAclsRequest,

@@ -1,7 +1,8 @@
-//! AlterConfigs and IncrementalAlterConfigs: the settings of topics, and those of the broker that may change while it runs, for this one or
-//! for all. Durable, and in force, when the answer leaves.
+//! AlterConfigs and IncrementalAlterConfigs: the settings of topics, and those of the broker that may change
+//! while it runs, for this one or for all. Durable, and in force, when the answer leaves.
 //!
-//! Kafka takes names for its brokers that nobody knows; here they are refused, as a misspelt setting would never do anything.
+//! Kafka takes names for its brokers that nobody knows; here they are refused, as a misspelt setting would
+//! never do anything.
 
 use std::collections::{HashMap, HashSet};
 
@@ -63,7 +64,8 @@ pub async fn change(
     IncrementalAlterConfigsResponse { responses, ..Default::default() }
 }
 
-/// Alters the resources: topics together, with one write of the topic table. One that comes twice is not changed at all, and answered once.
+/// Alters the resources: topics together, with one write of the topic table. One that comes twice is not
+/// changed at all, and answered once.
 async fn alter(broker: &Broker, asked: Vec<Asked>, validate_only: bool) -> Vec<AlterConfigsResourceResponse> {
     let asked = refuse_repeated(asked);
     let mut done = Vec::with_capacity(asked.len());

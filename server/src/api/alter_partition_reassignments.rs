@@ -13,7 +13,8 @@ use crate::api::distinct::distinct_by_name;
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 
-/// What became of each move. A partition that is named several times gets what is asked for it last, as in Kafka.
+/// What became of each move. A partition that is named several times gets what is asked for it last, as in
+/// Kafka.
 pub async fn handle(
     broker: &Broker,
     _: i16,

@@ -1,4 +1,5 @@
-//! AlterReplicaLogDirs: the data directory is the only one, so that a partition can be moved to where it is, and nowhere else.
+//! AlterReplicaLogDirs: the data directory is the only one, so that a partition can be moved to where it is,
+//! and nowhere else.
 
 use strandline_engine::reactor::yield_if_needed;
 use strandline_protocol::messages::{

@@ -1,5 +1,5 @@
-//! The four requests about delegation tokens: a token is made for a user who has proved who he is, and nobody can do that here. Kafka
-//! answers the same code on a listener without authentication.
+//! The four requests about delegation tokens: a token is made for a user who has proved who he is, and nobody
+//! can do that here. Kafka answers the same code on a listener without authentication.
 
 use strandline_protocol::messages::{
     CreateDelegationTokenRequest, CreateDelegationTokenResponse, DescribeDelegationTokenRequest,

@@ -7,7 +7,8 @@ use strandline_protocol::wire::ErrorCode;
 use crate::api::distinct::distinct;
 use crate::broker::Broker;
 
-/// Deletes the groups; each is gone for good when the answer leaves. A name that comes twice is answered once.
+/// Deletes the groups; each is gone for good when the answer leaves. A name that comes twice is answered
+/// once.
 pub async fn handle(broker: &Broker, _: i16, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let names = distinct(request.groups_names).await;
     let results = names.into_iter().map(async |group_id| {

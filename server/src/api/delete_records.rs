@@ -16,8 +16,8 @@ use crate::broker::{Broker, TopicKey};
 /// "All that there are."
 const HIGH_WATERMARK: i64 = -1;
 
-/// Deletes in all partitions at once: those of one shard share one write of its checkpoint. Of a partition that is named twice, the last
-/// offset counts.
+/// Deletes in all partitions at once: those of one shard share one write of its checkpoint. Of a partition
+/// that is named twice, the last offset counts.
 pub async fn handle(broker: &Broker, _: i16, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let named = request.topics.into_iter().map(|topic| (topic.name, topic.partitions)).collect();
     let asked = distinct_by_name(named, |asked: &DeleteRecordsPartition| asked.partition_index).await;

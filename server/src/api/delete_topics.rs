@@ -16,7 +16,8 @@ use crate::api::refusal::{Refusal, told};
 use crate::broker::{Broker, TopicKey, uuid_of};
 use crate::groups::is_internal;
 
-/// Deletes the topics together, with one write of the topic table; they are gone for good when the answer leaves.
+/// Deletes the topics together, with one write of the topic table; they are gone for good when the answer
+/// leaves.
 pub async fn handle(broker: &Broker, version: i16, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
     let asked: Vec<_> = match version {
         ..6 => request

@@ -23,8 +23,8 @@ use crate::config::{BrokerConfig, broker_config_entry, broker_configs, layers};
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
-/// The settings of each resource, all or those that are named. They are made when they are written: those of a topic take a hundred times
-/// its name.
+/// The settings of each resource, all or those that are named. They are made when they are written: those of
+/// a topic take a hundred times its name.
 pub async fn handle(broker: &Broker, _: i16, request: DescribeConfigsRequest) -> impl Body + use<> {
     let mut resources = Vec::new();
     let topics = broker.shard.topics();

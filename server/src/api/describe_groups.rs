@@ -1,4 +1,5 @@
-//! DescribeGroups. A group that there is not is Dead, and from version 6 on an error as well. A group that is named twice is described once.
+//! DescribeGroups. A group that there is not is Dead, and from version 6 on an error as well. A group that is
+//! named twice is described once.
 
 use strandline_protocol::messages::{
     DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,

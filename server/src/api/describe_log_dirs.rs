@@ -1,4 +1,5 @@
-//! DescribeLogDirs: the one data directory, what each partition takes of it, and how much room its volume has.
+//! DescribeLogDirs: the one data directory, what each partition takes of it, and how much room its volume
+//! has.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! DescribeQuorum: one voter, this broker. It keeps the metadata of the cluster in files of its own, so that there is no log with offsets:
-//! all of it counts as known to everybody.
+//! DescribeQuorum: one voter, this broker. It keeps the metadata of the cluster in files of its own, so that
+//! there is no log with offsets: all of it counts as known to everybody.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

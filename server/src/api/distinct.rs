@@ -1,5 +1,6 @@
-//! Names in a request are a set (D11): what is asked for twice is answered once, in the order in which it was first asked for. Nothing that is
-//! looked up, made or answered for a name is multiplied by how often the name comes.
+//! Names in a request are a set (D11): what is asked for twice is answered once, in the order in which it was
+//! first asked for. Nothing that is looked up, made or answered for a name is multiplied by how often the
+//! name comes.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -33,8 +34,8 @@ pub(super) async fn distinct<T: Eq + Hash>(mut values: Vec<T>) -> Vec<T> {
     values
 }
 
-/// The values under their names: each name once, and each value once under it. Of values with the same key the last one counts, where the
-/// first one stood: so Kafka's maps have it.
+/// The values under their names: each name once, and each value once under it. Of values with the same key
+/// the last one counts, where the first one stood: so Kafka's maps have it.
 pub(super) async fn distinct_by_name<N, V, K>(
     named: Vec<(N, Vec<V>)>,
     key: impl Fn(&V) -> K,

@@ -13,7 +13,8 @@ use crate::broker::Broker;
 /// `election_type` has these.
 const ELECTION_TYPES: std::ops::RangeInclusive<i8> = 0..=1;
 
-/// No election is needed. As in Kafka, a request for all partitions is answered with those alone that have elected.
+/// No election is needed. As in Kafka, a request for all partitions is answered with those alone that have
+/// elected.
 pub async fn handle(broker: &Broker, _: i16, request: ElectLeadersRequest) -> ElectLeadersResponse {
     if !ELECTION_TYPES.contains(&request.election_type) {
         return ElectLeadersResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };

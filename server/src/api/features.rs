@@ -1,7 +1,8 @@
-//! The features of the cluster: what Kafka switches on for all brokers at once, by level. Level 0 is a cluster without the feature.
+//! The features of the cluster: what Kafka switches on for all brokers at once, by level. Level 0 is a
+//! cluster without the feature.
 //!
-//! ApiVersions tells the levels that could be; UpdateFeatures would change them. Kafka's other features, `metadata.version` first, are
-//! about logs and records between its brokers, which are not here.
+//! ApiVersions tells the levels that could be; UpdateFeatures would change them. Kafka's other features,
+//! `metadata.version` first, are about logs and records between its brokers, which are not here.
 
 use strandline_protocol::messages::{
     FeatureUpdateKey, SupportedFeatureKey, UpdatableFeatureResult, UpdateFeaturesRequest,

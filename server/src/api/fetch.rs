@@ -1,11 +1,11 @@
 //! Fetch: ranges of segment files, at once or when there is enough.
 //!
-//! * Every partition that is asked for is answered, once, in the order of the request. Of one that comes twice the last offset counts, as
-//!   in Kafka.
-//! * A request waits until there are `min_bytes`, `max_wait_ms` have passed, a partition has an error or more than this answer can take, or
-//!   the connection ends.
-//! * The first partition that has records gives at least one whole batch, whatever the limits; after that they hold ([`Budget`]).
-//!   Batches are never cut.
+//! * Every partition that is asked for is answered, once, in the order of the request. Of one that comes
+//!   twice the last offset counts, as in Kafka.
+//! * A request waits until there are `min_bytes`, `max_wait_ms` have passed, a partition has an error or more
+//!   than this answer can take, or the connection ends.
+//! * The first partition that has records gives at least one whole batch, whatever the limits; after that
+//!   they hold ([`Budget`]). Batches are never cut.
 //! * There are no sessions: session 0 in every answer tells clients to send whole requests (KIP-227).
 //! * There are no transactions yet: nothing was aborted.
 
@@ -294,7 +294,8 @@ impl Budget {
         Budget { left: bytes_max, is_first: true }
     }
 
-    /// The share of a partition for which `bytes` of whole batches were read: more than `partition_max` only when the first of them is.
+    /// The share of a partition for which `bytes` of whole batches were read: more than `partition_max` only
+    /// when the first of them is.
     fn share(&mut self, bytes: u64, partition_max: u64) -> Share {
         if bytes == 0 {
             return Share::Whole;

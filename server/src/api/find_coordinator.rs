@@ -1,4 +1,5 @@
-//! FindCoordinator: this broker coordinates every group. The topic that groups are kept in is made by the first request for one.
+//! FindCoordinator: this broker coordinates every group. The topic that groups are kept in is made by the
+//! first request for one.
 
 use strandline_protocol::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use strandline_protocol::wire::ErrorCode;
@@ -41,8 +42,9 @@ pub async fn handle(
     FindCoordinatorResponse { error_code, error_message, node_id, host, port, ..Default::default() }
 }
 
-/// The broker that coordinates. The codes of refusals are those that end every client at once: what a client does not expect here it takes
-/// for a coordinator that is yet to come, and asks again until its own time is over.
+/// The broker that coordinates. The codes of refusals are those that end every client at once: what a client
+/// does not expect here it takes for a coordinator that is yet to come, and asks again until its own time is
+/// over.
 async fn find(broker: &Broker, key_type: i8) -> Result<Node, Refusal> {
     let (code, message) = match key_type {
         GROUP => match broker.groups.topic(&broker.shard).await {

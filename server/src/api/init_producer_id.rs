@@ -25,8 +25,8 @@ pub async fn handle(broker: &Broker, _: i16, request: InitProducerIdRequest) -> 
         Ok(producer_id) => InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() },
         Err(error) => {
             tracing::error!(%error, "no producer id");
-            // Retriable, where KAFKA_STORAGE_ERROR is fatal to the Java producer at this point. A full disk does not come here, unless no
-            // producer id was ever given out: the ids are noted where they are.
+            // Retriable, where KAFKA_STORAGE_ERROR is fatal to the Java producer at this point. A full disk
+            // does not come here, unless no producer id was ever given out: the ids are noted where they are.
             refused(ErrorCode::CoordinatorNotAvailable)
         }
     }

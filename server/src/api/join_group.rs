@@ -1,5 +1,5 @@
-//! JoinGroup: waits until the generation begins. When the connection ends before, the member's place is given up by the group's own
-//! timeouts, as in Kafka.
+//! JoinGroup: waits until the generation begins. When the connection ends before, the member's place is given
+//! up by the group's own timeouts, as in Kafka.
 
 use strandline_engine::types::random_uuid;
 use strandline_protocol::messages::{
@@ -31,7 +31,8 @@ pub async fn handle(call: &Call, mut request: JoinGroupRequest) -> JoinGroupResp
     let join = join(call, request);
     let broker = &call.broker;
     let joined = broker.groups.join(&broker.shard, group, join);
-    // The client has gone, or the broker stops: whatever is said here is read by nobody, or sends the client to look again.
+    // The client has gone, or the broker stops: whatever is said here is read by nobody, or sends the client
+    // to look again.
     let joined = call.ending.or(joined).await.unwrap_or(Err(ErrorCode::CoordinatorNotAvailable));
     answer(version, joined, member_id)
 }

@@ -1,5 +1,5 @@
-//! ListConfigResources: topics and this broker. Kafka's other resources (the levels of its loggers, what clients report, groups) have no
-//! settings here.
+//! ListConfigResources: topics and this broker. Kafka's other resources (the levels of its loggers, what
+//! clients report, groups) have no settings here.
 
 use std::collections::BTreeSet;
 

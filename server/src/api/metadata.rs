@@ -1,7 +1,7 @@
 //! Metadata: this broker, the topics, and that we lead every partition.
 //!
-//! A topic that is created by being asked for is in the same answer: it is durable by then. (Kafka answers UNKNOWN_TOPIC_OR_PARTITION
-//! once and has the client ask again.)
+//! A topic that is created by being asked for is in the same answer: it is durable by then. (Kafka answers
+//! UNKNOWN_TOPIC_OR_PARTITION once and has the client ask again.)
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -178,7 +178,8 @@ async fn create(broker: &Broker, names: Vec<String>) -> Vec<Result<Arc<Topic>, T
     topics
 }
 
-/// The answer. What is said of a partition, which is much more than it takes to know, is made when it is written.
+/// The answer. What is said of a partition, which is much more than it takes to know, is made when it is
+/// written.
 struct Metadata {
     /// Without topics.
     message: MetadataResponse,

@@ -57,12 +57,12 @@ use strandline_engine::format::compression::DecompressError;
 use strandline_engine::types::LeaderEpoch;
 use strandline_protocol::wire::{ApiKey, ErrorCode};
 
-/// The code for whoever wants a transaction: there are none. It is the one that ends every client at once; librdkafka, for one, asks
-/// again for as long as it may after UNSUPPORTED_VERSION.
+/// The code for whoever wants a transaction: there are none. It is the one that ends every client at once;
+/// librdkafka, for one, asks again for as long as it may after UNSUPPORTED_VERSION.
 pub(crate) const NO_TRANSACTIONS: ErrorCode = ErrorCode::TransactionalIdAuthorizationFailed;
 
-/// The code for an append that was refused. Corrupt bytes are retriable, so that a client sends them again; rules that the
-/// same bytes break again are not.
+/// The code for an append that was refused. Corrupt bytes are retriable, so that a client sends them again;
+/// rules that the same bytes break again are not.
 pub(crate) fn append_error(error: &AppendError) -> ErrorCode {
     match error {
         AppendError::UnknownPartition(_) => ErrorCode::UnknownTopicOrPartition,
@@ -80,7 +80,8 @@ pub(crate) fn append_error(error: &AppendError) -> ErrorCode {
 
 fn check_error(error: &CheckError) -> ErrorCode {
     match error {
-        // A Java producer splits a batch that is too large, and so finds its way back from one that unpacks to too much as well.
+        // A Java producer splits a batch that is too large, and so finds its way back from one that unpacks
+        // to too much as well.
         CheckError::TooLarge { .. } | CheckError::Decompress(DecompressError::TooLarge { .. }) => {
             ErrorCode::MessageTooLarge
         }
@@ -107,7 +108,8 @@ pub(crate) fn read_error(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::UnknownPartition(_) => ErrorCode::UnknownTopicOrPartition,
         ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-        // A consumer stops at the offset and says so, instead of asking again for ever; it may be told to go on behind it (D5).
+        // A consumer stops at the offset and says so, instead of asking again for ever; it may be told to go
+        // on behind it (D5).
         ReadError::Faulty { fault, .. } if fault.is_damage() => ErrorCode::CorruptMessage,
         // A consumer waits, until it is back or somebody has decided (D2).
         ReadError::Faulty { .. } | ReadError::Incomplete { .. } => ErrorCode::KafkaStorageError,

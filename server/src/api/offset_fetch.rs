@@ -1,5 +1,5 @@
-//! OffsetFetch: what groups have committed. An offset that there is not is -1, and no error. Groups, topics and partitions that are named
-//! twice are answered once.
+//! OffsetFetch: what groups have committed. An offset that there is not is -1, and no error. Groups, topics
+//! and partitions that are named twice are answered once.
 //!
 //! There are no transactions, so that what is durable is stable too (`require_stable`).
 
@@ -90,7 +90,8 @@ fn once(groups: Vec<OffsetFetchRequestGroup>) -> Vec<(String, Asked)> {
     merged
 }
 
-/// Each partition once. Its metadata, which the answer holds, can be a thousand times its number in the request.
+/// Each partition once. Its metadata, which the answer holds, can be a thousand times its number in the
+/// request.
 async fn distinct_asked(asked: Asked) -> Asked {
     match asked {
         Some(topics) => Some(distinct_by_name(topics, |partition| *partition).await),
@@ -141,7 +142,8 @@ async fn find(
                 gathered.add(bytes);
                 return Ok(found);
             }
-            // Java consumers before 3.9 take 15 for fatal here, and look for their coordinator again after 16.
+            // Java consumers before 3.9 take 15 for fatal here, and look for their coordinator again after
+            // 16.
             Err(ErrorCode::CoordinatorNotAvailable) => return Err(ErrorCode::NotCoordinator),
             Err(error) => return Err(error),
         }

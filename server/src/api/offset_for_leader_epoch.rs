@@ -1,5 +1,5 @@
-//! OffsetForLeaderEpoch: where a leader epoch ends in a log. A consumer that asks learns whether the records that it has read are still the
-//! ones in the log (KIP-320).
+//! OffsetForLeaderEpoch: where a leader epoch ends in a log. A consumer that asks learns whether the records
+//! that it has read are still the ones in the log (KIP-320).
 
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::types::EpochEnd;
@@ -14,7 +14,8 @@ use crate::api::together::together;
 use crate::api::{known_epoch, read_error};
 use crate::broker::{Broker, TopicKey};
 
-/// The end of the epoch in each partition. A partition that is named several times is answered once, for what is asked last.
+/// The end of the epoch in each partition. A partition that is named several times is answered once, for what
+/// is asked last.
 pub async fn handle(
     broker: &Broker,
     _: i16,

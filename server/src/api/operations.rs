@@ -1,4 +1,5 @@
-//! What a client may do, as bits: a broker without an authorizer allows everything that there is to do with a resource (KIP-430).
+//! What a client may do, as bits: a broker without an authorizer allows everything that there is to do with a
+//! resource (KIP-430).
 //!
 //! The bit of an operation is its number in Kafka's `AclOperation`.
 

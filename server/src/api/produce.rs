@@ -5,8 +5,9 @@
 //! in turn      each PendingAppend::settled > response                 (all of one request together)
 //! ```
 //!
-//! The checks stand in Kafka's order. acks=1 and acks=all mean the same: durable, on the one replica there is. With acks=0 there is no
-//! response at all; what fails then closes the connection, so that the client looks again at whom it talks to.
+//! The checks stand in Kafka's order. acks=1 and acks=all mean the same: durable, on the one replica there
+//! is. With acks=0 there is no response at all; what fails then closes the connection, so that the client
+//! looks again at whom it talks to.
 
 use std::rc::Rc;
 use std::sync::Arc;

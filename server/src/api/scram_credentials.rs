@@ -1,4 +1,5 @@
-//! DescribeUserScramCredentials and AlterUserScramCredentials: no user has a password, and none can be given one.
+//! DescribeUserScramCredentials and AlterUserScramCredentials: no user has a password, and none can be given
+//! one.
 
 use std::collections::HashSet;
 

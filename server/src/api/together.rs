@@ -1,4 +1,5 @@
-//! Questions about partitions, which shards answer by their mailboxes: one after the other, each would wait for a turn of its shard.
+//! Questions about partitions, which shards answer by their mailboxes: one after the other, each would wait
+//! for a turn of its shard.
 
 use futures_util::future::join_all;
 use strandline_engine::reactor::yield_if_needed;

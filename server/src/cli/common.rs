@@ -175,8 +175,8 @@ pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or("-".to_owned(), |value| value.to_string())
 }
 
-/// A name that somebody else has chosen, for a terminal and for one line: what ends the line, or moves the cursor of who reads it, is escaped.
-/// Ids of groups and of their members are whatever clients like.
+/// A name that somebody else has chosen, for a terminal and for one line: what ends the line, or moves the
+/// cursor of who reads it, is escaped. Ids of groups and of their members are whatever clients like.
 pub(super) fn plain(name: &str) -> Cow<'_, str> {
     if !name.contains(char::is_control) {
         return Cow::Borrowed(name);

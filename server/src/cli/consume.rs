@@ -1,7 +1,7 @@
 //! `strandline consume`: prints the records of a topic.
 //!
-//! The order within a partition is that of the offsets; between partitions there is none. As a member of a group it commits only
-//! what has been written to stdout.
+//! The order within a partition is that of the offsets; between partitions there is none. As a member of a
+//! group it commits only what has been written to stdout.
 
 use super::common::{Cluster, CommandError, Interrupt, unescape};
 use super::format::{Field, Format};

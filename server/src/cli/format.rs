@@ -5,8 +5,9 @@
 //! json  {"topic":"t","partition":0,"offset":7,"timestamp":1772366400000,"key":null,"value":"v","headers":[{"name":"n","value":"v"}]}
 //! ```
 //!
-//! In JSON, bytes that are not UTF-8 are given as base64 (RFC 4648, section 4), and a field named `..._encoding` with the value
-//! `"base64"` says so. Headers are a list, since names may repeat. A record without a timestamp has null.
+//! In JSON, bytes that are not UTF-8 are given as base64 (RFC 4648, section 4), and a field named
+//! `..._encoding` with the value `"base64"` says so. Headers are a list, since names may repeat. A record
+//! without a timestamp has null.
 
 use clap::ValueEnum;
 use std::io::{self, Write};

@@ -11,9 +11,10 @@
 //! strandline consume                               consume.rs > start.rs (where from), format.rs (how it looks)
 //! ```
 //!
-//! Promises to scripts: data goes to stdout and nothing else does; a failure is one line `error: ...` on stderr and exit code 1; a
-//! command line that makes no sense is exit code 2; a reader that has seen enough (`| head`) is no failure. What is tried again for longer
-//! than a moment is one line `waiting: ...` on stderr.
+//! Promises to scripts: data goes to stdout and nothing else does; a failure is one line `error: ...` on
+//! stderr and exit code 1; a command line that makes no sense is exit code 2; a reader that has seen enough
+//! (`| head`) is no failure. What is tried again for longer than a moment is one line `waiting: ...` on
+//! stderr.
 
 mod common;
 mod config;

@@ -27,7 +27,8 @@ pub(super) struct Args {
     /// Where clients are told to connect to [default: where it listens]
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<HostPort>,
-    /// Where GET /metrics, /healthz and /readyz are answered; port 0 takes any that is free [default: nowhere]
+    /// Where GET /metrics, /healthz and /readyz are answered; port 0 takes any that is free [default:
+    /// nowhere]
     #[arg(long, value_name = "HOST:PORT")]
     metrics_listen: Option<HostPort>,
     /// Threads that own partitions; may change from start to start [default: the cores]
@@ -113,7 +114,8 @@ pub(super) fn run(args: Args) -> u8 {
     }
 }
 
-/// Waits for a signal, or for the number of a shard that ends by itself. A second signal ends the process at once.
+/// Waits for a signal, or for the number of a shard that ends by itself. A second signal ends the process at
+/// once.
 fn until_told(server: &Server, mut signals: Signals) -> Option<usize> {
     let (told, tells) = std::sync::mpsc::channel();
     let (watch, ended) = (server.watch(), told.clone());

@@ -56,8 +56,8 @@ impl FromStr for Start {
     }
 }
 
-/// Milliseconds since 1970 of `2026-03-01T12:00:00.25+01:00`; RFC 3339, section 5.6. Years before 1970 have none here, since
-/// Kafka gives negative timestamps other meanings. A fraction is cut to milliseconds.
+/// Milliseconds since 1970 of `2026-03-01T12:00:00.25+01:00`; RFC 3339, section 5.6. Years before 1970 have
+/// none here, since Kafka gives negative timestamps other meanings. A fraction is cut to milliseconds.
 pub(super) fn rfc3339(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     let number = |range: std::ops::Range<usize>| -> Option<i64> {
@@ -113,7 +113,8 @@ fn days_in(year: i64, month: i64) -> Option<i64> {
     }
 }
 
-/// Days in the proleptic Gregorian calendar, counted in years that start in March, so that leap days come last.
+/// Days in the proleptic Gregorian calendar, counted in years that start in March, so that leap days come
+/// last.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month < 3 { year - 1 } else { year };
     let month = (month + 9) % 12;

@@ -12,13 +12,14 @@
 //! | is an INFO | its kind | 200 | every second |
 //! | is below | none: somebody asked for it | | |
 //!
-//! So a client that is refused a thousand times a second is in the log ten times, and then every 10 s with the number in
-//! `left_out`, and takes no line from another client. Errors about different files and partitions are different lines, and all there;
-//! the same one again and again is not. What happens to thousands of topics or partitions at once (created by a script, refused on a full
-//! disk) is told by the first of them and a number.
+//! So a client that is refused a thousand times a second is in the log ten times, and then every 10 s with
+//! the number in `left_out`, and takes no line from another client. Errors about different files and
+//! partitions are different lines, and all there; the same one again and again is not. What happens to
+//! thousands of topics or partitions at once (created by a script, refused on a full disk) is told by the
+//! first of them and a number.
 //!
-//! The table holds [`BUCKETS_MAX`] addresses and errors; the one that was quiet longest makes room, and its number counts for
-//! its kind.
+//! The table holds [`BUCKETS_MAX`] addresses and errors; the one that was quiet longest makes room, and its
+//! number counts for its kind.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -138,8 +139,8 @@ impl Limiter {
         Verdict::Write { left_out }
     }
 
-    /// What was left out and not told for [`TELL_EVERY`]; it counts as told then. Of a kind there are the loudest addresses and errors, and the
-    /// sum of all others. Lets go of those that were quiet for long.
+    /// What was left out and not told for [`TELL_EVERY`]; it counts as told then. Of a kind there are the
+    /// loudest addresses and errors, and the sum of all others. Lets go of those that were quiet for long.
     pub(super) fn left_out(&mut self, now: Instant) -> Vec<LeftOut> {
         let is_due = |bucket: &Bucket| {
             bucket.left_out.lines > 0 && now.saturating_duration_since(bucket.told) >= TELL_EVERY

@@ -13,8 +13,8 @@ use tracing::{Event, Level};
 use tracing_subscriber::fmt::format::Writer as TimeWriter;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime as Clock};
 
-/// The longest that the value of a field is: a path and a sentence about it, or a topic's name several times. A client may send ids of
-/// 32 kB.
+/// The longest that the value of a field is: a path and a sentence about it, or a topic's name several times.
+/// A client may send ids of 32 kB.
 const VALUE_BYTES_MAX: usize = 1024;
 
 /// Lines that were left out and not told yet.
@@ -208,8 +208,8 @@ fn note_cut(kept: &mut String, more: usize) {
     }
 }
 
-/// Takes what a value shows of itself, as long as it is, and keeps as much as a line shall have; what would break the line, or move the
-/// cursor of who reads it, is escaped.
+/// Takes what a value shows of itself, as long as it is, and keeps as much as a line shall have; what would
+/// break the line, or move the cursor of who reads it, is escaped.
 #[derive(Default)]
 struct Shown {
     kept: String,

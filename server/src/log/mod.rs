@@ -7,15 +7,15 @@
 //!
 //! What is promised:
 //!
-//! * **No line stops or ends anything.** A thread that logs hands its line over; one thread writes. Where nobody takes what it
-//!   writes (a full disk, a pipe whose reader stands still or has gone), lines are lost and counted, and a line says how many
-//!   as soon as one can be written again.
+//! * **No line stops or ends anything.** A thread that logs hands its line over; one thread writes. Where
+//!   nobody takes what it writes (a full disk, a pipe whose reader stands still or has gone), lines are lost
+//!   and counted, and a line says how many as soon as one can be written again.
 //! * **No client floods it** (D11): [`limit`] has the rules, and what was left out is counted.
 //! * **A line is a line.** Names are whatever clients like: control characters are escaped, long values cut.
 //!
-//! This is `tracing` with a layer of our own. The formatter of `tracing-subscriber` neither cuts nor escapes, and panics when
-//! stderr can not be written; the queue of `tracing-appender` bounds lines and not bytes, and does not count what could not be
-//! written.
+//! This is `tracing` with a layer of our own. The formatter of `tracing-subscriber` neither cuts nor escapes,
+//! and panics when stderr can not be written; the queue of `tracing-appender` bounds lines and not bytes, and
+//! does not count what could not be written.
 
 mod limit;
 mod line;
@@ -57,7 +57,8 @@ struct Log {
     writer: Writer,
 }
 
-/// Begins the log of this process: what `filter` lets through, in this format, on stderr. Panics are told there from now on.
+/// Begins the log of this process: what `filter` lets through, in this format, on stderr. Panics are told
+/// there from now on.
 ///
 /// # Errors
 /// When there can not be another thread.
@@ -114,8 +115,8 @@ fn left_out() -> String {
     told.iter().map(|left_out| Line::left_out(left_out).text(log.format)).collect()
 }
 
-/// In the log, and not by the standard library: where nobody takes what is written, that would wait for ever, and the process would not
-/// end.
+/// In the log, and not by the standard library: where nobody takes what is written, that would wait for ever,
+/// and the process would not end.
 fn tell_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let backtrace = std::backtrace::Backtrace::capture();

@@ -5,7 +5,8 @@
 //!          full: lost                        an error: lost
 //! ```
 //!
-//! A queue is exchanged for an empty one whole, so that whoever pushes meets a lock that is held for a copy of its line.
+//! A queue is exchanged for an empty one whole, so that whoever pushes meets a lock that is held for a copy
+//! of its line.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-/// What waits to be written: some thousand lines, which a terminal or a disk that hangs for a moment does not lose.
+/// What waits to be written: some thousand lines, which a terminal or a disk that hangs for a moment does not
+/// lose.
 const QUEUE_BYTES_MAX: usize = 1 << 20;
 
 /// How soon it is tried to say that lines were lost, when no further line comes.
@@ -42,8 +44,8 @@ struct State {
 }
 
 impl Writer {
-    /// Begins to write to `to`. `lost` makes the line that says how many lines were lost; `late` gives lines that nobody pushes, and is
-    /// asked now and then.
+    /// Begins to write to `to`. `lost` makes the line that says how many lines were lost; `late` gives lines
+    /// that nobody pushes, and is asked now and then.
     ///
     /// # Errors
     /// When there can not be another thread.
@@ -144,7 +146,8 @@ fn count(lines: &[u8]) -> u64 {
     lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
-/// Writes as much as can be written, and says how much that was. Waits for a reader; there is no other error that goes away by waiting.
+/// Writes as much as can be written, and says how much that was. Waits for a reader; there is no other error
+/// that goes away by waiting.
 fn write_some(to: BorrowedFd<'_>, bytes: &[u8]) -> usize {
     let mut written = 0;
     while written < bytes.len() {

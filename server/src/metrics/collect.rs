@@ -15,7 +15,8 @@ use crate::counters::RequestStats;
 use crate::groups::{GroupReport, State};
 use crate::net::acceptor::{FrontReport, KafkaFront};
 
-/// Groups that have series of their own. Clients make up ids; a tool that makes a new one at each run must not drown who scrapes.
+/// Groups that have series of their own. Clients make up ids; a tool that makes a new one at each run must
+/// not drown who scrapes.
 const GROUPS_MAX: usize = 1000;
 
 /// Where the numbers come from.

@@ -1,5 +1,5 @@
-//! The little of HTTP/1 that a scraper and a supervisor need: GET and HEAD, one answer a connection. Bytes alone; who talks to whom is in
-//! [`super::listener`].
+//! The little of HTTP/1 that a scraper and a supervisor need: GET and HEAD, one answer a connection. Bytes
+//! alone; who talks to whom is in [`super::listener`].
 
 /// Longest head of a request.
 pub(super) const HEAD_BYTES_MAX: usize = 8 << 10;

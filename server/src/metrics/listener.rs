@@ -1,4 +1,5 @@
-//! Who is answered when: one thread for all connections, which never waits for any, and two that make answers.
+//! Who is answered when: one thread for all connections, which never waits for any, and two that make
+//! answers.
 //!
 //! ```text
 //!             accept, read, write                    path                what shards say
@@ -9,12 +10,14 @@
 //!
 //! A health check must be answered whatever else is connected, so no place is ever taken for good:
 //!
-//! * There are as many connections as [`crate::descriptors`] leaves for them. One of the address with the most of them gives way to a new one:
-//!   the one that has been silent longest, then the one that has been reading or waiting for a page longest; also where the process has no
-//!   descriptor left. The head of a request comes within [`HEAD_BYTES_MAX`] and [`READ_TIME_MAX`], or the connection goes.
-//! * Pages may be large, and clients slow: at most [`READERS_MAX`] are sent at a time; the oldest of the address with the most connections
-//!   gives way, and all of a page is taken within [`WRITE_TIME_MAX`].
-//! * A request for what is just being made has the same answer, so that as many clients as like ask the shards once.
+//! * There are as many connections as [`crate::descriptors`] leaves for them. One of the address with the
+//!   most of them gives way to a new one: the one that has been silent longest, then the one that has been
+//!   reading or waiting for a page longest; also where the process has no descriptor left. The head of a
+//!   request comes within [`HEAD_BYTES_MAX`] and [`READ_TIME_MAX`], or the connection goes.
+//! * Pages may be large, and clients slow: at most [`READERS_MAX`] are sent at a time; the oldest of the
+//!   address with the most connections gives way, and all of a page is taken within [`WRITE_TIME_MAX`].
+//! * A request for what is just being made has the same answer, so that as many clients as like ask the
+//!   shards once.
 //!
 //! So there are three threads, and memory for so many heads and pages, however many connect.
 
@@ -268,7 +271,8 @@ impl Serving {
         Ok(Ready { is_told: is_ready(&fds[0]), is_asked: is_ready(&fds[1]), connections })
     }
 
-    /// Takes those who are there; not more at once than there are places, so that answers leave however fast others connect.
+    /// Takes those who are there; not more at once than there are places, so that answers leave however fast
+    /// others connect.
     fn accept(&mut self) {
         for _ in 0..self.connections_max {
             match self.socket.accept() {
@@ -305,9 +309,9 @@ impl Serving {
         }
     }
 
-    /// Closes a connection of the address that has the most of them: the one that has said nothing longest; or else the one that has been
-    /// reading longest; or else the one that has waited for a page longest, as shards that are slow to count must not keep health from
-    /// being asked for. False when there is none.
+    /// Closes a connection of the address that has the most of them: the one that has said nothing longest;
+    /// or else the one that has been reading longest; or else the one that has waited for a page longest, as
+    /// shards that are slow to count must not keep health from being asked for. False when there is none.
     fn make_room(&mut self) -> bool {
         let first = self.first_to_go(|phase| match phase {
             Phase::Reading { .. } => Some(0),
@@ -322,8 +326,8 @@ impl Serving {
         true
     }
 
-    /// Of the connections that have a rank, one of the address with the most connections, so that others are not pushed out by it; of its
-    /// connections the one with the lowest rank, and of those the oldest.
+    /// Of the connections that have a rank, one of the address with the most connections, so that others are
+    /// not pushed out by it; of its connections the one with the lowest rank, and of those the oldest.
     fn first_to_go(&self, rank: impl Fn(&Phase) -> Option<u8>) -> Option<u64> {
         let mut of_address: HashMap<IpAddr, usize> = HashMap::new();
         for connection in self.connections.values() {
@@ -349,7 +353,8 @@ impl Serving {
                 }
                 Err(error) => Err(error),
             },
-            // It is not read from meanwhile: there is nothing to be done but to take note that the client has gone.
+            // It is not read from meanwhile: there is nothing to be done but to take note that the client has
+            // gone.
             Phase::Waiting { .. } => Err(io::ErrorKind::ConnectionReset.into()),
             Phase::Writing { answer, is_head, written, .. } => {
                 write_some(&connection.stream, answer.bytes(*is_head), written)
@@ -525,7 +530,8 @@ mod tests {
         drop(release);
     }
 
-    /// A listener whose page is made when it is released, and the way to release it; all else is answered at once.
+    /// A listener whose page is made when it is released, and the way to release it; all else is answered at
+    /// once.
     fn start_held() -> (Listener, Sender<()>) {
         let (release, held) = channel::<()>();
         let held = std::sync::Mutex::new(held);

@@ -1,4 +1,5 @@
-//! What goes on in the broker, for Prometheus and for whoever supervises it: a listener of its own, off unless it is asked for.
+//! What goes on in the broker, for Prometheus and for whoever supervises it: a listener of its own, off
+//! unless it is asked for.
 //!
 //! ```text
 //! GET /metrics               shards, topics, groups, requests, the process
@@ -9,8 +10,9 @@
 //!
 //! Whoever connects and says nothing, or does not read, keeps nobody else from an answer: [`listener`].
 //!
-//! Every number belongs to one shard, which adds to it without a lock; a scrape asks each shard through its mailbox and adds up on a thread
-//! that is none. `docs/decisions/0010-metrics.md` says why it is made like this, and what it costs.
+//! Every number belongs to one shard, which adds to it without a lock; a scrape asks each shard through its
+//! mailbox and adds up on a thread that is none. `docs/decisions/0010-metrics.md` says why it is made like
+//! this, and what it costs.
 
 mod collect;
 mod families;
@@ -37,7 +39,8 @@ pub use text::{Kind, Metric};
 /// How long the shards may take to answer a scrape. Prometheus gives up after 10 s by default.
 const SCRAPE_TIME_MAX: Duration = Duration::from_secs(8);
 
-/// How long the shards may take to show that they turn. A turn takes milliseconds; a disk that hangs takes longer than this.
+/// How long the shards may take to show that they turn. A turn takes milliseconds; a disk that hangs takes
+/// longer than this.
 const HEALTH_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Where the broker is in its life.
@@ -56,7 +59,8 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Answers from now on, so many connections at a time; until [`Endpoint::serve`], that the broker recovers.
+    /// Answers from now on, so many connections at a time; until [`Endpoint::serve`], that the broker
+    /// recovers.
     pub(crate) fn start(socket: TcpListener, connections_max: usize) -> io::Result<Endpoint> {
         let phase = Arc::new(Mutex::new(Phase::Recovering));
         let (seen, started) = (phase.clone(), SystemTime::now());
@@ -151,7 +155,8 @@ fn exposed(body: String) -> Response {
     Response { status: Status::Ok, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
 }
 
-/// The future's output, or `None` when it takes longer: a shard that hangs must not hold the thread that reports it.
+/// The future's output, or `None` when it takes longer: a shard that hangs must not hold the thread that
+/// reports it.
 fn block_on_for<T>(time_max: Duration, future: impl Future<Output = T>) -> Option<T> {
     struct Unpark(Thread);
     impl Wake for Unpark {

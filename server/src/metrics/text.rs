@@ -134,8 +134,8 @@ impl Text {
 /// The longest value of a label. Topics' names have 249 bytes at most.
 const LABEL_BYTES_MAX: usize = 256;
 
-/// Group ids are whatever clients like, up to 32 kB, and each may stand in hundreds of series: of a long one there is the beginning, and a
-/// hash of the whole, so that no two series are the same.
+/// Group ids are whatever clients like, up to 32 kB, and each may stand in hundreds of series: of a long one
+/// there is the beginning, and a hash of the whole, so that no two series are the same.
 fn label(value: &str, out: &mut String) {
     if value.len() <= LABEL_BYTES_MAX {
         return escape(value, out);

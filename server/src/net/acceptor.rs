@@ -1,10 +1,11 @@
 //! The Kafka front: one shard accepts, every shard serves.
 //!
-//! Shard 0 takes connections from the listener and hands each to the shard that has the fewest. That shard keeps it to its end, cuts
-//! it when it is silent for too long, and ends it when the broker stops.
+//! Shard 0 takes connections from the listener and hands each to the shard that has the fewest. That shard
+//! keeps it to its end, cuts it when it is silent for too long, and ends it when the broker stops.
 //!
-//! One that would be more than `max.connections`, or would take a descriptor that files need ([`crate::descriptors`]), is closed at once. Should the
-//! descriptors of the process, or of the system, be gone all the same, one that was put by takes the connection in, to close it.
+//! One that would be more than `max.connections`, or would take a descriptor that files need
+//! ([`crate::descriptors`]), is closed at once. Should the descriptors of the process, or of the system, be
+//! gone all the same, one that was put by takes the connection in, to close it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -84,7 +85,8 @@ pub struct FrontReport {
     pub connections: u64,
     /// Connections that were accepted for this shard.
     pub accepted: u64,
-    /// Connections that were refused: `max.connections` was reached, or descriptors would have run out. Counted where connections are accepted, on shard 0.
+    /// Connections that were refused: `max.connections` was reached, or descriptors would have run out.
+    /// Counted where connections are accepted, on shard 0.
     pub refused: u64,
     /// The requests, by API.
     pub requests: BTreeMap<ApiKey, RequestStats>,
@@ -97,8 +99,8 @@ struct Accepted {
 }
 
 impl KafkaFront {
-    /// A front for `shards` shards on a listener that is bound already. `advertised` is where clients are told to connect to; descriptors are left for
-    /// `connections_fit` of them at a time.
+    /// A front for `shards` shards on a listener that is bound already. `advertised` is where clients are
+    /// told to connect to; descriptors are left for `connections_fit` of them at a time.
     ///
     /// # Errors
     /// When the listener can not be made non-blocking.
@@ -199,7 +201,8 @@ async fn accept(shared: Arc<Shared>, shard: Local, refused: Rc<Cell<u64>>) {
 }
 
 impl Shared {
-    /// Gives the connection to the shard with the fewest, or says why it is refused when there are `most` already, or too many for the others.
+    /// Gives the connection to the shard with the fewest, or says why it is refused when there are `most`
+    /// already, or too many for the others.
     async fn hand_over(&self, socket: OwnedFd, peer: SocketAddr, most: usize) -> Result<(), &'static str> {
         let connections: usize = self.seats.iter().map(Seat::connections).sum();
         if connections >= most {

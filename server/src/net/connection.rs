@@ -5,11 +5,12 @@
 //!          |------------ read -----------|       |-------- write --------|
 //! ```
 //!
-//! * Both halves run side by side in one task. A client that does not read its answers fills the socket, then the queue; then its requests
-//!   are not read any more.
-//! * When reading ends (the client has gone, the bytes make no sense, the broker stops), what is owed is still answered; requests that
-//!   wait for records are answered at once. When writing fails, reading ends.
-//! * A long answer is made while it is sent. A client that does not take it gives up its seat to those who wait ([`crate::room`]).
+//! * Both halves run side by side in one task. A client that does not read its answers fills the socket, then
+//!   the queue; then its requests are not read any more.
+//! * When reading ends (the client has gone, the bytes make no sense, the broker stops), what is owed is
+//!   still answered; requests that wait for records are answered at once. When writing fails, reading ends.
+//! * A long answer is made while it is sent. A client that does not take it gives up its seat to those who
+//!   wait ([`crate::room`]).
 //! * No append is ever cancelled: what has been handed over is written whether anybody waits for it or not.
 
 use std::cell::Cell;
@@ -42,10 +43,12 @@ use crate::call::{Answer, CallError, Ending, Owed};
 use crate::dispatch;
 use crate::room::Seat;
 
-/// Requests of one connection that may wait for their answers. Clients have 5 (Java, librdkafka with idempotence) to some dozens in flight.
+/// Requests of one connection that may wait for their answers. Clients have 5 (Java, librdkafka with
+/// idempotence) to some dozens in flight.
 const OPEN_REQUESTS_MAX: usize = 64;
 
-/// Their bytes: five batches of Kafka's default size, so that a producer never waits for this. A larger request is taken alone.
+/// Their bytes: five batches of Kafka's default size, so that a producer never waits for this. A larger
+/// request is taken alone.
 const OPEN_BYTES_MAX: usize = 8 << 20;
 
 /// Up to this many bytes of records are copied into the answer; above, `sendfile` is cheaper than the copy.
@@ -218,7 +221,8 @@ impl Connection {
         }
     }
 
-    /// Takes bytes, and waits for them when the socket is known to be drained, or is. Says whether it is drained now.
+    /// Takes bytes, and waits for them when the socket is known to be drained, or is. Says whether it is
+    /// drained now.
     async fn receive(
         &self,
         broker: &Broker,
@@ -230,7 +234,8 @@ impl Connection {
             if let Some(reason) = self.closing.get() {
                 return Err(ReadEnd::Told(reason));
             }
-            // Who waits with little memory does so with a receive under way; a larger block is only had while something is there for it.
+            // Who waits with little memory does so with a receive under way; a larger block is only had while
+            // something is there for it.
             let waits = drained && buffer.rests_small();
             if drained && !waits {
                 sockets.readable(self.fd()).await?;
@@ -324,7 +329,8 @@ impl Connection {
         self.send_ready(broker, &mut ready).await
     }
 
-    /// Sends the answers that have become ready together: a turn of the shard settles several requests of a connection at once.
+    /// Sends the answers that have become ready together: a turn of the shard settles several requests of a
+    /// connection at once.
     async fn send_ready(&self, broker: &Broker, ready: &mut BytesMut) -> Result<(), WriteEnd> {
         if !ready.is_empty() {
             broker.shard.sockets().send(self.fd(), ready, false).await?;

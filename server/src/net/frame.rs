@@ -8,20 +8,22 @@
 //!                                        ^ filled
 //! ```
 //!
-//! Bytes are received into the block's spare capacity; a complete frame is split off without a copy, a small one copied, so that it does not
-//! hold a block. The next block is as large as what arrives at once, so that a busy connection takes many frames in one call; a frame that
-//! does not fit gets a block of at most twice what has arrived of it. A block whose frames are all gone is used again.
+//! Bytes are received into the block's spare capacity; a complete frame is split off without a copy, a small
+//! one copied, so that it does not hold a block. The next block is as large as what arrives at once, so that
+//! a busy connection takes many frames in one call; a frame that does not fit gets a block of at most twice
+//! what has arrived of it. A block whose frames are all gone is used again.
 
 use bytes::{Buf, BytesMut};
 
 /// The bytes of a frame's size.
 const SIZE_BYTES: usize = size_of::<i32>();
 
-/// The smallest block: some dozen small requests. An idle connection keeps one of this size, and no larger one.
+/// The smallest block: some dozen small requests. An idle connection keeps one of this size, and no larger
+/// one.
 const BLOCK_BYTES_MIN: usize = 4 << 10;
 
-/// The largest block that is made before its bytes have arrived: what a socket's buffer brings at once, and a quarter of Kafka's default
-/// for the largest batch.
+/// The largest block that is made before its bytes have arrived: what a socket's buffer brings at once, and a
+/// quarter of Kafka's default for the largest batch.
 const BLOCK_BYTES_AHEAD_MAX: usize = 256 << 10;
 
 /// Up to this size a frame is copied out of its block: cheaper than a block of its own for what comes next.
@@ -66,8 +68,8 @@ impl FrameBuffer {
         !self.block.is_empty()
     }
 
-    /// Gives the memory back while nothing is expected, but for a small block. A frame that has begun stays. Whether waiting for more takes
-    /// no memory than what is held anyway.
+    /// Gives the memory back while nothing is expected, but for a small block. A frame that has begun stays.
+    /// Whether waiting for more takes no memory than what is held anyway.
     pub(super) fn rests_small(&mut self) -> bool {
         if self.block.is_empty() && self.ahead > BLOCK_BYTES_MIN {
             self.block = BytesMut::new();
@@ -107,7 +109,8 @@ impl FrameBuffer {
         }
     }
 
-    /// The block, with spare capacity for the next bytes. [`FrameBuffer::next`] has said that no frame is complete.
+    /// The block, with spare capacity for the next bytes. [`FrameBuffer::next`] has said that no frame is
+    /// complete.
     pub(super) fn room(&mut self) -> &mut BytesMut {
         let frame = match self.size() {
             Ok(Some(size)) => SIZE_BYTES + size,
@@ -120,8 +123,8 @@ impl FrameBuffer {
             let _ = self.block.try_reclaim(length);
         }
         let capacity = self.block.capacity();
-        // A frame that fits is waited for in place. One that does not moves to a block that holds it, or else to a larger one when this one
-        // is nearly full, so that no byte is copied more than a few times.
+        // A frame that fits is waited for in place. One that does not moves to a block that holds it, or else
+        // to a larger one when this one is nearly full, so that no byte is copied more than a few times.
         let is_cramped =
             filled == capacity || (frame > capacity && (frame <= length || capacity - filled < capacity / 4));
         if is_cramped && !self.block.try_reclaim(length - filled) {
@@ -132,7 +135,8 @@ impl FrameBuffer {
         &mut self.block
     }
 
-    /// Notes that `received` bytes have come into [`FrameBuffer::room`]: what fills it lets the next block grow, little lets it shrink.
+    /// Notes that `received` bytes have come into [`FrameBuffer::room`]: what fills it lets the next block
+    /// grow, little lets it shrink.
     pub(super) fn advance(&mut self, received: usize) {
         if self.block.len() == self.block.capacity() {
             self.ahead = (2 * self.ahead).min(BLOCK_BYTES_AHEAD_MAX);

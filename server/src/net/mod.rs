@@ -1,4 +1,5 @@
-//! From sockets to requests and back: accepting, framing, the order of answers. What a request means is [`crate::dispatch`]'s to say.
+//! From sockets to requests and back: accepting, framing, the order of answers. What a request means is
+//! [`crate::dispatch`]'s to say.
 //!
 //! ```text
 //! listener > acceptor (shard 0) --OwnedFd--> connection (any shard)

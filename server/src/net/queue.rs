@@ -1,6 +1,8 @@
-//! The answers that a connection owes, in the order of its requests: from the one task that reads to the one that writes.
+//! The answers that a connection owes, in the order of its requests: from the one task that reads to the one
+//! that writes.
 //!
-//! Bounded in number and in the bytes of the requests behind them. One item always fits, whatever its size. One thread, so no locks.
+//! Bounded in number and in the bytes of the requests behind them. One item always fits, whatever its size.
+//! One thread, so no locks.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -1,6 +1,8 @@
-//! Small questions with long answers, and long questions (D11): what an answer costs is bounded by what its question deserves.
+//! Small questions with long answers, and long questions (D11): what an answer costs is bounded by what its
+//! question deserves.
 //!
-//! An API that is new in the table fails [`d11_what_is_named_again_costs_nothing_more`] until [`ask`] knows how its requests name things.
+//! An API that is new in the table fails [`d11_what_is_named_again_costs_nothing_more`] until [`ask`] knows
+//! how its requests name things.
 
 use std::time::Duration;
 
@@ -13,8 +15,8 @@ use strandline_protocol::wire::{ApiKey, Decode, Encode, ErrorCode};
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch};
 
-/// A byte more in a request may bring so many more in its answer, whatever the API: what is refused is refused with a sentence, and the
-/// least that can be refused takes three bytes.
+/// A byte more in a request may bring so many more in its answer, whatever the API: what is refused is
+/// refused with a sentence, and the least that can be refused takes three bytes.
 const BYTES_PER_BYTE: usize = 16;
 
 /// Partitions of the topic `wide`, and bytes of the metadata of each member and of each committed offset.
@@ -598,7 +600,8 @@ fn d11_thousands_of_topics_and_partitions_are_served_in_one_request() {
         assert_eq!((answered.len(), there), (15_000, TOPICS));
     }
 
-    // Partitions that are not there: those that are would each be opened, which is not what is looked at here.
+    // Partitions that are not there: those that are would each be opened, which is not what is looked at
+    // here.
     let partition = |partition| FetchPartition { partition, fetch_offset: 0, ..Default::default() };
     let unknown = FetchTopic {
         topic: "topic-00000".to_owned(),

@@ -1,4 +1,5 @@
-//! What stands in answers beside what was asked for: what a client may do, in which order names come, what is said of what there is not.
+//! What stands in answers beside what was asked for: what a client may do, in which order names come, what is
+//! said of what there is not.
 
 use strandline_protocol::messages::*;
 use strandline_protocol::wire::ErrorCode;

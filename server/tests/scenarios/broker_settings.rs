@@ -1,5 +1,5 @@
-//! Settings of the broker that change while it runs: durable, in force at once, the narrowest scope first, and refused in Kafka's codes.
-//! `tests/interop` asks the same of a Kafka broker with Kafka's own tool.
+//! Settings of the broker that change while it runs: durable, in force at once, the narrowest scope first,
+//! and refused in Kafka's codes. `tests/interop` asks the same of a Kafka broker with Kafka's own tool.
 
 use strandline_protocol::messages::*;
 use strandline_protocol::wire::ErrorCode;

@@ -1,7 +1,8 @@
 //! The command line against a broker: what a script may rely on.
 //!
-//! Each test starts `strandline serve` on a free port with an empty directory. With `STRANDLINE_CLI_BROKER=HOST:PORT` the tests use
-//! that broker instead, which may be any Kafka: topics have names of their own and are left behind.
+//! Each test starts `strandline serve` on a free port with an empty directory. With
+//! `STRANDLINE_CLI_BROKER=HOST:PORT` the tests use that broker instead, which may be any Kafka: topics have
+//! names of their own and are left behind.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -63,7 +64,8 @@ impl Broker {
         outcome.stdout
     }
 
-    /// Runs a command that has to fail with exit code 1 and one line on stderr after `summaries` others, and gives that line.
+    /// Runs a command that has to fail with exit code 1 and one line on stderr after `summaries` others, and
+    /// gives that line.
     fn refused(&self, line: &[&str], input: &str, summaries: usize) -> String {
         let outcome = self.run(line, input);
         assert_eq!(outcome.code, Some(1), "{line:?}: {}", outcome.stderr);
@@ -224,7 +226,8 @@ fn a_line_that_is_too_large_is_named_and_the_lines_before_it_are_there() {
 fn keys_decide_the_partition_as_in_the_java_client() {
     let broker = Broker::start();
     let topic = broker.topic("keys", "100");
-    // murmur2 of "21" is -973932308, of "foobar" -790332482 and of "abc" 479470107 (Kafka's UtilsTest); the sign bit is dropped.
+    // murmur2 of "21" is -973932308, of "foobar" -790332482 and of "abc" 479470107 (Kafka's UtilsTest); the
+    // sign bit is dropped.
     broker.done(&["produce", &topic, "--key-separator", ":"], "21:a\nfoobar:b:c\nabc:\n");
     let found =
         broker.done(&["consume", &topic, "-e", "--print", "partition,key,value", "--separator", "|"], "");

@@ -341,7 +341,8 @@ fn members_go_on_after_a_crash_as_if_nothing_had_happened() {
     assert_eq!(broker.client().state_of("g").members.len(), 2);
 }
 
-/// D9: a kill between a member's leaving and the next generation does not leave its partitions to nobody until a session ends.
+/// D9: a kill between a member's leaving and the next generation does not leave its partitions to nobody
+/// until a session ends.
 #[test]
 fn a_member_that_has_left_before_a_crash_does_not_come_back_with_the_restart() {
     let dir = data_dir();
@@ -499,7 +500,8 @@ fn emptied(client: &mut Client, group: &str) {
     assert_eq!(code(answer.topics[0].partitions[0].error_code), ErrorCode::None);
 }
 
-/// As in Kafka: a client that deletes the offsets of a group and then the group finds it, and no client needs to.
+/// As in Kafka: a client that deletes the offsets of a group and then the group finds it, and no client needs
+/// to.
 #[test]
 fn a_group_without_members_goes_with_its_last_offset_at_the_next_look_at_what_has_expired() {
     let dir = data_dir();

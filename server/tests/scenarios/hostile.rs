@@ -1,4 +1,5 @@
-//! Clients that send nonsense, or nothing, or do not read: the connection ends, memory stays, nobody else is disturbed.
+//! Clients that send nonsense, or nothing, or do not read: the connection ends, memory stays, nobody else is
+//! disturbed.
 
 use std::io::Write;
 use std::net::Shutdown;

@@ -1,4 +1,5 @@
-//! `strandline log` on the directories of a broker that was stopped: what a script, and a person in the night, may rely on.
+//! `strandline log` on the directories of a broker that was stopped: what a script, and a person in the
+//! night, may rely on.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -56,7 +57,8 @@ fn value(number: usize) -> String {
     format!("value {number} {}", "x".repeat(number % 50))
 }
 
-/// A directory with one topic of one partition, its records in batches of ten, left by a broker that was stopped.
+/// A directory with one topic of one partition, its records in batches of ten, left by a broker that was
+/// stopped.
 fn stopped() -> tempfile::TempDir {
     let directory = data_dir();
     let broker = Broker::start(directory.path(), &[]);
@@ -206,7 +208,8 @@ fn a_repair_is_printed_before_it_is_done_and_keeps_what_was_there() {
     assert_eq!(consumed(directory.path()).len(), RECORDS);
 }
 
-/// Segments are the same in both; beside them Kafka has files of its own. Those of a real Kafka 4 were taken over by hand.
+/// Segments are the same in both; beside them Kafka has files of its own. Those of a real Kafka 4 were taken
+/// over by hand.
 #[test]
 fn a_directory_of_kafkas_is_taken_over_with_its_topic_ids_and_log_starts() {
     let source = stopped();
@@ -233,7 +236,8 @@ fn a_directory_of_kafkas_is_taken_over_with_its_topic_ids_and_log_starts() {
     assert_eq!(consumed(&target), (50..RECORDS).map(value).collect::<Vec<_>>());
 }
 
-/// The youngest of the small files, which no tool may forget: a start on a rotten one says what mends it, and that mends it.
+/// The youngest of the small files, which no tool may forget: a start on a rotten one says what mends it, and
+/// that mends it.
 #[test]
 fn d5_rotten_settings_are_named_by_every_tool_and_mended_with_what_is_lost() {
     use strandline_engine::config::DynamicSettings;
@@ -313,7 +317,8 @@ fn directories_that_were_set_aside_are_listed_and_deleted_by_name() {
     assert_eq!(consumed(directory.path()).len(), RECORDS);
 }
 
-/// Somebody removes a partition's directory while the broker is stopped: it is not an empty log, until somebody says so.
+/// Somebody removes a partition's directory while the broker is stopped: it is not an empty log, until
+/// somebody says so.
 #[test]
 fn d5_a_partition_whose_directory_is_gone_is_refused_until_its_loss_is_accepted() {
     let directory = stopped();

@@ -52,7 +52,8 @@ fn a_start_that_fails_says_so_by_its_exit_code_where_nobody_hears_it() {
     assert_eq!(Broker::ended(dir.path(), &["-o", "node.id=none"], std::io::pipe().unwrap().1), Some(2));
 }
 
-/// A terminal that was stopped with ctrl-s, `2>| less`, a collector that hangs: the pipe is full, and stays so.
+/// A terminal that was stopped with ctrl-s, `2>| less`, a collector that hangs: the pipe is full, and stays
+/// so.
 #[test]
 fn a_broker_whose_log_is_not_read_goes_on_and_says_what_was_lost_when_it_is_read_again() {
     let dir = data_dir();

@@ -1,4 +1,5 @@
-//! `/metrics`, `/healthz`, `/readyz`: they tell what goes on, in a form that scrapers read, and nobody can hurt the broker through them.
+//! `/metrics`, `/healthz`, `/readyz`: they tell what goes on, in a form that scrapers read, and nobody can
+//! hurt the broker through them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -143,7 +144,8 @@ fn what_was_produced_read_and_refused_is_in_the_metrics() {
     assert_eq!(found[lag], 2.0);
 }
 
-/// docs/operations.md has a table of all metrics; `STRANDLINE_WRITE_DOCS=1 cargo test -p strandline metrics` writes it anew.
+/// docs/operations.md has a table of all metrics; `STRANDLINE_WRITE_DOCS=1 cargo test -p strandline metrics`
+/// writes it anew.
 #[test]
 fn the_documented_metrics_are_the_exported_ones() {
     const MARKS: [&str; 2] = ["<!-- metrics: made by a test -->\n", "<!-- end of metrics -->"];

@@ -1,5 +1,5 @@
-//! Names that nobody expects: strings that are not UTF-8, that are as long as strings can be, that quote and break lines. Kafka answers
-//! them all; so do we, and the connection goes on.
+//! Names that nobody expects: strings that are not UTF-8, that are as long as strings can be, that quote and
+//! break lines. Kafka answers them all; so do we, and the connection goes on.
 
 use std::io::Write;
 

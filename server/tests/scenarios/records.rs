@@ -1,4 +1,5 @@
-//! What happens to records on arrival: compressed ones that are dear to unpack, and topics that keep another codec than was sent.
+//! What happens to records on arrival: compressed ones that are dear to unpack, and topics that keep another
+//! codec than was sent.
 
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ fn zeros(codec: Codec, bytes: usize) -> BytesMut {
     builder.build()
 }
 
-/// D11. With a buffer of their size, sixteen of these at a time took 400 MB and made a neighbour wait for seconds.
+/// D11. With a buffer of their size, sixteen of these at a time took 400 MB and made a neighbour wait for
+/// seconds.
 #[test]
 fn bombs_cost_neither_memory_nor_the_neighbours_turn() {
     const BOMB_BYTES: usize = 20 << 20;

@@ -1,5 +1,6 @@
-//! What a system may refuse a broker: io_uring, one of its calls, threads; before the start, and while it runs. The refusals are made by a filter
-//! of system calls that the broker's process puts over itself before it is the broker.
+//! What a system may refuse a broker: io_uring, one of its calls, threads; before the start, and while it
+//! runs. The refusals are made by a filter of system calls that the broker's process puts over itself before
+//! it is the broker.
 
 #![allow(unsafe_code)]
 
@@ -37,7 +38,8 @@ const fn all(calls: &'static [libc::c_long], errno: i32) -> Refusal {
 }
 
 impl Refusal {
-    /// The filter, as a program of the classic BPF: the number of the call stands at 0, the low half of its second argument at 24.
+    /// The filter, as a program of the classic BPF: the number of the call stands at 0, the low half of its
+    /// second argument at 24.
     fn program(self) -> Vec<libc::sock_filter> {
         let load = |k| libc::sock_filter {
             code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,

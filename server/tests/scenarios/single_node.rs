@@ -1,5 +1,6 @@
-//! What Kafka has for clusters, for users and for transactions, asked of one node that has none of it: each request is answered with what is
-//! true here, in the codes that Kafka's tools and admin clients know. Kafka 4.3.1 gives the same codes, but where a test says otherwise.
+//! What Kafka has for clusters, for users and for transactions, asked of one node that has none of it: each
+//! request is answered with what is true here, in the codes that Kafka's tools and admin clients know. Kafka
+//! 4.3.1 gives the same codes, but where a test says otherwise.
 
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;

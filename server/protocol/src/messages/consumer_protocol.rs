@@ -1,11 +1,13 @@
-//! What consumers of a group tell each other through JoinGroup and SyncGroup: bytes that a broker only passes on.
+//! What consumers of a group tell each other through JoinGroup and SyncGroup: bytes that a broker only passes
+//! on.
 //!
 //! ```text
 //! subscription  i16 version | topics            | user data | [since version 1: what the member owns, ...]
 //! assignment    i16 version | topics' partitions | user data
 //! ```
 //!
-//! Always in the classic form. Later versions only append, so the beginning of any is read here, and version 0 is written.
+//! Always in the classic form. Later versions only append, so the beginning of any is read here, and version
+//! 0 is written.
 
 use crate::message;
 use crate::wire::{Decode, Encode, EncodeError, Reader, WireError, Writer};
@@ -52,8 +54,8 @@ impl ConsumerProtocolSubscription {
 }
 
 impl ConsumerProtocolAssignment {
-    /// Reads the assignment of a member whose group has the protocol type "consumer". Of no bytes at all, which is what a
-    /// member gets whom the leader left out, the assignment is empty.
+    /// Reads the assignment of a member whose group has the protocol type "consumer". Of no bytes at all,
+    /// which is what a member gets whom the leader left out, the assignment is empty.
     ///
     /// # Errors
     /// Whatever is wrong with the bytes.

@@ -1,7 +1,7 @@
 //! Fetch (1): record batches from an offset on.
 //!
-//! The response is written and read by hand. A broker leaves gaps where records belong and sends them from where they
-//! are, a client gets them as parts of the frame:
+//! The response is written and read by hand. A broker leaves gaps where records belong and sends them from
+//! where they are, a client gets them as parts of the frame:
 //!
 //! ```text
 //! encode  [ Bytes | Records{index, length} | Bytes | Records{index, length} | Bytes ]
@@ -194,7 +194,8 @@ impl<R> Message for FetchResponse<R> {
 const NAMES_UNTIL: i16 = 12;
 
 impl FetchResponse<RecordsGap> {
-    /// The frame of the response, with its size, which counts the records too. The pieces begin and end with bytes.
+    /// The frame of the response, with its size, which counts the records too. The pieces begin and end with
+    /// bytes.
     ///
     /// # Errors
     /// [`EncodeError::UnknownVersion`], or [`EncodeError::TooLong`] past 2 GiB.
@@ -282,8 +283,8 @@ impl PartitionData<RecordsGap> {
 }
 
 impl FetchResponse<Bytes> {
-    /// Reads a response, given without its size: the correlation id and the body. Records are parts of `frame`; null
-    /// is read as no records.
+    /// Reads a response, given without its size: the correlation id and the body. Records are parts of
+    /// `frame`; null is read as no records.
     ///
     /// # Errors
     /// [`WireError::UnknownVersion`], and whatever is wrong with the bytes.

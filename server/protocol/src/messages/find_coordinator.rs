@@ -1,7 +1,7 @@
 //! FindCoordinator (10): which broker keeps a consumer group, or a transaction.
 //!
-//! Versions 0 to 3 ask for one key and answer in the response itself; from version 4 on there is a list on both sides
-//! (KIP-699).
+//! Versions 0 to 3 ask for one key and answer in the response itself; from version 4 on there is a list on
+//! both sides (KIP-699).
 
 use crate::message;
 use crate::messages::Request;

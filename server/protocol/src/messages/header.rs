@@ -24,14 +24,15 @@ pub struct RequestHeader {
 }
 
 impl RequestHeader {
-    /// Reads the header of a request, given without its size, and says at which byte of `frame` the body starts.
+    /// Reads the header of a request, given without its size, and says at which byte of `frame` the body
+    /// starts.
     ///
-    /// The client id is in the classic form in every version, so that a broker can read it whatever it thinks of the
-    /// version.
+    /// The client id is in the classic form in every version, so that a broker can read it whatever it thinks
+    /// of the version.
     ///
     /// # Errors
-    /// [`WireError::UnknownKey`], and whatever is wrong with the bytes. There is no response that a client could
-    /// read then: close the connection.
+    /// [`WireError::UnknownKey`], and whatever is wrong with the bytes. There is no response that a client
+    /// could read then: close the connection.
     pub fn decode(frame: &[u8]) -> Result<(RequestHeader, usize), WireError> {
         let mut reader = Reader::request(frame, 0, false);
         let code = i16::read(&mut reader)?;
@@ -45,8 +46,8 @@ impl RequestHeader {
     }
 }
 
-/// Reads the body of a request: the frame after its header. Bytes behind it are ignored, as Kafka does: librdkafka 2.16 sends three too many
-/// when it asks for the metadata of all topics.
+/// Reads the body of a request: the frame after its header. Bytes behind it are ignored, as Kafka does:
+/// librdkafka 2.16 sends three too many when it asks for the metadata of all topics.
 ///
 /// # Errors
 /// [`WireError::UnknownVersion`], and whatever is wrong with the bytes.

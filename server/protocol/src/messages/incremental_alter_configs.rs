@@ -1,7 +1,7 @@
 //! IncrementalAlterConfigs (44): changes single settings of topics and brokers (KIP-339).
 //!
-//! Two structs have the names of AlterConfigs in Kafka's schema and other fields; here they begin with Incremental. The
-//! response's are the same.
+//! Two structs have the names of AlterConfigs in Kafka's schema and other fields; here they begin with
+//! Incremental. The response's are the same.
 
 use crate::message;
 use crate::messages::{AlterConfigsResourceResponse, Request};

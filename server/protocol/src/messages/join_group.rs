@@ -14,7 +14,8 @@ message! {
         (0..) group_id: String;
         /// How long the member lives without a heartbeat.
         (0..) session_timeout_ms: i32;
-        /// How long the others wait for this member to rejoin; -1, as always in version 0, is the session timeout.
+        /// How long the others wait for this member to rejoin; -1, as always in version 0, is the session
+        /// timeout.
         (1..) rebalance_timeout_ms: i32 = -1;
         /// Empty for a new member.
         (0..) member_id: String;

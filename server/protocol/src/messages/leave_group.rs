@@ -15,7 +15,8 @@ message! {
         (3..)   members: Vec<MemberIdentity>, else refuse;
     }
 
-    /// A member, by its id or as the administrator knows a static one: by its instance id, with an empty member id.
+    /// A member, by its id or as the administrator knows a static one: by its instance id, with an empty
+    /// member id.
     pub struct MemberIdentity {
         (3..) member_id: String;
         (3..) group_instance_id: Option<String>;

@@ -29,9 +29,8 @@ message! {
         (1..) partition_index: i32;
         /// -1 when the client does not know it.
         (4..) current_leader_epoch: i32 = -1;
-        /// Milliseconds since 1970, or -1 latest, -2 earliest, -3 of the largest timestamp (from version 7 on),
-        /// -4 earliest local (8), -5 latest tiered (9),
-        /// -6 the first that is yet to be tiered (11).
+        /// Milliseconds since 1970, or -1 latest, -2 earliest, -3 of the largest timestamp (from version 7
+        /// on), -4 earliest local (8), -5 latest tiered (9), -6 the first that is yet to be tiered (11).
         (1..) timestamp: i64;
     }
 

@@ -6,9 +6,10 @@
 //! response  i32 correlation id | [tagged fields]
 //! ```
 //!
-//! A file reads like the schema that it is (see [`crate::wire::message`]); names of structs and fields are Kafka's.
-//! Produce requests and Fetch responses carry record data and are written by hand, so that no record is ever copied: a
-//! Produce request gives its records as parts of the frame, a Fetch response leaves gaps for the sender to fill.
+//! A file reads like the schema that it is (see [`crate::wire::message`]); names of structs and fields are
+//! Kafka's. Produce requests and Fetch responses carry record data and are written by hand, so that no record
+//! is ever copied: a Produce request gives its records as parts of the frame, a Fetch response leaves gaps
+//! for the sender to fill.
 //!
 //! | | broker | client |
 //! |---|---|---|

@@ -1,7 +1,7 @@
 //! OffsetFetch (9): how far groups have read.
 //!
-//! Versions 1 to 7 ask for one group and answer in the response itself; from version 8 on there is a list of groups on
-//! both sides (KIP-709), whose topics and partitions have names of their own in Kafka's schema.
+//! Versions 1 to 7 ask for one group and answer in the response itself; from version 8 on there is a list of
+//! groups on both sides (KIP-709), whose topics and partitions have names of their own in Kafka's schema.
 
 use crate::message;
 use crate::messages::Request;

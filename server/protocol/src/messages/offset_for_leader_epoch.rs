@@ -1,5 +1,5 @@
-//! OffsetForLeaderEpoch (23): where a leader epoch ends, so that a reader sees whether the log behind it has been
-//! truncated (KIP-320).
+//! OffsetForLeaderEpoch (23): where a leader epoch ends, so that a reader sees whether the log behind it has
+//! been truncated (KIP-320).
 
 use crate::message;
 use crate::messages::Request;
@@ -43,7 +43,8 @@ message! {
         (2..) partitions: Vec<OffsetForLeaderPartitionResult>;
     }
 
-    /// The end of an epoch of a partition. In Kafka's schema this is an EpochEndOffset, as another struct of Fetch is.
+    /// The end of an epoch of a partition. In Kafka's schema this is an EpochEndOffset, as another struct of
+    /// Fetch is.
     pub struct OffsetForLeaderPartitionResult {
         (2..) error_code: i16;
         (2..) partition: i32;

@@ -62,7 +62,8 @@ impl Message for ProduceRequest {
 const NAMES_UNTIL: i16 = 12;
 
 impl ProduceRequest {
-    /// Reads the body of a request: the frame after its header. No record is copied, bytes behind it are ignored.
+    /// Reads the body of a request: the frame after its header. No record is copied, bytes behind it are
+    /// ignored.
     ///
     /// # Errors
     /// [`WireError::UnknownVersion`], and whatever is wrong with the bytes.

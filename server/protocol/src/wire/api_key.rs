@@ -1,5 +1,5 @@
-//! The APIs of Kafka by number and name, and the one rule that depends on the number: from which version on an API is
-//! in the flexible form, and with it which header its requests and responses have.
+//! The APIs of Kafka by number and name, and the one rule that depends on the number: from which version on
+//! an API is in the flexible form, and with it which header its requests and responses have.
 
 use std::fmt;
 
@@ -223,8 +223,8 @@ impl ApiKey {
         if version >= self.flexible_from() { 2 } else { 1 }
     }
 
-    /// 1 for flexible responses, which have tagged fields in the header too, else 0. An ApiVersions response always
-    /// has 0: its reader does not know yet what the broker can write.
+    /// 1 for flexible responses, which have tagged fields in the header too, else 0. An ApiVersions response
+    /// always has 0: its reader does not know yet what the broker can write.
     pub fn response_header_version(self, version: i16) -> i16 {
         if self != ApiVersions && version >= self.flexible_from() { 1 } else { 0 }
     }

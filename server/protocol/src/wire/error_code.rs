@@ -1,11 +1,11 @@
 //! The numbers in which a Kafka broker says what went wrong, by name.
 //!
-//! Messages carry them as `i16` (a newer broker may send numbers that we have no name for): [`ErrorCode::code`] writes
-//! one, `ErrorCode::try_from` names one. The text is what goes into an `error_message` when there is nothing better to
-//! say.
+//! Messages carry them as `i16` (a newer broker may send numbers that we have no name for):
+//! [`ErrorCode::code`] writes one, `ErrorCode::try_from` names one. The text is what goes into an
+//! `error_message` when there is nothing better to say.
 //!
-//! A client takes a code that its *version* of a request does not know for [`ErrorCode::UnknownServerError`] and gives
-//! up, so a handler keeps newer codes from older versions.
+//! A client takes a code that its *version* of a request does not know for [`ErrorCode::UnknownServerError`]
+//! and gives up, so a handler keeps newer codes from older versions.
 
 use thiserror::Error;
 

@@ -1,4 +1,5 @@
-//! Declares a message once, as the table that Kafka's schemas are, and derives the struct and both directions.
+//! Declares a message once, as the table that Kafka's schemas are, and derives the struct and both
+//! directions.
 //!
 //! ```text
 //! message! {
@@ -15,14 +16,18 @@
 //!
 //! * `(versions)`: where the field travels. Elsewhere it is read as its default, and dropped when written.
 //! * `= default`: when it is not the type's own default.
-//! * `tag N`: it travels as tagged field N, unless it equals its default. Tags are declared in ascending order.
-//! * `nullable N`: the field is an `Option`, but null exists only from version N on. (An `Option` without this may
-//!   be null in every version.)
-//! * `else refuse`: a value other than the default in a version without the field is an error instead of being dropped.
+//! * `tag N`: it travels as tagged field N, unless it equals its default. Tags are declared in ascending
+//!   order.
+//! * `nullable N`: the field is an `Option`, but null exists only from version N on. (An `Option` without
+//!   this may be null in every version.)
+//! * `else refuse`: a value other than the default in a version without the field is an error instead of
+//!   being dropped.
 //!
-//! Whether a version is flexible is said once, in [`ApiKey::flexible_from`](crate::wire::ApiKey::flexible_from).
+//! Whether a version is flexible is said once, in
+//! [`ApiKey::flexible_from`](crate::wire::ApiKey::flexible_from).
 //!
-//! The types that fields have: `bool`, `i8` to `i64`, `u16`, `f64`, `String`, `Bytes`, [`Uuid`], structs, `Vec` and `Option` of these.
+//! The types that fields have: `bool`, `i8` to `i64`, `u16`, `f64`, `String`, `Bytes`, [`Uuid`], structs,
+//! `Vec` and `Option` of these.
 
 use crate::wire::ApiKey;
 use crate::wire::{EncodeError, Reader, WireError, Writer};
@@ -35,7 +40,8 @@ pub trait Message {
     /// The API that it belongs to.
     const KEY: ApiKey;
 
-    /// The versions that can be read and written here. What the broker advertises is the dispatch table's to say.
+    /// The versions that can be read and written here. What the broker advertises is the dispatch table's to
+    /// say.
     const VERSIONS: RangeInclusive<i16>;
 
     /// Whether this version is in the flexible form.
@@ -94,8 +100,9 @@ pub trait Encode: Sized {
         }
     }
 
-    /// Goes on writing the value at `place`, of which this value begins at `depth`, until the writer has a part
-    /// ([`Writer::has_part`]); true when the value is written. What is no array, or has none in it, is written at once.
+    /// Goes on writing the value at `place`, of which this value begins at `depth`, until the writer has a
+    /// part ([`Writer::has_part`]); true when the value is written. What is no array, or has none in it, is
+    /// written at once.
     fn write_part(&self, place: &mut Place, depth: usize, writer: &mut Writer) -> bool {
         let _ = (place, depth);
         self.write(writer);
@@ -114,8 +121,8 @@ pub trait Encode: Sized {
         true
     }
 
-    /// Calls `found` with every error code in the value, zero or not: what stands in fields of the name `error_code`. `field` is the name
-    /// of the field that the value itself stands in.
+    /// Calls `found` with every error code in the value, zero or not: what stands in fields of the name
+    /// `error_code`. `field` is the name of the field that the value itself stands in.
     fn errors(&self, field: &'static str, found: &mut dyn FnMut(i16)) {
         let _ = (field, found);
     }
@@ -126,7 +133,8 @@ pub trait Fields {
     /// The names of its fields, in the order in which they are declared.
     const NAMES: &'static [&'static str];
 
-    /// Writes the fields of these numbers, in order; the tagged ones, and the end of the struct, when there is no end to the range.
+    /// Writes the fields of these numbers, in order; the tagged ones, and the end of the struct, when there
+    /// is no end to the range.
     fn write_fields(&self, fields: Range<usize>, writer: &mut Writer);
 
     /// The number of the field `name`.
@@ -142,7 +150,8 @@ pub trait Fields {
 /// How deep a value can stand in a message: each struct and each array is one step.
 const DEPTH_MAX: usize = 16;
 
-/// A place within a message that is written in parts: what comes next, at each depth. Begins at the message's start.
+/// A place within a message that is written in parts: what comes next, at each depth. Begins at the message's
+/// start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Place([usize; DEPTH_MAX]);
 

@@ -1,4 +1,5 @@
-//! The bytes of the Kafka protocol: numbers, strings, arrays, tagged fields. No socket, no engine, no waiting.
+//! The bytes of the Kafka protocol: numbers, strings, arrays, tagged fields. No socket, no engine, no
+//! waiting.
 //!
 //! ```text
 //!           classic                 flexible ("compact", KIP-482)
@@ -10,13 +11,13 @@
 //! ```
 //!
 //! Numbers are big-endian in both. Which of the two forms a message takes follows from its API and version
-//! ([`ApiKey::flexible_from`](crate::wire::ApiKey::flexible_from)), so a [`Reader`] or [`Writer`] is told once
-//! and every field follows.
+//! ([`ApiKey::flexible_from`](crate::wire::ApiKey::flexible_from)), so a [`Reader`] or [`Writer`] is told
+//! once and every field follows.
 //!
 //! * [`reader`] promises that bad bytes end in a [`WireError`], never in a panic, and that a request costs no
 //!   more memory than about twice its size.
-//! * [`writer`] promises that what could not be written faithfully ends in an [`EncodeError`]. A long message is written in
-//!   parts ([`Encode::write_part`]).
+//! * [`writer`] promises that what could not be written faithfully ends in an [`EncodeError`]. A long message
+//!   is written in parts ([`Encode::write_part`]).
 //! * [`message`] declares a message once and derives both directions.
 //! * [`error_code`] names the numbers in which a broker says no.
 //!

@@ -3,13 +3,13 @@
 //! Every length and count is held against what is there *before* anything is allocated, in three steps:
 //!
 //! 1. it is not negative, and no longer than the bytes that are left;
-//! 2. an array has at most [`ARRAY_ELEMENTS_MAX`] elements, a struct at most [`TAGS_MAX`] tagged fields (the limits
-//!    of Apache Kafka 4.4);
-//! 3. what it will occupy once decoded is taken out of a memory budget, so that all decoded values of a request
-//!    together stay below [`request_budget`].
+//! 2. an array has at most [`ARRAY_ELEMENTS_MAX`] elements, a struct at most [`TAGS_MAX`] tagged fields (the
+//!    limits of Apache Kafka 4.4);
+//! 3. what it will occupy once decoded is taken out of a memory budget, so that all decoded values of a
+//!    request together stay below [`request_budget`].
 //!
-//! A request therefore costs its size as bytes, and as values up to nine times its size while it is small, its size
-//! and 32 MiB when it is large, and the slack.
+//! A request therefore costs its size as bytes, and as values up to nine times its size while it is small,
+//! its size and 32 MiB when it is large, and the slack.
 
 use crate::wire::ApiKey;
 use thiserror::Error;
@@ -20,15 +20,16 @@ pub const ARRAY_ELEMENTS_MAX: usize = 1_000_000;
 /// No struct has more tagged fields. Apache Kafka refuses more since 4.4.
 pub const TAGS_MAX: usize = 10_000;
 
-/// No string is longer, in either form: what the length field of the classic one can say. Apache Kafka refuses more.
+/// No string is longer, in either form: what the length field of the classic one can say. Apache Kafka
+/// refuses more.
 pub const STRING_BYTES_MAX: usize = i16::MAX as usize;
 
 /// What a message may occupy however small it is.
 pub const BUDGET_SLACK_BYTES: usize = 512 * 1024;
 
-/// The first [`REQUEST_EXPANDED_BYTES_MAX`] bytes of a request may occupy so many times more as values. A topic's
-/// name of 10 characters is 12 bytes on the wire and 50 as a value, one of 2 characters 4 and 42; a partition of an
-/// OffsetCommit is 14 and 56.
+/// The first [`REQUEST_EXPANDED_BYTES_MAX`] bytes of a request may occupy so many times more as values. A
+/// topic's name of 10 characters is 12 bytes on the wire and 50 as a value, one of 2 characters 4 and 42; a
+/// partition of an OffsetCommit is 14 and 56.
 const REQUEST_EXPANSION_MAX: usize = 8;
 
 /// So many bytes of a request may expand. They hold what is asked of 200,000 partitions.
@@ -187,7 +188,8 @@ impl<'a> Reader<'a> {
         self.budget
     }
 
-    /// Changes between the classic and the flexible form: a request header begins in the one and may end in the other.
+    /// Changes between the classic and the flexible form: a request header begins in the one and may end in
+    /// the other.
     pub fn set_flexible(&mut self, flexible: bool) {
         self.flexible = flexible;
     }
@@ -249,12 +251,13 @@ impl<'a> Reader<'a> {
 
     /// A nullable string, charged to the budget.
     ///
-    /// What is not UTF-8 in it becomes U+FFFD, as in Kafka: the sender chose the name, and is answered by it. That
-    /// makes a string longer; what would then be beyond [`STRING_BYTES_MAX`] is cut off, so that every string that was
-    /// read can be written.
+    /// What is not UTF-8 in it becomes U+FFFD, as in Kafka: the sender chose the name, and is answered by it.
+    /// That makes a string longer; what would then be beyond [`STRING_BYTES_MAX`] is cut off, so that every
+    /// string that was read can be written.
     ///
     /// # Errors
-    /// Those of [`Reader::take`], [`WireError::NegativeLength`], [`WireError::TooMany`], [`WireError::OverBudget`].
+    /// Those of [`Reader::take`], [`WireError::NegativeLength`], [`WireError::TooMany`],
+    /// [`WireError::OverBudget`].
     pub fn string(&mut self) -> Result<Option<String>, WireError> {
         let length = match self.flexible {
             true => self.compact_length()?,
@@ -339,8 +342,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The tagged fields that end a struct; nothing in the classic form. `known` reads the value of a tag that it
-    /// knows and says `true`, or says `false`, and the value is skipped.
+    /// The tagged fields that end a struct; nothing in the classic form. `known` reads the value of a tag
+    /// that it knows and says `true`, or says `false`, and the value is skipped.
     ///
     /// # Errors
     /// [`WireError::TooMany`], [`WireError::TagOrder`], [`WireError::TagSize`], those of `known`.

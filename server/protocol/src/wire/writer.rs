@@ -1,7 +1,8 @@
 //! Writes a message into bytes of our own.
 //!
-//! Writing a field can fail only when the message does not fit its version, which is rare and ours to repair, so the
-//! first failure is latched and reported once, by [`Writer::finish`]: code that writes fields has no error path.
+//! Writing a field can fail only when the message does not fit its version, which is rare and ours to repair,
+//! so the first failure is latched and reported once, by [`Writer::finish`]: code that writes fields has no
+//! error path.
 
 use crate::wire::ApiKey;
 use crate::wire::reader::STRING_BYTES_MAX;
@@ -40,8 +41,8 @@ pub enum EncodeError {
 /// Room that a message starts with: the answer to a produce request of one partition, and a little more.
 const BYTES_FIRST: usize = 128;
 
-/// A long message is written in parts of so many bytes, and a little more: some 50 us of work. A part ends between two elements of an array,
-/// so that a single value is never cut.
+/// A long message is written in parts of so many bytes, and a little more: some 50 us of work. A part ends
+/// between two elements of an array, so that a single value is never cut.
 pub const PART_BYTES: usize = 64 << 10;
 
 /// The bytes of a message in the making.
@@ -105,14 +106,15 @@ impl Writer {
         self.failure.as_ref()
     }
 
-    /// Changes between the classic and the flexible form: a request header begins in the one and may end in the other.
+    /// Changes between the classic and the flexible form: a request header begins in the one and may end in
+    /// the other.
     pub fn set_flexible(&mut self, flexible: bool) {
         self.flexible = flexible;
     }
 
-    /// Writes as much of a string as one may have, from now on, instead of failing: for answers. The name that a client
-    /// chose may be as long as a string can be, and the sentence that quotes it longer; half a sentence is a better answer
-    /// than none.
+    /// Writes as much of a string as one may have, from now on, instead of failing: for answers. The name
+    /// that a client chose may be as long as a string can be, and the sentence that quotes it longer; half a
+    /// sentence is a better answer than none.
     pub fn cut_strings(&mut self) {
         self.cuts_strings = true;
     }
@@ -213,7 +215,8 @@ pub struct TaggedFields<'a> {
 }
 
 impl TaggedFields<'_> {
-    /// One field, as `write` writes it. Fields come in ascending order of their tags; one equal to its default is not written.
+    /// One field, as `write` writes it. Fields come in ascending order of their tags; one equal to its
+    /// default is not written.
     ///
     /// # Panics
     /// From the 128th field on: no Kafka struct has a dozen.

@@ -1,5 +1,5 @@
-//! Bytes that mean harm: cut, turned, lying about lengths, or random. They end in an error, or in a message that costs
-//! no more memory than the budget says; never in a panic.
+//! Bytes that mean harm: cut, turned, lying about lengths, or random. They end in an error, or in a message
+//! that costs no more memory than the budget says; never in a panic.
 
 use crate::samples::{self, Seed};
 use bytes::{Bytes, BytesMut};

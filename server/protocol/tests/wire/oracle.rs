@@ -1,9 +1,9 @@
 //! Every message in every version against another implementation of the protocol, the crate `kafka-protocol`.
 //!
-//! For each sample: our bytes are read by theirs, and written by theirs give the same bytes; read by ours they show the
-//! same names and values as theirs do; where the version has every field, they give back the sample. The comparison is
-//! of the `Debug` texts: struct and field names are Kafka's on both sides, so a pair of fields of one type in the
-//! wrong order shows.
+//! For each sample: our bytes are read by theirs, and written by theirs give the same bytes; read by ours
+//! they show the same names and values as theirs do; where the version has every field, they give back the
+//! sample. The comparison is of the `Debug` texts: struct and field names are Kafka's on both sides, so a
+//! pair of fields of one type in the wrong order shows.
 
 use crate::samples::{self, Seed};
 use bytes::{Buf, Bytes, BytesMut};
@@ -87,8 +87,8 @@ fn names_and_values(value: &impl Debug) -> String {
     text
 }
 
-/// Reads a body by theirs, holds it against the text of ours, and writes it again. Versions that are younger than the
-/// oracle are left to [`versions_younger_than_the_oracle_are_as_kafka_writes_them`].
+/// Reads a body by theirs, holds it against the text of ours, and writes it again. Versions that are younger
+/// than the oracle are left to [`versions_younger_than_the_oracle_are_as_kafka_writes_them`].
 fn through_theirs<T: Decodable + Encodable + Debug + TheirMessage>(
     body: &[u8],
     ours: &impl Debug,

@@ -1,7 +1,8 @@
 //! A populated value of every message, made from a seed.
 //!
-//! A sample has a value other than the default in every field, including those that its version does not have, except
-//! where writing such a value is refused. Struct and field names are Kafka's, which the oracle relies on.
+//! A sample has a value other than the default in every field, including those that its version does not
+//! have, except where writing such a value is refused. Struct and field names are Kafka's, which the oracle
+//! relies on.
 
 #![allow(dead_code, reason = "the tests of the protocol and those of the broker take different samples")]
 
