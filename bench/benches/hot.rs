@@ -1,6 +1,8 @@
-//! The pieces that every record passes, alone: how long the processor takes for each, on data that is in its cache.
+//! The pieces that every record passes, alone: how long the processor takes for each, on data that is in its
+//! cache.
 //!
-//! `cargo bench -p strandline-bench` measures them; `cargo test -p strandline-bench --benches` only runs each once.
+//! `cargo bench -p strandline-bench` measures them; `cargo test -p strandline-bench --benches` only runs each
+//! once.
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use bytes::BytesMut;
@@ -151,8 +153,9 @@ fn wire(criterion: &mut Criterion) {
     });
 }
 
-/// A question to another shard and its answer, as a request takes them that came in on the wrong one: into a mailbox, back through a channel
-/// of one message, each end waking the other's thread. `under_way` questions are asked at once.
+/// A question to another shard and its answer, as a request takes them that came in on the wrong one: into a
+/// mailbox, back through a channel of one message, each end waking the other's thread. `under_way` questions
+/// are asked at once.
 fn hop(criterion: &mut Criterion) {
     let (ask, questions) = async_channel::bounded::<oneshot::Sender<()>>(1024);
     let (measure, rounds) = async_channel::bounded::<(u64, u64)>(1);

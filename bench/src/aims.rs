@@ -1,11 +1,12 @@
-//! The aims of the project, each measured by what the other commands do, and one table of all: what, how much, met or not.
+//! The aims of the project, each measured by what the other commands do, and one table of all: what, how
+//! much, met or not.
 //!
 //! ```text
 //! aim      a function: runs its measurements in alternating rounds, gives a line for every bound
 //! line     what | bound | median (spread) of a ratio or a quantity, round by round | met
 //! ```
-//! K is Apache Kafka as it comes, F the p99 of a durable append on the device alone, both from the same rounds. A ratio is one of values
-//! of the same round, so a drift of the machine is in both.
+//! K is Apache Kafka as it comes, F the p99 of a durable append on the device alone, both from the same
+//! rounds. A ratio is one of values of the same round, so a drift of the machine is in both.
 
 use crate::broker::{Fresh, System};
 use crate::measure::{Also, MeasureError};
@@ -118,7 +119,8 @@ const OURS_BESIDE: u64 = 6;
 const THEIRS_BESIDE: u64 = 14;
 
 impl Aims {
-    /// Measures the aims with these numbers (all, when none is given), saves what there is after each by `save`, and gives the table.
+    /// Measures the aims with these numbers (all, when none is given), saves what there is after each by
+    /// `save`, and gives the table.
     pub(crate) fn run(
         &self,
         only: &[u32],

@@ -1,8 +1,8 @@
 //! What may be asked on the command line: the subcommands, their arguments, and the presets.
 //!
-//! Owns their names, defaults and bounds, and the help that is printed of them; a line that makes no sense ends the process with clap's
-//! message. The arguments of a workload are in `workload`, those of the engine alone in `loopback`; what is done with them all is in
-//! `command`.
+//! Owns their names, defaults and bounds, and the help that is printed of them; a line that makes no sense
+//! ends the process with clap's message. The arguments of a workload are in `workload`, those of the engine
+//! alone in `loopback`; what is done with them all is in `command`.
 
 use crate::broker::{System, Target};
 use crate::hostile::Kind;
@@ -73,13 +73,15 @@ pub(crate) struct Line {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum What {
-    /// Produce, as fast as the broker takes it or by schedule (--rate); then read everything back and check it.
+    /// Produce, as fast as the broker takes it or by schedule (--rate); then read everything back and check
+    /// it.
     #[command(args_override_self = true)]
     Produce(ProduceArgs),
     /// Produce, then read everything from offset 0 and measure that.
     #[command(args_override_self = true)]
     Consume(ConsumeArgs),
-    /// Produce with readers at the end of the log: from the intended send to the record in the reader's hands.
+    /// Produce with readers at the end of the log: from the intended send to the record in the reader's
+    /// hands.
     #[command(args_override_self = true)]
     EndToEnd(EndToEndArgs),
     /// The device alone: durable 4 KiB appends and sequential writing.
@@ -98,24 +100,29 @@ pub(crate) enum What {
     /// The same workload on topics of more and more partitions.
     #[command(args_override_self = true)]
     Partitions(PartitionsArgs),
-    /// Kill a system with SIGKILL under load, start it again: how long to the first produce, and is everything there?
+    /// Kill a system with SIGKILL under load, start it again: how long to the first produce, and is
+    /// everything there?
     #[command(args_override_self = true)]
     Recovery(RecoveryArgs),
     /// Systems in alternation, A B A B; each started afresh for each round.
     #[command(args_override_self = true)]
     Compare(CompareArgs),
-    /// Produce by schedule with a reader at the tail, without and with a reader that reads old records from the device.
+    /// Produce by schedule with a reader at the tail, without and with a reader that reads old records from
+    /// the device.
     #[command(args_override_self = true)]
     Mixed(MixedArgs),
-    /// Produce by schedule with a reader at the tail, without and with retention and the cleaning of a compacted topic; check every key.
+    /// Produce by schedule with a reader at the tail, without and with retention and the cleaning of a
+    /// compacted topic; check every key.
     #[command(args_override_self = true)]
     Table(TableArgs),
-    /// Produce by schedule, without and with clients that mean harm: bombs, floods, amplification, half-open, never reading, garbage.
+    /// Produce by schedule, without and with clients that mean harm: bombs, floods, amplification, half-open,
+    /// never reading, garbage.
     #[command(args_override_self = true)]
     Hostile(HostileArgs),
     /// librdkafka's producer and the Java client's performance tool, on systems in alternation.
     StandardClients(StandardClientsArgs),
-    /// Everything that the aims of the project ask for, in one table: aim, measured, met. Says before how long it takes.
+    /// Everything that the aims of the project ask for, in one table: aim, measured, met. Says before how
+    /// long it takes.
     Aims(AimsArgs),
     /// Make one self-contained HTML page with plots from a result that was saved with --json.
     Page {
@@ -124,7 +131,8 @@ pub(crate) enum What {
         /// The page.
         page: PathBuf,
     },
-    /// Servers that do nothing but echo, or nothing but sendfile, beside a broker: small requests, and reading what is cached.
+    /// Servers that do nothing but echo, or nothing but sendfile, beside a broker: small requests, and
+    /// reading what is cached.
     References(ReferencesArgs),
     #[command(hide = true)]
     NullBroker {
@@ -168,8 +176,8 @@ pub(crate) struct BrokerArgs {
     /// Also write the result, with raw histograms, to this file.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
-    /// A named workload, to which the other options are applied: standard, small, single, large, many-partitions,
-    /// many-connections, keyed, leader (acks=1), compressed.
+    /// A named workload, to which the other options are applied: standard, small, single, large,
+    /// many-partitions, many-connections, keyed, leader (acks=1), compressed.
     #[arg(long)]
     pub(crate) preset: Option<String>,
 }
@@ -238,7 +246,8 @@ pub(crate) struct DeviceArgs {
 pub(crate) struct SelfTestArgs {
     #[command(flatten)]
     pub(crate) workload: Workload,
-    /// The highest rate that was reported elsewhere, in records a second: fail when the ceiling is not 3 times that.
+    /// The highest rate that was reported elsewhere, in records a second: fail when the ceiling is not 3
+    /// times that.
     #[arg(long)]
     pub(crate) highest: Option<f64>,
     /// The same for reading.
@@ -299,7 +308,8 @@ pub(crate) struct SystemsArgs {
     /// The script that runs Apache Kafka.
     #[arg(long, default_value = "bench/peers/kafka/kafka.sh")]
     pub(crate) kafka: PathBuf,
-    /// Compare these instead, each as name=command with {data} and {port}; the command must become the broker. May be repeated.
+    /// Compare these instead, each as name=command with {data} and {port}; the command must become the
+    /// broker. May be repeated.
     #[arg(long = "system", value_parser = pair)]
     pub(crate) systems: Vec<(String, String)>,
 }
@@ -352,8 +362,8 @@ pub(crate) struct HostileArgs {
     /// The broker's binary [default: the one beside this tool].
     #[arg(long)]
     pub(crate) strandline: Option<PathBuf>,
-    /// Measure these instead, each as name=command with {data} and {port}, and {metrics} where it answers /healthz; the command must
-    /// become the broker. May be repeated.
+    /// Measure these instead, each as name=command with {data} and {port}, and {metrics} where it answers
+    /// /healthz; the command must become the broker. May be repeated.
     #[arg(long = "system", value_parser = pair)]
     pub(crate) systems: Vec<(String, String)>,
     /// Only mean clients of these kinds [default: all of them].

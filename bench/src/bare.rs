@@ -1,4 +1,5 @@
-//! Servers that do one thing and nothing else. What they need for it is the kernel's part of a broker's work: sockets, wake-ups, copies.
+//! Servers that do one thing and nothing else. What they need for it is the kernel's part of a broker's work:
+//! sockets, wake-ups, copies.
 //!
 //! ```text
 //! echo       whatever comes                      >  the same            one thread on one core, one epoll
@@ -35,7 +36,8 @@ pub(crate) fn echo(listener: TcpListener) -> io::Result<()> {
         |stream| stream,
         |_, _, stream| match stream.read(&mut scratch) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            // Few and small requests are under way, so the socket takes them whole; one that does not has a client that does not read.
+            // Few and small requests are under way, so the socket takes them whole; one that does not has a
+            // client that does not read.
             Ok(read) => stream.write_all(&scratch[..read]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),
@@ -43,8 +45,8 @@ pub(crate) fn echo(listener: TcpListener) -> io::Result<()> {
     )
 }
 
-/// Accepts connections and calls `serve`, with the epoll set and the connection's key in it, for each that is ready, all in this thread. One
-/// for which it fails is closed.
+/// Accepts connections and calls `serve`, with the epoll set and the connection's key in it, for each that is
+/// ready, all in this thread. One for which it fails is closed.
 pub(crate) fn serve_each<C>(
     listener: TcpListener,
     connection: impl Fn(TcpStream) -> C,

@@ -1,8 +1,9 @@
-//! A broker that the tool starts itself, from a command in which `{data}` and `{port}` stand for a directory and a port, and `{metrics}` for
-//! the port of its metrics, if it has any.
+//! A broker that the tool starts itself, from a command in which `{data}` and `{port}` stand for a directory
+//! and a port, and `{metrics}` for the port of its metrics, if it has any.
 //!
-//! The command must stay in the foreground (or `exec` the broker), so that its pid is the broker's: it is stopped by that pid, and its
-//! CPU and memory are counted by it. The process does not outlive the value, and not the tool when that is told to end.
+//! The command must stay in the foreground (or `exec` the broker), so that its pid is the broker's: it is
+//! stopped by that pid, and its CPU and memory are counted by it. The process does not outlive the value, and
+//! not the tool when that is told to end.
 
 use crate::client::{Client, ClientError};
 use crate::clock::{SECOND, now};
@@ -81,7 +82,8 @@ pub(crate) struct System {
     pub(crate) durability: String,
 }
 
-/// From now on SIGINT and SIGTERM stop the brokers that run, then the tool. Data directories are left for whoever wants to look.
+/// From now on SIGINT and SIGTERM stop the brokers that run, then the tool. Data directories are left for
+/// whoever wants to look.
 pub(crate) fn stop_on_signals() -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::spawn(move || {

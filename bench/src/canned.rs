@@ -1,4 +1,5 @@
-//! The log of a broker that has none: stamped batches, made before they are asked for, so that to serve them costs no more than to send them.
+//! The log of a broker that has none: stamped batches, made before they are asked for, so that to serve them
+//! costs no more than to send them.
 //!
 //! ```text
 //! partition   | batch, base offset 0 | batch, base offset n | ...      all of one size, so an offset is a position by division
@@ -64,7 +65,8 @@ impl Canned {
         (bytes / self.batch_bytes * self.records_per_batch) as i64
     }
 
-    /// Whole batches from the one with `offset` on, at most `bytes` unless the first is larger; none behind the end.
+    /// Whole batches from the one with `offset` on, at most `bytes` unless the first is larger; none behind
+    /// the end.
     pub(crate) fn read(&self, partition: i32, offset: i64, bytes: usize) -> Bytes {
         let Some(log) = self.partition(partition) else { return Bytes::new() };
         let first = usize::try_from(offset).unwrap_or(0) / self.records_per_batch;

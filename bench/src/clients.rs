@@ -1,6 +1,8 @@
-//! The producers that people have, instead of the tool's own: librdkafka's and the Java client's performance tool, on systems in alternation.
+//! The producers that people have, instead of the tool's own: librdkafka's and the Java client's performance
+//! tool, on systems in alternation.
 //!
-//! Their figures are what they print. What the broker used, and that everything they had acknowledged is in the log, is measured here.
+//! Their figures are what they print. What the broker used, and that everything they had acknowledged is in
+//! the log, is measured here.
 
 use crate::broker::{BrokerError, Fresh, System};
 use crate::client::ClientError;
@@ -13,7 +15,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The part of the records that the Java client sends before it counts, since its virtual machine compiles meanwhile.
+/// The part of the records that the Java client sends before it counts, since its virtual machine compiles
+/// meanwhile.
 const JAVA_WARMUP_PART: u64 = 4;
 
 /// What the clients are to do, and where they are.

@@ -1,4 +1,5 @@
-//! The one clock. Every latency is a difference of two readings of CLOCK_MONOTONIC, which all processes of a machine share.
+//! The one clock. Every latency is a difference of two readings of CLOCK_MONOTONIC, which all processes of a
+//! machine share.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Makes files cold: takes their pages out of the page cache from outside of the process that owns them.
 //!
-//! A page that is not written back yet can not be dropped, so the file is synced first; a page that a process has mapped stays. Whether it
-//! worked is looked at, not believed.
+//! A page that is not written back yet can not be dropped, so the file is synced first; a page that a process
+//! has mapped stays. Whether it worked is looked at, not believed.
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
@@ -15,7 +15,8 @@ const LOOK_EVERY: u64 = 1 << 20;
 /// The name of a file of records. Indexes are left alone: brokers map them, and what is mapped stays.
 const SEGMENT: &str = "log";
 
-/// Files that hold the records of a topic, as every known broker lays them out: `<topic>-<partition>/<base offset>.log`.
+/// Files that hold the records of a topic, as every known broker lays them out: `<topic>-<partition>/<base
+/// offset>.log`.
 #[derive(Debug)]
 pub(crate) struct TopicFiles(Vec<PathBuf>);
 

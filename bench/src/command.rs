@@ -1,7 +1,8 @@
 //! Does what the command line says: one arm a subcommand.
 //!
-//! A measurement's arm takes the arguments (`arguments`) to the module that measures, prints what came of it beside the environment it was
-//! measured in, and saves the same as JSON when it is asked to. How something is measured is left to those modules.
+//! A measurement's arm takes the arguments (`arguments`) to the module that measures, prints what came of it
+//! beside the environment it was measured in, and saves the same as JSON when it is asked to. How something
+//! is measured is left to those modules.
 
 use crate::aims::Aims;
 use crate::arguments::{

@@ -1,5 +1,5 @@
-//! The device itself: what a durable append costs without any broker and how fast it streams, measured beside every result, and what
-//! the device was asked to do meanwhile.
+//! The device itself: what a durable append costs without any broker and how fast it streams, measured beside
+//! every result, and what the device was asked to do meanwhile.
 
 use crate::clock::{SECOND, nanos, now};
 use crate::samples::latency_json;
@@ -129,7 +129,8 @@ impl DeviceStat {
     }
 }
 
-/// The line of `/sys/block/<disk>/stat`, whose fields are in the kernel's `Documentation/block/stat.rst`. Flushes came with Linux 5.5.
+/// The line of `/sys/block/<disk>/stat`, whose fields are in the kernel's `Documentation/block/stat.rst`.
+/// Flushes came with Linux 5.5.
 fn parse_stat(line: &str) -> Option<DeviceCounters> {
     let fields: Vec<u64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();
     let (&sectors, &flushes) = (fields.get(6)?, fields.get(15)?);

@@ -11,7 +11,8 @@ use crate::samples::Window;
 use crate::workload::Workload;
 use std::fs::File;
 
-/// How fast it is filled. By schedule, and not as fast as it goes, because then every system holds the same bytes.
+/// How fast it is filled. By schedule, and not as fast as it goes, because then every system holds the same
+/// bytes.
 const BYTES_PER_SECOND: u64 = 200_000_000;
 /// Long enough for full batches at that rate.
 const LINGER_MS: u64 = 20;

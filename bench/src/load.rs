@@ -1,10 +1,12 @@
-//! The load: producers on non-blocking connections, driven by as few threads as possible, since they share the machine with the broker.
+//! The load: producers on non-blocking connections, driven by as few threads as possible, since they share
+//! the machine with the broker.
 //!
 //! ```text
 //!   arrivals (schedule, or at once) > batch > stamp > socket ... answer > latency from the arrival
 //! ```
-//! A closed loop keeps `in_flight` requests of every producer under way. An open loop sends what is due; what can not be sent because
-//! the broker is behind waits, and its wait counts. The first refusal ends the run: a number with errors in it would mean nothing.
+//! A closed loop keeps `in_flight` requests of every producer under way. An open loop sends what is due; what
+//! can not be sent because the broker is behind waits, and its wait counts. The first refusal ends the run: a
+//! number with errors in it would mean nothing.
 
 use crate::client::{ANSWER_TIMEOUT, Client, ClientError, Topic, open, refuse};
 use crate::clock::{SECOND, nanos, now, wall_ms};
@@ -62,11 +64,13 @@ pub(crate) struct Live {
 pub(crate) struct Load {
     /// From due (open loop) or sent (closed loop) to acknowledged.
     pub(crate) publish: Samples,
-    /// From due to given to the kernel: what of the latency is the tool's own, and what the in-flight limit's.
+    /// From due to given to the kernel: what of the latency is the tool's own, and what the in-flight
+    /// limit's.
     pub(crate) send_lag: Samples,
     /// The records acknowledged, by stream: what must be found in the log.
     pub(crate) acknowledged: HashMap<Stream, u64>,
-    /// Records of the window that were not answered within the drain; they are in `publish` with the wait so far.
+    /// Records of the window that were not answered within the drain; they are in `publish` with the wait so
+    /// far.
     pub(crate) unanswered: u64,
     /// The producer ids, by producer, when they have them.
     pub(crate) identities: Vec<Option<Identity>>,
@@ -360,7 +364,8 @@ impl<'a> Driver<'a> {
                 }
             }
             let under_way = producer.in_flight.len();
-            // All producers make their requests in the same memory, which stays in the processor's cache. One keeps it whose socket is full.
+            // All producers make their requests in the same memory, which stays in the processor's cache. One
+            // keeps it whose socket is full.
             producer.out = std::mem::take(&mut self.out);
             while self.enqueue(index, time)? {}
             let producer = &mut self.producers[index];
@@ -379,7 +384,8 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Puts a producer's next request behind what is still to be written, if it may and must send one at `time`. Whether it did.
+    /// Puts a producer's next request behind what is still to be written, if it may and must send one at
+    /// `time`. Whether it did.
     fn enqueue(&mut self, index: usize, time: u64) -> Result<bool, LoadError> {
         let full = self.workload.records_per_batch as usize;
         let producer = &mut self.producers[index];

@@ -1,7 +1,8 @@
 //! The engine without a network: a front without sockets appends on the shards' own threads.
 //!
-//! The same work over the Kafka front (`produce`) costs more by what the front costs: sockets, frames, answers. Appenders are closed loops
-//! with one batch each under way, so the figures are the most that the engine takes, and latencies are those of a full queue.
+//! The same work over the Kafka front (`produce`) costs more by what the front costs: sockets, frames,
+//! answers. Appenders are closed loops with one batch each under way, so the figures are the most that the
+//! engine takes, and latencies are those of a full queue.
 
 use crate::output::outln;
 use std::sync::mpsc;

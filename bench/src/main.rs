@@ -1,4 +1,5 @@
-//! `strandline-bench`: what a Kafka broker does under load, any Kafka broker, and whether it kept what it acknowledged.
+//! `strandline-bench`: what a Kafka broker does under load, any Kafka broker, and whether it kept what it
+//! acknowledged.
 //!
 //! ```text
 //! workload > load (schedule, template, stamp) > broker > read > verify      one measurement (measure)

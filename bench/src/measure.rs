@@ -1,4 +1,5 @@
-//! One measurement: a fresh topic, load, readers when wanted, and then everything that was acknowledged read back and checked.
+//! One measurement: a fresh topic, load, readers when wanted, and then everything that was acknowledged read
+//! back and checked.
 
 use crate::broker::{BrokerError, Target};
 use crate::client::{Client, ClientError, Topic};
@@ -16,10 +17,11 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-/// How long a new topic may take to get its leaders: some brokers need milliseconds for each of 10,000 partitions.
+/// How long a new topic may take to get its leaders: some brokers need milliseconds for each of 10,000
+/// partitions.
 const TOPIC_TIMEOUT: u64 = 300 * SECOND;
-/// How often a topic is asked for, as a part of the time that it has taken so far: often enough to see when it is there, and seldom
-/// enough not to be what it waits for, since the answer names every partition.
+/// How often a topic is asked for, as a part of the time that it has taken so far: often enough to see when
+/// it is there, and seldom enough not to be what it waits for, since the answer names every partition.
 const ASK_PART: u64 = 50;
 
 /// Why there is no result.

@@ -1,10 +1,11 @@
 //! The machine's memory as it is on a machine that has run for a day: full of page cache.
 //!
-//! In a virtual machine, free memory is often not there until it is touched: the guest reports free pages, the host takes them back, and
-//! the first write to each is a trap into the host. Measured here, the first touch of a gigabyte costs 2.4 s of CPU time, several times
-//! what a broker needs for it otherwise, and whoever runs on memory that was just freed pays less. So before each system starts, free
-//! memory is filled with the clean pages of a file of zeros; the kernel takes them back as the broker writes, and every system finds
-//! the same.
+//! In a virtual machine, free memory is often not there until it is touched: the guest reports free pages,
+//! the host takes them back, and the first write to each is a trap into the host. Measured here, the first
+//! touch of a gigabyte costs 2.4 s of CPU time, several times what a broker needs for it otherwise, and
+//! whoever runs on memory that was just freed pays less. So before each system starts, free memory is filled
+//! with the clean pages of a file of zeros; the kernel takes them back as the broker writes, and every system
+//! finds the same.
 
 use std::fs::File;
 use std::io;
@@ -22,8 +23,8 @@ const STEP_BYTES: usize = 16 << 20;
 /// The length of the file of zeros: more than is ever read of it.
 const FILLER_BYTES: u64 = 8 << 40;
 
-/// The file of zeros, and how far it was read. No place is read twice: a page that comes back soon after it was reclaimed counts as one in
-/// use, and the kernel would sooner let go of what the brokers wrote.
+/// The file of zeros, and how far it was read. No place is read twice: a page that comes back soon after it
+/// was reclaimed counts as one in use, and the kernel would sooner let go of what the brokers wrote.
 static FILLER: Mutex<Option<Filler>> = Mutex::new(None);
 
 struct Filler {
@@ -31,7 +32,8 @@ struct Filler {
     at: u64,
 }
 
-/// Fills free memory with page cache. The file that it takes for that has no blocks on the disk of `dir`, and no name.
+/// Fills free memory with page cache. The file that it takes for that has no blocks on the disk of `dir`, and
+/// no name.
 pub(crate) fn fill(dir: &Path) -> io::Result<()> {
     let total = meminfo("MemTotal")?;
     if total > TOTAL_BYTES_MAX {

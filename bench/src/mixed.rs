@@ -1,12 +1,13 @@
-//! Producers by schedule and a reader at the tail, without and with what else a broker has to do: a reader that comes late and reads what
-//! was written long ago, from the device, over and over; retention of what is produced; the cleaning of a table. What the producers wait
-//! longer for it is the question.
+//! Producers by schedule and a reader at the tail, without and with what else a broker has to do: a reader
+//! that comes late and reads what was written long ago, from the device, over and over; retention of what is
+//! produced; the cleaning of a table. What the producers wait longer for it is the question.
 //!
 //! ```text
 //! fill a history, a table | without: produce by schedule + tail | with: the same + (drop the history's pages, read it from offset 0) ...
 //!                                                                                + the table is cleaned, the load's records deleted
 //! ```
-//! Which of the two comes first turns round by round. The table is cleaned once a round, from the beginning of the window on. The load goes to topics of its own: the history stays as large as it is.
+//! Which of the two comes first turns round by round. The table is cleaned once a round, from the beginning
+//! of the window on. The load goes to topics of its own: the history stays as large as it is.
 
 use crate::broker::{BrokerError, Fresh, System, Target};
 use crate::cold::TopicFiles;
@@ -40,7 +41,8 @@ pub(crate) struct Mixed {
     pub(crate) workload: Workload,
     /// What there is to catch up with, in 10^6 bytes; 0 for no late reader.
     pub(crate) history_megabytes: u64,
-    /// The table that is cleaned, if any; then the systems were started with [`crate::table::ARGUMENTS`], and retention runs, too.
+    /// The table that is cleaned, if any; then the systems were started with [`crate::table::ARGUMENTS`], and
+    /// retention runs, too.
     pub(crate) table: Option<TableSize>,
     /// How often.
     pub(crate) rounds: u32,
@@ -186,8 +188,8 @@ fn with_config(target: &Target, (name, value): (&str, &str)) -> Target {
 }
 
 fn late_reader(history: &History, files: &TopicFiles, done: &AtomicBool) -> Result<CatchUp, MeasureError> {
-    // Elsewhere the late reader has a machine of its own. Here its checking takes a core only when broker and load leave one; what it
-    // asks of the broker stays. The threads that it starts inherit this.
+    // Elsewhere the late reader has a machine of its own. Here its checking takes a core only when broker and
+    // load leave one; what it asks of the broker stays. The threads that it starts inherit this.
     let lowered = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE_MAX);
     lowered.map_err(std::io::Error::from)?;
     let mut catch_up = CatchUp::default();
@@ -217,7 +219,8 @@ impl MixedResult {
         self.systems.iter().map(|(_, rounds)| Rounds(rounds.iter().map(&quantity).collect())).collect()
     }
 
-    /// A publish percentile without a late reader, with one, and the second as a multiple of the first, of each system.
+    /// A publish percentile without a late reader, with one, and the second as a multiple of the first, of
+    /// each system.
     fn compared(&self, at: f64) -> [Vec<Rounds>; 3] {
         [
             self.each(|round| percentile(&round.without, at)),

@@ -1,7 +1,8 @@
-//! A broker that does nothing: it takes every batch, keeps none, and says yes; to readers it serves batches that were made before
-//! ([`crate::canned`]). What the tool reaches against it is the tool's own ceiling.
+//! A broker that does nothing: it takes every batch, keeps none, and says yes; to readers it serves batches
+//! that were made before ([`crate::canned`]). What the tool reaches against it is the tool's own ceiling.
 //!
-//! One thread, since it shall cost as little as a broker could. It looks at the head of a produce request and skips the records.
+//! One thread, since it shall cost as little as a broker could. It looks at the head of a produce request and
+//! skips the records.
 
 use crate::bare;
 use crate::canned::Canned;

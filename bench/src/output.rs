@@ -1,7 +1,8 @@
 //! What is printed: figures on stdout, how far it is on stderr.
 //!
-//! The macros of the standard library panic where nobody reads. Here a reader who has seen enough ends nothing: brokers have been
-//! started that must be stopped in their order. The first failure is kept, and [`end`] says it.
+//! The macros of the standard library panic where nobody reads. Here a reader who has seen enough ends
+//! nothing: brokers have been started that must be stopped in their order. The first failure is kept, and
+//! [`end`] says it.
 
 use std::fmt::Arguments;
 use std::io::{self, Write};
@@ -39,7 +40,8 @@ pub(crate) fn tell(line: Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// The exit code of a command that has done its work: failed when its figures were not printed, unless their reader has seen enough.
+/// The exit code of a command that has done its work: failed when its figures were not printed, unless their
+/// reader has seen enough.
 pub(crate) fn end() -> ExitCode {
     let mut failure = FAILURE.lock().expect("nothing panics while it holds the lock");
     match failure.take().or_else(|| io::stdout().flush().err()) {

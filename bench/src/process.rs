@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-/// The unit of the times in `/proc/<pid>/stat`: USER_HZ, 100 on every architecture that the tool is built for.
+/// The unit of the times in `/proc/<pid>/stat`: USER_HZ, 100 on every architecture that the tool is built
+/// for.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// How often resident memory is looked at.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
@@ -24,7 +25,8 @@ pub(crate) struct Usage {
     pub(crate) resident_bytes: u64,
     /// Resident memory that is the process's own.
     pub(crate) anonymous_bytes: u64,
-    /// Bytes it has caused to be written to devices; page cache counts when it is dirtied. 0 when the kernel does not say.
+    /// Bytes it has caused to be written to devices; page cache counts when it is dirtied. 0 when the kernel
+    /// does not say.
     pub(crate) written_bytes: u64,
     /// What the device of its data has done, for whomever. `None` when that is not known.
     pub(crate) device: Option<DeviceCounters>,
@@ -91,7 +93,8 @@ impl Usage {
     }
 }
 
-/// The largest resident memory of `pid` so far, in bytes: since it started, or since its `clear_refs` was last told to forget it.
+/// The largest resident memory of `pid` so far, in bytes: since it started, or since its `clear_refs` was
+/// last told to forget it.
 pub(crate) fn peak_resident(pid: u32) -> io::Result<u64> {
     Ok(field(&fs::read_to_string(format!("/proc/{pid}/status"))?, "VmHWM:") * 1024)
 }
@@ -101,8 +104,8 @@ fn field(text: &str, name: &str) -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// Runs `work` and says what was used in `window`, or all the while without one; memory at its largest, all the while. Without a process,
-/// or with one that can not be read, nothing.
+/// Runs `work` and says what was used in `window`, or all the while without one; memory at its largest, all
+/// the while. Without a process, or with one that can not be read, nothing.
 pub(crate) fn during<T>(
     watched: Option<Watched>,
     window: Option<Window>,

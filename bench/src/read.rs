@@ -1,7 +1,9 @@
-//! Readers: of what arrives (tail), with the time from due to in hand, and of what is there (catch-up). Both check every record.
+//! Readers: of what arrives (tail), with the time from due to in hand, and of what is there (catch-up). Both
+//! check every record.
 //!
-//! A reader is a thread with one connection and one fetch under way at a time, asking for as much as the Java client does by default.
-//! The next fetch is sent before the records of the last one are looked at. Fetches carry no session: each names all its partitions.
+//! A reader is a thread with one connection and one fetch under way at a time, asking for as much as the Java
+//! client does by default. The next fetch is sent before the records of the last one are looked at. Fetches
+//! carry no session: each names all its partitions.
 
 use crate::client::{Client, ClientError, Topic, refuse};
 use crate::clock::{SECOND, now};
@@ -23,7 +25,8 @@ use strandline_protocol::messages::{FetchPartition, FetchRequest, FetchTopic};
 const FETCH_BYTES_MAX: i32 = 50 << 20;
 /// `max.partition.fetch.bytes` of the Java client.
 const PARTITION_BYTES_MAX: i32 = 1 << 20;
-/// How long the broker may hold a fetch that finds nothing, in milliseconds. Short, so that an end is noticed.
+/// How long the broker may hold a fetch that finds nothing, in milliseconds. Short, so that an end is
+/// noticed.
 const WAIT_MS: i32 = 100;
 /// How long a reader waits for records that must be there.
 const PATIENCE: u64 = 30 * SECOND;

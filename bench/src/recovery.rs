@@ -1,9 +1,11 @@
-//! Kill a broker in the middle of a load, start it again on the same directory, and ask for what it had promised.
+//! Kill a broker in the middle of a load, start it again on the same directory, and ask for what it had
+//! promised.
 //!
 //! ```text
 //! start .. load .. SIGKILL .. start .. first acknowledged produce (measured) .. read everything back
 //! ```
-//! A killed process leaves the page cache intact: this shows recovery and its time, not what a power cut would take.
+//! A killed process leaves the page cache intact: this shows recovery and its time, not what a power cut
+//! would take.
 
 use crate::broker::{BrokerError, Fresh, System};
 use crate::client::{Client, ClientError};
@@ -74,7 +76,8 @@ pub(crate) fn run(
 fn one(system: &System, workload: &Workload, dir: &Path) -> Result<(Duration, u64), RecoveryError> {
     let mut fresh = Fresh::start(system, dir)?;
     let target = fresh.target();
-    // The first produce after the restart goes to a topic of its own, so that the log that is checked has only the load.
+    // The first produce after the restart goes to a topic of its own, so that the log that is checked has
+    // only the load.
     let probe = measure::create_topic(&target, &measure::topic_name(), 1)?;
     first_record(&probe)?;
     let topic = measure::create_topic(&target, &measure::topic_name(), workload.partitions)?;

@@ -1,4 +1,5 @@
-//! A broker beside a server that does nothing but the kernel's part of its work (see [`crate::bare`]), in alternation.
+//! A broker beside a server that does nothing but the kernel's part of its work (see [`crate::bare`]), in
+//! alternation.
 //!
 //! ```text
 //! requests   generator, 64 connections, 1 request each   >  echo | broker with one shard     requests/s, CPU a request
@@ -34,7 +35,8 @@ pub(crate) fn small_requests() -> Workload {
 #[derive(Debug)]
 pub(crate) struct Beside {
     title: String,
-    /// What stands in one line of the table is compared with the reference in the next: its name, and the values.
+    /// What stands in one line of the table is compared with the reference in the next: its name, and the
+    /// values.
     columns: Vec<(String, Vec<Vec<f64>>)>,
     quantities: &'static [&'static str],
 }

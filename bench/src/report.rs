@@ -1,4 +1,5 @@
-//! Results for people and for programs: medians with their spread, tables, JSON with everything that a number depends on.
+//! Results for people and for programs: medians with their spread, tables, JSON with everything that a number
+//! depends on.
 
 use crate::broker::System;
 use crate::output::note;
@@ -31,7 +32,8 @@ impl Rounds {
         }
     }
 
-    /// Each round as a multiple of the same round of `other`: what both have of the machine's drift falls out.
+    /// Each round as a multiple of the same round of `other`: what both have of the machine's drift falls
+    /// out.
     pub(crate) fn over(&self, other: &Rounds) -> Rounds {
         Rounds(self.0.iter().zip(&other.0).map(|(of, to)| of / to).collect())
     }

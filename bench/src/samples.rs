@@ -1,7 +1,7 @@
 //! What was measured: every latency of a window of time, none dropped, by the second.
 //!
-//! A sample belongs to the second in which its record was *due*. A record due outside of the window (warm-up, drain) is not part
-//! of the result; one that is due inside is, however late its answer comes.
+//! A sample belongs to the second in which its record was *due*. A record due outside of the window (warm-up,
+//! drain) is not part of the result; one that is due inside is, however late its answer comes.
 
 use crate::clock::SECOND;
 use hdrhistogram::Histogram;

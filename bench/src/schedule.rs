@@ -4,8 +4,8 @@
 //! interval   |    0    |    1    |    2    |    3    |     of one producer: producers / rate
 //! arrival    |  x      |      x  |x        |   x     |     somewhere in its interval, from a hash
 //! ```
-//! One record in every interval, so the rate is exact; at a random place in it, so producers do not fall into step.
-//! Arrival `k` is a pure function of `k`: a backlog of any length costs no memory and loses nothing.
+//! One record in every interval, so the rate is exact; at a random place in it, so producers do not fall into
+//! step. Arrival `k` is a pure function of `k`: a backlog of any length costs no memory and loses nothing.
 
 /// The arrivals of one producer.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,5 @@
-//! Whether the tool can be believed: its ceilings against a broker that does nothing, and what it sees when a broker stands still.
+//! Whether the tool can be believed: its ceilings against a broker that does nothing, and what it sees when a
+//! broker stands still.
 //!
 //! ```text
 //! latency   100 |      \            of the records due in T seconds, those due during a stop of S wait out its rest:

@@ -1,4 +1,5 @@
-//! The same workload at several points: the latency curve over the load, and throughput over the number of partitions.
+//! The same workload at several points: the latency curve over the load, and throughput over the number of
+//! partitions.
 
 use crate::broker::Target;
 use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million, flushes_per_million};

@@ -1,11 +1,13 @@
-//! Systems in alternation. In each round each system gets an empty directory, is started, measured and stopped, one after the other:
+//! Systems in alternation. In each round each system gets an empty directory, is started, measured and
+//! stopped, one after the other:
 //!
 //! ```text
 //! round 1   device   A start, idle, produce, read back   B start, ...
 //! round 2   device   A ...                               B ...
 //! ```
-//! So all of them meet the same slow drift of the machine, and none meets another one's warm cache. The order of the systems turns
-//! round by round, because whoever is second finds a device that is still writing what the first left.
+//! So all of them meet the same slow drift of the machine, and none meets another one's warm cache. The order
+//! of the systems turns round by round, because whoever is second finds a device that is still writing what
+//! the first left.
 
 use crate::broker::{Fresh, System};
 use crate::client::{Client, ClientError, Topic, refuse};

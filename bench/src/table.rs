@@ -1,7 +1,8 @@
-//! A table: a compacted topic in which every key was written many times over. It is cleaned while others work, and then every key must
-//! have its newest value.
+//! A table: a compacted topic in which every key was written many times over. It is cleaned while others
+//! work, and then every key must have its newest value.
 //!
-//! The broker is started so that it does not clean ([`ARGUMENTS`]); [`Table::clean`] tells it to, while it runs.
+//! The broker is started so that it does not clean ([`ARGUMENTS`]); [`Table::clean`] tells it to, while it
+//! runs.
 
 use crate::broker::Target;
 use crate::client::{Client, ClientError, Topic, refuse};
@@ -27,7 +28,8 @@ pub(crate) const ARGUMENTS: [&str; 4] =
     ["-o", "log.retention.check.interval.ms=1000", "-o", "log.cleaner.backoff.ms=3600000"];
 /// The setting that is changed while it runs.
 const BACKOFF: &str = "log.cleaner.backoff.ms";
-/// The load's topics beside a table, in both halves: segments of the least size, so that there is something to delete within seconds.
+/// The load's topics beside a table, in both halves: segments of the least size, so that there is something
+/// to delete within seconds.
 pub(crate) const SEGMENTS: (&str, &str) = ("segment.bytes", "1048576");
 /// The same topics while retention deletes from them: four segments stay.
 pub(crate) const RETENTION: (&str, &str) = ("retention.bytes", "4194304");

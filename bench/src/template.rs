@@ -132,7 +132,8 @@ pub(crate) struct Copied<'a> {
 }
 
 impl Copied<'_> {
-    /// Makes batch `number` one for `partition`; `stamp` is asked for each record's stamp in turn (never when compressed).
+    /// Makes batch `number` one for `partition`; `stamp` is asked for each record's stamp in turn (never when
+    /// compressed).
     pub(crate) fn batch(
         &mut self,
         number: usize,

@@ -1,7 +1,8 @@
 //! Checks that everything that was acknowledged is there: once, in order, unaltered.
 //!
-//! A stream must read back without a gap from its first record on (the generator stops at the first refusal, so there is never a hole
-//! to excuse) and reach at least as far as it was acknowledged. More than that may be there: sent, but not answered in time.
+//! A stream must read back without a gap from its first record on (the generator stops at the first refusal,
+//! so there is never a hole to excuse) and reach at least as far as it was acknowledged. More than that may
+//! be there: sent, but not answered in time.
 
 use crate::stamp::{Stamp, Stream};
 use std::collections::HashMap;

@@ -85,7 +85,8 @@ pub(crate) struct Workload {
     /// The most requests of a producer that are not answered yet.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) in_flight: u32,
-    /// Records a second of all producers together (open loop); as many as the broker takes (closed loop) without.
+    /// Records a second of all producers together (open loop); as many as the broker takes (closed loop)
+    /// without.
     #[arg(long)]
     pub(crate) rate: Option<f64>,
     /// Compression. The batches are compressed before the run, so they can be checked only as a whole.
@@ -121,7 +122,8 @@ impl Workload {
         Window { start: measured, end: measured + self.seconds * SECOND }
     }
 
-    /// Whether producers have an identity at the broker. Compressed batches need it: their header is all that tells them apart.
+    /// Whether producers have an identity at the broker. Compressed batches need it: their header is all that
+    /// tells them apart.
     pub(crate) fn has_producer_ids(&self) -> bool {
         self.idempotent || self.codec != Compression::None
     }

@@ -1,4 +1,5 @@
-//! The engine behind a small TCP face: `cargo run -p strandline-engine --example tcp_log`, then talk to it with netcat:
+//! The engine behind a small TCP face: `cargo run -p strandline-engine --example tcp_log`, then talk to it
+//! with netcat:
 //!
 //! ```text
 //! $ nc 127.0.0.1 7070
@@ -8,8 +9,8 @@
 //! hello
 //! ```
 //!
-//! It is a [`Front`]: every shard runs an instance on its own thread. Here the first one has all the connections; appends and reads find their
-//! way to the shard that owns the partition.
+//! It is a [`Front`]: every shard runs an instance on its own thread. Here the first one has all the
+//! connections; appends and reads find their way to the shard that owns the partition.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example shows what it does")]
 

@@ -1,6 +1,7 @@
 //! The order in which batches are checked, so that nobody's records cost the others more than a slice (D11).
 //!
-//! Compressed records are few bytes to send and many to look at: 16 kB may unpack to 16 MiB. Three rules bound what that costs the others:
+//! Compressed records are few bytes to send and many to look at: 16 kB may unpack to 16 MiB. Three rules
+//! bound what that costs the others:
 //!
 //! ```text
 //! up to 64 KiB        at once, where the short seat is taken              what most producers send never waits
@@ -8,15 +9,17 @@
 //! beyond              on the bench, a thread of lower priority            the bombs wait for each other, and take what the shards leave
 //! ```
 //!
-//! * Whoever sits gives way after every piece. So there is one at most who competes with a shard's other work, however many connections
-//!   send; and no step of it takes more than a piece, or one Snappy block of 1 MiB.
-//! * A seat is given on in the order of arrival, and so is the bench. Whoever needs more than the seat allows begins anew on the bench, and so
-//!   keeps no memory while it waits; a batch of 256 kB or more goes there at once.
-//! * The decoders belong to the seat and to the bench, and are kept from batch to batch: what is held of unpacked records is what two of them
-//!   hold for each shard, and one for the bench (see [`Unpacker`]).
+//! * Whoever sits gives way after every piece. So there is one at most who competes with a shard's other
+//!   work, however many connections send; and no step of it takes more than a piece, or one Snappy block of 1
+//!   MiB.
+//! * A seat is given on in the order of arrival, and so is the bench. Whoever needs more than the seat allows
+//!   begins anew on the bench, and so keeps no memory while it waits; a batch of 256 kB or more goes there at
+//!   once.
+//! * The decoders belong to the seat and to the bench, and are kept from batch to batch: what is held of
+//!   unpacked records is what two of them hold for each shard, and one for the bench (see [`Unpacker`]).
 //!
-//! Records that are packed anew (`compression.type`) sit from the beginning; uncompressed ones are walked over where they are, and give way
-//! likewise.
+//! Records that are packed anew (`compression.type`) sit from the beginning; uncompressed ones are walked
+//! over where they are, and give way likewise.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -37,7 +40,8 @@ const SHORT_BYTES_MAX: usize = 1 << 20;
 /// How much less the bench's thread counts than a shard's: a third of it where both want the same core.
 const BENCH_NICE: i32 = 5;
 
-/// A batch of so many bytes is taken to unpack to more than [`SHORT_BYTES_MAX`], and does not try the short seat.
+/// A batch of so many bytes is taken to unpack to more than [`SHORT_BYTES_MAX`], and does not try the short
+/// seat.
 const LONG_PACKED_BYTES: usize = SHORT_BYTES_MAX / 4;
 
 /// What a step counts for at least: there are pieces with nothing in them.
@@ -56,7 +60,8 @@ impl Admission {
         Admission { spare: RefCell::default(), short: Seat::new(), bench }
     }
 
-    /// What [`check`](crate::format::check::check) does, giving way to others. Dropping the future ends it at once.
+    /// What [`check`](crate::format::check::check) does, giving way to others. Dropping the future ends it at
+    /// once.
     ///
     /// # Errors
     /// [`CheckError`].
@@ -101,7 +106,8 @@ impl Admission {
     }
 }
 
-/// A thread that checks what takes long, one batch after the other; its clones are the way to it. It ends with the last of them.
+/// A thread that checks what takes long, one batch after the other; its clones are the way to it. It ends
+/// with the last of them.
 #[derive(Clone)]
 pub(crate) struct Bench(Sender<Waiting>);
 
@@ -115,7 +121,8 @@ impl Bench {
     /// # Errors
     /// When the thread cannot be made.
     pub(crate) fn start() -> io::Result<Bench> {
-        // What waits here is bounded where it comes from: a connection has a bounded number of requests under way.
+        // What waits here is bounded where it comes from: a connection has a bounded number of requests under
+        // way.
         let (sender, waiting) = async_channel::unbounded::<Waiting>();
         let run = move || {
             if let Err(error) = rustix::process::nice(BENCH_NICE) {

@@ -1,6 +1,7 @@
 //! Memory for direct I/O: aligned, reusable, owned by the operation that uses it.
 
-/// A growable byte buffer whose memory starts at a multiple of [`AlignedBuffer::ALIGNMENT`], as `O_DIRECT` demands.
+/// A growable byte buffer whose memory starts at a multiple of [`AlignedBuffer::ALIGNMENT`], as `O_DIRECT`
+/// demands.
 ///
 /// The buffer is made of whole pages, so no `unsafe` allocation is needed.
 #[derive(Default)]

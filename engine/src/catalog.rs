@@ -1,12 +1,16 @@
-//! The one place that changes the topic table and the settings of the broker, and gives out producer ids. Shard 0 keeps it.
+//! The one place that changes the topic table and the settings of the broker, and gives out producer ids.
+//! Shard 0 keeps it.
 //!
-//! A change is durable before anybody sees it, and seen by everybody before it is answered (D9). What is asked for together is one write of
-//! the table, so that ten thousand topics cost little more than one. A topic is deleted in this order, so that its directories never mix with those of a topic made later under the same name: the table that has it among the deleted ones is
-//! durable; all shards have let go of its partitions; the directories are removed, durably; the table forgets it. A crash in between leaves
-//! a table that says which directories the next start removes: none goes because nobody claims it.
+//! A change is durable before anybody sees it, and seen by everybody before it is answered (D9). What is
+//! asked for together is one write of the table, so that ten thousand topics cost little more than one. A
+//! topic is deleted in this order, so that its directories never mix with those of a topic made later under
+//! the same name: the table that has it among the deleted ones is durable; all shards have let go of its
+//! partitions; the directories are removed, durably; the table forgets it. A crash in between leaves a table
+//! that says which directories the next start removes: none goes because nobody claims it.
 //!
-//! On a full disk nothing is created, but what makes room goes on (D7): a topic is deleted and settings change in a reserve, files whose
-//! blocks are overwritten with the new table. They are made again as soon as there is room.
+//! On a full disk nothing is created, but what makes room goes on (D7): a topic is deleted and settings
+//! change in a reserve, files whose blocks are overwritten with the new table. They are made again as soon as
+//! there is room.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -41,7 +45,8 @@ const PRODUCER_ID_BLOCK: i64 = 1000;
 /// Bytes that a disk writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
 
-/// Bytes of a file of the reserve, unless twice the topic table is more: enough for the small files of a small broker.
+/// Bytes of a file of the reserve, unless twice the topic table is more: enough for the small files of a
+/// small broker.
 const RESERVE_BYTES_MIN: usize = 16 << 10;
 
 /// Sees to it that there is a reserve for a table of this size.
@@ -138,8 +143,8 @@ impl<D: Disk> Catalog<D> {
         table.add(new, (self.new_topic_id)(), defaults)
     }
 
-    /// Changes the settings of topics, also of their open partitions. When a shard stops before it has them in force, the answers say so: what
-    /// was acknowledged under other settings may not be durable yet.
+    /// Changes the settings of topics, also of their open partitions. When a shard stops before it has them
+    /// in force, the answers say so: what was acknowledged under other settings may not be durable yet.
     pub(crate) async fn alter(
         &self,
         changes: Vec<(TopicId, ConfigChange)>,
@@ -175,7 +180,8 @@ impl<D: Disk> Catalog<D> {
         altered
     }
 
-    /// Changes what is set for the broker, and with it what topics get that are silent. A shard that stops: see [`Catalog::alter`].
+    /// Changes what is set for the broker, and with it what topics get that are silent. A shard that stops:
+    /// see [`Catalog::alter`].
     pub(crate) async fn alter_settings(&self, change: SettingsChange) -> Result<(), TopicError> {
         let _one_at_a_time = self.changing.lock().await;
         let old = self.settings.get();
@@ -192,7 +198,8 @@ impl<D: Disk> Catalog<D> {
         }
     }
 
-    /// Adds partitions to topics, up to the numbers given. They are empty, and opened when they are first used.
+    /// Adds partitions to topics, up to the numbers given. They are empty, and opened when they are first
+    /// used.
     pub(crate) async fn grow(&self, growing: Vec<(TopicId, u32)>) -> Vec<Result<Arc<Topic>, TopicError>> {
         let _one_at_a_time = self.changing.lock().await;
         let mut table = TopicTable::clone(&self.topics.get());
@@ -217,7 +224,8 @@ impl<D: Disk> Catalog<D> {
         grown
     }
 
-    /// Lets a topic grow in the table. What stands where its partitions are to be made is out of the way then.
+    /// Lets a topic grow in the table. What stands where its partitions are to be made is out of the way
+    /// then.
     async fn grow_in(
         &self,
         table: &mut TopicTable,
@@ -258,8 +266,8 @@ impl<D: Disk> Catalog<D> {
         deleted.into_iter().map(|topic| topic.map(drop)).collect()
     }
 
-    /// Removes the directories of topics that are gone for good, and then forgets them. What is left of them is removed by the next start,
-    /// or before another topic has such a name.
+    /// Removes the directories of topics that are gone for good, and then forgets them. What is left of them
+    /// is removed by the next start, or before another topic has such a name.
     async fn clear_away(&self, topics: &[TopicId]) {
         let table = self.topics.get();
         let mut cleared = HashSet::new();
@@ -317,7 +325,8 @@ impl<D: Disk> Catalog<D> {
         Ok(())
     }
 
-    /// Sets directories aside that stand where partitions are to be made, and hold files of a partition: they are not the new topic's.
+    /// Sets directories aside that stand where partitions are to be made, and hold files of a partition: they
+    /// are not the new topic's.
     async fn set_directories_aside(&self, topic: &str, partitions: Range<u32>) -> Result<(), TopicError> {
         let mut changed = false;
         for index in partitions {
@@ -388,7 +397,8 @@ impl<D: Disk> Catalog<D> {
         written.map_err(|error| self.fault("write", names::TOPICS_FILE, error))
     }
 
-    /// Writes a file of one sector where it is: a full disk has room for that, and a sector is written whole or not at all.
+    /// Writes a file of one sector where it is: a full disk has room for that, and a sector is written whole
+    /// or not at all.
     async fn overwrite(&self, path: &Path, content: Bytes) -> io::Result<()> {
         assert!(content.len() < SECTOR_BYTES, "it fits one sector");
         let file = match self.disk.open(path, OpenMode::Existing).await {

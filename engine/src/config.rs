@@ -1,8 +1,9 @@
 //! The settings of an engine and of a topic.
 //!
-//! Topic settings carry Kafka's names, types, defaults and bounds, declared once in [`TOPIC_CONFIGS`]: parsing, the defaults and
-//! what a front shows all come from that table. There is one default that differs from Kafka's: `flush.messages` is 1, since
-//! an acknowledged record is durable here unless the topic says otherwise (see `docs/decisions/`).
+//! Topic settings carry Kafka's names, types, defaults and bounds, declared once in [`TOPIC_CONFIGS`]:
+//! parsing, the defaults and what a front shows all come from that table. There is one default that differs
+//! from Kafka's: `flush.messages` is 1, since an acknowledged record is durable here unless the topic says
+//! otherwise (see `docs/decisions/`).
 
 mod value;
 
@@ -32,17 +33,18 @@ pub const NODE_ID_DEFAULT: i32 = 1;
 pub struct EngineConfig {
     /// Where everything is kept. Made when it is not there.
     pub data_dir: PathBuf,
-    /// The node that the data directory is made for, 0 or more; a directory that is there must belong to it. `None` takes the
-    /// directory's own, and [`NODE_ID_DEFAULT`] for a new one.
+    /// The node that the data directory is made for, 0 or more; a directory that is there must belong to it.
+    /// `None` takes the directory's own, and [`NODE_ID_DEFAULT`] for a new one.
     pub node_id: Option<i32>,
     /// Number of threads that own partitions, 1 to [`SHARDS_MAX`]. May differ from one start to the next.
     pub shards: usize,
     /// Whether each shard's thread is pinned to a core of its own. Off for tests that share a machine.
     pub pin_threads: bool,
-    /// Largest size of one journal file in bytes; a shard has three. They start at 1 MiB and grow with the load.
+    /// Largest size of one journal file in bytes; a shard has three. They start at 1 MiB and grow with the
+    /// load.
     pub journal_file_bytes_max: u64,
-    /// Segments whose files stay open in each shard. Those that wait for a sync come on top, up to a third in the end; so do some 32 descriptors of
-    /// each shard for its other files.
+    /// Segments whose files stay open in each shard. Those that wait for a sync come on top, up to a third in
+    /// the end; so do some 32 descriptors of each shard for its other files.
     pub open_files_max: usize,
     /// How often each shard looks for records that are kept for long enough.
     pub retention_check: Duration,
@@ -50,7 +52,8 @@ pub struct EngineConfig {
     pub cleaner: CleanerConfig,
     /// Bytes that are read in a second in search of rot, of all shards together; 0 for none.
     pub scrub_bytes_per_second: u64,
-    /// Part of each shard's time that compaction and scrub may take while the shard has other work, above 0 and up to 1.
+    /// Part of each shard's time that compaction and scrub may take while the shard has other work, above 0
+    /// and up to 1.
     pub background_share: f64,
     /// What a topic gets where its own configuration is silent.
     pub topic_defaults: TopicDefaults,
@@ -61,10 +64,11 @@ pub struct EngineConfig {
 pub struct CleanerConfig {
     /// How long a shard waits that has found nothing to compact (`log.cleaner.backoff.ms`).
     pub backoff: Duration,
-    /// Bytes of memory for offset maps, all shards together (`log.cleaner.dedupe.buffer.size`). A map takes 24 bytes a key, and is there
-    /// during a round only.
+    /// Bytes of memory for offset maps, all shards together (`log.cleaner.dedupe.buffer.size`). A map takes
+    /// 24 bytes a key, and is there during a round only.
     pub map_bytes: usize,
-    /// Bytes that are read and written in a second, all shards together (`log.cleaner.io.max.bytes.per.second`).
+    /// Bytes that are read and written in a second, all shards together
+    /// (`log.cleaner.io.max.bytes.per.second`).
     pub bytes_per_second: f64,
 }
 
@@ -130,7 +134,8 @@ pub struct TopicConfigEntry {
     pub broker_name: Option<&'static str>,
     /// The value's type.
     pub kind: ConfigKind,
-    /// The default when neither topic nor broker say otherwise; `None` for no value at all, which settings of topics never have.
+    /// The default when neither topic nor broker say otherwise; `None` for no value at all, which settings of
+    /// topics never have.
     pub default: Option<&'static str>,
     /// What a value must be.
     pub bounds: ConfigBounds,
@@ -300,7 +305,8 @@ pub fn topic_config_entry(name: &str) -> Result<&'static TopicConfigEntry, Confi
 }
 
 impl TopicConfigEntry {
-    /// The value in the form in which it is kept and shown: read and written as Kafka does. A secret that nothing uses is not kept.
+    /// The value in the form in which it is kept and shown: read and written as Kafka does. A secret that
+    /// nothing uses is not kept.
     ///
     /// # Errors
     /// [`ConfigError::BadValue`] when the setting does not take it.
@@ -309,8 +315,8 @@ impl TopicConfigEntry {
         value::canonical(self.kind, self.bounds, value).map_err(bad)
     }
 
-    /// As [`TopicConfigEntry::canonical`], of a value that an earlier version may have kept. Those passed over the empty words of a
-    /// list: `compact,` was a cleanup policy, and still is.
+    /// As [`TopicConfigEntry::canonical`], of a value that an earlier version may have kept. Those passed
+    /// over the empty words of a list: `compact,` was a cleanup policy, and still is.
     pub(crate) fn canonical_of_earlier(&self, value: &str) -> Result<String, ConfigError> {
         match self.canonical(value) {
             Err(_) if self.kind == ConfigKind::List => {
@@ -416,7 +422,8 @@ impl TopicDefaults {
         Ok(())
     }
 
-    /// These defaults with others on top: those of `dynamic` that are settings of topics, by their broker names.
+    /// These defaults with others on top: those of `dynamic` that are settings of topics, by their broker
+    /// names.
     pub(crate) fn with_dynamic(&self, dynamic: &DynamicSettings) -> TopicDefaults {
         let layer = |settings: &[(String, String)]| {
             let of_topic = |(name, value): &(String, String)| {
@@ -612,14 +619,15 @@ impl TopicConfig {
         self.flush_messages == 1
     }
 
-    /// Span of record timestamps at which a segment is closed, in milliseconds. Only closed segments are compacted, so the longest lag of
-    /// compaction closes them, too.
+    /// Span of record timestamps at which a segment is closed, in milliseconds. Only closed segments are
+    /// compacted, so the longest lag of compaction closes them, too.
     pub fn roll_ms(&self) -> i64 {
         if self.compacted { self.segment_ms.min(self.compaction.lag_max_ms) } else { self.segment_ms }
     }
 
-    /// By how much earlier than [`TopicConfig::roll_ms`] one segment is closed, in milliseconds: segments that were begun together must not
-    /// all be closed together. `seed` names the segment, so that it is the same at each look.
+    /// By how much earlier than [`TopicConfig::roll_ms`] one segment is closed, in milliseconds: segments
+    /// that were begun together must not all be closed together. `seed` names the segment, so that it is the
+    /// same at each look.
     pub fn roll_jitter_ms(&self, seed: u64) -> i64 {
         match self.segment_jitter_ms.min(self.segment_ms) {
             0 => 0,
@@ -657,8 +665,9 @@ impl TopicConfig {
 /// Kafka's default level of lz4, which stands for the fast compressor; all others are levels of the slow one.
 const LZ4_FAST_LEVEL: i32 = 9;
 
-/// Most bytes that one batch may decompress to, at any size and for any topic: compaction holds all of them at once. Kafka has no such
-/// bound; 256 times the default `max.message.bytes` leaves room for every honest batch.
+/// Most bytes that one batch may decompress to, at any size and for any topic: compaction holds all of them
+/// at once. Kafka has no such bound; 256 times the default `max.message.bytes` leaves room for every honest
+/// batch.
 pub const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
 
 #[cfg(test)]

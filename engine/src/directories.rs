@@ -1,10 +1,14 @@
-//! Directories of partitions that no topic has any more: removed when their topic was deleted, set aside when nobody knows whose they are.
+//! Directories of partitions that no topic has any more: removed when their topic was deleted, set aside when
+//! nobody knows whose they are.
 //!
-//! * What is removed is named by the topic table, as a partition or as a topic that was deleted. Of a directory only our own files are
-//!   removed, one by one; where anything else stands in it, the rest is set aside.
+//! * What is removed is named by the topic table, as a partition or as a topic that was deleted. Of a
+//!   directory only our own files are removed, one by one; where anything else stands in it, the rest is set
+//!   aside.
 //! * What looks like a partition of ours and is in no table is set aside: renamed as Kafka renames it
-//!   ([`names::stray_dir`]), named in the log, and kept for ever. `strandline log strays` lists and deletes such directories.
-//! * Anything else is not ours and stays as it is: other names, plain files, symbolic links, directories without a file of ours.
+//!   ([`names::stray_dir`]), named in the log, and kept for ever. `strandline log strays` lists and deletes
+//!   such directories.
+//! * Anything else is not ours and stays as it is: other names, plain files, symbolic links, directories
+//!   without a file of ours.
 
 use std::io;
 use std::path::Path;
@@ -32,7 +36,8 @@ pub(crate) async fn holds_partition<D: Disk>(disk: &D, path: &Path) -> io::Resul
     }
 }
 
-/// Removes a partition's directory that the topic table names, if it is there. Durable with the next sync of the data directory.
+/// Removes a partition's directory that the topic table names, if it is there. Durable with the next sync of
+/// the data directory.
 ///
 /// # Errors
 /// What the system says; some files may be gone then.
@@ -48,7 +53,8 @@ pub(crate) async fn remove_partition<D: Disk>(disk: &D, data_dir: &Path, name: &
     }
 }
 
-/// Removes the directory of a shard that there is not any more, unless there is something in it that is not ours.
+/// Removes the directory of a shard that there is not any more, unless there is something in it that is not
+/// ours.
 ///
 /// # Errors
 /// What the system says; some files may be gone then.
@@ -72,7 +78,8 @@ async fn remove_files<D: Disk>(disk: &D, path: &Path, scope: Scope) -> io::Resul
     Ok(foreign.is_empty())
 }
 
-/// Renames a directory of the data directory to what nobody takes for a partition. Durable with the next sync of the data directory.
+/// Renames a directory of the data directory to what nobody takes for a partition. Durable with the next sync
+/// of the data directory.
 ///
 /// # Errors
 /// What the system says, for instance of a directory that something is mounted on; nothing has changed then.

@@ -37,7 +37,8 @@ const MAILBOX_MESSAGES: usize = 1024;
 /// How often a shard looks for syncs that `flush.ms` asks for: its precision.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long a stop waits for the other shards when one has ended by itself: what they still wait for may never come.
+/// How long a stop waits for the other shards when one has ended by itself: what they still wait for may
+/// never come.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A running engine. Dropping it stops it.
@@ -75,7 +76,8 @@ enum Event {
 pub struct Watch(Receiver<usize>);
 
 impl Watch {
-    /// Waits until a shard has ended by itself, and gives its number; `None` when the engine was stopped instead.
+    /// Waits until a shard has ended by itself, and gives its number; `None` when the engine was stopped
+    /// instead.
     pub fn wait(&self) -> Option<usize> {
         self.0.recv_blocking().ok()
     }
@@ -103,10 +105,12 @@ pub enum StopError {
 }
 
 impl Engine {
-    /// Locks the data directory, recovers it, and starts the shards with `front` on each. Returns when all of them serve.
+    /// Locks the data directory, recovers it, and starts the shards with `front` on each. Returns when all of
+    /// them serve.
     ///
     /// # Errors
-    /// [`StartError`]; nothing runs then. Whether io_uring can be used is found out before anything is touched.
+    /// [`StartError`]; nothing runs then. Whether io_uring can be used is found out before anything is
+    /// touched.
     pub fn start<F: Front>(config: EngineConfig, front: F) -> Result<Engine, StartError> {
         if config.shards == 0 || config.shards > SHARDS_MAX {
             return Err(StartError::Shards { found: config.shards, max: SHARDS_MAX });

@@ -7,7 +7,8 @@ use crate::format::check::CheckError;
 use crate::io::{is_out_of_descriptors, is_shortage};
 use crate::types::{LeaderEpoch, Offset, PartitionId, Position};
 
-/// Why a file, and what it holds, can not be trusted any more (D3, D5). Cheap to clone: one fault answers many requests.
+/// Why a file, and what it holds, can not be trusted any more (D3, D5). Cheap to clone: one fault answers
+/// many requests.
 pub type Fault = Arc<FaultKind>;
 
 /// The kinds of [`Fault`].
@@ -69,8 +70,9 @@ impl FaultKind {
         matches!(self, FaultKind::Damage { .. })
     }
 
-    /// Whether the system was short of something that comes back: then nothing is wrong with any file, nothing was lost, and the same may
-    /// succeed later. A failed sync is never one of these, unless there was no descriptor to begin it with (D3).
+    /// Whether the system was short of something that comes back: then nothing is wrong with any file,
+    /// nothing was lost, and the same may succeed later. A failed sync is never one of these, unless there
+    /// was no descriptor to begin it with (D3).
     pub fn is_shortage(&self) -> bool {
         match self {
             FaultKind::Damage { .. } | FaultKind::Missing { .. } | FaultKind::NoRoom { .. } => false,
@@ -157,7 +159,8 @@ pub enum ReadError {
         /// What happened.
         fault: Fault,
     },
-    /// The answer lies behind the end of what the log has, and acknowledged records are missing there: nobody is told a shorter log (D2).
+    /// The answer lies behind the end of what the log has, and acknowledged records are missing there: nobody
+    /// is told a shorter log (D2).
     #[error("partition {partition} is not whole: {fault}")]
     Incomplete {
         /// The partition.
@@ -204,7 +207,8 @@ pub enum DeleteRecordsError {
         /// The end of what may be deleted.
         high_watermark: Offset,
     },
-    /// The topic is compacted and not deleted (`cleanup.policy`): its records stay until newer ones of the same key replace them.
+    /// The topic is compacted and not deleted (`cleanup.policy`): its records stay until newer ones of the
+    /// same key replace them.
     #[error("partition {0} is compacted: its records can not be deleted")]
     Compacted(PartitionId),
     /// The disk is full, and the new start could not be made durable: nothing has changed (D7).
@@ -237,11 +241,12 @@ pub enum TruncateError {
         /// The first offset there is.
         log_start: Offset,
     },
-    /// The disk is full: the log is what it was, or is truncated and takes appends again as soon as there is room (D7).
+    /// The disk is full: the log is what it was, or is truncated and takes appends again as soon as there is
+    /// room (D7).
     #[error("no space left for partition {0}")]
     NoSpace(PartitionId),
-    /// The log is damaged or fenced, or the truncation could not be made durable: the log is what it was, or is fenced and truncated by the
-    /// next start (D3).
+    /// The log is damaged or fenced, or the truncation could not be made durable: the log is what it was, or
+    /// is fenced and truncated by the next start (D3).
     #[error("partition {partition}: {fault}")]
     Faulty {
         /// The partition.

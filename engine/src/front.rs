@@ -1,7 +1,9 @@
-//! The front seam: how a network protocol, or anything else that runs on the shards' own threads, uses the engine.
+//! The front seam: how a network protocol, or anything else that runs on the shards' own threads, uses the
+//! engine.
 //!
-//! The seam speaks the engine's words only (append, read, wait, find an offset); protocols stay above it. The Kafka front of the server
-//! and the loopback front of the benchmarks stand on it, and their difference is the cost of the network.
+//! The seam speaks the engine's words only (append, read, wait, find an offset); protocols stay above it. The
+//! Kafka front of the server and the loopback front of the benchmarks stand on it, and their difference is
+//! the cost of the network.
 
 use std::future::Future;
 use std::io;
@@ -27,7 +29,8 @@ use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId};
 
 /// Something that serves the engine's shards, one instance on each of their threads.
 pub trait Front: Clone + Send + 'static {
-    /// Runs on the shard's thread until [`Local::stopped`] returns. When it returns earlier, the shard still serves the others.
+    /// Runs on the shard's thread until [`Local::stopped`] returns. When it returns earlier, the shard still
+    /// serves the others.
     fn run(self, shard: Local) -> impl Future<Output = ()>;
 }
 
@@ -92,7 +95,8 @@ impl Local {
         &self.sockets
     }
 
-    /// Copies the batches of a read out of their file, without holding up the thread when they are not in memory.
+    /// Copies the batches of a read out of their file, without holding up the thread when they are not in
+    /// memory.
     ///
     /// # Errors
     /// What the system says; `UnexpectedEof` when the file is shorter than it was.
@@ -108,16 +112,18 @@ impl Local {
         partition.shard(self.shards()) == self.index
     }
 
-    /// All topics, as this shard knows them: a change is known to every shard before it is answered. Takes no lock.
+    /// All topics, as this shard knows them: a change is known to every shard before it is answered. Takes no
+    /// lock.
     pub fn topics(&self) -> TopicSnapshot {
         self.shard.topics()
     }
 
-    /// Checks one record batch against the topic's rules and hands it over; see [`Handle::append`] for the two steps of the answer. A check
-    /// that is dear gives way to the shard's other work.
+    /// Checks one record batch against the topic's rules and hands it over; see [`Handle::append`] for the
+    /// two steps of the answer. A check that is dear gives way to the shard's other work.
     ///
     /// # Errors
-    /// What is wrong with the batch, or that there is no such partition. Everything else is told by the [`PendingAppend`].
+    /// What is wrong with the batch, or that there is no such partition. Everything else is told by the
+    /// [`PendingAppend`].
     pub async fn append(
         &self,
         partition: PartitionId,
@@ -172,7 +178,8 @@ impl Local {
         results
     }
 
-    /// Returns when one of the partitions has records for this reader beyond its offset, or is gone. Dropping the future ends the wait.
+    /// Returns when one of the partitions has records for this reader beyond its offset, or is gone. Dropping
+    /// the future ends the wait.
     pub async fn wait(&self, reader: Reader, beyond: &[(PartitionId, Offset)]) {
         let mut by_shard: Vec<Vec<(PartitionId, Offset)>> = vec![Vec::new(); self.shards()];
         for entry in beyond {

@@ -1,4 +1,5 @@
-//! The engine for threads of other runtimes: `Send`, `Clone`, and every call is a message to the shard that owns the partition.
+//! The engine for threads of other runtimes: `Send`, `Clone`, and every call is a message to the shard that
+//! owns the partition.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -47,7 +48,8 @@ impl PendingAppend {
         PendingAppend(answer)
     }
 
-    /// Waits until the batch is durable (or as durable as its topic wants it). Dropping the future does not undo the append.
+    /// Waits until the batch is durable (or as durable as its topic wants it). Dropping the future does not
+    /// undo the append.
     pub async fn settled(self) -> Result<Appended, AppendError> {
         self.0.await.unwrap_or(Err(AppendError::Stopping))
     }
@@ -79,7 +81,8 @@ impl Handle {
     }
 
     pub(crate) async fn send(&self, shard: usize, message: Message<EngineFile>) {
-        // A closed mailbox drops the message and the reply in it, which tells the asker that the engine stops.
+        // A closed mailbox drops the message and the reply in it, which tells the asker that the engine
+        // stops.
         let _ = self.0.mailboxes[shard].send(message).await;
     }
 
@@ -97,11 +100,13 @@ impl Handle {
         partition.shard(self.shards())
     }
 
-    /// Appends one record batch (see [`BatchBuilder`](crate::format::builder::BatchBuilder)) in two steps: this call checks it and hands it
-    /// over, so that batches of one caller keep their order; [`PendingAppend::settled`] tells when it is durable, and its offset.
+    /// Appends one record batch (see [`BatchBuilder`](crate::format::builder::BatchBuilder)) in two steps:
+    /// this call checks it and hands it over, so that batches of one caller keep their order;
+    /// [`PendingAppend::settled`] tells when it is durable, and its offset.
     ///
     /// # Errors
-    /// What is wrong with the batch, or that there is no such partition. Everything else is told by the [`PendingAppend`].
+    /// What is wrong with the batch, or that there is no such partition. Everything else is told by the
+    /// [`PendingAppend`].
     pub async fn append(
         &self,
         partition: PartitionId,
@@ -147,7 +152,8 @@ impl Handle {
             .await;
     }
 
-    /// Finds an offset; `None` when no record fits. `leader_epoch` is the one that the asker believes in, if it knows one.
+    /// Finds an offset; `None` when no record fits. `leader_epoch` is the one that the asker believes in, if
+    /// it knows one.
     ///
     /// # Errors
     /// [`ReadError`], also where the partition is in another leader epoch.
@@ -162,8 +168,9 @@ impl Handle {
         self.ask(shard, message).await.unwrap_or(Err(ReadError::Stopping))
     }
 
-    /// Finds where `epoch` ends in a log, or the newest one before it, so that whoever has read it can tell whether its records are still there
-    /// (KIP-320). `None` for an epoch that is yet to come. `leader_epoch` is the present one as the asker believes, if it knows one.
+    /// Finds where `epoch` ends in a log, or the newest one before it, so that whoever has read it can tell
+    /// whether its records are still there (KIP-320). `None` for an epoch that is yet to come. `leader_epoch`
+    /// is the present one as the asker believes, if it knows one.
     ///
     /// # Errors
     /// [`ReadError`], also where the partition is in another leader epoch.
@@ -178,8 +185,9 @@ impl Handle {
         self.ask(shard, message).await.unwrap_or(Err(ReadError::Stopping))
     }
 
-    /// Begins another term of this broker as the leader of a partition: batches that are appended from now on carry `epoch`. What was appended
-    /// is kept with its own; the term itself is not durable before a batch of it is.
+    /// Begins another term of this broker as the leader of a partition: batches that are appended from now on
+    /// carry `epoch`. What was appended is kept with its own; the term itself is not durable before a batch
+    /// of it is.
     ///
     /// # Errors
     /// [`ReadError::FencedLeaderEpoch`] where the partition is in a later one.
@@ -199,8 +207,8 @@ impl Handle {
         found.unwrap_or(Err(ReadError::Stopping))
     }
 
-    /// Deletes the records before an offset, for good: they are not read any more, and their segments go as a whole. Gives the first
-    /// offset that is left.
+    /// Deletes the records before an offset, for good: they are not read any more, and their segments go as a
+    /// whole. Gives the first offset that is left.
     ///
     /// # Errors
     /// [`DeleteRecordsError`].
@@ -214,8 +222,9 @@ impl Handle {
         deleted.unwrap_or(Err(DeleteRecordsError::Stopping))
     }
 
-    /// Cuts a log off: the record with the offset `to` goes, all others of its batch, and all behind it, and the next record gets the offset
-    /// that is given back. For a replica whose last records are not those of its leader; a leader's consumers may have read what goes.
+    /// Cuts a log off: the record with the offset `to` goes, all others of its batch, and all behind it, and
+    /// the next record gets the offset that is given back. For a replica whose last records are not those of
+    /// its leader; a leader's consumers may have read what goes.
     ///
     /// # Errors
     /// [`TruncateError`].
@@ -262,16 +271,19 @@ impl Handle {
         only(self.create_topics(vec![new]).await)
     }
 
-    /// Makes topics, for which the table is written once; the answers stand in the order of `new`. A topic that can not be does not keep
-    /// the others from being made. The same holds of the other changes of several topics.
+    /// Makes topics, for which the table is written once; the answers stand in the order of `new`. A topic
+    /// that can not be does not keep the others from being made. The same holds of the other changes of
+    /// several topics.
     pub async fn create_topics(&self, new: Vec<NewTopic>) -> Vec<Result<Arc<Topic>, TopicError>> {
         self.ask_catalog(new.len(), |reply| CatalogMessage::CreateTopics { new, reply }).await
     }
 
-    /// Changes the settings of topics' own. They are durable, and in force for live partitions, when this returns.
+    /// Changes the settings of topics' own. They are durable, and in force for live partitions, when this
+    /// returns.
     ///
     /// # Errors
-    /// When there is no such topic, or a setting can not be: nothing has changed then. When the engine stops, it may have.
+    /// When there is no such topic, or a setting can not be: nothing has changed then. When the engine stops,
+    /// it may have.
     pub async fn alter_topics(
         &self,
         changes: Vec<(TopicId, ConfigChange)>,
@@ -279,8 +291,9 @@ impl Handle {
         self.ask_catalog(changes.len(), |reply| CatalogMessage::AlterTopics { changes, reply }).await
     }
 
-    /// Changes what is set for the broker while it runs: `change` makes other settings out of those in force, once no other change is under
-    /// way. They are durable, and in force for live partitions, when this returns.
+    /// Changes what is set for the broker while it runs: `change` makes other settings out of those in force,
+    /// once no other change is under way. They are durable, and in force for live partitions, when this
+    /// returns.
     ///
     /// # Errors
     /// What `change` says: nothing has changed then. When the engine stops, it may have.
@@ -293,7 +306,8 @@ impl Handle {
         self.ask(CATALOG_SHARD, message).await.unwrap_or(Err(TopicError::Stopping))
     }
 
-    /// Adds partitions to topics, up to the numbers given. They are durable, and every shard knows them, when this returns.
+    /// Adds partitions to topics, up to the numbers given. They are durable, and every shard knows them, when
+    /// this returns.
     ///
     /// # Errors
     /// When there is no such topic, or it would not grow.
@@ -329,8 +343,8 @@ impl Handle {
         join_all(asks).await.into_iter().flatten().collect()
     }
 
-    /// What every shard looks like, with a line for every open partition. The shard makes it in pieces, with others in between.
-    /// Shards that have stopped are left out.
+    /// What every shard looks like, with a line for every open partition. The shard makes it in pieces, with
+    /// others in between. Shards that have stopped are left out.
     pub async fn reports(&self) -> Vec<ShardReport> {
         let asks = (0..self.shards()).map(async |shard| {
             let waiting_requests = self.0.mailboxes[shard].len() as u64;

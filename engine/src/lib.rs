@@ -1,4 +1,5 @@
-//! A durable, thread-per-core log engine: partitions of Kafka record batches, journaled before they are acknowledged.
+//! A durable, thread-per-core log engine: partitions of Kafka record batches, journaled before they are
+//! acknowledged.
 //!
 //! ```text
 //!              your thread                                  a shard's thread (one a core)
@@ -13,14 +14,15 @@
 //!                                             +------------------------------------------------------------+
 //! ```
 //!
-//! * [`Engine::start`] locks and recovers a data directory and starts the shards, each with a [`Front`] on its thread ([`NoFront`] when
-//!   there is none).
-//! * [`Handle`] is `Send + Clone` and independent of any runtime; [`Local`] is the same from a shard's own thread, without a hop for the
-//!   partitions that the shard owns.
+//! * [`Engine::start`] locks and recovers a data directory and starts the shards, each with a [`Front`] on
+//!   its thread ([`NoFront`] when there is none).
+//! * [`Handle`] is `Send + Clone` and independent of any runtime; [`Local`] is the same from a shard's own
+//!   thread, without a hop for the partitions that the shard owns.
 //! * A record batch is made with [`BatchBuilder`](format::builder::BatchBuilder), and taken apart with
 //!   [`Batches`](format::batch::Batches) and [`Records`](format::record::Records).
 //!
-//! The invariants that code and tests cite as D1 to D11 stand in `docs/durability.md`, the files in `docs/format.md`.
+//! The invariants that code and tests cite as D1 to D11 stand in `docs/durability.md`, the files in
+//! `docs/format.md`.
 
 mod admission;
 mod buffer;

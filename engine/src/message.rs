@@ -150,7 +150,8 @@ pub(crate) enum Message<F> {
     },
 }
 
-/// A change that the shard makes that keeps the topic table. The answers for several topics stand in the order of the question.
+/// A change that the shard makes that keeps the topic table. The answers for several topics stand in the
+/// order of the question.
 pub(crate) enum CatalogMessage {
     CreateTopics { new: Vec<NewTopic>, reply: Reply<Vec<Result<Arc<Topic>, TopicError>>> },
     AlterTopics { changes: Vec<(TopicId, ConfigChange)>, reply: Reply<Vec<Result<Arc<Topic>, TopicError>>> },

@@ -4,16 +4,18 @@
 //!
 //! 1. read every checkpoint: of each partition the recovery point that is farthest counts;
 //! 2. read every journal: the batches, by partition and offset, and the truncations;
-//! 3. open each partition that a journal names, cut it where a truncation was not finished (`log/truncate.rs`), lay its batches over what the
-//!    segments hold (`log/open.rs` has the table), sync;
-//! 4. write the checkpoints of the coming shards, remove the directories of deleted topics, set aside what looks like a partition of ours
-//!    and is in no table (`directories.rs`), then remove the journals and the other shards' directories.
+//! 3. open each partition that a journal names, cut it where a truncation was not finished
+//!    (`log/truncate.rs`), lay its batches over what the segments hold (`log/open.rs` has the table), sync;
+//! 4. write the checkpoints of the coming shards, remove the directories of deleted topics, set aside what
+//!    looks like a partition of ours and is in no table (`directories.rs`), then remove the journals and the
+//!    other shards' directories.
 //!
-//! Journals are removed last, so a crash at any point of this repeats it with the same result (D8). Where acknowledged records are
-//! missing, the journals stay, and the partition is fenced at every start until somebody decides. Where the disk has no room for them, the
-//! journals stay, too, and the shard puts the batches back when there is some (`shard/room.rs`).
-//! On a disk without any room the checkpoints stay as they are, and so do the journals (D7).
-//! The cost follows the journals: a partition that no journal names is not opened here.
+//! Journals are removed last, so a crash at any point of this repeats it with the same result (D8). Where
+//! acknowledged records are missing, the journals stay, and the partition is fenced at every start until
+//! somebody decides. Where the disk has no room for them, the journals stay, too, and the shard puts the
+//! batches back when there is some (`shard/room.rs`). On a disk without any room the checkpoints stay as they
+//! are, and so do the journals (D7). The cost follows the journals: a partition that no journal names is not
+//! opened here.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +77,8 @@ pub struct RecoveryReport {
     pub partitions: u64,
     /// Partitions of which acknowledged records are missing or damaged; the log names them.
     pub damaged_partitions: u64,
-    /// Partitions of which acknowledged records wait in a journal, since the disk has no room for them; the log names them.
+    /// Partitions of which acknowledged records wait in a journal, since the disk has no room for them; the
+    /// log names them.
     pub waiting_partitions: u64,
 }
 
@@ -85,8 +88,8 @@ struct ShardFiles {
     journals: Vec<PathBuf>,
 }
 
-/// Recovers the data directory for `shards` shards; makes it when it is empty. It belongs to `node_id` from then on; where
-/// that was not set, to the node that it was made for.
+/// Recovers the data directory for `shards` shards; makes it when it is empty. It belongs to `node_id` from
+/// then on; where that was not set, to the node that it was made for.
 pub(crate) async fn recover<D: Disk>(
     disk: &D,
     data_dir: &Path,
@@ -96,7 +99,8 @@ pub(crate) async fn recover<D: Disk>(
     node_id: Option<i32>,
 ) -> Result<Recovered, StartError> {
     let meta = read_or_make_meta(disk, data_dir, node_id).await?;
-    // A killed process may have replaced the topic table and not synced that: on its word, rows and directories of topics are dropped.
+    // A killed process may have replaced the topic table and not synced that: on its word, rows and
+    // directories of topics are dropped.
     disk.sync_dir(data_dir).await.map_err(failed("syncing", data_dir))?;
     let settings = InForce::new(defaults, cleaner, read_settings(disk, data_dir).await?);
     let topics = read_topics(disk, data_dir, &settings.topic_defaults).await?;
@@ -197,7 +201,8 @@ async fn read_or_make_meta<D: Disk>(
             _ => Ok(found),
         };
     }
-    // The first start may have made the directory: without its own name, nothing that is synced in it is durable (D1).
+    // The first start may have made the directory: without its own name, nothing that is synced in it is
+    // durable (D1).
     let parent = data_dir.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     disk.create_dir(data_dir).await.map_err(failed("making", data_dir))?;
@@ -223,7 +228,8 @@ async fn read_topics<D: Disk>(
     let path = data_dir.join(names::TOPICS_FILE);
     let read = read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?;
     let Some(bytes) = read else {
-        // Recovery sets aside what no topic claims: without this, a lost table would take every record with it.
+        // Recovery sets aside what no topic claims: without this, a lost table would take every record with
+        // it.
         for entry in disk.list(data_dir).await.map_err(failed("listing", data_dir))? {
             let looks_ours = entry.is_dir && names::parse_partition_dir(&entry.name).is_some();
             let directory = data_dir.join(&entry.name);
@@ -257,7 +263,8 @@ async fn find_shard_files<D: Disk>(disk: &D, data_dir: &Path) -> Result<ShardFil
             continue;
         }
         let directory = shards.join(&entry.name);
-        // A killed process may have renamed its checkpoint and not synced that: segments are removed on the word of it.
+        // A killed process may have renamed its checkpoint and not synced that: segments are removed on the
+        // word of it.
         disk.sync_dir(&directory).await.map_err(failed("syncing", &directory))?;
         for file in disk.list(&directory).await.map_err(failed("listing", &directory))? {
             if names::parse_journal(&file.name).is_some() {
@@ -291,8 +298,8 @@ pub(crate) fn note_point(
     farthest: &mut BTreeMap<PartitionId, PartitionCheckpoint>,
     point: PartitionCheckpoint,
 ) {
-    // A log start never goes back, and the row that has it is not always the one that counts otherwise: another shard may have
-    // left an old one.
+    // A log start never goes back, and the row that has it is not always the one that counts otherwise:
+    // another shard may have left an old one.
     let known = farthest.entry(point.partition).or_insert_with(|| point.clone());
     let log_start = known.log_start.max(point.log_start);
     if known.progress() <= point.progress() {
@@ -301,8 +308,8 @@ pub(crate) fn note_point(
     known.log_start = log_start;
 }
 
-/// A shard's checkpoint, or what its copy says where it is damaged. Where both are lost that costs time, not records: the partitions are read
-/// from their beginning.
+/// A shard's checkpoint, or what its copy says where it is damaged. Where both are lost that costs time, not
+/// records: the partitions are read from their beginning.
 async fn read_checkpoint<D: Disk>(
     disk: &D,
     directory: &Path,
@@ -324,7 +331,8 @@ async fn read_checkpoint<D: Disk>(
     Ok(Vec::new())
 }
 
-/// Finds partitions whose directory is gone, although a checkpoint has records of them. One that was never used has none, and no records (D5).
+/// Finds partitions whose directory is gone, although a checkpoint has records of them. One that was never
+/// used has none, and no records (D5).
 fn find_gone(
     data_dir: &Path,
     entries: &[DirEntry],
@@ -381,9 +389,9 @@ struct PartitionJournal {
 }
 
 impl PartitionJournal {
-    /// Drops what counts no more, and puts the rest in the order of its offsets: the log has been truncated as often as anything here says, or
-    /// its checkpoint. Gives that number, and the truncation that the checkpoint does not know. Where there is no checkpoint, it was lost, and
-    /// the truncation is done.
+    /// Drops what counts no more, and puts the rest in the order of its offsets: the log has been truncated
+    /// as often as anything here says, or its checkpoint. Gives that number, and the truncation that the
+    /// checkpoint does not know. Where there is no checkpoint, it was lost, and the truncation is done.
     fn settle(&mut self, point: Option<&PartitionCheckpoint>) -> (u32, Option<Truncation>) {
         let known = point.map_or(0, |point| point.truncations);
         let of_batches = self.batches.iter().map(|(_, batch)| batch.truncations);
@@ -488,7 +496,8 @@ struct PartitionReplay<'a, D: Disk> {
 }
 
 enum ReplayFailure {
-    /// The partition can not be recovered whole, now or ever; the others can. With the offset behind what is known of it.
+    /// The partition can not be recovered whole, now or ever; the others can. With the offset behind what is
+    /// known of it.
     Damage { fault: Fault, end: Offset },
     /// The disk is too full for the batches from this offset on. With the recovery point before them.
     NoRoom { from: Offset, point: Box<PartitionCheckpoint> },
@@ -566,8 +575,8 @@ async fn write_checkpoints<D: Disk>(
     by_shard: &[Vec<PartitionCheckpoint>],
 ) -> Result<(), StartError> {
     let all = by_shard.concat();
-    // A row stands in one file at least at any time: with it, a log start would be lost. The first file has all of them until the
-    // others are durable.
+    // A row stands in one file at least at any time: with it, a log start would be lost. The first file has
+    // all of them until the others are durable.
     write_checkpoint(disk, data_dir, 0, &all).await?;
     for (shard, points) in by_shard.iter().enumerate().skip(1) {
         write_checkpoint(disk, data_dir, shard, points).await?;
@@ -598,8 +607,8 @@ async fn write_checkpoint<D: Disk>(
     replace_checkpoint(disk, &path, content).await.map_err(failed("writing", &path))
 }
 
-/// Removes the directories of topics whose deletion was cut short, and sets aside what looks like a partition and is in no table. Gives the
-/// table, which does not have those topics any more.
+/// Removes the directories of topics whose deletion was cut short, and sets aside what looks like a partition
+/// and is in no table. Gives the table, which does not have those topics any more.
 async fn clear_directories<D: Disk>(
     disk: &D,
     data_dir: &Path,
@@ -642,7 +651,8 @@ async fn clear_directories<D: Disk>(
     }
 }
 
-/// Removes the journals, which are not needed any more, and directories of shards that there will not be. Gives the first free number.
+/// Removes the journals, which are not needed any more, and directories of shards that there will not be.
+/// Gives the first free number.
 async fn remove_old<D: Disk>(
     disk: &D,
     data_dir: &Path,

@@ -8,8 +8,9 @@
 //!    `------------------------ new log start -^
 //! ```
 //!
-//! Only whole segments go, from the front, and the first one that stays keeps all behind it: one record from the future keeps a segment, and
-//! records without a timestamp never grow old. The active segment goes like any other; the shard closes it first.
+//! Only whole segments go, from the front, and the first one that stays keeps all behind it: one record from
+//! the future keeps a segment, and records without a timestamp never grow old. The active segment goes like
+//! any other; the shard closes it first.
 //!
 //! What a new log start means on the disk, and in which order, is in `shard/trim.rs`.
 
@@ -23,11 +24,13 @@ pub struct SegmentFacts {
     pub next_offset: Offset,
     /// Bytes of its batches.
     pub bytes: u64,
-    /// The newest timestamp of its records; `None` when it was not looked up, since a segment before it stays.
+    /// The newest timestamp of its records; `None` when it was not looked up, since a segment before it
+    /// stays.
     pub max_timestamp: Option<Timestamp>,
 }
 
-/// Where the log should begin. Never before `log_start`, never behind the end of the last segment that lies wholly before `high_watermark`.
+/// Where the log should begin. Never before `log_start`, never behind the end of the last segment that lies
+/// wholly before `high_watermark`.
 pub fn plan(
     segments: &[SegmentFacts],
     log_start: Offset,

@@ -58,7 +58,8 @@ counters! {
     hops,
     /// Journal writes, each of which made a group of batches durable.
     journal_commits,
-    /// Records that journal writes made durable; divided by `journal_commits`, the records that each sync carried.
+    /// Records that journal writes made durable; divided by `journal_commits`, the records that each sync
+    /// carried.
     journal_records,
     /// Bytes that journal writes carried.
     journal_bytes,
@@ -90,7 +91,8 @@ counters! {
     scrubbed_bytes,
     /// Rounds of the scrub that have reached their end.
     scrubs,
-    /// Damaged places that were found in the files of open partitions, and damaged small files; the log names each.
+    /// Damaged places that were found in the files of open partitions, and damaged small files; the log names
+    /// each.
     damages,
 }
 

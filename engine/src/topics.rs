@@ -1,7 +1,7 @@
 //! The topic table: which topics there are, and what is configured for each.
 //!
-//! One shard changes it; every shard and every front looks at an immutable snapshot of it ([`TopicTable`], behind an `Arc`). A change is
-//! durable before anybody sees it: the file is replaced whole (D9).
+//! One shard changes it; every shard and every front looks at an immutable snapshot of it ([`TopicTable`],
+//! behind an `Arc`). A change is durable before anybody sees it: the file is replaced whole (D9).
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -89,8 +89,8 @@ fn canonical(own: &mut [(String, String)]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Brings a kept value into the form of today, and says whether there is one: a setting that an earlier version took must not keep
-/// the broker from starting.
+/// Brings a kept value into the form of today, and says whether there is one: a setting that an earlier
+/// version took must not keep the broker from starting.
 fn still_accepted(topic: &str, name: &str, value: &mut String) -> bool {
     let Ok(entry) = topic_config_entry(name) else { return true };
     match entry.canonical_of_earlier(value) {
@@ -194,7 +194,8 @@ pub type TopicSnapshot = Rc<Arc<TopicTable>>;
 pub struct TopicTable {
     by_name: BTreeMap<String, Arc<Topic>>,
     by_id: HashMap<TopicId, Arc<Topic>>,
-    /// The topics of whose names metrics make something else, or that others could be taken for, by what they make.
+    /// The topics of whose names metrics make something else, or that others could be taken for, by what they
+    /// make.
     by_metric_name: HashMap<String, Arc<Topic>>,
     /// Topics that were deleted, and whose directories are not known to be gone.
     deleted: Vec<DeletedTopic>,

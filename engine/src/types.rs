@@ -67,7 +67,8 @@ pub type Timestamp = i64;
 /// "No timestamp", as Kafka writes it.
 pub const NO_TIMESTAMP: Timestamp = -1;
 
-/// The term of a partition's leader. Every batch carries that of the leader that appended it; along a log it never decreases.
+/// The term of a partition's leader. Every batch carries that of the leader that appended it; along a log it
+/// never decreases.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LeaderEpoch(pub i32);
 

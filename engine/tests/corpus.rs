@@ -1,4 +1,5 @@
-//! What fuzzers have found and what they start from, held against the engine's checkers, with the memory that each takes.
+//! What fuzzers have found and what they start from, held against the engine's checkers, with the memory that
+//! each takes.
 
 use std::path::Path;
 

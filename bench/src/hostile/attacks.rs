@@ -10,8 +10,8 @@
 //! | log-flood | what a broker wants to complain of, on a new connection each | the log and its disk |
 //! | idle | nothing, or one ApiVersions; the connection stays | descriptors |
 //!
-//! Seats and rates are such that one kind asks for a few percent of a core when each of its requests is refused at once, and for many
-//! times the machine when each is done as it asks.
+//! Seats and rates are such that one kind asks for a few percent of a core when each of its requests is
+//! refused at once, and for many times the machine when each is done as it asks.
 
 use super::swarm::{Attack, Port, Swarm, Then};
 use crate::broker::Target;
@@ -145,7 +145,8 @@ impl Armory {
     }
 }
 
-/// Batches of one record that unpack to as much as asked for, or to what the codec can do within `message.max.bytes`.
+/// Batches of one record that unpack to as much as asked for, or to what the codec can do within
+/// `message.max.bytes`.
 pub(crate) fn bombs(bytes: usize) -> Vec<Vec<u8>> {
     let bomb = |codec: Codec| {
         let mut bytes = bytes;
@@ -360,7 +361,8 @@ impl Place {
             b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
             // The beginning of TLS.
             [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3].repeat(20),
-            // No such key, no such version, a client id that is longer than the frame, an array of 2^31 - 1 topics.
+            // No such key, no such version, a client id that is longer than the frame, an array of 2^31 - 1
+            // topics.
             request(9_999, 0, &[]),
             request(3, 32_767, &[]),
             request(18, 32_767, &[]),

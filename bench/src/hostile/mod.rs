@@ -1,14 +1,15 @@
-//! A produce load by schedule, without and with mean clients beside it: what the honest producers wait longer, and what the broker's
-//! memory, CPU and log grow by, is the question.
+//! A produce load by schedule, without and with mean clients beside it: what the honest producers wait
+//! longer, and what the broker's memory, CPU and log grow by, is the question.
 //!
 //! ```text
 //! without: start, make the wide topic and the groups | produce by schedule                              | read back, check
 //! with:    the same                                  | produce by schedule + the swarms, a thread each  | read back, check
 //!                                                    | + a probe of /healthz, in both halves
 //! ```
-//! Each half has a broker of its own, so that neither inherits the other's memory, and which one comes first turns round by round. What
-//! the mean clients send is in `attacks`, how they send it in `swarm`. A load that the broker ends is a result here, and not the end of the
-//! run; what was acknowledged until then is not checked, since the generator stops at the first refusal.
+//! Each half has a broker of its own, so that neither inherits the other's memory, and which one comes first
+//! turns round by round. What the mean clients send is in `attacks`, how they send it in `swarm`. A load that
+//! the broker ends is a result here, and not the end of the run; what was acknowledged until then is not
+//! checked, since the generator stops at the first refusal.
 
 mod attacks;
 mod swarm;
@@ -37,8 +38,8 @@ use std::thread;
 use std::time::Duration;
 use swarm::Tally;
 
-/// Records a second when nothing else is asked for: a few percent of what a broker takes, so that what the mean clients cost is seen and
-/// not what the load does.
+/// Records a second when nothing else is asked for: a few percent of what a broker takes, so that what the
+/// mean clients cost is seen and not what the load does.
 pub(crate) const RATE: f64 = 2_000.0;
 /// What our own broker is started with beside its defaults: somewhere to ask whether it is alive.
 pub(crate) const ARGUMENTS: [&str; 2] = ["--metrics-listen", "127.0.0.1:{metrics}"];
@@ -190,7 +191,8 @@ impl Hostile {
         let window = self.workload.window(start);
         let done = AtomicBool::new(false);
         if let Some(pid) = target.pid {
-            // Where it may not be reset, the peak is that of the whole life of the process, its start included.
+            // Where it may not be reset, the peak is that of the whole life of the process, its start
+            // included.
             let _ = fs::write(format!("/proc/{pid}/clear_refs"), RESET_PEAK);
         }
         let phase = progress.phase("produce", self.workload.warmup + self.workload.seconds);
@@ -256,7 +258,8 @@ impl Hostile {
     }
 }
 
-/// The mean clients have a machine of their own elsewhere. Here they take what broker and load leave; what they ask of the broker stays.
+/// The mean clients have a machine of their own elsewhere. Here they take what broker and load leave; what
+/// they ask of the broker stays.
 fn lower_priority() -> io::Result<()> {
     Ok(rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE_MAX)?)
 }

@@ -1,4 +1,5 @@
-//! Many mean connections on one thread, which is cheap: what they send is made before, what they are sent is thrown away.
+//! Many mean connections on one thread, which is cheap: what they send is made before, what they are sent is
+//! thrown away.
 //!
 //! ```text
 //!            due by schedule, a seat is free           all written
@@ -6,8 +7,9 @@
 //!     ^                                        |                    |
 //!     '---------- closed by the broker --------'--------------------'          held (never reads, never sends): until the end
 //! ```
-//! A swarm is bounded three times over: by its seats (connections at once), by its rate (attacks begun a second), and by the load beside
-//! it, with which it ends. What is due while no seat is free is not made up for.
+//! A swarm is bounded three times over: by its seats (connections at once), by its rate (attacks begun a
+//! second), and by the load beside it, with which it ends. What is due while no seat is free is not made up
+//! for.
 
 use crate::clock::{SECOND, nanos, now};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};

@@ -5,8 +5,8 @@ use clap::ValueEnum;
 use strandline::config::{BrokerConfig, Settings};
 use strandline::serve::Server;
 
-/// Two seconds of everything, small enough for a machine that runs other tests: what the mean clients get shall not be what the honest
-/// ones lose. How fast it is, is for a release build on a machine of its own.
+/// Two seconds of everything, small enough for a machine that runs other tests: what the mean clients get
+/// shall not be what the honest ones lose. How fast it is, is for a release build on a machine of its own.
 #[test]
 fn every_kind_of_mean_client_is_served_or_closed_and_the_honest_load_loses_nothing() {
     let dir = tempfile::tempdir().expect("a directory");

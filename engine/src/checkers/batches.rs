@@ -24,7 +24,8 @@ use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, Timestamp};
 /// What records may unpack to here.
 pub(super) const UNPACKED_BYTES_MAX: usize = 64 << 10;
 
-/// Any bytes as record batches: walked, and as what a client sends; then once more with magic, length and sum put right.
+/// Any bytes as record batches: walked, and as what a client sends; then once more with magic, length and sum
+/// put right.
 pub(super) fn record_batch(bytes: &[u8]) {
     walk(bytes);
     as_sent(bytes);
@@ -117,7 +118,8 @@ fn as_sent(bytes: &[u8]) {
     }
 }
 
-/// A check that is broken off and begun anew, with decoders that have seen something else, ends as one in one go.
+/// A check that is broken off and begun anew, with decoders that have seen something else, ends as one in one
+/// go.
 fn in_steps(bytes: &[u8], rules: &CheckRules, whole: &Result<CheckedBatch, CheckError>) {
     let mut unpacker = Unpacker::default();
     let Ok(mut checking) = Checking::begin(BytesMut::from(bytes), rules) else {
@@ -149,7 +151,8 @@ fn in_steps(bytes: &[u8], rules: &CheckRules, whole: &Result<CheckedBatch, Check
     }
 }
 
-/// What was let in is let in by a topic that keeps another codec, if it fits there, and the records are the same.
+/// What was let in is let in by a topic that keeps another codec, if it fits there, and the records are the
+/// same.
 fn packed_anew(checked: &CheckedBatch, sent: &[u8], rules: &CheckRules) {
     let header = *checked.header();
     let before = records_of(&header, &checked.as_ref()[BATCH_HEADER_BYTES..]);
@@ -177,7 +180,8 @@ fn packed_anew(checked: &CheckedBatch, sent: &[u8], rules: &CheckRules) {
     }
 }
 
-/// What was let in: its sum holds, its records can be read, it would be let in again as it is, and a cleaner that knows nothing leaves it.
+/// What was let in: its sum holds, its records can be read, it would be let in again as it is, and a cleaner
+/// that knows nothing leaves it.
 fn taken(checked: CheckedBatch, sent: &[u8], rules: &CheckRules) {
     let batch = checked.as_ref().to_vec();
     assert_eq!(batch.len(), sent.len());
@@ -334,7 +338,8 @@ fn unpacked_in_pieces(codec: Codec, packed: &[u8]) {
     }
 }
 
-/// The walk over records that come in pieces sees what the walk over all of them sees, and ends at the same one.
+/// The walk over records that come in pieces sees what the walk over all of them sees, and ends at the same
+/// one.
 fn walks_agree(bytes: &[u8], count: u32) {
     let mut expected = Vec::new();
     let mut ended = Ok(());

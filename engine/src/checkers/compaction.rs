@@ -45,8 +45,9 @@ pub(crate) struct Rounds {
     pub(crate) delete_retention_ms: i64,
 }
 
-/// Some segments, compacted; then more of them, and another pass when the tombstones of the first are old enough and those of the second
-/// are not. Either way the newest record of each key is left, and nothing else.
+/// Some segments, compacted; then more of them, and another pass when the tombstones of the first are old
+/// enough and those of the second are not. Either way the newest record of each key is left, and nothing
+/// else.
 pub(super) fn compaction_against_model(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let mut log = Log::default();
@@ -199,8 +200,8 @@ impl Log {
         headers.map(|header| (header.base_offset(), header.leader_epoch())).collect()
     }
 
-    /// Whatever was removed: each batch begins where the one before ends, in the leader epoch that this offset had, records are those of before,
-    /// and producers' last sequences are there.
+    /// Whatever was removed: each batch begins where the one before ends, in the leader epoch that this
+    /// offset had, records are those of before, and producers' last sequences are there.
     fn assert_sound(&self, before: &[Seen], epochs: &BTreeMap<Offset, LeaderEpoch>) {
         let mut next = Offset::ZERO;
         for segment in &self.segments {

@@ -43,7 +43,8 @@ const PARTITIONS: [(&str, PartitionId); 3] = [
     ("table-0", PartitionId::new(TopicId::from_bytes(TOPICS[1].1), 0)),
 ];
 
-/// Recovery ends; what is read is intact; after a power loss or a kill the next start succeeds, and finds the same.
+/// Recovery ends; what is read is intact; after a power loss or a kill the next start succeeds, and finds the
+/// same.
 pub(super) fn recovery(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let [first, second] = [1 + input.below(2), 1 + input.below(2)];
@@ -61,7 +62,8 @@ pub(super) fn recovery(bytes: &[u8]) {
         let again = again
             .unwrap_or_else(|error| panic!("a second start fails: {error}\n{}", simulation.disk().dump()));
         let mut found_again = again.read_all(&mut simulation);
-        // Where a log without a checkpoint starts is told by its first segment, and forgotten when that turns out to be a torn tail.
+        // Where a log without a checkpoint starts is told by its first segment, and forgotten when that turns
+        // out to be a torn tail.
         found_again.retain(|again| found.iter().any(|found| found.name == again.name));
         if found_again != found {
             let written = SimDisk::new(0);
@@ -185,7 +187,8 @@ impl Node {
     }
 }
 
-// ---- the directory -------------------------------------------------------------------------------------------------------
+// ---- the directory
+// -------------------------------------------------------------------------------------------------------
 
 fn write_directory(disk: &SimDisk, input: &mut Input<'_>) {
     let install = |path: &str, content: &[u8]| disk.install(Path::new(DATA_DIR).join(path), content);
@@ -284,7 +287,8 @@ fn some_points(input: &mut Input<'_>) -> Vec<u8> {
         let (_, partition) = input.choose(&PARTITIONS);
         let mut offset = || Offset::new(i64::from(input.byte()));
         let (log_start, segment_base, next_offset) = (offset(), offset(), offset());
-        // Lengths of batches are few; a position that is none of their sums is a directory that somebody has put together.
+        // Lengths of batches are few; a position that is none of their sums is a directory that somebody has
+        // put together.
         let position = u64::from(input.number());
         let max_timestamp = NO_TIMESTAMP;
         let producers = Vec::new();

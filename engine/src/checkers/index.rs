@@ -46,7 +46,8 @@ fn read(bytes: &[u8]) {
     }
 }
 
-/// The bytes with the sums that the header and each chunk would have. A magic is put right as well: few inputs would have one.
+/// The bytes with the sums that the header and each chunk would have. A magic is put right as well: few
+/// inputs would have one.
 pub(super) fn mended(bytes: &[u8]) -> Vec<u8> {
     let mut file = bytes.to_vec();
     if file.len() < HEADER_BYTES {

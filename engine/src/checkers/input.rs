@@ -1,4 +1,5 @@
-//! Choices out of bytes: what a seeded generator is to a random test, the input is to a checker. When it has run out every choice is 0.
+//! Choices out of bytes: what a seeded generator is to a random test, the input is to a checker. When it has
+//! run out every choice is 0.
 
 /// Bytes that are read from the front.
 #[derive(Clone, Debug)]

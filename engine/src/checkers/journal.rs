@@ -17,7 +17,8 @@ const HEADER_BYTES: usize = 40;
 const ENTRY_BYTES: usize = 40;
 const ENTRY_BYTES_V1: usize = 36;
 
-/// Any bytes as a commit; then once more with its sizes and sums put right; then, as choices, a journal file with one broken bit.
+/// Any bytes as a commit; then once more with its sizes and sums put right; then, as choices, a journal file
+/// with one broken bit.
 pub(super) fn journal(bytes: &[u8]) {
     commit(bytes);
     commit(&mended(bytes));
@@ -67,7 +68,8 @@ fn commit(bytes: &[u8]) {
     assert_eq!(reread, again);
 }
 
-/// The bytes as one commit whose magic, version, sizes and sums are right, and whose batches have lengths and sums of their own.
+/// The bytes as one commit whose magic, version, sizes and sums are right, and whose batches have lengths and
+/// sums of their own.
 fn mended(bytes: &[u8]) -> Vec<u8> {
     let mut file = bytes.to_vec();
     let batch_bytes_min = ENTRY_BYTES + BATCH_HEADER_BYTES;
@@ -103,8 +105,9 @@ fn mended(bytes: &[u8]) -> Vec<u8> {
     file
 }
 
-/// Commits of one generation behind each other, over what an earlier use has left; one byte is changed. Every commit before it is found,
-/// no batch is that nobody wrote, and damage is told from a torn tail by what stands behind.
+/// Commits of one generation behind each other, over what an earlier use has left; one byte is changed. Every
+/// commit before it is found, no batch is that nobody wrote, and damage is told from a torn tail by what
+/// stands behind.
 fn damaged_file(input: &mut Input<'_>) {
     const GENERATIONS: [u64; 2] = [41, 42];
     let commits = 1 + input.below(4);
@@ -147,7 +150,8 @@ fn damaged_file(input: &mut Input<'_>) {
         return;
     }
     assert_eq!(read.get(..intact_before), expected.get(..intact_before), "what stands before is found");
-    // The first commit tells the generation: without it the ones behind are used, and so may be those of the use before.
+    // The first commit tells the generation: without it the ones behind are used, and so may be those of the
+    // use before.
     if intact_before == 0 {
         return;
     }

@@ -1,5 +1,5 @@
-//! One partition's log on the simulated disk, against a list of batches: append, read, look up times, roll, drop, sync, persist indexes,
-//! and open again after a kill or a power loss, with or without a journal.
+//! One partition's log on the simulated disk, against a list of batches: append, read, look up times, roll,
+//! drop, sync, persist indexes, and open again after a kill or a power loss, with or without a journal.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -96,7 +96,8 @@ pub(super) fn log_against_model(bytes: &[u8]) {
     machine.reopen(true, true);
 }
 
-/// Opens the log as a shard does: what lies behind the recovery point and in no journal is made durable before anybody sees it.
+/// Opens the log as a shard does: what lies behind the recovery point and in no journal is made durable
+/// before anybody sees it.
 async fn open(
     disk: &SimDisk,
     checkpoint: Option<&PartitionCheckpoint>,
@@ -281,7 +282,8 @@ impl Machine {
         self.model.batches.retain(|batch| batch.end() > start);
     }
 
-    /// The process ends, or the machine; then the log is opened again. A journal has all that was appended behind the checkpoint.
+    /// The process ends, or the machine; then the log is opened again. A journal has all that was appended
+    /// behind the checkpoint.
     fn reopen(&mut self, loses_power: bool, has_journal: bool) {
         let simulation = self.simulation.take().expect("a machine is there");
         // The old log goes first: an open file lives on.
@@ -311,8 +313,8 @@ impl Machine {
         }
     }
 
-    /// Holds what is there after a start against what must be, and takes it for the truth: behind what is promised each batch is one that
-    /// was written once.
+    /// Holds what is there after a start against what must be, and takes it for the truth: behind what is
+    /// promised each batch is one that was written once.
     fn reconcile(&mut self, loses_power: bool, has_journal: bool) {
         let (log, disk) = (self.log.clone(), self.disk());
         let (start, end) = (self.model.start, self.log.end().get());

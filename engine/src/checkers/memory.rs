@@ -1,4 +1,5 @@
-//! An allocator that knows how much this thread holds, and the most that it ever held: bad input must not cost more than its bound.
+//! An allocator that knows how much this thread holds, and the most that it ever held: bad input must not
+//! cost more than its bound.
 //!
 //! It counts in the binaries that install it:
 //!

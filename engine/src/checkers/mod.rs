@@ -1,4 +1,5 @@
-//! What must hold whatever the bytes are: one function for each kind of bytes, for fuzzers, and for tests over what fuzzers have found.
+//! What must hold whatever the bytes are: one function for each kind of bytes, for fuzzers, and for tests
+//! over what fuzzers have found.
 //!
 //! | checker | its bytes are | what must hold |
 //! |---|---|---|
@@ -11,9 +12,9 @@
 //! | `log_against_model` | choices of operations of one log | every answer is that of a list of batches, also after a crash |
 //! | `compaction_against_model` | choices of records and settings | what is left is the newest record of each key |
 //!
-//! A checker puts lengths and sums right and looks again: behind a sum a fuzzer finds nothing by itself. It panics where something does
-//! not hold, and that is all that it does. `fuzz/` feeds them by coverage, `tests/corpus.rs` with what is kept; [`Checker::run`] is the same for
-//! both.
+//! A checker puts lengths and sums right and looks again: behind a sum a fuzzer finds nothing by itself. It
+//! panics where something does not hold, and that is all that it does. `fuzz/` feeds them by coverage,
+//! `tests/corpus.rs` with what is kept; [`Checker::run`] is the same for both.
 
 #![allow(clippy::print_stderr, reason = "whoever runs a checker is told what did not pass, before it panics")]
 
@@ -44,7 +45,8 @@ pub struct Checker {
     pub bytes_constant: usize,
 }
 
-/// The checkers of the engine. A decoder takes twice its input at most; the rest is what the checker itself compares with.
+/// The checkers of the engine. A decoder takes twice its input at most; the rest is what the checker itself
+/// compares with.
 pub const CHECKERS: [Checker; 8] = [
     Checker {
         name: "record_batch",
@@ -81,7 +83,8 @@ pub const CHECKERS: [Checker; 8] = [
     },
 ];
 
-/// Unpacked records, a few times, and the blocks of the codecs: LZ4 takes 16 MiB where a frame announces blocks of 4 MiB.
+/// Unpacked records, a few times, and the blocks of the codecs: LZ4 takes 16 MiB where a frame announces
+/// blocks of 4 MiB.
 const UNPACKED: usize = 18 << 20;
 
 impl Checker {
@@ -108,7 +111,8 @@ impl Checker {
         );
     }
 
-    /// Checks every file of the checker's corpus, a directory of its name in `corpus`, and says how many there were.
+    /// Checks every file of the checker's corpus, a directory of its name in `corpus`, and says how many
+    /// there were.
     ///
     /// # Panics
     /// When something does not hold, after the name of the file, or when there is no file.

@@ -11,7 +11,8 @@ use crate::format::meta::{self, Meta};
 use crate::format::names::{self, Compacting, DataFile, Scope, SegmentFileKind};
 use crate::format::{producer_ids, settings, topics};
 
-/// A choice of file, and its body: what can be read is written the same again, and no flipped bit is let through.
+/// A choice of file, and its body: what can be read is written the same again, and no flipped bit is let
+/// through.
 pub(super) fn small_files(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     match input.below(7) {

@@ -15,8 +15,8 @@
 //! | some stay | rewritten with those |
 //! | none stays | nothing; its header alone if it has its producer's last sequence |
 //!
-//! The delete horizon (KIP-534) takes the place of the base timestamp, and attribute bit 6 says so; the records' timestamp deltas count
-//! from it then, so that every record keeps its timestamp.
+//! The delete horizon (KIP-534) takes the place of the base timestamp, and attribute bit 6 says so; the
+//! records' timestamp deltas count from it then, so that every record keeps its timestamp.
 
 use std::collections::HashMap;
 

@@ -4,8 +4,9 @@
 //! slots    | hash of the key, 128 bit | offset + 1, 64 bit |  24 bytes each, as in Kafka; 0 is a free slot
 //! ```
 //!
-//! Keys are told apart by their hash alone. It is SipHash under keys that the caller draws anew for each map: two keys of a billion meet
-//! with a chance of 2^-68, and a producer, who does not know them, can not make its keys meet another's and so have that one's records removed.
+//! Keys are told apart by their hash alone. It is SipHash under keys that the caller draws anew for each map:
+//! two keys of a billion meet with a chance of 2^-68, and a producer, who does not know them, can not make
+//! its keys meet another's and so have that one's records removed.
 
 use siphasher::sip128::SipHasher13;
 
@@ -13,13 +14,15 @@ use super::CompactionError;
 use super::unpacked::{Unpacked, verified};
 use crate::types::Offset;
 
-/// Halves of a key's hash, and the offset plus 1: all zeros when the slot is free, so that memory is touched only where it is used.
+/// Halves of a key's hash, and the offset plus 1: all zeros when the slot is free, so that memory is touched
+/// only where it is used.
 type Slot = [u64; 3];
 
 /// Bytes of one slot.
 const SLOT_BYTES: usize = size_of::<Slot>();
 
-/// Slots that stay free, one of so many: at nine tenths a search looks at some fifty neighbours, in a row, and above that soon at hundreds.
+/// Slots that stay free, one of so many: at nine tenths a search looks at some fifty neighbours, in a row,
+/// and above that soon at hundreds.
 const FREE_ONE_OF: usize = 10;
 
 /// What the hash is keyed with: random for each map.
@@ -37,8 +40,8 @@ pub struct OffsetMap {
 }
 
 impl OffsetMap {
-    /// An empty map of the log from `start` on, of at most `bytes_max` bytes, and no more than `records` different keys need. It has room
-    /// for one key at least.
+    /// An empty map of the log from `start` on, of at most `bytes_max` bytes, and no more than `records`
+    /// different keys need. It has room for one key at least.
     pub fn new(start: Offset, records: u64, bytes_max: usize, keys: HashKeys) -> OffsetMap {
         let wanted = usize::try_from(records).unwrap_or(usize::MAX).saturating_add(1);
         let wanted = wanted.saturating_add(wanted / (FREE_ONE_OF - 1)).saturating_add(1);
@@ -53,8 +56,8 @@ impl OffsetMap {
         }
     }
 
-    /// Takes in the records of a batch, which lies behind those before. False when a key found no room: then the map ends with the record
-    /// before that one, and so does the round.
+    /// Takes in the records of a batch, which lies behind those before. False when a key found no room: then
+    /// the map ends with the record before that one, and so does the round.
     ///
     /// # Errors
     /// [`CompactionError`] for a batch that is damaged.

@@ -1,11 +1,13 @@
 //! How much of a thread's time compaction may take: its share, and more while it falls behind.
 //!
-//! A share that leaves the appends of a busy thread their latency may be too small for what they bring. Then the share grows, a step a second, until
-//! compaction keeps up or the most is reached; and shrinks back as slowly when nothing waits any more (decision 13).
+//! A share that leaves the appends of a busy thread their latency may be too small for what they bring. Then
+//! the share grows, a step a second, until compaction keeps up or the most is reached; and shrinks back as
+//! slowly when nothing waits any more (decision 13).
 
 use crate::types::Timestamp;
 
-/// The most that the share grows to, unless more was asked for: compaction takes no more than the appends that it follows.
+/// The most that the share grows to, unless more was asked for: compaction takes no more than the appends
+/// that it follows.
 pub const SHARE_MAX: f64 = 0.5;
 
 /// By how much the share changes in one step. From a tenth to a half it takes eight.
@@ -14,8 +16,8 @@ const STEP: f64 = 1.25;
 /// Milliseconds between two steps.
 const STEP_MS: i64 = 1000;
 
-/// What is due may wait for so many times [`CleanerConfig::backoff`](crate::config::CleanerConfig::backoff), within these milliseconds, before compaction
-/// counts as behind.
+/// What is due may wait for so many times [`CleanerConfig::backoff`](crate::config::CleanerConfig::backoff),
+/// within these milliseconds, before compaction counts as behind.
 const PATIENCE_BACKOFFS: i64 = 2;
 const PATIENCE_MS: std::ops::RangeInclusive<i64> = 10_000..=60_000;
 
@@ -113,8 +115,9 @@ mod tests {
         assert_eq!(pace.share(), 0.1 * STEP);
     }
 
-    /// A log on a busy thread, to which so many bytes come in a second, all of them dirty, and of which compaction moves so many in a second of the thread's
-    /// time, in rounds over all that is dirty. Gives the longest round of the last half, and the share at the end.
+    /// A log on a busy thread, to which so many bytes come in a second, all of them dirty, and of which
+    /// compaction moves so many in a second of the thread's time, in rounds over all that is dirty. Gives the
+    /// longest round of the last half, and the share at the end.
     fn longest_round(pace: &mut Pace, adapts: bool, arriving: f64, moved: f64) -> (i64, f64) {
         let (mut waiting, mut left, mut began, mut longest) = (0.0, 0.0, 0, 0);
         for now in (0..4_000_000).step_by(100) {

@@ -35,8 +35,9 @@ pub struct Round {
 
 /// The round that a log is due, if any.
 ///
-/// `sealed` are all segments but the active one, from the log start on, in order. What lies before `first_dirty` was compacted before;
-/// nothing at or behind `stable_end` may be touched: the last stable offset, or what is durable.
+/// `sealed` are all segments but the active one, from the log start on, in order. What lies before
+/// `first_dirty` was compacted before; nothing at or behind `stable_end` may be touched: the last stable
+/// offset, or what is durable.
 pub fn plan(
     sealed: &[SealedSegment],
     first_dirty: Offset,
@@ -62,8 +63,9 @@ pub fn plan(
     is_due.then_some(Round { first_dirty, end, dirty_ratio, is_overdue })
 }
 
-/// The segments that are rewritten into one each: neighbours of together at most `segment_bytes`, whose offsets fit 32 bits from the
-/// first one's base. All that lies before `end` is in a group, and so is the rest of the segment that holds `end`.
+/// The segments that are rewritten into one each: neighbours of together at most `segment_bytes`, whose
+/// offsets fit 32 bits from the first one's base. All that lies before `end` is in a group, and so is the
+/// rest of the segment that holds `end`.
 pub fn group(sealed: &[SealedSegment], end: Offset, segment_bytes: u64) -> Vec<Range<usize>> {
     let mut groups: Vec<Range<usize>> = Vec::new();
     let mut bytes = 0;

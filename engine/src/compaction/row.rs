@@ -6,8 +6,9 @@
 //!                            '- stretched over the gap: another last offset delta, the same records
 //! ```
 //!
-//! No checksum covers a base offset. Where none is missing, the batches before tell it, and so a reader finds one that has rotted; in a gap
-//! it could be any. So compaction leaves no gap: the batch before it is stretched, at no cost, or else a filler of 61 bytes takes the place.
+//! No checksum covers a base offset. Where none is missing, the batches before tell it, and so a reader finds
+//! one that has rotted; in a gap it could be any. So compaction leaves no gap: the batch before it is
+//! stretched, at no cost, or else a filler of 61 bytes takes the place.
 //!
 //! | the batch before a gap | is |
 //! |---|---|
@@ -15,7 +16,8 @@
 //! | of a transaction, or a marker | left: a client holds its last offset against those of aborted transactions |
 //! | any other | stretched |
 //!
-//! A batch carries the leader epoch of its first offset: a filler that of the first batch whose place it takes.
+//! A batch carries the leader epoch of its first offset: a filler that of the first batch whose place it
+//! takes.
 
 use bytes::{Bytes, BytesMut};
 

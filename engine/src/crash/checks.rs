@@ -1,4 +1,5 @@
-//! What an engine must have when it comes back: the comparison of a process with what is known (D1, D2, D4, D9).
+//! What an engine must have when it comes back: the comparison of a process with what is known (D1, D2, D4,
+//! D9).
 
 use std::path::Path;
 
@@ -14,7 +15,8 @@ use crate::sim::Clock;
 use crate::types::{EpochEnd, Offset, PartitionId};
 
 impl Run {
-    /// Compares all that the process has with what is known, and knows it from then on. `None` when the machine stops meanwhile.
+    /// Compares all that the process has with what is known, and knows it from then on. `None` when the
+    /// machine stops meanwhile.
     pub(super) fn check(&mut self, process: &Process) -> Option<()> {
         assert_eq!(process.report.damaged_partitions, 0, "no crash damages a partition");
         self.compare_topics(process);
@@ -74,7 +76,8 @@ impl Run {
                 match known.model.partitions.get_mut(&id) {
                     None => known.model.add_partition(id, &found.config),
                     Some(partition) => {
-                        // What was acknowledged before a change that nobody was told of is durable once its log is open.
+                        // What was acknowledged before a change that nobody was told of is durable once its
+                        // log is open.
                         partition.durable &= found.config.is_durable();
                         partition.limits.push(found.config.limits());
                     }
@@ -139,8 +142,8 @@ impl Run {
         }
     }
 
-    /// Nobody is told of a log that is shorter than what was acknowledged: what is not there is refused, by a reason that may pass. True when
-    /// something was refused.
+    /// Nobody is told of a log that is shorter than what was acknowledged: what is not there is refused, by a
+    /// reason that may pass. True when something was refused.
     pub(super) fn check_not_short(&mut self, process: &Process, id: PartitionId) -> bool {
         let (start, end) = (self.known.model.partitions[&id].start, self.known.model.end(id));
         let mut refused = false;
@@ -241,7 +244,8 @@ impl Run {
         Some(())
     }
 
-    /// A reader who asked when the log started at `least` has seen where it starts; that it starts later may have been answered since.
+    /// A reader who asked when the log started at `least` has seen where it starts; that it starts later may
+    /// have been answered since.
     fn see_start(&mut self, id: PartitionId, seen: Offset, least: i64) {
         assert!(seen.get() >= least, "{id}: the log start goes back from {least} to {seen}");
         let Some(known) = self.known.model.partitions.get(&id).map(|partition| partition.start) else {
@@ -250,8 +254,8 @@ impl Run {
         self.known.model.see_start(id, seen.max(Offset::new(known)), self.clock.timestamp());
     }
 
-    /// Starts on a disk that has rotten or lied. What is read without an error was sent, and stands where it was; what is missing was
-    /// reported, or is the last of its partition.
+    /// Starts on a disk that has rotten or lied. What is read without an error was sent, and stands where it
+    /// was; what is missing was reported, or is the last of its partition.
     pub(super) fn start_damaged(&mut self, settings: &Settings) {
         let Ok(process) = self.launch(settings).expect("nothing stops it") else { return };
         let ids: Vec<_> = self.known.model.partitions.keys().copied().collect();

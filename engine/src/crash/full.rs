@@ -68,8 +68,8 @@ fn d7_a_full_disk_starts_serves_and_takes_appends_when_there_is_room() {
     }
 }
 
-/// The power goes out, and what the journal holds finds no room in its segments: nobody is told of a shorter log, and nothing of it is lost when
-/// there is room, in the same process or in a later one.
+/// The power goes out, and what the journal holds finds no room in its segments: nobody is told of a shorter
+/// log, and nothing of it is lost when there is room, in the same process or in a later one.
 #[test]
 fn d2_what_finds_no_room_at_a_start_is_refused_until_it_is_back() {
     let mut refused = 0;
@@ -125,7 +125,8 @@ fn d2_what_finds_no_room_at_a_start_is_refused_until_it_is_back() {
     assert!(refused > 0, "no segment ever lacked room");
 }
 
-/// What makes room needs none: not one block is free, and topics are deleted, settings changed, one after the other.
+/// What makes room needs none: not one block is free, and topics are deleted, settings changed, one after the
+/// other.
 #[test]
 fn d7_a_disk_without_a_free_block_deletes_topics_and_takes_a_shorter_retention() {
     use crate::topics::{ConfigChange, ConfigStep};
@@ -190,7 +191,8 @@ fn d7_an_idle_shard_finds_out_that_the_disk_has_room_again() {
     run.append_now(&process, ids[0]).expect("there is room");
 }
 
-/// A journal grows while there is room. Where there is none for a larger file, the old ones serve on, and nobody is refused.
+/// A journal grows while there is room. Where there is none for a larger file, the old ones serve on, and
+/// nobody is refused.
 #[test]
 fn d7_a_journal_that_finds_no_room_to_grow_goes_on_with_the_files_it_has() {
     let mut settings = Settings::small(1);

@@ -1,6 +1,7 @@
 //! What is known of an engine besides its records: topics, producers, and what has gone wrong.
 //!
-//! It changes with what was asked and what was answered, and can be copied at any moment: a crash image is held against the copy.
+//! It changes with what was asked and what was answered, and can be copied at any moment: a crash image is
+//! held against the copy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,7 +68,8 @@ pub(super) fn choose<T>(list: impl IntoIterator<Item = T>, pick: Pick) -> Option
 }
 
 impl Known {
-    // ---- topics ----------------------------------------------------------------------------------------------------------
+    // ---- topics
+    // -------------------------------------------------------------------------------------------------------
 
     pub(super) fn choose_partition(&self, pick: Pick) -> Option<PartitionId> {
         let partitions = |topic: &TopicState| Some((topic.id?, topic.partitions));
@@ -154,7 +156,8 @@ impl Known {
         }
     }
 
-    // ---- records ---------------------------------------------------------------------------------------------------------
+    // ---- records
+    // -------------------------------------------------------------------------------------------------------
 
     /// The identity and the sequence of a producer's next batch, which has so many records.
     pub(super) fn next_sequence(
@@ -175,7 +178,8 @@ impl Known {
         Some((id, producer.epoch, sequence))
     }
 
-    /// One of the last five batches of a producer, and the offset that it must be answered with when it is known.
+    /// One of the last five batches of a producer, and the offset that it must be answered with when it is
+    /// known.
     pub(super) fn batch_to_repeat(&self, producer: Pick, back: Pick) -> Option<(BatchNumber, Option<i64>)> {
         let key = choose(self.producers.keys(), producer)?;
         let model = self.model.partitions.get(&key.0)?;
@@ -195,7 +199,8 @@ impl Known {
             if *partition == id && !producer.uncertain {
                 let (.., sequence) = self.model.sent[producer.batches[first]].producer.expect("its own");
                 producer.next_sequence = sequence;
-                // What was remembered of it is what is left of the last five; where that is nothing, the log tells.
+                // What was remembered of it is what is left of the last five; where that is nothing, the log
+                // tells.
                 let window = producer.batches.len().saturating_sub(PRODUCER_BATCHES_MAX);
                 producer.batches.truncate(first);
                 if window < first {

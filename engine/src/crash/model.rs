@@ -1,16 +1,16 @@
 //! What the engine must remember: a plain model of partitions, fed with what was sent, answered and read.
 //!
-//! A batch that was sent may be in the log or not, once, until it is *known*: acknowledged, or seen by a reader. What is known stays,
-//! at its offset and byte for byte. Nothing else is ever found. Of a topic with relaxed durability, what lies behind `floor` may be
-//! lost when the power goes out.
+//! A batch that was sent may be in the log or not, once, until it is *known*: acknowledged, or seen by a
+//! reader. What is known stays, at its offset and byte for byte. Nothing else is ever found. Of a topic with
+//! relaxed durability, what lies behind `floor` may be lost when the power goes out.
 //!
-//! A log that is cut off ends where it was asked to, and what was cut off is not found again unless it is sent again. While that is under way
-//! it has happened or not; a start tells.
+//! A log that is cut off ends where it was asked to, and what was cut off is not found again unless it is
+//! sent again. While that is under way it has happened or not; a start tells.
 //!
 //! A batch keeps its leader epoch, and the epochs of a log never go back.
 //!
-//! A log start only grows. It moves where somebody asked for it, and else over batches that are old enough, or too many, by the settings
-//! that were in force.
+//! A log start only grows. It moves where somebody asked for it, and else over batches that are old enough,
+//! or too many, by the settings that were in force.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -128,7 +128,8 @@ impl Model {
         }
     }
 
-    /// Somebody has seen where the log starts, at the time `now`: what lies before it is gone for good, and had to be.
+    /// Somebody has seen where the log starts, at the time `now`: what lies before it is gone for good, and
+    /// had to be.
     pub(super) fn see_start(&mut self, id: PartitionId, start: Offset, now: Timestamp) {
         let start = start.get();
         let Some(partition) = self.partitions.get(&id) else { return };
@@ -270,7 +271,8 @@ impl Model {
         partition.floor = end;
     }
 
-    /// Nothing is under way, and this is the whole log: what is not in it is gone for good, unless it is sent again.
+    /// Nothing is under way, and this is the whole log: what is not in it is gone for good, unless it is sent
+    /// again.
     pub(super) fn note_missing(&mut self, id: PartitionId, log: &[(i64, BatchNumber)]) {
         let found: BTreeSet<BatchNumber> = log.iter().map(|(_, number)| *number).collect();
         let of_partition = |number: &BatchNumber| self.sent[*number].partition == id;

@@ -1,7 +1,7 @@
 //! What happens in a run, made up beforehand: a list that can be printed, cut down and played again.
 //!
-//! An operation names what it is about by a *pick*: a number that chooses one of those that are there when its time comes. So any
-//! operation can be left out, and the others still mean something.
+//! An operation names what it is about by a *pick*: a number that chooses one of those that are there when
+//! its time comes. So any operation can be left out, and the others still mean something.
 
 use std::time::Duration;
 
@@ -21,7 +21,8 @@ pub(super) type Configs = Vec<(String, String)>;
 /// All that happens on one machine.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    /// Decides what the plan leaves open: the content of batches, the order in which the disk works, what a crash leaves.
+    /// Decides what the plan leaves open: the content of batches, the order in which the disk works, what a
+    /// crash leaves.
     pub(super) seed: u64,
     pub(super) generations: Vec<Generation>,
 }

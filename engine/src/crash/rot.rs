@@ -1,14 +1,17 @@
-//! Rot at rest: a data directory of every kind of file, one bit of it turned over, and the shipping engine over it.
+//! Rot at rest: a data directory of every kind of file, one bit of it turned over, and the shipping engine
+//! over it.
 //!
-//! A flip is **harmless** when all that was there is read, found and continued as before, and nobody complains; it is **reported** when
-//! something is refused or missing, or was mended, and the file is named by an error or in the log. Anything else fails the test: a record that
-//! was not there before, or at another place; one that is missing without a word; a panic.
+//! A flip is **harmless** when all that was there is read, found and continued as before, and nobody
+//! complains; it is **reported** when something is refused or missing, or was mended, and the file is named
+//! by an error or in the log. Anything else fails the test: a record that was not there before, or at another
+//! place; one that is missing without a word; a panic.
 //!
-//! A base offset, which no checksum covers, is among what is flipped, in compacted segments, too: nothing is missing between their batches, so that
-//! the batches before tell it.
+//! A base offset, which no checksum covers, is among what is flipped, in compacted segments, too: nothing is
+//! missing between their batches, so that the batches before tell it.
 //!
-//! `cargo test` flips one bit of every [`STEP`]th byte, others in every run. `STRANDLINE_ROT=all` flips every bit, `STRANDLINE_ROT=/table-` those of all
-//! files with this in their path, `STRANDLINE_ROT=FILE:POSITION:BIT` one.
+//! `cargo test` flips one bit of every [`STEP`]th byte, others in every run. `STRANDLINE_ROT=all` flips every
+//! bit, `STRANDLINE_ROT=/table-` those of all files with this in their path,
+//! `STRANDLINE_ROT=FILE:POSITION:BIT` one.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -40,7 +43,8 @@ const STEP: u64 = 23;
 /// The logs of the compacted topic.
 const COMPACTED: &str = ".log compacted";
 
-/// Bytes of one read: several batches, so that damage stands at the beginning, in the middle and at the end of what is asked for.
+/// Bytes of one read: several batches, so that damage stands at the beginning, in the middle and at the end
+/// of what is asked for.
 const READ_BYTES: u64 = 600;
 
 #[test]
@@ -91,7 +95,8 @@ fn d5_no_flipped_bit_serves_a_wrong_record_or_hides_one_without_a_word() {
     );
 }
 
-/// What no checksum covers of a batch (base offset, length, leader epoch), in each compacted segment, bit by bit: all of it is found, and named.
+/// What no checksum covers of a batch (base offset, length, leader epoch), in each compacted segment, bit by
+/// bit: all of it is found, and named.
 #[test]
 fn d5_no_bit_before_the_sum_of_a_compacted_batch_flips_without_a_word() {
     let reference = Reference::make();
@@ -193,8 +198,9 @@ impl Known {
 }
 
 impl Reference {
-    /// Two topics as they come, one that is compressed, one that is compacted; records deleted; an idempotent producer. The first process stopped,
-    /// the second was killed: there are checkpoints and journals, closed segments and open ones.
+    /// Two topics as they come, one that is compressed, one that is compacted; records deleted; an idempotent
+    /// producer. The first process stopped, the second was killed: there are checkpoints and journals, closed
+    /// segments and open ones.
     fn make() -> Reference {
         let mut settings = Settings::small(1);
         settings.journal_file_bytes_max = 8192;
@@ -331,7 +337,8 @@ impl Reference {
         }
     }
 
-    /// Starts the engine and compares. What is missing is given back, errors go to the complaints; what is wrong is a panic.
+    /// Starts the engine and compares. What is missing is given back, errors go to the complaints; what is
+    /// wrong is a panic.
     fn look(&self, disk: SimDisk, path: &Path, position: u64, complaints: &Complaints) -> Vec<String> {
         let mut simulation = Simulation::with_disk(1, disk);
         let process = match start(&mut simulation, &self.settings, |_| {}).expect("nothing stops it") {
@@ -511,7 +518,8 @@ impl Subscriber for Complaints {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// The middle one of three segments goes: what it held is told to be missing, before and behind it all is read.
+/// The middle one of three segments goes: what it held is told to be missing, before and behind it all is
+/// read.
 #[test]
 fn d5_a_segment_that_is_gone_is_told_and_the_others_are_read() {
     let reference = Reference::make();

@@ -1,8 +1,10 @@
-//! Plays a plan: generations of a process on one machine, what it is asked, how it ends, and what it must know when it comes back.
+//! Plays a plan: generations of a process on one machine, what it is asked, how it ends, and what it must
+//! know when it comes back.
 //!
-//! The driver is no task of its own. It gives the machine one request at a time and takes in what was answered before every operation of
-//! the disk, so that what is known is exact at each of these moments, which are the places for a crash (see [`super::images`]).
-//! Functions that drive the machine give `None` when it has stopped.
+//! The driver is no task of its own. It gives the machine one request at a time and takes in what was
+//! answered before every operation of the disk, so that what is known is exact at each of these moments,
+//! which are the places for a crash (see [`super::images`]). Functions that drive the machine give `None`
+//! when it has stopped.
 
 use std::sync::Arc;
 
@@ -122,7 +124,8 @@ impl Run {
         self.end(generation.ending);
     }
 
-    /// One operation of the disk fails, from the start on: the one with this number. False when there are fewer.
+    /// One operation of the disk fails, from the start on: the one with this number. False when there are
+    /// fewer.
     pub(super) fn live_with_fault(&mut self, generation: &Generation, number: u64) -> bool {
         let disk = self.disk();
         disk.set_faults(ORDINARY);
@@ -146,7 +149,8 @@ impl Run {
         self.simulation.as_ref().expect("a machine is there").disk()
     }
 
-    // ---- the machine -----------------------------------------------------------------------------------------------------
+    // ---- the machine
+    // -----------------------------------------------------------------------------------------------------
 
     /// Runs until nothing happens any more.
     pub(super) fn settle(&mut self) {
@@ -197,8 +201,8 @@ impl Run {
         self.end(attempt.ending);
     }
 
-    /// A start on a disk that has so much room left: nobody is told of less than was acknowledged (D2), and all of it is there as soon as there is
-    /// room, in the same process (D7).
+    /// A start on a disk that has so much room left: nobody is told of less than was acknowledged (D2), and
+    /// all of it is there as soon as there is room, in the same process (D7).
     fn attempt_full(&mut self, settings: &Settings, room: u64, ending: Ending) {
         let disk = self.disk();
         disk.set_faults(ORDINARY);
@@ -237,7 +241,8 @@ impl Run {
         }
     }
 
-    // ---- what it is asked ------------------------------------------------------------------------------------------------
+    // ---- what it is asked
+    // ------------------------------------------------------------------------------------------------
 
     fn work(&mut self, process: &Process, generation: &Generation) {
         let finished = self.try_work(process, generation);
@@ -325,7 +330,8 @@ impl Run {
         Some(())
     }
 
-    /// Descriptors are back: every partition takes records again and is read, nothing is called damaged, and nothing waits for the next start.
+    /// Descriptors are back: every partition takes records again and is read, nothing is called damaged, and
+    /// nothing waits for the next start.
     fn check_resumed(&mut self, process: &Process) -> Option<()> {
         self.wait_for_answers(process)?;
         self.known.short_seen = false;
@@ -499,7 +505,8 @@ impl Run {
         Some(())
     }
 
-    /// Cuts a log off somewhere. Nothing else is under way meanwhile, so that it is known what was appended before.
+    /// Cuts a log off somewhere. Nothing else is under way meanwhile, so that it is known what was appended
+    /// before.
     fn truncate(&mut self, process: &Process, pick: Pick, at: Pick) -> Option<()> {
         self.wait_for_answers(process)?;
         let Some(id) = self.known.choose_partition(pick) else { return Some(()) };
@@ -552,7 +559,8 @@ impl Run {
         Some(())
     }
 
-    // ---- what it answers -------------------------------------------------------------------------------------------------
+    // ---- what it answers
+    // -------------------------------------------------------------------------------------------------
 
     pub(super) fn wait_for_answers(&mut self, process: &Process) -> Option<()> {
         for _ in 0..PATIENCE {

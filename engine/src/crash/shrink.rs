@@ -62,7 +62,8 @@ enum Cut {
     Generation(usize),
     Attempt(usize, usize),
     StopAfter(usize),
-    /// So many operations of a generation, counted from its end: what happened last matters most often, and is tried last.
+    /// So many operations of a generation, counted from its end: what happened last matters most often, and
+    /// is tried last.
     Operations {
         generation: usize,
         from_end: usize,

@@ -1,14 +1,17 @@
-//! A compacted topic on a machine that crashes: what was written last stays, and nothing that was gone comes back.
+//! A compacted topic on a machine that crashes: what was written last stays, and nothing that was gone comes
+//! back.
 //!
-//! Every record has a number in a header, a key of few, and a value or none. What is *known* of a record is its offset: from an answer, or
-//! from a read. A read of the whole log is held against that:
+//! Every record has a number in a header, a key of few, and a value or none. What is *known* of a record is
+//! its offset: from an answer, or from a read. A read of the whole log is held against that:
 //!
 //! * what is found was sent, once, and lies where it is known to lie;
 //! * what was missing once is missing for ever;
 //! * of each key the newest known record is there, unless it is a tombstone that is old enough;
-//! * of two records of a key the older one is not there without the newer one, unless that came between the two while the log was read.
+//! * of two records of a key the older one is not there without the newer one, unless that came between the
+//!   two while the log was read.
 //!
-//! A producer that sends again what was acknowledged last is answered with the same offset, whatever was compacted.
+//! A producer that sends again what was acknowledged last is answered with the same offset, whatever was
+//! compacted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -156,7 +159,8 @@ impl Table {
         settings
     }
 
-    /// Starts the engine, perhaps after some attempts that are cut short, and compares the log with what is known.
+    /// Starts the engine, perhaps after some attempts that are cut short, and compares the log with what is
+    /// known.
     fn start(&mut self) -> Process {
         let settings = self.settings();
         while let Some(id) = self.partition
@@ -261,7 +265,8 @@ impl Table {
         Some(())
     }
 
-    // ---- append ----------------------------------------------------------------------------------------------------------
+    // ---- append
+    // -------------------------------------------------------------------------------------------------------
 
     fn append(&mut self, process: &Process) -> Option<()> {
         let id = self.rng.i64(1..4);
@@ -309,7 +314,8 @@ impl Table {
         assert_eq!(known, offset, "record {number} is found at a second offset");
     }
 
-    // ---- read ------------------------------------------------------------------------------------------------------------
+    // ---- read
+    // -------------------------------------------------------------------------------------------------------
 
     /// Reads the whole log. When `quiet`, nothing is compacted meanwhile.
     fn compare(&mut self, process: &Process, quiet: bool) -> Option<()> {
@@ -386,8 +392,8 @@ impl Table {
         Some(Some(found))
     }
 
-    /// Notes a batch's records from `next` on: like every client, since a batch may begin before the offset that was asked for. Compaction may
-    /// just have stretched it over that.
+    /// Notes a batch's records from `next` on: like every client, since a batch may begin before the offset
+    /// that was asked for. Compaction may just have stretched it over that.
     fn take_batch(&self, header: &BatchHeader, batch: &[u8], next: Offset, found: &mut BTreeMap<usize, i64>) {
         let records = decompress(header.codec().expect("a codec"), &batch[BATCH_HEADER_BYTES..], 1 << 20);
         let records = records.expect("what can be unpacked");

@@ -46,11 +46,13 @@ fn play(plan: &Plan) {
     Run::new(plan.seed).play(plan);
 }
 
-/// Seeds that have found a bug, with the trouble that it needed. The commits that fixed them tell their stories.
+/// Seeds that have found a bug, with the trouble that it needed. The commits that fixed them tell their
+/// stories.
 #[test]
 fn bugs_that_were_found_stay_fixed() {
-    // A start dropped the checkpoint rows of a topic whose deletion was not durable; the next one had the topic, and no log start.
-    // A change to durable was answered although a shard stopped before it had synced what it had acknowledged until then.
+    // A start dropped the checkpoint rows of a topic whose deletion was not durable; the next one had the
+    // topic, and no log start. A change to durable was answered although a shard stopped before it had synced
+    // what it had acknowledged until then.
     for seed in [188, 30050] {
         let mut run = Run::new(seed);
         run.images = Some(Images::new(Rc::default()));
@@ -61,13 +63,16 @@ fn bugs_that_were_found_stay_fixed() {
             Table::new(*seed, false).generations(4, loses_checkpoints);
         }
     }
-    // A full disk refused a batch, which was cut off; a kill came before any sync, a start showed a log without it, and a power loss brought it back.
+    // A full disk refused a batch, which was cut off; a kill came before any sync, a start showed a log
+    // without it, and a power loss brought it back.
     play(&random(FULL)(6418));
-    // What was refused lay before what came after it in the same place, in whole sectors: together they looked like a log, with a gap in a producer's sequences.
+    // What was refused lay before what came after it in the same place, in whole sectors: together they
+    // looked like a log, with a gap in a producer's sequences.
     play(&random(FULL)(7224));
-    // A start on a full disk left the checkpoints of shards that there are not any more. A row of one of them that ended at the same offset won over the
-    // newer one, and lay in a segment that was deleted; a shard replaced the only file that had the row of another one's partition.
-    // A time was looked for from a log start that the index did not know, and the first batch there was taken for damage.
+    // A start on a full disk left the checkpoints of shards that there are not any more. A row of one of them
+    // that ended at the same offset won over the newer one, and lay in a segment that was deleted; a shard
+    // replaced the only file that had the row of another one's partition. A time was looked for from a log
+    // start that the index did not know, and the first batch there was taken for damage.
     for seed in [0, 14, 75] {
         play(&random(FULL_STARTS)(seed));
     }
@@ -94,7 +99,8 @@ fn d7_what_was_acknowledged_survives_a_full_disk() {
     for_plans("d7_what_was_acknowledged_survives_a_full_disk", 0..300, random(FULL_STARTS), play);
 }
 
-/// Opens that failed for want of a descriptor fenced partitions until the next start, and had the scrub call sound files damaged.
+/// Opens that failed for want of a descriptor fenced partitions until the next start, and had the scrub call
+/// sound files damaged.
 #[test]
 fn d3_a_lack_of_descriptors_loses_nothing_fences_nothing_and_passes() {
     let name = "d3_a_lack_of_descriptors_loses_nothing_fences_nothing_and_passes";
@@ -108,7 +114,8 @@ fn d3_a_lack_of_descriptors_loses_nothing_fences_nothing_and_passes() {
     for_plans(name, 0..300, plan, play);
 }
 
-/// Not at random moments: at every one of a short run. The long run of [`docs/testing.md`](../../../docs/testing.md) is this test.
+/// Not at random moments: at every one of a short run. The long run of
+/// [`docs/testing.md`](../../../docs/testing.md) is this test.
 #[test]
 fn d1_no_crash_at_any_moment_loses_or_invents_a_record() {
     let name = "d1_no_crash_at_any_moment_loses_or_invents_a_record";
@@ -164,8 +171,8 @@ fn d7_what_was_cut_off_stays_away_on_a_full_disk() {
     for_plans("d7_what_was_cut_off_stays_away_on_a_full_disk", 0..300, random(trouble), play);
 }
 
-/// Each operation of the disk fails once, in runs that are the same otherwise: those of a first start, of a start after a crash, and of
-/// all that follows; opens, renames, removals and syncs of directories, too.
+/// Each operation of the disk fails once, in runs that are the same otherwise: those of a first start, of a
+/// start after a crash, and of all that follows; opens, renames, removals and syncs of directories, too.
 #[test]
 fn d3_any_one_operation_of_the_disk_may_fail() {
     for_plans(
@@ -188,7 +195,8 @@ fn d3_any_one_operation_of_the_disk_may_fail() {
     );
 }
 
-/// Nothing can be promised on a disk that says flushed and has not. What is left is still read without a panic, and nothing else is.
+/// Nothing can be promised on a disk that says flushed and has not. What is left is still read without a
+/// panic, and nothing else is.
 #[test]
 fn a_disk_that_lies_about_flushes_is_no_panic_and_no_invention() {
     let name = "a_disk_that_lies_about_flushes_is_no_panic_and_no_invention";
@@ -248,8 +256,8 @@ fn d8_a_lost_checkpoint_costs_no_record_of_a_compacted_log() {
     });
 }
 
-/// Settings of the broker are changed until the machine stops somewhere; then the newest that was acknowledged is in force, or the one
-/// that was under way.
+/// Settings of the broker are changed until the machine stops somewhere; then the newest that was
+/// acknowledged is in force, or the one that was under way.
 #[test]
 fn d9_acknowledged_settings_of_the_broker_survive_every_crash() {
     for_seeds("d9_acknowledged_settings_of_the_broker_survive_every_crash", 0..100, |seed| {
@@ -550,7 +558,8 @@ fn d4_a_torn_tail_is_cut_for_good() {
     crash_and_compare(run, process);
 }
 
-/// The rows of shards that there will not be move to another shard's checkpoint, and are in one of the two files at any moment.
+/// The rows of shards that there will not be move to another shard's checkpoint, and are in one of the two
+/// files at any moment.
 #[test]
 fn d9_log_starts_survive_every_crash_of_a_start_with_fewer_shards() {
     let mut run = Run::new(9);
@@ -568,7 +577,8 @@ fn d9_log_starts_survive_every_crash_of_a_start_with_fewer_shards() {
     assert!(counts.borrow().images > 100, "{}", counts.borrow());
 }
 
-/// One write of the table deletes all of them; their directories go afterwards, and a start finishes what a crash has cut short.
+/// One write of the table deletes all of them; their directories go afterwards, and a start finishes what a
+/// crash has cut short.
 #[test]
 fn d9_topics_deleted_together_are_there_or_gone_after_every_crash() {
     let mut run = Run::new(12);
@@ -593,7 +603,8 @@ fn d9_topics_deleted_together_are_there_or_gone_after_every_crash() {
     crash_and_compare(run, process);
 }
 
-/// One rotten bit at rest, anywhere: the engine starts or says which file is damaged, and what it serves without a word is right.
+/// One rotten bit at rest, anywhere: the engine starts or says which file is damaged, and what it serves
+/// without a word is right.
 #[test]
 fn d5_a_rotten_bit_is_never_a_panic_and_never_a_record_nobody_sent() {
     let name = "d5_a_rotten_bit_is_never_a_panic_and_never_a_record_nobody_sent";

@@ -1,4 +1,5 @@
-//! Kafka's record batch v2, the unit that is produced, stored and fetched without change. All numbers are big-endian.
+//! Kafka's record batch v2, the unit that is produced, stored and fetched without change. All numbers are
+//! big-endian.
 //!
 //! ```text
 //!  0        8      12     16 17   21 23     27       35       43       51 53     57     61
@@ -8,8 +9,9 @@
 //!                  '------ length counts from here to the end ------------------------------------------>
 //!                                '- the CRC-32C covers from here to the end ------------------------------>
 //! ```
-//! Base offset and leader epoch lie before what the CRC covers, so the log stamps them without touching a record. What a record
-//! looks like is in [`record`](super::record); whether a client's batch may be stored is decided in [`check`](super::check).
+//! Base offset and leader epoch lie before what the CRC covers, so the log stamps them without touching a
+//! record. What a record looks like is in [`record`](super::record); whether a client's batch may be stored
+//! is decided in [`check`](super::check).
 
 use bytes::{BufMut, BytesMut};
 use zerocopy::big_endian::{I16, I32, I64, U32};
@@ -284,7 +286,8 @@ impl BatchHeader {
         self.base_sequence.get()
     }
 
-    /// The sequence of the last record; sequences go from `i32::MAX` on to 0. Negative when the batch has none.
+    /// The sequence of the last record; sequences go from `i32::MAX` on to 0. Negative when the batch has
+    /// none.
     pub fn last_sequence(&self) -> i32 {
         let base = self.base_sequence.get();
         if base < 0 {
@@ -346,7 +349,8 @@ pub(super) struct HeaderParts {
     pub(super) record_count: i32,
 }
 
-/// Fills the first [`BATCH_HEADER_BYTES`] of a whole batch: base offset 0, no leader epoch, right length and sum.
+/// Fills the first [`BATCH_HEADER_BYTES`] of a whole batch: base offset 0, no leader epoch, right length and
+/// sum.
 pub(super) fn write_header(batch: &mut [u8], parts: &HeaderParts) {
     let length = batch.len() - BATCH_OVERHEAD_BYTES;
     let mut attributes = i16::from(parts.codec.id());
@@ -385,8 +389,8 @@ pub(crate) struct Remains {
     pub(crate) delete_horizon: bool,
 }
 
-/// `original` with other records: offsets, leader epoch, producer and sequence stay, length and sum are right. `records` are packed
-/// already.
+/// `original` with other records: offsets, leader epoch, producer and sequence stay, length and sum are
+/// right. `records` are packed already.
 pub(crate) fn with_remains(original: &BatchHeader, remains: &Remains, records: &[u8]) -> BytesMut {
     let length = BATCH_HEADER_BYTES - BATCH_OVERHEAD_BYTES + records.len();
     let horizon = if remains.delete_horizon { DELETE_HORIZON } else { 0 };
@@ -406,7 +410,8 @@ pub(crate) fn with_remains(original: &BatchHeader, remains: &Remains, records: &
     batch
 }
 
-/// A filler: a batch that holds the place of `count` offsets from `base` on, of which no record is left, in the leader epoch of the first.
+/// A filler: a batch that holds the place of `count` offsets from `base` on, of which no record is left, in
+/// the leader epoch of the first.
 ///
 /// # Panics
 /// Unless `count` is positive, and the offsets stay below 2^63.
@@ -430,7 +435,8 @@ pub(crate) fn without_records(base: Offset, count: i32, epoch: LeaderEpoch) -> B
     batch
 }
 
-/// Has the whole batch end before `end`, which lies behind it, and renews the sum. The records stay what they are.
+/// Has the whole batch end before `end`, which lies behind it, and renews the sum. The records stay what they
+/// are.
 ///
 /// # Panics
 /// When the offset delta leaves 31 bits: see [`BatchHeader::reaches`].
@@ -506,8 +512,8 @@ pub fn set_log_append_time(batch: &mut [u8], now: Timestamp) {
     refresh_crc(batch);
 }
 
-/// Says that the records of the whole batch have the times that their producer gave them, of which this is the largest, and renews the
-/// sum.
+/// Says that the records of the whole batch have the times that their producer gave them, of which this is
+/// the largest, and renews the sum.
 ///
 /// # Panics
 /// When `batch` is shorter than a header: only checked batches get here.
@@ -537,7 +543,8 @@ pub(crate) fn refresh_crc(batch: &mut [u8]) {
     header_mut(batch).crc = U32::new(crc);
 }
 
-/// The whole batches at the front of a slice. A cut last batch ends the walk without an error; see [`Batches::consumed`].
+/// The whole batches at the front of a slice. A cut last batch ends the walk without an error; see
+/// [`Batches::consumed`].
 #[derive(Clone, Debug)]
 pub struct Batches<'a> {
     bytes: &'a [u8],

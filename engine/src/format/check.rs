@@ -1,15 +1,17 @@
-//! Decides whether a client's bytes may become part of a log. What passes is a [`CheckedBatch`], and only that can be appended.
+//! Decides whether a client's bytes may become part of a log. What passes is a [`CheckedBatch`], and only
+//! that can be appended.
 //!
-//! The order is that of Kafka's broker, from cheap to dear: shape, size, sum, header rules, then every record. Two rules are
-//! stricter than Kafka's: the offset deltas must be 0, 1, 2, ... in every batch (Kafka numbers the records of a compressed one itself,
-//! and lets an uncompressed one pass), and bytes after the batch are refused (Kafka drops a cut batch).
+//! The order is that of Kafka's broker, from cheap to dear: shape, size, sum, header rules, then every
+//! record. Two rules are stricter than Kafka's: the offset deltas must be 0, 1, 2, ... in every batch (Kafka
+//! numbers the records of a compressed one itself, and lets an uncompressed one pass), and bytes after the
+//! batch are refused (Kafka drops a cut batch).
 //!
 //! ```text
 //! Checking::begin (header and sum) > step > step > ... > Done > Checking::finish > CheckedBatch
 //!                                    '- unpack a piece > walk over its records > pack it again, if the topic keeps another codec
 //! ```
-//! A step takes one piece of at most 64 KiB, so that a check of many megabytes can give way, and needs no memory of their size (D11).
-//! What compressed records may unpack to is bounded by [`unpacked_bytes_max`].
+//! A step takes one piece of at most 64 KiB, so that a check of many megabytes can give way, and needs no
+//! memory of their size (D11). What compressed records may unpack to is bounded by [`unpacked_bytes_max`].
 
 use bytes::BytesMut;
 
@@ -22,12 +24,12 @@ use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, Timestamp};
 /// The rejected records that an error names; the rest are only counted.
 pub const REJECTED_RECORDS_MAX: usize = 100;
 
-/// What any batch may unpack to, however few bytes it has: 16 times what a Kafka producer sends at most unless it is told otherwise
-/// (`max.request.size`, which counts records before they are packed).
+/// What any batch may unpack to, however few bytes it has: 16 times what a Kafka producer sends at most
+/// unless it is told otherwise (`max.request.size`, which counts records before they are packed).
 pub const UNPACKED_BYTES_FREE: usize = 16 << 20;
 
-/// How many times its own size a batch may unpack to beyond [`UNPACKED_BYTES_FREE`]. Deflate ends at 1,032, LZ4 at 255, Snappy at 22; only
-/// zstd goes further, with data that is the same byte all over.
+/// How many times its own size a batch may unpack to beyond [`UNPACKED_BYTES_FREE`]. Deflate ends at 1,032,
+/// LZ4 at 255, Snappy at 22; only zstd goes further, with data that is the same byte all over.
 pub const UNPACKED_RATIO_MAX: usize = 1024;
 
 /// The piece that is unpacked at a time when it is packed again, which takes some ten times longer.
@@ -42,9 +44,11 @@ pub struct CheckRules {
     pub keys_required: bool,
     /// Who gives the timestamps (`message.timestamp.type`).
     pub timestamp_type: TimestampType,
-    /// How many milliseconds before `now` a record may lie (`message.timestamp.before.max.ms`). Not used for LogAppendTime.
+    /// How many milliseconds before `now` a record may lie (`message.timestamp.before.max.ms`). Not used for
+    /// LogAppendTime.
     pub before_max_ms: i64,
-    /// How many milliseconds after `now` a record may lie (`message.timestamp.after.max.ms`). Not used for LogAppendTime.
+    /// How many milliseconds after `now` a record may lie (`message.timestamp.after.max.ms`). Not used for
+    /// LogAppendTime.
     pub after_max_ms: i64,
     /// The time of the append.
     pub now: Timestamp,
@@ -131,7 +135,8 @@ pub enum CheckError {
         /// The codec bits of the attributes.
         found: u8,
     },
-    /// Only the log may say LogAppendTime. On a CreateTime topic the word of a client is put right, unless it leaves the batch without a time.
+    /// Only the log may say LogAppendTime. On a CreateTime topic the word of a client is put right, unless it
+    /// leaves the batch without a time.
     #[error("a producer must not set the timestamp type to LogAppendTime")]
     LogAppendTime,
     /// The records can not be unpacked, or unpack to too much.
@@ -269,7 +274,8 @@ impl AsRef<[u8]> for CheckedBatch {
     }
 }
 
-/// Takes what a client sent for one partition, in one go: for threads on which nobody else waits. See [`Checking`].
+/// Takes what a client sent for one partition, in one go: for threads on which nobody else waits. See
+/// [`Checking`].
 ///
 /// # Errors
 /// [`CheckError`]; the bytes are dropped then.
@@ -293,8 +299,8 @@ pub enum Progress {
 
 /// What a client sent for one partition, while it is checked.
 ///
-/// A wrong max timestamp is corrected, a LogAppendTime topic's batch gets its time, and the records are packed as the topic keeps them;
-/// the sum is right afterwards.
+/// A wrong max timestamp is corrected, a LogAppendTime topic's batch gets its time, and the records are
+/// packed as the topic keeps them; the sum is right afterwards.
 #[derive(Debug)]
 pub struct Checking {
     bytes: BytesMut,
@@ -356,7 +362,8 @@ impl Checking {
         self.bytes.len() - BATCH_HEADER_BYTES
     }
 
-    /// Forgets the records that were seen: the next step begins anew, and the steps end when `room` bytes are unpacked.
+    /// Forgets the records that were seen: the next step begins anew, and the steps end when `room` bytes are
+    /// unpacked.
     pub fn restart(&mut self, room: usize) {
         self.room = room;
         let header = BatchHeader::raw(&self.bytes).expect("a header that was checked");

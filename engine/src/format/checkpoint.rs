@@ -1,4 +1,5 @@
-//! A shard's `checkpoint` file: what is known to be durable in the segments, so that recovery reads only the journal and what lies behind.
+//! A shard's `checkpoint` file: what is known to be durable in the segments, so that recovery reads only the
+//! journal and what lies behind.
 //!
 //! ```text
 //! body, version 2: partition after partition up to the end
@@ -9,8 +10,8 @@
 //! producer   | id i64 | last timestamp i64 | epoch i16 | batch count u16 |                    then each batch
 //! batch      | base offset i64 | timestamp i64 | first sequence i32 | last sequence i32 |
 //! ```
-//! In version 1 a partition ends with its max timestamp: the high watermark was the next offset, no log was ever truncated, and every batch was
-//! of the leader epoch 0.
+//! In version 1 a partition ends with its max timestamp: the high watermark was the next offset, no log was
+//! ever truncated, and every batch was of the leader epoch 0.
 
 use bytes::{BufMut, Bytes};
 use zerocopy::little_endian::{I16, I32, I64, U16, U32, U64};
@@ -23,10 +24,12 @@ use crate::types::{EpochStart, LeaderEpoch, Offset, PartitionId, Position, Times
 pub const CHECKPOINT_KIND: Kind = Kind(*b"STRLCHKP");
 /// The version that is written.
 pub const CHECKPOINT_VERSION: u16 = 2;
-/// The batches of a producer that are remembered to tell a retry from a gap; as many as Kafka's clients keep in flight.
+/// The batches of a producer that are remembered to tell a retry from a gap; as many as Kafka's clients keep
+/// in flight.
 pub const PRODUCER_BATCHES_MAX: usize = 5;
 
-/// The recovery point of one partition: everything before it is durable in segments, everything behind it is in the journal.
+/// The recovery point of one partition: everything before it is durable in segments, everything behind it is
+/// in the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionCheckpoint {
     /// The partition.
@@ -52,8 +55,8 @@ pub struct PartitionCheckpoint {
 }
 
 impl PartitionCheckpoint {
-    /// What grows from one row of a partition to a newer one. Of two that end at the same offset, the one in the later segment is newer: the
-    /// other's segment may be deleted.
+    /// What grows from one row of a partition to a newer one. Of two that end at the same offset, the one in
+    /// the later segment is newer: the other's segment may be deleted.
     pub fn progress(&self) -> (u32, Offset, Offset) {
         (self.truncations, self.next_offset, self.segment_base)
     }
@@ -223,8 +226,9 @@ impl CheckpointEncoder {
 /// Reads a whole file.
 ///
 /// # Errors
-/// [`EnvelopeError`]; `Body` also for a negative offset, epoch or producer id, for too many batches, for a recovery point before the log start or
-/// before its segment, and for epochs that do not ascend or begin behind the recovery point.
+/// [`EnvelopeError`]; `Body` also for a negative offset, epoch or producer id, for too many batches, for a
+/// recovery point before the log start or before its segment, and for epochs that do not ascend or begin
+/// behind the recovery point.
 pub fn decode(bytes: &[u8]) -> Result<Vec<PartitionCheckpoint>, EnvelopeError> {
     let (version, mut body) = envelope::open_upto(CHECKPOINT_KIND, CHECKPOINT_VERSION, bytes)?;
     let mut partitions = Vec::new();
@@ -248,7 +252,8 @@ fn decode_partition(version: u16, body: &mut Body<'_>) -> Result<PartitionCheckp
         epochs: Vec::new(),
         producers: Vec::new(),
     };
-    // What is durable reaches beyond the log start and the base of its last segment, or this is not a recovery point of ours.
+    // What is durable reaches beyond the log start and the base of its last segment, or this is not a
+    // recovery point of ours.
     if checkpoint.next_offset < checkpoint.log_start.max(checkpoint.segment_base) {
         return Err(body.malformed());
     }

@@ -1,12 +1,13 @@
-//! The `compacted` file of a partition: what compaction has done to its log. It is replaced before the first segment of a round is, and
-//! again behind the round.
+//! The `compacted` file of a partition: what compaction has done to its log. It is replaced before the first
+//! segment of a round is, and again behind the round.
 //!
 //! ```text
 //! body, version 2: | compacted end i64 | clean end i64 | gaps end i64 |
 //! body, version 1: | compacted end i64 | clean end i64 |                    its gaps end is the compacted end
 //! ```
-//! All before the compacted end was durable once. All before the clean end went through a whole round. Before the gaps end offsets may be
-//! missing between two batches; behind it a missing offset is damage, or a torn tail.
+//! All before the compacted end was durable once. All before the clean end went through a whole round. Before
+//! the gaps end offsets may be missing between two batches; behind it a missing offset is damage, or a torn
+//! tail.
 
 use bytes::{BufMut, Bytes};
 use zerocopy::little_endian::I64;
@@ -49,7 +50,8 @@ pub struct Compacted {
     pub compacted_end: Offset,
     /// The first offset that no round has read.
     pub clean_end: Offset,
-    /// Before it offsets may be missing between two batches: a release that wrote version 1 has compacted there.
+    /// Before it offsets may be missing between two batches: a release that wrote version 1 has compacted
+    /// there.
     pub gaps_end: Offset,
 }
 

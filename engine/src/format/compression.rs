@@ -7,8 +7,9 @@
 //! | lz4    | one frame of independent blocks                                                 | ignored                         |
 //! | zstd   | one or more frames                                                              | an error, unless a frame begins |
 //!
-//! That is what Kafka's Java readers do. [`Unpacker`] is how records are unpacked where somebody else waits: in pieces. [`decompress`] is
-//! the same in one go, for those who need all of the records at once. [`Packer`] and [`compress`] are the way back.
+//! That is what Kafka's Java readers do. [`Unpacker`] is how records are unpacked where somebody else waits:
+//! in pieces. [`decompress`] is the same in one go, for those who need all of the records at once. [`Packer`]
+//! and [`compress`] are the way back.
 
 mod lz4;
 mod pack;
@@ -111,8 +112,8 @@ pub fn decompress(codec: Codec, bytes: &[u8], limit: usize) -> Result<Vec<u8>, D
 }
 
 fn unlz4_linked(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
-    // The decoder takes the end of its input for the end of the frame; that must not be. So an end mark (with room for a content sum)
-    // follows the input, and a decoder that touches it has missed the frame's own.
+    // The decoder takes the end of its input for the end of the frame; that must not be. So an end mark (with
+    // room for a content sum) follows the input, and a decoder that touches it has missed the frame's own.
     const END_MARK: [u8; 8] = [0; 8];
     let codec = Codec::Lz4;
     let invalid = DecompressError::Invalid { codec };

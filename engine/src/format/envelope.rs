@@ -4,8 +4,8 @@
 //! 0      8        10        12          16    20
 //! | kind | version | zero   | body bytes | crc | body ...
 //! ```
-//! Little-endian. The CRC-32 covers everything else, body included. The file ends where the body ends. What a version means is
-//! the body's matter.
+//! Little-endian. The CRC-32 covers everything else, body included. The file ends where the body ends. What a
+//! version means is the body's matter.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use zerocopy::little_endian::{U16, U32};
@@ -165,8 +165,9 @@ pub(super) fn open_upto(kind: Kind, newest: u16, bytes: &[u8]) -> Result<(u16, B
     }
 }
 
-/// The file with the one bit turned back whose flip explains the wrong sum; `None` where no single bit does. The sum tells the bit, so that
-/// nothing is guessed: other damage looks like this once in 2^32 / (8 × bytes) files.
+/// The file with the one bit turned back whose flip explains the wrong sum; `None` where no single bit does.
+/// The sum tells the bit, so that nothing is guessed: other damage looks like this once in 2^32 / (8 × bytes)
+/// files.
 pub fn mended(bytes: &[u8]) -> Option<Vec<u8>> {
     const CRC: usize = std::mem::offset_of!(Header, crc);
     let (header, body) = Header::ref_from_prefix(bytes).ok()?;

@@ -5,12 +5,13 @@
 //! chunk  | magic, entry count, crc | entry | entry | ...
 //! entry  | relative offset u32 | position u32 | max timestamp i64 |
 //! ```
-//! An entry points at the start of a batch and holds the largest timestamp of all batches **before** it in the segment. So all three
-//! columns only grow, one binary search serves offsets, positions and times alike, and an entry is right when it is written:
-//! nothing that is appended later changes it.
+//! An entry points at the start of a batch and holds the largest timestamp of all batches **before** it in
+//! the segment. So all three columns only grow, one binary search serves offsets, positions and times alike,
+//! and an entry is right when it is written: nothing that is appended later changes it.
 //!
-//! The file is only ever appended to, a chunk at a time, without a sync. [`decode_index`] takes the chunks that are whole and tells
-//! how far that was; what is missing is found again by reading batch headers from the last entry on.
+//! The file is only ever appended to, a chunk at a time, without a sync. [`decode_index`] takes the chunks
+//! that are whole and tells how far that was; what is missing is found again by reading batch headers from
+//! the last entry on.
 
 use zerocopy::little_endian::{I64, U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -195,8 +196,8 @@ pub fn decode_index(bytes: &[u8]) -> Result<DecodedIndex, IndexError> {
     Ok(DecodedIndex { base, entries, valid_bytes: bytes.len() - rest.len() })
 }
 
-/// Moves the entries of the chunk at the front of `bytes` to `entries` and returns what follows it; `None`, and no entry moved, when
-/// it is not whole or does not ascend.
+/// Moves the entries of the chunk at the front of `bytes` to `entries` and returns what follows it; `None`,
+/// and no entry moved, when it is not whole or does not ascend.
 fn decode_chunk<'a>(bytes: &'a [u8], entries: &mut Vec<IndexEntry>) -> Option<&'a [u8]> {
     let (header, after) = ChunkHeader::ref_from_prefix(bytes).ok()?;
     if header.magic != CHUNK_MAGIC || header.count.get() == 0 {
@@ -236,8 +237,8 @@ pub fn floor_position(entries: &[IndexEntry], position: Position) -> Option<Inde
     last_where(entries, |entry| Position::from(entry.position) <= position)
 }
 
-/// The last entry from which a scan finds the first batch whose max timestamp is at least `timestamp`; `None` when the scan must
-/// start at the segment's start.
+/// The last entry from which a scan finds the first batch whose max timestamp is at least `timestamp`; `None`
+/// when the scan must start at the segment's start.
 pub fn before_timestamp(entries: &[IndexEntry], timestamp: Timestamp) -> Option<IndexEntry> {
     last_where(entries, |entry| entry.max_timestamp < timestamp)
 }

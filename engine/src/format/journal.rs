@@ -1,4 +1,5 @@
-//! The shard's write-ahead journal as bytes: a sequence of commits, each at a multiple of [`COMMIT_ALIGNMENT`].
+//! The shard's write-ahead journal as bytes: a sequence of commits, each at a multiple of
+//! [`COMMIT_ALIGNMENT`].
 //!
 //! ```text
 //! file    | commit 0        | commit 1    | commit 2        | zeros, or what an earlier use of the file left |
@@ -6,16 +7,19 @@
 //!                                            or the data of a truncation, which is summed whole
 //!           '-- crc covers these ---------'  '- and the first 61 bytes of each: the batch's own sum lies there
 //! ```
-//! **No record is summed twice.** A batch brings a CRC-32C over its records, which was verified when it came in. The commit's sum covers
-//! the header, the entries and each batch's header (base offset, leader epoch and that very CRC-32C are not covered by it). So a commit
-//! is whole when [`read_commit`] accepts it **and** [`Commit::verify`] does; only then may it be replayed.
+//! **No record is summed twice.** A batch brings a CRC-32C over its records, which was verified when it came
+//! in. The commit's sum covers the header, the entries and each batch's header (base offset, leader epoch and
+//! that very CRC-32C are not covered by it). So a commit is whole when [`read_commit`] accepts it **and**
+//! [`Commit::verify`] does; only then may it be replayed.
 //!
-//! **A log may be truncated** ([`Truncation`]). Every entry says how often its log was truncated before: what was appended before a truncation
-//! counts no more after it, whichever file it stands in. In version 1, which has no such number, no log was ever truncated.
+//! **A log may be truncated** ([`Truncation`]). Every entry says how often its log was truncated before: what
+//! was appended before a truncation counts no more after it, whichever file it stands in. In version 1, which
+//! has no such number, no log was ever truncated.
 //!
-//! The file is written ahead with zeros and used again and again, so its end is not the end of the journal. That is where the
-//! generation changes (each use of a file has its own) or the sequence does not go on by one; [`End`] says which. Whether an end is
-//! a torn tail or damage in the middle is for the journal to say, who can look for commits further on.
+//! The file is written ahead with zeros and used again and again, so its end is not the end of the journal.
+//! That is where the generation changes (each use of a file has its own) or the sequence does not go on by
+//! one; [`End`] says which. Whether an end is a torn tail or damage in the middle is for the journal to say,
+//! who can look for commits further on.
 
 use std::ops::Range;
 
@@ -28,8 +32,8 @@ use crate::types::{Offset, PartitionId, Position, Timestamp, TopicId};
 
 /// Commits start at multiples of this many bytes and are padded to one.
 pub const COMMIT_ALIGNMENT: usize = AlignedBuffer::ALIGNMENT;
-/// The most bytes of a commit without padding: one batch as large as a request may be (100 MiB), and room for its company.
-/// A reader allocates this much for what a damaged header says, and never more.
+/// The most bytes of a commit without padding: one batch as large as a request may be (100 MiB), and room for
+/// its company. A reader allocates this much for what a damaged header says, and never more.
 pub const COMMIT_BYTES_MAX: usize = 128 << 20;
 /// The version that is written.
 pub const JOURNAL_VERSION: u16 = 2;
@@ -64,7 +68,8 @@ const _: () = {
     assert!(std::mem::offset_of!(CommitHeader, entry_count) == 36);
 };
 
-/// What one batch or truncation of a commit is and where it belongs. In version 1 it ends with the reserved bytes.
+/// What one batch or truncation of a commit is and where it belongs. In version 1 it ends with the reserved
+/// bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct Entry {
@@ -115,11 +120,12 @@ const fn unpadded_bytes(entry_count: usize, data_bytes: usize) -> usize {
 /// A batch for [`encode_commit`]: where it belongs, how often its log was truncated, and its bytes.
 pub type NewBatch<'a> = (PartitionId, u32, &'a [u8]);
 
-/// Appends one commit to `buffer`, ready for a direct write. Each of `batches` is one whole, stamped batch; their bytes are copied once.
+/// Appends one commit to `buffer`, ready for a direct write. Each of `batches` is one whole, stamped batch;
+/// their bytes are copied once.
 ///
 /// # Panics
-/// When `buffer` does not end at a multiple of [`COMMIT_ALIGNMENT`], when something is not one whole batch, when there is none, or
-/// beyond [`COMMIT_BYTES_MAX`]: all of that is the journal's own work.
+/// When `buffer` does not end at a multiple of [`COMMIT_ALIGNMENT`], when something is not one whole batch,
+/// when there is none, or beyond [`COMMIT_BYTES_MAX`]: all of that is the journal's own work.
 pub fn encode_commit(buffer: &mut AlignedBuffer, generation: u64, sequence: u64, batches: &[NewBatch<'_>]) {
     let start = buffer.len();
     let bytes = unpadded_bytes(batches.len(), batches.iter().map(|(.., batch)| batch.len()).sum());
@@ -292,7 +298,8 @@ pub enum End {
 }
 
 impl End {
-    /// Whether this is how a journal ends that was never interrupted: unwritten space, the file's end, or an earlier use of it.
+    /// Whether this is how a journal ends that was never interrupted: unwritten space, the file's end, or an
+    /// earlier use of it.
     pub const fn is_clean(self) -> bool {
         matches!(self, End::Zeros | End::Short { .. } | End::Magic | End::Generation { .. })
     }
@@ -306,7 +313,8 @@ pub struct Commit<'a> {
     bytes: &'a [u8],
 }
 
-/// A log is cut off: all from `end` on goes. What lies before was durable in the segments when this was written.
+/// A log is cut off: all from `end` on goes. What lies before was durable in the segments when this was
+/// written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Truncation {
     /// The log.
@@ -315,7 +323,8 @@ pub struct Truncation {
     pub truncations: u32,
     /// The offset that the next record gets.
     pub end: Offset,
-    /// The segment that the log ends in. With a position of 0 there need not be one: what stands before it is closed.
+    /// The segment that the log ends in. With a position of 0 there need not be one: what stands before it is
+    /// closed.
     pub segment_base: Offset,
     /// Where that segment's `.log` file ends.
     pub position: Position,
@@ -353,10 +362,12 @@ impl JournalBatch<'_> {
     }
 }
 
-/// The bytes, padding included, of the commit whose first block (or more) is `bytes`: what to read before [`read_commit`].
+/// The bytes, padding included, of the commit whose first block (or more) is `bytes`: what to read before
+/// [`read_commit`].
 ///
 /// # Errors
-/// [`End`], as far as the header tells. The size is at most [`COMMIT_BYTES_MAX`] rounded up, and not yet covered by a sum.
+/// [`End`], as far as the header tells. The size is at most [`COMMIT_BYTES_MAX`] rounded up, and not yet
+/// covered by a sum.
 pub fn peek_commit(bytes: &[u8], expect: Expect) -> Result<usize, End> {
     peek(bytes, expect).map(|header| (header.bytes.get() as usize).next_multiple_of(COMMIT_ALIGNMENT))
 }

@@ -11,8 +11,9 @@
 //! names                              what the files are called
 //! ```
 //!
-//! `docs/format.md` is the normative description; golden bytes hold the two together. Whatever bytes come in, nothing here
-//! panics, and nothing allocates by a number that was read but not yet compared with the bytes that are there.
+//! `docs/format.md` is the normative description; golden bytes hold the two together. Whatever bytes come in,
+//! nothing here panics, and nothing allocates by a number that was read but not yet compared with the bytes
+//! that are there.
 
 pub mod batch;
 pub mod builder;

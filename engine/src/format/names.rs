@@ -6,8 +6,9 @@
 //! <data>/<topic>-<partition>/<base>.log .index compacted ...     Scope::Partition
 //! <data>/<topic>-<partition>.<32 hex digits>-stray               set aside: no topic claims it, and nothing removes it
 //! ```
-//! Parsers accept exactly what the formatters write: whatever else lies in a directory is not ours. [`DataFile`] lists every kind
-//! of file; whoever goes through a directory (scrub, verify, dump, repair, salvage) matches on it, so that none is forgotten.
+//! Parsers accept exactly what the formatters write: whatever else lies in a directory is not ours.
+//! [`DataFile`] lists every kind of file; whoever goes through a directory (scrub, verify, dump, repair,
+//! salvage) matches on it, so that none is forgotten.
 
 use super::envelope::{EnvelopeError, Kind};
 pub use super::topic_name::{TOPIC_NAME_BYTES_MAX, TopicNameError, check_topic_name, metric_name};
@@ -200,10 +201,12 @@ pub const SETTINGS_FILE: &str = "settings";
 /// The file with the next unused producer id, in the data directory.
 pub const PRODUCER_IDS_FILE: &str = "producer-ids";
 
-/// How many files keep room for the small files: so often one is replaced on a disk without any before there must be some.
+/// How many files keep room for the small files: so often one is replaced on a disk without any before there
+/// must be some.
 pub const RESERVES: u32 = 4;
 
-/// The name of a file that keeps room for the small files, in the data directory; `number` is less than [`RESERVES`].
+/// The name of a file that keeps room for the small files, in the data directory; `number` is less than
+/// [`RESERVES`].
 pub fn reserve(number: u32) -> String {
     format!("reserve-{number}")
 }
@@ -286,7 +289,8 @@ pub fn segment_index(base: Offset) -> String {
 pub enum Compacting {
     /// A segment that is being written, and was not put in any other's place yet.
     Cleaned,
-    /// A segment that stands in the place of all those with offsets from `base` to `end`, wherever they still are.
+    /// A segment that stands in the place of all those with offsets from `base` to `end`, wherever they still
+    /// are.
     Swap {
         /// The base of the first of them.
         base: Offset,

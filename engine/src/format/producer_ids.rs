@@ -1,5 +1,5 @@
-//! The `producer-ids` file: the first producer id that was never given out. It is written before ids below it are used, so that none is
-//! ever used twice.
+//! The `producer-ids` file: the first producer id that was never given out. It is written before ids below it
+//! are used, so that none is ever used twice.
 //!
 //! ```text
 //! body, version 1: | next id i64 |

@@ -6,8 +6,8 @@
 //!                     varlong    varint  varint        varint          varint  varint             varint
 //! '- counts from here ------------------------------------------------------------------------->
 //! ```
-//! A length of -1 is a null. The walk borrows everything, never allocates, steps over bodies by their lengths, and looks at headers
-//! only when it is asked to ([`Headers`]).
+//! A length of -1 is a null. The walk borrows everything, never allocates, steps over bodies by their
+//! lengths, and looks at headers only when it is asked to ([`Headers`]).
 
 use super::varint::{self, VarintError};
 

@@ -1,4 +1,5 @@
-//! The `settings` file: what was set for the broker while it ran, in names that mean something above the engine.
+//! The `settings` file: what was set for the broker while it ran, in names that mean something above the
+//! engine.
 //!
 //! ```text
 //! body, version 1: setting after setting up to the end
@@ -16,8 +17,8 @@ pub const SETTINGS_KIND: Kind = Kind(*b"STRLSETT");
 /// The version that is written.
 pub const SETTINGS_VERSION: u16 = 1;
 
-/// What was set for the broker while it ran. The engine keeps it durably; of the names it knows those that give topics their defaults, and
-/// those of the cleaner.
+/// What was set for the broker while it ran. The engine keeps it durably; of the names it knows those that
+/// give topics their defaults, and those of the cleaner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DynamicSettings {
     /// For all brokers, name and value.
@@ -86,7 +87,8 @@ pub fn decode(bytes: &[u8]) -> Result<DynamicSettings, EnvelopeError> {
     Ok(settings)
 }
 
-/// What a damaged file seems to say, `name=value`, as far as it can be followed: for a person to look at, never to be set.
+/// What a damaged file seems to say, `name=value`, as far as it can be followed: for a person to look at,
+/// never to be set.
 pub fn glimpse(bytes: &[u8]) -> Vec<String> {
     let mut rest = bytes.get(envelope::ENVELOPE_BYTES..).unwrap_or_default();
     let mut seen = Vec::new();

@@ -17,7 +17,8 @@ use super::{producer_ids, settings, topics};
 use crate::buffer::AlignedBuffer;
 use crate::types::{EpochStart, LeaderEpoch, Offset, PartitionId, TopicId};
 
-/// The bytes of a golden file. They were made from the tables of `docs/format.md` by a program that shares no code with this one.
+/// The bytes of a golden file. They were made from the tables of `docs/format.md` by a program that shares no
+/// code with this one.
 fn golden(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let digit = |byte: u8| char::from(byte).to_digit(16).expect("a hex digit") as u8;
@@ -197,7 +198,8 @@ fn a_damaged_batch_never_passes_the_check() {
     let sound = golden_batch();
     check(sound.clone(), &rules()).expect("the golden batch passes");
     every_damage(&sound, |bytes, damage| {
-        // The leader epoch is no part of the sum, and means nothing in a client's batch: the log stamps over it.
+        // The leader epoch is no part of the sum, and means nothing in a client's batch: the log stamps over
+        // it.
         let epoch_only =
             bytes.len() == sound.len() && bytes[..12] == sound[..12] && bytes[16..] == sound[16..];
         assert_eq!(check(BytesMut::from(bytes), &rules()).is_ok(), epoch_only, "{damage}");

@@ -1,6 +1,7 @@
 //! What a topic may be called: Kafka's rule, which also keeps a name from being anything else in a path.
 
-/// The longest topic name; with `-` and a partition number of five digits it has the 255 bytes that file systems allow.
+/// The longest topic name; with `-` and a partition number of five digits it has the 255 bytes that file
+/// systems allow.
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 
 /// Why a topic can not have a name.
@@ -47,8 +48,8 @@ pub fn check_topic_name(name: &str) -> Result<(), TopicNameError> {
     }
 }
 
-/// What metrics make of a topic's name, which writes `.` as `_`: two topics of which they would make the same may not exist side by
-/// side.
+/// What metrics make of a topic's name, which writes `.` as `_`: two topics of which they would make the same
+/// may not exist side by side.
 pub fn metric_name(topic: &str) -> String {
     topic.replace('.', "_")
 }

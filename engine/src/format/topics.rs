@@ -7,8 +7,8 @@
 //! config  | key length u16 | value length u32 | key | value |
 //! deleted | id 16 | partitions u32 | name length u16 | name |
 //! ```
-//! A deleted topic stays in the table until its directories are gone: what stands in them is removed by the word of the table alone, and
-//! never because nobody claims it. Version 2 is written while there is one.
+//! A deleted topic stays in the table until its directories are gone: what stands in them is removed by the
+//! word of the table alone, and never because nobody claims it. Version 2 is written while there is one.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,8 @@ const WITHOUT_DELETED: u16 = 1;
 pub struct TopicsFile {
     /// The topics there are.
     pub topics: Vec<TopicRecord>,
-    /// Topics that were deleted, and of which directories may still be there. None has the name of a topic that there is.
+    /// Topics that were deleted, and of which directories may still be there. None has the name of a topic
+    /// that there is.
     pub deleted: Vec<DeletedTopic>,
 }
 
@@ -139,8 +140,9 @@ pub fn encode(TopicsFile { topics, deleted }: &TopicsFile) -> Bytes {
 /// Reads a whole file of either version.
 ///
 /// # Errors
-/// [`EnvelopeError`]; `Body` also for a name, a partition count or a key that no topic can have, for a version 2 without a deleted topic,
-/// and for a deleted topic whose name another topic has: its directories would be taken for the deleted one's.
+/// [`EnvelopeError`]; `Body` also for a name, a partition count or a key that no topic can have, for a
+/// version 2 without a deleted topic, and for a deleted topic whose name another topic has: its directories
+/// would be taken for the deleted one's.
 pub fn decode(bytes: &[u8]) -> Result<TopicsFile, EnvelopeError> {
     let (version, mut body) = envelope::open_upto(TOPICS_KIND, TOPICS_VERSION, bytes)?;
     let mut file = TopicsFile::default();

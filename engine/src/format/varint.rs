@@ -1,11 +1,13 @@
-//! Variable-length integers as Kafka writes them: seven bits a byte, least significant first, the top bit says "more".
+//! Variable-length integers as Kafka writes them: seven bits a byte, least significant first, the top bit
+//! says "more".
 //!
 //! ```text
 //! unsigned      300 = 0b10_0101100         -> ac 02
 //! zigzag        0, -1, 1, -2, 2, ...       -> 00, 01, 02, 03, 04, ...
 //! ```
-//! Readers take from the front of a slice and leave it untouched on an error. They accept longer spellings than needed (as Kafka
-//! does), but no bit beyond the width of the number. The encoding is Protocol Buffers'; KIP-482 and KIP-98 are where Kafka took it up.
+//! Readers take from the front of a slice and leave it untouched on an error. They accept longer spellings
+//! than needed (as Kafka does), but no bit beyond the width of the number. The encoding is Protocol Buffers';
+//! KIP-482 and KIP-98 are where Kafka took it up.
 
 use bytes::BufMut;
 

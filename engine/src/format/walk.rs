@@ -1,11 +1,14 @@
-//! The records of a batch that come in pieces: the same walk as [`Records`](super::record::Records), without a buffer.
+//! The records of a batch that come in pieces: the same walk as [`Records`](super::record::Records), without
+//! a buffer.
 //!
-//! A record that lies whole in a piece is read in place, as there. One that does not is taken field by field: its numbers are collected
-//! over the pieces, its key, value and headers are only counted. So the walk holds no more than one number, however large a record is, and
-//! knows of a record what a check asks for ([`Seen`]).
+//! A record that lies whole in a piece is read in place, as there. One that does not is taken field by field:
+//! its numbers are collected over the pieces, its key, value and headers are only counted. So the walk holds
+//! no more than one number, however large a record is, and knows of a record what a check asks for
+//! ([`Seen`]).
 //!
-//! The two walks take the same records and refuse the same. Of what they refuse they name the same record; where a record is cut off by
-//! the end of the batch, this walk may name something inside of it instead, since it has come there first.
+//! The two walks take the same records and refuse the same. Of what they refuse they name the same record;
+//! where a record is cut off by the end of the batch, this walk may name something inside of it instead,
+//! since it has come there first.
 
 use super::record::{RecordError, RecordProblem, Records};
 use super::varint::{self, VARINT_BYTES_MAX, VARLONG_BYTES_MAX};
@@ -210,7 +213,8 @@ impl Partial {
         }
     }
 
-    /// Collects the bytes of a number, as far as they have come; says whether the number can be read, or never will be.
+    /// Collects the bytes of a number, as far as they have come; says whether the number can be read, or
+    /// never will be.
     fn collect(&mut self, piece: &mut &[u8]) -> bool {
         let is_length = self.field == Field::Length;
         let bytes_max =

@@ -1,4 +1,5 @@
-//! What stands in a data directory: ours, Kafka's, or a single partition's. Nothing is changed, and nothing is believed without its sum.
+//! What stands in a data directory: ours, Kafka's, or a single partition's. Nothing is changed, and nothing
+//! is believed without its sum.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -117,7 +118,8 @@ pub struct PartitionDir {
     pub index: u32,
     /// The partition; `None` when no topic is known to claim the directory.
     pub id: Option<PartitionId>,
-    /// The segments that an opening finds, by base offset: what compaction has committed stands in the place of what it replaces.
+    /// The segments that an opening finds, by base offset: what compaction has committed stands in the place
+    /// of what it replaces.
     pub segments: Vec<SegmentFile>,
     /// How far the partition was compacted.
     pub compacted: Compacted,
@@ -167,8 +169,8 @@ impl DataDir {
     /// Reads what stands in a directory, and takes the lock that a broker would hold.
     ///
     /// # Errors
-    /// [`InspectError::InUse`], [`InspectError::NoData`], and `Io` when the directory can not be listed. A file that can not be read
-    /// is a finding.
+    /// [`InspectError::InUse`], [`InspectError::NoData`], and `Io` when the directory can not be listed. A
+    /// file that can not be read is a finding.
     pub fn open(path: &Path) -> Result<DataDir, InspectError> {
         let entries = list(path)?;
         let has = |name: &str| entries.iter().any(|(entry, _)| entry == name);

@@ -1,4 +1,5 @@
-//! Walking a journal file from commit to commit, as recovery does (`journal/replay.rs` has the rules), with everything on the way named.
+//! Walking a journal file from commit to commit, as recovery does (`journal/replay.rs` has the rules), with
+//! everything on the way named.
 
 use crate::format::journal::{COMMIT_ALIGNMENT, Commit, End, Expect, peek_commit, read_commit};
 use crate::types::Position;
@@ -22,8 +23,8 @@ pub enum JournalItem<'a> {
         /// What is found there.
         end: End,
     },
-    /// The first commit of the file is not whole, and others follow, which recovery uses: they are what an earlier use of the file has left,
-    /// or it was damaged.
+    /// The first commit of the file is not whole, and others follow, which recovery uses: they are what an
+    /// earlier use of the file has left, or it was damaged.
     LostStart {
         /// Where the first whole commit is.
         position: Position,
@@ -54,7 +55,8 @@ impl<'a> JournalWalk<'a> {
         JournalWalk { bytes, position: 0, expect: Expect { generation: None, sequence: 0 }, done: false }
     }
 
-    /// The next place from `start` on where a whole commit of this use of the file stands that is not before the next one.
+    /// The next place from `start` on where a whole commit of this use of the file stands that is not before
+    /// the next one.
     fn find_commit(&self, start: usize) -> Option<(usize, Expect)> {
         (start..self.bytes.len()).step_by(COMMIT_ALIGNMENT).find_map(|place| {
             let probe = Expect { generation: self.expect.generation, sequence: u64::MAX };

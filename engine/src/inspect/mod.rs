@@ -1,4 +1,5 @@
-//! Looking into a data directory that no broker runs on: for the command line's tools, and for tests that flip bits.
+//! Looking into a data directory that no broker runs on: for the command line's tools, and for tests that
+//! flip bits.
 //!
 //! ```text
 //! source > segment         one `.log` file, batch by batch, over whatever damage there is
@@ -11,8 +12,9 @@
 //! strays                   directories that were set aside
 //! ```
 //!
-//! Everything here works with plain system calls, opens what it looks at for reading only, and never fails for what is wrong with it. A
-//! directory is locked meanwhile, so that no broker starts on it; but not for strays, which no broker looks at.
+//! Everything here works with plain system calls, opens what it looks at for reading only, and never fails
+//! for what is wrong with it. A directory is locked meanwhile, so that no broker starts on it; but not for
+//! strays, which no broker looks at.
 
 mod directory;
 mod finding;

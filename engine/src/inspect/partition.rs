@@ -1,5 +1,5 @@
-//! Walking a partition as a start would leave it: its segments, with the journals' batches laid over them, from the log start on, but
-//! over damage and not up to it.
+//! Walking a partition as a start would leave it: its segments, with the journals' batches laid over them,
+//! from the log start on, but over damage and not up to it.
 //!
 //! | at an offset stand | comes out |
 //! |---|---|
@@ -9,7 +9,8 @@
 //! | different ones, before it | the segment's: the journal is older |
 //! | nothing | [`Item::Missing`], unless compaction explains it |
 //!
-//! Where the journals have a truncation that the checkpoint does not know, the segments end there; what they have from before it does not count.
+//! Where the journals have a truncation that the checkpoint does not know, the segments end there; what they
+//! have from before it does not count.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::iter::Peekable;
@@ -182,7 +183,8 @@ struct Point {
 }
 
 impl<'a> PartitionWalk<'a> {
-    /// The log in a partition's directory. `point` is its farthest recovery point, `journal` what the journals have of it.
+    /// The log in a partition's directory. `point` is its farthest recovery point, `journal` what the
+    /// journals have of it.
     pub fn new(
         dir: &'a PartitionDir,
         point: Option<&PartitionCheckpoint>,
@@ -322,7 +324,8 @@ impl<'a> PartitionWalk<'a> {
             self.segments = Vec::new().into_iter();
         }
         let (next, start, point, compacted_end) = (self.next, self.start, self.point, self.compacted_end);
-        // Before the recovery point a journal only fills what is missing, and nothing that compaction has removed.
+        // Before the recovery point a journal only fills what is missing, and nothing that compaction has
+        // removed.
         let stale = |found: &&Journaled| {
             let header = &found.header;
             header.base_offset() < next

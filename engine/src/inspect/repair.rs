@@ -1,5 +1,5 @@
-//! What can be put right in place without losing a record, and nothing else: what a start would do, or could not do for want of a file that
-//! can be made anew. Every file is copied before it is changed.
+//! What can be put right in place without losing a record, and nothing else: what a start would do, or could
+//! not do for want of a file that can be made anew. Every file is copied before it is changed.
 //!
 //! | found | done |
 //! |---|---|
@@ -37,7 +37,8 @@ use crate::format::names::{self, DataFile, Scope, Sum};
 use crate::format::{producer_ids, settings};
 use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Position, random_uuid};
 
-/// Producer ids that are left out behind the largest one that is known: some were given out and have not written yet.
+/// Producer ids that are left out behind the largest one that is known: some were given out and have not
+/// written yet.
 const PRODUCER_IDS_MARGIN: i64 = 1_000_000;
 
 /// One thing to put right.
@@ -68,8 +69,8 @@ pub enum Repair {
     },
 }
 
-/// What can be put right in a directory, and how many findings of damage stay. `accept_loss` gives up the records of partitions whose
-/// directory is gone: nothing else brings them back into service.
+/// What can be put right in a directory, and how many findings of damage stay. `accept_loss` gives up the
+/// records of partitions whose directory is gone: nothing else brings them back into service.
 pub fn plan_repair(dir: &DataDir, accept_loss: bool, progress: &mut dyn FnMut(u64)) -> (Vec<Repair>, u64) {
     let mut repairs: Vec<Repair> = if accept_loss { without_gone(dir) } else { Vec::new() };
     let mut stays = 0;
@@ -197,8 +198,8 @@ fn remade(dir: &DataDir, path: &Path) -> Option<Repair> {
             };
             (settings::encode(&DynamicSettings::default()), lost)
         }
-        // Topics can not be told from the directories alone, nor log starts from the segments: `salvage` goes around them. The others
-        // have no sum over all of them, or nobody reads them.
+        // Topics can not be told from the directories alone, nor log starts from the segments: `salvage` goes
+        // around them. The others have no sum over all of them, or nobody reads them.
         DataFile::Topics
         | DataFile::Checkpoint
         | DataFile::CheckpointCopy

@@ -1,8 +1,8 @@
 //! Everything that is whole, into a new directory that a broker starts on. The source is only read.
 //!
-//! Offsets, timestamps, topics with their identities and settings, log starts, the state of producers: all of it stays. What is missing is
-//! told, and stands in the new log as batches without records. Kafka's directories are taken over alike; what Kafka keeps elsewhere
-//! (settings of topics) is not there to take.
+//! Offsets, timestamps, topics with their identities and settings, log starts, the state of producers: all of
+//! it stays. What is missing is told, and stands in the new log as batches without records. Kafka's
+//! directories are taken over alike; what Kafka keeps elsewhere (settings of topics) is not there to take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -55,9 +55,11 @@ pub struct Salvaged {
 pub struct SalvageReport {
     /// Topics of the new table.
     pub topics: usize,
-    /// Whether the topic table was lost: topics have their directories' names, new identities and no settings.
+    /// Whether the topic table was lost: topics have their directories' names, new identities and no
+    /// settings.
     pub topics_guessed: bool,
-    /// Whether the file `settings` was lost: what was set for the broker while it ran is not in the new directory.
+    /// Whether the file `settings` was lost: what was set for the broker while it ran is not in the new
+    /// directory.
     pub settings_lost: bool,
     /// Topics that were left out because the caller did not want them.
     pub left_out: Vec<String>,
@@ -65,11 +67,13 @@ pub struct SalvageReport {
     pub unclaimed_journaled: u64,
 }
 
-/// Writes what is whole in `dir` to `target`, which must not be there, or be empty. `wanted` says which of Kafka's topics to take; `report`
-/// is given each partition when it is written, `progress` the bytes read since its last call.
+/// Writes what is whole in `dir` to `target`, which must not be there, or be empty. `wanted` says which of
+/// Kafka's topics to take; `report` is given each partition when it is written, `progress` the bytes read
+/// since its last call.
 ///
 /// # Errors
-/// [`InspectError::Occupied`], and `Io` when the new directory can not be written. Nothing that is wrong with the source is an error.
+/// [`InspectError::Occupied`], and `Io` when the new directory can not be written. Nothing that is wrong with
+/// the source is an error.
 pub fn salvage(
     dir: &DataDir,
     target: &Path,
@@ -197,6 +201,24 @@ fn unclaimed(journals: &Journals, topics: &[TopicRecord]) -> u64 {
     journals.iter().filter(|(id, _)| !is_known(id)).map(|(_, journal)| journal.batches.len() as u64).sum()
 }
 
+impl Salvaged {
+    /// Nothing yet, of a log that begins here.
+    fn of(topic: &str, index: u32, log_start: Offset) -> Salvaged {
+        Salvaged {
+            topic: topic.to_owned(),
+            index,
+            log_start,
+            log_end: log_start,
+            batches: 0,
+            records: 0,
+            from_journals: 0,
+            restored: 0,
+            damaged_bytes: 0,
+            missing: Vec::new(),
+        }
+    }
+}
+
 struct Partition<'a> {
     dir: &'a DataDir,
     topic: &'a TopicRecord,
@@ -224,18 +246,7 @@ impl Partition<'_> {
             (producers, noted) = (Producers::default(), Offset::ZERO);
         }
         let mut log = LogWriter::new(&directory);
-        let mut salvaged = Salvaged {
-            topic: self.topic.name.clone(),
-            index: self.id.index,
-            log_start: walk.log_start(),
-            log_end: walk.log_start(),
-            batches: 0,
-            records: 0,
-            from_journals: 0,
-            restored: 0,
-            damaged_bytes: 0,
-            missing: Vec::new(),
-        };
+        let mut salvaged = Salvaged::of(&self.topic.name, self.id.index, walk.log_start());
         let mut rolls = false;
         let mut next = walk.log_start();
         let write_failed = failed("writing", &directory);

@@ -1,15 +1,17 @@
-//! Walking a `.log` file from batch to batch, over whatever damage there is. Kafka's own segments are read alike.
+//! Walking a `.log` file from batch to batch, over whatever damage there is. Kafka's own segments are read
+//! alike.
 //!
 //! ```text
 //! | batch | batch | ?????????????????? | batch | batch | ????
 //!                   '- damage, up to     '- the next whole batch:
 //!                      the next batch       where the damaged one says that it ends, or else found by its checksum
 //! ```
-//! A batch is whole when its checksum holds. No checksum covers its base offset: one that does not fit between its neighbours is damage
-//! too, and where only one offset fits there, the batch is given with it ([`Damage::restored`]).
+//! A batch is whole when its checksum holds. No checksum covers its base offset: one that does not fit
+//! between its neighbours is damage too, and where only one offset fits there, the batch is given with it
+//! ([`Damage::restored`]).
 //!
-//! What a client has put into a record can look like a batch. It is found only inside a batch that is damaged so that its length, or the
-//! offset behind it, is lost, and only if its base offset fits there.
+//! What a client has put into a record can look like a batch. It is found only inside a batch that is damaged
+//! so that its length, or the offset behind it, is lost, and only if its base offset fits there.
 
 use bytes::Bytes;
 
@@ -74,7 +76,8 @@ pub enum SegmentItem {
     Damage(Damage),
 }
 
-/// The batches and the damage of a segment, from its beginning to the end of the file. Never fails; memory is bounded by the largest batch.
+/// The batches and the damage of a segment, from its beginning to the end of the file. Never fails; memory is
+/// bounded by the largest batch.
 #[derive(Debug)]
 pub struct SegmentWalk {
     source: Source,
@@ -103,13 +106,15 @@ enum Step {
 }
 
 impl SegmentWalk {
-    /// A walk over a segment with this base offset. `end` is that of the segment behind it, `None` for the last one.
+    /// A walk over a segment with this base offset. `end` is that of the segment behind it, `None` for the
+    /// last one.
     pub fn new(source: Source, base: Offset, end: Option<Offset>) -> SegmentWalk {
         let gaps_end = Offset::new(i64::MAX);
         SegmentWalk { source, base, end, position: 0, next: base, gaps_end, broken: false, ahead: None }
     }
 
-    /// Only before `gaps_end` may offsets be missing between two batches, since compaction by Kafka or an older release has been there.
+    /// Only before `gaps_end` may offsets be missing between two batches, since compaction by Kafka or an
+    /// older release has been there.
     #[must_use]
     pub fn with_gaps_before(mut self, gaps_end: Offset) -> SegmentWalk {
         self.gaps_end = gaps_end;
@@ -202,7 +207,8 @@ impl SegmentWalk {
         self.search(position + 1)
     }
 
-    /// The first place from `start` on where a whole batch begins that may stand here, or the end of the file.
+    /// The first place from `start` on where a whole batch begins that may stand here, or the end of the
+    /// file.
     fn search(&mut self, start: Position) -> Position {
         let mut at = start;
         loop {
@@ -252,7 +258,8 @@ impl SegmentWalk {
     /// Holds a whole batch against its neighbours: the one before it, and the next one in the file.
     fn judge(&mut self, found: FoundBatch, claimed: i64) -> SegmentItem {
         let expected = self.next;
-        // Where every offset is there, a batch right behind another one continues it, unless the next one bears it out.
+        // Where every offset is there, a batch right behind another one continues it, unless the next one
+        // bears it out.
         let continues = expected >= self.gaps_end && !self.broken;
         let fits = found.header.base_offset().get() == claimed && self.may_hold(&found.header);
         if fits && claimed == expected.get() {

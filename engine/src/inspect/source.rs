@@ -1,7 +1,7 @@
 //! A file that is read piece by piece, whatever state it is in.
 //!
-//! Bytes that the device does not give are zeros, and noted ([`Source::unreadable`]): no checksum fits them, so they come out as
-//! damage with a place, and reading goes on behind them.
+//! Bytes that the device does not give are zeros, and noted ([`Source::unreadable`]): no checksum fits them,
+//! so they come out as damage with a place, and reading goes on behind them.
 
 use std::fs::File;
 use std::io;

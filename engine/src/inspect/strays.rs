@@ -1,4 +1,5 @@
-//! Directories that a start has set aside, since no topic had them. A broker never looks at them, so that one may run meanwhile.
+//! Directories that a start has set aside, since no topic had them. A broker never looks at them, so that one
+//! may run meanwhile.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! Everything in a data directory held against everything else.
 //!
 //! * every batch's checksum, and that its records can be read;
-//! * that offsets grow, and that none is missing but where Kafka or an older release has compacted, or a journal has the batch;
+//! * that offsets grow, and that none is missing but where Kafka or an older release has compacted, or a
+//!   journal has the batch;
 //! * every entry of every index against the batches;
 //! * journals, checkpoints, the topic table and the other small files by their sums, and against each other;
 //! * what is left over, which is no damage.
@@ -35,7 +36,8 @@ pub struct Verified {
     pub notes: u64,
 }
 
-/// Verifies a whole directory. `report` is given each finding as it is made, `progress` the bytes that were gone through since its last call.
+/// Verifies a whole directory. `report` is given each finding as it is made, `progress` the bytes that were
+/// gone through since its last call.
 pub fn verify(dir: &DataDir, report: &mut dyn FnMut(&Finding), progress: &mut dyn FnMut(u64)) -> Verified {
     let mut verified = Verified::default();
     let mut report = |finding: &Finding| {
@@ -279,7 +281,8 @@ impl IndexCheck {
         }
     }
 
-    /// What is left may be the boundary at the segment's end, which a sealed one has, or lie behind a recovery point.
+    /// What is left may be the boundary at the segment's end, which a sealed one has, or lie behind a
+    /// recovery point.
     fn end(&mut self, length: u64) {
         for entry in std::mem::take(&mut self.entries) {
             if Position::from(entry.position) < length {

@@ -1,7 +1,9 @@
-//! Writing a partition's directory anew, batch after batch, as the engine would have left it after a clean stop.
+//! Writing a partition's directory anew, batch after batch, as the engine would have left it after a clean
+//! stop.
 //!
-//! What is missing is said in the log itself: a batch without records takes the place of it, as compaction leaves them. So nothing that
-//! reads the log, and no later compaction, meets a hole, and every offset stays what it was.
+//! What is missing is said in the log itself: a batch without records takes the place of it, as compaction
+//! leaves them. So nothing that reads the log, and no later compaction, meets a hole, and every offset stays
+//! what it was.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -18,7 +20,8 @@ use crate::types::{EpochStart, LeaderEpoch, NO_TIMESTAMP, Offset, Position, Time
 /// Bytes after which a segment ends, whatever the source has: Kafka's default.
 const SEGMENT_BYTES: u64 = 1 << 30;
 
-/// The most batches that stand for one missing range; each takes 2^31 offsets, and what is longer was made up.
+/// The most batches that stand for one missing range; each takes 2^31 offsets, and what is longer was made
+/// up.
 const FILLERS_MAX: usize = 64;
 
 /// The log of one partition in the making.
@@ -85,7 +88,8 @@ impl LogWriter {
         self.segment.take().map_or(Ok(()), SegmentWriter::finish)
     }
 
-    /// Appends a batch behind all others. One of an older leader epoch than the last one was damaged there: it gets that.
+    /// Appends a batch behind all others. One of an older leader epoch than the last one was damaged there:
+    /// it gets that.
     pub(super) fn push(&mut self, batch: &[u8]) -> io::Result<()> {
         let header = *BatchHeader::peek(batch).expect("it was found whole");
         let base = header.base_offset();

@@ -1,6 +1,8 @@
-//! An open file of the operating system, and the system calls on files and directories that never wait for long.
+//! An open file of the operating system, and the system calls on files and directories that never wait for
+//! long.
 //!
-//! Shared by the backends [`super::ring`] and [`super::pwrite`]. Nothing here is asynchronous; what may wait for a disk says so.
+//! Shared by the backends [`super::ring`] and [`super::pwrite`]. Nothing here is asynchronous; what may wait
+//! for a disk says so.
 
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -76,8 +78,8 @@ impl DiskFile {
         Ok(self.0.file.metadata()?.len())
     }
 
-    /// Copies what is in memory from `position` on, without ever waiting for the disk; fewer bytes than asked for when the
-    /// rest is not in memory, or when the file ends.
+    /// Copies what is in memory from `position` on, without ever waiting for the disk; fewer bytes than asked
+    /// for when the rest is not in memory, or when the file ends.
     pub(crate) fn read_cached(&self, position: Position, buffer: &mut [u8]) -> usize {
         let mut done = 0;
         while !self.0.direct && done < buffer.len() {
@@ -86,15 +88,16 @@ impl DiskFile {
                 Ok(0) => break,
                 Ok(read) => done += read,
                 Err(Errno::INTR) => {}
-                // AGAIN: the page is not in memory. Anything else (a file system without NOWAIT, a damaged disk) is for the
-                // read that waits to find and to report.
+                // AGAIN: the page is not in memory. Anything else (a file system without NOWAIT, a damaged
+                // disk) is for the read that waits to find and to report.
                 Err(_) => break,
             }
         }
         done
     }
 
-    /// Writes the parts as far as one call takes them, and says how far that was. Waits only when the system is short of clean memory.
+    /// Writes the parts as far as one call takes them, and says how far that was. Waits only when the system
+    /// is short of clean memory.
     pub(crate) fn write_now(&self, position: Position, parts: &[Bytes]) -> io::Result<usize> {
         let slices: Vec<_> = parts.iter().take(PARTS_MAX).map(|part| IoSlice::new(part)).collect();
         match rustix::io::pwritev(self, &slices, position) {
@@ -104,8 +107,8 @@ impl DiskFile {
         }
     }
 
-    /// Whether the first and the last byte of a range are in memory (1-2 us); a range past the end of the file counts as
-    /// being there.
+    /// Whether the first and the last byte of a range are in memory (1-2 us); a range past the end of the
+    /// file counts as being there.
     pub(crate) fn is_cached(&self, position: Position, length: u64) -> bool {
         let probe = |position| {
             let mut byte = [0];
@@ -121,7 +124,8 @@ impl DiskFile {
     }
 }
 
-/// Memory that a read goes to: a plain vector, or whole aligned blocks around the range where the file demands it.
+/// Memory that a read goes to: a plain vector, or whole aligned blocks around the range where the file
+/// demands it.
 pub(crate) struct ReadBuffer {
     memory: Memory,
     /// Where in the file the memory starts.
@@ -167,7 +171,8 @@ impl ReadBuffer {
     /// Takes note of `read` more bytes; whether the read is over.
     pub(crate) fn advance(&mut self, read: usize) -> bool {
         self.done += read;
-        // A direct read that stops inside a block has met the end of the file; to go on from there would be refused.
+        // A direct read that stops inside a block has met the end of the file; to go on from there would be
+        // refused.
         let ended =
             matches!(self.memory, Memory::Aligned(_)) && !read.is_multiple_of(AlignedBuffer::ALIGNMENT);
         read == 0 || ended || self.rest().is_empty()

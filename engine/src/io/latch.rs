@@ -1,16 +1,18 @@
 //! The decorator that never lets a failed write or sync be followed by another (D3).
 //!
-//! After a failed sync the system forgets which pages it could not write, so that a second sync would succeed and mean nothing; after
-//! a failed write nobody knows what the file holds. So the first failure of a file is remembered, and answers every later write, sync
-//! and change of length of it. Reads go on.
+//! After a failed sync the system forgets which pages it could not write, so that a second sync would succeed
+//! and mean nothing; after a failed write nobody knows what the file holds. So the first failure of a file is
+//! remembered, and answers every later write, sync and change of length of it. Reads go on.
 //!
-//! * Syncs of one file go one after the other: the system tells a failure once, and a second sync under way at that moment would take it
-//!   for success.
-//! * What is fenced is the file, not the handle: a file that is opened again is still fenced, also under a new name, until it is
-//!   removed.
-//! * A write or change of length that finds no room (D7), or the system short of memory, is no failure: whoever asked for it clears away what
-//!   there may be of it. An open, a read or a listing that fails closes nothing: nothing was written.
-//! * An operation whose future is dropped before it has answered fences the file, too: its result will never be known.
+//! * Syncs of one file go one after the other: the system tells a failure once, and a second sync under way
+//!   at that moment would take it for success.
+//! * What is fenced is the file, not the handle: a file that is opened again is still fenced, also under a
+//!   new name, until it is removed.
+//! * A write or change of length that finds no room (D7), or the system short of memory, is no failure:
+//!   whoever asked for it clears away what there may be of it. An open, a read or a listing that fails closes
+//!   nothing: nothing was written.
+//! * An operation whose future is dropped before it has answered fences the file, too: its result will never
+//!   be known.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

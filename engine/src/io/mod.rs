@@ -1,13 +1,15 @@
 //! The disk seam: everything that the engine asks of a disk, and nothing else.
 //!
-//! Four backends stand behind it: the ring of the [reactor](crate::reactor) (production), [`pwrite`] (plain system calls, for comparison
-//! and for machines without io_uring), `sim::SimDisk` (two images per file, for the crash tests), and [`latch::Latch`], which wraps any of
-//! them and never lets a failed write or sync be followed by another (D3).
+//! Four backends stand behind it: the ring of the [reactor](crate::reactor) (production), [`pwrite`] (plain
+//! system calls, for comparison and for machines without io_uring), `sim::SimDisk` (two images per file, for
+//! the crash tests), and [`latch::Latch`], which wraps any of them and never lets a failed write or sync be
+//! followed by another (D3).
 //!
 //! * Buffers given to an operation are owned by it until it completes.
 //! * An operation that was started goes on when its future is dropped; only its result is lost.
 //! * Writes are all or nothing to the caller: short writes are finished inside.
-//! * Nothing is `Send`: a disk belongs to one thread. A file handle may cross threads where the backend says so.
+//! * Nothing is `Send`: a disk belongs to one thread. A file handle may cross threads where the backend says
+//!   so.
 
 mod file;
 pub mod latch;
@@ -37,15 +39,15 @@ pub enum OpenMode {
     Create,
     /// The file is made, or emptied when it is there.
     Truncate,
-    /// The file exists and each write reaches the medium before it completes (`O_DIRECT | O_DSYNC` where the file system
-    /// has it, `O_DSYNC` otherwise). Writes go through [`Disk::write_aligned`] only.
+    /// The file exists and each write reaches the medium before it completes (`O_DIRECT | O_DSYNC` where the
+    /// file system has it, `O_DSYNC` otherwise). Writes go through [`Disk::write_aligned`] only.
     Durable,
 }
 
 /// A disk, as seen by one thread.
 ///
-/// Errors are those of the operating system, unchanged; `ENOSPC` and `EDQUOT` tell a full disk (D7), any other error of a
-/// write or a sync means that what it covered can not be trusted any more (D3).
+/// Errors are those of the operating system, unchanged; `ENOSPC` and `EDQUOT` tell a full disk (D7), any
+/// other error of a write or a sync means that what it covered can not be trusted any more (D3).
 pub trait Disk: Clone + 'static {
     /// An open file: a cheap handle, closed when its last clone is dropped.
     type File: Clone + 'static;
@@ -72,8 +74,9 @@ pub trait Disk: Clone + 'static {
         parts: Vec<Bytes>,
     ) -> impl Future<Output = io::Result<()>>;
 
-    /// Writes a whole aligned buffer to a file opened with [`OpenMode::Durable`] and gives the buffer back; `position` and
-    /// the buffer's length are multiples of [`AlignedBuffer::ALIGNMENT`]. Durable when it completes.
+    /// Writes a whole aligned buffer to a file opened with [`OpenMode::Durable`] and gives the buffer back;
+    /// `position` and the buffer's length are multiples of [`AlignedBuffer::ALIGNMENT`]. Durable when it
+    /// completes.
     fn write_aligned(
         &self,
         file: &Self::File,
@@ -95,7 +98,8 @@ pub trait Disk: Clone + 'static {
         length: u64,
     ) -> impl Future<Output = io::Result<()>>;
 
-    /// Asks the system to begin writing a range to the medium. A hint: nothing is durable by it, but a later sync has less to do.
+    /// Asks the system to begin writing a range to the medium. A hint: nothing is durable by it, but a later
+    /// sync has less to do.
     fn write_back(
         &self,
         _file: &Self::File,
@@ -111,7 +115,8 @@ pub trait Disk: Clone + 'static {
     /// What a directory holds, in no order; an error when it is not there.
     fn list(&self, path: &Path) -> impl Future<Output = io::Result<Vec<Entry>>>;
 
-    /// Renames a file or a directory, replacing a file that has the new name. Durable after [`Disk::sync_dir`].
+    /// Renames a file or a directory, replacing a file that has the new name. Durable after
+    /// [`Disk::sync_dir`].
     fn rename(&self, from: &Path, to: &Path) -> impl Future<Output = io::Result<()>>;
 
     /// Removes a file. Durable after [`Disk::sync_dir`].
@@ -143,14 +148,16 @@ pub fn is_no_space(error: &io::Error) -> bool {
     )
 }
 
-/// Whether the error says that the process or the system has used up its descriptors. It is told by what makes one (an open, a listing, the sync of a
-/// directory, which opens it first), before anything is done: no damage, no fault of the disk, and it may pass.
+/// Whether the error says that the process or the system has used up its descriptors. It is told by what
+/// makes one (an open, a listing, the sync of a directory, which opens it first), before anything is done: no
+/// damage, no fault of the disk, and it may pass.
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// Whether the error says that the system was short of something that comes back: descriptors, or memory for the moment. Of anything but a sync, it
-/// says nothing about the disk: an open, a read or a listing has done nothing, and of a write nobody has to trust what is there of it.
+/// Whether the error says that the system was short of something that comes back: descriptors, or memory for
+/// the moment. Of anything but a sync, it says nothing about the disk: an open, a read or a listing has done
+/// nothing, and of a write nobody has to trust what is there of it.
 pub fn is_shortage(error: &io::Error) -> bool {
     is_out_of_descriptors(error)
         || matches!(Errno::from_io_error(error), Some(Errno::NOMEM | Errno::AGAIN | Errno::NOBUFS))
@@ -158,8 +165,9 @@ pub fn is_shortage(error: &io::Error) -> bool {
 
 /// Replaces the file `path` whole: after a crash it holds either the old bytes or the new ones.
 ///
-/// Writes `<path>.tmp`, syncs it, renames it over `path` and syncs the directory. When it fails before the rename, the temporary file is
-/// removed: it takes no room on a full disk, and the next attempt is another file, which no failure of this one stands against (D3).
+/// Writes `<path>.tmp`, syncs it, renames it over `path` and syncs the directory. When it fails before the
+/// rename, the temporary file is removed: it takes no room on a full disk, and the next attempt is another
+/// file, which no failure of this one stands against (D3).
 pub async fn replace<D: Disk>(disk: &D, path: &Path, content: Bytes) -> io::Result<()> {
     let temporary = temporary_of(path);
     let written = async {
@@ -179,11 +187,12 @@ pub async fn replace<D: Disk>(disk: &D, path: &Path, content: Bytes) -> io::Resu
 /// Bytes of zeros that are written at once.
 const ZEROS_BYTES: u64 = 64 << 10;
 
-/// Sees to it that the file `path` has `bytes` bytes, durably, which [`replace_in`] may write into. It is filled with zeros, so that the
-/// file system has given it all of its blocks.
+/// Sees to it that the file `path` has `bytes` bytes, durably, which [`replace_in`] may write into. It is
+/// filled with zeros, so that the file system has given it all of its blocks.
 ///
 /// # Errors
-/// What the system says, for instance that there is no room; a smaller file that was there before is still there then.
+/// What the system says, for instance that there is no room; a smaller file that was there before is still
+/// there then.
 pub async fn keep_room<D: Disk>(disk: &D, path: &Path, bytes: u64) -> io::Result<()> {
     match disk.open(path, OpenMode::Existing).await {
         Ok(file) if disk.len(&file).await? >= bytes => return Ok(()),
@@ -208,11 +217,12 @@ pub async fn keep_room<D: Disk>(disk: &D, path: &Path, bytes: u64) -> io::Result
     disk.sync_dir(path.parent().expect("a file stands in a directory")).await
 }
 
-/// Like [`replace`], on a disk that has not a single free block: the content is written into the file `room`, which [`keep_room`] has made
-/// and which is used up by it. Overwriting needs no new blocks.
+/// Like [`replace`], on a disk that has not a single free block: the content is written into the file `room`,
+/// which [`keep_room`] has made and which is used up by it. Overwriting needs no new blocks.
 ///
 /// # Errors
-/// `StorageFull` when `room` is not there, or is too small; else what the system says. The old file counts then.
+/// `StorageFull` when `room` is not there, or is too small; else what the system says. The old file counts
+/// then.
 pub async fn replace_in<D: Disk>(disk: &D, room: &Path, path: &Path, content: Bytes) -> io::Result<()> {
     let (length, temporary) = (content.len() as u64, temporary_of(path));
     let file = match disk.open(room, OpenMode::Existing).await {
@@ -249,7 +259,8 @@ fn temporary_of(path: &Path) -> PathBuf {
 
 /// The whole content of a small file; `None` when it is not there.
 ///
-/// A file longer than `length_max` is an error of the kind `InvalidData`, so that no file can eat memory (D8).
+/// A file longer than `length_max` is an error of the kind `InvalidData`, so that no file can eat memory
+/// (D8).
 pub async fn read_whole<D: Disk>(disk: &D, path: &Path, length_max: u64) -> io::Result<Option<Bytes>> {
     let file = match disk.open(path, OpenMode::Existing).await {
         Ok(file) => file,

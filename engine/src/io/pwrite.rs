@@ -1,4 +1,5 @@
-//! A disk of plain system calls: each operation is done when its future is first polled, and the thread waits for it.
+//! A disk of plain system calls: each operation is done when its future is first polled, and the thread waits
+//! for it.
 //!
 //! For comparison with the ring, for tests, and for machines where io_uring is blocked. It needs no executor.
 

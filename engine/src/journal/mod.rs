@@ -6,12 +6,17 @@
 //! journal-2   ......................................     fresh: takes over when the first is full
 //! ```
 //!
-//! * Files are written full of zeros before they are used, so that a commit changes no metadata and needs no second disk write.
-//! * Commits are written one after the other: when a commit is there, all before it are. A file's commits carry its generation, which
-//!   is new at each use, and a sequence; reading stops at the first that does not fit.
-//! * A file is used again only when the segments it covers are synced and the shard's checkpoint says so durably ([`Recycler`]).
-//! * Files start small and grow as they fill, so that an empty broker does not write hundreds of megabytes before its first answer.
-//! * A failed write is never repeated: the file takes no more commits and what the write held is fenced by the caller (D3).
+//! * Files are written full of zeros before they are used, so that a commit changes no metadata and needs no
+//!   second disk write.
+//! * Commits are written one after the other: when a commit is there, all before it are. A file's commits
+//!   carry its generation, which is new at each use, and a sequence; reading stops at the first that does not
+//!   fit.
+//! * A file is used again only when the segments it covers are synced and the shard's checkpoint says so
+//!   durably ([`Recycler`]).
+//! * Files start small and grow as they fill, so that an empty broker does not write hundreds of megabytes
+//!   before its first answer.
+//! * A failed write is never repeated: the file takes no more commits and what the write held is fenced by
+//!   the caller (D3).
 
 mod pool;
 pub(crate) mod replay;
@@ -47,12 +52,15 @@ pub(crate) struct Journal<D: Disk> {
 /// Why a commit was not written.
 #[derive(Debug)]
 pub(crate) enum CommitFailure {
-    /// There is no room for a next journal file, and no file can be recycled, because the disk is full: nothing was written.
+    /// There is no room for a next journal file, and no file can be recycled, because the disk is full:
+    /// nothing was written.
     NoSpace,
-    /// There is no next journal file for another reason: nothing was written, and the segments can still be synced.
+    /// There is no next journal file for another reason: nothing was written, and the segments can still be
+    /// synced.
     Unavailable(Fault),
-    /// The system was short of something when it wrote, and the file takes no more. Whether the commit will be there after a restart is not known, but
-    /// the segments can still be synced; nothing else may be written in their place before.
+    /// The system was short of something when it wrote, and the file takes no more. Whether the commit will
+    /// be there after a restart is not known, but the segments can still be synced; nothing else may be
+    /// written in their place before.
     Shortage(Fault),
     /// The write failed; whether the commit will be there after a restart is not known.
     Fault(Fault),
@@ -73,7 +81,8 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Whether a commit of that size fits a file of the present size. One that does not is made durable by syncing its segments.
+    /// Whether a commit of that size fits a file of the present size. One that does not is made durable by
+    /// syncing its segments.
     pub(crate) fn fits(&self, entries: usize, bytes: usize) -> bool {
         let length = commit_bytes(entries, bytes);
         let most = self.active.as_ref().map_or(self.pool.file_bytes_first(), |active| active.bytes);
@@ -92,7 +101,8 @@ impl<D: Disk> Journal<D> {
         .await
     }
 
-    /// Makes sure that the next [`Journal::commit_truncation`] needs no other file: whoever recycles one may wait for its caller.
+    /// Makes sure that the next [`Journal::commit_truncation`] needs no other file: whoever recycles one may
+    /// wait for its caller.
     pub(crate) async fn make_room_for_truncation(&mut self) -> Result<(), CommitFailure> {
         self.make_room(commit_bytes(1, TRUNCATION_BYTES)).await
     }

@@ -1,4 +1,5 @@
-//! The journal's files between two uses: fresh ones, and retired ones that wait for their segments to be synced.
+//! The journal's files between two uses: fresh ones, and retired ones that wait for their segments to be
+//! synced.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
@@ -20,7 +21,8 @@ const FILES: usize = 3;
 /// Size of the first files: small enough to be written in a millisecond.
 const FILE_BYTES_FIRST: u64 = 1 << 20;
 
-/// By how much the file that replaces a full one is larger: a broker that has written little keeps a small journal.
+/// By how much the file that replaces a full one is larger: a broker that has written little keeps a small
+/// journal.
 const GROWTH: u64 = 4;
 
 /// Bytes of zeros that are on their way to the medium at once, while there is time.
@@ -81,8 +83,9 @@ pub(crate) enum Refusal {
 }
 
 impl<D: Disk> JournalPool<D> {
-    /// Makes the journal's files in `directory`, with numbers from `first_number` on, and takes the first into use. The directory is synced.
-    /// On a full disk there may be fewer of them, or none (D7): [`JournalPool::make_missing`] makes the rest.
+    /// Makes the journal's files in `directory`, with numbers from `first_number` on, and takes the first
+    /// into use. The directory is synced. On a full disk there may be fewer of them, or none (D7):
+    /// [`JournalPool::make_missing`] makes the rest.
     pub(crate) async fn create(
         disk: D,
         directory: &Path,
@@ -175,8 +178,8 @@ impl<D: Disk> JournalPool<D> {
         self.disk.sync(&file).await
     }
 
-    /// Whether commits go on without the file that is made now: then it leaves the device to them. Behind all of the zeros at once, 64 MiB,
-    /// they waited up to 40 ms.
+    /// Whether commits go on without the file that is made now: then it leaves the device to them. Behind all
+    /// of the zeros at once, 64 MiB, they waited up to 40 ms.
     fn has_time(&self) -> bool {
         let (active, _) = self.active.get();
         active > 0 && !self.fresh.borrow().is_empty()
@@ -194,9 +197,11 @@ impl<D: Disk> JournalPool<D> {
         }
     }
 
-    // ---- the committing side ---------------------------------------------------------------------------------------------
+    // ---- the committing side
+    // ---------------------------------------------------------------------------------------------
 
-    /// A file for the next commits; waits until one was recycled, or until that is known to be impossible now.
+    /// A file for the next commits; waits until one was recycled, or until that is known to be impossible
+    /// now.
     pub(super) async fn take_fresh(&self) -> Result<JournalFile<D>, CommitFailure> {
         loop {
             let fresh = self.fresh.borrow_mut().pop();
@@ -225,7 +230,8 @@ impl<D: Disk> JournalPool<D> {
         self.wanted.notify();
     }
 
-    // ---- the recycling side ----------------------------------------------------------------------------------------------
+    // ---- the recycling side
+    // ----------------------------------------------------------------------------------------------
 
     /// Waits until there may be something to do.
     pub(crate) async fn wanted(&self) {
@@ -326,7 +332,8 @@ mod tests {
     use super::*;
     use crate::sim::{SimDisk, Simulation};
 
-    /// Has a first file replaced by one of 4 MiB, with so many fresh files beside it: how many operations of the disk that takes.
+    /// Has a first file replaced by one of 4 MiB, with so many fresh files beside it: how many operations of
+    /// the disk that takes.
     fn operations_of_a_replacement(fresh: usize) -> u64 {
         let mut simulation = Simulation::new(1);
         let disk: SimDisk = simulation.disk();

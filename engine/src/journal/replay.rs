@@ -1,13 +1,15 @@
 //! Reading a shard's journal files at start.
 //!
-//! A file holds the commits of its present use, one behind the other, then zeros or what an earlier use has left. Reading follows the
-//! sequence; where it ends, the rest of the file is searched for commits of the same generation. There are none after a crash, since a
-//! commit is written only when all before it are durable: if there is one, what stands before it was damaged later (D5), and the
-//! commits behind it still count.
+//! A file holds the commits of its present use, one behind the other, then zeros or what an earlier use has
+//! left. Reading follows the sequence; where it ends, the rest of the file is searched for commits of the
+//! same generation. There are none after a crash, since a commit is written only when all before it are
+//! durable: if there is one, what stands before it was damaged later (D5), and the commits behind it still
+//! count.
 //!
-//! Where the very first commit is not whole, the file's generation is not known. What stands behind it is either left from the use
-//! before, and then before every recovery point and skipped; or the first commit was damaged, and then it is missed where the offsets
-//! behind it do not continue the log. So it is used, and says nothing about damage.
+//! Where the very first commit is not whole, the file's generation is not known. What stands behind it is
+//! either left from the use before, and then before every recovery point and skipped; or the first commit was
+//! damaged, and then it is missed where the offsets behind it do not continue the log. So it is used, and
+//! says nothing about damage.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -121,8 +123,8 @@ async fn read_commit_at<D: Disk>(
     Ok(end.map_or(Ok(bytes), Err))
 }
 
-/// The next place from `start` on where a whole commit of the expected generation, with at least the expected sequence, begins; and
-/// what that commit is.
+/// The next place from `start` on where a whole commit of the expected generation, with at least the expected
+/// sequence, begins; and what that commit is.
 async fn find_commit<D: Disk>(
     disk: &D,
     file: &D::File,
@@ -134,7 +136,8 @@ async fn find_commit<D: Disk>(
     while at < length {
         let chunk = disk.read(file, at, SEARCH_BYTES.min((length - at) as usize)).await?;
         for (number, block) in chunk.chunks(COMMIT_ALIGNMENT).enumerate() {
-            // The sequence that a block claims comes from the refusal; then it is read as if it were expected.
+            // The sequence that a block claims comes from the refusal; then it is read as if it were
+            // expected.
             let probe = Expect { generation: wanted.generation, sequence: u64::MAX };
             let Err(End::Sequence { found, .. }) = peek_commit(block, probe) else { continue };
             if found < wanted.sequence {

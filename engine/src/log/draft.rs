@@ -54,7 +54,8 @@ pub(super) struct Run<D: Disk> {
 pub(crate) enum Place {
     /// It was appended at this offset.
     Appended(Offset),
-    /// It was there before, at this offset and with this timestamp (facts of Kafka: the first answer is given again).
+    /// It was there before, at this offset and with this timestamp (facts of Kafka: the first answer is given
+    /// again).
     Duplicate(Offset, Timestamp),
 }
 
@@ -85,7 +86,8 @@ impl<D: Disk> Draft<D> {
         }
     }
 
-    /// Gives a batch its offset and the epoch of the leader, unless its producer's sequence says that it must not be appended (again).
+    /// Gives a batch its offset and the epoch of the leader, unless its producer's sequence says that it must
+    /// not be appended (again).
     pub(crate) fn push(
         &mut self,
         log: &Log<D>,
@@ -104,7 +106,8 @@ impl<D: Disk> Draft<D> {
         }
     }
 
-    /// Places a batch that carries its offset and its epoch already, as recovery does with what the journal holds.
+    /// Places a batch that carries its offset and its epoch already, as recovery does with what the journal
+    /// holds.
     ///
     /// # Panics
     /// When its base offset is not the next one, or its epoch is older than the one before.
@@ -162,7 +165,8 @@ impl<D: Disk> Draft<D> {
         self.batches.push(batch);
     }
 
-    /// Kafka's rules: by size, by the span of the records' timestamps, and where a 32-bit relative offset ends.
+    /// Kafka's rules: by size, by the span of the records' timestamps, and where a 32-bit relative offset
+    /// ends.
     fn must_roll(&self, header: &BatchHeader) -> bool {
         if self.tail.position == 0 {
             return false;
@@ -195,8 +199,9 @@ impl<D: Disk> Draft<D> {
         Ok(())
     }
 
-    /// Makes what was written durable without the journal: the segments of this draft, those before them that still wait for their
-    /// sync (a later segment that survives alone would be cut at recovery), and the directory entries.
+    /// Makes what was written durable without the journal: the segments of this draft, those before them that
+    /// still wait for their sync (a later segment that survives alone would be cut at recovery), and the
+    /// directory entries.
     pub(crate) async fn sync(&self, log: &Log<D>) -> Result<(), Fault> {
         let segments: Vec<_> = {
             let own =

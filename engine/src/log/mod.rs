@@ -2,14 +2,15 @@
 //!
 //! Appending is done in three steps, so that a turn of the shard that fails leaves nothing behind:
 //!
-//! 1. [`Log::draft`] starts a [`Draft`]; [`Draft::push`] gives each batch its offset and its place in a segment, in memory only;
+//! 1. [`Log::draft`] starts a [`Draft`]; [`Draft::push`] gives each batch its offset and its place in a
+//!    segment, in memory only;
 //! 2. [`Draft::write`] writes the batches behind the ends of their segments, where nobody looks;
 //! 3. [`Log::adopt`] moves the ends. Dropping the draft instead, after [`Log::discard`], forgets it.
 //!
-//! Invariants: segments are ordered by base offset and follow each other without a gap; only the last one grows; everything before
-//! an end is whole batches. Where the log was compacted, offsets are missing inside a segment, never between two: its last batch ends
-//! where the next one begins. The log start lies in the first segment, or between segments that wait to be dropped; a log without
-//! segments begins and ends there.
+//! Invariants: segments are ordered by base offset and follow each other without a gap; only the last one
+//! grows; everything before an end is whole batches. Where the log was compacted, offsets are missing inside
+//! a segment, never between two: its last batch ends where the next one begins. The log start lies in the
+//! first segment, or between segments that wait to be dropped; a log without segments begins and ends there.
 
 mod draft;
 mod open;
@@ -50,7 +51,8 @@ use crate::types::{
     EpochEnd, EpochStart, LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, Position, Timestamp,
 };
 
-/// Milliseconds of silence after which an idempotent producer is forgotten (Kafka's `producer.id.expiration.ms`).
+/// Milliseconds of silence after which an idempotent producer is forgotten (Kafka's
+/// `producer.id.expiration.ms`).
 const PRODUCER_EXPIRATION_MS: i64 = 86_400_000;
 
 pub(crate) struct Log<D: Disk> {
@@ -62,7 +64,8 @@ pub(crate) struct Log<D: Disk> {
     rolled: Cell<bool>,
     /// Held by every draft.
     drafts: Rc<()>,
-    /// What a draft has left that could not be cleared away yet, the last segment first: no other draft begins before it is.
+    /// What a draft has left that could not be cleared away yet, the last segment first: no other draft
+    /// begins before it is.
     leftovers: RefCell<VecDeque<Rc<Segment<D>>>>,
     /// Whether a file of a draft was removed, and the directory not synced since.
     removed: Cell<bool>,
@@ -73,18 +76,20 @@ pub(crate) struct Log<D: Disk> {
     /// How far the log was compacted, and whether a replacement of segments is under way.
     compacted: Cell<Compacted>,
     replacing: Cell<bool>,
-    /// What was found damaged when the log was opened: nothing from there on is served, and nothing is appended.
+    /// What was found damaged when the log was opened: nothing from there on is served, and nothing is
+    /// appended.
     damage: RefCell<Option<Fault>>,
     /// The offset behind the last record that is known to have been acknowledged, when the log was opened.
     acknowledged_end: Cell<Offset>,
     /// How often the log was truncated.
     truncations: Cell<u32>,
-    /// Why a truncation that the journal has was not finished: the next start does it, and nothing is durable before.
+    /// Why a truncation that the journal has was not finished: the next start does it, and nothing is durable
+    /// before.
     unfinished: RefCell<Option<Fault>>,
 }
 
-/// Entries that were made in a directory, and how many of them a sync is known to cover. A sync that is under way covers nothing yet: an
-/// append that relied on it would be acknowledged too early.
+/// Entries that were made in a directory, and how many of them a sync is known to cover. A sync that is under
+/// way covers nothing yet: an append that relied on it would be acknowledged too early.
 struct Entries {
     made: Cell<u64>,
     synced: Cell<u64>,
@@ -105,7 +110,8 @@ impl Entries {
     }
 }
 
-/// A stretch of whole batches in one file, ready to be sent. Holding it keeps the file alive, even when its segment is removed.
+/// A stretch of whole batches in one file, ready to be sent. Holding it keeps the file alive, even when its
+/// segment is removed.
 #[derive(Clone, Debug)]
 pub struct FileRange<F> {
     /// The open file.
@@ -123,7 +129,8 @@ pub struct OffsetAndTimestamp {
     pub offset: Offset,
     /// The record's timestamp.
     pub timestamp: Timestamp,
-    /// The leader epoch of the record, or of the next one where there is none; `None` where that is not known any more.
+    /// The leader epoch of the record, or of the next one where there is none; `None` where that is not known
+    /// any more.
     pub leader_epoch: Option<LeaderEpoch>,
 }
 
@@ -147,7 +154,8 @@ impl<D: Disk> Log<D> {
         (self.segments.borrow().len() as u64, self.bytes())
     }
 
-    /// The offset behind the last record that is known to have been acknowledged: beyond the end of a log that is damaged there.
+    /// The offset behind the last record that is known to have been acknowledged: beyond the end of a log
+    /// that is damaged there.
     pub(crate) fn acknowledged_end(&self) -> Offset {
         self.acknowledged_end.get().max(self.end())
     }
@@ -161,7 +169,8 @@ impl<D: Disk> Log<D> {
         self.segments.borrow().last().cloned()
     }
 
-    // ---- append ----------------------------------------------------------------------------------------------------------
+    // ---- append
+    // -------------------------------------------------------------------------------------------------------
 
     /// Starts a draft on top of the log's end.
     pub(crate) async fn draft(&self, config: &Arc<TopicConfig>) -> Result<Draft<D>, Fault> {
@@ -203,10 +212,12 @@ impl<D: Disk> Log<D> {
         self.producers.borrow_mut().adopt(draft.producers);
     }
 
-    /// Clears away what a draft may have written in part, durably: else a crash may leave some of it before what the next draft writes in the
-    /// same place, and the two together may look like one log. Where the system is short of what that takes, the next draft does it first.
+    /// Clears away what a draft may have written in part, durably: else a crash may leave some of it before
+    /// what the next draft writes in the same place, and the two together may look like one log. Where the
+    /// system is short of what that takes, the next draft does it first.
     pub(crate) async fn discard(&self, draft: Draft<D>) -> Result<(), Fault> {
-        // The last one first: a crash in between must not leave a later segment alone, which would look like the log's beginning.
+        // The last one first: a crash in between must not leave a later segment alone, which would look like
+        // the log's beginning.
         self.leftovers.borrow_mut().extend(draft.runs.into_iter().rev().map(|run| run.segment));
         self.clear_leftovers().await
     }
@@ -223,7 +234,8 @@ impl<D: Disk> Log<D> {
                 segment.cut_to_end().await?;
                 segment.sync().await?;
             } else if segment.may_exist() {
-                // A file that stayed behind would stand in the way once the segment before it has grown past its base offset.
+                // A file that stayed behind would stand in the way once the segment before it has grown past
+                // its base offset.
                 segment.remove().await?;
                 self.removed.set(true);
             }
@@ -257,10 +269,11 @@ impl<D: Disk> Log<D> {
         self.active().filter(|segment| segment.wants_write_back())
     }
 
-    // ---- drop ------------------------------------------------------------------------------------------------------------
+    // ---- drop
+    // -------------------------------------------------------------------------------------------------------
 
-    /// Closes the active segment, so that it can be dropped like the others. Not while a draft builds on it, or has left something behind its end:
-    /// false then.
+    /// Closes the active segment, so that it can be dropped like the others. Not while a draft builds on it,
+    /// or has left something behind its end: false then.
     pub(crate) fn roll(&self) -> bool {
         if Rc::strong_count(&self.drafts) > 1 || self.has_leftovers() {
             return false;
@@ -274,7 +287,8 @@ impl<D: Disk> Log<D> {
         true
     }
 
-    /// What a retention plan needs to know. Timestamps are looked up from the first segment on up to the first that stays by its age.
+    /// What a retention plan needs to know. Timestamps are looked up from the first segment on up to the
+    /// first that stays by its age.
     pub(crate) async fn facts(
         &self,
         limits: RetentionLimits,
@@ -309,8 +323,9 @@ impl<D: Disk> Log<D> {
         self.home.epochs.raise_start(offset);
     }
 
-    /// Takes out the first segment, if all of it lies before the log start and its base before `recovery_base`: the segment that the
-    /// recovery point lies in is needed at the next start. Who reads it goes on; its files are removed with [`Segment::remove`].
+    /// Takes out the first segment, if all of it lies before the log start and its base before
+    /// `recovery_base`: the segment that the recovery point lies in is needed at the next start. Who reads it
+    /// goes on; its files are removed with [`Segment::remove`].
     pub(crate) fn take_dropped(&self, recovery_base: Offset) -> Option<Rc<Segment<D>>> {
         let mut segments = self.segments.borrow_mut();
         let first = segments.first()?;
@@ -328,8 +343,9 @@ impl<D: Disk> Log<D> {
         Some(first)
     }
 
-    /// Where the first segment ends, if it and the one behind it lie before `recovery_base`: [`Log::take_dropped`] takes it out once the log
-    /// starts there. Without a checkpoint, the next file is all that tells where the log starts, so it must be one that no recovery cuts.
+    /// Where the first segment ends, if it and the one behind it lie before `recovery_base`:
+    /// [`Log::take_dropped`] takes it out once the log starts there. Without a checkpoint, the next file is
+    /// all that tells where the log starts, so it must be one that no recovery cuts.
     pub(crate) fn first_end(&self, recovery_base: Offset) -> Option<Offset> {
         let segments = self.segments.borrow();
         let [first, second, ..] = segments.as_slice() else { return None };
@@ -350,9 +366,11 @@ impl<D: Disk> Log<D> {
         self.home.disk.sync_dir(&self.home.directory).await.map_err(fault)
     }
 
-    // ---- sync ------------------------------------------------------------------------------------------------------------
+    // ---- sync
+    // -------------------------------------------------------------------------------------------------------
 
-    /// Makes everything up to the end durable, with the directory entries that it needs, and says what that is.
+    /// Makes everything up to the end durable, with the directory entries that it needs, and says what that
+    /// is.
     pub(crate) async fn sync(&self) -> Result<PartitionCheckpoint, Fault> {
         if let Some(fault) = &*self.unfinished.borrow() {
             return Err(fault.clone());
@@ -378,7 +396,8 @@ impl<D: Disk> Log<D> {
         self.entries.is_dirty() || self.own_entry.is_dirty()
     }
 
-    /// Makes the directory's entries durable, also those that a draft has made and nobody has noted yet, and its own in the one above.
+    /// Makes the directory's entries durable, also those that a draft has made and nobody has noted yet, and
+    /// its own in the one above.
     async fn sync_directory(&self) -> Result<(), Fault> {
         self.sync_entries(&self.home.directory, &self.entries).await?;
         if self.own_entry.is_dirty() {
@@ -398,7 +417,8 @@ impl<D: Disk> Log<D> {
 
     /// The log's end and producers, as they go into the shard's checkpoint once the end is durable.
     pub(crate) fn checkpoint(&self) -> PartitionCheckpoint {
-        // Behind a closed segment the recovery point is the beginning of the next one, which need not be there.
+        // Behind a closed segment the recovery point is the beginning of the next one, which need not be
+        // there.
         let active = self.active().filter(|_| !self.rolled.get());
         let end = active.map(|segment| (segment.base(), segment.end()));
         PartitionCheckpoint {
@@ -424,7 +444,8 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    // ---- leader epochs ---------------------------------------------------------------------------------------------------
+    // ---- leader epochs
+    // ---------------------------------------------------------------------------------------------------
 
     /// The newest leader epoch.
     pub(crate) fn last_epoch(&self) -> LeaderEpoch {
@@ -446,7 +467,8 @@ impl<D: Disk> Log<D> {
         self.home.epochs.end_of(epoch, self.end())
     }
 
-    // ---- producers -------------------------------------------------------------------------------------------------------
+    // ---- producers
+    // -------------------------------------------------------------------------------------------------------
 
     /// The last offset that each idempotent producer has appended.
     pub(crate) fn producers_last_offsets(&self) -> HashMap<i64, Offset> {
@@ -470,7 +492,8 @@ impl<D: Disk> Log<D> {
             let upto = match segment.base().cmp(&checkpoint.segment_base) {
                 Ordering::Less => segment.end().position,
                 Ordering::Equal => checkpoint.position,
-                // Batches that are not durable may be replaced by others: an index that knows them would outlive them.
+                // Batches that are not durable may be replaced by others: an index that knows them would
+                // outlive them.
                 Ordering::Greater => continue,
             };
             segment.persist_index(upto).await?;
@@ -500,12 +523,14 @@ impl<D: Disk> Log<D> {
         &self.home.directory
     }
 
-    // ---- read ------------------------------------------------------------------------------------------------------------
+    // ---- read
+    // -------------------------------------------------------------------------------------------------------
 
-    /// Whole batches from the one that holds `offset` on: `bytes_max` at most, but the first one whatever its size when `first_whole`, and none
-    /// that reaches behind `limit`, which is asked when it is needed. `None` when there is nothing at or behind `offset`. The caller has checked
-    /// that the offset is in range. The flag says whether the range reaches the limit, or the end of the log. All of it is intact (D5): it
-    /// ends before what is damaged, and damage at `offset` is the error.
+    /// Whole batches from the one that holds `offset` on: `bytes_max` at most, but the first one whatever its
+    /// size when `first_whole`, and none that reaches behind `limit`, which is asked when it is needed.
+    /// `None` when there is nothing at or behind `offset`. The caller has checked that the offset is in
+    /// range. The flag says whether the range reaches the limit, or the end of the log. All of it is intact
+    /// (D5): it ends before what is damaged, and damage at `offset` is the error.
     pub(crate) async fn read(
         &self,
         offset: Offset,
@@ -563,7 +588,8 @@ impl<D: Disk> Log<D> {
     /// The first record that has the largest timestamp of the log.
     pub(crate) async fn offset_of_max_timestamp(&self) -> Result<Option<OffsetAndTimestamp>, Fault> {
         let log_start = self.log_start.get();
-        // The same segments are looked at twice: in those that compaction puts in their places, the record may be gone.
+        // The same segments are looked at twice: in those that compaction puts in their places, the record
+        // may be gone.
         let segments = self.segments_from(log_start);
         let mut largest = NO_TIMESTAMP;
         for segment in &segments {
@@ -639,7 +665,8 @@ async fn max_timestamp_from<D: Disk>(segment: &Rc<Segment<D>>, offset: Offset) -
     Ok(largest)
 }
 
-/// The first record of a batch that passes. Gives way between two pieces of a batch that is compressed: it may be large.
+/// The first record of a batch that passes. Gives way between two pieces of a batch that is compressed: it
+/// may be large.
 async fn first_record(
     batch: &Bytes,
     mut passes: impl FnMut(OffsetAndTimestamp) -> bool,

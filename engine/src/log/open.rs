@@ -1,6 +1,7 @@
 //! Opening a partition's log, after a clean stop or after a crash.
 //!
-//! What is on the disk is judged by the recovery point of the shard's checkpoint: everything before it was synced once.
+//! What is on the disk is judged by the recovery point of the shard's checkpoint: everything before it was
+//! synced once.
 //!
 //! | found | before the recovery point | behind it |
 //! |---|---|---|
@@ -11,10 +12,11 @@
 //! | a segment wholly before the log start | deleted before: removed | - |
 //! | no segment before the first one, from the log start on | deleted on a full disk: the log starts there | - |
 //!
-//! Before that, what compaction was at is finished or forgotten (`log/replace.rs`). Without a checkpoint, the recovery point is as far as the
-//! log was compacted: what lies before was durable once.
+//! Before that, what compaction was at is finished or forgotten (`log/replace.rs`). Without a checkpoint, the
+//! recovery point is as far as the log was compacted: what lies before was durable once.
 //!
-//! Where the journal has a truncation that the checkpoint does not know, the files are cut first (`log/truncate.rs`).
+//! Where the journal has a truncation that the checkpoint does not know, the files are cut first
+//! (`log/truncate.rs`).
 //!
 //! Then the journal's batches are laid over it ([`Recovery::replay`]); they were acknowledged, so they win:
 //!
@@ -74,7 +76,8 @@ pub(super) struct Found {
 }
 
 impl<D: Disk> Log<D> {
-    /// Opens the log in `directory`, which need not be there. `checkpoint` is its newest recovery point, `None` when it has none.
+    /// Opens the log in `directory`, which need not be there. `checkpoint` is its newest recovery point,
+    /// `None` when it has none.
     pub(crate) async fn open(
         disk: D,
         files: Rc<OpenFiles<D>>,
@@ -113,7 +116,8 @@ impl<D: Disk> Log<D> {
                 }
             }
         };
-        // A full disk takes no checkpoint: then retention removes the first segments durably, and the log begins where they ended.
+        // A full disk takes no checkpoint: then retention removes the first segments durably, and the log
+        // begins where they ended.
         let first_synced = first_base.filter(|base| *base <= point.segment_base);
         let log_start = point.log_start.max(first_synced.unwrap_or(Offset::ZERO));
         let home = Home { disk, files, directory: directory.to_owned(), epochs: Epochs::new(&point.epochs) };
@@ -216,8 +220,8 @@ impl<D: Disk> Recovery<D> {
         }
     }
 
-    /// Has the batches before the recovery point tell what a lost checkpoint would have of producers and leader epochs: compaction keeps the
-    /// last one of each producer.
+    /// Has the batches before the recovery point tell what a lost checkpoint would have of producers and
+    /// leader epochs: compaction keeps the last one of each producer.
     async fn note_synced_headers(&mut self) -> Result<(), Fault> {
         let segments = self.log.segments.borrow().clone();
         for segment in &segments {
@@ -309,8 +313,8 @@ impl<D: Disk> Recovery<D> {
         Ok(())
     }
 
-    /// Removes segments, the last one first: what a crash leaves is always the front of the log, never a later segment that looks like
-    /// its beginning.
+    /// Removes segments, the last one first: what a crash leaves is always the front of the log, never a
+    /// later segment that looks like its beginning.
     async fn remove_all(&self, files: &[Found]) -> Result<(), Fault> {
         for file in files.iter().rev() {
             self.remove(file.base).await?;
@@ -342,7 +346,8 @@ impl<D: Disk> Recovery<D> {
         self.log.truncations.set(truncations);
     }
 
-    /// Lays one batch of the journal over the log, by the table above. Batches come in the order of their offsets.
+    /// Lays one batch of the journal over the log, by the table above. Batches come in the order of their
+    /// offsets.
     pub(crate) async fn replay(
         &mut self,
         batch: Bytes,
@@ -401,8 +406,9 @@ impl<D: Disk> Recovery<D> {
         }
     }
 
-    /// Writes again what was found intact behind the recovery point, so that the sync that follows covers it. The process before may have
-    /// ended because a sync had failed: the system then shows the bytes from memory, takes them for written and never writes them (D3).
+    /// Writes again what was found intact behind the recovery point, so that the sync that follows covers it.
+    /// The process before may have ended because a sync had failed: the system then shows the bytes from
+    /// memory, takes them for written and never writes them (D3).
     pub(crate) async fn rewrite_scanned(&self) -> Result<(), Fault> {
         let mut rest = &self.scanned[..];
         while let Some(first) = rest.first() {
@@ -457,7 +463,8 @@ impl<D: Disk> Recovery<D> {
         Ok(())
     }
 
-    /// A last segment that lies wholly before the recovery point stays closed: how far it counts is told by its length.
+    /// A last segment that lies wholly before the recovery point stays closed: how far it counts is told by
+    /// its length.
     fn note_rolled(&self) {
         let last = self.log.active().map(|segment| segment.base());
         self.log.rolled.set(last.is_some_and(|base| base < self.recovery_point.segment_base));
@@ -500,7 +507,8 @@ async fn finish_compaction<D: Disk>(disk: &D, directory: &Path) -> Result<(), Fa
     Ok(())
 }
 
-/// How far the log was compacted. A damaged file costs a round more, unless the log can not be opened without it.
+/// How far the log was compacted. A damaged file costs a round more, unless the log can not be opened without
+/// it.
 pub(super) async fn read_compacted<D: Disk>(
     disk: &D,
     directory: &Path,
@@ -519,7 +527,8 @@ pub(super) async fn read_compacted<D: Disk>(
         Err(what) => match checkpoint {
             Some(point) => {
                 tracing::warn!(path = %path.display(), what, "the file is damaged: all of the log is compacted again");
-                // Only what the checkpoint has as closed is ever compacted, and an older release may have left gaps there.
+                // Only what the checkpoint has as closed is ever compacted, and an older release may have
+                // left gaps there.
                 let end = point.segment_base;
                 Ok(Compacted { compacted_end: end, clean_end: Offset::ZERO, gaps_end: end })
             }
@@ -528,7 +537,8 @@ pub(super) async fn read_compacted<D: Disk>(
     }
 }
 
-/// Takes out the segments that lie wholly before the log start, and removes what a crash has left of their files.
+/// Takes out the segments that lie wholly before the log start, and removes what a crash has left of their
+/// files.
 async fn remove_deleted<D: Disk>(
     disk: &D,
     directory: &Path,

@@ -1,8 +1,9 @@
 //! What a partition remembers of its idempotent producers.
 //!
-//! Per producer: the newest epoch and the last five batches, so that a batch that is sent again after a lost answer is
-//! recognised and answered with its first offset (Kafka's rules; five is the most that a producer has in flight).
-//! The state belongs to the log: it is rebuilt from batch headers, and kept in the shard's checkpoint.
+//! Per producer: the newest epoch and the last five batches, so that a batch that is sent again after a lost
+//! answer is recognised and answered with its first offset (Kafka's rules; five is the most that a producer
+//! has in flight). The state belongs to the log: it is rebuilt from batch headers, and kept in the shard's
+//! checkpoint.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -118,8 +119,9 @@ impl Producers {
         state.note(producer.epoch, header);
     }
 
-    /// Forgets the batches from `end` on, and gives the producers of whom nothing is left: older batches of theirs may be in the log. Of the others
-    /// the older ones are not missed: a producer that had five batches in flight was answered for all before them.
+    /// Forgets the batches from `end` on, and gives the producers of whom nothing is left: older batches of
+    /// theirs may be in the log. Of the others the older ones are not missed: a producer that had five
+    /// batches in flight was answered for all before them.
     pub(crate) fn roll_back(&mut self, end: Offset) -> HashSet<i64> {
         let mut forgotten = HashSet::new();
         self.states.retain(|id, state| {
@@ -194,7 +196,8 @@ impl ProducerState {
     }
 }
 
-/// The producers that a turn's batches have touched, not yet part of the partition's state: a turn that fails leaves nothing behind.
+/// The producers that a turn's batches have touched, not yet part of the partition's state: a turn that fails
+/// leaves nothing behind.
 #[derive(Debug, Default)]
 pub(crate) struct DraftProducers {
     states: HashMap<i64, ProducerState>,

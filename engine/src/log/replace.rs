@@ -7,13 +7,16 @@
 //! | the logs from `base` to `end` but the first, and all indexes of them, are removed; the directory is synced | the same |
 //! | it is renamed to `<base>.log`, over the first of them; the directory is synced | finds the new segment |
 //!
-//! So the one rename commits, and nothing that was replaced is ever seen beside what replaces it: a deleted key would come back. The third
-//! step is durable before the fourth, which takes the word away that those logs are to go.
+//! So the one rename commits, and nothing that was replaced is ever seen beside what replaces it: a deleted
+//! key would come back. The third step is durable before the fourth, which takes the word away that those
+//! logs are to go.
 //!
-//! Only what the checkpoint on the disk has as durable and closed may be replaced; no recovery reads it, and no journal is laid over it. Should
-//! the checkpoint be lost, the `compacted` file says how far that goes. It is written before the first replacement.
+//! Only what the checkpoint on the disk has as durable and closed may be replaced; no recovery reads it, and
+//! no journal is laid over it. Should the checkpoint be lost, the `compacted` file says how far that goes. It
+//! is written before the first replacement.
 //!
-//! Readers of what is replaced finish it: the old segments keep file and index open as long as anybody holds them.
+//! Readers of what is replaced finish it: the old segments keep file and index open as long as anybody holds
+//! them.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -80,7 +83,8 @@ impl<D: Disk> Replacement<D> {
             first_timestamp: self.end.first_timestamp.or(Some(header.max_timestamp())),
             max_timestamp: self.end.max_timestamp.max(newest),
         };
-        // Copied: a batch that is read is a slice of what was read at once, and a small one would hold on to all of it.
+        // Copied: a batch that is read is a slice of what was read at once, and a small one would hold on to
+        // all of it.
         self.unwritten.extend_from_slice(batch);
         if self.unwritten.len() >= WRITE_BYTES { self.write(disk).await } else { Ok(()) }
     }
@@ -90,7 +94,8 @@ impl<D: Disk> Replacement<D> {
         let bytes = self.unwritten.split().freeze();
         disk.write(&self.file, position, vec![bytes]).await.map_err(|error| self.fault("write", error))?;
         self.written = self.end.position;
-        // The sync at the end finds little to do, and commits do not wait behind a whole segment. A hint: it may fail.
+        // The sync at the end finds little to do, and commits do not wait behind a whole segment. A hint: it
+        // may fail.
         let _ = disk.write_back(&self.file, position, self.written - position).await;
         Ok(())
     }
@@ -130,7 +135,8 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// Whether a replacement has failed after its commit: the next opening finishes it, and nothing else is replaced before.
+    /// Whether a replacement has failed after its commit: the next opening finishes it, and nothing else is
+    /// replaced before.
     pub(crate) fn has_open_replacement(&self) -> bool {
         self.replacing.get()
     }
@@ -167,8 +173,8 @@ impl<D: Disk> Log<D> {
         let _ = self.home.disk.remove_file(&replacement.path).await;
     }
 
-    /// Puts the new segment in the place of the old ones. False when one of those was deleted, or the log truncated, meanwhile: then nothing has
-    /// happened.
+    /// Puts the new segment in the place of the old ones. False when one of those was deleted, or the log
+    /// truncated, meanwhile: then nothing has happened.
     ///
     /// # Panics
     /// When the new segment does not end where the old ones do.
@@ -229,8 +235,8 @@ impl<D: Disk> Log<D> {
     }
 }
 
-/// Makes a swap durable, and finishes it: by the table above, from its second step on. `bases` are those of the segments that it replaces,
-/// as far as they are still there.
+/// Makes a swap durable, and finishes it: by the table above, from its second step on. `bases` are those of
+/// the segments that it replaces, as far as they are still there.
 pub(super) async fn finish_swap<D: Disk>(
     disk: &D,
     directory: &std::path::Path,

@@ -7,8 +7,9 @@
 //! | the files are cut; the directory is synced | the same |
 //! | the checkpoint has the new end as the recovery point, and the number | finds the shorter log, and passes over the truncation |
 //!
-//! The number orders what the journals have of a log, whichever files and shards it comes from: what was appended before a truncation
-//! counts no more once its number is reached (D4). Nothing is appended before the last step: what no journal has would be cut off again.
+//! The number orders what the journals have of a log, whichever files and shards it comes from: what was
+//! appended before a truncation counts no more once its number is reached (D4). Nothing is appended before
+//! the last step: what no journal has would be cut off again.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -37,7 +38,8 @@ impl<D: Disk> Log<D> {
         self.truncations.get()
     }
 
-    /// What is to be done so that the log ends at `to`, which lies in it, or before the batch that holds `to`. Changes nothing.
+    /// What is to be done so that the log ends at `to`, which lies in it, or before the batch that holds
+    /// `to`. Changes nothing.
     pub(crate) async fn plan_cut(&self, to: Offset) -> Result<Cut, Fault> {
         let holding = self.segments.borrow().iter().rfind(|segment| segment.base() <= to).cloned();
         let end = match &holding {
@@ -101,8 +103,8 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// Moves the end of the log back: from here on nobody reads what goes. The journal has the truncation. What comes back are segments for
-    /// [`Log::finish_cut`].
+    /// Moves the end of the log back: from here on nobody reads what goes. The journal has the truncation.
+    /// What comes back are segments for [`Log::finish_cut`].
     pub(crate) fn begin_cut(&self, cut: Cut) -> Vec<Rc<Segment<D>>> {
         let Cut { truncation, producers } = cut;
         let removed = {
@@ -130,7 +132,8 @@ impl<D: Disk> Log<D> {
         removed
     }
 
-    /// Removes what [`Log::begin_cut`] has taken out of the log, durably. Where this fails, the log takes nothing more, and the next start does it.
+    /// Removes what [`Log::begin_cut`] has taken out of the log, durably. Where this fails, the log takes
+    /// nothing more, and the next start does it.
     pub(crate) async fn finish_cut(&self, removed: Vec<Rc<Segment<D>>>) -> Result<(), Fault> {
         let cut = async {
             for segment in removed.iter().rev() {
@@ -152,7 +155,8 @@ impl<D: Disk> Log<D> {
         done
     }
 
-    /// Opens the log of which a journal has a truncation that the checkpoint does not know: cuts the files first.
+    /// Opens the log of which a journal has a truncation that the checkpoint does not know: cuts the files
+    /// first.
     pub(crate) async fn open_truncated(
         disk: D,
         files: Rc<OpenFiles<D>>,
@@ -174,7 +178,8 @@ impl<D: Disk> Log<D> {
     }
 }
 
-/// The recovery point of a log that was cut off, as far as the one from before tells, and the producers of whom that does not tell enough.
+/// The recovery point of a log that was cut off, as far as the one from before tells, and the producers of
+/// whom that does not tell enough.
 fn lowered_point(
     point: &PartitionCheckpoint,
     truncation: &Truncation,

@@ -1,8 +1,10 @@
 //! Whether a partition may be written, and whether it can tell where its log ends.
 //!
-//! * After a failed write or sync the partition is fenced: appends are refused with the fault until the next start, reads go on (D3).
-//! * Where a start could not bring back all that was acknowledged, the log ends before what it should have: what lies between is refused, by
-//!   a reason that may pass, until it is back or somebody has decided (D2, D5).
+//! * After a failed write or sync the partition is fenced: appends are refused with the fault until the next
+//!   start, reads go on (D3).
+//! * Where a start could not bring back all that was acknowledged, the log ends before what it should have:
+//!   what lies between is refused, by a reason that may pass, until it is back or somebody has decided (D2,
+//!   D5).
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -18,7 +20,8 @@ pub(crate) struct Incomplete {
     pub(crate) fault: Fault,
     /// The offset behind the last one that is known of.
     pub(crate) end: Offset,
-    /// The batches that wait for room, by offset, and the journal's file that each is in; none where they are lost.
+    /// The batches that wait for room, by offset, and the journal's file that each is in; none where they are
+    /// lost.
     pub(crate) journaled: Vec<(PathBuf, JournaledBatch)>,
 }
 

@@ -1,7 +1,8 @@
-//! One partition: its log, how far that may be read ([`watermarks`]), the readers that wait for it ([`waiters`]), and whether it may be
-//! written ([`fence`]).
+//! One partition: its log, how far that may be read ([`watermarks`]), the readers that wait for it
+//! ([`waiters`]), and whether it may be written ([`fence`]).
 //!
-//! The end of the log moves only when an append has settled, which in the default configuration means that it is durable (D1, D2).
+//! The end of the log moves only when an append has settled, which in the default configuration means that it
+//! is durable (D1, D2).
 
 mod fence;
 mod waiters;
@@ -32,16 +33,17 @@ use watermarks::CurrentWatermarks;
 /// Damaged places of a partition that are kept apart: with more, the log of the broker has said enough.
 const DAMAGES_MAX: usize = 1000;
 
-/// Milliseconds that retention waits for the recovery point of a log that is being appended to. A busy journal is recycled within seconds; what
-/// a slow one leaves undeleted meanwhile is less than its files hold.
+/// Milliseconds that retention waits for the recovery point of a log that is being appended to. A busy
+/// journal is recycled within seconds; what a slow one leaves undeleted meanwhile is less than its files
+/// hold.
 const RETENTION_PATIENCE_MS: i64 = 30_000;
 
 /// Recovery points that no checkpoint file has yet.
 pub(crate) struct Unwritten {
     /// The segments' bases that the files have.
     pub(crate) bases: BTreeMap<PartitionId, Offset>,
-    /// The rows of all shards. A file may be the only one that has a row of another shard's partition, and with it where its log starts: whoever
-    /// replaces one writes all of them.
+    /// The rows of all shards. A file may be the only one that has a row of another shard's partition, and
+    /// with it where its log starts: whoever replaces one writes all of them.
     pub(crate) rows: Vec<PartitionCheckpoint>,
     /// Those whose row in the files is from before a truncation.
     pub(crate) truncated: BTreeSet<PartitionId>,
@@ -63,9 +65,11 @@ pub(crate) struct Partition<D: Disk> {
     checkpointed_base: Cell<Offset>,
     /// Whether the shard's checkpoint file has records of this partition.
     is_noted: Cell<bool>,
-    /// The log was truncated, and the shard's checkpoint file does not say so yet: nothing may be appended before.
+    /// The log was truncated, and the shard's checkpoint file does not say so yet: nothing may be appended
+    /// before.
     awaits_checkpoint: Cell<bool>,
-    /// Where the log ended when retention looked at it last, and since when retention waits for the recovery point.
+    /// Where the log ended when retention looked at it last, and since when retention waits for the recovery
+    /// point.
     retention_look: Cell<(Option<Offset>, Option<Timestamp>)>,
     relaxed: Cell<Relaxed>,
     traffic: Cell<Traffic>,
@@ -128,9 +132,11 @@ pub struct ReadResult<F> {
     pub high_watermark: Offset,
     /// The end of what this reader may read: one of those two, or the log end.
     pub readable_end: Offset,
-    /// Whole record batches, the first of which holds the offset asked for or the first one behind it; `None` at the end.
+    /// Whole record batches, the first of which holds the offset asked for or the first one behind it; `None`
+    /// at the end.
     pub batches: Option<FileRange<F>>,
-    /// Whether the batches reach the end of what may be read. Otherwise another read gets more at once: a limit or the end of a segment came first.
+    /// Whether the batches reach the end of what may be read. Otherwise another read gets more at once: a
+    /// limit or the end of a segment came first.
     pub reaches_end: bool,
 }
 
@@ -189,7 +195,8 @@ impl<D: Disk> Partition<D> {
         *self.config.borrow_mut() = config;
     }
 
-    // ---- leader epoch ----------------------------------------------------------------------------------------------------
+    // ---- leader epoch
+    // ----------------------------------------------------------------------------------------------------
 
     /// The leader epoch that appended batches are stamped with.
     pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
@@ -226,7 +233,8 @@ impl<D: Disk> Partition<D> {
         Ok(self.log.end_of_epoch(epoch))
     }
 
-    // ---- watermarks ------------------------------------------------------------------------------------------------------
+    // ---- watermarks
+    // ------------------------------------------------------------------------------------------------------
 
     /// Log start, last stable offset, high watermark and log end.
     pub(crate) fn watermarks(&self) -> Watermarks {
@@ -256,7 +264,8 @@ impl<D: Disk> Partition<D> {
         self.watermarks.set(watermarks);
     }
 
-    // ---- what is missing -------------------------------------------------------------------------------------------------
+    // ---- what is missing
+    // -------------------------------------------------------------------------------------------------
 
     /// What the log lacks; `None` when all that was acknowledged is there.
     pub(crate) fn incomplete(&self) -> Option<Incomplete> {
@@ -308,7 +317,8 @@ impl<D: Disk> Partition<D> {
         self.traffic.set(self.traffic.get().plus(Traffic { reads: 1, read_bytes, ..Traffic::default() }));
     }
 
-    // ---- fence -----------------------------------------------------------------------------------------------------------
+    // ---- fence
+    // -------------------------------------------------------------------------------------------------------
 
     /// Refuses appends from here on. The first fault stays.
     pub(crate) fn fence(&self, fault: &Fault) {
@@ -319,9 +329,11 @@ impl<D: Disk> Partition<D> {
         self.fence.check()
     }
 
-    // ---- durability ------------------------------------------------------------------------------------------------------
+    // ---- durability
+    // ------------------------------------------------------------------------------------------------------
 
-    /// Notes records that were acknowledged before they are durable; true when the topic's `flush.messages` asks for a sync now.
+    /// Notes records that were acknowledged before they are durable; true when the topic's `flush.messages`
+    /// asks for a sync now.
     pub(crate) fn note_relaxed(&self, records: u64, now: Timestamp) -> bool {
         let mut relaxed = self.relaxed.get();
         if relaxed.records == 0 {
@@ -332,8 +344,8 @@ impl<D: Disk> Partition<D> {
         relaxed.records >= self.config.borrow().flush_messages
     }
 
-    /// Whether records were acknowledged that no sync covers yet. Behind them, nothing may be in the journal alone: it would continue
-    /// a log that a crash may cut before it.
+    /// Whether records were acknowledged that no sync covers yet. Behind them, nothing may be in the journal
+    /// alone: it would continue a log that a crash may cut before it.
     pub(crate) fn has_relaxed(&self) -> bool {
         self.relaxed.get().records > 0 || self.syncing_relaxed.get() > 0
     }
@@ -344,7 +356,8 @@ impl<D: Disk> Partition<D> {
         relaxed.records > 0 && now.saturating_sub(relaxed.since) as u64 >= self.config.borrow().flush_ms
     }
 
-    /// Makes all that is settled durable. A failure fences the partition, unless the system was short of what it takes to begin.
+    /// Makes all that is settled durable. A failure fences the partition, unless the system was short of what
+    /// it takes to begin.
     pub(crate) async fn sync(&self) -> Result<(), Fault> {
         if self.log.damage().is_some() {
             return Ok(());
@@ -383,15 +396,18 @@ impl<D: Disk> Partition<D> {
         PartitionCheckpoint { log_start, high_watermark, ..self.durable.borrow().clone() }
     }
 
-    /// The offset up to which the log is known to be durable, and the base of the segment that this point lies in.
+    /// The offset up to which the log is known to be durable, and the base of the segment that this point
+    /// lies in.
     pub(crate) fn recovery_point(&self) -> (Offset, Offset) {
         let durable = self.durable.borrow();
         (durable.next_offset, durable.segment_base)
     }
 
-    // ---- truncation ------------------------------------------------------------------------------------------------------
+    // ---- truncation
+    // ------------------------------------------------------------------------------------------------------
 
-    /// Cuts the log off, durably. The journal has the truncation; the shard's checkpoint must say so before anything is appended.
+    /// Cuts the log off, durably. The journal has the truncation; the shard's checkpoint must say so before
+    /// anything is appended.
     pub(crate) async fn truncate(&self, cut: Cut) -> Result<(), Fault> {
         self.await_checkpoint();
         let removed = self.log.begin_cut(cut);
@@ -413,9 +429,11 @@ impl<D: Disk> Partition<D> {
         self.awaits_checkpoint.get()
     }
 
-    // ---- log start -------------------------------------------------------------------------------------------------------
+    // ---- log start
+    // -------------------------------------------------------------------------------------------------------
 
-    /// Has the next checkpoint say that the log begins at `offset`, at or before what is durable. Nobody sees it yet.
+    /// Has the next checkpoint say that the log begins at `offset`, at or before what is durable. Nobody sees
+    /// it yet.
     pub(crate) fn prepare_log_start(&self, offset: Offset) {
         assert!(
             offset <= self.recovery_point().0,
@@ -430,7 +448,8 @@ impl<D: Disk> Partition<D> {
         self.log_start_waiters.borrow_mut().clear();
     }
 
-    /// The checkpoint says where the log begins, or the segments before it are gone: from now on readers see it.
+    /// The checkpoint says where the log begins, or the segments before it are gone: from now on readers see
+    /// it.
     pub(crate) fn publish_log_start(&self, offset: Offset) {
         self.next_log_start.set(offset);
         self.log.set_log_start(offset);
@@ -450,14 +469,15 @@ impl<D: Disk> Partition<D> {
         self.is_noted.set(next_offset > Offset::ZERO);
     }
 
-    /// Whether the shard's checkpoint file has records of this partition: where its directory is gone, that tells it from one that was never
-    /// used.
+    /// Whether the shard's checkpoint file has records of this partition: where its directory is gone, that
+    /// tells it from one that was never used.
     pub(crate) fn is_noted(&self) -> bool {
         self.is_noted.get()
     }
 
-    /// Whether retention, which wants the log to begin at `wanted`, leaves it to the recycling of the journal to make durable what lies before, since
-    /// the log was appended to after the last look. Not where records were acknowledged that no journal holds. Asked once a look.
+    /// Whether retention, which wants the log to begin at `wanted`, leaves it to the recycling of the journal
+    /// to make durable what lies before, since the log was appended to after the last look. Not where records
+    /// were acknowledged that no journal holds. Asked once a look.
     pub(crate) fn retention_waits(&self, wanted: Offset, now: Timestamp) -> bool {
         let end = self.log.end();
         let (last_end, since) = self.retention_look.get();
@@ -471,9 +491,11 @@ impl<D: Disk> Partition<D> {
         waits
     }
 
-    // ---- read ------------------------------------------------------------------------------------------------------------
+    // ---- read
+    // -------------------------------------------------------------------------------------------------------
 
-    /// Whole batches from `offset` on, as far as this reader may read. Where the log is truncated meanwhile, it reads again.
+    /// Whole batches from `offset` on, as far as this reader may read. Where the log is truncated meanwhile,
+    /// it reads again.
     pub(crate) async fn read(
         &self,
         offset: Offset,
@@ -514,7 +536,8 @@ impl<D: Disk> Partition<D> {
             match self.log.read(offset, bytes_max, first_whole, || self.watermarks().end_for(reader)).await {
                 Ok(found) => found,
                 Err(fault) => {
-                    // Its segment may be on its way out. Where the log starts then is told when that is durable.
+                    // Its segment may be on its way out. Where the log starts then is told when that is
+                    // durable.
                     while self.log.log_start() <= offset && offset < self.next_log_start.get() {
                         let (settled, settles) = oneshot::channel();
                         self.log_start_waiters.borrow_mut().push(settled);
@@ -596,7 +619,8 @@ impl<D: Disk> Partition<D> {
         self.damages.borrow().len() as u64
     }
 
-    // ---- wait ------------------------------------------------------------------------------------------------------------
+    // ---- wait
+    // -------------------------------------------------------------------------------------------------------
 
     /// Wakes `wake` as soon as this reader may read beyond `beyond`.
     pub(crate) fn wait(&self, reader: Reader, beyond: Offset, wake: &WakeOnce) {

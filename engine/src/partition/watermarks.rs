@@ -9,10 +9,12 @@
 //!    |<------------------------------ a replica ------------------------->|
 //! ```
 //!
-//! * Retention, compaction and DeleteRecords stop at the high watermark: what lies behind it may still be cut off.
-//! * A single node is the trivial case. Its log end moves only when an append is durable, so the high watermark is the log end; without
-//!   transactions the last stable offset is, too.
-//! * Where a start could not bring back all that was acknowledged, the log end counts what is missing: nobody is told of a shorter log (D2).
+//! * Retention, compaction and DeleteRecords stop at the high watermark: what lies behind it may still be cut
+//!   off.
+//! * A single node is the trivial case. Its log end moves only when an append is durable, so the high
+//!   watermark is the log end; without transactions the last stable offset is, too.
+//! * Where a start could not bring back all that was acknowledged, the log end counts what is missing: nobody
+//!   is told of a shorter log (D2).
 
 use std::cell::Cell;
 

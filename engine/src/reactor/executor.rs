@@ -8,8 +8,8 @@
 //!           > ring      one system call: submits all that was started, takes in all that is complete, and sleeps when nothing is ready
 //! ```
 //!
-//! * Tasks of a queue that are ready run once each before one of them runs again; connections before storage, so that what has arrived in
-//!   one turn is committed together.
+//! * Tasks of a queue that are ready run once each before one of them runs again; connections before storage,
+//!   so that what has arrived in one turn is committed together.
 //! * A wake from another thread rings a doorbell only when this one sleeps.
 
 use std::cell::{Cell, RefCell};
@@ -47,10 +47,13 @@ thread_local! {
     static EXECUTOR: RefCell<Option<Rc<Executor>>> = const { RefCell::new(None) };
 }
 
-/// Starts a thread with an executor that runs the future made by `f` to its end. `f` gets the ring that the executor waits on.
+/// Starts a thread with an executor that runs the future made by `f` to its end. `f` gets the ring that the
+/// executor waits on.
 ///
-/// `cpu` pins the thread to that one of the CPUs that the process may run on, counted from 0, when that is allowed. `background_share` is the part of the thread's time that background tasks may take, up to 1.
-/// `ended` is called when the executor has ended, however it did; then [`ExecutorHandle::join`] tells how, and does not wait for long.
+/// `cpu` pins the thread to that one of the CPUs that the process may run on, counted from 0, when that is
+/// allowed. `background_share` is the part of the thread's time that background tasks may take, up to 1.
+/// `ended` is called when the executor has ended, however it did; then [`ExecutorHandle::join`] tells how,
+/// and does not wait for long.
 ///
 /// # Errors
 /// When the thread can not be made. That there is no ring to be had is reported by [`ExecutorHandle::join`].
@@ -144,8 +147,8 @@ struct Executor {
     began: Cell<Option<Instant>>,
     timers: RefCell<Timers>,
     remote: Arc<Remote>,
-    /// Executors that sleep and have got a task from this one: they are rung for when the turn is over, since a wake may be called under a
-    /// lock of a channel, where the woken thread would run into it.
+    /// Executors that sleep and have got a task from this one: they are rung for when the turn is over, since
+    /// a wake may be called under a lock of a channel, where the woken thread would run into it.
     bells: RefCell<Vec<Arc<Remote>>>,
 }
 
@@ -333,8 +336,9 @@ impl Remote {
     }
 }
 
-/// How much of the thread's time background tasks may take: a share of all that passes, so that a thread which has idle time leaves it to
-/// whatever else the core runs, and finds itself rested when a request comes. On a quiet thread they may take all of it.
+/// How much of the thread's time background tasks may take: a share of all that passes, so that a thread
+/// which has idle time leaves it to whatever else the core runs, and finds itself rested when a request
+/// comes. On a quiet thread they may take all of it.
 struct Allowance {
     share: Cell<f64>,
     /// What background tasks may take now, in nanoseconds; what they took too much is below zero.
@@ -500,7 +504,8 @@ mod tests {
         });
     }
 
-    /// What background tasks with steps of 50 us get in a second beside others that take `others` of every millisecond.
+    /// What background tasks with steps of 50 us get in a second beside others that take `others` of every
+    /// millisecond.
     fn background_time(share: f64, others: Duration) -> Duration {
         let step = Duration::from_micros(50);
         let begin = Instant::now();

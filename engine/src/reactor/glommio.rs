@@ -1,10 +1,12 @@
 //! The executor on glommio: it sleeps in that runtime's ring, and one of its tasks pumps ours.
 //!
-//! Its executor can wait for its own ring only. So completions of ours count up an eventfd, and its ring reads that: no thread, no polling.
-//! While nothing is in the kernel's hands after a turn (all was done at once), nothing is armed. Completions that are themselves caused by
-//! another eventfd are delayed by the kernel: [`RingDisk::readable`] must not be asked for one here.
+//! Its executor can wait for its own ring only. So completions of ours count up an eventfd, and its ring
+//! reads that: no thread, no polling. While nothing is in the kernel's hands after a turn (all was done at
+//! once), nothing is armed. Completions that are themselves caused by another eventfd are delayed by the
+//! kernel: [`RingDisk::readable`] must not be asked for one here.
 //!
-//! Queues are run by shares, not in the order of our own executor, and a turn of the ring costs a task's run, a read and a system call more.
+//! Queues are run by shares, not in the order of our own executor, and a turn of the ring costs a task's run,
+//! a read and a system call more.
 
 #![allow(unsafe_code)]
 
@@ -28,21 +30,23 @@ use rustix::io::ReadWriteFlags;
 use super::{OnDrop, Queue, Task};
 use crate::reactor::ring::{RingDisk, Wait};
 
-/// How often a running queue is asked to give way. Tasks are short by rule, so this is for the exception; and see [`HEARTBEATS`] for why it
-/// is not shorter.
+/// How often a running queue is asked to give way. Tasks are short by rule, so this is for the exception; and
+/// see [`HEARTBEATS`] for why it is not shorter.
 const PREEMPT: Duration = Duration::from_millis(20);
 
-/// The same before the queues are there. An executor whose timer fires before its very first task has run sleeps for good: nothing that could
-/// wake it exists yet. Of 1,700 starts on a busy machine, one hung that way.
+/// The same before the queues are there. An executor whose timer fires before its very first task has run
+/// sleeps for good: nothing that could wake it exists yet. Of 1,700 starts on a busy machine, one hung that
+/// way.
 const PREEMPT_FIRST: Duration = Duration::from_secs(60);
 
 /// The longest that an executor sleeps, in the end.
 ///
-/// glommio-ng 0.12.0 may sleep with a task ready to run: when its preemption timer has fired before the first queue gets its turn,
-/// `run_task_queues` reports that nothing is left to run, and the executor parks. Without another event it never wakes: with a timer of
-/// 1 ms, about once in 100,000 appends. A timer of 20 ms makes it rarer than can be measured on an idle machine; on a busy one the thread is
-/// kept waiting for as long now and then. A heartbeat bounds the stall, unless it is itself the task that is left ready: then the next one,
-/// which is due at another time, does.
+/// glommio-ng 0.12.0 may sleep with a task ready to run: when its preemption timer has fired before the first
+/// queue gets its turn, `run_task_queues` reports that nothing is left to run, and the executor parks.
+/// Without another event it never wakes: with a timer of 1 ms, about once in 100,000 appends. A timer of 20
+/// ms makes it rarer than can be measured on an idle machine; on a busy one the thread is kept waiting for as
+/// long now and then. A heartbeat bounds the stall, unless it is itself the task that is left ready: then the
+/// next one, which is due at another time, does.
 const HEARTBEATS: [Duration; 3] =
     [Duration::from_millis(20), Duration::from_millis(130), Duration::from_millis(1700)];
 
@@ -60,12 +64,15 @@ thread_local! {
     static QUEUES: Cell<Option<Queues>> = const { Cell::new(None) };
 }
 
-/// Starts a thread with an executor that runs the future made by `f` to its end. `f` gets the ring that the executor pumps.
+/// Starts a thread with an executor that runs the future made by `f` to its end. `f` gets the ring that the
+/// executor pumps.
 ///
-/// `ended` is called when the executor has ended, however it did. `cpu` pins the thread. `background_share` is the part of the time of all tasks that background tasks get when others are ready, up to 1.
+/// `ended` is called when the executor has ended, however it did. `cpu` pins the thread. `background_share`
+/// is the part of the time of all tasks that background tasks get when others are ready, up to 1.
 ///
 /// # Errors
-/// When the thread can not be made, or the CPU does not exist. That there is no ring to be had is reported by [`ExecutorHandle::join`].
+/// When the thread can not be made, or the CPU does not exist. That there is no ring to be had is reported by
+/// [`ExecutorHandle::join`].
 pub fn spawn_watched<F, T>(
     name: &str,
     cpu: Option<usize>,

@@ -1,15 +1,17 @@
-//! The runtime: one thread with three task queues, timers, its disk, and its sockets. No other room of the engine knows how tasks run, or
-//! what a thread waits on.
+//! The runtime: one thread with three task queues, timers, its disk, and its sockets. No other room of the
+//! engine knows how tasks run, or what a thread waits on.
 //!
 //! * A task runs until it waits; it must not compute for more than some 50 us without [`yield_if_needed`].
 //! * Wakers may be called on any thread.
-//! * A dropped [`Task`] is cancelled. A task that still waits when its executor ends is never dropped, and keeps its files open: keep the
-//!   handles, and await or drop them.
-//! * When the executor's future has ended, its ring is closed and finishes what was started; then the thread ends.
+//! * A dropped [`Task`] is cancelled. A task that still waits when its executor ends is never dropped, and
+//!   keeps its files open: keep the handles, and await or drop them.
+//! * When the executor's future has ended, its ring is closed and finishes what was started; then the thread
+//!   ends.
 //!
-//! Two implementations keep this, and one of them is built: `executor`, our own, where the thread sleeps in the ring itself; and, with the
-//! cargo feature `glommio`, that runtime, so that what was measured between the two can be measured again. Decision 11 has the figures.
-//! Both wait on the thread's [`ring`], which is also its disk ([`ShardDisk`]) and what its [`Sockets`] wait on.
+//! Two implementations keep this, and one of them is built: `executor`, our own, where the thread sleeps in
+//! the ring itself; and, with the cargo feature `glommio`, that runtime, so that what was measured between
+//! the two can be measured again. Decision 11 has the figures. Both wait on the thread's [`ring`], which is
+//! also its disk ([`ShardDisk`]) and what its [`Sockets`] wait on.
 
 #[cfg(not(feature = "glommio"))]
 mod executor;
@@ -42,7 +44,8 @@ pub use self::sockets::{SendFileError, Sockets, receive, set_congestion_control,
 use crate::io::latch::Latch;
 pub use crate::io::yield_now;
 
-/// The disk that the shards write on: the thread's, which lets no failed write or sync be followed by another (D3).
+/// The disk that the shards write on: the thread's, which lets no failed write or sync be followed by another
+/// (D3).
 pub(crate) type EngineDisk = Latch<ShardDisk>;
 
 /// A task queue of an executor.
@@ -113,8 +116,8 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// The future's output, or `None` when `duration` passes first; then the future is dropped. Never around an append: its future
-/// would be dropped, its write not.
+/// The future's output, or `None` when `duration` passes first; then the future is dropped. Never around an
+/// append: its future would be dropped, its write not.
 pub async fn with_timeout<T>(duration: Duration, future: impl Future<Output = T>) -> Option<T> {
     match select(pin!(future), pin!(sleep(duration))).await {
         Either::Left((output, _)) => Some(output),
@@ -169,7 +172,8 @@ mod tests {
                     fired.borrow_mut().push(millis);
                 })
             };
-            // All of them are asked for in one turn, microseconds apart, and fire a hundred milliseconds apart.
+            // All of them are asked for in one turn, microseconds apart, and fire a hundred milliseconds
+            // apart.
             let tasks: Vec<_> = [300, 100, 200].map(sleeper).into_iter().collect();
             let dropped = sleeper(60_000);
             let none = with_timeout(Duration::from_millis(5), std::future::pending::<()>()).await;

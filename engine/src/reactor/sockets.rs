@@ -1,7 +1,8 @@
 //! Sending on a socket from memory and from files, and receiving, without ever waiting in a system call.
 //!
-//! Works on the raw descriptor of a connected, non-blocking socket; the ring waits when the socket is full. A send whose future
-//! is dropped has sent an unknown part: the connection must be closed then, as after an error.
+//! Works on the raw descriptor of a connected, non-blocking socket; the ring waits when the socket is full. A
+//! send whose future is dropped has sent an unknown part: the connection must be closed then, as after an
+//! error.
 
 #![allow(unsafe_code)]
 
@@ -24,7 +25,8 @@ const SLICE_BYTES_MAX: u64 = 256 << 10;
 /// How far a cold file is read ahead of the socket.
 const READ_AHEAD_BYTES: u64 = 1 << 20;
 
-/// Receives into the buffer's spare capacity what the socket has; 0 when it was closed, or when there is no spare capacity.
+/// Receives into the buffer's spare capacity what the socket has; 0 when it was closed, or when there is no
+/// spare capacity.
 ///
 /// # Errors
 /// `AGAIN` when nothing has arrived.
@@ -72,13 +74,15 @@ impl Sockets {
         self.ring.readable(descriptor).await
     }
 
-    /// Receives into the buffer's spare capacity, which must not be empty, as soon as something has come. The buffer comes back unchanged
-    /// when the peer has ended. What is received after the future was dropped is lost.
+    /// Receives into the buffer's spare capacity, which must not be empty, as soon as something has come. The
+    /// buffer comes back unchanged when the peer has ended. What is received after the future was dropped is
+    /// lost.
     pub async fn receive(&self, socket: &Rc<OwnedFd>, buffer: BytesMut) -> (io::Result<()>, BytesMut) {
         self.ring.receive(socket, buffer).await
     }
 
-    /// Sends all of `bytes`; `more` says that something follows at once, so that both may share a packet (`MSG_MORE`).
+    /// Sends all of `bytes`; `more` says that something follows at once, so that both may share a packet
+    /// (`MSG_MORE`).
     pub async fn send(&self, socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<()> {
         let mut flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         flags.set(SendFlags::MORE, more);
@@ -103,8 +107,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// Sends `length` bytes of a file from `position` on (`sendfile`), bringing what is cold into memory before, and giving way to other
-    /// tasks between slices. The socket must be non-blocking.
+    /// Sends `length` bytes of a file from `position` on (`sendfile`), bringing what is cold into memory
+    /// before, and giving way to other tasks between slices. The socket must be non-blocking.
     pub async fn send_file(
         &self,
         socket: BorrowedFd<'_>,
@@ -143,8 +147,9 @@ pub fn set_nodelay(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(sockopt::set_tcp_nodelay(socket, true)?)
 }
 
-/// Chooses the congestion control (`TCP_CONGESTION`); whether the system has it and allows it. The common default `bbr` paces, which holds
-/// a loopback connection to 3 GB/s; `reno`, which every system allows, reaches 9.
+/// Chooses the congestion control (`TCP_CONGESTION`); whether the system has it and allows it. The common
+/// default `bbr` paces, which holds a loopback connection to 3 GB/s; `reno`, which every system allows,
+/// reaches 9.
 pub fn set_congestion_control(socket: BorrowedFd<'_>, name: &str) -> bool {
     sockopt::set_tcp_congestion(socket, name).is_ok()
 }

@@ -6,8 +6,9 @@
 //!            (0, 0)     (3, 40)   (4, 90)            a row for each, ascending in both
 //! ```
 //!
-//! An epoch is the term of one leader (KIP-101). It never decreases along a log. No checksum covers it in a batch, so these rows, which the
-//! shard's checkpoint keeps, are also what a batch that is read is held against.
+//! An epoch is the term of one leader (KIP-101). It never decreases along a log. No checksum covers it in a
+//! batch, so these rows, which the shard's checkpoint keeps, are also what a batch that is read is held
+//! against.
 
 use std::cell::{Cell, RefCell};
 
@@ -80,8 +81,9 @@ impl Epochs {
         }
     }
 
-    /// The newest epoch that is not newer than `epoch`, and where it ends: where the next one begins, or at the end of the log. Before the
-    /// first row, `epoch` itself and where that begins. `None` for an epoch that is yet to come.
+    /// The newest epoch that is not newer than `epoch`, and where it ends: where the next one begins, or at
+    /// the end of the log. Before the first row, `epoch` itself and where that begins. `None` for an epoch
+    /// that is yet to come.
     pub(crate) fn end_of(&self, epoch: LeaderEpoch, log_end: Offset) -> Option<EpochEnd> {
         let starts = self.starts.borrow();
         let newer = starts.partition_point(|row| row.epoch <= epoch);

@@ -5,11 +5,14 @@
 //! 00000000000000004711.index            ^               ^                every 4 KiB: offset, position, largest timestamp before
 //! ```
 //!
-//! * The end of a segment moves only when the shard says that an append has settled; what lies behind it in the file does not exist.
-//! * The index is a hint about boundaries, kept in memory while the segment is in use, appended to its file in checksummed chunks when
-//!   the shard's checkpoint is written, and completed by reading batch headers where the file falls short. It can always be rebuilt.
+//! * The end of a segment moves only when the shard says that an append has settled; what lies behind it in
+//!   the file does not exist.
+//! * The index is a hint about boundaries, kept in memory while the segment is in use, appended to its file
+//!   in checksummed chunks when the shard's checkpoint is written, and completed by reading batch headers
+//!   where the file falls short. It can always be rebuilt.
 //! * What was written before this process is checked before it is sent, once ([`verify`]).
-//! * File and index are let go when the shard has too many open ([`OpenFiles`]) and taken up again at the next use.
+//! * File and index are let go when the shard has too many open ([`OpenFiles`]) and taken up again at the
+//!   next use.
 
 mod epochs;
 mod open_files;
@@ -36,7 +39,8 @@ use crate::format::names;
 use crate::io::{Disk, OpenMode, is_no_space, is_shortage};
 use crate::types::{NO_TIMESTAMP, Offset, Position, Timestamp};
 
-/// Largest index file that is read, in bytes: a segment of 2 GiB with an entry every 256 bytes has no larger one.
+/// Largest index file that is read, in bytes: a segment of 2 GiB with an entry every 256 bytes has no larger
+/// one.
 const INDEX_BYTES_MAX: u64 = 160 << 20;
 
 /// Bytes that are read and written again at once.
@@ -75,12 +79,14 @@ pub(crate) struct Segment<D: Disk> {
     synced: Cell<Position>,
     /// Up to where the system was asked to write the file out.
     written_back: Cell<Position>,
-    /// How often the file was cut, and how many of the cuts a sync covers: a crash may bring back the length of before, with zeros.
+    /// How often the file was cut, and how many of the cuts a sync covers: a crash may bring back the length
+    /// of before, with zeros.
     cuts: Cell<u64>,
     cuts_synced: Cell<u64>,
     /// How often the log was truncated in it.
     truncations: Cell<u64>,
-    /// The file is older than this process, which has not synced it: a cut by the process before may not be durable.
+    /// The file is older than this process, which has not synced it: a cut by the process before may not be
+    /// durable.
     inherited: Cell<bool>,
     /// It was deleted: its files go, or are gone, and nothing of it needs a sync.
     dropped: Cell<bool>,
@@ -104,7 +110,8 @@ struct IndexState {
     persisted: Option<Persisted>,
     /// Entries of the file that start behind this position come from before a recovery and do not count.
     trusted: Position,
-    /// Where the batches that the file has no entries for are damaged: what lies behind is not known, nor is the largest timestamp.
+    /// Where the batches that the file has no entries for are damaged: what lies behind is not known, nor is
+    /// the largest timestamp.
     damage: Option<Fault>,
 }
 
@@ -133,7 +140,8 @@ impl<D: Disk> Segment<D> {
         segment
     }
 
-    /// A segment whose file is there up to `end`; of its index file, entries up to `trusted` count. `gapless` where no offset is missing.
+    /// A segment whose file is there up to `end`; of its index file, entries up to `trusted` count. `gapless`
+    /// where no offset is missing.
     pub(crate) fn existing(
         home: Rc<Home<D>>,
         base: Offset,
@@ -192,7 +200,8 @@ impl<D: Disk> Segment<D> {
         self.home.directory.join(names::segment_index(self.base))
     }
 
-    // ---- append ----------------------------------------------------------------------------------------------------------
+    // ---- append
+    // -------------------------------------------------------------------------------------------------------
 
     /// The open file; made when the segment is empty.
     pub(crate) async fn file(self: &Rc<Self>) -> Result<D::File, Fault> {
@@ -206,7 +215,8 @@ impl<D: Disk> Segment<D> {
         if !opened.as_ref().is_err_and(is_shortage) {
             self.may_exist.set(true);
         }
-        // Another task may have opened it meanwhile, for good, and another segment, or none, stand under its name by now.
+        // Another task may have opened it meanwhile, for good, and another segment, or none, stand under its
+        // name by now.
         if let Some(file) = self.file.borrow().as_ref() {
             return Ok(file.clone());
         }
@@ -267,7 +277,8 @@ impl<D: Disk> Segment<D> {
         result.map_err(|error| io_fault("truncate", self.log_path(), end, error))
     }
 
-    /// Another segment is going to follow: from then on the file's length tells where this one ends, so it has to be durable, too.
+    /// Another segment is going to follow: from then on the file's length tells where this one ends, so it
+    /// has to be durable, too.
     pub(crate) fn fix_length(&self) {
         if self.inherited.get() {
             self.cuts.set(self.cuts.get() + 1);
@@ -297,8 +308,9 @@ impl<D: Disk> Segment<D> {
         self.inherited.set(false);
     }
 
-    /// Removes the files of a segment that was deleted, or never came to be. Durable with the next sync of the directory, and not needed
-    /// before: what comes back lies before the log start, or what follows wins over it. Who has the file open goes on reading it.
+    /// Removes the files of a segment that was deleted, or never came to be. Durable with the next sync of
+    /// the directory, and not needed before: what comes back lies before the log start, or what follows wins
+    /// over it. Who has the file open goes on reading it.
     pub(crate) async fn remove(&self) -> Result<(), Fault> {
         *self.file.borrow_mut() = None;
         for path in [self.log_path(), self.index_path()] {
@@ -312,14 +324,15 @@ impl<D: Disk> Segment<D> {
         Ok(())
     }
 
-    /// Moves the end back to `end` and cuts the file durably, so that nothing of what was cut comes back (D4).
+    /// Moves the end back to `end` and cuts the file durably, so that nothing of what was cut comes back
+    /// (D4).
     pub(crate) async fn truncate(self: &Rc<Self>, end: SegmentEnd) -> Result<(), Fault> {
         self.shorten(end);
         self.cut_shortened().await
     }
 
-    /// Moves the end back to `end`: what lies behind does not exist any more, and [`Segment::cut_shortened`] removes it. Who is reading it looks
-    /// again.
+    /// Moves the end back to `end`: what lies behind does not exist any more, and [`Segment::cut_shortened`]
+    /// removes it. Who is reading it looks again.
     pub(crate) fn shorten(&self, end: SegmentEnd) {
         self.end.set(end);
         let trusted = self.index.borrow().trusted.min(end.position);
@@ -379,8 +392,8 @@ impl<D: Disk> Segment<D> {
         self.end.get().position >= self.written_back.get() + WRITE_BACK_BYTES
     }
 
-    /// Has the system begin to write the file out, so that the sync of a full journal finds little to do and the disk's queue stays
-    /// short. The last page stays, since it will change.
+    /// Has the system begin to write the file out, so that the sync of a full journal finds little to do and
+    /// the disk's queue stays short. The last page stays, since it will change.
     pub(crate) async fn write_back(self: &Rc<Self>) {
         let start = self.written_back.get();
         let end = self.end.get().position & !0xfff;
@@ -410,10 +423,11 @@ impl<D: Disk> Segment<D> {
         Ok(())
     }
 
-    // ---- read ------------------------------------------------------------------------------------------------------------
+    // ---- read
+    // -------------------------------------------------------------------------------------------------------
 
-    /// Where the batch begins that holds `offset`, or else the first one behind it, and the offset that it begins with, at least; `None` when
-    /// none follows in this segment.
+    /// Where the batch begins that holds `offset`, or else the first one behind it, and the offset that it
+    /// begins with, at least; `None` when none follows in this segment.
     pub(crate) async fn locate(self: &Rc<Self>, offset: Offset) -> Result<Option<(Position, Offset)>, Fault> {
         let end = self.end.get();
         if offset >= end.next_offset {
@@ -449,7 +463,8 @@ impl<D: Disk> Segment<D> {
         }
     }
 
-    /// Whole batches from `position` on, `bytes_max` at most; the first one whatever its size when `first_whole`. Not verified.
+    /// Whole batches from `position` on, `bytes_max` at most; the first one whatever its size when
+    /// `first_whole`. Not verified.
     pub(crate) async fn extent(
         self: &Rc<Self>,
         position: Position,
@@ -495,7 +510,8 @@ impl<D: Disk> Segment<D> {
         Ok(Extent { position, length: reached - position })
     }
 
-    /// The first batch, in offset order and from the batch at `from` on, whose largest timestamp is at least `timestamp`.
+    /// The first batch, in offset order and from the batch at `from` on, whose largest timestamp is at least
+    /// `timestamp`.
     pub(crate) async fn first_at_or_after(
         self: &Rc<Self>,
         (from, offset): (Position, Offset),
@@ -524,7 +540,8 @@ impl<D: Disk> Segment<D> {
         }
     }
 
-    /// The largest timestamp of the segment's records; [`NO_TIMESTAMP`] when it is empty. An error where damage hides it.
+    /// The largest timestamp of the segment's records; [`NO_TIMESTAMP`] when it is empty. An error where
+    /// damage hides it.
     pub(crate) async fn max_timestamp(self: &Rc<Self>) -> Result<Timestamp, Fault> {
         self.load_index().await?;
         match &self.index.borrow().damage {
@@ -564,7 +581,8 @@ impl<D: Disk> Segment<D> {
         FaultKind::Damage { path: self.log_path(), position, offset, what }.into()
     }
 
-    // ---- index -----------------------------------------------------------------------------------------------------------
+    // ---- index
+    // -------------------------------------------------------------------------------------------------------
 
     fn with_entries<T>(&self, look: impl FnOnce(&[IndexEntry]) -> T) -> T {
         look(self.index.borrow().entries.as_deref().expect("the index was loaded"))
@@ -578,7 +596,8 @@ impl<D: Disk> Segment<D> {
         Some(self.base.plus(i64::from(entries[at].relative_offset)))
     }
 
-    /// The first batch behind `position` that the index knows: where it stands, and the offset that it begins with.
+    /// The first batch behind `position` that the index knows: where it stands, and the offset that it begins
+    /// with.
     pub(crate) async fn next_indexed(
         self: &Rc<Self>,
         position: Position,
@@ -615,7 +634,8 @@ impl<D: Disk> Segment<D> {
         let end = self.end.get();
         let trusted = self.index.borrow().trusted;
         let (mut entries, persisted) = self.read_index_file(trusted).await?;
-        // Meanwhile another task may have loaded it for good, and the file under its name be that of the segment in this one's place.
+        // Meanwhile another task may have loaded it for good, and the file under its name be that of the
+        // segment in this one's place.
         if self.kept_open.get() && self.index.borrow().entries.is_some() {
             return Ok(());
         }
@@ -665,7 +685,8 @@ impl<D: Disk> Segment<D> {
         Ok(())
     }
 
-    /// The entries of the index file that can be trusted. Others are cut off durably, or they would come back as truth later.
+    /// The entries of the index file that can be trusted. Others are cut off durably, or they would come back
+    /// as truth later.
     async fn read_index_file(&self, trusted: Position) -> Result<(Vec<IndexEntry>, Persisted), Fault> {
         let path = self.index_path();
         let fault = |error: io::Error| io_fault("read", &path, 0, error);
@@ -690,7 +711,8 @@ impl<D: Disk> Segment<D> {
         Ok((entries[..usable].to_vec(), Persisted { entries: 0, bytes: 0 }))
     }
 
-    /// Appends the entries up to `position` that the index file lacks. A crash may lose them; they are made again by reading.
+    /// Appends the entries up to `position` that the index file lacks. A crash may lose them; they are made
+    /// again by reading.
     pub(crate) async fn persist_index(self: &Rc<Self>, position: Position) -> io::Result<()> {
         let (offset, chunk, entries) = {
             let index = self.index.borrow();
@@ -715,7 +737,8 @@ impl<D: Disk> Segment<D> {
         Ok(())
     }
 
-    /// Adds the boundary at the end, once no batch will follow: the file then tells the segment's largest timestamp.
+    /// Adds the boundary at the end, once no batch will follow: the file then tells the segment's largest
+    /// timestamp.
     pub(crate) fn seal(&self) {
         let end = self.end.get();
         if let Some(entries) = self.index.borrow_mut().entries.as_mut()
@@ -726,7 +749,8 @@ impl<D: Disk> Segment<D> {
         }
     }
 
-    /// Lets go of file and index, unless bytes wait for their sync: their errors are told to an open file only.
+    /// Lets go of file and index, unless bytes wait for their sync: their errors are told to an open file
+    /// only.
     fn release(&self) -> bool {
         if self.is_dirty() || self.end.get().position == 0 || self.kept_open.get() {
             return false;
@@ -771,7 +795,8 @@ pub(crate) const INDEX_STRIDE_BYTES: u64 = 4096;
 pub(crate) enum WriteFailure {
     /// The disk is full; nothing is wrong with what is there.
     NoSpace,
-    /// The system is short of something that comes back ([`FaultKind::is_shortage`]); nothing is wrong with what is there.
+    /// The system is short of something that comes back ([`FaultKind::is_shortage`]); nothing is wrong with
+    /// what is there.
     Shortage(Fault),
     /// Anything else.
     Fault(Fault),

@@ -1,7 +1,8 @@
 //! How many segments of a shard keep their file and index in memory.
 //!
-//! Ten thousand partitions must fit a descriptor limit of twenty thousand: what was used least recently is let go. What waits for a sync can not be: the
-//! shard is told when there is too much of it, syncs it, and has it let go then.
+//! Ten thousand partitions must fit a descriptor limit of twenty thousand: what was used least recently is
+//! let go. What waits for a sync can not be: the shard is told when there is too much of it, syncs it, and
+//! has it let go then.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};

@@ -16,8 +16,8 @@ const SCAN_READ_BYTES: usize = 8 << 10;
 /// Bytes read at once where the records are read too.
 const CHECK_READ_BYTES: usize = 1 << 20;
 
-/// What the next batch of a segment has to look like to continue the ones before it. No checksum covers a base offset, a leader epoch and a
-/// length: what does not fit is damage.
+/// What the next batch of a segment has to look like to continue the ones before it. No checksum covers a
+/// base offset, a leader epoch and a length: what does not fit is damage.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chain {
     next: Offset,
@@ -83,7 +83,8 @@ impl Chain {
         *self = Chain { epoch: header.leader_epoch(), ..Chain::new(segment, header.next_offset()) };
     }
 
-    /// What is wrong where the segment's batches end: its last one ends where the next segment begins, or a segment between them is gone.
+    /// What is wrong where the segment's batches end: its last one ends where the next segment begins, or a
+    /// segment between them is gone.
     pub(super) fn check_end<D: Disk>(&self, segment: &Segment<D>, position: Position) -> Result<(), Fault> {
         let end = segment.end();
         // A walk that has begun between two entries of the index and met no batch knows nothing.
@@ -194,9 +195,9 @@ pub(crate) struct Scanned {
     pub(crate) header: BatchHeader,
 }
 
-/// Reads the file from `position` to `length` and finds the longest row of intact batches that continues `next`; after a crash
-/// what follows them is a torn tail. At each batch its checksum is verified, its base offset must continue the one before, and its leader
-/// epoch must not go back behind `epoch`.
+/// Reads the file from `position` to `length` and finds the longest row of intact batches that continues
+/// `next`; after a crash what follows them is a torn tail. At each batch its checksum is verified, its base
+/// offset must continue the one before, and its leader epoch must not go back behind `epoch`.
 pub(crate) async fn scan_checked<D: Disk>(
     segment: &Rc<Segment<D>>,
     position: Position,

@@ -6,12 +6,14 @@
 //! a fetch             <...........>                          only [ .... ) is read and checked, once
 //! ```
 //!
-//! Records are sent from the file by its descriptor, so that nobody sees them on their way. What this process has written, or read at its
-//! start, needs no check. Everything else is read and checked before it is sent the first time (D5): each batch's CRC-32C, and what that does
-//! not cover - base offset, leader epoch and length - by the batches before it. The read is the one that brings a cold range into memory.
+//! Records are sent from the file by its descriptor, so that nobody sees them on their way. What this process
+//! has written, or read at its start, needs no check. Everything else is read and checked before it is sent
+//! the first time (D5): each batch's CRC-32C, and what that does not cover - base offset, leader epoch and
+//! length - by the batches before it. The read is the one that brings a cold range into memory.
 //!
-//! "Once" is as long as the segment is held. The system may drop the pages, and a sector that rots after its check comes back rotten: that is
-//! what the scrub is for (`shard/scrub`), which reads the medium again and again, and has what it finds damaged checked anew.
+//! "Once" is as long as the segment is held. The system may drop the pages, and a sector that rots after its
+//! check comes back rotten: that is what the scrub is for (`shard/scrub`), which reads the medium again and
+//! again, and has what it finds damaged checked anew.
 
 use std::rc::Rc;
 
@@ -30,7 +32,8 @@ const STEP_BYTES: usize = 128 << 10;
 /// Bytes that one request brings into memory, as much as most fetches take; behind it the system reads ahead.
 const PREFETCH_BYTES: u64 = 1 << 20;
 
-/// Stretches that are remembered of one segment: readers that jump about leave many. The shortest is forgotten, and checked again if need be.
+/// Stretches that are remembered of one segment: readers that jump about leave many. The shortest is
+/// forgotten, and checked again if need be.
 const STRETCHES_MAX: usize = 64;
 
 /// A row of whole batches that were checked.
@@ -112,7 +115,8 @@ pub(crate) struct Intact {
 }
 
 impl<D: Disk> Segment<D> {
-    /// Checks the whole batches from `position`, where the one with `offset` begins, to `end`, as far as that was not done before.
+    /// Checks the whole batches from `position`, where the one with `offset` begins, to `end`, as far as that
+    /// was not done before.
     ///
     /// # Errors
     /// When the file can not be read. Damage is no error here: what stands before it is intact.
@@ -135,7 +139,8 @@ impl<D: Disk> Segment<D> {
             let before = walk.position;
             let checked = walk.next(async |at, bytes| self.read(at, bytes).await).await;
             if self.truncations.get() != truncations {
-                // What stands here is not known any more. Who asked sees that the log was truncated, and asks again.
+                // What stands here is not known any more. Who asked sees that the log was truncated, and asks
+                // again.
                 return Ok(Intact { end: before, damage: None });
             }
             self.verified.borrow_mut().note(before, walk.position, walk.chain.next());
@@ -150,7 +155,8 @@ impl<D: Disk> Segment<D> {
         }
     }
 
-    /// Has the batches around `position` checked again when they are read: they were found damaged on the medium.
+    /// Has the batches around `position` checked again when they are read: they were found damaged on the
+    /// medium.
     pub(crate) fn distrust(&self, position: Position) {
         self.verified.borrow_mut().forget_at(position);
     }
@@ -178,10 +184,12 @@ impl<'a, D: Disk> Walk<'a, D> {
         Walk { segment, chain: Chain::new(segment, offset), position, end, ahead: Bytes::new() }
     }
 
-    /// The next batch's position and header; `None` at the end. `read` gives bytes of the file, fewer only at its end.
+    /// The next batch's position and header; `None` at the end. `read` gives bytes of the file, fewer only at
+    /// its end.
     ///
     /// # Errors
-    /// Damage: the walk stands where it begins. Where the header still tells the batch's length, [`Walk::skip`] goes past it.
+    /// Damage: the walk stands where it begins. Where the header still tells the batch's length,
+    /// [`Walk::skip`] goes past it.
     pub(crate) async fn next(
         &mut self,
         read: impl AsyncFn(Position, usize) -> Result<Bytes, Fault>,
@@ -233,7 +241,8 @@ impl<'a, D: Disk> Walk<'a, D> {
         Ok(())
     }
 
-    /// Goes past a damaged batch, if its header continues the chain; false when nobody knows where the next one begins.
+    /// Goes past a damaged batch, if its header continues the chain; false when nobody knows where the next
+    /// one begins.
     pub(crate) fn skip(&mut self) -> bool {
         let Ok(header) = self.chain.check(self.segment, self.position, self.end, &self.ahead) else {
             return false;

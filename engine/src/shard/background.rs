@@ -1,9 +1,9 @@
-//! What a shard does behind its appends: syncing segments, writing its checkpoint, recycling journal files, deleting records (`trim`),
-//! compacting logs (`clean`), looking for rot (`scrub`).
+//! What a shard does behind its appends: syncing segments, writing its checkpoint, recycling journal files,
+//! deleting records (`trim`), compacting logs (`clean`), looking for rot (`scrub`).
 //!
-//! A journal file is used again in this order, each step durable before the next: the segments that it covers are synced, with their
-//! directories; the checkpoint with the new recovery points replaces the old one; the file is fresh. A crash in between repeats some
-//! of it at the next start.
+//! A journal file is used again in this order, each step durable before the next: the segments that it covers
+//! are synced, with their directories; the checkpoint with the new recovery points replaces the old one; the
+//! file is fresh. A crash in between repeats some of it at the next start.
 
 use std::rc::Rc;
 
@@ -20,17 +20,20 @@ use crate::journal::{Journal, Refusal};
 use crate::partition::Partition;
 use crate::types::Timestamp;
 
-/// Segments that are synced at the same time: measured, 16 in parallel take a fifth of the time of 16 in a row.
+/// Segments that are synced at the same time: measured, 16 in parallel take a fifth of the time of 16 in a
+/// row.
 const SYNCS_AT_ONCE: usize = 16;
 
 impl<D: Disk> Shard<D> {
-    /// Compacts and scrubs, until [`Shard::end_background`]. Neither this nor [`Shard::run_recycling`] is ever dropped instead: a sync whose
-    /// result nobody waits for has failed as far as anybody knows, and fences its file.
+    /// Compacts and scrubs, until [`Shard::end_background`]. Neither this nor [`Shard::run_recycling`] is
+    /// ever dropped instead: a sync whose result nobody waits for has failed as far as anybody knows, and
+    /// fences its file.
     pub(crate) async fn run_background(self: Rc<Self>) {
         join(self.run_cleaning(), self.run_scrubbing()).await;
     }
 
-    /// Recycles journal files, syncs relaxed partitions and deletes, until [`Shard::end_background`]. Commits may wait for it.
+    /// Recycles journal files, syncs relaxed partitions and deletes, until [`Shard::end_background`]. Commits
+    /// may wait for it.
     pub(crate) async fn run_recycling(self: Rc<Self>) {
         while !self.background_ended.get() {
             {
@@ -49,7 +52,8 @@ impl<D: Disk> Shard<D> {
             // One that fails is fenced, or due again.
             let _ = self.sync_all(due).await;
             self.relieve_files().await;
-            // What no journal has would be nowhere but in the partition's directory, and nobody would miss that.
+            // What no journal has would be nowhere but in the partition's directory, and nobody would miss
+            // that.
             if has_new && let Err(Refusal::Fault(fault)) = self.write_checkpoint().await {
                 tracing::error!(%fault, "the checkpoint was not written");
             }
@@ -59,7 +63,8 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Closes the files that were used least recently, when there are too many: most of them have to be synced before.
+    /// Closes the files that were used least recently, when there are too many: most of them have to be
+    /// synced before.
     async fn relieve_files(&self) {
         if !self.files.is_crowded() {
             return;
@@ -112,8 +117,8 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Syncs the partitions, several at a time. The error is that of one that failed: it is fenced now, unless all that failed were short of
-    /// something.
+    /// Syncs the partitions, several at a time. The error is that of one that failed: it is fenced now,
+    /// unless all that failed were short of something.
     pub(super) async fn sync_all(&self, partitions: Vec<Rc<Partition<D>>>) -> Result<(), Fault> {
         let syncs = stream::iter(partitions).map(|partition| async move {
             let synced = partition.sync().await;
@@ -168,7 +173,8 @@ impl<D: Disk> Shard<D> {
         Ok(())
     }
 
-    /// Asks for the syncs that `flush.ms` wants, and for retention when it is time. Called every now and then.
+    /// Asks for the syncs that `flush.ms` wants, and for retention when it is time. Called every now and
+    /// then.
     pub(crate) fn tick(&self, now: Timestamp) {
         for partition in self.partitions.borrow().values() {
             if partition.is_flush_due(now) || partition.awaits_checkpoint() {
@@ -183,12 +189,14 @@ impl<D: Disk> Shard<D> {
         self.scrubbing.rate.tick(now);
     }
 
-    /// The part of the thread's time that [`Shard::run_background`] may take now: more while compaction falls behind.
+    /// The part of the thread's time that [`Shard::run_background`] may take now: more while compaction falls
+    /// behind.
     pub(crate) fn background_share(&self) -> f64 {
         self.cleaning.share()
     }
 
-    /// Ends [`Shard::run_background`] and [`Shard::run_recycling`] after what they are doing. The turns have ended before: they may wait for it.
+    /// Ends [`Shard::run_background`] and [`Shard::run_recycling`] after what they are doing. The turns have
+    /// ended before: they may wait for it.
     pub(crate) fn end_background(&self) {
         self.background_ended.set(true);
         self.flushes.signal.notify();
@@ -201,7 +209,8 @@ impl<D: Disk> Shard<D> {
         self.inbox.close();
     }
 
-    /// Leaves a data directory that needs no recovery: everything synced, the checkpoint says so, the journal is not needed any more.
+    /// Leaves a data directory that needs no recovery: everything synced, the checkpoint says so, the journal
+    /// is not needed any more.
     pub(crate) async fn shut_down(&self, journal: Journal<D>) -> Result<(), Fault> {
         let partitions = self.open_partitions();
         let all_synced = self.sync_all(partitions.clone()).await;

@@ -1,12 +1,14 @@
 //! Compacting logs: a round of [compaction](crate::compaction) after the other, the dirtiest log first.
 //!
-//! A round reads, decides and writes beside the log, a batch at a time, in the background queue and within a byte rate; nothing waits for
-//! it. What touches the log or its directory is done under the lock of the background, in steps: making a file, and putting it in the place of
-//! the segments that it was made of (`log/replace.rs` has the order). Between two steps a topic may be deleted, segments may be dropped and
+//! A round reads, decides and writes beside the log, a batch at a time, in the background queue and within a
+//! byte rate; nothing waits for it. What touches the log or its directory is done under the lock of the
+//! background, in steps: making a file, and putting it in the place of the segments that it was made of
+//! (`log/replace.rs` has the order). Between two steps a topic may be deleted, segments may be dropped and
 //! the shard may stop: a round looks, and ends.
 //!
-//! Only what the checkpoint on the disk has as durable and closed is compacted, so that no recovery and no journal looks at it again; and
-//! only what lies before the last stable offset: what is undecided, or may be cut off, stays as it is.
+//! Only what the checkpoint on the disk has as durable and closed is compacted, so that no recovery and no
+//! journal looks at it again; and only what lies before the last stable offset: what is undecided, or may be
+//! cut off, stays as it is.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -41,7 +43,8 @@ pub(super) struct Cleaning {
     key: u64,
     maps: Cell<u64>,
     rate: Rate,
-    /// Since when each log is due that waits for its round, and whether `max.compaction.lag.ms` asks for that.
+    /// Since when each log is due that waits for its round, and whether `max.compaction.lag.ms` asks for
+    /// that.
     due: RefCell<BTreeMap<PartitionId, (Timestamp, bool)>>,
     pace: Cell<Pace>,
 }
@@ -160,7 +163,8 @@ impl<D: Disk> Shard<D> {
     pub(super) async fn run_cleaning(&self) {
         while !self.background_ended.get() {
             self.cleaning.look.wait().await;
-            // A round that was done may have left more to do: its map was full, or much was appended meanwhile.
+            // A round that was done may have left more to do: its map was full, or much was appended
+            // meanwhile.
             let mut goes_on = true;
             while goes_on {
                 goes_on = false;
@@ -380,7 +384,8 @@ impl<D: Disk> Shard<D> {
         Ok(())
     }
 
-    /// Writes what is left, and gives the records that were read and are left; `None` when that is the same segment again.
+    /// Writes what is left, and gives the records that were read and are left; `None` when that is the same
+    /// segment again.
     async fn rewrite(
         &self,
         segments: &[Rc<Segment<D>>],

@@ -1,14 +1,18 @@
-//! The turn of a shard: the batches that have arrived become durable together, then their senders are answered.
+//! The turn of a shard: the batches that have arrived become durable together, then their senders are
+//! answered.
 //!
 //! ```text
 //! arrivals > draft (offsets, sequences) > write segments (page cache) > one journal write > settle: ends move, answers, readers wake
 //! ```
 //!
-//! * While a journal write is in flight, the next turn's batches collect: the busier the shard, the more records one sync carries.
-//! * A segment that can not take its batches drops out before the journal sees them, so the journal never brings back what was refused.
-//! * A group that does not fit the journal is made durable by syncing its segments; the two mix safely, since a sync of a segment covers
-//!   all that was appended to it before.
-//! * Partitions whose topic relaxes durability (`flush.messages` above 1) are answered after the segment write.
+//! * While a journal write is in flight, the next turn's batches collect: the busier the shard, the more
+//!   records one sync carries.
+//! * A segment that can not take its batches drops out before the journal sees them, so the journal never
+//!   brings back what was refused.
+//! * A group that does not fit the journal is made durable by syncing its segments; the two mix safely, since
+//!   a sync of a segment covers all that was appended to it before.
+//! * Partitions whose topic relaxes durability (`flush.messages` above 1) are answered after the segment
+//!   write.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -27,8 +31,9 @@ use crate::partition::Partition;
 use crate::segment::WriteFailure;
 use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Timestamp};
 
-/// Bytes of batches in one turn. Smaller turns overlap better with the clients, who send again as soon as they are answered: 50 producers with
-/// 4 MB in flight reach 474,000 records/s with this, and 433,000 with 2 MiB (alternating rounds, spreads apart).
+/// Bytes of batches in one turn. Smaller turns overlap better with the clients, who send again as soon as
+/// they are answered: 50 producers with 4 MB in flight reach 474,000 records/s with this, and 433,000 with 2
+/// MiB (alternating rounds, spreads apart).
 const TURN_BYTES_MAX: usize = 512 << 10;
 
 /// One partition's part of a turn.
@@ -187,8 +192,8 @@ impl<D: Disk> Shard<D> {
         written
     }
 
-    /// Packs the groups into journal writes, mostly one. What the journal can not hold alone, and partitions that have acknowledged
-    /// records which no journal holds, are synced in their segments.
+    /// Packs the groups into journal writes, mostly one. What the journal can not hold alone, and partitions
+    /// that have acknowledged records which no journal holds, are synced in their segments.
     fn plan(&self, journal: &Journal<D>, groups: Vec<Group<D>>) -> Vec<Plan<D>> {
         let mut plans = Vec::new();
         let (mut packed, mut entries, mut bytes) = (Vec::new(), 0, 0);
@@ -212,8 +217,8 @@ impl<D: Disk> Shard<D> {
         plans
     }
 
-    /// Syncs the segments. `is_journaled` where the journal may hold the batches, too: then nothing else may take their offsets, and they are durable or
-    /// the partition is fenced.
+    /// Syncs the segments. `is_journaled` where the journal may hold the batches, too: then nothing else may
+    /// take their offsets, and they are durable or the partition is fenced.
     async fn commit_direct(&self, group: Group<D>, is_journaled: bool) {
         let began = (self.stopwatch)();
         match group.draft.sync(&group.partition.log).await {
@@ -329,7 +334,8 @@ impl<D: Disk> Shard<D> {
         self.refuse(group, error).await;
     }
 
-    /// The system is short of descriptors or memory: what was written in part is cut off again, and the senders may try again.
+    /// The system is short of descriptors or memory: what was written in part is cut off again, and the
+    /// senders may try again.
     async fn refuse_shortage(&self, group: Group<D>, fault: Fault) {
         let error = self.refusal(group.partition.id, fault);
         self.refuse(group, error).await;

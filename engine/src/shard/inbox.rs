@@ -9,7 +9,8 @@ use crate::message::{Appended, Reply};
 use crate::sync::Signal;
 use crate::types::{Offset, PartitionId};
 
-/// Bytes that may wait before whoever brings more has to wait too: several turns' worth, so that the disk never starves.
+/// Bytes that may wait before whoever brings more has to wait too: several turns' worth, so that the disk
+/// never starves.
 const WAITING_BYTES_MAX: usize = 32 << 20;
 
 /// A batch that has arrived.
@@ -81,8 +82,8 @@ impl Inbox {
         self.arrived.notify();
     }
 
-    /// The batches of the next turn: not more than `bytes_max` unless the first alone is, and none where something else wants the turn. `None`
-    /// once closed and empty.
+    /// The batches of the next turn: not more than `bytes_max` unless the first alone is, and none where
+    /// something else wants the turn. `None` once closed and empty.
     pub(crate) async fn take(&self, bytes_max: usize) -> Option<Vec<Arrival>> {
         let is_empty = || self.waiting.borrow().is_empty() && self.truncations.borrow().is_empty();
         while is_empty() && !self.woken.take() {

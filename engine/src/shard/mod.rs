@@ -1,10 +1,11 @@
 //! A shard: the partitions of one thread, their journal, and the requests of other threads.
 //!
-//! Everything here runs in one thread and needs nothing but a disk and an executor for four futures, which the engine spawns on
-//! the ring ([`reactor`]) and the crash tests on a simulated disk:
+//! Everything here runs in one thread and needs nothing but a disk and an executor for four futures, which
+//! the engine spawns on the ring ([`reactor`]) and the crash tests on a simulated disk:
 //!
 //! * [`Shard::run_commits`]: the turns that append;
-//! * [`Shard::run_recycling`]: recycling journal files, writing the checkpoint, syncing what relaxed topics have acknowledged, deleting;
+//! * [`Shard::run_recycling`]: recycling journal files, writing the checkpoint, syncing what relaxed topics
+//!   have acknowledged, deleting;
 //! * [`Shard::run_background`]: what nobody waits for;
 //! * [`Shard::run_requests`]: what other threads ask through the mailbox.
 //!
@@ -77,7 +78,8 @@ pub(crate) struct ShardStart<D: Disk> {
     pub(crate) damaged: Arc<BTreeMap<PartitionId, Incomplete>>,
     /// The number of the shard's first new journal file.
     pub(crate) journal_number: u64,
-    /// The generation of the first use of a journal file: random, so that no record can be made to look like a commit.
+    /// The generation of the first use of a journal file: random, so that no record can be made to look like
+    /// a commit.
     pub(crate) generation: u64,
     pub(crate) journal_file_bytes_max: u64,
     pub(crate) open_files_max: usize,
@@ -119,7 +121,8 @@ pub(crate) struct Shard<D: Disk> {
     cleaning: Cleaning,
     scrubbing: Scrubbing,
     write_backs: WriteBacks<D>,
-    /// Held by a turn, and by a round of background work: a topic is let go when neither may still write into its directories.
+    /// Held by a turn, and by a round of background work: a topic is let go when neither may still write into
+    /// its directories.
     turn: Mutex<()>,
     background: Mutex<()>,
     background_ended: Cell<bool>,
@@ -165,9 +168,10 @@ pub(crate) fn shard_dir(data_dir: &Path, index: usize) -> PathBuf {
     data_dir.join(names::SHARDS_DIR).join(index.to_string())
 }
 
-/// Replaces a shard's checkpoint, durably. A copy of it is written and synced before, for the day that a bit of the checkpoint has rotted:
-/// log starts stand nowhere else (D5). What it says is true already, so after any crash it is as new as the checkpoint, or newer, or torn,
-/// and says so by its sum. It may fail: a full disk costs the copy.
+/// Replaces a shard's checkpoint, durably. A copy of it is written and synced before, for the day that a bit
+/// of the checkpoint has rotted: log starts stand nowhere else (D5). What it says is true already, so after
+/// any crash it is as new as the checkpoint, or newer, or torn, and says so by its sum. It may fail: a full
+/// disk costs the copy.
 ///
 /// # Errors
 /// When the checkpoint could not be replaced; the old one counts.
@@ -249,7 +253,8 @@ impl<D: Disk> Shard<D> {
         Ok((Rc::new(shard), journal))
     }
 
-    // ---- partitions ------------------------------------------------------------------------------------------------------
+    // ---- partitions
+    // ------------------------------------------------------------------------------------------------------
 
     /// The partition, opened if it was not; `None` when there is no such topic or partition.
     pub(crate) async fn partition(&self, id: PartitionId) -> Result<Option<Rc<Partition<D>>>, Fault> {
@@ -275,9 +280,11 @@ impl<D: Disk> Shard<D> {
         }
         .unwrap_or_default();
         let durable = point.unwrap_or_else(|| recovery.recovery_point());
-        // Behind the recovery point and in no journal: perhaps only in the page cache, and nobody may see it before it is durable.
+        // Behind the recovery point and in no journal: perhaps only in the page cache, and nobody may see it
+        // before it is durable.
         recovery.rewrite_scanned().await?;
-        // Nor may anybody see that something is not there, which the medium still has: a batch that was refused and cut off (D4).
+        // Nor may anybody see that something is not there, which the medium still has: a batch that was
+        // refused and cut off (D4).
         let dirty = recovery.log.is_dirty();
         let incomplete = self.damaged.get(&id).cloned();
         let lost =
@@ -293,7 +300,8 @@ impl<D: Disk> Shard<D> {
         if dirty {
             partition.sync().await?;
         }
-        // A topic that was deleted meanwhile must not be taken in: `close_topics` has passed. So has `reconfigure`.
+        // A topic that was deleted meanwhile must not be taken in: `close_topics` has passed. So has
+        // `reconfigure`.
         let topics = self.topics.get();
         let Some(topic) = topics.by_id(id.topic) else { return Ok(None) };
         partition.set_config(topic.config.clone());
@@ -307,8 +315,8 @@ impl<D: Disk> Shard<D> {
         self.partitions.borrow().values().cloned().collect()
     }
 
-    /// Lets go of a topic that the table does not hold any more; who waits for it wakes up and is told. When this returns, nothing
-    /// writes into the topic's directories, which the next topic of its name will use.
+    /// Lets go of a topic that the table does not hold any more; who waits for it wakes up and is told. When
+    /// this returns, nothing writes into the topic's directories, which the next topic of its name will use.
     pub(crate) async fn close_topics(&self, topics: &[TopicId]) {
         let gone: HashSet<&TopicId> = topics.iter().collect();
         let _no_turn = self.turn.lock().await;
@@ -337,8 +345,9 @@ impl<D: Disk> Shard<D> {
         self.snapshot.replace(Rc::new(self.topics.get()));
     }
 
-    /// Puts the settings that the table has for these topics in force, or for all of them and for the shard itself. When this returns, nothing
-    /// that was acknowledged under other settings is less durable than these promise.
+    /// Puts the settings that the table has for these topics in force, or for all of them and for the shard
+    /// itself. When this returns, nothing that was acknowledged under other settings is less durable than
+    /// these promise.
     pub(crate) async fn reconfigure(&self, topics: Option<&[TopicId]>) {
         let concerned = || match topics {
             Some(topics) => topics.iter().flat_map(|topic| self.partitions_of(*topic)).collect(),
@@ -370,9 +379,11 @@ impl<D: Disk> Shard<D> {
             .collect()
     }
 
-    // ---- the words of the engine -----------------------------------------------------------------------------------------
+    // ---- the words of the engine
+    // -----------------------------------------------------------------------------------------
 
-    /// Takes a batch for the next turn. The answer comes when it is durable, or as durable as its topic wants it.
+    /// Takes a batch for the next turn. The answer comes when it is durable, or as durable as its topic wants
+    /// it.
     pub(crate) async fn append(
         &self,
         partition: PartitionId,
@@ -403,7 +414,8 @@ impl<D: Disk> Shard<D> {
         if partition.is_closed() { Err(ReadError::UnknownPartition(request.partition)) } else { result }
     }
 
-    /// Wakes `wake` as soon as one of the partitions has records for this reader beyond its offset, or goes away.
+    /// Wakes `wake` as soon as one of the partitions has records for this reader beyond its offset, or goes
+    /// away.
     pub(crate) async fn wait(&self, reader: Reader, beyond: &[(PartitionId, Offset)], wake: &WakeOnce) {
         for (id, offset) in beyond {
             match self.partition(*id).await {
@@ -451,7 +463,8 @@ impl<D: Disk> Shard<D> {
         partition.end_of_epoch(epoch)
     }
 
-    /// Begins another term of this broker as the leader of a partition: what is appended from now on carries its epoch.
+    /// Begins another term of this broker as the leader of a partition: what is appended from now on carries
+    /// its epoch.
     pub(crate) async fn lead(&self, id: PartitionId, epoch: LeaderEpoch) -> Result<(), ReadError> {
         let partition = self.readable(id).await?;
         let _no_turn = self.turn.lock().await;

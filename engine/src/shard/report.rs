@@ -9,8 +9,8 @@ use crate::stats::{Compaction, PartitionReport, ShardReport};
 const PARTITIONS_AT_ONCE: usize = 64;
 
 impl<D: Disk> Shard<D> {
-    /// The shard at this moment, or rather: each of its partitions at a moment while this is made. What waits in the mailbox is filled in
-    /// by who has the mailbox.
+    /// The shard at this moment, or rather: each of its partitions at a moment while this is made. What waits
+    /// in the mailbox is filled in by who has the mailbox.
     pub(crate) async fn report(&self) -> ShardReport {
         let open = self.open_partitions();
         let mut partitions = Vec::with_capacity(open.len());

@@ -15,10 +15,11 @@ use crate::message::{CatalogMessage, Message, READS_AT_ONCE};
 use crate::partition::{Reader, WakeOnce};
 
 impl<D: Disk> Shard<D> {
-    /// Serves requests until the mailbox is closed. `catalog` is there on the shard that keeps the topic table.
+    /// Serves requests until the mailbox is closed. `catalog` is there on the shard that keeps the topic
+    /// table.
     ///
-    /// Appends go to the inbox in the order in which they come; everything else runs side by side, so that a read from a cold disk holds
-    /// nobody up.
+    /// Appends go to the inbox in the order in which they come; everything else runs side by side, so that a
+    /// read from a cold disk holds nobody up.
     pub(crate) async fn run_requests(
         self: Rc<Self>,
         mailbox: Receiver<Message<D::File>>,
@@ -41,7 +42,8 @@ impl<D: Disk> Shard<D> {
             match message {
                 None => break,
                 Some(Message::Append { partition, batch, reply }) => {
-                    // The senders' own limits keep this short; without room the mailbox fills and they wait in turn.
+                    // The senders' own limits keep this short; without room the mailbox fills and they wait
+                    // in turn.
                     self.inbox.room().await;
                     self.inbox.push(Arrival { partition, batch, reply });
                 }

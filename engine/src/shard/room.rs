@@ -1,11 +1,13 @@
-//! Looking for room on a disk that was full: for what the journals keep of partitions that a start could not bring back, and for the appends
-//! that were refused.
+//! Looking for room on a disk that was full: for what the journals keep of partitions that a start could not
+//! bring back, and for the appends that were refused.
 //!
-//! A start on a full disk leaves acknowledged batches in the journals where their segments have no room for them ([`Incomplete`]). The
-//! partition serves what its log has and refuses what lies behind, until one of these looks has put the batches back. They are durable
-//! meanwhile: the journals' files stay until a start that finds everything in its place.
+//! A start on a full disk leaves acknowledged batches in the journals where their segments have no room for
+//! them ([`Incomplete`]). The partition serves what its log has and refuses what lies behind, until one of
+//! these looks has put the batches back. They are durable meanwhile: the journals' files stay until a start
+//! that finds everything in its place.
 //!
-//! A shard that nobody appends to would never know that the disk has room again: the same look writes some bytes, and removes them.
+//! A shard that nobody appends to would never know that the disk has room again: the same look writes some
+//! bytes, and removes them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,7 +57,8 @@ fn of_fault(fault: Fault) -> WriteFailure {
 }
 
 impl<D: Disk> Shard<D> {
-    /// Asks for a look when it is time for one, and something waits for room. True when there must be a turn for it.
+    /// Asks for a look when it is time for one, and something waits for room. True when there must be a turn
+    /// for it.
     pub(super) fn wants_room(&self, now: Timestamp) -> bool {
         let waits = self.disk_full.get() || !self.room.waiting.borrow().is_empty();
         if !waits || now < self.room.next_look.get() {
@@ -66,8 +69,8 @@ impl<D: Disk> Shard<D> {
         true
     }
 
-    /// Looks, if that was asked for. In a turn, which may wait for the background, and not the other way round: what the background does is what
-    /// commits wait for.
+    /// Looks, if that was asked for. In a turn, which may wait for the background, and not the other way
+    /// round: what the background does is what commits wait for.
     pub(super) async fn look_for_room(&self) {
         if !self.room.is_due.take() {
             return;

@@ -1,12 +1,14 @@
-//! The scrub: reads everything that is durable again and again, so that rot is found while there may still be another copy somewhere (D5).
+//! The scrub: reads everything that is durable again and again, so that rot is found while there may still be
+//! another copy somewhere (D5).
 //!
-//! It reads past the page cache, where the system has direct I/O: what counts is what the medium has, and no page that a reader needs is pushed
-//! out. It goes through the logs of the shard and then through its small files, at a rate that nobody else notices, a step of at most 128 KiB between
-//! two yields. It changes nothing. What it finds damaged is told once, counted, and checked again by who reads it next.
+//! It reads past the page cache, where the system has direct I/O: what counts is what the medium has, and no
+//! page that a reader needs is pushed out. It goes through the logs of the shard and then through its small
+//! files, at a rate that nobody else notices, a step of at most 128 KiB between two yields. It changes
+//! nothing. What it finds damaged is told once, counted, and checked again by who reads it next.
 //!
-//! Of a partition that is not open it has a view of its own, which is let go when it was read: an idle one stays a row. Segments may go while they
-//! are read, by retention or compaction, and what then stands under their name is another file: damage counts only where the segment is still the
-//! log's.
+//! Of a partition that is not open it has a view of its own, which is let go when it was read: an idle one
+//! stays a row. Segments may go while they are read, by retention or compaction, and what then stands under
+//! their name is another file: damage counts only where the segment is still the log's.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -25,7 +27,8 @@ use crate::partition::Partition;
 use crate::segment::{OpenFiles, Segment, Walk};
 use crate::types::{PartitionId, Position, Timestamp};
 
-/// Milliseconds between the beginnings of two rounds, at least: a small broker has nothing to find every second.
+/// Milliseconds between the beginnings of two rounds, at least: a small broker has nothing to find every
+/// second.
 const ROUND_MS: i64 = 3_600_000;
 
 pub(super) struct Scrubbing {

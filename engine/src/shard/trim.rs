@@ -1,18 +1,21 @@
 //! Moving log starts: DeleteRecords, and what [retention](crate::retention) finds old enough.
 //!
-//! A log start moves in this order, each step done before the next: all before it is synced; the shard's checkpoint, which says where
-//! the log begins, is durable; readers see it, and whoever asked is answered; segments that lie wholly before it are taken out of the
-//! log; their files are removed. So it never goes back once anybody has seen it, and the recovery point never lies in a file that is
-//! gone. A crash in between leaves files before the log start, which the next opening removes.
+//! A log start moves in this order, each step done before the next: all before it is synced; the shard's
+//! checkpoint, which says where the log begins, is durable; readers see it, and whoever asked is answered;
+//! segments that lie wholly before it are taken out of the log; their files are removed. So it never goes
+//! back once anybody has seen it, and the recovery point never lies in a file that is gone. A crash in
+//! between leaves files before the log start, which the next opening removes.
 //!
-//! A disk without any room takes no checkpoint (D7). Then the first segments are removed one at a time, each durably, as long as the
-//! checkpoint's recovery point lies behind them: the next start finds the log's beginning where its files begin.
+//! A disk without any room takes no checkpoint (D7). Then the first segments are removed one at a time, each
+//! durably, as long as the checkpoint's recovery point lies behind them: the next start finds the log's
+//! beginning where its files begin.
 //!
-//! Retention leaves the first step to the recycling of the journal, which syncs the same segments anyway: it deletes up to the recovery point, and
-//! syncs by itself only in a log that rests, or has made it wait for long ([`Partition::retention_waits`]).
+//! Retention leaves the first step to the recycling of the journal, which syncs the same segments anyway: it
+//! deletes up to the recovery point, and syncs by itself only in a log that rests, or has made it wait for
+//! long ([`Partition::retention_waits`]).
 //!
-//! All of it happens in steps of the storage queue, some partitions or some files each, so that a journal file never waits long for
-//! its recycling.
+//! All of it happens in steps of the storage queue, some partitions or some files each, so that a journal
+//! file never waits long for its recycling.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
@@ -35,7 +38,8 @@ use crate::segment::Segment;
 use crate::sync::Signal;
 use crate::types::{Offset, PartitionId, Timestamp, TopicId};
 
-/// Partitions that one step looks at: with the sync of each in parallel and one checkpoint for all, some milliseconds.
+/// Partitions that one step looks at: with the sync of each in parallel and one checkpoint for all, some
+/// milliseconds.
 const PARTITIONS_AT_ONCE: usize = 32;
 
 /// Files that one step removes. Removing a large one takes the file system some milliseconds.
@@ -253,7 +257,8 @@ impl<D: Disk> Shard<D> {
         Ok(wanted.then_some(Move { partition, to, reply: None }))
     }
 
-    /// Whether a partition that is not open may have something to delete. Idle partitions stay closed (a row each).
+    /// Whether a partition that is not open may have something to delete. Idle partitions stay closed (a row
+    /// each).
     async fn is_worth_opening(&self, id: PartitionId, limits: RetentionLimits, now: Timestamp) -> bool {
         if limits.is_none() {
             return false;
@@ -301,7 +306,8 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Closes the active segments that go, and syncs what a log start would otherwise pass. What can not be synced stays out.
+    /// Closes the active segments that go, and syncs what a log start would otherwise pass. What can not be
+    /// synced stays out.
     async fn make_durable(&self, moves: Vec<Move<D>>) -> Vec<Move<D>> {
         let mut unsynced = Vec::new();
         for Move { partition, to, .. } in &moves {
@@ -311,7 +317,8 @@ impl<D: Disk> Shard<D> {
                 unsynced.push(partition.clone());
             }
         }
-        // One after the other: nobody waits for this, and the journal's writes wait behind whatever the device has to flush at once.
+        // One after the other: nobody waits for this, and the journal's writes wait behind whatever the
+        // device has to flush at once.
         let mut short = None;
         for partition in unsynced {
             if let Err(fault) = self.sync_all(vec![partition]).await
@@ -370,7 +377,8 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Removes the first segment of a partition, durably, without a checkpoint; false when it is needed, or can not be removed.
+    /// Removes the first segment of a partition, durably, without a checkpoint; false when it is needed, or
+    /// can not be removed.
     async fn free_first_segment(&self, go: &Move<D>) -> bool {
         let partition = &go.partition;
         let base = partition.checkpointed_base();
@@ -381,7 +389,8 @@ impl<D: Disk> Shard<D> {
         let log_start = end.max(partition.log.log_start());
         partition.prepare_log_start(log_start);
         if let Err(fault) = partition.log.remove_first().await {
-            // The next start may find the segment or not: nobody may have seen a log that begins behind it, and no second sync tells (D3).
+            // The next start may find the segment or not: nobody may have seen a log that begins behind it,
+            // and no second sync tells (D3).
             partition.fence(&fault);
             partition.revert_log_start();
             return false;

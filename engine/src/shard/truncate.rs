@@ -1,7 +1,8 @@
 //! Truncating a log while it is used: `log/truncate.rs` has the steps and what a crash between them leaves.
 //!
-//! All of it happens in a turn, so that nothing is appended meanwhile, and under the lock of the background, so that nothing is synced, deleted
-//! or compacted, and no checkpoint is written in between. Readers go on; one that was reading what goes reads again.
+//! All of it happens in a turn, so that nothing is appended meanwhile, and under the lock of the background,
+//! so that nothing is synced, deleted or compacted, and no checkpoint is written in between. Readers go on;
+//! one that was reading what goes reads again.
 
 use futures_channel::oneshot;
 
@@ -13,7 +14,8 @@ use crate::journal::{CommitFailure, Journal, Refusal};
 use crate::types::{Offset, PartitionId};
 
 impl<D: Disk> Shard<D> {
-    /// Cuts a log off at `to`, or before the batch that holds it. Durable when it returns; gives the offset that the next record gets.
+    /// Cuts a log off at `to`, or before the batch that holds it. Durable when it returns; gives the offset
+    /// that the next record gets.
     pub(crate) async fn truncate(&self, partition: PartitionId, to: Offset) -> Result<Offset, TruncateError> {
         let (reply, answer) = oneshot::channel();
         self.inbox.push_truncation(AskedTruncation { partition, to, reply });
@@ -57,7 +59,8 @@ impl<D: Disk> Shard<D> {
             Refusal::NoSpace => TruncateError::NoSpace(id),
             Refusal::Fault(fault) => faulty(fault),
         };
-        // It tells the next start what the log knows of producers and leader epochs, up to where it is cut off.
+        // It tells the next start what the log knows of producers and leader epochs, up to where it is cut
+        // off.
         self.write_checkpoint().await.map_err(written)?;
         let cut = partition.log.plan_cut(to).await.map_err(faulty)?;
         let end = cut.truncation.end;
@@ -74,7 +77,8 @@ impl<D: Disk> Shard<D> {
         }
         partition.truncate(cut).await.map_err(faulty)?;
         tracing::info!(partition = %id, %end, "the log was truncated");
-        // Whoever writes it next lifts the wait of the appends; where that never comes, the next start truncates again.
+        // Whoever writes it next lifts the wait of the appends; where that never comes, the next start
+        // truncates again.
         self.write_checkpoint().await.map_err(written)?;
         Ok(end)
     }

@@ -1,7 +1,8 @@
 //! The simulated disk: operations in flight, their order, and the faults that meet them.
 //!
-//! An operation is queued when its future is first polled and completes in some later [`SimDisk::step`], whether or not the
-//! future is still there. The medium changes only then, all at once. What an operation does is in [`super::operation`].
+//! An operation is queued when its future is first polled and completes in some later [`SimDisk::step`],
+//! whether or not the future is still there. The medium changes only then, all at once. What an operation
+//! does is in [`super::operation`].
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -28,7 +29,8 @@ pub struct Faults {
     pub sync_error: f64,
     /// A read fails with `EIO`.
     pub read_error: f64,
-    /// What needs a descriptor (an open, a listing, the sync of a directory, a removal of a whole one) fails with `EMFILE` and has done nothing.
+    /// What needs a descriptor (an open, a listing, the sync of a directory, a removal of a whole one) fails
+    /// with `EMFILE` and has done nothing.
     pub no_descriptor: f64,
     /// A sync of a file or a directory, or a durable write, reports success and has flushed nothing.
     pub flush_lie: f64,
@@ -115,7 +117,8 @@ impl SimDisk {
         SimDisk { state: Rc::new(RefCell::new(state)) }
     }
 
-    /// Completes one operation in flight, any of them; `false` when there is none, or none may complete any more.
+    /// Completes one operation in flight, any of them; `false` when there is none, or none may complete any
+    /// more.
     pub fn step(&self) -> bool {
         let Some((operation, result)) = self.state.borrow_mut().step() else { return false };
         // Nobody waits where the future was dropped.
@@ -158,7 +161,8 @@ impl SimDisk {
         self.state.borrow_mut().faults = faults;
     }
 
-    /// Sets the size of the disk in bytes, given out in blocks of [`BLOCK_BYTES`](super::BLOCK_BYTES); `None` is without end.
+    /// Sets the size of the disk in bytes, given out in blocks of [`BLOCK_BYTES`](super::BLOCK_BYTES); `None`
+    /// is without end.
     pub fn set_capacity(&self, capacity: Option<u64>) {
         self.state.borrow_mut().medium.capacity = capacity;
     }
@@ -168,7 +172,8 @@ impl SimDisk {
         self.state.borrow().medium.used()
     }
 
-    /// Makes the next operation of this kind fail whose path `matches`, when it would complete. Several can wait.
+    /// Makes the next operation of this kind fail whose path `matches`, when it would complete. Several can
+    /// wait.
     pub fn fail_next(
         &self,
         kind: OperationKind,
@@ -179,7 +184,8 @@ impl SimDisk {
         self.state.borrow_mut().targets.push(target);
     }
 
-    /// Makes the operation fail that would be the `number`-th to complete, counted as in [`SimDisk::operations`] from 0.
+    /// Makes the operation fail that would be the `number`-th to complete, counted as in
+    /// [`SimDisk::operations`] from 0.
     pub fn fail_at(&self, number: u64, error: impl Into<io::Error>) {
         let target = Target { which: Which::At(number), error: error.into() };
         self.state.borrow_mut().targets.push(target);
@@ -196,7 +202,8 @@ impl SimDisk {
 
     /// The process dies and the kernel lives: the disk that the next process finds. This one is not changed.
     ///
-    /// It has the same capacity and no faults; nothing is in flight, and what was not durable is not durable yet.
+    /// It has the same capacity and no faults; nothing is in flight, and what was not durable is not durable
+    /// yet.
     pub fn kill(&self, rng: &mut Rng) -> SimDisk {
         let mut medium = self.interrupted(rng);
         medium.lose_process();

@@ -1,7 +1,7 @@
 //! A machine: tasks of one thread, a simulated disk and a clock that moves when it is told to.
 //!
-//! Tasks run until all of them wait; then the disk completes one operation; and so on. Nothing else wakes them, so a run is
-//! decided by its seed.
+//! Tasks run until all of them wait; then the disk completes one operation; and so on. Nothing else wakes
+//! them, so a run is decided by its seed.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -86,7 +86,8 @@ impl Simulation {
         self.try_run_until_with(future, |_| {})
     }
 
-    /// As [`Simulation::try_run_until`]; `between` is called whenever all wait for the disk, before it completes the next operation.
+    /// As [`Simulation::try_run_until`]; `between` is called whenever all wait for the disk, before it
+    /// completes the next operation.
     ///
     /// These are the moments at which one crash differs from another.
     pub fn try_run_until_with<F: Future>(
@@ -100,12 +101,14 @@ impl Simulation {
             polls.set(polls.get() + 1);
             future.as_mut().poll(context)
         });
-        // It polls its only member when that was woken, and not before: so that the count tells whether there was progress.
+        // It polls its only member when that was woken, and not before: so that the count tells whether there
+        // was progress.
         let mut woken = FuturesUnordered::from_iter([counted]);
         let mut context = Context::from_waker(Waker::noop());
         loop {
             loop {
-                // The tasks first: what they wake must not be overlooked when the disk has nothing left to do.
+                // The tasks first: what they wake must not be overlooked when the disk has nothing left to
+                // do.
                 self.pool.run_until_stalled();
                 let polls_before = polls.get();
                 if let Poll::Ready(output) = woken.poll_next_unpin(&mut context) {

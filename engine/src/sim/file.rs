@@ -6,8 +6,9 @@
 //!             certain     may be lost   certain (O_DSYNC)
 //! ```
 //!
-//! A change that is `certain` survives every crash; it waits in the list only because an older one does not, and the order
-//! of the list decides what an overwritten sector ends up with. Which changes exist is decided by [`super::medium`].
+//! A change that is `certain` survives every crash; it waits in the list only because an older one does not,
+//! and the order of the list decides what an overwritten sector ends up with. Which changes exist is decided
+//! by [`super::medium`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
@@ -21,7 +22,8 @@ pub const BLOCK_BYTES: u64 = 4096;
 /// What the disk writes whole or not at all, in bytes.
 pub const SECTOR_BYTES: u64 = 512;
 
-/// How likely it is that one unsynced change survives, drawn once per crash: all and nothing must be common, too.
+/// How likely it is that one unsynced change survives, drawn once per crash: all and nothing must be common,
+/// too.
 const SURVIVAL: [f64; 5] = [0.0, 0.1, 0.5, 0.9, 1.0];
 
 /// Draws how likely each unsynced change of one crash is to survive.
@@ -302,7 +304,8 @@ impl Image {
         self.length = length;
     }
 
-    /// How many of `length` bytes at `position` can be written when there is room for `blocks_free` more blocks.
+    /// How many of `length` bytes at `position` can be written when there is room for `blocks_free` more
+    /// blocks.
     pub(super) fn fitting(&self, position: u64, length: usize, blocks_free: u64) -> usize {
         let missing = pieces(position, length).filter(|piece| !self.blocks.contains_key(&piece.block));
         missing.map(|piece| piece.outer.start).nth(blocks_free as usize).unwrap_or(length)

@@ -1,7 +1,8 @@
 //! The simulated file system: a tree of files and directories, each cached and durable.
 //!
-//! It knows what each system call does to the two images; it knows nothing of time, of operations in flight or of injected
-//! faults. A clone is another medium with the same content. File contents are in [`super::file`].
+//! It knows what each system call does to the two images; it knows nothing of time, of operations in flight
+//! or of injected faults. A clone is another medium with the same content. File contents are in
+//! [`super::file`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -24,7 +25,8 @@ const ROOT: NodeId = 0;
 
 pub(super) type NodeId = u64;
 
-/// An open file of a [`SimDisk`](super::SimDisk): it stays readable when its name is removed or given to another file.
+/// An open file of a [`SimDisk`](super::SimDisk): it stays readable when its name is removed or given to
+/// another file.
 #[derive(Clone)]
 pub struct SimFile {
     pub(super) node: NodeId,

@@ -1,4 +1,5 @@
-//! One operation in flight: what was asked, and what it does to the medium when it completes, fails or is interrupted.
+//! One operation in flight: what was asked, and what it does to the medium when it completes, fails or is
+//! interrupted.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -152,7 +153,8 @@ impl Request {
         Ok(Reply::Done)
     }
 
-    /// It fails: a sync loses data, a write may leave a part behind when it is `torn`, anything else does nothing.
+    /// It fails: a sync loses data, a write may leave a part behind when it is `torn`, anything else does
+    /// nothing.
     pub(super) fn fail(&self, medium: &mut Medium, torn: bool, rng: &mut Rng) {
         match self {
             Request::Write { file, position, bytes } if torn => {

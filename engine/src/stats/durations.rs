@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Upper bounds of the buckets in microseconds: from a journal write that hits a fast disk to a client's longest patience.
+/// Upper bounds of the buckets in microseconds: from a journal write that hits a fast disk to a client's
+/// longest patience.
 const BOUNDS_US: [u64; 17] = [
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 5_000_000, 10_000_000,

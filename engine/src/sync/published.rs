@@ -2,7 +2,8 @@
 
 use super::shim::{Arc, Mutex};
 
-/// The newest snapshot of a value. Reading clones an `Arc`; a reader keeps the snapshot it took for as long as it likes.
+/// The newest snapshot of a value. Reading clones an `Arc`; a reader keeps the snapshot it took for as long
+/// as it likes.
 ///
 /// The lock is held for one reference count and nothing else, so a reader never waits for a writer's work.
 #[derive(Debug)]

@@ -5,8 +5,8 @@
 //!   other threads:                                    push, and ring if it sleeps
 //! ```
 //!
-//! A push before [`Woken::falls_asleep`] keeps the thread awake, a push after it rings. So the bell has to keep a ring that comes before
-//! the wait, and the thread may end its wait for other reasons.
+//! A push before [`Woken::falls_asleep`] keeps the thread awake, a push after it rings. So the bell has to
+//! keep a ring that comes before the wait, and the thread may end its wait for other reasons.
 
 use super::shim::{Mutex, MutexGuard};
 
@@ -31,7 +31,8 @@ impl<T> Woken<T> {
         self.state.lock().expect("nothing panics while it holds the lock")
     }
 
-    /// Hands a task to the thread, and rings when it sleeps: once a sleep. The task comes back when nobody will run it any more.
+    /// Hands a task to the thread, and rings when it sleeps: once a sleep. The task comes back when nobody
+    /// will run it any more.
     pub(crate) fn push(&self, task: T, ring: impl FnOnce()) -> Result<(), T> {
         let rings = {
             let mut state = self.lock();
@@ -61,7 +62,8 @@ impl<T> Woken<T> {
         state.asleep
     }
 
-    /// Takes no more tasks, and drops those that were not taken: here, on the thread that would have run them.
+    /// Takes no more tasks, and drops those that were not taken: here, on the thread that would have run
+    /// them.
     pub(crate) fn close(&self) {
         let left = {
             let mut state = self.lock();

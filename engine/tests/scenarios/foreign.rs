@@ -1,4 +1,5 @@
-//! What stands in the data directory and is not ours, or not any more: nothing of it is removed, and none of it is taken for a topic's.
+//! What stands in the data directory and is not ours, or not any more: nothing of it is removed, and none of
+//! it is taken for a topic's.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -152,7 +153,8 @@ fn what_stands_where_a_new_partition_will_be_is_set_aside_and_not_its_data() {
     engine.stop().unwrap();
 }
 
-/// The deletion of a topic was cut short. Its directories go, whatever else stands there stays, and so does what somebody has put into them.
+/// The deletion of a topic was cut short. Its directories go, whatever else stands there stays, and so does
+/// what somebody has put into them.
 #[test]
 fn d9_a_deletion_that_was_cut_short_is_finished_by_the_table_alone() {
     let directory = stopped();

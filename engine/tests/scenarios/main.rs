@@ -1,4 +1,5 @@
-//! The engine as it ships, on a real disk: processes that are killed, shards that change in number, many partitions.
+//! The engine as it ships, on a real disk: processes that are killed, shards that change in number, many
+//! partitions.
 
 #![allow(clippy::print_stdout, reason = "a process that is killed says how far it came")]
 

@@ -1,9 +1,11 @@
-//! A Python program that was written from `docs/format.md` alone reads the same records as the engine: from the reference directory, which
-//! also shows that data of every release opens in the newest, and from a directory that a killed process has left.
+//! A Python program that was written from `docs/format.md` alone reads the same records as the engine: from
+//! the reference directory, which also shows that data of every release opens in the newest, and from a
+//! directory that a killed process has left.
 //!
-//! A reference directory is `tests/golden/reference-v<n>`, with journals cut where they were never written; `reference-v<n>.jsonl` beside it has
-//! its records. None is ever changed; a release with another format adds its own. `make_reference` makes one. In the first one's compacted
-//! topic offsets are missing between batches, in the second one's none. In the third, logs were truncated and have several leader epochs.
+//! A reference directory is `tests/golden/reference-v<n>`, with journals cut where they were never written;
+//! `reference-v<n>.jsonl` beside it has its records. None is ever changed; a release with another format adds
+//! its own. `make_reference` makes one. In the first one's compacted topic offsets are missing between
+//! batches, in the second one's none. In the third, logs were truncated and have several leader epochs.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -194,7 +196,8 @@ impl<'a> Writer<'a> {
             None => create_topic(log, name, partitions, configs),
         };
         let rolled = ("segment.ms", "2000");
-        // The records are of 2023: they shall not be deleted for their age in the middle of a run that takes long.
+        // The records are of 2023: they shall not be deleted for their age in the middle of a run that takes
+        // long.
         let kept = ("retention.ms", "-1");
         let mut partitions = topic("plain", 3, &[rolled, kept]);
         partitions.extend(topic("appended", 1, &[("message.timestamp.type", "LogAppendTime")]));
@@ -246,7 +249,8 @@ impl<'a> Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// What a replica sees when leaders change: the last records may go, and what follows is of another epoch.
+    /// What a replica sees when leaders change: the last records may go, and what follows is of another
+    /// epoch.
     fn change_leader(&mut self, at: usize) {
         let partition = self.partitions[at];
         let query = strandline_engine::OffsetQuery::Latest;

@@ -32,8 +32,8 @@ pub(crate) fn create_topic(
     block_on(log.create_topic(new)).expect("the topic is made").partition_ids().collect()
 }
 
-/// Appends one record of now and gives its offset once it is acknowledged. One of 1970 would be deleted by the default retention as soon
-/// as that looks, in the middle of a test on a busy machine.
+/// Appends one record of now and gives its offset once it is acknowledged. One of 1970 would be deleted by
+/// the default retention as soon as that looks, in the middle of a test on a busy machine.
 pub(crate) fn append(log: &Handle, partition: PartitionId, value: &str) -> i64 {
     let mut batch = BatchBuilder::new(Codec::None);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970").as_millis();

@@ -181,7 +181,8 @@ impl Front for Panics {
     }
 }
 
-/// The others would go on as if nothing had happened, and wait for ever for what the one that has gone was asked.
+/// The others would go on as if nothing had happened, and wait for ever for what the one that has gone was
+/// asked.
 #[test]
 fn a_shard_that_panics_is_told_of_and_the_others_stop_and_lose_nothing() {
     let directory = tempfile::tempdir().unwrap();

@@ -75,7 +75,8 @@ pub(crate) fn one_of_two_writers_is_last() {
     assert_eq!(gone.load(Ordering::SeqCst), 2);
 }
 
-/// Every task that another thread has woken is run, in whichever moment its thread falls asleep, and the bell rings once for each sleep.
+/// Every task that another thread has woken is run, in whichever moment its thread falls asleep, and the bell
+/// rings once for each sleep.
 pub(crate) fn a_wake_is_never_lost_and_rings_once_a_sleep() {
     let woken = Arc::new(Woken::new());
     let bell = Arc::new(Bell::new());
@@ -194,7 +195,8 @@ pub(crate) fn a_message_wakes_the_shard_that_it_is_for() {
     }
 }
 
-/// A message that was taken in while the engine stops is answered; one that was not comes back to its sender. Neither waits for ever.
+/// A message that was taken in while the engine stops is answered; one that was not comes back to its sender.
+/// Neither waits for ever.
 pub(crate) fn a_message_is_answered_or_its_sender_told_when_the_shard_stops() {
     let (answered, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let request = || Request { answered: answered.clone(), over: over.clone() };
@@ -225,7 +227,8 @@ async fn serve_until_stopped(mailbox: &Receiver<Request>, stopped: &Receiver<()>
     join(serve, stop).await;
 }
 
-/// A segment's file, as a read on another shard gets it: retention lets go of it, the last who holds it closes it, once.
+/// A segment's file, as a read on another shard gets it: retention lets go of it, the last who holds it
+/// closes it, once.
 pub(crate) fn a_file_outlives_its_segment_while_a_reader_has_it_and_closes_once() {
     let closed = Arc::new(AtomicUsize::new(0));
     let file = Arc::new(Counted { number: 0, gone: closed.clone() });

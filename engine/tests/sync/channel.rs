@@ -1,7 +1,8 @@
-//! A channel for loom, with the names and the contract of `async-channel`, of which it has what the tests use.
+//! A channel for loom, with the names and the contract of `async-channel`, of which it has what the tests
+//! use.
 //!
-//! The parts that `async-channel` is made of have loom tests of their own, which need a build of their own. Under std the same tests run on the
-//! real one.
+//! The parts that `async-channel` is made of have loom tests of their own, which need a build of their own.
+//! Under std the same tests run on the real one.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Debug, Formatter};

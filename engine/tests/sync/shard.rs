@@ -1,6 +1,8 @@
-//! A shard as other threads know it: a mailbox, a thread that sleeps when nothing is ready, and wakers that end its sleep.
+//! A shard as other threads know it: a mailbox, a thread that sleeps when nothing is ready, and wakers that
+//! end its sleep.
 //!
-//! What wakes it is the engine's own code. Its executor has one task here, and a bell in the place of the ring.
+//! What wakes it is the engine's own code. Its executor has one task here, and a bell in the place of the
+//! ring.
 
 use std::future::Future;
 use std::pin::pin;

@@ -21,8 +21,8 @@ mod shard;
 #[path = "../../src/sync/woken.rs"]
 mod woken;
 
-/// Three threads that lock this often can meet in more orders than can be tried. Tried are those in which threads are interrupted at most
-/// this often, not counting where they wait.
+/// Three threads that lock this often can meet in more orders than can be tried. Tried are those in which
+/// threads are interrupted at most this often, not counting where they wait.
 const INTERRUPTIONS_MAX: usize = 4;
 
 fn run(body: fn()) {

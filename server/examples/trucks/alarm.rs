@@ -1,7 +1,7 @@
 //! The filter: reads positions, writes the dangerous ones to a topic of their own.
 //!
-//! A position counts as read when the next poll begins, and before that the copies are flushed: after a crash one may be there
-//! twice, but none is missing.
+//! A position counts as read when the next poll begins, and before that the copies are flushed: after a crash
+//! one may be there twice, but none is missing.
 
 use crate::drive::{now, options};
 use crate::position::Position;

@@ -1,7 +1,8 @@
 //! A watcher: it listens to its share of the trucks, and says once a second how many there are.
 //!
-//! Watchers are members of one group, so every position comes to one of them. As a truck is in one partition, it stays with one
-//! watcher as long as the group does not change, and its positions come in order; this program ends with an error if they do not.
+//! Watchers are members of one group, so every position comes to one of them. As a truck is in one partition,
+//! it stays with one watcher as long as the group does not change, and its positions come in order; this
+//! program ends with an error if they do not.
 
 use crate::position::Position;
 use crate::{POSITIONS, Stop};

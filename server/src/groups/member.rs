@@ -227,8 +227,9 @@ impl Member {
         known.map_or(Bytes::new(), |known| known.metadata.clone())
     }
 
-    /// Whether its silence is overdue. Who waits for our answer has no chance to say anything; but a new member, which can not
-    /// be told from one whose client gave up and tries again under another id, is dropped even so.
+    /// Whether its silence is overdue. Who waits for our answer has no chance to say anything; but a new
+    /// member, which can not be told from one whose client gave up and tries again under another id, is
+    /// dropped even so.
     pub(super) fn is_overdue(&self, now: i64) -> bool {
         let waits = self.joining.is_some() || self.syncing.is_some();
         self.expires_at <= now && (self.is_new || !waits)

@@ -58,8 +58,8 @@ impl Offsets {
         topics.flat_map(|(topic, of)| of.keys().map(|partition| (topic.clone(), *partition))).collect()
     }
 
-    /// What has expired at `now`: `retention_ms` after what `retention` says, or at the offset's own time where it has one.
-    /// Topics that the group is subscribed to are kept.
+    /// What has expired at `now`: `retention_ms` after what `retention` says, or at the offset's own time
+    /// where it has one. Topics that the group is subscribed to are kept.
     pub fn expired(
         &self,
         now: i64,

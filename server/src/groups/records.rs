@@ -1,13 +1,14 @@
-//! The records of `__consumer_offsets`, byte for byte as Kafka writes them, so that its own tools can read the topic.
+//! The records of `__consumer_offsets`, byte for byte as Kafka writes them, so that its own tools can read
+//! the topic.
 //!
 //! ```text
 //! key    i16 kind | fields, classic form          kind 0 and 1: an offset    kind 2: a group
 //! value  i16 version | fields; flexible from 4    null: the offset, or the group, is gone
 //! ```
 //!
-//! What is written: keys of kind 1 and 2, values of version 3 (offsets with a time of their own to expire: version 1, the only one that
-//! has the field). What is read: every version there is. Keys of other kinds belong to group protocols that are not served; they
-//! are told apart from bytes that make no sense.
+//! What is written: keys of kind 1 and 2, values of version 3 (offsets with a time of their own to expire:
+//! version 1, the only one that has the field). What is read: every version there is. Keys of other kinds
+//! belong to group protocols that are not served; they are told apart from bytes that make no sense.
 
 use bytes::Bytes;
 use strandline_protocol::Uuid;

@@ -1,7 +1,7 @@
 //! Which topics a member of a consumer group subscribes to.
 //!
-//! The metadata of a member is opaque to the broker but for its beginning, which every version of ConsumerProtocolSubscription has:
-//! `i16 version | i32 count | strings`.
+//! The metadata of a member is opaque to the broker but for its beginning, which every version of
+//! ConsumerProtocolSubscription has: `i16 version | i32 count | strings`.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! The rules of a group, one test each; and random lives of groups against what must always hold. The rules of members are in
-//! `tests/members`.
+//! The rules of a group, one test each; and random lives of groups against what must always hold. The rules
+//! of members are in `tests/members`.
 
 mod members;
 
@@ -345,8 +345,9 @@ fn a_group_out_of_the_log_goes_on_without_a_rebalance() {
     assert_eq!(later.ids(), ["a"], "b has not come back");
 }
 
-/// D9: that a member has left outlives a crash. The log once told of it only with the next generation: until then the member came back
-/// with a restart, and its partitions waited for its session to end, in a group that looked stable.
+/// D9: that a member has left outlives a crash. The log once told of it only with the next generation: until
+/// then the member came back with a restart, and its partitions waited for its session to end, in a group
+/// that looked stable.
 #[test]
 fn a_group_out_of_the_log_does_not_bring_back_a_member_that_had_gone() {
     let settings = GroupSettings { initial_rebalance_delay_ms: DELAY, size_max: usize::MAX };
@@ -630,7 +631,8 @@ impl Life {
         let leaders = current.iter().filter(|told| told.leader == told.member_id);
         let leaders: BTreeSet<_> = leaders.map(|told| &told.member_id).collect();
         assert!(leaders.len() <= 1, "one leader a generation: {leaders:?}");
-        // Nobody waits past every deadline there is: a rebalance, a sync, and the session of an id that was given out.
+        // Nobody waits past every deadline there is: a rebalance, a sync, and the session of an id that was
+        // given out.
         let longest = 2 * i64::from(REBALANCE) + i64::from(SESSION) + 5 * 60 * 1000;
         for (ticket, since) in &self.asked {
             let unstored = !self.unstored.is_empty() || !self.room.stores.is_empty();

@@ -4,9 +4,10 @@
 //! magic        flags  block size  content size  descriptor   then blocks: length  data  checksum    length 0   content
 //! 04 22 4d 18  u8     u8          u64, or none  checksum u8               u32     ...   u32 or none  end mark  checksum u32, or none
 //! ```
-//! Blocks are independent of each other, the reserved bits are 0, there is no dictionary. Content size and content checksum are stepped
-//! over, and nothing behind the end mark is looked at. The blocks themselves are unpacked by `lz4_flex`; what [`ends_as_specified`] adds is
-//! what the C library and Java demand of the end of a block, and `lz4_flex` does not.
+//! Blocks are independent of each other, the reserved bits are 0, there is no dictionary. Content size and
+//! content checksum are stepped over, and nothing behind the end mark is looked at. The blocks themselves are
+//! unpacked by `lz4_flex`; what [`ends_as_specified`] adds is what the C library and Java demand of the end
+//! of a block, and `lz4_flex` does not.
 
 use std::ops::Range;
 
@@ -46,7 +47,8 @@ pub(super) enum Data {
 }
 
 impl Frame {
-    /// The descriptor at the front of `bytes`, and the bytes that it takes; `None` for what Java's reader refuses.
+    /// The descriptor at the front of `bytes`, and the bytes that it takes; `None` for what Java's reader
+    /// refuses.
     pub(super) fn read(bytes: &[u8]) -> Option<(Frame, usize)> {
         let [flags, block_size, ..] = *bytes.strip_prefix(&MAGIC)? else { return None };
         let known = VERSION | INDEPENDENT;
@@ -100,9 +102,9 @@ fn xxh32(bytes: &[u8]) -> u32 {
     twox_hash::XxHash32::oneshot(0, bytes)
 }
 
-/// Whether a packed block ends as the format asks for, which unpacks to `written` bytes where there is room for `room`: its last five bytes
-/// are literals, and the last match begins twelve bytes before the end of the room at the latest. The decoders of the C library and of Java
-/// refuse what does not.
+/// Whether a packed block ends as the format asks for, which unpacks to `written` bytes where there is room
+/// for `room`: its last five bytes are literals, and the last match begins twelve bytes before the end of the
+/// room at the latest. The decoders of the C library and of Java refuse what does not.
 ///
 /// Only for a block that `lz4_flex` has unpacked: its lengths are right.
 pub(super) fn ends_as_specified(block: &[u8], written: usize, room: usize) -> bool {

@@ -76,7 +76,8 @@ impl Packer {
                 out: lz4::JAVA_DESCRIPTOR.to_vec(),
             },
             Codec::Lz4 => {
-                // 64 KiB blocks that do not refer to each other: the only kind that Kafka's Java reader knows.
+                // 64 KiB blocks that do not refer to each other: the only kind that Kafka's Java reader
+                // knows.
                 let frame =
                     FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
                 Inner::Lz4(Box::new(FrameEncoder::with_frame_info(frame, Vec::new())))

@@ -49,8 +49,8 @@ fn a_cut_stream_is_an_error_and_a_damaged_one_stays_in_bounds() {
     for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
         let sound = compress(codec, &b"some records, some more records".repeat(3));
         for end in 0..sound.len() {
-            // Xerial blocks have no end of their own: a cut before a block's length is there is a shorter stream.
-            // Nothing at all is no zstd frame, and so no records, which is for the walk to find.
+            // Xerial blocks have no end of their own: a cut before a block's length is there is a shorter
+            // stream. Nothing at all is no zstd frame, and so no records, which is for the walk to find.
             let short = codec == Codec::Snappy && (16..20).contains(&end) || codec == Codec::Zstd && end == 0;
             let cut = decompress(codec, &sound[..end], 200);
             assert_eq!(cut.is_ok(), short, "{} cut to {end}", codec.name());
@@ -412,7 +412,8 @@ fn a_higher_level_packs_better_and_is_read_by_the_same_readers() {
     );
 }
 
-/// Java and the C library write matches and literals in strides, and refuse a block that leaves no room for the last one.
+/// Java and the C library write matches and literals in strides, and refuse a block that leaves no room for
+/// the last one.
 #[test]
 fn a_match_that_reaches_the_end_of_a_full_lz4_block_is_refused() {
     // 20 literals, then a match from one back, then `last` literals: 64 KiB in all.

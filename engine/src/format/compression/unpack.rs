@@ -3,7 +3,8 @@
 //! ```text
 //! packed bytes > Unpacker::next > at most 64 KiB > Unpacker::next > at most 64 KiB > ... > None
 //! ```
-//! No call does more than one piece of work, so whoever unpacks may give way between two of them. What an unpacker holds:
+//! No call does more than one piece of work, so whoever unpacks may give way between two of them. What an
+//! unpacker holds:
 //!
 //! | codec  | holds                                                                                     |
 //! |--------|-------------------------------------------------------------------------------------------|
@@ -12,9 +13,9 @@
 //! | lz4    | one block of at most 4 MiB, and at most 64 KiB as Java and librdkafka write it            |
 //! | zstd   | one piece and the frame's window, of at most 128 MiB (zstd's own limit, which Java's reader has, too), of which only what is written takes memory |
 //!
-//! [`Strictness::Admit`] takes what the readers of Kafka's Java clients take, byte for byte: what is stored must be readable for them.
-//! That includes their leniency: they stop at the end mark of an LZ4 frame, leave padding behind a gzip member alone, and do not verify
-//! the content checksum of an LZ4 frame.
+//! [`Strictness::Admit`] takes what the readers of Kafka's Java clients take, byte for byte: what is stored
+//! must be readable for them. That includes their leniency: they stop at the end mark of an LZ4 frame, leave
+//! padding behind a gzip member alone, and do not verify the content checksum of an LZ4 frame.
 
 use std::ops::Range;
 
@@ -33,9 +34,11 @@ const KEPT_BYTES_MAX: usize = 2 << 20;
 /// Snappy's best: a copy of 64 bytes in an element of 3, rounded up.
 const SNAPPY_RATIO_MAX: usize = 22;
 
-/// How Java reads zstd: so many bytes at a time, and a frame that is cut off behind a whole one in the same bytes is no error to it.
+/// How Java reads zstd: so many bytes at a time, and a frame that is cut off behind a whole one in the same
+/// bytes is no error to it.
 const JAVA_ZSTD_READ_BYTES: usize = 131_075;
-/// How Java reads gzip: so many bytes at a time, of which the last [`JAVA_GZIP_IGNORED_BYTES`] behind a member are not looked at.
+/// How Java reads gzip: so many bytes at a time, of which the last [`JAVA_GZIP_IGNORED_BYTES`] behind a
+/// member are not looked at.
 const JAVA_GZIP_READ_BYTES: usize = 8 << 10;
 const JAVA_GZIP_IGNORED_BYTES: usize = 18;
 
@@ -171,7 +174,8 @@ impl Unpacker {
         self.block.capacity() + self.zstd.as_ref().map_or(0, |zstd| zstd.context.sizeof())
     }
 
-    /// The next piece of at most [`PIECE_BYTES`], or `None` at the end. `packed` is the same in every call. A piece may be empty.
+    /// The next piece of at most [`PIECE_BYTES`], or `None` at the end. `packed` is the same in every call. A
+    /// piece may be empty.
     ///
     /// # Errors
     /// [`DecompressError`]; the unpacker is at its end then.
@@ -247,7 +251,8 @@ impl Unpacker {
                         self.at += bytes;
                         gzip.begin_member();
                     }
-                    // The first member must be there. After it, what does not open one is padding to Java's reader.
+                    // The first member must be there. After it, what does not open one is padding to Java's
+                    // reader.
                     None if gzip.members == 0 => return Err(invalid),
                     None => self.is_done = true,
                 }
@@ -307,7 +312,8 @@ impl Unpacker {
             self.is_done = true;
             return Ok(());
         };
-        // Streams that were glued together repeat the header, which no block length looks like: it would be negative.
+        // Streams that were glued together repeat the header, which no block length looks like: it would be
+        // negative.
         if length == &XERIAL_MAGIC[..4] {
             let header = rest.get(..XERIAL_HEADER_BYTES).ok_or(invalid)?;
             self.at += header.len();

@@ -7,12 +7,14 @@
 //! ```
 //!
 //! * An operation stays in its slot, with all its memory, from [`Ring::start`] until its last completion.
-//! * Nothing is submitted by `start`: what one turn of the executor starts goes to the kernel in one system call, which also waits, when
-//!   there is nothing else to do.
-//! * The kernel posts completions when it is asked, not whenever they occur (`DEFER_TASKRUN`): no interrupt, and all in one batch.
-//! * Under the feature `glommio` the thread sleeps in that runtime's ring instead: completions count up the doorbell, which that ring reads,
-//!   and an operation that is started wakes whoever calls [`Ring::turn`].
-//! * No waker is called or dropped, and no operation is dropped, while the ring is borrowed: both may run foreign code.
+//! * Nothing is submitted by `start`: what one turn of the executor starts goes to the kernel in one system
+//!   call, which also waits, when there is nothing else to do.
+//! * The kernel posts completions when it is asked, not whenever they occur (`DEFER_TASKRUN`): no interrupt,
+//!   and all in one batch.
+//! * Under the feature `glommio` the thread sleeps in that runtime's ring instead: completions count up the
+//!   doorbell, which that ring reads, and an operation that is started wakes whoever calls [`Ring::turn`].
+//! * No waker is called or dropped, and no operation is dropped, while the ring is borrowed: both may run
+//!   foreign code.
 
 #![allow(unsafe_code)]
 
@@ -30,11 +32,12 @@ use rustix::event::EventfdFlags;
 
 use super::op::{OPCODES, Op, Step};
 
-/// Submission queue entries; 28 KiB of locked memory on a new kernel. More operations than this wait in user space.
+/// Submission queue entries; 28 KiB of locked memory on a new kernel. More operations than this wait in user
+/// space.
 const RING_DEPTH: u32 = 256;
 
-/// How many kernel threads may wait for disks at once on behalf of one executor. 64 syncs take 4.7 ms with the kernel's
-/// default of 8 on two cores, 2.05 ms with 32.
+/// How many kernel threads may wait for disks at once on behalf of one executor. 64 syncs take 4.7 ms with
+/// the kernel's default of 8 on two cores, 2.05 ms with 32.
 const WORKERS_MAX: u32 = 32;
 
 /// The completion of a cancellation, which nobody waits for.
@@ -43,7 +46,8 @@ const CANCELLATION: u64 = u64::MAX;
 /// The completion of the wait for the doorbell.
 const DOORBELL: u64 = u64::MAX - 1;
 
-/// Nobody waits for a doorbell by reading it, except that glommio's ring does, which would not wait for one that is not blocking.
+/// Nobody waits for a doorbell by reading it, except that glommio's ring does, which would not wait for one
+/// that is not blocking.
 const DOORBELL_FLAGS: EventfdFlags = match cfg!(feature = "glommio") {
     true => EventfdFlags::CLOEXEC,
     false => EventfdFlags::CLOEXEC.union(EventfdFlags::NONBLOCK),
@@ -110,8 +114,8 @@ struct Operation {
     submitted: bool,
 }
 
-/// Finds out, on a thread that has no ring, whether one can be had and does all that is asked of it: sets one up, asks it for its operations, has
-/// it carry out one that does nothing, and takes it apart.
+/// Finds out, on a thread that has no ring, whether one can be had and does all that is asked of it: sets one
+/// up, asks it for its operations, has it carry out one that does nothing, and takes it apart.
 ///
 /// # Errors
 /// What is refused or missing, and what to do about it.
@@ -153,7 +157,8 @@ struct State {
     /// Started or short, not yet submitted, in this order.
     waiting: VecDeque<Key>,
     cancellations: VecDeque<Key>,
-    /// Operations in the kernel's hands that end by themselves: at most as many as the completion queue has room for.
+    /// Operations in the kernel's hands that end by themselves: at most as many as the completion queue has
+    /// room for.
     submitted: usize,
     /// Those that wait for a peer.
     open_ended: usize,
@@ -200,7 +205,8 @@ impl Ring {
         self.doorbell.clone()
     }
 
-    /// Takes an operation in; it is submitted by the next turn. An error, and the operation back, once the ring closes.
+    /// Takes an operation in; it is submitted by the next turn. An error, and the operation back, once the
+    /// ring closes.
     pub(super) fn start(&self, op: Op, waker: &Waker) -> Result<Key, (Op, io::Error)> {
         let mut state = self.state.borrow_mut();
         if state.closing {
@@ -238,7 +244,8 @@ impl Ring {
         }
     }
 
-    /// Takes note that nobody waits for the result: the operation goes on, except that one which waits for a peer is cancelled.
+    /// Takes note that nobody waits for the result: the operation goes on, except that one which waits for a
+    /// peer is cancelled.
     pub(super) fn abandon(&self, key: Key) {
         let mut state = self.state.borrow_mut();
         let operation = state.operation(key).expect("an operation is abandoned once");
@@ -278,8 +285,8 @@ impl Ring {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Submits what was started, takes in what is complete, and wakes who waits for it, in at most one system call. It waits only when
-    /// nothing more could be submitted.
+    /// Submits what was started, takes in what is complete, and wakes who waits for it, in at most one system
+    /// call. It waits only when nothing more could be submitted.
     pub(super) fn turn(&self, wait: Wait) {
         let mut aftermath = Aftermath::default();
         let mut state = self.state.borrow_mut();
@@ -324,8 +331,8 @@ impl Ring {
     }
 }
 
-/// Gives the state back after a change that only a turn carries out. Our own executor does not sleep before its next turn; another one has
-/// to be woken for it.
+/// Gives the state back after a change that only a turn carries out. Our own executor does not sleep before
+/// its next turn; another one has to be woken for it.
 fn kick(state: RefMut<'_, State>) {
     #[cfg(feature = "glommio")]
     {
@@ -357,7 +364,8 @@ impl State {
         !self.cancellations.is_empty() || (room && !self.waiting.is_empty())
     }
 
-    /// Has the kernel tell of the doorbell, from now on. It is never read: each ring counts, whatever the sum.
+    /// Has the kernel tell of the doorbell, from now on. It is never read: each ring counts, whatever the
+    /// sum.
     fn watch(&mut self, doorbell: &Doorbell) {
         if self.ring.submission().is_full() {
             return;
@@ -395,7 +403,8 @@ impl State {
         }
     }
 
-    /// Hands the submission queue to the kernel, has it post completions, and waits for one. No system call when there is no reason.
+    /// Hands the submission queue to the kernel, has it post completions, and waits for one. No system call
+    /// when there is no reason.
     ///
     /// # Errors
     /// When the kernel refuses for good.
@@ -413,8 +422,8 @@ impl State {
         match entered {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
-                // The time is up. Interrupted, out of memory for the moment, or the completion queue is full: the entries stay queued,
-                // and the next turn, after completions were taken out, submits them.
+                // The time is up. Interrupted, out of memory for the moment, or the completion queue is full:
+                // the entries stay queued, and the next turn, after completions were taken out, submits them.
                 Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => Ok(()),
                 _ => Err(error),
             },
@@ -430,14 +439,16 @@ impl State {
             Some(patience) => SubmitArgs::new().timespec(patience),
             None => SubmitArgs::new(),
         };
-        // SAFETY: the flags go with the argument, which lives until the call returns; the entries that are submitted are those of `push`.
+        // SAFETY: the flags go with the argument, which lives until the call returns; the entries that are
+        // submitted are those of `push`.
         unsafe { self.ring.submitter().enter(submissions, 1, flags.bits(), Some(&arguments)) }
     }
 
     fn push(&mut self, submission: &squeue::Entry) {
-        // SAFETY: a submission's pointers lead to heap memory owned by an operation in `slots`, which stays there, unchanged,
-        // until its completion has been taken in; `State::drop` waits for that. Descriptors are owned by the operation too, or, for
-        // a poll, borrowed by a future; a closed one makes the kernel answer EBADF and touches no memory.
+        // SAFETY: a submission's pointers lead to heap memory owned by an operation in `slots`, which stays
+        // there, unchanged, until its completion has been taken in; `State::drop` waits for that. Descriptors
+        // are owned by the operation too, or, for a poll, borrowed by a future; a closed one makes the kernel
+        // answer EBADF and touches no memory.
         unsafe { self.ring.submission().push(submission) }.expect("there is room");
     }
 
@@ -476,8 +487,8 @@ impl State {
 }
 
 impl Drop for State {
-    /// Finishes what was started: the kernel may touch an operation's memory until its completion, and a write that was
-    /// started is not lost. What waits for a peer is cancelled.
+    /// Finishes what was started: the kernel may touch an operation's memory until its completion, and a
+    /// write that was started is not lost. What waits for a peer is cancelled.
     fn drop(&mut self) {
         for (index, slot) in self.slots.iter().enumerate() {
             if slot
@@ -505,8 +516,9 @@ impl Drop for State {
     }
 }
 
-/// How a wait is asked for. While nothing but peers, timers and doorbells is waited for, the thread says so where the kernel can be told (6.15): any
-/// ring with something under way counts as waiting for a disk otherwise (since 6.5), and an idle broker shows as cores that wait for one.
+/// How a wait is asked for. While nothing but peers, timers and doorbells is waited for, the thread says so
+/// where the kernel can be told (6.15): any ring with something under way counts as waiting for a disk
+/// otherwise (since 6.5), and an idle broker shows as cores that wait for one.
 fn wait_flags(can_tell: bool, disk_operations: usize) -> EnterFlags {
     let flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
     match can_tell && disk_operations == 0 {
@@ -515,14 +527,16 @@ fn wait_flags(can_tell: bool, disk_operations: usize) -> EnterFlags {
     }
 }
 
-/// `DEFER_TASKRUN` (kernel 6.1) has completions wait until this thread asks for them: nothing interrupts it, and a wait takes in all that is
-/// there. `COOP_TASKRUN` (5.19) only saves the interrupts. `SUBMIT_ALL` (5.18) goes on behind a submission that is refused.
+/// `DEFER_TASKRUN` (kernel 6.1) has completions wait until this thread asks for them: nothing interrupts it,
+/// and a wait takes in all that is there. `COOP_TASKRUN` (5.19) only saves the interrupts. `SUBMIT_ALL`
+/// (5.18) goes on behind a submission that is refused.
 fn build() -> io::Result<IoUring> {
     let mut deferred = IoUring::builder();
     deferred.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_submit_all();
     let mut cooperative = IoUring::builder();
     cooperative.setup_coop_taskrun().setup_taskrun_flag().setup_submit_all();
-    // Without deferral completions are posted by whichever system call the thread is in, so also while it sleeps in another ring.
+    // Without deferral completions are posted by whichever system call the thread is in, so also while it
+    // sleeps in another ring.
     let wanted = if cfg!(feature = "glommio") { vec![cooperative] } else { vec![deferred, cooperative] };
     for builder in wanted {
         match builder.build(RING_DEPTH) {
@@ -533,7 +547,8 @@ fn build() -> io::Result<IoUring> {
     IoUring::new(RING_DEPTH)
 }
 
-/// Refuses what can not wait for a time (5.11) or watch a descriptor without end (5.13, which is also the first to have resource tags).
+/// Refuses what can not wait for a time (5.11) or watch a descriptor without end (5.13, which is also the
+/// first to have resource tags).
 fn new_enough(ring: IoUring) -> io::Result<IoUring> {
     match ring.params().is_feature_ext_arg() && ring.params().is_feature_resource_tagging() {
         true => Ok(ring),
@@ -564,8 +579,8 @@ fn explain(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("io_uring can not be set up: {error}: {hint}"))
 }
 
-/// The kernel's worker threads inherit the executor's one CPU, and there are few of them. Both are wishes: without them the
-/// ring is slower and right.
+/// The kernel's worker threads inherit the executor's one CPU, and there are few of them. Both are wishes:
+/// without them the ring is slower and right.
 fn unpin_workers(ring: &IoUring) {
     let submitter = ring.submitter();
     if let Err(error) = submitter.register_iowq_max_workers(&mut [WORKERS_MAX, 0]) {

@@ -34,11 +34,13 @@ use self::op::Op;
 use crate::io::{AlignedBuffer, Disk, DiskFile, Entry, OpenMode, ReadBuffer, list, yield_now};
 use crate::types::Position;
 
-/// How much is copied from memory in one go, so that a big cached read does not hold up the thread: some 30 us.
+/// How much is copied from memory in one go, so that a big cached read does not hold up the thread: some 30
+/// us.
 const COPY_BYTES_MAX: usize = 256 << 10;
 
-/// The largest write that is made at once, into the page cache, instead of by the ring, which hands every buffered write to a kernel thread
-/// first: 4 KiB to each of 16 files take 56 us then instead of 106, and half the CPU. Larger ones are better off on that thread.
+/// The largest write that is made at once, into the page cache, instead of by the ring, which hands every
+/// buffered write to a kernel thread first: 4 KiB to each of 16 files take 56 us then instead of 106, and
+/// half the CPU. Larger ones are better off on that thread.
 const INLINE_BYTES_MAX: usize = 256 << 10;
 
 /// How much one advice covers: the kernel reads ahead at most this much per call on a common disk.
@@ -67,7 +69,8 @@ impl RingDisk {
         Ok(RingDisk { ring: Rc::new(Ring::new()?) })
     }
 
-    /// Submits what was started, takes in what is complete and wakes who waits for it; waits for something to happen when told to.
+    /// Submits what was started, takes in what is complete and wakes who waits for it; waits for something to
+    /// happen when told to.
     pub(crate) fn turn(&self, wait: Wait) {
         self.ring.turn(wait);
     }
@@ -77,7 +80,8 @@ impl RingDisk {
         self.ring.doorbell()
     }
 
-    /// Refuses new operations from now on (`BrokenPipe`), ends what waits for a peer (`ECANCELED`), lets the others finish.
+    /// Refuses new operations from now on (`BrokenPipe`), ends what waits for a peer (`ECANCELED`), lets the
+    /// others finish.
     pub(crate) fn close(&self) {
         self.ring.close();
     }
@@ -87,7 +91,8 @@ impl RingDisk {
         self.ring.is_busy()
     }
 
-    /// Has `waker` woken when there is something to do for [`RingDisk::turn`] that was not done by the kernel.
+    /// Has `waker` woken when there is something to do for [`RingDisk::turn`] that was not done by the
+    /// kernel.
     #[cfg(feature = "glommio")]
     pub(crate) fn set_pump(&self, waker: &Waker) {
         self.ring.set_pump(waker);
@@ -115,8 +120,9 @@ impl RingDisk {
         self.ready(descriptor, libc::POLLOUT).await
     }
 
-    /// Receives into the buffer's spare capacity, which must not be empty, as soon as something has come. The buffer comes back unchanged
-    /// when the peer has ended. What is received after the future was dropped is lost.
+    /// Receives into the buffer's spare capacity, which must not be empty, as soon as something has come. The
+    /// buffer comes back unchanged when the peer has ended. What is received after the future was dropped is
+    /// lost.
     pub async fn receive(&self, socket: &Rc<OwnedFd>, buffer: BytesMut) -> (io::Result<()>, BytesMut) {
         let (op, result) = self.run(Op::Receive { socket: socket.clone(), buffer }).await;
         let Op::Receive { buffer, .. } = op else { unreachable!("an operation keeps its kind") };
@@ -131,7 +137,8 @@ impl RingDisk {
         Run { ring: &self.ring, state: RunState::New(op) }
     }
 
-    /// Opens a file that it makes where there is none. On another thread: making an entry waits for the file system's journal, measured up to 7 ms.
+    /// Opens a file that it makes where there is none. On another thread: making an entry waits for the file
+    /// system's journal, measured up to 7 ms.
     async fn make(&self, path: &Path, flags: i32) -> io::Result<DiskFile> {
         let (op, result) = self.run(Op::Make { path: c_path(path)?, flags, file: None }).await;
         result?;

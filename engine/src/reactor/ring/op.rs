@@ -1,7 +1,8 @@
-//! What the ring can be asked to do: each operation owns all the memory that the kernel may touch on its behalf.
+//! What the ring can be asked to do: each operation owns all the memory that the kernel may touch on its
+//! behalf.
 //!
-//! An operation may take several submissions: [`Op::advance`] asks for another one until a short read or write is whole. So an
-//! operation whose future was dropped is still finished by the ring.
+//! An operation may take several submissions: [`Op::advance`] asks for another one until a short read or
+//! write is whole. So an operation whose future was dropped is still finished by the ring.
 
 #![allow(unsafe_code)]
 
@@ -78,7 +79,8 @@ pub(super) enum Op {
         descriptor: RawFd,
         events: u32,
     },
-    /// Receives into the buffer's spare capacity what a socket brings, and waits for it. Nothing received means that the peer has ended.
+    /// Receives into the buffer's spare capacity what a socket brings, and waits for it. Nothing received
+    /// means that the peer has ended.
     Receive {
         socket: Rc<OwnedFd>,
         buffer: BytesMut,
@@ -110,13 +112,14 @@ pub(super) enum Step {
 }
 
 impl Op {
-    /// Whether it waits for a peer, which may take for ever: it is cancelled when nobody waits for its result any more.
+    /// Whether it waits for a peer, which may take for ever: it is cancelled when nobody waits for its result
+    /// any more.
     pub(super) fn is_open_ended(&self) -> bool {
         matches!(self, Op::Poll { .. } | Op::Receive { .. })
     }
 
-    /// The next submission. Its pointers lead to heap memory that the operation owns, so they stay good while the operation
-    /// itself is moved, and until it is dropped.
+    /// The next submission. Its pointers lead to heap memory that the operation owns, so they stay good while
+    /// the operation itself is moved, and until it is dropped.
     pub(super) fn submission(&mut self) -> squeue::Entry {
         match self {
             Op::Read { file, buffer } => {
@@ -175,7 +178,8 @@ impl Op {
         let transfers =
             matches!(self, Op::Read { .. } | Op::Write { .. } | Op::WriteAligned { .. } | Op::Receive { .. });
         if result < 0 {
-            // A transfer that was interrupted before it began has not failed; an interrupted sync says nothing and is an error.
+            // A transfer that was interrupted before it began has not failed; an interrupted sync says
+            // nothing and is an error.
             if transfers && -result == libc::EINTR {
                 return Step::Again;
             }

@@ -122,8 +122,8 @@ fn plain_system_calls_behave_like_a_disk() {
     futures_executor::block_on(behaves_like_a_disk(PwriteDisk, dir.path().to_owned()));
 }
 
-/// What the system keeps in memory is its own affair: it may not drop what it was asked to, and drop what was just read. What is ours is
-/// what it is asked for.
+/// What the system keeps in memory is its own affair: it may not drop what it was asked to, and drop what was
+/// just read. What is ours is what it is asked for.
 #[test]
 fn a_prefetch_asks_for_every_byte_of_its_range_once() {
     for (position, end) in
@@ -197,7 +197,8 @@ fn a_ring_without_a_turn_finishes_its_writes_when_it_is_dropped() {
     assert_eq!(std::fs::read(path).unwrap(), vec![b'x'; 10 * part.len()]);
 }
 
-/// The runtime once slept on with a task ready to run, about once in 100,000 appends, and the append never returned.
+/// The runtime once slept on with a task ready to run, about once in 100,000 appends, and the append never
+/// returned.
 #[test]
 fn appends_one_after_the_other_all_return() {
     on_ring(|disk, dir| async move {

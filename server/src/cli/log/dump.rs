@@ -333,53 +333,11 @@ impl<W: Write> Dump<'_, W> {
                     entries.push(("compacted", fields));
                 }
                 DataFile::Topics => {
-                    let table = topics::decode(bytes)?;
-                    entries.extend(table.topics.into_iter().map(|topic| {
-                        let configs = topic.configs.into_iter().map(|(key, value)| (key, Value::String(value)));
-                        let fields = json!({
-                            "name": topic.name, "topic_id": topic.id.to_string(), "partitions": topic.partitions,
-                            "configs": Value::Object(configs.collect()),
-                        });
-                        ("topic", fields)
-                    }));
-                    entries.extend(table.deleted.into_iter().map(|topic| {
-                        let id = topic.id.to_string();
-                        let fields =
-                            json!({"name": topic.name, "topic_id": id, "partitions": topic.partitions});
-                        ("deleted_topic", fields)
-                    }));
+                    entries.extend(topic_entries(topics::decode(bytes)?));
                 }
                 DataFile::Checkpoint | DataFile::CheckpointCopy => {
-                    for point in checkpoint::decode(bytes)? {
-                        let (id, index) = (point.partition.topic.to_string(), point.partition.index);
-                        let fields = json!({
-                            "topic_id": id, "partition": index, "log_start": point.log_start.get(),
-                            "segment_base": point.segment_base.get(), "segment_position": point.position,
-                            "next_offset": point.next_offset.get(), "max_timestamp": point.max_timestamp,
-                            "high_watermark": point.high_watermark.get(), "truncations": point.truncations,
-                            "producers": point.producers.len(),
-                        });
-                        entries.push(("recovery_point", fields));
-                        entries.extend(point.epochs.iter().map(|row| {
-                            let (epoch, start) = (row.epoch.0, row.start.get());
-                            let fields = json!({
-                                "topic_id": id, "partition": index, "leader_epoch": epoch, "start_offset": start,
-                            });
-                            ("leader_epoch", fields)
-                        }));
-                        entries.extend(point.producers.iter().map(|producer| {
-                            let sequences: Vec<_> = producer.batches.iter().map(|batch| json!({
-                                "base_offset": batch.base_offset.get(), "timestamp": batch.timestamp,
-                                "first_sequence": batch.first_sequence, "last_sequence": batch.last_sequence,
-                            })).collect();
-                            let fields = json!({
-                                "topic_id": id, "partition": index, "producer_id": producer.id,
-                                "producer_epoch": producer.epoch, "last_timestamp": producer.last_timestamp,
-                                "batches": sequences,
-                            });
-                            ("producer", fields)
-                        }));
-                    }
+                    let points = checkpoint::decode(bytes)?;
+                    entries.extend(points.iter().flat_map(point_entries));
                 }
                 DataFile::Lock
                 | DataFile::Reserve
@@ -472,4 +430,64 @@ impl Encoding {
             fields.insert(format!("{name}_encoding"), encoding.into());
         }
     }
+}
+
+/// A line of a small file: what it is, and what it says.
+type Entry = (&'static str, Value);
+
+fn topic_entries(table: topics::TopicsFile) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    entries.extend(table.topics.into_iter().map(|topic| {
+        let configs = topic.configs.into_iter().map(|(key, value)| (key, Value::String(value)));
+        let fields = json!({
+            "name": topic.name, "topic_id": topic.id.to_string(), "partitions": topic.partitions,
+            "configs": Value::Object(configs.collect()),
+        });
+        ("topic", fields)
+    }));
+    entries.extend(table.deleted.into_iter().map(|topic| {
+        let id = topic.id.to_string();
+        let fields = json!({"name": topic.name, "topic_id": id, "partitions": topic.partitions});
+        ("deleted_topic", fields)
+    }));
+    entries
+}
+
+fn point_entries(point: &checkpoint::PartitionCheckpoint) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let (id, index) = (point.partition.topic.to_string(), point.partition.index);
+    let fields = json!({
+        "topic_id": id, "partition": index, "log_start": point.log_start.get(),
+        "segment_base": point.segment_base.get(), "segment_position": point.position,
+        "next_offset": point.next_offset.get(), "max_timestamp": point.max_timestamp,
+        "high_watermark": point.high_watermark.get(), "truncations": point.truncations,
+        "producers": point.producers.len(),
+    });
+    entries.push(("recovery_point", fields));
+    entries.extend(point.epochs.iter().map(|row| {
+        let (epoch, start) = (row.epoch.0, row.start.get());
+        let fields = json!({
+            "topic_id": id, "partition": index, "leader_epoch": epoch, "start_offset": start,
+        });
+        ("leader_epoch", fields)
+    }));
+    entries.extend(point.producers.iter().map(|producer| {
+        let sequences: Vec<_> = producer
+            .batches
+            .iter()
+            .map(|batch| {
+                json!({
+                    "base_offset": batch.base_offset.get(), "timestamp": batch.timestamp,
+                    "first_sequence": batch.first_sequence, "last_sequence": batch.last_sequence,
+                })
+            })
+            .collect();
+        let fields = json!({
+            "topic_id": id, "partition": index, "producer_id": producer.id,
+            "producer_epoch": producer.epoch, "last_timestamp": producer.last_timestamp,
+            "batches": sequences,
+        });
+        ("producer", fields)
+    }));
+    entries
 }

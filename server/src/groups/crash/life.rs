@@ -169,7 +169,8 @@ impl Life {
         self.simulation.as_ref().expect("a machine is there").disk()
     }
 
-    // ---- start -----------------------------------------------------------------------------------------------------------
+    // ---- start
+    // -------------------------------------------------------------------------------------------------------
 
     /// Starts the process and its coordinators, and compares what they have loaded with what is known.
     pub(super) fn begin(&mut self, settings: &Settings) -> Running {
@@ -219,7 +220,8 @@ impl Life {
         panic!("the groups are never loaded\n{}", self.disk().dump());
     }
 
-    // ---- what it is asked ------------------------------------------------------------------------------------------------
+    // ---- what it is asked
+    // ------------------------------------------------------------------------------------------------
 
     fn work(&mut self, running: &Running, ending: Ending) {
         let finished = self.try_work(running, ending);
@@ -336,7 +338,8 @@ impl Life {
         let identity = self.identity(group);
         let commit = Commit { identity, unknown: ErrorCode::IllegalGeneration, offsets: values };
         let (groups, shard, of) = (running.groups.clone(), running.shard(&mut self.rng), group.to_owned());
-        // A group that has nobody and nothing goes at the next look at what has expired, and is refused meanwhile.
+        // A group that has nobody and nothing goes at the next look at what has expired, and is refused
+        // meanwhile.
         let excused = self.is_unsettled(group) || self.known.has_no_offsets(group);
         self.ask(Asked::Offsets { group: group.to_owned(), offsets }, excused, async move {
             let codes = groups.commit(&shard, of, commit).await?;
@@ -488,7 +491,8 @@ impl Life {
         Some(())
     }
 
-    // ---- what it knows ---------------------------------------------------------------------------------------------------
+    // ---- what it knows
+    // ---------------------------------------------------------------------------------------------------
 
     /// Holds everything that groups say of themselves against what is known.
     pub(super) fn compare(&mut self, running: &Running, is_start: bool) -> Option<()> {

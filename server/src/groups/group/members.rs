@@ -26,7 +26,8 @@ const NEW_MEMBER_JOIN_MS: i64 = 5 * 60 * 1000;
 const PENDING_MAX: usize = 10_000;
 
 impl ClassicGroup {
-    // ---- join ------------------------------------------------------------------------------------------------------------
+    // ---- join
+    // -------------------------------------------------------------------------------------------------------
 
     /// A member wants in.
     pub fn join(&mut self, now: i64, ticket: Ticket, join: Join, effects: &mut Effects) {
@@ -157,7 +158,8 @@ impl ClassicGroup {
         count(&mut self.supported, &self.members[id].terms, 1);
     }
 
-    // ---- static members --------------------------------------------------------------------------------------------------
+    // ---- static members
+    // --------------------------------------------------------------------------------------------------
 
     /// A static member came back without its id: it takes the place that it had.
     fn swap_static(&mut self, now: i64, ticket: Ticket, join: Join, old_id: String, effects: &mut Effects) {
@@ -235,7 +237,8 @@ impl ClassicGroup {
         }
     }
 
-    // ---- heartbeat, commit, leave ----------------------------------------------------------------------------------------
+    // ---- heartbeat, commit, leave
+    // ----------------------------------------------------------------------------------------
 
     /// A member is alive.
     ///
@@ -309,7 +312,8 @@ impl ClassicGroup {
         Ok(())
     }
 
-    // ---- the list --------------------------------------------------------------------------------------------------------
+    // ---- the list
+    // -------------------------------------------------------------------------------------------------------
 
     fn check(&self, member_id: &str, instance_id: Option<&str>) -> Result<(), ErrorCode> {
         if let Some(instance) = instance_id {
