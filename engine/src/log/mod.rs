@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
+use futures_util::lock::Mutex;
 
 pub(crate) use draft::{Draft, Place};
 pub(crate) use open::gone;
@@ -76,6 +77,9 @@ pub(crate) struct Log<D: Disk> {
     /// How far the log was compacted, and whether a replacement of segments is under way.
     compacted: Cell<Compacted>,
     replacing: Cell<bool>,
+    /// Held by whoever writes index files or replaces segments: the index of a segment that is being replaced
+    /// would be taken for that of its successor, which has the same name.
+    index_files: Mutex<()>,
     /// What was found damaged when the log was opened: nothing from there on is served, and nothing is
     /// appended.
     damage: RefCell<Option<Fault>>,
@@ -487,6 +491,13 @@ impl<D: Disk> Log<D> {
 
     /// Appends to the index files what lies before `checkpoint`. Losing it costs reading, never records.
     pub(crate) async fn persist_indexes(&self, checkpoint: &PartitionCheckpoint) -> std::io::Result<()> {
+        // Segments are being replaced: what is left out now is written the next time.
+        let Some(_writing) = self.index_files.try_lock() else { return Ok(()) };
+        // A replacement has failed after its commit: the files are those of its segments, memory has the old
+        // ones.
+        if self.replacing.get() {
+            return Ok(());
+        }
         let segments: Vec<_> = self.segments.borrow().iter().rev().take(2).cloned().collect();
         for segment in segments {
             let upto = match segment.base().cmp(&checkpoint.segment_base) {

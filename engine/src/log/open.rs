@@ -36,6 +36,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::lock::Mutex;
 
 use super::producers::Producers;
 use super::replace::finish_swap;
@@ -136,6 +137,7 @@ impl<D: Disk> Log<D> {
             own_entry: Entries::found(u64::from(is_there)),
             compacted: Cell::new(compacted),
             replacing: Cell::new(false),
+            index_files: Mutex::new(()),
             damage: RefCell::new(None),
             acknowledged_end: Cell::new(point.next_offset),
             truncations: Cell::new(point.truncations),

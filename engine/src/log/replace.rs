@@ -179,6 +179,7 @@ impl<D: Disk> Log<D> {
     /// # Panics
     /// When the new segment does not end where the old ones do.
     pub(crate) async fn replace_segments(&self, mut replacement: Replacement<D>) -> Result<bool, Fault> {
+        let _replacing = self.index_files.lock().await;
         let replaced = std::mem::take(&mut replacement.replaced);
         if self.find_all(&replaced).is_none() || self.truncations.get() != replacement.truncations {
             self.discard_replacement(replacement).await;

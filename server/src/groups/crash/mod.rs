@@ -61,6 +61,14 @@ fn d3_what_groups_were_told_survives_failing_writes_and_syncs() {
     });
 }
 
+/// Seeds that have found a bug. The commits that fixed them tell their stories.
+#[test]
+fn bugs_that_were_found_stay_fixed() {
+    // A swap of compacted segments failed behind its commit; the index of the old segment was written beside
+    // the new log, and the next start took it for damage.
+    Life::new(1100, Trouble { errors: true, ..QUIET }).generations(4);
+}
+
 #[test]
 fn d7_what_groups_were_told_survives_a_full_disk() {
     for_seeds("d7_what_groups_were_told_survives_a_full_disk", 0..40, |seed| {
