@@ -185,7 +185,10 @@ impl Known {
         let model = self.model.partitions.get(&key.0)?;
         let number = *choose(self.producers[key].batches.iter().rev().take(5), back)?;
         let end = model.cutting.map_or(i64::MAX, |to| self.model.end_after_cut(key.0, to));
-        let expected = model.offset_of.get(&number).copied().filter(|offset| model.durable && *offset < end);
+        // After a cut the log may have to tell what was remembered, and it cannot tell what was deleted.
+        let is_there = |offset: &i64| *offset < end && (!model.was_cut || *offset >= model.start);
+        let expected =
+            model.offset_of.get(&number).copied().filter(|offset| model.durable && is_there(offset));
         Some((number, expected))
     }
 

@@ -118,6 +118,8 @@ fn d5_no_bit_before_the_sum_of_a_compacted_batch_flips_without_a_word() {
                 let place = format!("{}:{position}:{bit}", path.display());
                 match outcome {
                     Outcome::Reported => flips += 1,
+                    // Behind the recovery point the journal has the batch, and puts it right.
+                    Outcome::Harmless if reference.is_put_right(path, position, bit) => {}
                     Outcome::Harmless => panic!("{place}: nobody has noticed"),
                     Outcome::Silent(what) => panic!("{place}: {what}"),
                 }
@@ -335,6 +337,26 @@ impl Reference {
             _ if is_named => Outcome::Reported,
             missing => Outcome::Silent(format!("{missing:?}, said: {said}")),
         }
+    }
+
+    /// Whether a start writes the flipped byte as it was.
+    fn is_put_right(&self, path: &Path, position: u64, bit: u32) -> bool {
+        let disk = self.disk.kill(&mut Rng::with_seed(1));
+        let byte = |disk: &SimDisk| Some(disk.read_cached(path)?[position as usize]);
+        let sound = byte(&disk);
+        disk.flip(path, position, bit);
+        assert_ne!(byte(&disk), sound, "it is flipped");
+        let mut simulation = Simulation::with_disk(1, disk);
+        let process = start(&mut simulation, &self.settings, |_| {}).expect("nothing stops it");
+        process.is_ok_and(|process| {
+            simulation.run_until(async {
+                for known in &self.partitions {
+                    // It is opened, whatever it says.
+                    let _ = process.read(known.id, Offset::ZERO, 1).await;
+                }
+            });
+            byte(&process.disk) == sound
+        })
     }
 
     /// Starts the engine and compares. What is missing is given back, errors go to the complaints; what is
