@@ -20,7 +20,7 @@ pub(super) fn small_files(bytes: &[u8]) {
         1 => sealed(&mut input, topics::TOPICS_KIND, topics::TOPICS_VERSION, |file| {
             topics::decode(file).map(|topics| topics::encode(&topics))
         }),
-        2 => sealed(&mut input, checkpoint::CHECKPOINT_KIND, 1, |file| {
+        2 => sealed(&mut input, checkpoint::CHECKPOINT_KIND, checkpoint::CHECKPOINT_VERSION, |file| {
             let points = checkpoint::decode(file)?;
             let mut encoder = CheckpointEncoder::new();
             points.iter().for_each(|point| encoder.push(point));
