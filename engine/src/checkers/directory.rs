@@ -187,8 +187,7 @@ impl Node {
     }
 }
 
-// ---- the directory
-// -------------------------------------------------------------------------------------------------------
+// ---- the directory ----------------------------------------------------------------------------------------
 
 fn write_directory(disk: &SimDisk, input: &mut Input<'_>) {
     let install = |path: &str, content: &[u8]| disk.install(Path::new(DATA_DIR).join(path), content);

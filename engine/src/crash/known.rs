@@ -68,8 +68,7 @@ pub(super) fn choose<T>(list: impl IntoIterator<Item = T>, pick: Pick) -> Option
 }
 
 impl Known {
-    // ---- topics
-    // -------------------------------------------------------------------------------------------------------
+    // ---- topics -------------------------------------------------------------------------------------------
 
     pub(super) fn choose_partition(&self, pick: Pick) -> Option<PartitionId> {
         let partitions = |topic: &TopicState| Some((topic.id?, topic.partitions));
@@ -156,8 +155,7 @@ impl Known {
         }
     }
 
-    // ---- records
-    // -------------------------------------------------------------------------------------------------------
+    // ---- records ------------------------------------------------------------------------------------------
 
     /// The identity and the sequence of a producer's next batch, which has so many records.
     pub(super) fn next_sequence(

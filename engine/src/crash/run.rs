@@ -149,8 +149,7 @@ impl Run {
         self.simulation.as_ref().expect("a machine is there").disk()
     }
 
-    // ---- the machine
-    // -----------------------------------------------------------------------------------------------------
+    // ---- the machine --------------------------------------------------------------------------------------
 
     /// Runs until nothing happens any more.
     pub(super) fn settle(&mut self) {
@@ -241,8 +240,7 @@ impl Run {
         }
     }
 
-    // ---- what it is asked
-    // ------------------------------------------------------------------------------------------------
+    // ---- what it is asked ---------------------------------------------------------------------------------
 
     fn work(&mut self, process: &Process, generation: &Generation) {
         let finished = self.try_work(process, generation);
@@ -559,8 +557,7 @@ impl Run {
         Some(())
     }
 
-    // ---- what it answers
-    // -------------------------------------------------------------------------------------------------
+    // ---- what it answers ----------------------------------------------------------------------------------
 
     pub(super) fn wait_for_answers(&mut self, process: &Process) -> Option<()> {
         for _ in 0..PATIENCE {

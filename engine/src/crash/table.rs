@@ -265,8 +265,7 @@ impl Table {
         Some(())
     }
 
-    // ---- append
-    // -------------------------------------------------------------------------------------------------------
+    // ---- append -------------------------------------------------------------------------------------------
 
     fn append(&mut self, process: &Process) -> Option<()> {
         let id = self.rng.i64(1..4);
@@ -314,8 +313,7 @@ impl Table {
         assert_eq!(known, offset, "record {number} is found at a second offset");
     }
 
-    // ---- read
-    // -------------------------------------------------------------------------------------------------------
+    // ---- read ---------------------------------------------------------------------------------------------
 
     /// Reads the whole log. When `quiet`, nothing is compacted meanwhile.
     fn compare(&mut self, process: &Process, quiet: bool) -> Option<()> {

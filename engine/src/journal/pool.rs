@@ -197,8 +197,7 @@ impl<D: Disk> JournalPool<D> {
         }
     }
 
-    // ---- the committing side
-    // ---------------------------------------------------------------------------------------------
+    // ---- the committing side ------------------------------------------------------------------------------
 
     /// A file for the next commits; waits until one was recycled, or until that is known to be impossible
     /// now.
@@ -230,8 +229,7 @@ impl<D: Disk> JournalPool<D> {
         self.wanted.notify();
     }
 
-    // ---- the recycling side
-    // ----------------------------------------------------------------------------------------------
+    // ---- the recycling side -------------------------------------------------------------------------------
 
     /// Waits until there may be something to do.
     pub(crate) async fn wanted(&self) {

@@ -173,8 +173,7 @@ impl<D: Disk> Log<D> {
         self.segments.borrow().last().cloned()
     }
 
-    // ---- append
-    // -------------------------------------------------------------------------------------------------------
+    // ---- append -------------------------------------------------------------------------------------------
 
     /// Starts a draft on top of the log's end.
     pub(crate) async fn draft(&self, config: &Arc<TopicConfig>) -> Result<Draft<D>, Fault> {
@@ -273,8 +272,7 @@ impl<D: Disk> Log<D> {
         self.active().filter(|segment| segment.wants_write_back())
     }
 
-    // ---- drop
-    // -------------------------------------------------------------------------------------------------------
+    // ---- drop ---------------------------------------------------------------------------------------------
 
     /// Closes the active segment, so that it can be dropped like the others. Not while a draft builds on it,
     /// or has left something behind its end: false then.
@@ -370,8 +368,7 @@ impl<D: Disk> Log<D> {
         self.home.disk.sync_dir(&self.home.directory).await.map_err(fault)
     }
 
-    // ---- sync
-    // -------------------------------------------------------------------------------------------------------
+    // ---- sync ---------------------------------------------------------------------------------------------
 
     /// Makes everything up to the end durable, with the directory entries that it needs, and says what that
     /// is.
@@ -448,8 +445,7 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    // ---- leader epochs
-    // ---------------------------------------------------------------------------------------------------
+    // ---- leader epochs ------------------------------------------------------------------------------------
 
     /// The newest leader epoch.
     pub(crate) fn last_epoch(&self) -> LeaderEpoch {
@@ -471,8 +467,7 @@ impl<D: Disk> Log<D> {
         self.home.epochs.end_of(epoch, self.end())
     }
 
-    // ---- producers
-    // -------------------------------------------------------------------------------------------------------
+    // ---- producers ----------------------------------------------------------------------------------------
 
     /// The last offset that each idempotent producer has appended.
     pub(crate) fn producers_last_offsets(&self) -> HashMap<i64, Offset> {
@@ -534,8 +529,7 @@ impl<D: Disk> Log<D> {
         &self.home.directory
     }
 
-    // ---- read
-    // -------------------------------------------------------------------------------------------------------
+    // ---- read ---------------------------------------------------------------------------------------------
 
     /// Whole batches from the one that holds `offset` on: `bytes_max` at most, but the first one whatever its
     /// size when `first_whole`, and none that reaches behind `limit`, which is asked when it is needed.

@@ -195,8 +195,7 @@ impl<D: Disk> Partition<D> {
         *self.config.borrow_mut() = config;
     }
 
-    // ---- leader epoch
-    // ----------------------------------------------------------------------------------------------------
+    // ---- leader epoch -------------------------------------------------------------------------------------
 
     /// The leader epoch that appended batches are stamped with.
     pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
@@ -233,8 +232,7 @@ impl<D: Disk> Partition<D> {
         Ok(self.log.end_of_epoch(epoch))
     }
 
-    // ---- watermarks
-    // ------------------------------------------------------------------------------------------------------
+    // ---- watermarks ---------------------------------------------------------------------------------------
 
     /// Log start, last stable offset, high watermark and log end.
     pub(crate) fn watermarks(&self) -> Watermarks {
@@ -264,8 +262,7 @@ impl<D: Disk> Partition<D> {
         self.watermarks.set(watermarks);
     }
 
-    // ---- what is missing
-    // -------------------------------------------------------------------------------------------------
+    // ---- what is missing ----------------------------------------------------------------------------------
 
     /// What the log lacks; `None` when all that was acknowledged is there.
     pub(crate) fn incomplete(&self) -> Option<Incomplete> {
@@ -317,8 +314,7 @@ impl<D: Disk> Partition<D> {
         self.traffic.set(self.traffic.get().plus(Traffic { reads: 1, read_bytes, ..Traffic::default() }));
     }
 
-    // ---- fence
-    // -------------------------------------------------------------------------------------------------------
+    // ---- fence --------------------------------------------------------------------------------------------
 
     /// Refuses appends from here on. The first fault stays.
     pub(crate) fn fence(&self, fault: &Fault) {
@@ -329,8 +325,7 @@ impl<D: Disk> Partition<D> {
         self.fence.check()
     }
 
-    // ---- durability
-    // ------------------------------------------------------------------------------------------------------
+    // ---- durability ---------------------------------------------------------------------------------------
 
     /// Notes records that were acknowledged before they are durable; true when the topic's `flush.messages`
     /// asks for a sync now.
@@ -403,8 +398,7 @@ impl<D: Disk> Partition<D> {
         (durable.next_offset, durable.segment_base)
     }
 
-    // ---- truncation
-    // ------------------------------------------------------------------------------------------------------
+    // ---- truncation ---------------------------------------------------------------------------------------
 
     /// Cuts the log off, durably. The journal has the truncation; the shard's checkpoint must say so before
     /// anything is appended.
@@ -429,8 +423,7 @@ impl<D: Disk> Partition<D> {
         self.awaits_checkpoint.get()
     }
 
-    // ---- log start
-    // -------------------------------------------------------------------------------------------------------
+    // ---- log start ----------------------------------------------------------------------------------------
 
     /// Has the next checkpoint say that the log begins at `offset`, at or before what is durable. Nobody sees
     /// it yet.
@@ -491,8 +484,7 @@ impl<D: Disk> Partition<D> {
         waits
     }
 
-    // ---- read
-    // -------------------------------------------------------------------------------------------------------
+    // ---- read ---------------------------------------------------------------------------------------------
 
     /// Whole batches from `offset` on, as far as this reader may read. Where the log is truncated meanwhile,
     /// it reads again.
@@ -619,8 +611,7 @@ impl<D: Disk> Partition<D> {
         self.damages.borrow().len() as u64
     }
 
-    // ---- wait
-    // -------------------------------------------------------------------------------------------------------
+    // ---- wait ---------------------------------------------------------------------------------------------
 
     /// Wakes `wake` as soon as this reader may read beyond `beyond`.
     pub(crate) fn wait(&self, reader: Reader, beyond: Offset, wake: &WakeOnce) {

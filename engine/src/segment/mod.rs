@@ -200,8 +200,7 @@ impl<D: Disk> Segment<D> {
         self.home.directory.join(names::segment_index(self.base))
     }
 
-    // ---- append
-    // -------------------------------------------------------------------------------------------------------
+    // ---- append -------------------------------------------------------------------------------------------
 
     /// The open file; made when the segment is empty.
     pub(crate) async fn file(self: &Rc<Self>) -> Result<D::File, Fault> {
@@ -423,8 +422,7 @@ impl<D: Disk> Segment<D> {
         Ok(())
     }
 
-    // ---- read
-    // -------------------------------------------------------------------------------------------------------
+    // ---- read ---------------------------------------------------------------------------------------------
 
     /// Where the batch begins that holds `offset`, or else the first one behind it, and the offset that it
     /// begins with, at least; `None` when none follows in this segment.
@@ -581,8 +579,7 @@ impl<D: Disk> Segment<D> {
         FaultKind::Damage { path: self.log_path(), position, offset, what }.into()
     }
 
-    // ---- index
-    // -------------------------------------------------------------------------------------------------------
+    // ---- index --------------------------------------------------------------------------------------------
 
     fn with_entries<T>(&self, look: impl FnOnce(&[IndexEntry]) -> T) -> T {
         look(self.index.borrow().entries.as_deref().expect("the index was loaded"))

@@ -253,8 +253,7 @@ impl<D: Disk> Shard<D> {
         Ok((Rc::new(shard), journal))
     }
 
-    // ---- partitions
-    // ------------------------------------------------------------------------------------------------------
+    // ---- partitions ---------------------------------------------------------------------------------------
 
     /// The partition, opened if it was not; `None` when there is no such topic or partition.
     pub(crate) async fn partition(&self, id: PartitionId) -> Result<Option<Rc<Partition<D>>>, Fault> {
@@ -379,8 +378,7 @@ impl<D: Disk> Shard<D> {
             .collect()
     }
 
-    // ---- the words of the engine
-    // -----------------------------------------------------------------------------------------
+    // ---- the words of the engine --------------------------------------------------------------------------
 
     /// Takes a batch for the next turn. The answer comes when it is durable, or as durable as its topic wants
     /// it.

@@ -67,8 +67,7 @@ impl<M: Machine> Coordinators<M> {
         Ok(topic)
     }
 
-    // ---- asking
-    // -------------------------------------------------------------------------------------------------------
+    // ---- asking -------------------------------------------------------------------------------------------
 
     /// Asks the machine of a key something that it knows the answer to.
     ///
@@ -179,8 +178,7 @@ impl<M: Machine> Coordinators<M> {
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    // ---- leadership
-    // ------------------------------------------------------------------------------------------------------
+    // ---- leadership ---------------------------------------------------------------------------------------
 
     /// Coordinates a partition of the topic from this epoch on; its log is replayed first. Where it is
     /// coordinated in this epoch or a newer one already, nothing changes.
@@ -204,8 +202,7 @@ impl<M: Machine> Coordinators<M> {
         let _ = changed.await;
     }
 
-    // ---- the task of a shard
-    // ---------------------------------------------------------------------------------------------
+    // ---- the task of a shard ------------------------------------------------------------------------------
 
     /// Keeps the machines of a shard, until it is dropped; whoever waits then is told that there is no
     /// coordinator.

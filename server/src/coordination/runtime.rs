@@ -144,8 +144,7 @@ impl<M: Machine> Runtime<M> {
         }
     }
 
-    // ---- begin and resign
-    // ------------------------------------------------------------------------------------------------
+    // ---- begin and resign ---------------------------------------------------------------------------------
 
     /// Coordinates a partition from this epoch on. One that is coordinated in this epoch or a newer one goes
     /// on.
@@ -199,8 +198,7 @@ impl<M: Machine> Runtime<M> {
         debug_assert!(begun.is_ok(), "it is active");
     }
 
-    // ---- loading
-    // -------------------------------------------------------------------------------------------------------
+    // ---- loading ------------------------------------------------------------------------------------------
 
     /// A partition that is to be replayed next.
     pub(super) fn next_load(&mut self) -> Option<Load> {
@@ -239,8 +237,7 @@ impl<M: Machine> Runtime<M> {
         self.partitions.get(&index).is_some_and(|partition| partition.term == term)
     }
 
-    // ---- requests
-    // -------------------------------------------------------------------------------------------------------
+    // ---- requests -----------------------------------------------------------------------------------------
 
     /// Calls the machine of a partition, has written what it wants to be, and notes when it wants to be
     /// woken.
@@ -313,8 +310,7 @@ impl<M: Machine> Runtime<M> {
         Ok(result)
     }
 
-    // ---- writes
-    // -------------------------------------------------------------------------------------------------------
+    // ---- writes -------------------------------------------------------------------------------------------
 
     /// Appends records; [`Runtime::settle`] goes on with them.
     fn write(&mut self, index: u32, write: Write<M>, answer: Option<Box<dyn FnOnce(Stored)>>) {
@@ -377,8 +373,7 @@ impl<M: Machine> Runtime<M> {
         self.schedule(index);
     }
 
-    // ---- time
-    // -------------------------------------------------------------------------------------------------------
+    // ---- time ---------------------------------------------------------------------------------------------
 
     /// Notes when a machine wants to be woken.
     fn schedule(&mut self, index: u32) {

@@ -128,8 +128,7 @@ impl GroupCoordinator {
         self.groups.get_mut(group).expect("it was just there")
     }
 
-    // ---- members
-    // -------------------------------------------------------------------------------------------------------
+    // ---- members ------------------------------------------------------------------------------------------
 
     /// A member wants in.
     pub fn join(&mut self, turn: &mut GroupTurn<'_>, group: &str, join: Join, reply: Reply<Joined>) {
@@ -191,8 +190,7 @@ impl GroupCoordinator {
         left
     }
 
-    // ---- groups as a whole
-    // -----------------------------------------------------------------------------------------------
+    // ---- groups as a whole --------------------------------------------------------------------------------
 
     /// Deletes a group that nobody is in, with its offsets.
     pub fn delete(&mut self, turn: &mut GroupTurn<'_>, group: &str, reply: Reply<Result<(), ErrorCode>>) {
@@ -257,8 +255,7 @@ impl GroupCoordinator {
         reports.collect()
     }
 
-    // ---- effects
-    // -------------------------------------------------------------------------------------------------------
+    // ---- effects ------------------------------------------------------------------------------------------
 
     fn park(&mut self, waiting: Waiting) -> Ticket {
         self.next_ticket += 1;

@@ -44,8 +44,7 @@ impl Groups {
         self.0.topic(partitions).await
     }
 
-    // ---- members
-    // -------------------------------------------------------------------------------------------------------
+    // ---- members ------------------------------------------------------------------------------------------
 
     /// A member wants in; see [`GroupCoordinator::join`].
     pub async fn join(
@@ -103,8 +102,7 @@ impl Groups {
         self.0.ask(partitions, &key, move |groups, turn| groups.leave(turn, &group, &leaving)).await?
     }
 
-    // ---- offsets
-    // -------------------------------------------------------------------------------------------------------
+    // ---- offsets ------------------------------------------------------------------------------------------
 
     /// Keeps offsets; see [`GroupCoordinator::commit`].
     pub async fn commit(
@@ -149,8 +147,7 @@ impl Groups {
         self.0.ask_all(|groups, turn, reply| groups.forget_deleted_topics(turn, reply)).await;
     }
 
-    // ---- groups as a whole
-    // -----------------------------------------------------------------------------------------------
+    // ---- groups as a whole --------------------------------------------------------------------------------
 
     /// What a group is doing; see [`GroupCoordinator::describe`].
     pub async fn describe(

@@ -190,8 +190,7 @@ impl Connection {
         }
     }
 
-    // ---- requests
-    // -------------------------------------------------------------------------------------------------------
+    // ---- requests -----------------------------------------------------------------------------------------
 
     async fn read(&self, broker: &Rc<Broker>, queue: Pusher<Owed>, ending: Ending) -> ReadEnd {
         match self.read_requests(broker, &queue, &ending).await {
@@ -271,8 +270,7 @@ impl Connection {
         }
     }
 
-    // ---- answers
-    // -------------------------------------------------------------------------------------------------------
+    // ---- answers ------------------------------------------------------------------------------------------
 
     async fn write(&self, broker: &Broker, queue: Popper<Owed>) -> Result<(), WriteEnd> {
         let mut ready = BytesMut::new();

@@ -169,8 +169,7 @@ impl Life {
         self.simulation.as_ref().expect("a machine is there").disk()
     }
 
-    // ---- start
-    // -------------------------------------------------------------------------------------------------------
+    // ---- start --------------------------------------------------------------------------------------------
 
     /// Starts the process and its coordinators, and compares what they have loaded with what is known.
     pub(super) fn begin(&mut self, settings: &Settings) -> Running {
@@ -220,8 +219,7 @@ impl Life {
         panic!("the groups are never loaded\n{}", self.disk().dump());
     }
 
-    // ---- what it is asked
-    // ------------------------------------------------------------------------------------------------
+    // ---- what it is asked ---------------------------------------------------------------------------------
 
     fn work(&mut self, running: &Running, ending: Ending) {
         let finished = self.try_work(running, ending);
@@ -491,8 +489,7 @@ impl Life {
         Some(())
     }
 
-    // ---- what it knows
-    // ---------------------------------------------------------------------------------------------------
+    // ---- what it knows ------------------------------------------------------------------------------------
 
     /// Holds everything that groups say of themselves against what is known.
     pub(super) fn compare(&mut self, running: &Running, is_start: bool) -> Option<()> {

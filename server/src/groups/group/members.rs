@@ -26,8 +26,7 @@ const NEW_MEMBER_JOIN_MS: i64 = 5 * 60 * 1000;
 const PENDING_MAX: usize = 10_000;
 
 impl ClassicGroup {
-    // ---- join
-    // -------------------------------------------------------------------------------------------------------
+    // ---- join ---------------------------------------------------------------------------------------------
 
     /// A member wants in.
     pub fn join(&mut self, now: i64, ticket: Ticket, join: Join, effects: &mut Effects) {
@@ -158,8 +157,7 @@ impl ClassicGroup {
         count(&mut self.supported, &self.members[id].terms, 1);
     }
 
-    // ---- static members
-    // --------------------------------------------------------------------------------------------------
+    // ---- static members -----------------------------------------------------------------------------------
 
     /// A static member came back without its id: it takes the place that it had.
     fn swap_static(&mut self, now: i64, ticket: Ticket, join: Join, old_id: String, effects: &mut Effects) {
@@ -237,8 +235,7 @@ impl ClassicGroup {
         }
     }
 
-    // ---- heartbeat, commit, leave
-    // ----------------------------------------------------------------------------------------
+    // ---- heartbeat, commit, leave -------------------------------------------------------------------------
 
     /// A member is alive.
     ///
@@ -312,8 +309,7 @@ impl ClassicGroup {
         Ok(())
     }
 
-    // ---- the list
-    // -------------------------------------------------------------------------------------------------------
+    // ---- the list -----------------------------------------------------------------------------------------
 
     fn check(&self, member_id: &str, instance_id: Option<&str>) -> Result<(), ErrorCode> {
         if let Some(instance) = instance_id {
