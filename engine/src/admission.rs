@@ -338,6 +338,31 @@ mod tests {
         });
     }
 
+    /// D11: what the bench keeps from batch to batch is bounded, whatever has sat on it.
+    #[test]
+    fn the_bench_holds_the_memory_of_one_batch() {
+        let mut unpacker = Unpacker::default();
+        for codec in PACKED {
+            let checking = Checking::begin(zeros(codec, 8 << 20), &rules()).unwrap();
+            let checked = check_whole(checking, &mut unpacker, &|| false);
+            checked.expect("somebody waits").expect("a sound batch");
+            let held = unpacker.held_bytes();
+            assert!(held <= 8 << 20, "{} leaves {held} bytes", codec.name());
+        }
+    }
+
+    /// D11: clients that hang up do not keep the bench from the others.
+    #[test]
+    fn what_nobody_waits_for_is_given_up_between_two_pieces() {
+        for codec in [Codec::Gzip, Codec::Zstd] {
+            let checking = Checking::begin(zeros(codec, 8 << 20), &rules()).unwrap();
+            let looks = Cell::new(0);
+            let is_over = || looks.replace(looks.get() + 1) == 3;
+            assert!(check_whole(checking, &mut Unpacker::default(), &is_over).is_none());
+            assert_eq!(looks.get(), 4, "it ends with the look that tells");
+        }
+    }
+
     #[test]
     fn a_check_that_moves_between_seats_ends_as_one_in_one_go() {
         on_executor(|| async {

@@ -58,6 +58,9 @@ pub(super) struct ProducerModel {
     batches: Vec<BatchNumber>,
     /// One of them was refused, or its answer was lost: the producer starts a new epoch.
     uncertain: bool,
+    /// All that was remembered of it was cut off, and the log had to tell what was before: it cannot tell what
+    /// was deleted.
+    told_by_log: bool,
 }
 
 /// The one of `list` that `pick` chooses.
@@ -183,8 +186,8 @@ impl Known {
         let model = self.model.partitions.get(&key.0)?;
         let number = *choose(self.producers[key].batches.iter().rev().take(5), back)?;
         let end = model.cutting.map_or(i64::MAX, |to| self.model.end_after_cut(key.0, to));
-        // After a cut the log may have to tell what was remembered, and it cannot tell what was deleted.
-        let is_there = |offset: &i64| *offset < end && (!model.was_cut || *offset >= model.start);
+        let told_by_log = self.producers[key].told_by_log;
+        let is_there = |offset: &i64| *offset < end && (!told_by_log || *offset >= model.start);
         let expected =
             model.offset_of.get(&number).copied().filter(|offset| model.durable && is_there(offset));
         Some((number, expected))
@@ -197,12 +200,16 @@ impl Known {
             let Some(first) = producer.batches.iter().position(|number| cut.contains(number)) else {
                 continue;
             };
-            if *partition == id && !producer.uncertain {
+            if *partition != id {
+                continue;
+            }
+            // What was remembered of it is what is left of the last five; where that is nothing, the log
+            // tells.
+            let window = producer.batches.len().saturating_sub(PRODUCER_BATCHES_MAX);
+            producer.told_by_log |= producer.uncertain || window >= first;
+            if !producer.uncertain {
                 let (.., sequence) = self.model.sent[producer.batches[first]].producer.expect("its own");
                 producer.next_sequence = sequence;
-                // What was remembered of it is what is left of the last five; where that is nothing, the log
-                // tells.
-                let window = producer.batches.len().saturating_sub(PRODUCER_BATCHES_MAX);
                 producer.batches.truncate(first);
                 if window < first {
                     producer.batches.drain(..window);
