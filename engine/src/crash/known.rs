@@ -58,8 +58,8 @@ pub(super) struct ProducerModel {
     batches: Vec<BatchNumber>,
     /// One of them was refused, or its answer was lost: the producer starts a new epoch.
     uncertain: bool,
-    /// All that was remembered of it was cut off, and the log had to tell what was before: it cannot tell what
-    /// was deleted.
+    /// All that was remembered of it was cut off, and the log had to tell what was before: it cannot tell
+    /// what was deleted.
     told_by_log: bool,
 }
 

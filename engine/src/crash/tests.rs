@@ -76,6 +76,13 @@ fn bugs_that_were_found_stay_fixed() {
     for seed in [0, 14, 75] {
         play(&random(FULL_STARTS)(seed));
     }
+    // A full disk took no checkpoint, a start removed the segment that the old one ends in, which lay before
+    // the log start, and the next start missed it.
+    play(&random(FULL_STARTS)(12417));
+    // A log was cut off to its start: a batch of another leader epoch stood before it. Its start lay in a
+    // batch: the same sequences, sent again, were taken for that one.
+    play(&random(REPLICAS)(491));
+    play(&random(Trouble { replicas: true, ..FULL_STARTS })(12228));
 }
 
 #[test]

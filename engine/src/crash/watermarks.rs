@@ -1,7 +1,7 @@
 //! Readers, retention and deletion where the watermarks of a partition lie apart, as they do on a replica.
 
 use super::images::Subject;
-use super::machine::{Process, Settings};
+use super::machine::{Ending, Process, Settings};
 use super::run::Run;
 use crate::error::{DeleteRecordsError, ReadError};
 use crate::io::Disk;
@@ -126,4 +126,30 @@ fn a_reader_that_believes_in_another_leader_is_refused() {
         found.map(|found| (found.epoch.0, found.end.get()))
     };
     assert_eq!([end(0), end(2), end(3), end(4)], [Some((0, 2)), Some((0, 2)), Some((3, 4)), None]);
+}
+
+/// A row of the epochs moves with the log start, away from the batches that it was made for, and a truncation
+/// to the log start takes it.
+#[test]
+fn d5_what_stood_before_the_start_of_an_empty_log_is_not_held_against_an_older_epoch() {
+    let mut run = Run::new(4);
+    let (process, id) = with_batches(&mut run, "8192", 2);
+    run.drive(process.owner(id).lead(id, LeaderEpoch(1))).expect("nothing stops it").expect("it is newer");
+    run.append_now(&process, id).expect("it is appended");
+    run.known.model.partitions.get_mut(&id).expect("it is there").asked = i64::MAX;
+    let deleted = run.drive(process.owner(id).delete_records(id, DeleteBefore::HighWatermark));
+    assert_eq!(deleted.expect("nothing stops it").ok(), Some(Offset::new(6)));
+    run.append_now(&process, id).expect("it is appended");
+    let cut = run.drive(process.owner(id).truncate(id, Offset::new(6))).expect("nothing stops it");
+    assert_eq!(cut.ok(), Some(Offset::new(6)));
+    run.known.model.cut(id, 6);
+    drop(process);
+    run.end(Ending::PowerLoss);
+    let process = run.start(&Settings::small(1)).expect("nothing stops it");
+    run.append_now(&process, id).expect("it is appended");
+    let read = read(&mut run, &process, id, Reader::Replica, 6, 100).expect("it can be read");
+    assert_eq!(read.0, [6]);
+    drop(process);
+    run.end(Ending::PowerLoss);
+    run.start(&Settings::small(1)).expect("nothing stops it");
 }

@@ -212,7 +212,10 @@ impl<'a> PartitionWalk<'a> {
             }
         };
         // Segments wholly before the log start were deleted.
-        let end_of = |at: usize| dir.segments.get(at + 1).map_or(Offset::new(i64::MAX), |next| next.base);
+        let end_of = |at: usize| {
+            let next = dir.segments.get(at + 1).map_or(known.segment_base, |next| next.base);
+            next.min(known.segment_base)
+        };
         let deleted = (0..dir.segments.len())
             .take_while(|at| dir.segments[*at].base < known.segment_base && end_of(*at) <= log_start)
             .count();

@@ -9,7 +9,7 @@
 //! | a torn or foreign batch | damage: found when it is read, never cut | torn tail: cut, durably |
 //! | the file is shorter, or missing | damage: appends are refused, the rest is served | nothing was acknowledged there |
 //! | a segment that does not continue the one before | - | torn tail: removed |
-//! | a segment wholly before the log start | deleted before: removed | - |
+//! | a segment wholly before the log start | deleted before: removed, and not missed where it is gone | - |
 //! | no segment before the first one, from the log start on | deleted on a full disk: the log starts there | - |
 //!
 //! Before that, what compaction was at is finished or forgotten (`log/replace.rs`). Without a checkpoint, the
@@ -121,8 +121,8 @@ impl<D: Disk> Log<D> {
         // begins where they ended.
         let first_synced = first_base.filter(|base| *base <= point.segment_base);
         let log_start = point.log_start.max(first_synced.unwrap_or(Offset::ZERO));
-        let home = Home { disk, files, directory: directory.to_owned(), epochs: Epochs::new(&point.epochs) };
-        home.epochs.raise_start(log_start);
+        let home = Home { disk, files, directory: directory.to_owned(), epochs: Epochs::default() };
+        home.epochs.reset(&point.epochs, log_start);
         let log = Log {
             partition,
             home: Rc::new(home),
@@ -186,11 +186,13 @@ impl<D: Disk> Recovery<D> {
             };
             segments.push(log.existing_segment(file.base, end, file.length));
         }
+        let file = found.iter().find(|file| file.base == point.segment_base);
+        // When no newer checkpoint could be written: nothing that anybody may read was in it.
+        let is_deleted = file.is_none() && point.next_offset <= log.log_start();
         if !is_there && point.log_start < point.next_offset {
             *log.damage.borrow_mut() = Some(gone(&log.home.directory, point));
-        } else if point.position > 0 {
-            let length =
-                found.iter().find(|file| file.base == point.segment_base).map_or(0, |file| file.length);
+        } else if point.position > 0 && !is_deleted {
+            let length = file.map_or(0, |file| file.length);
             if length < point.position {
                 *log.damage.borrow_mut() = Some(
                     FaultKind::Damage {
@@ -431,13 +433,12 @@ impl<D: Disk> Recovery<D> {
             return Ok(());
         };
         let cut = self.scanned.split_off(first);
-        let mut producers = Producers::from_checkpoint(&self.recovery_point.producers);
+        *self.log.producers.borrow_mut() = Producers::from_checkpoint(&self.recovery_point.producers);
+        self.log.home.epochs.reset(&self.recovery_point.epochs, self.log.log_start());
         for kept in &self.scanned {
-            producers.note(&kept.batch.header);
+            self.log.note(&kept.batch.header);
         }
-        *self.log.producers.borrow_mut() = producers;
         let keep = &cut[0];
-        self.log.home.epochs.cut(keep.batch.header.base_offset());
         loop {
             let last = self.log.active().expect("the scanned batch stands in a segment");
             if Rc::ptr_eq(&last, &keep.segment) {

@@ -84,9 +84,7 @@ impl Producers {
     /// The last offset that each producer has appended.
     pub(crate) fn last_offsets(&self) -> HashMap<i64, Offset> {
         let last = |(id, state): (&i64, &ProducerState)| {
-            let batch = state.batches.back()?;
-            let records = batch.last_sequence.wrapping_sub(batch.first_sequence) & i32::MAX;
-            Some((*id, batch.base_offset.plus(i64::from(records))))
+            Some((*id, last_offset(state.batches.back()?)))
         };
         self.states.iter().filter_map(last).collect()
     }
@@ -119,13 +117,14 @@ impl Producers {
         state.note(producer.epoch, header);
     }
 
-    /// Forgets the batches from `end` on, and gives the producers of whom nothing is left: older batches of
-    /// theirs may be in the log. Of the others the older ones are not missed: a producer that had five
-    /// batches in flight was answered for all before them.
+    /// Forgets the batches that are not wholly before `end`, which lies in one where the log starts there.
+    /// Gives the producers of whom nothing is left: older batches of theirs may be in the log. Of the others
+    /// the older ones are not missed: a producer that had five batches in flight was answered for all before
+    /// them.
     pub(crate) fn roll_back(&mut self, end: Offset) -> HashSet<i64> {
         let mut forgotten = HashSet::new();
         self.states.retain(|id, state| {
-            state.batches.retain(|batch| batch.base_offset < end);
+            state.batches.retain(|batch| last_offset(batch) < end);
             let is_known = !state.batches.is_empty();
             if !is_known {
                 forgotten.insert(*id);
@@ -139,6 +138,11 @@ impl Producers {
     pub(crate) fn adopt(&mut self, draft: DraftProducers) {
         self.states.extend(draft.states);
     }
+}
+
+fn last_offset(batch: &ProducerBatch) -> Offset {
+    let records = batch.last_sequence.wrapping_sub(batch.first_sequence) & i32::MAX;
+    batch.base_offset.plus(i64::from(records))
 }
 
 impl ProducerState {
@@ -323,6 +327,17 @@ mod tests {
         assert!(matches!(judge(&producers, &sent[4]), Ok(Sequence::Duplicate { .. })));
         assert_eq!(producers.roll_back(Offset::new(120)), HashSet::from([7]), "older batches have to tell");
         assert_eq!(judge(&producers, &sent[3]).unwrap(), Sequence::New);
+    }
+
+    /// A log that starts in a batch ends there, and not in it, once it is cut off to its start.
+    #[test]
+    fn d1_a_batch_that_the_end_lies_in_is_no_longer_a_duplicate() {
+        let sent = [batch(0, 0, 4, 5), batch(0, 4, 2, 9)];
+        let mut producers = noted(&sent);
+        producers.roll_back(Offset::new(9));
+        assert!(matches!(judge(&producers, &sent[0]), Ok(Sequence::Duplicate { .. })));
+        assert_eq!(producers.roll_back(Offset::new(7)), HashSet::from([7]));
+        assert_eq!(judge(&producers, &sent[0]).unwrap(), Sequence::New);
     }
 
     #[test]

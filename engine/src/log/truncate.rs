@@ -60,8 +60,9 @@ impl<D: Disk> Log<D> {
             position: end.position,
             max_timestamp: end.max_timestamp,
         };
-        if truncation.end < self.log_start() {
-            // The log starts in a batch that goes.
+        if truncation.end <= self.log_start() {
+            // Nothing is left of the log. What stands before its start goes, too: no row would tell of its
+            // leader epochs, and what is appended next may carry older ones.
             let start = self.log_start();
             (truncation.end, truncation.segment_base, truncation.position) = (start, start, 0);
             truncation.max_timestamp = NO_TIMESTAMP;
@@ -92,7 +93,7 @@ impl<D: Disk> Log<D> {
         for segment in segments.iter().filter(|segment| segment.base() < end) {
             let mut scan = HeaderScan::new(segment, 0, segment.end().position);
             while let Some((_, header)) = scan.next().await? {
-                if header.base_offset() >= end {
+                if header.next_offset() > end {
                     break;
                 }
                 if forgotten.contains(&header.producer_id()) {

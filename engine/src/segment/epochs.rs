@@ -23,9 +23,10 @@ pub(crate) struct Epochs {
 }
 
 impl Epochs {
-    /// As a checkpoint has them. What lies behind it is yet to be found.
-    pub(crate) fn new(starts: &[EpochStart]) -> Epochs {
-        Epochs { starts: RefCell::new(starts.to_vec()), complete: Cell::new(false) }
+    /// As a checkpoint has them, of a log that begins with `start`. What lies behind it is yet to be found.
+    pub(crate) fn reset(&self, starts: &[EpochStart], start: Offset) {
+        *self.starts.borrow_mut() = starts.to_vec();
+        self.raise_start(start);
     }
 
     /// All that the log has was found: from now on a batch that does not fit is damaged.
@@ -115,7 +116,8 @@ mod tests {
     }
 
     fn epochs() -> Epochs {
-        let epochs = Epochs::new(&[row(0, 0), row(3, 40), row(4, 90)]);
+        let epochs = Epochs::default();
+        epochs.reset(&[row(0, 0), row(3, 40), row(4, 90)], Offset::ZERO);
         epochs.set_complete();
         epochs
     }
