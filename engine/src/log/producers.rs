@@ -83,9 +83,7 @@ impl Producers {
 
     /// The last offset that each producer has appended.
     pub(crate) fn last_offsets(&self) -> HashMap<i64, Offset> {
-        let last = |(id, state): (&i64, &ProducerState)| {
-            Some((*id, last_offset(state.batches.back()?)))
-        };
+        let last = |(id, state): (&i64, &ProducerState)| Some((*id, last_offset(state.batches.back()?)));
         self.states.iter().filter_map(last).collect()
     }
 
