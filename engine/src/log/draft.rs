@@ -142,7 +142,9 @@ impl<D: Disk> Draft<D> {
             });
         }
         let run = self.runs.last_mut().expect("pushed above");
-        if position - self.last_indexed >= self.config.index_interval_bytes && position > 0 {
+        // A segment that was closed has an entry at its end, and a truncation may have opened it again.
+        let since_indexed = position - self.last_indexed;
+        if since_indexed > 0 && since_indexed >= self.config.index_interval_bytes {
             run.boundaries.push(boundary(
                 self.segment.base(),
                 header.base_offset(),
