@@ -44,6 +44,14 @@ impl Front for NoFront {
     }
 }
 
+/// Two fronts beside each other on one engine; a pair of pairs has more. Each ends its own work when the
+/// engine stops, at the same time as the other.
+impl<A: Front, B: Front> Front for (A, B) {
+    async fn run(self, shard: Local) {
+        futures_util::future::join(self.0.run(shard.clone()), self.1.run(shard)).await;
+    }
+}
+
 /// The engine as seen from one shard's thread: its own partitions directly, those of other shards by one hop.
 #[derive(Clone)]
 pub struct Local {

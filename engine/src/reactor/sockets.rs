@@ -6,14 +6,14 @@
 
 #![allow(unsafe_code)]
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use bytes::{BufMut, BytesMut};
 use rustix::io::Errno;
 use rustix::net::sockopt;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::ring::RingDisk;
 use crate::io::{Disk, DiskFile, yield_now};
@@ -21,6 +21,9 @@ use crate::types::Position;
 
 /// How much is handed to the socket in one system call: 15-150 us from memory.
 const SLICE_BYTES_MAX: u64 = 256 << 10;
+
+/// Parts that one system call takes (`UIO_MAXIOV` is 1024). More of them are sent one call after the other.
+const PARTS_MAX: usize = 64;
 
 /// How far a cold file is read ahead of the socket.
 const READ_AHEAD_BYTES: u64 = 1 << 20;
@@ -107,6 +110,44 @@ impl Sockets {
         Ok(())
     }
 
+    /// Sends all of `parts`, one after the other (`sendmsg`): several pieces of memory cost one system call,
+    /// and share a packet. `more` as in [`Sockets::send`].
+    pub async fn send_vectored(
+        &self,
+        socket: BorrowedFd<'_>,
+        mut parts: &mut [IoSlice<'_>],
+        more: bool,
+    ) -> io::Result<()> {
+        // Those without bytes go.
+        IoSlice::advance_slices(&mut parts, 0);
+        loop {
+            let count = leading(parts);
+            if count == 0 || parts.len() == 1 {
+                // One part is left, or the next is a slice of its own.
+                let Some(part) = parts.first() else { return Ok(()) };
+                let bytes = part.len();
+                self.send(socket, part, more || parts.len() > 1).await?;
+                IoSlice::advance_slices(&mut parts, bytes);
+                continue;
+            }
+            let mut flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            flags.set(SendFlags::MORE, more || count < parts.len());
+            let mut nothing = SendAncillaryBuffer::default();
+            match rustix::net::sendmsg(socket, &parts[..count], &mut nothing, flags) {
+                Ok(sent) => IoSlice::advance_slices(&mut parts, sent),
+                Err(Errno::AGAIN) => {
+                    self.ring.writable(socket).await?;
+                    continue;
+                }
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(errno.into()),
+            }
+            if !parts.is_empty() {
+                yield_now().await;
+            }
+        }
+    }
+
     /// Sends `length` bytes of a file from `position` on (`sendfile`), bringing what is cold into memory
     /// before, and giving way to other tasks between slices. The socket must be non-blocking.
     pub async fn send_file(
@@ -140,6 +181,16 @@ impl Sockets {
         }
         Ok(())
     }
+}
+
+/// How many of the parts are handed to the socket in one call: as many as a slice has room for.
+fn leading(parts: &[IoSlice<'_>]) -> usize {
+    let mut room = SLICE_BYTES_MAX as usize;
+    let fits = |part: &&IoSlice<'_>| {
+        let left = room.checked_sub(part.len());
+        left.inspect(|left| room = *left).is_some()
+    };
+    parts.iter().take(PARTS_MAX).take_while(fits).count()
 }
 
 /// Sends small answers at once instead of waiting for more (`TCP_NODELAY`).

@@ -1,7 +1,7 @@
 //! The ring as a disk and as what sockets wait on, on a real kernel.
 
 use std::cell::Cell;
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -281,6 +281,40 @@ fn a_slow_reader_gets_header_file_and_trailer_whole_while_other_tasks_run() {
         assert!(received[6..6 + length] == content[500..500 + length]);
         assert!(received[6 + length..] == content[..3 << 20]);
         assert!(turns.get() > length / (256 << 10), "{} turns", turns.get());
+    });
+}
+
+#[test]
+fn parts_of_any_size_arrive_whole_and_in_their_order_however_slowly_they_are_read() {
+    on_ring(|disk, _| async move {
+        // Without bytes, small, as large as a call takes, larger; then more of them than a call takes.
+        let sizes = [0, 3, 0, 100, 256 << 10, 1 << 20, 7, 0, (3 << 20) + 1, 1];
+        let sizes: Vec<usize> = sizes.into_iter().chain((0..500).map(|at| at % 9000)).collect();
+        let content = pattern(sizes.iter().sum());
+        let (mut reader, writer) = connection();
+        let receiver = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            let mut chunk = vec![0; 64 << 10];
+            loop {
+                match reader.read(&mut chunk).unwrap() {
+                    0 => return all,
+                    read => all.extend_from_slice(&chunk[..read]),
+                }
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        });
+        let mut rest = &content[..];
+        let mut parts = Vec::new();
+        for size in sizes {
+            let (part, left) = rest.split_at(size);
+            parts.push(IoSlice::new(part));
+            rest = left;
+        }
+        let sender = Sockets::new(&disk);
+        sender.send_vectored(writer.as_fd(), &mut parts, false).await.unwrap();
+        sender.send_vectored(writer.as_fd(), &mut [], false).await.unwrap();
+        drop(writer);
+        assert!(receiver.join().unwrap() == content);
     });
 }
 
