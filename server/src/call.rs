@@ -5,7 +5,6 @@
 //! it. [`finish`] turns a handler's message into that answer.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -21,6 +20,7 @@ use strandline_protocol::wire::{ApiKey, EncodeError, ErrorCode, Place, WireError
 use crate::answer::{Body, Long};
 use crate::broker::Broker;
 use crate::room::Seat;
+use crate::session::Session;
 
 /// A request that has come in.
 pub struct Call {
@@ -30,8 +30,8 @@ pub struct Call {
     pub header: RequestHeader,
     /// What follows the header.
     pub body: BytesMut,
-    /// Where the client is.
-    pub peer: IpAddr,
+    /// Who asks.
+    pub session: Rc<Session>,
     /// Tells who waits that the connection ends.
     pub ending: Ending,
 }

@@ -10,8 +10,11 @@
 
 use strandline_engine::config::EngineConfig;
 
-/// Standard streams, the lock, listeners, signals, and one that is put by.
-const PROCESS: u64 = 20;
+/// Standard streams, the lock, the listener for metrics, signals.
+const PROCESS: u64 = 18;
+
+/// A listener, and the one that is put by for it.
+const LISTENER: u64 = 2;
 
 /// Connections for metrics and health at a time: scrapers, supervisors, somebody with curl, and room for
 /// those who are none of these.
@@ -60,21 +63,23 @@ pub struct TooFew {
 }
 
 impl Descriptors {
-    /// Shares out `limit` descriptors (`None` is without end) among so many shards and their clients.
+    /// Shares out `limit` descriptors (`None` is without end) among so many shards, listeners and their
+    /// clients.
     ///
     /// # Errors
     /// When that is too few.
-    pub fn share_out(limit: Option<u64>, shards: usize) -> Result<Descriptors, TooFew> {
+    pub fn share_out(limit: Option<u64>, shards: usize, listeners: usize) -> Result<Descriptors, TooFew> {
         let limit = limit.unwrap_or(u64::MAX).min(i32::MAX as u64);
         let count = shards as u64;
         let least = count * SEGMENTS_LEAST + CONNECTIONS_LEAST;
-        let needed = PROCESS + METRICS_LEAST + count * SHARD_LEAST + least;
+        let process = PROCESS + listeners as u64 * LISTENER;
+        let needed = process + METRICS_LEAST + count * SHARD_LEAST + least;
         if limit < needed {
             return Err(TooFew { limit, needed, shards });
         }
         let spare = (limit - needed) / count;
         let shard = (limit / 4 / count).clamp(SHARD_LEAST, SHARD).min(SHARD_LEAST + spare);
-        let rest = limit - PROCESS - METRICS_LEAST - count * shard;
+        let rest = limit - process - METRICS_LEAST - count * shard;
         let more_metrics = (limit / 8).min(METRICS).saturating_sub(METRICS_LEAST).min((rest - least) / 2);
         let rest = rest - more_metrics;
         let wanted = EngineConfig::OPEN_FILES_MAX as u64 * count;
@@ -93,20 +98,20 @@ mod tests {
 
     #[test]
     fn what_is_given_out_never_passes_the_limit_and_nobody_goes_without() {
-        for shards in [1, 2, 3, 8, 64, 256] {
+        for (shards, listeners) in [(1, 1), (2, 3), (3, 1), (8, 1), (64, 20), (256, 1)] {
             for limit in (1..5000).chain([8192, 20_000, 65_536, 1 << 20]) {
-                let shared = match Descriptors::share_out(Some(limit), shards) {
+                let shared = match Descriptors::share_out(Some(limit), shards, listeners) {
                     Ok(shared) => shared,
                     Err(error) => {
                         assert_eq!((error.limit, error.shards), (limit, shards));
                         assert!(limit < error.needed);
-                        assert!(Descriptors::share_out(Some(error.needed), shards).is_ok());
+                        assert!(Descriptors::share_out(Some(error.needed), shards, listeners).is_ok());
                         continue;
                     }
                 };
                 let open = (shared.segments * shards * 4 / 3 + shared.connections + shared.metrics) as u64;
                 assert!(
-                    open + PROCESS + SHARD_LEAST * shards as u64 <= limit,
+                    open + PROCESS + LISTENER * listeners as u64 + SHARD_LEAST * shards as u64 <= limit,
                     "{limit} {shards}: {shared:?}"
                 );
                 assert!((METRICS_LEAST..=METRICS).contains(&(shared.metrics as u64)), "{shared:?}");
@@ -119,13 +124,13 @@ mod tests {
     #[test]
     fn more_descriptors_are_never_fewer_connections_or_segments() {
         for shards in [1, 2, 7] {
-            let shares = (100..3000).map(|limit| Descriptors::share_out(Some(limit), shards));
+            let shares = (100..3000).map(|limit| Descriptors::share_out(Some(limit), shards, 1));
             let shares: Vec<_> = shares.filter_map(Result::ok).collect();
             // The shards' own part grows in steps of one a shard.
             let slack = shards;
             assert!(shares.windows(2).all(|two| two[0].connections <= two[1].connections + slack));
         }
-        let endless = Descriptors::share_out(None, 2).unwrap();
+        let endless = Descriptors::share_out(None, 2, 1).unwrap();
         assert_eq!(endless.segments, EngineConfig::OPEN_FILES_MAX);
     }
 }

@@ -6,7 +6,6 @@
 //! stage, so that the appends of one connection overlap and keep their order; everything else happens in the
 //! second, one request after the other, as in Kafka.
 
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Instant;
@@ -21,9 +20,14 @@ use strandline_protocol::wire::writer::PART_BYTES;
 use strandline_protocol::wire::{ApiKey, Decode, ErrorCode, Message};
 
 use crate::api;
+use crate::api::api_versions::{NAMED_FROM, software};
 use crate::broker::Broker;
 use crate::call::{Answer, Call, CallError, Ending, Owed, Pending, finish};
 use crate::room::Seat;
+use crate::session::Session;
+
+/// A longer name of a client's program, with its version, is not remembered.
+const SOFTWARE_BYTES_MAX: usize = 512;
 
 /// One row of the table.
 pub struct Api {
@@ -48,17 +52,24 @@ enum Handler {
     InTurn(fn(Call) -> Pending),
 }
 
+/// Reads the request, has it answered by the expression, and makes the answer ready to be sent.
+macro_rules! answered {
+    ($call:ident, $request:ident, $seat:ident => $answer:expr) => {
+        Handler::InTurn(|mut $call| {
+            Box::pin(async move {
+                let mut $seat = $call.broker.room.seat();
+                let $request = decode(&mut $call, &mut $seat).await?;
+                let response = $answer.await;
+                finish(&$call.broker, &$call.header, response, $seat).await
+            })
+        })
+    };
+}
+
 /// A handler of the form `async fn(&Broker, i16, Request) -> Response`.
 macro_rules! in_turn {
     ($handle:path) => {
-        Handler::InTurn(|mut call| {
-            Box::pin(async move {
-                let mut seat = call.broker.room.seat();
-                let request = decode(&mut call, &mut seat).await?;
-                let response = $handle(&call.broker, call.header.version, request).await;
-                finish(&call.broker, &call.header, response, seat).await
-            })
-        })
+        answered!(call, request, seat => $handle(&call.broker, call.header.version, request))
     };
 }
 
@@ -66,25 +77,31 @@ macro_rules! in_turn {
 /// much more than what was asked, and it takes the memory for that first.
 macro_rules! seated {
     ($handle:path) => {
-        Handler::InTurn(|mut call| {
-            Box::pin(async move {
-                let mut seat = call.broker.room.seat();
-                let request = decode(&mut call, &mut seat).await?;
-                let response = $handle(&call.broker, call.header.version, request, &mut seat).await;
-                finish(&call.broker, &call.header, response, seat).await
-            })
-        })
+        answered!(call, request, seat => $handle(&call.broker, call.header.version, request, &mut seat))
     };
 }
 
-/// A handler of the form `async fn(&Call, Request) -> Response`: it wants to know who asks, or to wait while
-/// they are there.
+/// A handler of the form `async fn(&Call, Request) -> Response`: it wants to know who asks.
 macro_rules! of_caller {
+    ($handle:path) => {
+        answered!(call, request, seat => $handle(&call, request))
+    };
+}
+
+/// Both of that: `async fn(&Call, Request, &mut Seat) -> Response`.
+macro_rules! seated_of_caller {
+    ($handle:path) => {
+        answered!(call, request, seat => $handle(&call, request, &mut seat))
+    };
+}
+
+/// A handler of the form `async fn(&Call, Request) -> Response` that waits for others while the client is
+/// there: its request's bytes are not kept meanwhile, nor is memory for them.
+macro_rules! parked {
     ($handle:path) => {
         Handler::InTurn(|mut call| {
             Box::pin(async move {
                 let version = call.header.version;
-                // The bytes are not kept while the request waits.
                 let request = decode_request(&std::mem::take(&mut call.body), version)?;
                 let response = $handle(&call, request).await;
                 let seat = call.broker.room.seat();
@@ -111,14 +128,14 @@ pub const APIS: &[Api] = &[
     Api { key: ApiKey::Produce, versions: 0..=13, handler: Handler::OnArrival(api::produce::arrive) },
     Api { key: ApiKey::Fetch, versions: 4..=18, handler: Handler::InTurn(api::fetch::answer) },
     Api { key: ApiKey::ListOffsets, versions: 1..=11, handler: in_turn!(api::list_offsets::handle) },
-    Api { key: ApiKey::Metadata, versions: 0..=13, handler: seated!(api::metadata::handle) },
+    Api { key: ApiKey::Metadata, versions: 0..=13, handler: seated_of_caller!(api::metadata::handle) },
     Api { key: ApiKey::OffsetCommit, versions: 2..=9, handler: in_turn!(api::offset_commit::handle) },
     Api { key: ApiKey::OffsetFetch, versions: 1..=9, handler: seated!(api::offset_fetch::handle) },
-    Api { key: ApiKey::FindCoordinator, versions: 0..=6, handler: in_turn!(api::find_coordinator::handle) },
-    Api { key: ApiKey::JoinGroup, versions: 0..=9, handler: of_caller!(api::join_group::handle) },
+    Api { key: ApiKey::FindCoordinator, versions: 0..=6, handler: of_caller!(api::find_coordinator::handle) },
+    Api { key: ApiKey::JoinGroup, versions: 0..=9, handler: parked!(api::join_group::handle) },
     Api { key: ApiKey::Heartbeat, versions: 0..=4, handler: in_turn!(api::heartbeat::handle) },
     Api { key: ApiKey::LeaveGroup, versions: 0..=5, handler: in_turn!(api::leave_group::handle) },
-    Api { key: ApiKey::SyncGroup, versions: 0..=5, handler: of_caller!(api::sync_group::handle) },
+    Api { key: ApiKey::SyncGroup, versions: 0..=5, handler: parked!(api::sync_group::handle) },
     Api { key: ApiKey::DescribeGroups, versions: 0..=6, handler: seated!(api::describe_groups::handle) },
     Api { key: ApiKey::ListGroups, versions: 0..=5, handler: seated!(api::list_groups::handle) },
     Api { key: ApiKey::ApiVersions, versions: 0..=4, handler: in_turn!(api_versions) },
@@ -199,7 +216,7 @@ pub const APIS: &[Api] = &[
     },
     Api { key: ApiKey::DescribeQuorum, versions: 0..=2, handler: in_turn!(api::describe_quorum::handle) },
     Api { key: ApiKey::UpdateFeatures, versions: 0..=2, handler: in_turn!(api::features::update) },
-    Api { key: ApiKey::DescribeCluster, versions: 0..=2, handler: in_turn!(api::describe_cluster::handle) },
+    Api { key: ApiKey::DescribeCluster, versions: 0..=2, handler: of_caller!(api::describe_cluster::handle) },
     Api {
         key: ApiKey::DescribeProducers,
         versions: 0..=0,
@@ -229,14 +246,14 @@ async fn api_versions(_: &Broker, version: i16, request: ApiVersionsRequest) -> 
     api::api_versions::answer(APIS.iter().map(Api::advertised), version, &request)
 }
 
-/// First stage of a request.
+/// First stage of a request. What it says of the client is in the session from then on.
 ///
 /// # Errors
 /// [`CallError`]: close the connection.
 pub async fn arrive(
     broker: Rc<Broker>,
+    session: &mut Rc<Session>,
     mut frame: BytesMut,
-    peer: IpAddr,
     ending: Ending,
 ) -> Result<Owed, CallError> {
     let since = Instant::now();
@@ -256,12 +273,29 @@ pub async fn arrive(
         return Err(CallError::NotServed { key, version });
     }
     let body = frame.split_off(body_at);
-    let call = Call { broker, header, body, peer, ending };
+    note_client(session, &header, &body);
+    let call = Call { broker, header, body, session: session.clone(), ending };
     let answer = match row.handler {
         Handler::OnArrival(handler) => handler(call).await?,
         Handler::InTurn(handler) => handler(call),
     };
     Ok(Owed { key, since, answer })
+}
+
+/// Takes down what a request says of its client. Most say the same each time.
+fn note_client(session: &mut Rc<Session>, header: &RequestHeader, body: &[u8]) {
+    if session.client_id != header.client_id {
+        Rc::make_mut(session).client_id.clone_from(&header.client_id);
+    }
+    let names_it = header.key == ApiKey::ApiVersions && header.version >= NAMED_FROM;
+    if names_it && body.len() <= SOFTWARE_BYTES_MAX {
+        // One that cannot be read is refused in its turn.
+        let request = decode_request(body, header.version).ok();
+        let software = request.as_ref().and_then(software);
+        if software.is_some() && software != session.software {
+            Rc::make_mut(session).software = software;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
-//! The Kafka front of the Strandline engine, as a library.
+//! The fronts of the Strandline engine, as a library; today Kafka's.
 //!
-//! A record's way: [`net`] (socket, frame, order of answers) > [`dispatch`] (one table of APIs) > [`api`]
-//! (one handler a file) > the engine's `Local`, and back. A module uses only what stands below it:
+//! A record's way: [`net`] (socket) > [`fronts::kafka`] (frame, order of answers) > [`dispatch`] (one table
+//! of APIs) > [`api`] (one handler a file) > the engine's `Local`, and back. A module uses only what stands
+//! below it:
 //!
 //! ```text
 //! serve       puts it together
 //! metrics     what goes on, for Prometheus and for whoever supervises the broker
-//! net         from sockets to requests and back
+//! fronts      from bytes to requests and back, each in its protocol
 //! dispatch    key, version, handler: the table
 //! api         the handlers
 //! call        one request on its way, and its answer
@@ -14,6 +15,8 @@
 //! cluster     who the brokers are, and who leads which partition
 //! groups      who reads what, and how far
 //! coordination  the runtime of coordinators: groups, and those to come
+//! session     who is at the other end of a connection
+//! net         listeners, seats, transports: what every front needs of the network
 //! answer room counters config descriptors log      long answers, their memory; what is counted; what can be set; descriptors; log lines
 //! ```
 
@@ -28,9 +31,11 @@ pub mod coordination;
 pub mod counters;
 pub mod descriptors;
 pub mod dispatch;
+pub mod fronts;
 pub mod groups;
 pub mod log;
 pub mod metrics;
 pub mod net;
 pub mod room;
 pub mod serve;
+pub mod session;

@@ -1,20 +1,22 @@
-//! A broker in a process: the listener, the engine with the Kafka front on it, and what both have to say.
+//! A broker in a process: the listeners, the engine with its fronts, and what both have to say.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_executor::block_on;
 use rustix::process::{Resource, getrlimit};
 use strandline_engine::config::{EngineConfig, TopicConfig};
 use strandline_engine::error::StartError;
-use strandline_engine::{Engine, Handle, RecoveryReport, ShardStats, StopError, Watch};
+use strandline_engine::{Engine, Front, Handle, NoFront, RecoveryReport, ShardStats, StopError, Watch};
 
-use crate::config::{BrokerConfig, HostPort};
+use crate::cluster::Endpoint;
+use crate::config::{BrokerConfig, HostPort, ListenerConfig};
 use crate::descriptors::{Descriptors, TooFew};
-use crate::metrics::{Endpoint, Sources};
-use crate::net::acceptor::KafkaFront;
+use crate::fronts::kafka::KafkaFront;
+use crate::metrics::{self, Sources};
+use crate::net::{Listener, Listeners, Seats, bind};
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -38,10 +40,20 @@ pub enum ServeError {
 /// A running broker.
 pub struct Server {
     engine: Engine,
-    address: SocketAddr,
-    advertised: HostPort,
-    metrics: Option<Endpoint>,
+    listeners: Vec<Listening>,
+    metrics: Option<metrics::Endpoint>,
     descriptors: Descriptors,
+}
+
+/// A listener of a running broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where its clients are told to connect to.
+    pub advertised: HostPort,
 }
 
 impl Server {
@@ -52,67 +64,66 @@ impl Server {
     /// # Errors
     /// [`ServeError`]; nothing was started then.
     pub fn start(config: BrokerConfig, shards: Option<usize>) -> Result<Server, ServeError> {
-        let mut engine_config = EngineConfig::new(&config.data_dir);
-        engine_config.shards = shards.unwrap_or(engine_config.shards);
-        let limit = getrlimit(Resource::Nofile).current;
-        let descriptors = Descriptors::share_out(limit, engine_config.shards.max(1))?;
-        engine_config.open_files_max = descriptors.segments;
-        let listen = config.listen.clone();
-        let refused = |source| ServeError::Listen { place: listen.clone(), source };
-        let listener = bind(&listen).map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
-        let advertised = advertised(&config, address);
+        Server::start_beside(config, shards, NoFront)
+    }
 
-        engine_config.node_id = config.node_id;
-        engine_config.topic_defaults = config.topic_defaults.clone();
-        engine_config.retention_check = config.retention_check;
-        engine_config.cleaner = config.cleaner.clone();
-        engine_config.scrub_bytes_per_second = config.scrub_bytes_per_second;
-        engine_config.background_share = config.background_share;
+    /// The same with another front beside Kafka's, on the same engine. Both end their work together.
+    ///
+    /// # Errors
+    /// [`ServeError`]; nothing was started then.
+    pub fn start_beside(
+        config: BrokerConfig,
+        shards: Option<usize>,
+        other: impl Front,
+    ) -> Result<Server, ServeError> {
+        let engine_config = engine_config(&config, shards);
+        let limit = getrlimit(Resource::Nofile).current;
+        let shards = engine_config.shards;
+        let descriptors = Descriptors::share_out(limit, shards.max(1), config.listeners.len())?;
+        let engine_config = EngineConfig { open_files_max: descriptors.segments, ..engine_config };
+        let (sockets, listeners): (Vec<_>, Vec<_>) =
+            config.listeners.iter().map(listen).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
         // Before recovery: whoever supervises us sees that it runs.
         let metrics = config.metrics_listen.as_ref().map(|place| {
             let refused = |source| ServeError::Listen { place: place.clone(), source };
             let socket = bind(place).map_err(refused)?;
-            Endpoint::start(socket, descriptors.metrics).map_err(refused)
+            metrics::Endpoint::start(socket, descriptors.metrics).map_err(refused)
         });
         let metrics = metrics.transpose()?;
-        let (config, shards) = (Arc::new(config), engine_config.shards);
-        let seats = descriptors.connections;
-        if config.set_value("max.connections").is_some() && config.connections_max > seats {
+        let config = Arc::new(config);
+        let fit = descriptors.connections;
+        let most = config.whole("max.connections");
+        if config.set_value("max.connections").is_some() && most > fit as i64 {
             tracing::warn!(
                 limit = descriptors.limit,
-                "max.connections is {}, but no more than {seats} are taken: files need the other descriptors",
-                config.connections_max
+                "max.connections is {most}, but no more than {fit} are taken: files need the other descriptors"
             );
         }
-        let front =
-            KafkaFront::new(listener, config.clone(), advertised.clone(), shards, seats).map_err(refused)?;
-        let engine = Engine::start(engine_config, front.clone())?;
+        let seats = Seats::new(fit, shards);
+        let endpoints = listeners.iter().map(endpoint).collect();
+        let kafka = Listeners::new(sockets, config.clone(), seats, shards);
+        let kafka = KafkaFront::new(kafka, endpoints, config.clone(), shards);
+        let engine = Engine::start(engine_config, (kafka.clone(), other))?;
         if let Some(metrics) = &metrics {
             let (handle, recovery) = (engine.handle().clone(), engine.recovery());
-            metrics.serve(Sources { handle, front, recovery, data_dir: config.data_dir.clone() });
+            metrics.serve(Sources { handle, front: kafka, recovery, data_dir: config.data_dir.clone() });
         }
-        Ok(Server { engine, address, advertised, metrics, descriptors })
+        Ok(Server { engine, listeners, metrics, descriptors })
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Its listeners, in the order of the settings; there is at least one.
+    pub fn listeners(&self) -> &[Listening] {
+        &self.listeners
     }
 
     /// Where metrics and health are answered, if anywhere.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref().map(Endpoint::address)
+        self.metrics.as_ref().map(metrics::Endpoint::address)
     }
 
     /// How descriptors are shared out.
     pub fn descriptors(&self) -> Descriptors {
         self.descriptors
-    }
-
-    /// Where clients are told to connect to.
-    pub fn advertised(&self) -> &HostPort {
-        &self.advertised
     }
 
     /// The engine.
@@ -169,26 +180,31 @@ impl Server {
     }
 }
 
-/// How long a port may be in use. A killed broker's listener is held by its ring, which the kernel takes
-/// apart some 10 ms after the process has gone.
-const PORT_RELEASE: Duration = Duration::from_secs(2);
+/// What the engine is told of the settings.
+fn engine_config(config: &BrokerConfig, shards: Option<usize>) -> EngineConfig {
+    let mut engine = EngineConfig::new(&config.data_dir);
+    engine.shards = shards.unwrap_or(engine.shards);
+    engine.node_id = config.node_id;
+    engine.topic_defaults = config.topic_defaults.clone();
+    engine.retention_check = config.retention_check;
+    engine.cleaner = config.cleaner.clone();
+    engine.scrub_bytes_per_second = config.scrub_bytes_per_second;
+    engine.background_share = config.background_share;
+    engine
+}
 
-fn bind(place: &HostPort) -> io::Result<TcpListener> {
-    let host = if place.host.is_empty() { "0.0.0.0" } else { &place.host };
-    let give_up = Instant::now() + PORT_RELEASE;
-    loop {
-        match TcpListener::bind((host, place.port)) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < give_up => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            result => return result,
-        }
-    }
+/// Binds a listener.
+fn listen(config: &ListenerConfig) -> Result<(Listener, Listening), ServeError> {
+    let refused = |source| ServeError::Listen { place: config.listen.clone(), source };
+    let listener = Listener::new(config.name.clone(), bind(&config.listen).map_err(refused)?);
+    let address = listener.address().map_err(refused)?;
+    let listening = Listening { name: config.name.clone(), address, advertised: advertised(config, address) };
+    Ok((listener, listening))
 }
 
 /// Where clients are told to connect to: what was set, or where we listen, or this machine's name when we
 /// listen everywhere.
-fn advertised(config: &BrokerConfig, address: SocketAddr) -> HostPort {
+fn advertised(config: &ListenerConfig, address: SocketAddr) -> HostPort {
     let mut place = config.advertised.clone().unwrap_or_else(|| config.listen.clone());
     if place.is_any() {
         place.host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -197,4 +213,9 @@ fn advertised(config: &BrokerConfig, address: SocketAddr) -> HostPort {
         place.port = address.port();
     }
     place
+}
+
+fn endpoint(listening: &Listening) -> Endpoint {
+    let Listening { name, advertised: HostPort { host, port }, .. } = listening.clone();
+    Endpoint { listener: name, host, port }
 }

@@ -20,12 +20,12 @@ fn every_kind_of_mean_client_is_served_or_closed_and_the_honest_load_loses_nothi
     let server = Server::start(config, Some(2)).expect("the broker starts");
     let place = Place {
         target: Target {
-            bootstrap: server.address().to_string(),
+            bootstrap: server.listeners()[0].address.to_string(),
             pid: None,
             data: None,
             topic_configs: Vec::new(),
         },
-        kafka: server.address(),
+        kafka: server.listeners()[0].address,
         metrics: server.metrics_address(),
         output: None,
     };

@@ -5,6 +5,10 @@ use strandline_protocol::messages::{ApiVersion, ApiVersionsRequest, ApiVersionsR
 use strandline_protocol::wire::{EncodeError, ErrorCode};
 
 use crate::api::features;
+use crate::session::Software;
+
+/// The first version in which a client names its program.
+pub const NAMED_FROM: i16 = 3;
 
 /// Answers with every row of the table.
 pub fn answer(
@@ -12,8 +16,7 @@ pub fn answer(
     version: i16,
     request: &ApiVersionsRequest,
 ) -> ApiVersionsResponse {
-    let named = |name: &str| is_software_name(name);
-    if version >= 3 && !(named(&request.client_software_name) && named(&request.client_software_version)) {
+    if version >= NAMED_FROM && software(request).is_none() {
         return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
     }
     ApiVersionsResponse {
@@ -22,6 +25,13 @@ pub fn answer(
         finalized_features_epoch: features::FINALIZED_EPOCH,
         ..Default::default()
     }
+}
+
+/// The program that a client says it is, when the name and the version are such.
+pub fn software(request: &ApiVersionsRequest) -> Option<Software> {
+    let (name, version) = (&request.client_software_name, &request.client_software_version);
+    let are_named = is_software_name(name) && is_software_name(version);
+    are_named.then(|| Software { name: name.clone(), version: version.clone() })
 }
 
 /// The answer to a version that we do not know: one that every client can read, with `own`, the row of this

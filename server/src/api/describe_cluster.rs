@@ -4,15 +4,16 @@ use strandline_protocol::messages::{DescribeClusterBroker, DescribeClusterReques
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::operations;
-use crate::broker::Broker;
-use crate::cluster::Node;
+use crate::call::Call;
+use crate::cluster::{Endpoint, Node};
 
 /// The endpoint types that a request may ask for.
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
 
 /// All of them.
-pub async fn handle(broker: &Broker, _: i16, request: DescribeClusterRequest) -> DescribeClusterResponse {
+pub async fn handle(call: &Call, request: DescribeClusterRequest) -> DescribeClusterResponse {
+    let cluster = &call.broker.cluster;
     let error = match request.endpoint_type {
         BROKERS => ErrorCode::None,
         CONTROLLERS => ErrorCode::MismatchedEndpointType,
@@ -26,14 +27,16 @@ pub async fn handle(broker: &Broker, _: i16, request: DescribeClusterRequest) ->
             ..Default::default()
         };
     }
+    // Those that a client can reach that came in by this listener.
     let described = |node: &Node| {
-        let Node { id, host, port, rack } = node.clone();
-        DescribeClusterBroker { broker_id: id, host, port: i32::from(port), rack, is_fenced: false }
+        let Endpoint { host, port, .. } = node.endpoint(&call.session.listener)?.clone();
+        let (broker_id, rack) = (node.id, node.rack.clone());
+        Some(DescribeClusterBroker { broker_id, host, port: i32::from(port), rack, is_fenced: false })
     };
     DescribeClusterResponse {
-        cluster_id: broker.cluster.id(),
-        controller_id: broker.cluster.controller_id(),
-        brokers: broker.cluster.brokers().iter().map(described).collect(),
+        cluster_id: cluster.id(),
+        controller_id: cluster.controller_id(),
+        brokers: cluster.brokers().iter().filter_map(described).collect(),
         cluster_authorized_operations: operations::if_asked(
             request.include_cluster_authorized_operations,
             operations::CLUSTER,

@@ -13,6 +13,7 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct_by_name;
 use crate::broker::Broker;
+use crate::cluster::Endpoint;
 
 /// The one log of metadata that Kafka has.
 const METADATA_TOPIC: &str = "__cluster_metadata";
@@ -41,10 +42,13 @@ pub async fn handle(broker: &Broker, _: i16, request: DescribeQuorumRequest) -> 
         topics.push(DescribeQuorumTopicResult { topic_name, partitions });
         yield_if_needed().await;
     }
-    let listener = QuorumListener { name: "PLAINTEXT".to_owned(), host: me.host.clone(), port: me.port };
+    let listener = |endpoint: &Endpoint| {
+        let Endpoint { listener, host, port } = endpoint.clone();
+        QuorumListener { name: listener.to_string(), host, port }
+    };
     DescribeQuorumResponse {
         topics,
-        nodes: vec![QuorumNode { node_id: me.id, listeners: vec![listener] }],
+        nodes: vec![QuorumNode { node_id: me.id, listeners: me.endpoints.iter().map(listener).collect() }],
         ..Default::default()
     }
 }

@@ -7,8 +7,8 @@ use strandline_protocol::wire::ErrorCode;
 use crate::api::NO_TRANSACTIONS;
 use crate::api::distinct::distinct;
 use crate::api::refusal::{Refusal, told};
-use crate::broker::Broker;
-use crate::cluster::Node;
+use crate::call::Call;
+use crate::cluster::Endpoint;
 
 /// `key_type` of a group, of a transaction, and of a share group.
 const GROUP: i8 = 0;
@@ -19,22 +19,18 @@ const SHARE: i8 = 2;
 const MANY_FROM: i16 = 4;
 
 /// Who coordinates each key.
-pub async fn handle(
-    broker: &Broker,
-    version: i16,
-    request: FindCoordinatorRequest,
-) -> FindCoordinatorResponse {
-    let found = find(broker, request.key_type).await;
+pub async fn handle(call: &Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
+    let found = find(call, request.key_type).await;
     let coordinator = |key: String| match found.clone() {
-        Ok(Node { id, host, port, .. }) => {
-            Coordinator { key, node_id: id, host, port: i32::from(port), ..Default::default() }
+        Ok((node_id, Endpoint { host, port, .. })) => {
+            Coordinator { key, node_id, host, port: i32::from(port), ..Default::default() }
         }
         Err(refusal) => {
             let (error_code, error_message) = told(Some(refusal));
             Coordinator { key, node_id: -1, port: -1, error_code, error_message, ..Default::default() }
         }
     };
-    if version >= MANY_FROM {
+    if call.header.version >= MANY_FROM {
         let coordinators = distinct(request.coordinator_keys).await.into_iter().map(coordinator).collect();
         return FindCoordinatorResponse { coordinators, ..Default::default() };
     }
@@ -42,13 +38,20 @@ pub async fn handle(
     FindCoordinatorResponse { error_code, error_message, node_id, host, port, ..Default::default() }
 }
 
-/// The broker that coordinates. The codes of refusals are those that end every client at once: what a client
-/// does not expect here it takes for a coordinator that is yet to come, and asks again until its own time is
-/// over.
-async fn find(broker: &Broker, key_type: i8) -> Result<Node, Refusal> {
+/// The broker that coordinates, and where the client reaches it by the listener that it came in by. The codes
+/// of refusals are those that end every client at once: what a client does not expect here it takes for a
+/// coordinator that is yet to come, and asks again until its own time is over.
+async fn find(call: &Call, key_type: i8) -> Result<(i32, Endpoint), Refusal> {
+    let broker = &call.broker;
     let (code, message) = match key_type {
         GROUP => match broker.groups.topic(&broker.shard).await {
-            Ok(_) => return Ok(broker.cluster.me().clone()),
+            Ok(_) => {
+                let me = broker.cluster.me();
+                if let Some(endpoint) = me.endpoint(&call.session.listener) {
+                    return Ok((me.id, endpoint.clone()));
+                }
+                (ErrorCode::CoordinatorNotAvailable, "the coordinator has no such listener")
+            }
             Err(error) => {
                 tracing::warn!(%error, "the topic that groups are kept in was not made");
                 (ErrorCode::CoordinatorNotAvailable, "the topic that groups are kept in was not made")

@@ -39,7 +39,7 @@ pub async fn handle(call: &Call, mut request: JoinGroupRequest) -> JoinGroupResp
 
 fn join(call: &Call, request: JoinGroupRequest) -> Join {
     let version = call.header.version;
-    let client_id = call.header.client_id.clone().unwrap_or_default();
+    let client_id = call.session.client_id.clone().unwrap_or_default();
     let name = request.group_instance_id.as_deref().unwrap_or(&client_id);
     let name = &name[..name.floor_char_boundary(NAME_BYTES_MAX)];
     let protocol = |JoinGroupRequestProtocol { name, metadata }| Protocol { name, metadata };
@@ -48,7 +48,7 @@ fn join(call: &Call, request: JoinGroupRequest) -> Join {
         member_id: request.member_id,
         instance_id: request.group_instance_id,
         client_id,
-        client_host: format!("/{}", call.peer),
+        client_host: format!("/{}", call.session.peer.ip()),
         session_timeout_ms: request.session_timeout_ms,
         rebalance_timeout_ms: match request.rebalance_timeout_ms {
             -1 => request.session_timeout_ms,

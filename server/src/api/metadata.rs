@@ -23,7 +23,8 @@ use crate::answer::Body;
 use crate::api::distinct::distinct;
 use crate::api::{operations, topic_error};
 use crate::broker::{Broker, TopicKey, uuid_of};
-use crate::cluster::{ClusterView, Node, Placement};
+use crate::call::Call;
+use crate::cluster::{ClusterView, Endpoint, Node, Placement};
 use crate::groups::{OFFSETS_TOPIC, is_internal};
 use crate::room::Seat;
 
@@ -37,12 +38,8 @@ const STEP: usize = 64;
 const TOPIC_BYTES: usize = 64;
 
 /// The topics that are asked for, each once.
-pub async fn handle(
-    broker: &Broker,
-    version: i16,
-    request: MetadataRequest,
-    seat: &mut Seat,
-) -> impl Body + use<> {
+pub async fn handle(call: &Call, request: MetadataRequest, seat: &mut Seat) -> impl Body + use<> {
+    let (broker, version) = (&call.broker, call.header.version);
     let topics = match request.topics {
         Some(asked) if version > 0 || !asked.is_empty() => {
             let creates = request.allow_auto_topic_creation && broker.config.auto_create_topics;
@@ -59,7 +56,7 @@ pub async fn handle(
     };
     Metadata {
         message: MetadataResponse {
-            brokers: broker.cluster.brokers().iter().map(described).collect(),
+            brokers: brokers(&broker.cluster, &call.session.listener),
             cluster_id: Some(broker.cluster.id()),
             controller_id: broker.cluster.controller_id(),
             cluster_authorized_operations: operations::if_asked(
@@ -77,9 +74,18 @@ pub async fn handle(
     }
 }
 
-fn described(node: &Node) -> MetadataResponseBroker {
-    let Node { id, host, port, rack } = node.clone();
-    MetadataResponseBroker { node_id: id, host, port: i32::from(port), rack }
+/// The brokers that a client can reach that came in by this listener.
+fn brokers(cluster: &ClusterView, listener: &str) -> Vec<MetadataResponseBroker> {
+    let described = |node: &Node| {
+        let Endpoint { host, port, .. } = node.endpoint(listener)?.clone();
+        Some(MetadataResponseBroker {
+            node_id: node.id,
+            host,
+            port: i32::from(port),
+            rack: node.rack.clone(),
+        })
+    };
+    cluster.brokers().iter().filter_map(described).collect()
 }
 
 /// What is said of a topic.

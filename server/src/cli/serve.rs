@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use strandline::config::{BrokerConfig, HostPort, SettingError, Settings};
 use strandline::log;
-use strandline::serve::Server;
+use strandline::serve::{Listening, Server};
 use strandline_engine::ShardStats;
 use tracing_subscriber::EnvFilter;
 
@@ -206,13 +206,18 @@ fn raise_file_limit() {
     }
 }
 
+/// Something of each listener, with commas between.
+fn each(server: &Server, of: impl Fn(&Listening) -> String) -> String {
+    server.listeners().iter().map(of).collect::<Vec<_>>().join(",")
+}
+
 /// The start in the log: what [`greet`] tells people.
 fn tell_start(server: &Server, data_dir: &Path, began: Instant) {
     let (report, took) = server.recovery();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        listen = %server.address(),
-        advertised = %server.advertised(),
+        listen = each(server, |listening| listening.address.to_string()),
+        advertised = each(server, |listening| listening.advertised.to_string()),
         metrics = server.metrics_address().map(tracing::field::display),
         data_dir = %data_dir.display(),
         shards = server.handle().shards(),
@@ -236,11 +241,16 @@ fn tell_start(server: &Server, data_dir: &Path, began: Instant) {
 fn greet(server: &Server, data_dir: &Path, began: Instant) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let (report, recovery) = server.recovery();
-    let place = server.advertised();
+    let listeners = server.listeners();
+    let place = &listeners[0].advertised;
     let data_dir = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
     let topics = server.handle().topics().len();
     writeln!(out, "strandline {}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "  listens on   {} (clients are told {place})", server.address())?;
+    for Listening { name, address, advertised } in listeners {
+        // Who has one need not know its name.
+        let name = if listeners.len() > 1 { format!("{name}: ") } else { String::new() };
+        writeln!(out, "  listens on   {address} ({name}clients are told {advertised})")?;
+    }
     if let Some(metrics) = server.metrics_address() {
         writeln!(out, "  metrics      http://{metrics}/metrics, /healthz, /readyz")?;
     }

@@ -2,4 +2,4 @@
 
 mod view;
 
-pub use view::{ClusterView, Node, Placement};
+pub use view::{ClusterView, Endpoint, Node, Placement};

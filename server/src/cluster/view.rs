@@ -4,6 +4,8 @@
 //! A node that stands alone is the trivial cluster: one broker, this one, which leads every partition in one
 //! epoch.
 
+use std::sync::Arc;
+
 use strandline_engine::types::{LeaderEpoch, PartitionId, base64_url};
 
 /// A broker, as clients are told of it.
@@ -11,12 +13,29 @@ use strandline_engine::types::{LeaderEpoch, PartitionId, base64_url};
 pub struct Node {
     /// Its number.
     pub id: i32,
-    /// Where clients connect to it.
+    /// The rack that it stands in, if it says so.
+    pub rack: Option<String>,
+    /// Where clients connect to it, by each of its listeners.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Where clients of a listener connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// The host.
     pub host: String,
     /// The port there.
     pub port: u16,
-    /// The rack that it stands in, if it says so.
-    pub rack: Option<String>,
+}
+
+impl Node {
+    /// Where a client connects to it that came in by a listener of this name, here or at another broker;
+    /// `None` when it has none.
+    pub fn endpoint(&self, listener: &str) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| &*endpoint.listener == listener)
+    }
 }
 
 /// Where the replicas of a partition are, and who leads.
@@ -86,8 +105,10 @@ mod tests {
 
     #[test]
     fn a_broker_that_stands_alone_is_the_whole_cluster_and_leads_everything() {
-        let me = Node { id: 7, host: "h".to_owned(), port: 9092, rack: None };
+        let endpoint = Endpoint { listener: "IN".into(), host: "h".to_owned(), port: 9092 };
+        let me = Node { id: 7, rack: None, endpoints: vec![endpoint.clone()] };
         let view = ClusterView::standalone([0; 16], me.clone());
+        assert_eq!((me.endpoint("IN"), me.endpoint("OUT")), (Some(&endpoint), None));
         assert_eq!((view.brokers(), view.controller_id()), (&[me][..], 7));
         let partition = PartitionId::new(TopicId::random(), 3);
         let Placement { leader, epoch, replicas, in_sync } = view.placement(partition);

@@ -5,6 +5,7 @@ use strandline_engine::config::{
 };
 use strandline_engine::topics::ConfigChange;
 
+use super::connections::{COUNTS_OF_ADDRESSES, OVERRIDES, counts_of_addresses};
 use super::resolve::BrokerConfig;
 use super::table::{broker_config_entry, shown_name};
 
@@ -74,6 +75,10 @@ pub fn changed(
             }
             other => other,
         })?;
+        if entry.name == OVERRIDES && counts_of_addresses(value).is_none() {
+            let (name, expected) = (shown_name(entry), COUNTS_OF_ADDRESSES.to_owned());
+            return Err(ConfigError::BadValue { name, value: value.clone(), expected });
+        }
     }
     Ok(settings)
 }

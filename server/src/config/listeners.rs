@@ -1,18 +1,31 @@
-//! Which of the listeners of a Kafka file is for clients.
+//! Which of the listeners of a Kafka file are for clients, and what each of them is.
 //!
-//! Kafka names its listeners, maps each name to a protocol, and lists those that are for controllers. This
-//! broker serves one listener in plaintext: those of controllers are passed over, and what asks for anything
-//! else is refused with the reason.
+//! Kafka names its listeners, maps each name to a protocol, says where clients of each are told to connect
+//! to, and lists those that are for controllers. This broker serves those of clients in plaintext: those of
+//! controllers are passed over, and what asks for anything else is refused with the reason.
+
+use std::sync::Arc;
 
 use super::host_port::HostPort;
 use super::settings::{SettingError, Settings, bad};
 
+/// A listener of clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// Its name, in upper case, as Kafka has it.
+    pub name: Arc<str>,
+    /// Where it listens.
+    pub listen: HostPort,
+    /// Where its clients are told to connect to, when it is not where it listens.
+    pub advertised: Option<HostPort>,
+    /// Connections at a time, where it has a limit of its own.
+    pub connections_max: Option<usize>,
+}
+
 /// The listeners as this broker serves them.
 pub(super) struct Listeners {
-    /// Where to listen.
-    pub(super) listen: HostPort,
-    /// Where clients are told to connect to, when it is not where we listen.
-    pub(super) advertised: Option<HostPort>,
+    /// Those of clients.
+    pub(super) clients: Vec<ListenerConfig>,
     /// Those of controllers, as they were written.
     pub(super) passed_over: Vec<String>,
 }
@@ -20,10 +33,11 @@ pub(super) struct Listeners {
 /// Controllers' by custom, where no `controller.listener.names` says so.
 const CONTROLLER: &str = "CONTROLLER";
 
-/// Finds the listener of clients.
+/// Finds the listeners of clients.
 ///
 /// # Errors
-/// [`SettingError::BadValue`] where there is none, or more than one, or one that is not plaintext.
+/// [`SettingError::BadValue`] where there is none, or one that is not plaintext, or two that cannot be told
+/// apart.
 pub(super) fn of(settings: &Settings) -> Result<Listeners, SettingError> {
     let controllers = settings.text("controller.listener.names");
     let is_controllers = |name: &str| {
@@ -33,30 +47,55 @@ pub(super) fn of(settings: &Settings) -> Result<Listeners, SettingError> {
     let written = settings.text("listeners");
     let (passed_over, clients): (Vec<_>, Vec<_>) =
         parse("listeners", written)?.into_iter().partition(|listener| is_controllers(listener.name));
-    let [client] = clients.as_slice() else {
-        let expected = "one NAME://HOST:PORT for clients, beside those of controllers";
+    if clients.is_empty() {
+        let expected = "at least one NAME://HOST:PORT for clients, beside those of controllers";
         return Err(bad("listeners", written, expected));
-    };
-    let protocol = protocol(settings, client.name)?;
-    if !protocol.eq_ignore_ascii_case("PLAINTEXT") {
-        let expected = format!(
-            "a listener in PLAINTEXT: {} is {protocol}, and there is no TLS and no SASL",
-            client.name
-        );
-        return Err(bad("listeners", written, &expected));
+    }
+    for (at, listener) in clients.iter().enumerate() {
+        let protocol = protocol(settings, listener.name)?;
+        if !protocol.eq_ignore_ascii_case("PLAINTEXT") {
+            let expected = format!(
+                "a listener in PLAINTEXT: {} is {protocol}, and there is no TLS and no SASL",
+                listener.name
+            );
+            return Err(bad("listeners", written, &expected));
+        }
+        for other in &clients[..at] {
+            if other.is(listener.name) {
+                let expected = format!("each name once, and {} stands there twice", listener.name);
+                return Err(bad("listeners", written, &expected));
+            }
+            if other.place == listener.place && other.place.port != 0 {
+                let expected =
+                    format!("a place of its own for each: {} and {} have one", other.name, listener.name);
+                return Err(bad("listeners", written, &expected));
+            }
+        }
     }
     let written = settings.text("advertised.listeners");
     let told = parse("advertised.listeners", written)?;
-    let advertised = told.iter().find(|listener| listener.name.eq_ignore_ascii_case(client.name));
-    let stranger =
-        told.iter().any(|told| !told.name.eq_ignore_ascii_case(client.name) && !is_controllers(told.name));
-    if stranger || (advertised.is_none() && !told.is_empty()) {
-        let expected = format!("{}://HOST:PORT, as the listener is named", client.name);
+    let advertised = |name: &str| told.iter().find(|told| told.is(name)).map(|told| told.place.clone());
+    if let Some(stranger) = told
+        .iter()
+        .find(|told| !is_controllers(told.name) && !clients.iter().any(|other| other.is(told.name)))
+    {
+        let expected = format!("names of listeners, of which {} is none", stranger.name);
         return Err(bad("advertised.listeners", written, &expected));
     }
+    if let Some(missing) =
+        clients.iter().find(|listener| !told.is_empty() && advertised(listener.name).is_none())
+    {
+        let expected = format!("{}://HOST:PORT among them, as the listener is named", missing.name);
+        return Err(bad("advertised.listeners", written, &expected));
+    }
+    let client = |listener: &Listener<'_>| ListenerConfig {
+        name: listener.name.to_ascii_uppercase().into(),
+        listen: listener.place.clone(),
+        advertised: advertised(listener.name),
+        connections_max: settings.connections_max_of(listener.name),
+    };
     Ok(Listeners {
-        listen: client.place.clone(),
-        advertised: advertised.map(|told| told.place.clone()),
+        clients: clients.iter().map(client).collect(),
         passed_over: passed_over
             .iter()
             .map(|listener| format!("{}://{}", listener.name, listener.place))
@@ -69,9 +108,16 @@ struct Listener<'a> {
     place: HostPort,
 }
 
+impl Listener<'_> {
+    /// Whether it has this name.
+    fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
 fn parse<'a>(setting: &'static str, written: &'a str) -> Result<Vec<Listener<'a>>, SettingError> {
     let one = |text: &'a str| {
-        let (name, place) = text.split_once("://")?;
+        let (name, place) = text.split_once("://").filter(|(name, _)| !name.is_empty())?;
         Some(Listener { name, place: place.parse().ok()? })
     };
     let each = written.split(',').map(str::trim).filter(|_| !written.is_empty());

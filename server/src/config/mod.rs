@@ -8,6 +8,7 @@
 //!
 //! No service is known here: each takes the settings that are its own ([`BrokerConfig::whole`]).
 
+mod connections;
 mod dynamic;
 mod host_port;
 mod listeners;
@@ -16,8 +17,10 @@ mod settings;
 mod table;
 mod without_effect;
 
+pub use connections::ConnectionLimits;
 pub use dynamic::{changed, layers};
 pub use host_port::{HostPort, NotHostPort};
+pub use listeners::ListenerConfig;
 pub use resolve::BrokerConfig;
 pub use settings::{SettingError, Settings};
 pub use table::{BROKER_CONFIGS, broker_config_entry, broker_configs};
@@ -27,7 +30,7 @@ pub use without_effect::WITHOUT_EFFECT;
 mod tests {
     use super::*;
     use std::path::Path;
-    use strandline_engine::config::{TOPIC_CONFIGS, TopicConfig};
+    use strandline_engine::config::{DynamicSettings, TOPIC_CONFIGS, TopicConfig};
 
     fn settings(pairs: &[(&str, &str)]) -> Result<BrokerConfig, SettingError> {
         let mut settings = Settings::default();
@@ -48,9 +51,11 @@ mod tests {
     #[test]
     fn every_default_of_the_table_can_be_used() {
         let config = settings(&[]).unwrap();
-        assert_eq!(config.listen.to_string(), "127.0.0.1:9092");
+        let [listener] = &config.listeners[..] else { panic!("one listener") };
+        assert_eq!((&*listener.name, listener.listen.to_string().as_str()), ("PLAINTEXT", "127.0.0.1:9092"));
+        assert_eq!((&listener.advertised, listener.connections_max), (&None, None));
         assert_eq!(config.data_dir, Path::new("./strandline-data"));
-        assert_eq!((config.num_partitions, config.node_id, config.advertised), (1, None, None));
+        assert_eq!((config.num_partitions, config.node_id), (1, None));
         assert_eq!(config.request_bytes_max, 100 << 20);
         assert!(BROKER_CONFIGS.is_sorted_by_key(|entry| entry.name));
         for entry in broker_configs() {
@@ -109,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_listener_of_a_kafka_file_is_understood() {
-        let listen = |text: &str| settings(&[("listeners", text)]).unwrap().listen;
+        let listen = |text: &str| settings(&[("listeners", text)]).unwrap().listeners.remove(0).listen;
         assert!(listen("PLAINTEXT://:9092").is_any());
         assert!(listen("PLAINTEXT://0.0.0.0:9092,CONTROLLER://:9093").is_any());
         assert_eq!(listen("plaintext://[::1]:1"), HostPort { host: "::1".to_owned(), port: 1 });
@@ -117,6 +122,54 @@ mod tests {
         for bad in ["", "host", "host:", "host:99999", "::1:80", "[::1:80"] {
             assert_eq!(bad.parse::<HostPort>(), Err(NotHostPort), "{bad}");
         }
+    }
+
+    #[test]
+    fn each_listener_has_its_place_its_address_and_its_limit() {
+        let listeners = |more: &[(&str, &str)]| {
+            let map = ("listener.security.protocol.map", "IN:PLAINTEXT,Out:PLAINTEXT,CONTROLLER:PLAINTEXT");
+            let three = ("listeners", "IN://127.0.0.1:0, out://:9093,CONTROLLER://:9094");
+            settings(&[&[map, three], more].concat())
+        };
+        let config = listeners(&[]).unwrap();
+        let names: Vec<&str> = config.listeners.iter().map(|listener| &*listener.name).collect();
+        assert_eq!(names, ["IN", "OUT"]);
+        assert_eq!(config.passed_over, ["CONTROLLER://:9094"]);
+        let told = ("advertised.listeners", "OUT://far:1,in://near:2");
+        let config = listeners(&[told, ("listener.name.out.max.connections", "7")]).unwrap();
+        let told = config
+            .listeners
+            .iter()
+            .map(|listener| (listener.advertised.as_ref().unwrap().to_string(), listener.connections_max));
+        assert!(told.eq([("near:2".to_owned(), None), ("far:1".to_owned(), Some(7))]));
+
+        let limits = |listener| config.connection_limits(&Default::default(), listener, [10, 0, 0, 1].into());
+        assert_eq!((limits("IN").all, limits("IN").listener), (10_000, usize::MAX));
+        assert_eq!((limits("OUT").listener, limits("OUT").address), (7, i32::MAX as usize));
+        let told = ("advertised.listeners", "IN://near:2");
+        let said = listeners(&[told]).unwrap_err().to_string();
+        assert!(said.contains("out://HOST:PORT among them"), "{said}");
+    }
+
+    #[test]
+    fn an_address_has_its_own_limit_or_that_of_all() {
+        let config =
+            settings(&[("max.connections.per.ip", "3"), ("max.connections.per.ip.overrides", "10.0.0.2:5")]);
+        let config = config.unwrap();
+        let most = |dynamic: &[(&str, &str)], last| {
+            let all_brokers =
+                dynamic.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let dynamic = DynamicSettings { all_brokers, ..Default::default() };
+            config.connection_limits(&dynamic, "PLAINTEXT", [10, 0, 0, last].into()).address
+        };
+        assert_eq!((most(&[], 1), most(&[], 2)), (3, 5));
+        let changed = [("max.connections.per.ip", "4"), ("max.connections.per.ip.overrides", "10.0.0.1:9")];
+        assert_eq!((most(&changed, 1), most(&changed, 2)), (9, 4));
+        assert_eq!(
+            refusal(&[("max.connections.per.ip.overrides", "host:5")]),
+            "max.connections.per.ip.overrides=host:5: expected ADDRESS:COUNT,ADDRESS:COUNT,... with addresses \
+             and not names"
+        );
     }
 
     #[test]

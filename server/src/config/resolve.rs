@@ -1,22 +1,22 @@
 //! The settings together, ready for use: what each says beside the others, in the types that the broker uses.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use strandline_engine::config::{CleanerConfig, TopicDefaults};
+use strandline_engine::config::{CleanerConfig, DynamicSettings, TopicDefaults};
 
+use super::connections::{COUNTS_OF_ADDRESSES, ConnectionLimits, OVERRIDES, counts_of_addresses};
 use super::host_port::HostPort;
-use super::listeners;
+use super::listeners::{self, ListenerConfig};
 use super::settings::{SettingError, Settings, bad};
 
 /// The broker's settings, ready for use.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
-    /// Where to listen.
-    pub listen: HostPort,
-    /// Where clients are told to connect to, when it is not where we listen.
-    pub advertised: Option<HostPort>,
+    /// The listeners of clients; there is at least one.
+    pub listeners: Vec<ListenerConfig>,
     /// The listeners that are for controllers, which a single node does not need.
     pub passed_over: Vec<String>,
     /// Where metrics and health are answered, if anywhere.
@@ -39,8 +39,6 @@ pub struct BrokerConfig {
     pub fetch_bytes_max: u32,
     /// Time after which a silent connection is closed.
     pub connection_idle: Duration,
-    /// Connections at a time.
-    pub connections_max: usize,
     /// How often old records are looked for.
     pub retention_check: Duration,
     /// How compacted topics are cleaned.
@@ -66,6 +64,9 @@ impl BrokerConfig {
             "" => None,
             text => Some(text.parse().map_err(|_| bad("metrics.listen", text, "HOST:PORT"))?),
         };
+        if counts_of_addresses(settings.text(OVERRIDES)).is_none() {
+            return Err(bad(OVERRIDES, settings.text(OVERRIDES), COUNTS_OF_ADDRESSES));
+        }
         let data_dir = match settings.text("log.dirs") {
             "" => settings.text("log.dir"),
             directories => directories,
@@ -74,8 +75,7 @@ impl BrokerConfig {
             return Err(bad("log.dirs", data_dir, "exactly one directory"));
         }
         Ok(BrokerConfig {
-            listen: listeners.listen,
-            advertised: listeners.advertised,
+            listeners: listeners.clients,
             passed_over: listeners.passed_over,
             metrics_listen,
             data_dir: data_dir.into(),
@@ -87,7 +87,6 @@ impl BrokerConfig {
             request_bytes_max: settings.whole("socket.request.max.bytes") as usize,
             fetch_bytes_max: settings.whole("fetch.max.bytes") as u32,
             connection_idle: Duration::from_millis(settings.whole("connections.max.idle.ms") as u64),
-            connections_max: settings.whole("max.connections") as usize,
             retention_check: Duration::from_millis(settings.whole("log.retention.check.interval.ms") as u64),
             cleaner: CleanerConfig {
                 backoff: Duration::from_millis(settings.whole("log.cleaner.backoff.ms") as u64),
@@ -113,6 +112,25 @@ impl BrokerConfig {
     /// When the table has no such setting, or one that is no whole number.
     pub fn whole(&self, name: &'static str) -> i64 {
         self.settings.whole(name)
+    }
+
+    /// The limits for a connection from `address` by a listener.
+    pub fn connection_limits(
+        &self,
+        dynamic: &DynamicSettings,
+        listener: &str,
+        address: IpAddr,
+    ) -> ConnectionLimits {
+        let value = |name| dynamic.get(name).unwrap_or_else(|| self.settings.text(name));
+        let count = |name| value(name).parse().unwrap_or(usize::MAX);
+        let exceptions = counts_of_addresses(value(OVERRIDES)).unwrap_or_default();
+        let exception = exceptions.into_iter().find(|(of, _)| *of == address.to_canonical());
+        let of_listener = self.listeners.iter().find(|found| *found.name == *listener);
+        ConnectionLimits {
+            all: count("max.connections"),
+            listener: of_listener.and_then(|found| found.connections_max).unwrap_or(usize::MAX),
+            address: exception.map_or_else(|| count("max.connections.per.ip"), |(_, count)| count),
+        }
     }
 
     /// The value that was set for a broker setting; `None` when the default is in force.

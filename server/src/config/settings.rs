@@ -12,6 +12,8 @@ use super::table::{BROKER_CONFIGS, broker_config_entry, shown_name};
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, String>,
+    /// `max.connections` of single listeners, by their names in lower case.
+    connections_max: BTreeMap<String, usize>,
     /// Names that their user made, see [`is_prefixed`].
     prefixed: Vec<String>,
 }
@@ -19,6 +21,11 @@ pub struct Settings {
 /// Whether a name is made by its user: of one listener, or of a plug-in that is not there.
 fn is_prefixed(name: &str) -> bool {
     ["listener.name.", "rsm.config.", "rlmm.config."].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The listener whose own `max.connections` a name sets.
+fn listener_with_connections_max(name: &str) -> Option<&str> {
+    name.strip_prefix("listener.name.")?.strip_suffix(".max.connections").filter(|name| !name.is_empty())
 }
 
 impl Settings {
@@ -52,6 +59,12 @@ impl Settings {
             if !is_prefixed(name) {
                 return Err(SettingError::Unknown { name: name.to_owned() });
             }
+            if let Some(listener) = listener_with_connections_max(name) {
+                let most = value.trim().parse().ok().filter(|most| *most > 0);
+                let most = most.ok_or_else(|| bad("max.connections", value, "a whole number above 0"))?;
+                self.connections_max.insert(listener.to_ascii_lowercase(), most);
+                return Ok(());
+            }
             self.prefixed.push(name.to_owned());
             return Ok(());
         };
@@ -66,12 +79,19 @@ impl Settings {
         self.values.get(name).map(String::as_str)
     }
 
+    /// Connections that the listener may have, where it has a limit of its own.
+    pub(super) fn connections_max_of(&self, listener: &str) -> Option<usize> {
+        self.connections_max.get(&listener.to_ascii_lowercase()).copied()
+    }
+
     /// What was set and has no effect: each reason with the names that it holds for.
     pub(super) fn without_effect(&self) -> BTreeMap<&'static str, Vec<&str>> {
         let mut found: BTreeMap<_, Vec<&str>> = BTreeMap::new();
         for name in &self.prefixed {
             found
-                .entry("listeners have no settings of their own, and there are no plug-ins")
+                .entry(
+                    "listeners have no settings of their own but max.connections, and there are no plug-ins",
+                )
                 .or_default()
                 .push(name);
         }

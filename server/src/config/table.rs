@@ -25,7 +25,7 @@ macro_rules! entries {
 
 entries! {
     "advertised.listeners" List = null, Any;
-        "Where clients are told to connect to: NAME://HOST:PORT, with the name of the listener. Default: listeners."
+        "Where clients of each listener are told to connect to: NAME://HOST:PORT,... with the names of listeners. Default: listeners."
     "auto.create.topics.enable" Bool = "true", Any; "Whether asking for a topic creates it."
     "background.time.share" Double = "0.1", Fraction(0.001, 1.0);
         "Part of each thread's time that compaction and scrub may take while the thread has other work; up to a half while compaction falls behind. Not in Kafka."
@@ -46,9 +46,9 @@ entries! {
     "group.min.session.timeout.ms" Int = "6000", Whole(1, i32::MAX as i64); "Shortest session of a member."
     "listener.security.protocol.map" Text =
         "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Any;
-        "The protocol of each listener, as NAME:PROTOCOL; the listener of clients speaks PLAINTEXT."
+        "The protocol of each listener, as NAME:PROTOCOL; listeners of clients speak PLAINTEXT."
     "listeners" List = "PLAINTEXT://127.0.0.1:9092", Any;
-        "Where to listen: one NAME://HOST:PORT for clients; those of controllers are passed over."
+        "Where to listen: NAME://HOST:PORT,... for clients; those of controllers are passed over. A client is told the addresses of the listener that it came in by."
     "log.cleaner.backoff.ms" Long dynamic = "15000", Whole(0, i64::MAX); "How long the cleaner waits that has found nothing to compact."
     "log.cleaner.dedupe.buffer.size" Long dynamic = "134217728", Whole(1 << 20, i64::MAX);
         "Bytes for the newest offsets of keys, of all shards together: 24 a key. With too few, compaction takes more rounds."
@@ -64,7 +64,11 @@ entries! {
     "log.scrub.bytes.per.second" Long = "16777216", Whole(0, i64::MAX);
         "Bytes that are read in a second in search of rotten ones, of all shards together, past the page cache; 0 for none. Not in Kafka."
     "max.connections" Int dynamic = "10000", Whole(1, i32::MAX as i64);
-        "Connections at a time; more are closed at once. The limit on open files may leave room for fewer."
+        "Connections at a time; more are closed at once. The limit on open files may leave room for fewer. listener.name.NAME.max.connections is the same for one listener."
+    "max.connections.per.ip" Int dynamic = "2147483647", Whole(0, i32::MAX as i64);
+        "Connections of one address at a time; more are closed at once."
+    "max.connections.per.ip.overrides" Text dynamic = "", Any;
+        "The same for single addresses, as ADDRESS:COUNT,ADDRESS:COUNT,...; names are not looked up."
     "metrics.listen" Text = null, Any; "Where to answer GET /metrics, /healthz and /readyz: HOST:PORT. Default: nowhere. Not in Kafka."
     "node.id" Int = "1", Whole(0, i32::MAX as i64);
         "The number of this node. It is taken at the first start on a new data directory, which keeps it; another one is refused later."

@@ -328,8 +328,6 @@ without_effect! {
         "controller.quota.window.num" Int = "11", Whole(1, MAX);
         "controller.quota.window.size.seconds" Int = "1", Whole(1, MAX);
         "max.connection.creation.rate" Int dynamic = "2147483647", Whole(0, MAX);
-        "max.connections.per.ip" Int dynamic = "2147483647", Whole(0, MAX);
-        "max.connections.per.ip.overrides" Text dynamic = "", Any;
         "quota.window.num" Int = "11", Whole(1, MAX);
         "quota.window.size.seconds" Int = "1", Whole(1, MAX);
     }

@@ -1,7 +1,7 @@
 //! One line: an event's fields, cut and escaped, as text or as a JSON object.
 //!
 //! ```text
-//! 2026-03-01T12:00:00.123456Z  WARN strandline::net::connection: connection closed peer=127.0.0.1:4711 reason=...
+//! 2026-03-01T12:00:00.123456Z  WARN strandline::fronts::kafka::connection: connection closed peer=127.0.0.1:4711 reason=...
 //! {"timestamp":"...","level":"WARN","message":"connection closed","peer":"127.0.0.1:4711","reason":"...","target":"..."}
 //! ```
 

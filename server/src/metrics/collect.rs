@@ -12,8 +12,9 @@ use strandline_protocol::wire::{ApiKey, ErrorCode};
 use super::families::*;
 use super::text::{Metric, Text};
 use crate::counters::RequestStats;
+use crate::fronts::kafka::{KafkaFront, RequestCounts};
 use crate::groups::{GroupReport, State};
-use crate::net::acceptor::{FrontReport, KafkaFront};
+use crate::net::Report;
 
 /// Groups that have series of their own. Clients make up ids; a tool that makes a new one at each run must
 /// not drown who scrapes.
@@ -31,7 +32,7 @@ pub(crate) struct Sources {
 /// What all shards have said.
 pub(super) struct Numbers {
     shards: Vec<ShardReport>,
-    fronts: Vec<FrontReport>,
+    fronts: Vec<Report<RequestCounts>>,
     groups: Vec<GroupReport>,
 }
 
@@ -77,7 +78,7 @@ impl Numbers {
 
     fn write_requests(&self, text: &mut Text) {
         let names: Vec<String> = (0..self.fronts.len()).map(|shard| shard.to_string()).collect();
-        let by_shard = |of: fn(&FrontReport) -> u64| {
+        let by_shard = |of: fn(&Report<RequestCounts>) -> u64| {
             names.iter().zip(&self.fronts).map(move |(shard, front)| ([shard.as_str()], of(front)))
         };
         text.write(&CONNECTIONS, by_shard(|front| front.connections));
@@ -85,7 +86,7 @@ impl Numbers {
         text.write_one(&REFUSED, self.fronts.iter().map(|front| front.refused).sum::<u64>());
 
         let mut sums = BTreeMap::<ApiKey, RequestStats>::new();
-        for (key, stats) in self.fronts.iter().flat_map(|front| &front.requests) {
+        for (key, stats) in self.fronts.iter().flat_map(|front| &front.counts) {
             sums.entry(*key).or_default().merge(stats);
         }
         let used: Vec<(String, &RequestStats)> =

@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::http::{HEAD_BYTES_MAX, Request, Response, Sent, Status, parse};
+use crate::net::accept;
 
 /// Connections that are sent a page at a time.
 const READERS_MAX: usize = 8;
@@ -87,14 +88,14 @@ impl Wake {
 }
 
 impl Listener {
-    /// Answers the paths that are asked for by `answer`, each in its lane; so many connections at a time.
+    /// Answers the paths that are asked for by `answer`, each in its lane, on a socket that does not block;
+    /// so many connections at a time.
     pub(super) fn start(
         socket: TcpListener,
         connections_max: usize,
         lane: fn(&str) -> Lane,
         answer: impl Fn(&str) -> Response + Send + Sync + 'static,
     ) -> io::Result<Listener> {
-        socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         let (pipe, writer) = io::pipe()?;
         let (told, tellings) = channel();
@@ -275,14 +276,10 @@ impl Serving {
     /// others connect.
     fn accept(&mut self) {
         for _ in 0..self.connections_max {
-            match self.socket.accept() {
-                Ok((stream, peer)) => {
+            match accept(&self.socket) {
+                Ok(Some((stream, peer))) => {
                     if self.connections.len() >= self.connections_max && !self.make_room() {
                         tracing::debug!(%peer, "too many connections for metrics");
-                        continue;
-                    }
-                    if let Err(error) = stream.set_nonblocking(true) {
-                        tracing::debug!(%peer, %error, "a connection for metrics was refused");
                         continue;
                     }
                     let phase = Phase::Reading { head: Vec::new(), give_up: Instant::now() + READ_TIME_MAX };
@@ -292,12 +289,7 @@ impl Serving {
                     // Most clients have sent their request by now.
                     self.go_on(number);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
-                    ) => {}
+                Ok(None) => return,
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection for metrics failed");
                     if !self.make_room() {
@@ -473,6 +465,7 @@ fn write_some(mut stream: &TcpStream, bytes: &[u8], written: &mut usize) -> io::
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::bind;
 
     const CONNECTIONS_MAX: usize = 128;
 
@@ -485,7 +478,7 @@ mod tests {
     }
 
     fn start(lane: fn(&str) -> Lane, answer: impl Fn(&str) -> Response + Send + Sync + 'static) -> Listener {
-        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         Listener::start(socket, CONNECTIONS_MAX, lane, answer).unwrap()
     }
 

@@ -1,15 +1,26 @@
-//! From sockets to requests and back: accepting, framing, the order of answers. What a request means is
-//! [`crate::dispatch`]'s to say.
+//! What every front needs of the network, and the protocol of none: a listener accepts, seats are counted, a
+//! shard keeps a connection to its end.
 //!
 //! ```text
-//! listener > acceptor (shard 0) --OwnedFd--> connection (any shard)
-//!                                              reader: bytes > frame > queue of answers to be  (bounded)
-//!                                              writer:                 queue > bytes, file ranges > socket
+//! Listener > accept (shard 0) > Seats > the shard with the fewest > Connection<Transport> > Protocol::serve
+//!                                |                                      |
+//!                                limits: all, listener, address,        idle, drain: cut, or read no more
+//!                                descriptors that are left
 //! ```
 //!
-//! Sockets are plain non-blocking descriptors that wait on the shard's ring; no other runtime is named here.
+//! A front has its [`Listeners`], and gives a [`Protocol`] on each shard: what it does with a connection. All
+//! fronts of a process share one [`Seats`], so that together they leave files the descriptors that these
+//! need. What bytes travel over is a [`Transport`]: a plain socket ([`Plain`]), or whatever else can send and
+//! receive.
 
-pub mod acceptor;
+mod accept;
 mod connection;
-mod frame;
-mod queue;
+mod listener;
+mod seats;
+mod transport;
+
+pub use accept::{accept, bind};
+pub use connection::{Connection, Origin};
+pub use listener::{Listener, Listeners, Protocol, Report};
+pub use seats::{Refusal, Seat, Seats};
+pub use transport::{Plain, SendRangeError, Transport};

@@ -196,6 +196,18 @@ const SEEN: &[(&str, &str, &str, &str)] = &[
         "max.connections",
     ),
     (
+        "max.connections.per.ip",
+        "server/tests/scenarios/fronts.rs",
+        "a_listener_and_an_address_have_limits_of_their_own",
+        "max.connections.per.ip",
+    ),
+    (
+        "max.connections.per.ip.overrides",
+        "server/tests/scenarios/fronts.rs",
+        "a_listener_and_an_address_have_limits_of_their_own",
+        "max.connections.per.ip.overrides",
+    ),
+    (
         "metrics.listen",
         HERE,
         "a_broker_listens_where_its_file_says_and_tells_what_its_file_says",
@@ -564,13 +576,22 @@ fn what_asks_for_other_nodes_or_for_security_is_refused_with_the_reason() {
         BrokerConfig::resolve(settings).map_or_else(|error| error.to_string(), |_| "accepted".to_owned())
     };
     let map = ("listener.security.protocol.map", "IN:PLAINTEXT,OUT:SASL_SSL,CTRL:SSL");
+    let maps = ("listener.security.protocol.map", "IN:PLAINTEXT,PLAINTEXT:PLAINTEXT");
     for (pairs, words) in [
         (&[("listeners", "OUT://:1"), map][..], "OUT is SASL_SSL, and there is no TLS and no SASL"),
-        (&[("listeners", "IN://:1,OUT://:2"), map], "one NAME://HOST:PORT for clients"),
-        (&[("listeners", "IN://:1,CTRL://:2"), map], "one NAME://HOST:PORT for clients"),
+        (&[("listeners", "IN://:1,OUT://:2"), map], "OUT is SASL_SSL, and there is no TLS and no SASL"),
+        (&[("listeners", "IN://:1,CTRL://:2"), map], "CTRL is SSL, and there is no TLS and no SASL"),
+        (&[("listeners", "CONTROLLER://:1")], "at least one NAME://HOST:PORT for clients"),
+        (&[("listeners", "IN://:1,in://:2"), map], "each name once, and in stands there twice"),
+        (&[("listeners", "IN://:1,PLAINTEXT://:1"), maps], "IN and PLAINTEXT have one"),
+        (&[("listeners", "IN://:0,PLAINTEXT://:0"), maps], "accepted"),
+        (
+            &[("listeners", "IN://:1,PLAINTEXT://:2"), maps, ("advertised.listeners", "IN://h:1")],
+            "expected PLAINTEXT://HOST:PORT among them",
+        ),
         (&[("listeners", "IN://:1,CTRL://:2"), map, ("controller.listener.names", "CTRL")], "accepted"),
         (&[("listeners", "IN://:1")], "expected IN:PLAINTEXT among its pairs"),
-        (&[("listeners", "IN://:1"), map, ("advertised.listeners", "OUT://h:1")], "expected IN://HOST:PORT"),
+        (&[("listeners", "IN://:1"), map, ("advertised.listeners", "OUT://h:1")], "of which OUT is none"),
         (&[("listeners", "in://:1"), map, ("advertised.listeners", "IN://h:1")], "accepted"),
         (&[("listeners", "SSL://:1")], "SSL is SSL, and there is no TLS"),
         (&[("listeners", ":1")], "expected NAME://HOST:PORT"),

@@ -94,7 +94,7 @@ fn a_client_that_is_refused_again_and_again_is_a_few_lines_and_a_number() {
         .join()
         .unwrap()
         .iter()
-        .filter(|line| line.contains("net::connection: connection closed"))
+        .filter(|line| line.contains("kafka::connection: connection closed"))
         .count();
     assert!((10..100).contains(&closed), "{closed} lines");
     assert_eq!(suppressed as usize + closed, 600, "each is a line or counted");

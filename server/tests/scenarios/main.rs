@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod configuration;
 mod effects;
+mod fronts;
 mod groups;
 mod hostile;
 mod kafka_settings;

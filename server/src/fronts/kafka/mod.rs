@@ -1,0 +1,104 @@
+//! The Kafka front: from bytes to requests, and back to bytes in the order of the requests. What a request
+//! means is [`crate::dispatch`]'s to say, what a connection is [`crate::net`]'s.
+//!
+//! ```text
+//! net::Connection > connection: reader: bytes > frame > queue of answers to be  (bounded)
+//!                               writer:                 queue > bytes, file ranges > net::Transport
+//! ```
+
+mod connection;
+mod frame;
+mod queue;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use strandline_engine::reactor::{self, Queue};
+use strandline_engine::{Front, Local};
+use strandline_protocol::wire::ApiKey;
+
+use crate::broker::Broker;
+use crate::cluster::{ClusterView, Endpoint, Node};
+use crate::config::BrokerConfig;
+use crate::counters::{RequestCounters, RequestStats};
+use crate::groups::Groups;
+use crate::net::{Connection, Listeners, Protocol, Report, Transport};
+use crate::room::Room;
+
+/// What a shard counts of its requests, by API.
+pub type RequestCounts = BTreeMap<ApiKey, RequestStats>;
+
+/// The Kafka protocol as a front of the engine.
+#[derive(Clone)]
+pub struct KafkaFront(Arc<Shared>);
+
+struct Shared {
+    listeners: Listeners<RequestCounts>,
+    endpoints: Vec<Endpoint>,
+    config: Arc<BrokerConfig>,
+    groups: Groups,
+}
+
+impl KafkaFront {
+    /// A front for so many shards. The endpoints are where clients of each listener are told to connect to.
+    pub fn new(
+        listeners: Listeners<RequestCounts>,
+        endpoints: Vec<Endpoint>,
+        config: Arc<BrokerConfig>,
+        shards: usize,
+    ) -> KafkaFront {
+        let groups = Groups::new((&*config).into(), shards);
+        KafkaFront(Arc::new(Shared { listeners, endpoints, config, groups }))
+    }
+
+    /// The coordinators of groups.
+    pub fn groups(&self) -> &Groups {
+        &self.0.groups
+    }
+
+    /// What every shard has counted. Waits for ever when a shard has stopped.
+    pub async fn reports(&self) -> Vec<Report<RequestCounts>> {
+        self.0.listeners.reports().await
+    }
+
+    /// What serves the connections of a shard, on its thread.
+    pub fn on_shard(&self, shard: &Local) -> KafkaProtocol {
+        let Shared { endpoints, config, groups, .. } = &*self.0;
+        let meta = shard.handle().meta();
+        let me = Node { id: meta.node_id, rack: config.rack.clone(), endpoints: endpoints.clone() };
+        KafkaProtocol(Rc::new(Broker {
+            shard: shard.clone(),
+            engine: shard.handle().clone(),
+            cluster: Rc::new(ClusterView::standalone(meta.cluster_id, me)),
+            config: config.clone(),
+            groups: groups.clone(),
+            requests: RequestCounters::default(),
+            room: Room::of_shard(shard.shards()),
+        }))
+    }
+}
+
+impl Front for KafkaFront {
+    async fn run(self, shard: Local) {
+        let protocol = Rc::new(self.on_shard(&shard));
+        let coordinating = reactor::spawn(Queue::Net, self.groups().clone().run(shard.clone()));
+        self.0.listeners.serve(&shard, protocol).await;
+        coordinating.cancel().await;
+    }
+}
+
+/// What the Kafka front does with a shard's connections.
+pub struct KafkaProtocol(Rc<Broker>);
+
+impl Protocol for KafkaProtocol {
+    type Counts = RequestCounts;
+
+    async fn serve<T: Transport>(self: Rc<Self>, connection: Rc<Connection<T>>) {
+        connection::serve(&connection, &self.0).await;
+    }
+
+    fn counts(&self) -> RequestCounts {
+        self.0.requests.get()
+    }
+}

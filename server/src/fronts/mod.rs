@@ -1,0 +1,3 @@
+//! The fronts: what speaks to the world, each in its protocol. None knows another.
+
+pub mod kafka;
