@@ -82,8 +82,8 @@ fn bugs_that_were_found_stay_fixed() {
     // A log was cut off to its start: a batch of another leader epoch stood before it. Its start lay in a
     // batch: the same sequences, sent again, were taken for that one.
     play(&random(REPLICAS)(491));
-    // Without a distance between index entries, a log that was cut off where a closed segment ends got a second
-    // entry there.
+    // Without a distance between index entries, a log that was cut off where a closed segment ends got a
+    // second entry there.
     play(&random(REPLICAS)(2651));
     play(&random(Trouble { replicas: true, ..FULL_STARTS })(12228));
 }
