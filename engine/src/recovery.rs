@@ -34,7 +34,7 @@ use crate::format::journal::Truncation;
 use crate::format::meta::{Meta, NODE_ID_UNKNOWN};
 use crate::format::{names, producer_ids, settings, topics};
 use crate::io::{Disk, Entry as DirEntry, OpenMode, is_no_space, read_whole, replace};
-use crate::journal::replay::{JournaledBatch, read_journal};
+use crate::journal::replay::{JournaledBatch, read_journal, rewrite_journal};
 use crate::log::{Log, gone};
 use crate::partition::{Incomplete, Unwritten};
 use crate::segment::{OpenFiles, WriteFailure};
@@ -385,21 +385,22 @@ struct Replayed {
 struct PartitionJournal {
     /// Each with the number of its file.
     batches: Vec<(usize, JournaledBatch)>,
-    truncations: Vec<Truncation>,
+    truncations: Vec<(usize, Truncation)>,
 }
 
 impl PartitionJournal {
     /// Drops what counts no more, and puts the rest in the order of its offsets: the log has been truncated
     /// as often as anything here says, or its checkpoint. Gives that number, and the truncation that the
-    /// checkpoint does not know. Where there is no checkpoint, it was lost, and the truncation is done.
-    fn settle(&mut self, point: Option<&PartitionCheckpoint>) -> (u32, Option<Truncation>) {
+    /// checkpoint does not know, with its file. Where there is no checkpoint, it was lost, and the truncation
+    /// is done.
+    fn settle(&mut self, point: Option<&PartitionCheckpoint>) -> (u32, Option<(usize, Truncation)>) {
         let known = point.map_or(0, |point| point.truncations);
         let of_batches = self.batches.iter().map(|(_, batch)| batch.truncations);
-        let of_truncations = self.truncations.iter().map(|truncation| truncation.truncations);
+        let of_truncations = self.truncations.iter().map(|(_, truncation)| truncation.truncations);
         let number = of_batches.chain(of_truncations).fold(known, u32::max);
         self.batches.retain(|(_, batch)| batch.truncations == number);
         self.batches.sort_by_key(|(_, batch)| batch.base_offset);
-        let pending = self.truncations.iter().find(|truncation| truncation.truncations == number);
+        let pending = self.truncations.iter().find(|(_, truncation)| truncation.truncations == number);
         (number, pending.copied().filter(|_| point.is_some() && number > known))
     }
 }
@@ -427,23 +428,30 @@ async fn replay<D: Disk>(
             by_partition.entry(batch.partition).or_default().batches.push((number, batch));
         }
         for truncation in content.truncations {
-            by_partition.entry(truncation.partition).or_default().truncations.push(truncation);
+            by_partition.entry(truncation.partition).or_default().truncations.push((number, truncation));
         }
     }
     let files = OpenFiles::new(2 * REPLAYS_AT_ONCE);
     let mut known = Vec::with_capacity(by_partition.len());
-    for (partition, journal) in by_partition {
+    let mut cut_by = BTreeSet::new();
+    for (partition, mut journal) in by_partition {
         if let Some(topic) = topics.by_id(partition.topic).filter(|topic| partition.index < topic.partitions)
         {
-            known.push((partition, topic, journal, points.get(&partition).cloned()));
+            let point = points.get(&partition).cloned();
+            let (truncations, truncation) = journal.settle(point.as_ref());
+            cut_by.extend(truncation.map(|(number, _)| number));
+            let truncation = truncation.map(|(_, truncation)| truncation);
+            known.push((partition, topic, journal.batches, truncations, truncation, point));
         }
     }
     report.partitions = known.len() as u64;
-    let replays = known.into_iter().map(|(partition, topic, mut journal, point)| {
+    // What files are cut by must not be gone when this start is cut short, too.
+    for path in cut_by.into_iter().map(|number| &journals[number]) {
+        rewrite_journal(disk, path).await.map_err(failed("rewriting", path))?;
+    }
+    let replays = known.into_iter().map(|(partition, topic, batches, truncations, truncation, point)| {
         let files = &files;
         async move {
-            let (truncations, truncation) = journal.settle(point.as_ref());
-            let batches = journal.batches;
             let directory = data_dir.join(names::partition_dir(&topic.name, partition.index));
             let replay = PartitionReplay { disk, files, directory: &directory, partition, topic, journals };
             let ran = replay.run(&batches, point.as_ref(), truncations, truncation.as_ref()).await;

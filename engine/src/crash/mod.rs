@@ -81,5 +81,12 @@ fn for_plans(test: &str, seeds: Range<u64>, make: impl Fn(u64) -> Plan, play: im
 /// Runs `body` with each seed of the range, or with those that the environment names.
 #[cfg(test)]
 fn for_seeds(test: &str, seeds: Range<u64>, body: impl Fn(u64)) {
+    if let Ok(level) = std::env::var("STRANDLINE_LOG") {
+        let level: tracing::Level =
+            level.parse().expect("STRANDLINE_LOG is a level: error, warn, info, debug");
+        let log = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(std::io::stderr);
+        // Another test may have set it.
+        let _ = log.with_max_level(level).try_init();
+    }
     seeds::for_seeds(&format!("-p strandline-engine crash::tests::{test}"), seeds, body);
 }

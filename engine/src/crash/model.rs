@@ -185,6 +185,7 @@ impl Model {
     pub(super) fn know(&mut self, id: PartitionId, offset: i64, number: BatchNumber, how: &str) {
         assert_eq!(self.sent[number].partition, id, "batch {number} {how} in another partition");
         let end = offset + self.records(number);
+        tracing::debug!("batch {number} {how} at {offset}..{end} of {id}");
         let Some(partition) = self.partitions.get_mut(&id) else { return };
         assert!(
             !partition.gone.contains(&number),

@@ -227,6 +227,7 @@ impl Run {
 
     /// Ends the machine's process; what was not answered may have happened or not.
     pub(super) fn end(&mut self, ending: Ending) {
+        tracing::debug!("{ending:?}");
         let simulation = self.simulation.take().expect("a machine is there");
         self.simulation = Some(match ending {
             Ending::PowerLoss => {
@@ -519,6 +520,7 @@ impl Run {
         (partition.cutting, partition.was_cut) = (Some(to), true);
         let answer = self.drive(process.owner(id).truncate(id, Offset::new(to)))?;
         let known = &mut self.known;
+        tracing::debug!("{id} is cut off at {to}: {answer:?}");
         match answer {
             Ok(end) => {
                 let expected = known.model.end_after_cut(id, to);

@@ -20,7 +20,7 @@ use crate::format::journal::{COMMIT_ALIGNMENT, Commit, End, Expect, Truncation, 
 use crate::io::{Disk, OpenMode};
 use crate::types::{Offset, PartitionId, Position};
 
-/// Bytes read at once in search of commits behind the end.
+/// Bytes read at once in search of commits behind the end, and when a file is written again.
 const SEARCH_BYTES: usize = 1 << 20;
 
 /// A batch that a journal file holds.
@@ -42,6 +42,25 @@ pub(crate) struct JournalContent {
     pub(crate) truncations: Vec<Truncation>,
     /// Where the sequence of commits breaks off although there are later ones.
     pub(crate) damage: Option<(Position, End)>,
+}
+
+/// Writes the file's bytes again where they are, and syncs them: from then on what was read of it survives.
+/// The process before may have ended because a write had failed: the system then shows from memory what the
+/// medium lacks, and never writes it (D3).
+pub(crate) async fn rewrite_journal<D: Disk>(disk: &D, path: &Path) -> io::Result<()> {
+    let file = disk.open(path, OpenMode::Existing).await?;
+    let length = disk.len(&file).await?;
+    let mut position = 0;
+    while position < length {
+        let bytes = disk.read(&file, position, SEARCH_BYTES.min((length - position) as usize)).await?;
+        if bytes.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let read = bytes.len() as u64;
+        disk.write(&file, position, vec![bytes]).await?;
+        position += read;
+    }
+    disk.sync(&file).await
 }
 
 /// Reads the file's commits; the batches themselves are verified, and left in the file.

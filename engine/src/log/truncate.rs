@@ -9,7 +9,8 @@
 //!
 //! The number orders what the journals have of a log, whichever files and shards it comes from: what was
 //! appended before a truncation counts no more once its number is reached (D4). Nothing is appended before
-//! the last step: what no journal has would be cut off again.
+//! the last step: what no journal has would be cut off again. A start writes the journal again before it cuts
+//! anything: what it has read there may be in memory only, since the write may have failed (D3).
 
 use std::collections::HashSet;
 use std::path::Path;
