@@ -245,10 +245,10 @@ impl<'a> Reader<'a> {
                     }
                 }
                 _ => {
-                    let producer = self.producers.get(&header.producer_id());
+                    let producer = self.producers.get(&header.producer_id().0);
                     let &producer = producer.ok_or(Violation::Foreign { partition: index, offset })?;
                     let stream = Stream { producer, partition: index };
-                    reading.verifier.batch(stream, header.base_sequence() as u64, count)?;
+                    reading.verifier.batch(stream, header.base_sequence().0 as u64, count)?;
                 }
             }
             reading.samples.completed(time, count, bytes.len() as u64);

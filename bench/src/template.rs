@@ -205,6 +205,7 @@ mod tests {
     use clap::Parser;
     use std::collections::BTreeSet;
     use strandline_engine::format::batch::Batches;
+    use strandline_engine::types::{ProducerEpoch, ProducerId, Sequence};
     use strandline_protocol::Uuid;
     use strandline_protocol::messages::RequestHeader;
 
@@ -255,7 +256,7 @@ mod tests {
                 assert_eq!((header.base_timestamp(), header.max_timestamp()), (1_234, 1_234));
                 assert_eq!(
                     (header.producer_id(), header.producer_epoch(), header.base_sequence()),
-                    (9, 1, 4)
+                    (ProducerId(9), ProducerEpoch(1), Sequence(4))
                 );
                 let mut count = 0;
                 for (record, sequence) in Records::new(&bytes[BATCH_HEADER_BYTES..], 70).zip(1..) {

@@ -34,7 +34,7 @@ use crate::io::{Disk, OpenMode, is_no_space, keep_room, replace, replace_in, yie
 use crate::message::Message;
 use crate::sync::Published;
 use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
-use crate::types::TopicId;
+use crate::types::{ProducerId, TopicId};
 
 /// Topics that are made before others get the thread: some 100 us.
 const BATCH_TOPICS: usize = 16;
@@ -77,8 +77,8 @@ pub(crate) struct Catalog<D: Disk> {
 
 /// Producer ids that may be given out, and the first one that the file does not cover.
 struct ProducerIds {
-    next: i64,
-    end: i64,
+    next: ProducerId,
+    end: ProducerId,
 }
 
 impl<D: Disk> Catalog<D> {
@@ -89,7 +89,7 @@ impl<D: Disk> Catalog<D> {
         settings: Arc<Published<InForce>>,
         mailboxes: Vec<Sender<Message<D::File>>>,
         new_topic_id: Rc<dyn Fn() -> TopicId>,
-        next_producer_id: i64,
+        next_producer_id: ProducerId,
     ) -> Catalog<D> {
         let ids = ProducerIds { next: next_producer_id, end: next_producer_id };
         // The first change sees to it: there may have been no room when recovery did.
@@ -415,10 +415,10 @@ impl<D: Disk> Catalog<D> {
         self.disk.sync(&file).await
     }
 
-    pub(crate) async fn allocate_producer_id(&self) -> Result<i64, TopicError> {
+    pub(crate) async fn allocate_producer_id(&self) -> Result<ProducerId, TopicError> {
         let mut ids = self.changing.lock().await;
         if ids.next == ids.end {
-            let end = ids.end + PRODUCER_ID_BLOCK;
+            let end = ProducerId(ids.end.0 + PRODUCER_ID_BLOCK);
             let path = self.data_dir.join(names::PRODUCER_IDS_FILE);
             let content = producer_ids::encode(end);
             let written = match replace(&self.disk, &path, content.clone()).await {
@@ -429,7 +429,7 @@ impl<D: Disk> Catalog<D> {
             ids.end = end;
         }
         let id = ids.next;
-        ids.next += 1;
+        ids.next = ProducerId(id.0 + 1);
         Ok(id)
     }
 }

@@ -29,7 +29,7 @@ use crate::recovery::{Recovered, RecoveryReport, recover};
 use crate::shard::{Shard, ShardStart};
 use crate::sync::Published;
 use crate::topics::TopicTable;
-use crate::types::{PartitionId, TopicId, random_uuid};
+use crate::types::{PartitionId, ProducerId, TopicId, random_uuid};
 
 /// Requests that wait in a shard's mailbox before their senders wait too.
 const MAILBOX_MESSAGES: usize = 1024;
@@ -280,7 +280,7 @@ struct ShardSeed {
     unwritten: Option<Arc<Unwritten>>,
     damaged: Arc<BTreeMap<PartitionId, Incomplete>>,
     journal_number: u64,
-    next_producer_id: i64,
+    next_producer_id: ProducerId,
     handle: Handle,
     bench: Bench,
     mailbox: Receiver<Message<<EngineDisk as Disk>::File>>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::format::check::CheckError;
 use crate::io::{is_out_of_descriptors, is_shortage};
-use crate::types::{LeaderEpoch, Offset, PartitionId, Position};
+use crate::types::{LeaderEpoch, Offset, PartitionId, Position, ProducerEpoch, ProducerId, Sequence};
 
 /// Why a file, and what it holds, can not be trusted any more (D3, D5). Cheap to clone: one fault answers
 /// many requests.
@@ -95,21 +95,21 @@ pub enum AppendError {
     #[error("producer {producer_id} sent sequence {found}, expected {expected}")]
     OutOfOrderSequence {
         /// The producer.
-        producer_id: i64,
+        producer_id: ProducerId,
         /// The sequence that would have followed.
-        expected: i32,
+        expected: Sequence,
         /// The sequence that came.
-        found: i32,
+        found: Sequence,
     },
     /// A newer instance of the producer has written already.
     #[error("producer {producer_id} has epoch {current}, the batch carries {found}")]
     StaleProducerEpoch {
         /// The producer.
-        producer_id: i64,
+        producer_id: ProducerId,
         /// The newest epoch seen.
-        current: i16,
+        current: ProducerEpoch,
         /// The batch's epoch.
-        found: i16,
+        found: ProducerEpoch,
     },
     /// The disk is full: nothing was lost, the same request may succeed later (D7).
     #[error("no space left for partition {0}")]
@@ -169,7 +169,7 @@ pub enum ReadError {
         fault: Fault,
     },
     /// The reader believes in a leader of before.
-    #[error("partition {partition} is in leader epoch {}, {} was expected", current.0, expected.0)]
+    #[error("partition {partition} is in leader epoch {current}, {expected} was expected")]
     FencedLeaderEpoch {
         /// The partition.
         partition: PartitionId,
@@ -179,7 +179,7 @@ pub enum ReadError {
         expected: LeaderEpoch,
     },
     /// The reader believes in a leader that is yet to come here.
-    #[error("partition {partition} is in leader epoch {}, {} was expected", current.0, expected.0)]
+    #[error("partition {partition} is in leader epoch {current}, {expected} was expected")]
     UnknownLeaderEpoch {
         /// The partition.
         partition: PartitionId,

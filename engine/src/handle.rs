@@ -21,7 +21,7 @@ use crate::reactor::EngineDisk;
 use crate::stats::{ShardReport, ShardStats};
 use crate::sync::Published;
 use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
-use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId};
+use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, ProducerId, Timestamp, TopicId};
 
 type EngineFile = <EngineDisk as Disk>::File;
 
@@ -332,7 +332,7 @@ impl Handle {
     }
 
     /// A producer id that was never given out and never will be again, also after a crash.
-    pub async fn allocate_producer_id(&self) -> Result<i64, TopicError> {
+    pub async fn allocate_producer_id(&self) -> Result<ProducerId, TopicError> {
         let message = |reply| Message::Catalog(CatalogMessage::AllocateProducerId { reply });
         self.ask(CATALOG_SHARD, message).await.unwrap_or(Err(TopicError::Stopping))
     }

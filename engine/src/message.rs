@@ -11,7 +11,7 @@ use crate::log::{ActiveProducer, OffsetAndTimestamp};
 use crate::partition::{ReadResult, Reader};
 use crate::stats::{ShardReport, ShardStats};
 use crate::topics::{ConfigChange, NewTopic, Topic};
-use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId};
+use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, ProducerId, Timestamp, TopicId};
 
 /// Where an acknowledged batch stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,5 +158,5 @@ pub(crate) enum CatalogMessage {
     AlterSettings { change: SettingsChange, reply: Reply<Result<(), TopicError>> },
     GrowTopics { growing: Vec<(TopicId, u32)>, reply: Reply<Vec<Result<Arc<Topic>, TopicError>>> },
     DeleteTopics { ids: Vec<TopicId>, reply: Reply<Vec<Result<(), TopicError>>> },
-    AllocateProducerId { reply: Reply<Result<i64, TopicError>> },
+    AllocateProducerId { reply: Reply<Result<ProducerId, TopicError>> },
 }

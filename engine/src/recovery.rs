@@ -40,7 +40,7 @@ use crate::partition::{Incomplete, Unwritten};
 use crate::segment::{OpenFiles, WriteFailure};
 use crate::shard::{replace_checkpoint, shard_dir};
 use crate::topics::{Topic, TopicTable};
-use crate::types::{Offset, PartitionId, random_uuid};
+use crate::types::{Offset, PartitionId, ProducerId, random_uuid};
 
 /// Most bytes of a small file that is read whole; a table of 100,000 topics has a tenth of it.
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 30;
@@ -54,7 +54,7 @@ pub(crate) struct Recovered {
     /// With what was set while it ran.
     pub(crate) settings: InForce,
     pub(crate) topics: TopicTable,
-    pub(crate) next_producer_id: i64,
+    pub(crate) next_producer_id: ProducerId,
     /// Recovery points, by the shard that will own the partition.
     pub(crate) checkpoints: Vec<Vec<PartitionCheckpoint>>,
     /// What the shards have to know where there was no room for those recovery points.
@@ -246,11 +246,11 @@ async fn read_topics<D: Disk>(
     TopicTable::from_file(file, defaults).map_err(|error| misformed(&path, error))
 }
 
-async fn read_producer_ids<D: Disk>(disk: &D, data_dir: &Path) -> Result<i64, StartError> {
+async fn read_producer_ids<D: Disk>(disk: &D, data_dir: &Path) -> Result<ProducerId, StartError> {
     let path = data_dir.join(names::PRODUCER_IDS_FILE);
     match read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))? {
         Some(bytes) => producer_ids::decode(&bytes).map_err(|error| damaged_file(data_dir, &path, &error)),
-        None => Ok(0),
+        None => Ok(ProducerId(0)),
     }
 }
 

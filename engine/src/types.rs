@@ -1,6 +1,8 @@
 //! The nouns of the engine as types of their own, so that an offset can not be used as a byte position.
 //!
-//! Everything here is a small `Copy` value without behaviour beyond its bounds.
+//! Everything here is a small `Copy` value without behaviour beyond its bounds, shown as the number that it
+//! is. A type of which every number is a value has that number as a public field; others are made through
+//! their bounds. Files and the wire hold bare numbers, which become these types where they are decoded.
 
 use std::fmt;
 
@@ -46,18 +48,6 @@ impl Offset {
     }
 }
 
-impl fmt::Display for Offset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for Offset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// A byte place in a file.
 pub type Position = u64;
 
@@ -69,7 +59,7 @@ pub const NO_TIMESTAMP: Timestamp = -1;
 
 /// The term of a partition's leader. Every batch carries that of the leader that appended it; along a log it
 /// never decreases.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaderEpoch(pub i32);
 
 impl LeaderEpoch {
@@ -94,6 +84,77 @@ pub struct EpochEnd {
     /// The offset behind its last record.
     pub end: Offset,
 }
+
+/// An idempotent or transactional producer: 0, 1, 2, ... given out by the broker, none twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProducerId(pub i64);
+
+impl ProducerId {
+    /// "No producer", as Kafka writes it.
+    pub const NONE: ProducerId = ProducerId(-1);
+
+    /// Whether the number names no producer.
+    pub const fn is_none(self) -> bool {
+        self.0 < 0
+    }
+}
+
+/// The instance of a producer; the newest one fences those before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ProducerEpoch(pub i16);
+
+impl ProducerEpoch {
+    /// "No producer", as Kafka writes it.
+    pub const NONE: ProducerEpoch = ProducerEpoch(-1);
+    /// That of a producer's first instance.
+    pub const FIRST: ProducerEpoch = ProducerEpoch(0);
+}
+
+/// A record's number among those that its producer has sent to the partition in this epoch, by which a retry
+/// is told from a gap. They go from `i32::MAX` on to 0, so that none is smaller than another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Sequence(pub i32);
+
+impl Sequence {
+    /// "No sequence", as Kafka writes it.
+    pub const NONE: Sequence = Sequence(-1);
+    /// That of a producer's first record in an epoch.
+    pub const FIRST: Sequence = Sequence(0);
+
+    /// Whether the number is no sequence.
+    pub const fn is_none(self) -> bool {
+        self.0 < 0
+    }
+
+    /// The sequence of the record that comes `records` later.
+    pub const fn plus(self, records: i32) -> Sequence {
+        Sequence(self.0.wrapping_add(records) & i32::MAX)
+    }
+
+    /// How many records later this one comes than `first`.
+    pub const fn since(self, first: Sequence) -> i32 {
+        self.0.wrapping_sub(first.0) & i32::MAX
+    }
+}
+
+/// Shown as the number that they are.
+macro_rules! shown_as_numbers {
+    ($($name:ident)*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+
+shown_as_numbers!(Offset LeaderEpoch ProducerId ProducerEpoch Sequence);
 
 /// A topic's identity. A topic that is deleted and made again under the same name gets another one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -217,6 +278,22 @@ mod tests {
         }
         for text in ["", "AAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAB", "AAAAAAAAAAAAAAAAAAAA+A"] {
             assert_eq!(TopicId::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sequences_go_from_the_largest_number_on_to_0() {
+        for (first, records, last) in [
+            (0, 0, 0),
+            (7, 3, 10),
+            (i32::MAX, 0, i32::MAX),
+            (i32::MAX, 1, 0),
+            (i32::MAX - 1, 5, 3),
+            (i32::MAX, i32::MAX, i32::MAX - 1),
+            (5, i32::MAX, 4),
+        ] {
+            let (first, last) = (Sequence(first), Sequence(last));
+            assert_eq!((first.plus(records), last.since(first)), (last, records), "{first} and {records}");
         }
     }
 

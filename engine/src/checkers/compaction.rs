@@ -10,7 +10,7 @@ use crate::config::CompressionLevels;
 use crate::format::batch::{self, BatchHeader, TimestampType};
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;
-use crate::types::{LeaderEpoch, Offset, Timestamp};
+use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 pub(crate) const KEYS: HashKeys = HashKeys(1, 2);
 
@@ -27,7 +27,7 @@ pub(crate) struct Seen {
 #[derive(Default)]
 pub(crate) struct Log {
     pub(crate) segments: Vec<Segment>,
-    pub(crate) producers: HashMap<i64, Offset>,
+    pub(crate) producers: HashMap<ProducerId, Offset>,
 }
 
 pub(crate) struct Segment {
@@ -105,7 +105,11 @@ impl Log {
                 let codec = Codec::ALL[usize::from(kind & 7) % Codec::ALL.len()];
                 let mut batch = BatchBuilder::new(codec);
                 if kind & 0x80 != 0 {
-                    batch = batch.producer(i64::from(kind >> 5 & 3), 0, i32::from(input.byte()));
+                    batch = batch.producer(
+                        ProducerId(i64::from(kind >> 5 & 3)),
+                        ProducerEpoch::FIRST,
+                        Sequence(i32::from(input.byte())),
+                    );
                 }
                 for _ in 0..1 + (kind >> 3 & 3) {
                     let record = input.byte();

@@ -33,7 +33,9 @@ use crate::shard::{Shard, ShardStart};
 use crate::sim::{SimDisk, Simulation};
 use crate::sync::Published;
 use crate::topics::TopicTable;
-use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, TopicId};
+use crate::types::{
+    LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, TopicId,
+};
 
 const DATA_DIR: &str = "/data";
 const TOPICS: [(&str, [u8; 16], u32); 2] = [("orders", [1; 16], 2), ("table", [2; 16], 1)];
@@ -250,7 +252,11 @@ fn some_batches(input: &mut Input<'_>, offset: &mut Offset, made: &mut i64) -> V
         let codec = if kind & 0x80 != 0 { Codec::Lz4 } else { Codec::None };
         let mut builder = BatchBuilder::new(codec);
         if kind & 0x40 != 0 {
-            builder = builder.producer(i64::from(kind & 3), 0, i32::from(input.byte()));
+            builder = builder.producer(
+                ProducerId(i64::from(kind & 3)),
+                ProducerEpoch::FIRST,
+                Sequence(i32::from(input.byte())),
+            );
         }
         for _ in 0..1 + (kind & 3) {
             *made += 1;
@@ -321,7 +327,7 @@ fn some_file(input: &mut Input<'_>, install: &impl Fn(&str, &[u8])) {
         }
         2 => install("shards/1/checkpoint", &seal(CHECKPOINT_KIND, CHECKPOINT_VERSION, content)),
         3 => install("topics", &seal(topics::TOPICS_KIND, topics::TOPICS_VERSION, content)),
-        4 => install("producer-ids", &producer_ids::encode(base.get())),
+        4 => install("producer-ids", &producer_ids::encode(ProducerId(base.get()))),
         5 => install(
             &format!("shards/0/journal-{}", String::from_utf8_lossy(content).replace(['/', '\0'], "")),
             b"",

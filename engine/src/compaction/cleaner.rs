@@ -28,14 +28,14 @@ use crate::config::CompressionLevels;
 use crate::format::batch::{self, BatchHeader, Remains, TimestampType};
 use crate::format::compression::{Codec, compress};
 use crate::format::record::{self, Records};
-use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
+use crate::types::{NO_TIMESTAMP, Offset, ProducerId, Timestamp};
 
 /// The rules of one round.
 pub struct Cleaner<'a> {
     /// The newest offset of each key.
     pub map: &'a OffsetMap,
     /// The last offset that each active producer has appended.
-    pub producers: &'a HashMap<i64, Offset>,
+    pub producers: &'a HashMap<ProducerId, Offset>,
     /// The time of the round.
     pub now: Timestamp,
     /// Milliseconds that a tombstone stays (`delete.retention.ms`).

@@ -9,7 +9,7 @@ use crate::config::CompressionLevels;
 use crate::format::batch::{self, BatchError, BatchHeader};
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;
-use crate::types::{Offset, Timestamp};
+use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 const DAY: i64 = 86_400_000;
 
@@ -85,7 +85,7 @@ fn what_does_not_change_is_the_same_byte_for_byte() {
 fn a_rewritten_batch_keeps_all_but_the_records_that_went() {
     for codec in Codec::ALL {
         let first = batch(codec, &[("a", Some("old"), 9), ("b", Some("2"), 5), ("c", Some("3"), 7)])
-            .producer(4, 2, 100)
+            .producer(ProducerId(4), ProducerEpoch(2), Sequence(100))
             .transactional(true);
         let mut log = log([first, batch(codec, &[("a", Some("new"), 1)])]);
         let before = *BatchHeader::peek(&log.segments[0].batches[0]).unwrap();
@@ -147,7 +147,7 @@ fn row(log: &Log) -> Vec<(i64, i64, i32, i64)> {
     let header = |bytes: &Vec<u8>| *BatchHeader::peek(bytes).unwrap();
     let told = |header: BatchHeader| {
         let (first, last) = (header.base_offset().get(), header.last_offset().get());
-        (first, last, header.record_count(), header.producer_id())
+        (first, last, header.record_count(), header.producer_id().0)
     };
     log.batches().map(|bytes| told(header(bytes))).collect()
 }
@@ -155,7 +155,13 @@ fn row(log: &Log) -> Vec<(i64, i64, i32, i64)> {
 #[test]
 fn an_emptied_batch_is_kept_only_as_a_producer_s_last() {
     let old = || batch(Codec::Zstd, &[("a", Some("old"), 3)]);
-    let mut log = log([old(), old().producer(7, 1, 40), old(), old().producer(7, 1, 41), old()]);
+    let mut log = log([
+        old(),
+        old().producer(ProducerId(7), ProducerEpoch(1), Sequence(40)),
+        old(),
+        old().producer(ProducerId(7), ProducerEpoch(1), Sequence(41)),
+        old(),
+    ]);
     log.begin_segment();
     log.append(batch(Codec::None, &[("a", Some("new"), 4)]));
     log.clean(Offset::ZERO, Rounds { segment_bytes: 1, ..ROUNDS });
@@ -164,7 +170,10 @@ fn an_emptied_batch_is_kept_only_as_a_producer_s_last() {
     let empty = *BatchHeader::peek(&log.segments[0].batches[1]).unwrap();
     assert_eq!((empty.record_count(), empty.total_bytes()), (0, 61));
     assert_eq!((empty.base_timestamp(), empty.max_timestamp()), (-1, 3));
-    assert_eq!((empty.producer_id(), empty.producer_epoch(), empty.last_sequence()), (7, 1, 41));
+    assert_eq!(
+        (empty.producer_id(), empty.producer_epoch(), empty.last_sequence()),
+        (ProducerId(7), ProducerEpoch(1), Sequence(41))
+    );
     assert_eq!(empty.codec(), Ok(Codec::None));
 
     // A producer that was forgotten keeps nothing, and fillers become one.
@@ -178,16 +187,19 @@ fn an_emptied_batch_is_kept_only_as_a_producer_s_last() {
 fn a_batch_before_a_gap_is_stretched_unless_its_last_offset_has_a_meaning() {
     let old = || batch(Codec::Lz4, &[("a", Some("old"), 3)]);
     let kept = |key| batch(Codec::Lz4, &[(key, Some("kept"), 3)]);
-    let mut marker = BatchBuilder::new(Codec::None).producer(9, 0, -1).transactional(true).control(true);
+    let mut marker = BatchBuilder::new(Codec::None)
+        .producer(ProducerId(9), ProducerEpoch(0), Sequence(-1))
+        .transactional(true)
+        .control(true);
     marker.push(1, Some(b"\0\0\0\x01"), Some(b"\0\0\0\0\0\0"), &[]);
     let batches = [
         old(),
-        kept("b").producer(7, 0, 0),
+        kept("b").producer(ProducerId(7), ProducerEpoch(0), Sequence(0)),
         old(),
         old(),
-        kept("c").producer(7, 0, 1),
+        kept("c").producer(ProducerId(7), ProducerEpoch(0), Sequence(1)),
         old(),
-        kept("d").producer(9, 0, 0).transactional(true),
+        kept("d").producer(ProducerId(9), ProducerEpoch(0), Sequence(0)).transactional(true),
         old(),
         marker,
         old(),
@@ -247,7 +259,10 @@ fn a_gap_is_closed_however_large_it_is() {
 fn records_without_a_key_go_and_markers_stay() {
     let mut unkeyed = BatchBuilder::new(Codec::None);
     unkeyed.push(1, None, Some(b"value"), &[]);
-    let mut marker = BatchBuilder::new(Codec::None).producer(9, 0, -1).transactional(true).control(true);
+    let mut marker = BatchBuilder::new(Codec::None)
+        .producer(ProducerId(9), ProducerEpoch(0), Sequence(-1))
+        .transactional(true)
+        .control(true);
     marker.push(1, Some(b"\0\0\0\x01"), Some(b"\0\0\0\0\0\0"), &[]);
     let mut log = log([unkeyed, marker, batch(Codec::None, &[("a", Some("1"), 3)])]);
     log.clean(Offset::ZERO, ROUNDS);

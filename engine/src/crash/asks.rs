@@ -9,7 +9,7 @@ use crate::config::{DynamicSettings, InForce};
 use crate::error::{DeleteRecordsError, TopicError};
 use crate::message::{CatalogMessage, DeleteBefore, Message};
 use crate::topics::{ConfigChange, Topic};
-use crate::types::{Offset, PartitionId, TopicId};
+use crate::types::{Offset, PartitionId, ProducerId, TopicId};
 
 impl Process {
     /// Has these settings for all brokers, instead of those there are.
@@ -54,7 +54,7 @@ impl Process {
         self.ask_catalog(|reply| CatalogMessage::DeleteTopics { ids, reply }).await
     }
 
-    pub(super) async fn allocate_producer_id(&self) -> oneshot::Receiver<Result<i64, TopicError>> {
+    pub(super) async fn allocate_producer_id(&self) -> oneshot::Receiver<Result<ProducerId, TopicError>> {
         self.ask_catalog(|reply| CatalogMessage::AllocateProducerId { reply }).await
     }
 }

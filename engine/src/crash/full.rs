@@ -10,7 +10,7 @@ use super::machine::{Ending, Process, Settings};
 use super::run::Run;
 use crate::error::AppendError;
 use crate::sim::OperationKind;
-use crate::types::{Offset, PartitionId};
+use crate::types::{Offset, PartitionId, ProducerId};
 
 fn under(name: &'static str) -> impl Fn(&Path) -> bool {
     move |path| path.to_str().is_some_and(|path| path.contains(name))
@@ -136,7 +136,7 @@ fn d7_a_disk_without_a_free_block_deletes_topics_and_takes_a_shorter_retention()
     run.append_now(&process, other[0]).expect("nothing has failed");
     let allocated = run.drive(process.allocate_producer_id()).expect("nothing stops it");
     run.settle();
-    assert_eq!(run.drive(allocated).expect("nothing stops it").expect("an answer").ok(), Some(0));
+    assert_eq!(run.drive(allocated).expect("nothing stops it").expect("an answer").ok(), Some(ProducerId(0)));
     process.disk.set_capacity(Some(0));
     run.known.full_seen = true;
     let new = crate::topics::NewTopic { name: "more".to_owned(), partitions: 1, configs: Vec::new() };

@@ -8,17 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::model::{BatchNumber, Model};
 use super::plan::{Configs, Pick};
 use crate::error::{AppendError, DeleteRecordsError, TopicError};
+use crate::format::batch::Producer;
 use crate::format::checkpoint::PRODUCER_BATCHES_MAX;
 use crate::message::Appended;
 use crate::topics::Topic;
-use crate::types::{Offset, PartitionId, Timestamp, TopicId};
+use crate::types::{Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId};
 
 #[derive(Clone, Default)]
 pub(super) struct Known {
     pub(super) model: Model,
     pub(super) topics: Vec<TopicState>,
-    pub(super) producers: BTreeMap<(PartitionId, i64), ProducerModel>,
-    pub(super) producer_ids: BTreeSet<i64>,
+    pub(super) producers: BTreeMap<(PartitionId, ProducerId), ProducerModel>,
+    pub(super) producer_ids: BTreeSet<ProducerId>,
     /// Whether there was trouble since the start.
     pub(super) errors_seen: bool,
     pub(super) full_seen: bool,
@@ -52,8 +53,8 @@ pub(super) enum Stage {
 
 #[derive(Clone, Default)]
 pub(super) struct ProducerModel {
-    epoch: i16,
-    next_sequence: i32,
+    epoch: ProducerEpoch,
+    next_sequence: Sequence,
     /// The batches of this epoch.
     batches: Vec<BatchNumber>,
     /// One of them was refused, or its answer was lost: the producer starts a new epoch.
@@ -141,7 +142,7 @@ impl Known {
         }
     }
 
-    pub(super) fn take_producer_id(&mut self, answer: Result<i64, TopicError>) {
+    pub(super) fn take_producer_id(&mut self, answer: Result<ProducerId, TopicError>) {
         match answer {
             Ok(id) => assert!(self.producer_ids.insert(id), "producer id {id} was given out twice"),
             Err(error) => assert!(self.may_fail(&error), "{error}"),
@@ -166,17 +167,18 @@ impl Known {
         partition: PartitionId,
         pick: Pick,
         records: usize,
-    ) -> Option<(i64, i16, i32)> {
+    ) -> Option<(Producer, Sequence)> {
         let id = choose(self.producer_ids.iter().copied(), pick)?;
         let next = self.model.sent.len();
         let producer = self.producers.entry((partition, id)).or_default();
         if producer.uncertain {
-            *producer = ProducerModel { epoch: producer.epoch + 1, ..ProducerModel::default() };
+            *producer =
+                ProducerModel { epoch: ProducerEpoch(producer.epoch.0 + 1), ..ProducerModel::default() };
         }
         let sequence = producer.next_sequence;
-        producer.next_sequence += records as i32;
+        producer.next_sequence = sequence.plus(records as i32);
         producer.batches.push(next);
-        Some((id, producer.epoch, sequence))
+        Some((Producer { id, epoch: producer.epoch }, sequence))
     }
 
     /// One of the last five batches of a producer, and the offset that it must be answered with when it is
@@ -208,7 +210,7 @@ impl Known {
             let window = producer.batches.len().saturating_sub(PRODUCER_BATCHES_MAX);
             producer.told_by_log |= producer.uncertain || window >= first;
             if !producer.uncertain {
-                let (.., sequence) = self.model.sent[producer.batches[first]].producer.expect("its own");
+                let (_, sequence) = self.model.sent[producer.batches[first]].producer.expect("its own");
                 producer.next_sequence = sequence;
                 producer.batches.truncate(first);
                 if window < first {
@@ -231,7 +233,7 @@ impl Known {
     /// Nobody knows what became of a batch.
     pub(super) fn make_uncertain(&mut self, number: BatchNumber) {
         let sent = &self.model.sent[number];
-        if let Some((id, epoch, _)) = sent.producer
+        if let Some((Producer { id, epoch }, _)) = sent.producer
             && let Some(producer) = self.producers.get_mut(&(sent.partition, id))
         {
             producer.uncertain |= producer.epoch == epoch;

@@ -19,8 +19,10 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::config::{RetentionLimits, TopicConfig};
-use crate::format::batch::{BatchHeader, Batches, verify_crc};
-use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, Timestamp};
+use crate::format::batch::{BatchHeader, Batches, Producer, verify_crc};
+use crate::types::{
+    LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp,
+};
 
 /// The first byte of a batch behind what the log stamps: base offset, length and leader epoch.
 const STAMPED_BYTES: usize = 16;
@@ -33,7 +35,7 @@ pub(super) struct Sent {
     pub(super) partition: PartitionId,
     pub(super) bytes: Bytes,
     /// What was asked for first; later attempts send the same bytes.
-    pub(super) producer: Option<(i64, i16, i32)>,
+    pub(super) producer: Option<(Producer, Sequence)>,
     pub(super) timestamps: Vec<Timestamp>,
 }
 
@@ -284,13 +286,18 @@ impl Model {
 
     /// The sequences of a producer follow each other within an epoch, and epochs only grow.
     fn check_sequences(&self, id: PartitionId, log: &[(i64, BatchNumber)]) {
-        let mut last: BTreeMap<i64, (i16, i32)> = BTreeMap::new();
+        let mut last: BTreeMap<ProducerId, (ProducerEpoch, Sequence)> = BTreeMap::new();
         for (offset, number) in log {
-            let Some((producer, epoch, sequence)) = self.sent[*number].producer else { continue };
-            let next = sequence + self.records(*number) as i32;
+            let Some((Producer { id: producer, epoch }, sequence)) = self.sent[*number].producer else {
+                continue;
+            };
+            let next = sequence.plus(self.records(*number) as i32);
             if let Some((known, expected)) = last.insert(producer, (epoch, next)) {
-                let follows =
-                    if known == epoch { sequence == expected } else { epoch > known && sequence == 0 };
+                let follows = if known == epoch {
+                    sequence == expected
+                } else {
+                    epoch > known && sequence == Sequence::FIRST
+                };
                 assert!(
                     follows,
                     "{id} offset {offset}: producer {producer} epoch {epoch} sequence {sequence} after {known}, {expected}"

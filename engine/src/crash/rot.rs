@@ -35,7 +35,7 @@ use crate::format::compression::Codec;
 use crate::message::{DeleteBefore, OffsetQuery};
 use crate::sim::{Clock, SimDisk, Simulation};
 use crate::topics::NewTopic;
-use crate::types::{Offset, PartitionId, Timestamp};
+use crate::types::{Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// Of so many bytes, a run of `cargo test` flips one.
 const STEP: u64 = 23;
@@ -177,7 +177,7 @@ struct Reference {
     disk: SimDisk,
     settings: Settings,
     partitions: Vec<Known>,
-    next_producer_id: i64,
+    next_producer_id: ProducerId,
 }
 
 struct Known {
@@ -222,7 +222,10 @@ impl Reference {
                     // What the topics have already, so that there is a file.
                     let settings = vec![("log.index.interval.bytes".to_owned(), "200".to_owned())];
                     process.alter_settings(settings).await.await.expect("an answer").expect("they are set");
-                    assert_eq!(process.allocate_producer_id().await.await.expect("an answer").ok(), Some(0));
+                    assert_eq!(
+                        process.allocate_producer_id().await.await.expect("an answer").ok(),
+                        Some(ProducerId(0))
+                    );
                     for (name, count, compacted) in
                         [("plain", 2, false), ("packed", 1, false), ("table", 1, true)]
                     {
@@ -248,7 +251,8 @@ impl Reference {
                         };
                         let mut builder = BatchBuilder::new(codec);
                         if at == 0 {
-                            builder = builder.producer(0, 0, (generation * 14 + round) as i32 * 2);
+                            let sequence = Sequence((generation * 14 + round) as i32 * 2);
+                            builder = builder.producer(ProducerId(0), ProducerEpoch::FIRST, sequence);
                         }
                         for _ in 0..2 {
                             let value: Vec<u8> =
@@ -283,7 +287,8 @@ impl Reference {
             simulation = simulation.kill();
         }
         let disk = simulation.disk();
-        let mut reference = Reference { disk, settings, partitions: Vec::new(), next_producer_id: 0 };
+        let mut reference =
+            Reference { disk, settings, partitions: Vec::new(), next_producer_id: ProducerId(0) };
         reference.learn(&partitions, last_sent);
         reference
     }

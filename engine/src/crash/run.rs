@@ -20,6 +20,7 @@ use super::model::{BatchNumber, Sent};
 use super::plan::{Attempt, Configs, Generation, Operation, Pick, Plan};
 use crate::config::{TopicConfig, TopicDefaults};
 use crate::error::{AppendError, DeleteRecordsError, StartError, TopicError, TruncateError};
+use crate::format::batch::Producer;
 use crate::format::builder::BatchBuilder;
 use crate::format::check::check;
 use crate::format::compression::Codec;
@@ -29,7 +30,7 @@ use crate::message::{Appended, DeleteBefore, OffsetQuery};
 use crate::partition::{Reader, WakeOnce};
 use crate::sim::{Clock, Faults, SimDisk, Simulation};
 use crate::topics::{ConfigChange, NewTopic, Topic};
-use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicId};
+use crate::types::{LeaderEpoch, Offset, PartitionId, ProducerId, Sequence, Timestamp, TopicId};
 
 /// Operations of the disk after which an answer that is still missing never comes.
 const PATIENCE: usize = 20_000;
@@ -53,7 +54,7 @@ pub(super) struct Pending {
     deletes: Vec<(TopicId, Only<()>)>,
     changes: Vec<(TopicId, Only<Arc<Topic>>)>,
     deletions: Vec<PendingDeletion>,
-    allocations: Vec<Answer<i64>>,
+    allocations: Vec<Answer<ProducerId>>,
 }
 
 type Answer<T> = Receiver<Result<T, TopicError>>;
@@ -362,11 +363,11 @@ impl Run {
         partition: PartitionId,
         records: usize,
         bytes: usize,
-        producer: Option<(i64, i16, i32)>,
+        producer: Option<(Producer, Sequence)>,
     ) -> BatchNumber {
         let number = self.known.model.sent.len();
         let mut builder = BatchBuilder::new(Codec::None);
-        if let Some((id, epoch, sequence)) = producer {
+        if let Some((Producer { id, epoch }, sequence)) = producer {
             builder = builder.producer(id, epoch, sequence);
         }
         let mut timestamps = Vec::new();

@@ -31,7 +31,7 @@ use crate::message::{Appended, OffsetQuery};
 use crate::sim::{Clock, Simulation};
 use crate::stats::ShardStats;
 use crate::topics::NewTopic;
-use crate::types::{Offset, PartitionId, Timestamp};
+use crate::types::{Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// How long tombstones stay.
 const DELETE_RETENTION_MS: i64 = 3000;
@@ -50,13 +50,13 @@ struct Sent {
 struct Batch {
     first: usize,
     bytes: Vec<u8>,
-    producer: i64,
+    producer: ProducerId,
 }
 
 #[derive(Clone)]
 struct Producer {
-    epoch: i16,
-    next_sequence: i32,
+    epoch: ProducerEpoch,
+    next_sequence: Sequence,
     last: Option<(Batch, i64)>,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Table {
     sent: Vec<Sent>,
     known: BTreeMap<usize, i64>,
     gone: BTreeSet<usize>,
-    producers: BTreeMap<i64, Producer>,
+    producers: BTreeMap<ProducerId, Producer>,
     pending: Vec<(Batch, Receiver<Result<Appended, AppendError>>)>,
     /// What the shards have counted, all generations together.
     pub(super) stats: ShardStats,
@@ -268,12 +268,12 @@ impl Table {
     // ---- append -------------------------------------------------------------------------------------------
 
     fn append(&mut self, process: &Process) -> Option<()> {
-        let id = self.rng.i64(1..4);
+        let id = ProducerId(self.rng.i64(1..4));
         // One batch at a time: the one before has settled.
         if self.pending.iter().any(|(batch, _)| batch.producer == id) {
             return Some(());
         }
-        let fresh = Producer { epoch: 0, next_sequence: 0, last: None };
+        let fresh = Producer { epoch: ProducerEpoch::FIRST, next_sequence: Sequence::FIRST, last: None };
         let producer = self.producers.entry(id).or_insert(fresh);
         let codec = *self.rng.choice(&Codec::ALL).expect("five");
         let mut builder = BatchBuilder::new(codec).producer(id, producer.epoch, producer.next_sequence);
@@ -286,7 +286,7 @@ impl Table {
             let sent_at = self.clock.timestamp();
             self.sent.push(Sent { key, is_tombstone: value.is_none(), timestamp, sent_at });
         }
-        producer.next_sequence += builder.len() as i32;
+        producer.next_sequence = producer.next_sequence.plus(builder.len() as i32);
         let batch = Batch { first, bytes: builder.build().to_vec(), producer: id };
         let answer = self.send(process, &batch)?;
         self.pending.push((batch, answer));
@@ -303,9 +303,10 @@ impl Table {
     }
 
     /// Nobody knows what became of the producer's last batch.
-    fn begin_epoch(&mut self, id: i64) {
+    fn begin_epoch(&mut self, id: ProducerId) {
         let producer = self.producers.get_mut(&id).expect("it has sent");
-        *producer = Producer { epoch: producer.epoch + 1, next_sequence: 0, last: None };
+        let epoch = ProducerEpoch(producer.epoch.0 + 1);
+        *producer = Producer { epoch, next_sequence: Sequence::FIRST, last: None };
     }
 
     fn know(&mut self, number: usize, offset: i64) {

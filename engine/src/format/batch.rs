@@ -18,7 +18,7 @@ use zerocopy::big_endian::{I16, I32, I64, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::compression::Codec;
-use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, Timestamp};
+use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// The bytes of a batch before its records.
 pub const BATCH_HEADER_BYTES: usize = 61;
@@ -146,9 +146,9 @@ pub enum TimestampType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Producer {
     /// The producer id, 0 or more.
-    pub id: i64,
+    pub id: ProducerId,
     /// The producer epoch.
-    pub epoch: i16,
+    pub epoch: ProducerEpoch,
 }
 
 impl BatchHeader {
@@ -267,33 +267,29 @@ impl BatchHeader {
 
     /// The idempotent producer; `None` when the batch names none.
     pub fn producer(&self) -> Option<Producer> {
-        let id = self.producer_id.get();
-        (id >= 0).then(|| Producer { id, epoch: self.producer_epoch.get() })
+        let id = self.producer_id();
+        (!id.is_none()).then(|| Producer { id, epoch: self.producer_epoch() })
     }
 
     /// The producer id, negative for none.
-    pub fn producer_id(&self) -> i64 {
-        self.producer_id.get()
+    pub fn producer_id(&self) -> ProducerId {
+        ProducerId(self.producer_id.get())
     }
 
     /// The producer epoch, meaningless without a producer id.
-    pub fn producer_epoch(&self) -> i16 {
-        self.producer_epoch.get()
+    pub fn producer_epoch(&self) -> ProducerEpoch {
+        ProducerEpoch(self.producer_epoch.get())
     }
 
     /// The sequence of the first record, negative for none.
-    pub fn base_sequence(&self) -> i32 {
-        self.base_sequence.get()
+    pub fn base_sequence(&self) -> Sequence {
+        Sequence(self.base_sequence.get())
     }
 
-    /// The sequence of the last record; sequences go from `i32::MAX` on to 0. Negative when the batch has
-    /// none.
-    pub fn last_sequence(&self) -> i32 {
-        let base = self.base_sequence.get();
-        if base < 0 {
-            return base;
-        }
-        (i64::from(base) + i64::from(self.last_offset_delta.get())) as i32 & i32::MAX
+    /// The sequence of the last record, negative for none.
+    pub fn last_sequence(&self) -> Sequence {
+        let base = self.base_sequence();
+        if base.is_none() { base } else { base.plus(self.last_offset_delta.get()) }
     }
 
     /// The records in the batch; compaction may have left fewer than the offsets that it spans, or none.
@@ -345,7 +341,7 @@ pub(super) struct HeaderParts {
     pub(super) base_timestamp: Timestamp,
     pub(super) max_timestamp: Timestamp,
     pub(super) producer: Producer,
-    pub(super) base_sequence: i32,
+    pub(super) base_sequence: Sequence,
     pub(super) record_count: i32,
 }
 
@@ -371,9 +367,9 @@ pub(super) fn write_header(batch: &mut [u8], parts: &HeaderParts) {
         last_offset_delta: I32::new(parts.last_offset_delta),
         base_timestamp: I64::new(parts.base_timestamp),
         max_timestamp: I64::new(parts.max_timestamp),
-        producer_id: I64::new(parts.producer.id),
-        producer_epoch: I16::new(parts.producer.epoch),
-        base_sequence: I32::new(parts.base_sequence),
+        producer_id: I64::new(parts.producer.id.0),
+        producer_epoch: I16::new(parts.producer.epoch.0),
+        base_sequence: I32::new(parts.base_sequence.0),
         record_count: I32::new(parts.record_count),
     };
     refresh_crc(batch);
@@ -426,8 +422,8 @@ pub(crate) fn without_records(base: Offset, count: i32, epoch: LeaderEpoch) -> B
         last_offset_delta: count - 1,
         base_timestamp: NO_TIMESTAMP,
         max_timestamp: NO_TIMESTAMP,
-        producer: Producer { id: -1, epoch: -1 },
-        base_sequence: -1,
+        producer: Producer { id: ProducerId::NONE, epoch: ProducerEpoch::NONE },
+        base_sequence: Sequence::NONE,
         record_count: 0,
     };
     write_header(&mut batch, &parts);

@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use super::batch::{self, BATCH_HEADER_BYTES, HeaderParts, Producer, TimestampType};
 use super::compression::{self, Codec};
 use super::varint;
-use crate::types::{NO_TIMESTAMP, Timestamp};
+use crate::types::{NO_TIMESTAMP, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// A batch in the making. Records get the offset deltas 0, 1, 2, ...
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct BatchBuilder {
     transactional: bool,
     control: bool,
     producer: Producer,
-    base_sequence: i32,
+    base_sequence: Sequence,
     base_timestamp: Timestamp,
     max_timestamp: Timestamp,
     count: i32,
@@ -32,8 +32,8 @@ impl BatchBuilder {
             timestamp_type: TimestampType::CreateTime,
             transactional: false,
             control: false,
-            producer: Producer { id: -1, epoch: -1 },
-            base_sequence: -1,
+            producer: Producer { id: ProducerId::NONE, epoch: ProducerEpoch::NONE },
+            base_sequence: Sequence::NONE,
             base_timestamp: NO_TIMESTAMP,
             max_timestamp: NO_TIMESTAMP,
             count: 0,
@@ -42,7 +42,7 @@ impl BatchBuilder {
     }
 
     /// Names the idempotent producer and the sequence of the first record.
-    pub fn producer(mut self, id: i64, epoch: i16, base_sequence: i32) -> BatchBuilder {
+    pub fn producer(mut self, id: ProducerId, epoch: ProducerEpoch, base_sequence: Sequence) -> BatchBuilder {
         self.producer = Producer { id, epoch };
         self.base_sequence = base_sequence;
         self

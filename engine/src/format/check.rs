@@ -19,7 +19,7 @@ use super::batch::{self, BATCH_HEADER_BYTES, BATCH_MAGIC, BatchError, BatchHeade
 use super::compression::{Codec, DecompressError, PIECE_BYTES, Packer, Packing, Strictness, Unpacker};
 use super::record::RecordError;
 use super::walk::{RecordWalk, Seen};
-use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, Timestamp};
+use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, ProducerId, Sequence, Timestamp};
 
 /// The rejected records that an error names; the rest are only counted.
 pub const REJECTED_RECORDS_MAX: usize = 100;
@@ -125,9 +125,9 @@ pub enum CheckError {
     #[error("producer id {producer_id} with base sequence {base_sequence}")]
     Sequence {
         /// The producer id field.
-        producer_id: i64,
+        producer_id: ProducerId,
         /// The base sequence field.
-        base_sequence: i32,
+        base_sequence: Sequence,
     },
     /// The attributes name a codec that does not exist.
     #[error("unknown compression codec {found}")]
@@ -503,7 +503,7 @@ fn check_header<'a>(bytes: &'a [u8], rules: &CheckRules) -> Result<&'a BatchHead
         return Err(CheckError::Control);
     }
     let (producer_id, base_sequence) = (header.producer_id(), header.base_sequence());
-    if producer_id >= 0 && base_sequence < 0 {
+    if !producer_id.is_none() && base_sequence.is_none() {
         return Err(CheckError::Sequence { producer_id, base_sequence });
     }
     if header.timestamp_type() == TimestampType::LogAppendTime {

@@ -18,7 +18,10 @@ use zerocopy::little_endian::{I16, I32, I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::envelope::{self, Body, EnvelopeError, Kind, Sealer};
-use crate::types::{EpochStart, LeaderEpoch, Offset, PartitionId, Position, Timestamp, TopicId};
+use crate::types::{
+    EpochStart, LeaderEpoch, Offset, PartitionId, Position, ProducerEpoch, ProducerId, Sequence, Timestamp,
+    TopicId,
+};
 
 /// The kind of the file.
 pub const CHECKPOINT_KIND: Kind = Kind(*b"STRLCHKP");
@@ -66,9 +69,9 @@ impl PartitionCheckpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProducerCheckpoint {
     /// The producer id.
-    pub id: i64,
+    pub id: ProducerId,
     /// Its newest epoch.
-    pub epoch: i16,
+    pub epoch: ProducerEpoch,
     /// When it last appended, by which it is forgotten.
     pub last_timestamp: Timestamp,
     /// Its last batches of that epoch, oldest first, at most [`PRODUCER_BATCHES_MAX`].
@@ -79,9 +82,9 @@ pub struct ProducerCheckpoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerBatch {
     /// The sequence of its first record.
-    pub first_sequence: i32,
+    pub first_sequence: Sequence,
     /// The sequence of its last record.
-    pub last_sequence: i32,
+    pub last_sequence: Sequence,
     /// The base offset that it got.
     pub base_offset: Offset,
     /// The timestamp that its producer was answered.
@@ -197,11 +200,11 @@ impl CheckpointEncoder {
         }
         for producer in &checkpoint.producers {
             assert!(producer.batches.len() <= PRODUCER_BATCHES_MAX, "at most five batches are remembered");
-            assert!(producer.id >= 0, "a producer has an id");
+            assert!(!producer.id.is_none(), "a producer has an id");
             let row = ProducerRow {
-                id: I64::new(producer.id),
+                id: I64::new(producer.id.0),
                 last_timestamp: I64::new(producer.last_timestamp),
-                epoch: I16::new(producer.epoch),
+                epoch: I16::new(producer.epoch.0),
                 batch_count: U16::new(producer.batches.len() as u16),
             };
             body.put_slice(row.as_bytes());
@@ -209,8 +212,8 @@ impl CheckpointEncoder {
                 let row = BatchRow {
                     base_offset: I64::new(batch.base_offset.get()),
                     timestamp: I64::new(batch.timestamp),
-                    first_sequence: I32::new(batch.first_sequence),
-                    last_sequence: I32::new(batch.last_sequence),
+                    first_sequence: I32::new(batch.first_sequence.0),
+                    last_sequence: I32::new(batch.last_sequence.0),
                 };
                 body.put_slice(row.as_bytes());
             }
@@ -287,23 +290,23 @@ fn decode_replica(body: &mut Body<'_>, checkpoint: &mut PartitionCheckpoint) -> 
 
 fn decode_producer(body: &mut Body<'_>) -> Result<ProducerCheckpoint, EnvelopeError> {
     let row = body.row::<ProducerRow>()?;
-    let batch_count = usize::from(row.batch_count.get());
-    if batch_count > PRODUCER_BATCHES_MAX || row.id.get() < 0 {
+    let (id, batch_count) = (ProducerId(row.id.get()), usize::from(row.batch_count.get()));
+    if batch_count > PRODUCER_BATCHES_MAX || id.is_none() {
         return Err(body.malformed());
     }
     let mut batches = Vec::with_capacity(batch_count);
     for _ in 0..batch_count {
         let row = body.row::<BatchRow>()?;
         batches.push(ProducerBatch {
-            first_sequence: row.first_sequence.get(),
-            last_sequence: row.last_sequence.get(),
+            first_sequence: Sequence(row.first_sequence.get()),
+            last_sequence: Sequence(row.last_sequence.get()),
             base_offset: offset(body, row.base_offset)?,
             timestamp: row.timestamp.get(),
         });
     }
     Ok(ProducerCheckpoint {
-        id: row.id.get(),
-        epoch: row.epoch.get(),
+        id,
+        epoch: ProducerEpoch(row.epoch.get()),
         last_timestamp: row.last_timestamp.get(),
         batches,
     })

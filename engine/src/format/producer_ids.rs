@@ -9,6 +9,7 @@ use bytes::{BufMut, Bytes};
 use zerocopy::little_endian::I64;
 
 use super::envelope::{self, EnvelopeError, Kind, Sealer};
+use crate::types::ProducerId;
 
 /// The kind of the file.
 pub const PRODUCER_IDS_KIND: Kind = Kind(*b"STRLPIDS");
@@ -19,10 +20,10 @@ pub const PRODUCER_IDS_VERSION: u16 = 1;
 ///
 /// # Panics
 /// For a negative id: ids count up from 0.
-pub fn encode(next_id: i64) -> Bytes {
-    assert!(next_id >= 0, "producer ids count up from 0");
+pub fn encode(next_id: ProducerId) -> Bytes {
+    assert!(!next_id.is_none(), "producer ids count up from 0");
     let mut file = Sealer::new(PRODUCER_IDS_KIND, PRODUCER_IDS_VERSION);
-    file.body().put_i64_le(next_id);
+    file.body().put_i64_le(next_id.0);
     file.finish()
 }
 
@@ -30,9 +31,9 @@ pub fn encode(next_id: i64) -> Bytes {
 ///
 /// # Errors
 /// [`EnvelopeError`].
-pub fn decode(bytes: &[u8]) -> Result<i64, EnvelopeError> {
+pub fn decode(bytes: &[u8]) -> Result<ProducerId, EnvelopeError> {
     let mut body = envelope::open_version(PRODUCER_IDS_KIND, PRODUCER_IDS_VERSION, bytes)?;
-    let next_id = body.row::<I64>()?.get();
+    let next_id = ProducerId(body.row::<I64>()?.get());
     body.end()?;
-    if next_id >= 0 { Ok(next_id) } else { Err(body.malformed()) }
+    if next_id.is_none() { Err(body.malformed()) } else { Ok(next_id) }
 }

@@ -15,7 +15,9 @@ use super::record::Records;
 use super::topics::{DeletedTopic, TopicRecord, TopicsFile};
 use super::{producer_ids, settings, topics};
 use crate::buffer::AlignedBuffer;
-use crate::types::{EpochStart, LeaderEpoch, Offset, PartitionId, TopicId};
+use crate::types::{
+    EpochStart, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, TopicId,
+};
 
 /// The bytes of a golden file. They were made from the tables of `docs/format.md` by a program that shares no
 /// code with this one.
@@ -49,8 +51,14 @@ fn epoch_start(epoch: i32, start: i64) -> EpochStart {
     EpochStart { epoch: LeaderEpoch(epoch), start: Offset::new(start) }
 }
 
+fn golden_producer() -> Producer {
+    Producer { id: ProducerId(4242), epoch: ProducerEpoch(7) }
+}
+
 fn golden_batch() -> BytesMut {
-    let mut builder = BatchBuilder::new(Codec::None).producer(4242, 7, i32::MAX - 1).transactional(true);
+    let mut builder = BatchBuilder::new(Codec::None)
+        .producer(ProducerId(4242), ProducerEpoch(7), Sequence(i32::MAX - 1))
+        .transactional(true);
     builder.push(TIME, Some(b"key"), Some(b"value"), &[("h", Some(b"x")), ("n", None)]);
     builder.push(TIME - 5, None, None, &[]);
     builder.push(TIME + 250, Some(b""), Some(&[0; 70]), &[]);
@@ -98,8 +106,12 @@ fn a_batch_is_built_and_read_as_kafka_lays_it_out() {
     assert_eq!((header.last_offset(), header.next_offset()), (Offset::new(2), Offset::new(3)));
     assert_eq!((header.record_count(), header.last_offset_delta()), (3, 2));
     assert_eq!((header.base_timestamp(), header.max_timestamp()), (TIME, TIME + 250));
-    assert_eq!(header.producer(), Some(Producer { id: 4242, epoch: 7 }));
-    assert_eq!((header.base_sequence(), header.last_sequence()), (i32::MAX - 1, 0), "the sequence wraps");
+    assert_eq!(header.producer(), Some(golden_producer()));
+    assert_eq!(
+        (header.base_sequence(), header.last_sequence()),
+        (Sequence(i32::MAX - 1), Sequence(0)),
+        "the sequence wraps"
+    );
     assert_eq!(header.codec(), Ok(Codec::None));
     assert_eq!(header.timestamp_type(), TimestampType::CreateTime);
     assert!(header.is_transactional() && !header.is_control() && !header.has_delete_horizon());
@@ -143,7 +155,7 @@ fn a_marker_and_what_compaction_leaves_of_a_batch_are_read_as_documented() {
     let header = BatchHeader::peek(&bytes).expect("the golden marker");
     batch::verify_crc(&bytes).expect("a right sum");
     assert!(header.is_control() && header.is_transactional());
-    assert_eq!((header.producer(), header.base_sequence()), (Some(Producer { id: 4242, epoch: 7 }), -1));
+    assert_eq!((header.producer(), header.base_sequence()), (Some(golden_producer()), Sequence::NONE));
     let marker = Records::new(&bytes[61..], 1).next().expect("one record").expect("a record");
     assert_eq!((marker.key, marker.value), (Some(&[0, 0, 0, 1][..]), Some(&[0, 0, 0, 0, 0, 3][..])));
 
@@ -151,7 +163,10 @@ fn a_marker_and_what_compaction_leaves_of_a_batch_are_read_as_documented() {
     let header = BatchHeader::peek(&bytes).expect("the golden batch");
     batch::verify_crc(&bytes).expect("a right sum");
     assert_eq!((header.base_offset().get(), header.next_offset().get()), (43, 50));
-    assert_eq!((header.record_count(), header.last_sequence(), header.max_timestamp()), (0, 11, TIME));
+    assert_eq!(
+        (header.record_count(), header.last_sequence(), header.max_timestamp()),
+        (0, Sequence(11), TIME)
+    );
     assert_eq!(Records::new(&bytes[61..], 0).count(), 0);
 }
 
@@ -322,8 +337,8 @@ fn the_small_files_are_written_and_read_as_documented() {
     assert_eq!(meta.encode(), golden(META));
     assert_eq!(Meta::decode(&golden(META)), Ok(meta));
 
-    assert_eq!(producer_ids::encode(2000), golden(PRODUCER_IDS));
-    assert_eq!(producer_ids::decode(&golden(PRODUCER_IDS)), Ok(2000));
+    assert_eq!(producer_ids::encode(ProducerId(2000)), golden(PRODUCER_IDS));
+    assert_eq!(producer_ids::decode(&golden(PRODUCER_IDS)), Ok(ProducerId(2000)));
 
     let (compacted_end, clean_end, gaps_end) = (Offset::new(2000), Offset::new(1500), Offset::new(1000));
     let compacted = Compacted { compacted_end, clean_end, gaps_end };
@@ -359,9 +374,9 @@ fn the_small_files_are_written_and_read_as_documented() {
     assert_eq!(topics::encode(&table), golden(TOPICS_V2));
     assert_eq!(topics::decode(&golden(TOPICS_V2)).as_ref(), Ok(&table));
 
-    let remembered = |base: i64, timestamp, first_sequence, last_sequence| ProducerBatch {
-        first_sequence,
-        last_sequence,
+    let remembered = |base: i64, timestamp, first, last| ProducerBatch {
+        first_sequence: Sequence(first),
+        last_sequence: Sequence(last),
         base_offset: Offset::new(base),
         timestamp,
     };
@@ -377,8 +392,8 @@ fn the_small_files_are_written_and_read_as_documented() {
             truncations: 3,
             epochs: vec![epoch_start(0, 10), epoch_start(4, 1200)],
             producers: vec![ProducerCheckpoint {
-                id: 4242,
-                epoch: 7,
+                id: ProducerId(4242),
+                epoch: ProducerEpoch(7),
                 last_timestamp: TIME,
                 batches: vec![remembered(1990, TIME, 0, 4), remembered(1995, TIME + 250, 5, 9)],
             }],

@@ -16,7 +16,7 @@ use crate::format::names::{self, Compacting, DataFile, Scope};
 use crate::format::topics::{DeletedTopic, TopicRecord};
 use crate::format::{producer_ids, settings, topics};
 use crate::recovery::note_point;
-use crate::types::{Offset, PartitionId, TopicId};
+use crate::types::{Offset, PartitionId, ProducerId, TopicId};
 
 /// Files that Kafka keeps beside its partitions, by which its data directories are known.
 const KAFKA_FILES: [&str; 2] = ["meta.properties", "recovery-point-offset-checkpoint"];
@@ -91,7 +91,7 @@ pub struct DataDir {
     /// What was set for the broker while it ran; `None` when the file is damaged.
     pub settings: Option<DynamicSettings>,
     /// The first producer id that was never given out; `None` when the file is missing or damaged.
-    pub next_producer_id: Option<i64>,
+    pub next_producer_id: Option<ProducerId>,
     /// The farthest recovery point of each partition.
     pub points: BTreeMap<PartitionId, PartitionCheckpoint>,
     /// All journal files, in the order in which recovery reads them.

@@ -35,7 +35,7 @@ use crate::format::envelope;
 use crate::format::meta::{Meta, NODE_ID_UNKNOWN};
 use crate::format::names::{self, DataFile, Scope, Sum};
 use crate::format::{producer_ids, settings};
-use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Position, random_uuid};
+use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Position, ProducerId, random_uuid};
 
 /// Producer ids that are left out behind the largest one that is known: some were given out and have not
 /// written yet.
@@ -177,7 +177,7 @@ fn remade(dir: &DataDir, path: &Path) -> Option<Repair> {
             )
         }
         DataFile::ProducerIds => {
-            let next = largest_producer_id(dir).saturating_add(PRODUCER_IDS_MARGIN);
+            let next = ProducerId(largest_producer_id(dir).0.saturating_add(PRODUCER_IDS_MARGIN));
             (producer_ids::encode(next), format!("producer ids go on at {next}, behind all that are known"))
         }
         DataFile::Compacted => {
@@ -215,9 +215,9 @@ fn remade(dir: &DataDir, path: &Path) -> Option<Repair> {
     Some(Repair::Rewrite { path: path.to_owned(), bytes, lost: Some(lost) })
 }
 
-fn largest_producer_id(dir: &DataDir) -> i64 {
+fn largest_producer_id(dir: &DataDir) -> ProducerId {
     let producers = dir.points.values().flat_map(|point| &point.producers);
-    let mut largest = producers.map(|producer| producer.id).max().unwrap_or(-1);
+    let mut largest = producers.map(|producer| producer.id).max().unwrap_or(ProducerId::NONE);
     let (journals, _) = read_journals(dir);
     for partition in &dir.partitions {
         let journal = partition.id.and_then(|id| journals.get(&id));

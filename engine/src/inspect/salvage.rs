@@ -23,7 +23,7 @@ use crate::format::topics::{TopicRecord, TopicsFile};
 use crate::format::{producer_ids, settings, topics};
 use crate::log::Producers;
 use crate::shard::shard_dir;
-use crate::types::{NO_TIMESTAMP, Offset, PartitionId, TopicId, random_uuid};
+use crate::types::{NO_TIMESTAMP, Offset, PartitionId, ProducerId, TopicId, random_uuid};
 
 /// What was recovered of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub fn salvage(
     let (journals, _) = read_journals(dir);
     let records = topic_records(dir, wanted, &mut summary);
     let mut rows = Vec::new();
-    let mut producer_id = dir.next_producer_id.unwrap_or(0);
+    let mut producer_id = dir.next_producer_id.unwrap_or(ProducerId(0));
     for topic in &records {
         let of_topic = |id: &PartitionId| id.topic == topic.id && id.index < topic.partitions;
         let known = dir.points.keys().chain(journals.keys()).filter(|id| of_topic(id)).map(|id| id.index);
@@ -231,7 +231,7 @@ impl Partition<'_> {
     fn write(
         &self,
         journal: Option<&PartitionJournal>,
-        producer_id: &mut i64,
+        producer_id: &mut ProducerId,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(Salvaged, PartitionCheckpoint), InspectError> {
         let directory = self.target.join(names::partition_dir(&self.topic.name, self.id.index));
@@ -270,7 +270,8 @@ impl Partition<'_> {
                     if header.base_offset() >= noted {
                         producers.note(header);
                     }
-                    *producer_id = (*producer_id).max(header.producer_id().saturating_add(1));
+                    let behind = ProducerId(header.producer_id().0.saturating_add(1));
+                    *producer_id = (*producer_id).max(behind);
                     salvaged.batches += 1;
                     salvaged.records += header.record_count().max(0) as u64;
                     salvaged.from_journals += u64::from(!in_segment);

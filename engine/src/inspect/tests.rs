@@ -11,7 +11,7 @@ use crate::format::batch::Batches;
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;
 use crate::topics::NewTopic;
-use crate::types::{Offset, PartitionId};
+use crate::types::{Offset, PartitionId, ProducerEpoch, Sequence};
 use crate::{Engine, Handle, NoFront, ReadRequest};
 
 const PARTITIONS: u32 = 2;
@@ -41,7 +41,8 @@ fn stopped() -> tempfile::TempDir {
     for (number, partition) in partitions(log).into_iter().enumerate() {
         for batch in 0..BATCHES {
             let codec = Codec::ALL[batch as usize % 5];
-            let mut builder = BatchBuilder::new(codec).producer(producer, 0, (2 * batch) as i32);
+            let mut builder =
+                BatchBuilder::new(codec).producer(producer, ProducerEpoch::FIRST, Sequence(2 * batch as i32));
             for record in 0..2 {
                 let noise: String = (0..200).map(|_| fastrand::alphanumeric()).collect();
                 let value = format!("{number} {batch} {record} {noise}");

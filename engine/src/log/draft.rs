@@ -13,7 +13,7 @@ use crate::format::batch::BatchHeader;
 use crate::format::check::CheckedBatch;
 use crate::format::index::IndexEntry;
 use crate::io::Disk;
-use crate::log::producers::Sequence;
+use crate::log::producers::SequenceCheck;
 use crate::segment::{Segment, SegmentEnd, WriteFailure, boundary};
 use crate::types::{EpochStart, LeaderEpoch, Offset, Position, Timestamp};
 
@@ -96,8 +96,10 @@ impl<D: Disk> Draft<D> {
     ) -> Result<Place, AppendError> {
         let settled = log.producers.borrow();
         match self.producers.check(&settled, batch.header())? {
-            Sequence::Duplicate { base_offset, timestamp } => Ok(Place::Duplicate(base_offset, timestamp)),
-            Sequence::New => {
+            SequenceCheck::Duplicate { base_offset, timestamp } => {
+                Ok(Place::Duplicate(base_offset, timestamp))
+            }
+            SequenceCheck::New => {
                 let offset = self.tail.next_offset;
                 batch.stamp(offset, epoch);
                 self.place(log, &settled, batch.into_bytes_mut().freeze());

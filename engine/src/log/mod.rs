@@ -49,7 +49,7 @@ use crate::io::Disk;
 use crate::retention::SegmentFacts;
 use crate::segment::{HeaderScan, Home, Segment, SegmentEnd};
 use crate::types::{
-    EpochEnd, EpochStart, LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, Position, Timestamp,
+    EpochEnd, EpochStart, LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, Position, ProducerId, Timestamp,
 };
 
 /// Milliseconds of silence after which an idempotent producer is forgotten (Kafka's
@@ -470,7 +470,7 @@ impl<D: Disk> Log<D> {
     // ---- producers ----------------------------------------------------------------------------------------
 
     /// The last offset that each idempotent producer has appended.
-    pub(crate) fn producers_last_offsets(&self) -> HashMap<i64, Offset> {
+    pub(crate) fn producers_last_offsets(&self) -> HashMap<ProducerId, Offset> {
         self.producers.borrow().last_offsets()
     }
 

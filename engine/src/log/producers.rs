@@ -10,14 +10,14 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use crate::error::AppendError;
 use crate::format::batch::BatchHeader;
 use crate::format::checkpoint::{ProducerBatch, ProducerCheckpoint};
-use crate::types::{Offset, Timestamp};
+use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// Batches remembered per producer.
 const WINDOW: usize = 5;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ProducerState {
-    epoch: i16,
+    epoch: ProducerEpoch,
     last_timestamp: Timestamp,
     batches: VecDeque<ProducerBatch>,
 }
@@ -26,18 +26,18 @@ pub(crate) struct ProducerState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActiveProducer {
     /// Its id.
-    pub id: i64,
+    pub id: ProducerId,
     /// Its newest epoch.
-    pub epoch: i16,
+    pub epoch: ProducerEpoch,
     /// The sequence of its last record; `None` when it has appended none in this epoch.
-    pub last_sequence: Option<i32>,
+    pub last_sequence: Option<Sequence>,
     /// The largest timestamp of its records.
     pub last_timestamp: Timestamp,
 }
 
 /// What the sequence of a batch says about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sequence {
+pub(crate) enum SequenceCheck {
     /// It continues what is there.
     New,
     /// It was appended before.
@@ -47,7 +47,7 @@ pub(crate) enum Sequence {
 /// The producers of one partition.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Producers {
-    states: HashMap<i64, ProducerState>,
+    states: HashMap<ProducerId, ProducerState>,
 }
 
 impl Producers {
@@ -82,8 +82,9 @@ impl Producers {
     }
 
     /// The last offset that each producer has appended.
-    pub(crate) fn last_offsets(&self) -> HashMap<i64, Offset> {
-        let last = |(id, state): (&i64, &ProducerState)| Some((*id, last_offset(state.batches.back()?)));
+    pub(crate) fn last_offsets(&self) -> HashMap<ProducerId, Offset> {
+        let last =
+            |(id, state): (&ProducerId, &ProducerState)| Some((*id, last_offset(state.batches.back()?)));
         self.states.iter().filter_map(last).collect()
     }
 
@@ -119,7 +120,7 @@ impl Producers {
     /// Gives the producers of whom nothing is left: older batches of theirs may be in the log. Of the others
     /// the older ones are not missed: a producer that had five batches in flight was answered for all before
     /// them.
-    pub(crate) fn roll_back(&mut self, end: Offset) -> HashSet<i64> {
+    pub(crate) fn roll_back(&mut self, end: Offset) -> HashSet<ProducerId> {
         let mut forgotten = HashSet::new();
         self.states.retain(|id, state| {
             state.batches.retain(|batch| last_offset(batch) < end);
@@ -139,16 +140,15 @@ impl Producers {
 }
 
 fn last_offset(batch: &ProducerBatch) -> Offset {
-    let records = batch.last_sequence.wrapping_sub(batch.first_sequence) & i32::MAX;
-    batch.base_offset.plus(i64::from(records))
+    batch.base_offset.plus(i64::from(batch.last_sequence.since(batch.first_sequence)))
 }
 
 impl ProducerState {
-    fn new(epoch: i16) -> ProducerState {
+    fn new(epoch: ProducerEpoch) -> ProducerState {
         ProducerState { epoch, last_timestamp: 0, batches: VecDeque::with_capacity(WINDOW) }
     }
 
-    fn note(&mut self, epoch: i16, header: &BatchHeader) {
+    fn note(&mut self, epoch: ProducerEpoch, header: &BatchHeader) {
         if epoch != self.epoch {
             self.epoch = epoch;
             self.batches.clear();
@@ -168,7 +168,12 @@ impl ProducerState {
         });
     }
 
-    fn check(&self, id: i64, epoch: i16, header: &BatchHeader) -> Result<Sequence, AppendError> {
+    fn check(
+        &self,
+        id: ProducerId,
+        epoch: ProducerEpoch,
+        header: &BatchHeader,
+    ) -> Result<SequenceCheck, AppendError> {
         let found = header.base_sequence();
         let out_of_order =
             |expected| Err(AppendError::OutOfOrderSequence { producer_id: id, expected, found });
@@ -180,19 +185,26 @@ impl ProducerState {
             });
         }
         if epoch > self.epoch {
-            return if found == 0 { Ok(Sequence::New) } else { out_of_order(0) };
+            return if found == Sequence::FIRST {
+                Ok(SequenceCheck::New)
+            } else {
+                out_of_order(Sequence::FIRST)
+            };
         }
         let same = |batch: &&ProducerBatch| {
             batch.first_sequence == found && batch.last_sequence == header.last_sequence()
         };
         if let Some(batch) = self.batches.iter().find(same) {
-            return Ok(Sequence::Duplicate { base_offset: batch.base_offset, timestamp: batch.timestamp });
+            return Ok(SequenceCheck::Duplicate {
+                base_offset: batch.base_offset,
+                timestamp: batch.timestamp,
+            });
         }
         match self.batches.back() {
-            None => Ok(Sequence::New),
+            None => Ok(SequenceCheck::New),
             Some(last) => {
-                let expected = if last.last_sequence == i32::MAX { 0 } else { last.last_sequence + 1 };
-                if found == expected { Ok(Sequence::New) } else { out_of_order(expected) }
+                let expected = last.last_sequence.plus(1);
+                if found == expected { Ok(SequenceCheck::New) } else { out_of_order(expected) }
             }
         }
     }
@@ -202,16 +214,20 @@ impl ProducerState {
 /// leaves nothing behind.
 #[derive(Debug, Default)]
 pub(crate) struct DraftProducers {
-    states: HashMap<i64, ProducerState>,
+    states: HashMap<ProducerId, ProducerState>,
 }
 
 impl DraftProducers {
     /// Judges the sequence of a batch on top of `settled` and of what this draft has noted.
-    pub(crate) fn check(&self, settled: &Producers, header: &BatchHeader) -> Result<Sequence, AppendError> {
-        let Some(producer) = header.producer() else { return Ok(Sequence::New) };
+    pub(crate) fn check(
+        &self,
+        settled: &Producers,
+        header: &BatchHeader,
+    ) -> Result<SequenceCheck, AppendError> {
+        let Some(producer) = header.producer() else { return Ok(SequenceCheck::New) };
         match self.states.get(&producer.id).or_else(|| settled.states.get(&producer.id)) {
             Some(state) => state.check(producer.id, producer.epoch, header),
-            None => Ok(Sequence::New),
+            None => Ok(SequenceCheck::New),
         }
     }
 
@@ -234,7 +250,8 @@ mod tests {
     use crate::types::LeaderEpoch;
 
     fn batch(epoch: i16, sequence: i32, records: usize, base_offset: i64) -> Vec<u8> {
-        let mut builder = BatchBuilder::new(Codec::None).producer(7, epoch, sequence);
+        let mut builder =
+            BatchBuilder::new(Codec::None).producer(ProducerId(7), ProducerEpoch(epoch), Sequence(sequence));
         for _ in 0..records {
             builder.push(1000, None, Some(b"v"), &[]);
         }
@@ -243,7 +260,7 @@ mod tests {
         bytes
     }
 
-    fn judge(producers: &Producers, bytes: &[u8]) -> Result<Sequence, AppendError> {
+    fn judge(producers: &Producers, bytes: &[u8]) -> Result<SequenceCheck, AppendError> {
         assert!(bytes.len() > BATCH_HEADER_BYTES);
         DraftProducers::default().check(producers, BatchHeader::peek(bytes).unwrap())
     }
@@ -264,11 +281,14 @@ mod tests {
             let base_offset = BatchHeader::peek(again).unwrap().base_offset();
             assert_eq!(
                 judge(&producers, again).unwrap(),
-                Sequence::Duplicate { base_offset, timestamp: 1000 }
+                SequenceCheck::Duplicate { base_offset, timestamp: 1000 }
             );
         }
         assert!(
-            matches!(judge(&producers, &sent[0]), Err(AppendError::OutOfOrderSequence { expected: 60, .. })),
+            matches!(
+                judge(&producers, &sent[0]),
+                Err(AppendError::OutOfOrderSequence { expected: Sequence(60), .. })
+            ),
             "older than the window of five"
         );
     }
@@ -276,10 +296,14 @@ mod tests {
     #[test]
     fn a_gap_is_refused_and_the_next_sequence_is_not() {
         let producers = noted(&[batch(0, 0, 3, 0)]);
-        assert_eq!(judge(&producers, &batch(0, 3, 1, 0)).unwrap(), Sequence::New);
+        assert_eq!(judge(&producers, &batch(0, 3, 1, 0)).unwrap(), SequenceCheck::New);
         assert!(matches!(
             judge(&producers, &batch(0, 4, 1, 0)),
-            Err(AppendError::OutOfOrderSequence { expected: 3, found: 4, producer_id: 7 })
+            Err(AppendError::OutOfOrderSequence {
+                expected: Sequence(3),
+                found: Sequence(4),
+                producer_id: ProducerId(7)
+            })
         ));
         assert!(judge(&producers, &batch(0, 0, 2, 0)).is_err(), "same start, other end: no duplicate");
     }
@@ -287,18 +311,18 @@ mod tests {
     #[test]
     fn a_new_epoch_starts_at_zero_and_fences_the_old_one() {
         let producers = noted(&[batch(1, 0, 3, 0)]);
-        assert_eq!(judge(&producers, &batch(2, 0, 1, 0)).unwrap(), Sequence::New);
+        assert_eq!(judge(&producers, &batch(2, 0, 1, 0)).unwrap(), SequenceCheck::New);
         assert!(matches!(judge(&producers, &batch(2, 3, 1, 0)), Err(AppendError::OutOfOrderSequence { .. })));
         assert!(matches!(
             judge(&producers, &batch(0, 3, 1, 0)),
-            Err(AppendError::StaleProducerEpoch { current: 1, found: 0, .. })
+            Err(AppendError::StaleProducerEpoch { current: ProducerEpoch(1), found: ProducerEpoch(0), .. })
         ));
     }
 
     #[test]
     fn sequences_wrap_after_the_largest_number() {
         let producers = noted(&[batch(0, i32::MAX - 1, 2, 0)]);
-        assert_eq!(judge(&producers, &batch(0, 0, 1, 0)).unwrap(), Sequence::New);
+        assert_eq!(judge(&producers, &batch(0, 0, 1, 0)).unwrap(), SequenceCheck::New);
     }
 
     #[test]
@@ -309,11 +333,11 @@ mod tests {
         draft.note(&settled, BatchHeader::peek(&next).unwrap());
         assert!(matches!(
             draft.check(&settled, BatchHeader::peek(&next).unwrap()),
-            Ok(Sequence::Duplicate { .. })
+            Ok(SequenceCheck::Duplicate { .. })
         ));
-        assert_eq!(judge(&settled, &next).unwrap(), Sequence::New);
+        assert_eq!(judge(&settled, &next).unwrap(), SequenceCheck::New);
         settled.adopt(draft);
-        assert!(matches!(judge(&settled, &next), Ok(Sequence::Duplicate { .. })));
+        assert!(matches!(judge(&settled, &next), Ok(SequenceCheck::Duplicate { .. })));
     }
 
     #[test]
@@ -321,10 +345,14 @@ mod tests {
         let sent: Vec<_> = (0..7).map(|n| batch(0, n * 10, 10, 100 + i64::from(n) * 10)).collect();
         let mut producers = noted(&sent);
         assert!(producers.roll_back(Offset::new(150)).is_empty());
-        assert_eq!(judge(&producers, &sent[5]).unwrap(), Sequence::New);
-        assert!(matches!(judge(&producers, &sent[4]), Ok(Sequence::Duplicate { .. })));
-        assert_eq!(producers.roll_back(Offset::new(120)), HashSet::from([7]), "older batches have to tell");
-        assert_eq!(judge(&producers, &sent[3]).unwrap(), Sequence::New);
+        assert_eq!(judge(&producers, &sent[5]).unwrap(), SequenceCheck::New);
+        assert!(matches!(judge(&producers, &sent[4]), Ok(SequenceCheck::Duplicate { .. })));
+        assert_eq!(
+            producers.roll_back(Offset::new(120)),
+            HashSet::from([ProducerId(7)]),
+            "older batches have to tell"
+        );
+        assert_eq!(judge(&producers, &sent[3]).unwrap(), SequenceCheck::New);
     }
 
     /// A log that starts in a batch ends there, and not in it, once it is cut off to its start.
@@ -333,9 +361,9 @@ mod tests {
         let sent = [batch(0, 0, 4, 5), batch(0, 4, 2, 9)];
         let mut producers = noted(&sent);
         producers.roll_back(Offset::new(9));
-        assert!(matches!(judge(&producers, &sent[0]), Ok(Sequence::Duplicate { .. })));
-        assert_eq!(producers.roll_back(Offset::new(7)), HashSet::from([7]));
-        assert_eq!(judge(&producers, &sent[0]).unwrap(), Sequence::New);
+        assert!(matches!(judge(&producers, &sent[0]), Ok(SequenceCheck::Duplicate { .. })));
+        assert_eq!(producers.roll_back(Offset::new(7)), HashSet::from([ProducerId(7)]));
+        assert_eq!(judge(&producers, &sent[0]).unwrap(), SequenceCheck::New);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::format::journal::Truncation;
 use crate::format::names;
 use crate::io::{Disk, OpenMode, replace};
 use crate::segment::{HeaderScan, OpenFiles, Segment, SegmentEnd};
-use crate::types::{NO_TIMESTAMP, Offset, PartitionId};
+use crate::types::{NO_TIMESTAMP, Offset, PartitionId, ProducerId};
 
 /// Where a log is going to end, and what it says then.
 pub(crate) struct Cut {
@@ -84,7 +84,7 @@ impl<D: Disk> Log<D> {
     async fn recall(
         &self,
         producers: &mut Producers,
-        forgotten: &HashSet<i64>,
+        forgotten: &HashSet<ProducerId>,
         end: Offset,
     ) -> Result<(), Fault> {
         if forgotten.is_empty() {
@@ -185,7 +185,7 @@ impl<D: Disk> Log<D> {
 fn lowered_point(
     point: &PartitionCheckpoint,
     truncation: &Truncation,
-) -> (PartitionCheckpoint, HashSet<i64>) {
+) -> (PartitionCheckpoint, HashSet<ProducerId>) {
     let end = truncation.end;
     let mut producers = Producers::from_checkpoint(&point.producers);
     let forgotten = producers.roll_back(end);

@@ -64,7 +64,7 @@ fn list_batch(header: &BatchHeader, batch: &[u8], start: i64, place: &str, lines
             .map(|header| header.expect("whole headers"))
             .map(|(name, value)| format!("[{}, {}]", hex(Some(name)), hex(value)))
             .collect();
-        let sequence = match header.base_sequence() {
+        let sequence = match header.base_sequence().0 {
             base @ 0.. => (i64::from(base) + i64::from(record.offset_delta)) & i64::from(i32::MAX),
             _ => -1,
         };

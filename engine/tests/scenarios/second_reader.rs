@@ -19,7 +19,7 @@ use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compacted::Compacted;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::inspect::{DataDir, verify};
-use strandline_engine::types::{LeaderEpoch, Offset, PartitionId};
+use strandline_engine::types::{LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence};
 use strandline_engine::{DeleteBefore, Engine, Handle, NoFront};
 
 use crate::listing::listing;
@@ -184,8 +184,8 @@ struct Writer<'a> {
     log: &'a Handle,
     partitions: Vec<PartitionId>,
     compacted: PartitionId,
-    producer: i64,
-    sequences: Vec<i32>,
+    producer: ProducerId,
+    sequences: Vec<Sequence>,
     time: i64,
 }
 
@@ -207,7 +207,7 @@ impl<'a> Writer<'a> {
         partitions.push(compacted);
         topic("empty", 1, &[]);
         let producer = block_on(log.allocate_producer_id()).unwrap();
-        let sequences = vec![0; partitions.len()];
+        let sequences = vec![Sequence::FIRST; partitions.len()];
         Writer { log, partitions, compacted, producer, sequences, time: 1_700_000_000_000 }
     }
 
@@ -230,8 +230,8 @@ impl<'a> Writer<'a> {
         let mut batch = BatchBuilder::new(codec);
         let count = fastrand::i32(1..4);
         if fastrand::bool() {
-            batch = batch.producer(self.producer, 0, self.sequences[at]);
-            self.sequences[at] += count;
+            batch = batch.producer(self.producer, ProducerEpoch::FIRST, self.sequences[at]);
+            self.sequences[at] = self.sequences[at].plus(count);
         }
         for _ in 0..count {
             let key = fastrand::u8(..40).to_string();
@@ -262,7 +262,8 @@ impl Writer<'_> {
         block_on(self.log.lead(partition, LeaderEpoch(epoch))).expect("it is not older");
         let producers = block_on(self.log.producers(partition)).unwrap();
         let known = producers.iter().find(|known| known.id == self.producer);
-        self.sequences[at] = known.and_then(|known| known.last_sequence).map_or(0, |last| last + 1);
+        self.sequences[at] =
+            known.and_then(|known| known.last_sequence).map_or(Sequence::FIRST, |last| last.plus(1));
     }
 }
 

@@ -29,7 +29,7 @@ use strandline_engine::format::batch::{BATCH_HEADER_BYTES, BatchHeader};
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::{Codec, decompress};
 use strandline_engine::format::record::Records;
-use strandline_engine::types::Timestamp;
+use strandline_engine::types::{ProducerEpoch, ProducerId, Sequence, Timestamp};
 use strandline_protocol::messages::{
     InitProducerIdRequest, MetadataRequest, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
     ProduceResponse, TopicProduceData,
@@ -199,8 +199,8 @@ pub struct Producer {
 /// The producer id and epoch that make repetitions harmless.
 #[derive(Clone, Copy, Debug)]
 struct Identity {
-    id: i64,
-    epoch: i16,
+    id: ProducerId,
+    epoch: ProducerEpoch,
 }
 
 /// The batches of one partition.
@@ -209,7 +209,7 @@ struct Lane {
     partition: i32,
     open: Option<Open>,
     sealed: VecDeque<Batch>,
-    next_sequence: i32,
+    next_sequence: Sequence,
 }
 
 /// A batch in the making.
@@ -257,7 +257,7 @@ impl Producer {
             partition: partition.index,
             open: None,
             sealed: VecDeque::new(),
-            next_sequence: 0,
+            next_sequence: Sequence::FIRST,
         });
         Ok(Producer {
             lanes: lanes.collect(),
@@ -360,7 +360,7 @@ impl Producer {
         let Some(open) = lane.open.take() else { return };
         let bytes = open.builder.build();
         self.queued_bytes += bytes.len();
-        lane.next_sequence = sequence_after(lane.next_sequence, open.tags.len());
+        lane.next_sequence = lane.next_sequence.plus(open.tags.len() as i32);
         lane.sealed.push_back(Batch { bytes, tags: open.tags });
         if self.sticky == index {
             self.sticky = (index + 1) % self.lanes.len();
@@ -572,12 +572,7 @@ fn identify(client: &mut Client) -> Result<Option<Identity>, ProduceError> {
     }
     let response = broker.call(&InitProducerIdRequest::default())?;
     Code::check(response.error_code).map_err(|code| ProduceError::Identity { code })?;
-    Ok(Some(Identity { id: response.producer_id, epoch: response.producer_epoch }))
-}
-
-/// Sequences go from `i32::MAX` on to 0.
-fn sequence_after(sequence: i32, records: usize) -> i32 {
-    ((sequence as usize + records) & i32::MAX as usize) as i32
+    Ok(Some(Identity { id: ProducerId(response.producer_id), epoch: ProducerEpoch(response.producer_epoch) }))
 }
 
 /// No batch of our own unpacks to more: its length field says no more either.
@@ -594,7 +589,7 @@ fn split(batch: &Batch) -> [Batch; 2] {
         [(0, BatchBuilder::new(codec)), (middle, BatchBuilder::new(codec))].map(|(start, builder)| {
             match header.producer() {
                 Some(producer) => {
-                    let sequence = sequence_after(header.base_sequence(), start);
+                    let sequence = header.base_sequence().plus(start as i32);
                     builder.producer(producer.id, producer.epoch, sequence)
                 }
                 None => builder,
@@ -624,7 +619,8 @@ mod tests {
     #[test]
     fn a_batch_that_is_split_keeps_its_records_their_order_and_their_sequences() {
         for codec in Codec::ALL {
-            let mut builder = BatchBuilder::new(codec).producer(7, 3, i32::MAX);
+            let mut builder =
+                BatchBuilder::new(codec).producer(ProducerId(7), ProducerEpoch(3), Sequence(i32::MAX));
             for value in [&b"one"[..], b"two", b"three"] {
                 builder.push(1000 + value.len() as i64, Some(b"k"), Some(value), &[("h", None)]);
             }
@@ -644,8 +640,8 @@ mod tests {
             assert_eq!(seen, expected.map(|(value, timestamp)| (value.as_bytes().to_vec(), timestamp, 1)));
             assert_eq!(halves[0].tags, [10]);
             assert_eq!(halves[1].tags, [11, 12]);
-            assert_eq!(BatchHeader::peek(&halves[0].bytes).unwrap().base_sequence(), i32::MAX);
-            assert_eq!(BatchHeader::peek(&halves[1].bytes).unwrap().base_sequence(), 0);
+            assert_eq!(BatchHeader::peek(&halves[0].bytes).unwrap().base_sequence(), Sequence(i32::MAX));
+            assert_eq!(BatchHeader::peek(&halves[1].bytes).unwrap().base_sequence(), Sequence::FIRST);
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::api::read_error;
 use crate::api::together::AT_A_TIME;
 use crate::broker::{Broker, TopicKey};
 use crate::room::{Gathered, Seat};
+use strandline_engine::types::Sequence;
 
 /// Each partition once, however often it is named.
 pub async fn handle(
@@ -75,9 +76,9 @@ async fn producers(broker: &Broker, topic: &str, index: i32) -> Result<Vec<Remem
 
 fn described(producer: Remembered) -> ActiveProducer {
     ActiveProducer {
-        producer_id: producer.id,
-        producer_epoch: producer.epoch.into(),
-        last_sequence: producer.last_sequence.unwrap_or(-1),
+        producer_id: producer.id.0,
+        producer_epoch: producer.epoch.0.into(),
+        last_sequence: producer.last_sequence.unwrap_or(Sequence::NONE).0,
         last_timestamp: producer.last_timestamp,
         // Of the coordinator that has ended its last transaction: there was none.
         coordinator_epoch: -1,

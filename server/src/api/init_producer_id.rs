@@ -5,6 +5,7 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::api::NO_TRANSACTIONS;
 use crate::broker::Broker;
+use strandline_engine::types::ProducerEpoch;
 
 /// A new producer id with epoch 0, at each call.
 ///
@@ -22,7 +23,11 @@ pub async fn handle(broker: &Broker, _: i16, request: InitProducerIdRequest) -> 
         None => {}
     }
     match broker.engine.allocate_producer_id().await {
-        Ok(producer_id) => InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() },
+        Ok(id) => InitProducerIdResponse {
+            producer_id: id.0,
+            producer_epoch: ProducerEpoch::FIRST.0,
+            ..Default::default()
+        },
         Err(error) => {
             tracing::error!(%error, "no producer id");
             // Retriable, where KAFKA_STORAGE_ERROR is fatal to the Java producer at this point. A full disk

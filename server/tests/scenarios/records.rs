@@ -12,6 +12,7 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch, fetch, now, produce};
+use strandline_engine::types::{ProducerEpoch, ProducerId, Sequence};
 
 const PACKED: [Codec; 4] = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 
@@ -82,7 +83,7 @@ fn alter(client: &mut Client, topic: &str, name: &str, value: &str) {
 }
 
 /// Codec, sequence and records of the batches from an offset on.
-fn kept(client: &mut Client, topic: &str, offset: i64) -> Vec<(Codec, i32, Vec<u8>)> {
+fn kept(client: &mut Client, topic: &str, offset: i64) -> Vec<(Codec, Sequence, Vec<u8>)> {
     let answer = client.fetch(12, &fetch(topic, &[(0, offset)])).responses.remove(0).partitions.remove(0);
     assert_eq!(answer.error_code, 0);
     let batches = Batches::new(&answer.records).map(|batch| {
@@ -106,13 +107,14 @@ fn a_topic_keeps_its_own_codec_from_the_moment_it_is_set() {
     let records = builder.build()[BATCH_HEADER_BYTES..].to_vec();
     for (at, (name, codec)) in names.into_iter().enumerate() {
         alter(&mut client, "t", "compression.type", name);
-        let sequence = at as i32 * 100;
-        let mut builder = BatchBuilder::new(Codec::Lz4).producer(77, 0, sequence);
+        let sequence = Sequence(at as i32 * 100);
+        let mut builder =
+            BatchBuilder::new(Codec::Lz4).producer(ProducerId(77), ProducerEpoch::FIRST, sequence);
         (0..100)
             .for_each(|at| builder.push(1_000 - at, Some(b"key"), Some(&[at as u8; 100]), &[("h", None)]));
         let sent = builder.build();
         let first = client.produce("t", 0, sent.clone());
-        assert_eq!((first.error_code, first.base_offset), (0, i64::from(sequence)), "{name}");
+        assert_eq!((first.error_code, first.base_offset), (0, i64::from(sequence.0)), "{name}");
         let again = client.produce("t", 0, sent);
         assert_eq!((again.error_code, again.base_offset), (0, first.base_offset), "a retry is recognised");
         let kept = kept(&mut client, "t", first.base_offset);

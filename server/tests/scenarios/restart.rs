@@ -8,9 +8,14 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch, now};
+use strandline_engine::types::{ProducerEpoch, ProducerId, Sequence};
 
 fn sequenced(producer_id: i64, sequence: i32, values: &[&str]) -> BytesMut {
-    let mut batch = BatchBuilder::new(Codec::None).producer(producer_id, 0, sequence);
+    let mut batch = BatchBuilder::new(Codec::None).producer(
+        ProducerId(producer_id),
+        ProducerEpoch::FIRST,
+        Sequence(sequence),
+    );
     for value in values {
         batch.push(now(), None, Some(value.as_bytes()), &[]);
     }

@@ -10,6 +10,7 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch, fetch, produce};
+use strandline_engine::types::{ProducerEpoch, ProducerId, Sequence};
 
 fn code(code: i16) -> ErrorCode {
     match code {
@@ -114,7 +115,11 @@ fn the_producers_of_a_partition_are_told_once_each() {
     client.create("t", 2, &[]);
     let new = client.call(4, &InitProducerIdRequest::default());
     let id = new.producer_id;
-    let mut sent = BatchBuilder::new(Codec::None).producer(id, new.producer_epoch, 0);
+    let mut sent = BatchBuilder::new(Codec::None).producer(
+        ProducerId(id),
+        ProducerEpoch(new.producer_epoch),
+        Sequence::FIRST,
+    );
     for value in [b"a", b"b", b"c"] {
         sent.push(77_000, None, Some(value), &[]);
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::format::builder::BatchBuilder;
 use crate::format::record::RecordProblem;
+use crate::types::{ProducerEpoch, ProducerId, Sequence};
 
 const NOW: Timestamp = 1_700_000_000_000;
 
@@ -86,7 +87,7 @@ fn each_rule_of_the_header_has_its_own_answer() {
     }
     assert_eq!(refused(forged(batch(), 21, &[0, 1 << 5]), &rules()), CheckError::Control);
     assert_eq!(refused(forged(batch(), 21, &[0, 5]), &rules()), CheckError::Codec { found: 5 });
-    let sequence = CheckError::Sequence { producer_id: 9, base_sequence: -1 };
+    let sequence = CheckError::Sequence { producer_id: ProducerId(9), base_sequence: Sequence::NONE };
     assert_eq!(refused(forged(batch(), 43, &9i64.to_be_bytes()), &rules()), sequence);
     let mut damaged = batch();
     damaged[100] ^= 1;
@@ -120,7 +121,7 @@ fn records_are_kept_in_the_topics_codec_and_stay_what_they_were() {
     let levels = levels.map(|(codec, level)| Packing { codec, level: Some(level) });
     for packing in packings.chain(levels) {
         for sent in Codec::ALL {
-            let mut builder = BatchBuilder::new(sent).producer(7, 3, 99);
+            let mut builder = BatchBuilder::new(sent).producer(ProducerId(7), ProducerEpoch(3), Sequence(99));
             for at in 0..500i64 {
                 builder.push(NOW - at % 7, Some(b"key"), Some(&[at as u8; 300]), &[("h", None)]);
             }

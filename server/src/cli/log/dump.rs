@@ -321,7 +321,7 @@ impl<W: Write> Dump<'_, W> {
                     }
                 }
                 DataFile::ProducerIds => {
-                    entries.push(("producer_ids", json!({"next": producer_ids::decode(bytes)?})));
+                    entries.push(("producer_ids", json!({"next": producer_ids::decode(bytes)?.0})));
                 }
                 DataFile::Compacted => {
                     let compacted = compacted::Compacted::decode(bytes)?;
@@ -401,10 +401,10 @@ fn header_fields(header: &BatchHeader) -> Value {
             TimestampType::CreateTime => "CreateTime",
             TimestampType::LogAppendTime => "LogAppendTime",
         },
-        "producer_id": header.producer_id(),
-        "producer_epoch": header.producer_epoch(),
-        "base_sequence": header.base_sequence(),
-        "last_sequence": header.last_sequence(),
+        "producer_id": header.producer_id().0,
+        "producer_epoch": header.producer_epoch().0,
+        "base_sequence": header.base_sequence().0,
+        "last_sequence": header.last_sequence().0,
         "leader_epoch": header.leader_epoch().0,
         "transactional": header.is_transactional(),
         "control": header.is_control(),
@@ -478,13 +478,13 @@ fn point_entries(point: &checkpoint::PartitionCheckpoint) -> Vec<Entry> {
             .map(|batch| {
                 json!({
                     "base_offset": batch.base_offset.get(), "timestamp": batch.timestamp,
-                    "first_sequence": batch.first_sequence, "last_sequence": batch.last_sequence,
+                    "first_sequence": batch.first_sequence.0, "last_sequence": batch.last_sequence.0,
                 })
             })
             .collect();
         let fields = json!({
-            "topic_id": id, "partition": index, "producer_id": producer.id,
-            "producer_epoch": producer.epoch, "last_timestamp": producer.last_timestamp,
+            "topic_id": id, "partition": index, "producer_id": producer.id.0,
+            "producer_epoch": producer.epoch.0, "last_timestamp": producer.last_timestamp,
             "batches": sequences,
         });
         ("producer", fields)
