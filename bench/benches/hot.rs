@@ -18,7 +18,7 @@ use strandline_engine::format::index::{IndexEntry, floor};
 use strandline_engine::format::journal::{Expect, NewBatch, encode_commit, read_commit};
 use strandline_engine::io::AlignedBuffer;
 use strandline_engine::reactor::spawn_executor;
-use strandline_engine::types::{LeaderEpoch, Offset, PartitionId, TopicId};
+use strandline_engine::types::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicId};
 use strandline_protocol::Uuid;
 use strandline_protocol::messages::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, RequestHeader,
@@ -33,7 +33,12 @@ const BACKGROUND_SHARE: f64 = 0.1;
 fn batch(records: usize, record_bytes: usize) -> BytesMut {
     let mut builder = BatchBuilder::new(Codec::None);
     for record in 0..records {
-        builder.push(1_000, Some(&(record as u64).to_be_bytes()), Some(&vec![b'x'; record_bytes]), &[]);
+        builder.push(
+            Timestamp(1_000),
+            Some(&(record as u64).to_be_bytes()),
+            Some(&vec![b'x'; record_bytes]),
+            &[],
+        );
     }
     builder.build()
 }
@@ -45,7 +50,7 @@ fn rules() -> CheckRules {
         timestamp_type: TimestampType::CreateTime,
         before_max_ms: i64::MAX,
         after_max_ms: i64::MAX,
-        now: 2_000,
+        now: Timestamp(2_000),
         decompressed_bytes_max: 1 << 24,
         repack: None,
     }
@@ -95,7 +100,11 @@ fn journal(criterion: &mut Criterion) {
 
 fn index(criterion: &mut Criterion) {
     let entries: Vec<IndexEntry> = (0..262_144)
-        .map(|entry| IndexEntry { relative_offset: entry * 16, position: entry * 4096, max_timestamp: 5 })
+        .map(|entry| IndexEntry {
+            relative_offset: entry * 16,
+            position: entry * 4096,
+            max_timestamp: Timestamp(5),
+        })
         .collect();
     let mut wanted = 0u32;
     criterion.bench_function("index lookup in a segment of 1 GiB", |bencher| {

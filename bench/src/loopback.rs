@@ -16,7 +16,7 @@ use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::reactor::{Queue, spawn};
 use strandline_engine::topics::NewTopic;
-use strandline_engine::types::PartitionId;
+use strandline_engine::types::{PartitionId, Timestamp};
 use strandline_engine::{Engine, Front, Local, ShardStats, StopError};
 
 /// What is appended.
@@ -100,7 +100,7 @@ async fn append_all(args: &LoopbackArgs, shard: &Local) -> ShardResult {
     let value = vec![b'v'; args.record_bytes];
     let mut batch = BatchBuilder::new(Codec::None);
     for _ in 0..args.records_per_batch {
-        batch.push(-1, None, Some(&value), &[]);
+        batch.push(Timestamp::NONE, None, Some(&value), &[]);
     }
     let batch = batch.build();
     let end = Instant::now() + Duration::from_secs(args.seconds);

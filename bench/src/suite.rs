@@ -27,6 +27,7 @@ use std::thread;
 use std::time::Duration;
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
+use strandline_engine::types::Timestamp;
 use strandline_protocol::messages::{PartitionProduceData, ProduceRequest, TopicProduceData};
 
 /// How long the device is measured in each round.
@@ -184,7 +185,7 @@ pub(crate) fn first_ack(fresh: &Fresh) -> Result<Duration, MeasureError> {
 pub(crate) fn first_record(topic: &Topic) -> Result<u64, MeasureError> {
     let mut client = Client::connect(&topic.leaders[0])?;
     let mut builder = BatchBuilder::new(Codec::None);
-    builder.push(wall_ms(), None, Some(b"first"), &[]);
+    builder.push(Timestamp(wall_ms()), None, Some(b"first"), &[]);
     let request = ProduceRequest {
         transactional_id: None,
         acks: -1,

@@ -17,6 +17,7 @@ use strandline_engine::format::batch::{BATCH_HEADER_BYTES, Batches};
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::format::record::Records;
+use strandline_engine::types::Timestamp;
 use strandline_protocol::messages::{
     FetchPartition, FetchRequest, FetchTopic, IncrementalAlterConfigsRequest,
     IncrementalAlterConfigsResource, IncrementalAlterableConfig, PartitionProduceData, ProduceRequest,
@@ -128,7 +129,7 @@ impl Table {
             table.newest[key as usize] = update;
             value[..8].copy_from_slice(&update.to_le_bytes());
             let batch = &mut batches[(key % u64::from(PARTITIONS)) as usize];
-            batch.push(wall_ms(), Some(&key.to_le_bytes()), Some(&value), &[]);
+            batch.push(Timestamp(wall_ms()), Some(&key.to_le_bytes()), Some(&value), &[]);
             if batch.len() == BATCH_RECORDS || update == size.updates {
                 let full =
                     batches.iter_mut().map(|batch| std::mem::replace(batch, BatchBuilder::new(Codec::None)));

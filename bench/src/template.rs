@@ -15,6 +15,7 @@ use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::format::record::Records;
 use strandline_engine::format::varint;
+use strandline_engine::types::Timestamp;
 use strandline_protocol::messages::{PartitionProduceData, ProduceRequest, TopicProduceData, encode_request};
 
 /// The bytes of a key.
@@ -161,7 +162,7 @@ impl Copied<'_> {
             batch[PRODUCER_EPOCH..PRODUCER_EPOCH + 2].copy_from_slice(&identity.epoch.to_be_bytes());
             batch[BASE_SEQUENCE..BASE_SEQUENCE + 4].copy_from_slice(&sequence.to_be_bytes());
         }
-        batch::set_max_timestamp(batch, wall_ms);
+        batch::set_max_timestamp(batch, Timestamp(wall_ms));
     }
 
     /// Batch `number` as it is now.
@@ -176,7 +177,7 @@ fn build_batch(workload: &Workload, records: usize) -> BytesMut {
     for record in 0..records {
         let value = filler(workload.record_bytes as usize, record as u64);
         let key = workload.keys.map(|_| [0; KEY_BYTES]);
-        builder.push(0, key.as_ref().map(|key| &key[..]), Some(&value), &[]);
+        builder.push(Timestamp::default(), key.as_ref().map(|key| &key[..]), Some(&value), &[]);
     }
     builder.build()
 }
@@ -253,7 +254,10 @@ mod tests {
                 let bytes = partition.records.as_ref().expect("records");
                 batch::verify_crc(bytes).expect("the sum was renewed");
                 let (header, bytes) = Batches::new(bytes).next().expect("a batch").expect("a valid one");
-                assert_eq!((header.base_timestamp(), header.max_timestamp()), (1_234, 1_234));
+                assert_eq!(
+                    (header.base_timestamp(), header.max_timestamp()),
+                    (Timestamp(1_234), Timestamp(1_234))
+                );
                 assert_eq!(
                     (header.producer_id(), header.producer_epoch(), header.base_sequence()),
                     (ProducerId(9), ProducerEpoch(1), Sequence(4))

@@ -11,7 +11,7 @@ use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::format::record::Records;
 use strandline_engine::topics::NewTopic;
-use strandline_engine::types::{Offset, PartitionId};
+use strandline_engine::types::{Offset, PartitionId, Timestamp};
 use strandline_engine::{Engine, NoFront, ReadRequest};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
         let mut batch = BatchBuilder::new(Codec::None);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
-        batch.push(now as i64, Some(b"who"), Some(b"hello, world"), &[]);
+        batch.push(Timestamp(now as i64), Some(b"who"), Some(b"hello, world"), &[]);
         let appended = log.append(partition, batch.build()).await?.settled().await?;
         println!("durable at offset {}", appended.base_offset);
 

@@ -27,7 +27,7 @@ use strandline_engine::format::compression::Codec;
 use strandline_engine::format::record::Records;
 use strandline_engine::reactor::{Queue, spawn};
 use strandline_engine::topics::NewTopic;
-use strandline_engine::types::{Offset, PartitionId};
+use strandline_engine::types::{Offset, PartitionId, Timestamp};
 use strandline_engine::{Engine, Front, Local, ReadRequest};
 
 /// The longest line.
@@ -119,7 +119,7 @@ async fn the_partition(shard: &Local) -> Result<PartitionId, Failure> {
 
 async fn put(shard: &Local, partition: PartitionId, text: &str) -> Result<Offset, Failure> {
     let mut batch = BatchBuilder::new(Codec::None);
-    batch.push(-1, None, Some(text.as_bytes()), &[]);
+    batch.push(Timestamp::NONE, None, Some(text.as_bytes()), &[]);
     Ok(shard.append(partition, batch.build()).await?.settled().await?.base_offset)
 }
 

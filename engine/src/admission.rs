@@ -257,6 +257,7 @@ mod tests {
     use crate::format::check::Repack;
     use crate::format::compression::{Codec, DecompressError};
     use crate::reactor::{Queue, spawn, spawn_executor};
+    use crate::types::Timestamp;
 
     const PACKED: [Codec; 4] = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 
@@ -269,12 +270,12 @@ mod tests {
     }
 
     fn rules() -> CheckRules {
-        TopicConfig::resolve(&TopicDefaults::default(), &[]).unwrap().check_rules(1_000)
+        TopicConfig::resolve(&TopicDefaults::default(), &[]).unwrap().check_rules(Timestamp(1_000))
     }
 
     fn zeros(codec: Codec, bytes: usize) -> BytesMut {
         let mut builder = BatchBuilder::new(codec);
-        builder.push(1_000, None, Some(&vec![0; bytes]), &[]);
+        builder.push(Timestamp(1_000), None, Some(&vec![0; bytes]), &[]);
         builder.build()
     }
 

@@ -15,7 +15,7 @@ use crate::format::batch::TimestampType;
 use crate::format::check::{CheckRules, Repack};
 use crate::format::compression::{Codec, Packing};
 pub use crate::format::settings::DynamicSettings;
-use crate::types::{NO_TIMESTAMP, Timestamp};
+use crate::types::Timestamp;
 
 pub use value::{ConfigBounds, ConfigKind};
 
@@ -479,8 +479,8 @@ impl RetentionLimits {
 
     /// Whether a segment whose newest record has this timestamp has been kept for long enough at `now`.
     pub fn is_expired(&self, max_timestamp: Timestamp, now: Timestamp) -> bool {
-        let age = now.saturating_sub(max_timestamp);
-        max_timestamp != NO_TIMESTAMP && self.age_ms.is_some_and(|limit| age > limit)
+        let age = now.since(max_timestamp);
+        max_timestamp != Timestamp::NONE && self.age_ms.is_some_and(|limit| age > limit)
     }
 }
 

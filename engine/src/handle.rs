@@ -400,5 +400,6 @@ pub(crate) fn unlatch(result: ReadResult<EngineFile>) -> ReadResult<File> {
 
 /// The wall clock in milliseconds.
 pub(crate) fn now() -> Timestamp {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| since.as_millis() as i64))
 }

@@ -57,20 +57,19 @@ pub fn plan(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::NO_TIMESTAMP;
 
     /// Segments of ten records each, with their bytes and newest timestamps.
-    fn segments(of: &[(u64, Timestamp)]) -> Vec<SegmentFacts> {
-        let facts = |(at, (bytes, newest)): (usize, &(u64, Timestamp))| SegmentFacts {
+    fn segments(of: &[(u64, i64)]) -> Vec<SegmentFacts> {
+        let facts = |(at, (bytes, newest)): (usize, &(u64, i64))| SegmentFacts {
             next_offset: Offset::new(10 * (at as i64 + 1)),
             bytes: *bytes,
-            max_timestamp: Some(*newest),
+            max_timestamp: Some(Timestamp(*newest)),
         };
         of.iter().enumerate().map(facts).collect()
     }
 
-    fn start(of: &[(u64, Timestamp)], log_start: i64, limits: RetentionLimits, now: Timestamp) -> i64 {
-        plan(&segments(of), Offset::new(log_start), Offset::new(i64::MAX), limits, now).get()
+    fn start(of: &[(u64, i64)], log_start: i64, limits: RetentionLimits, now: i64) -> i64 {
+        plan(&segments(of), Offset::new(log_start), Offset::new(i64::MAX), limits, Timestamp(now)).get()
     }
 
     fn age(limit: i64) -> RetentionLimits {
@@ -94,7 +93,11 @@ mod tests {
     #[test]
     fn the_first_segment_that_stays_keeps_all_behind_it() {
         assert_eq!(start(&[(1, 100), (1, 99_999), (1, 100)], 0, age(50), 1000), 10, "one from the future");
-        assert_eq!(start(&[(1, NO_TIMESTAMP), (1, 100)], 0, age(50), 1000), 0, "no time never grows old");
+        assert_eq!(
+            start(&[(1, Timestamp::NONE.0), (1, 100)], 0, age(50), 1000),
+            0,
+            "no time never grows old"
+        );
         assert_eq!(start(&[(1, i64::MIN), (1, 1)], 0, age(50), i64::MAX), 20, "no overflow");
     }
 
@@ -111,7 +114,7 @@ mod tests {
     fn what_may_still_be_cut_off_stays() {
         let log = segments(&[(1, 100), (1, 200), (1, 300)]);
         for (high_watermark, start) in [(0, 0), (9, 0), (10, 10), (25, 20), (30, 30)] {
-            let planned = plan(&log, Offset::ZERO, Offset::new(high_watermark), age(50), 1000);
+            let planned = plan(&log, Offset::ZERO, Offset::new(high_watermark), age(50), Timestamp(1000));
             assert_eq!(planned.get(), start, "a segment goes when all of it lies before {high_watermark}");
         }
     }

@@ -51,11 +51,42 @@ impl Offset {
 /// A byte place in a file.
 pub type Position = u64;
 
-/// Milliseconds since 1970-01-01 UTC; [`NO_TIMESTAMP`] where there is none.
-pub type Timestamp = i64;
+/// Milliseconds since 1970-01-01 UTC; [`Timestamp::NONE`] where there is none.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(pub i64);
 
-/// "No timestamp", as Kafka writes it.
-pub const NO_TIMESTAMP: Timestamp = -1;
+impl Timestamp {
+    /// "No timestamp", as Kafka writes it.
+    pub const NONE: Timestamp = Timestamp(-1);
+    /// Larger than any other.
+    pub const MAX: Timestamp = Timestamp(i64::MAX);
+
+    /// So many milliseconds later, or the nearest that there is.
+    pub const fn plus(self, ms: i64) -> Timestamp {
+        Timestamp(self.0.saturating_add(ms))
+    }
+
+    /// So many milliseconds before, or the nearest that there is.
+    pub const fn minus(self, ms: i64) -> Timestamp {
+        Timestamp(self.0.saturating_sub(ms))
+    }
+
+    /// The milliseconds since `earlier`, negative where that is later; at most 2^63 - 1.
+    pub const fn since(self, earlier: Timestamp) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The timestamp of a record that says how far it lies from this one, its batch's. Wraps around, as it
+    /// does in Kafka: what a producer wrote comes out whatever it is.
+    pub const fn with_delta(self, delta: i64) -> Timestamp {
+        Timestamp(self.0.wrapping_add(delta))
+    }
+
+    /// The delta by which `base` [gives](Timestamp::with_delta) this timestamp.
+    pub const fn delta_from(self, base: Timestamp) -> i64 {
+        self.0.wrapping_sub(base.0)
+    }
+}
 
 /// The term of a partition's leader. Every batch carries that of the leader that appended it; along a log it
 /// never decreases.
@@ -154,7 +185,7 @@ macro_rules! shown_as_numbers {
     )*};
 }
 
-shown_as_numbers!(Offset LeaderEpoch ProducerId ProducerEpoch Sequence);
+shown_as_numbers!(Offset Timestamp LeaderEpoch ProducerId ProducerEpoch Sequence);
 
 /// A topic's identity. A topic that is deleted and made again under the same name gets another one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -25,6 +25,7 @@ use std::thread;
 use std::time::Duration;
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
+use strandline_engine::types::Timestamp;
 use strandline_protocol::messages::{
     ApiVersionsRequest, DescribeConfigsRequest, DescribeConfigsResource, DescribeGroupsRequest,
     DescribeTopicPartitionsRequest, FetchPartition, FetchRequest, FetchTopic, FindCoordinatorRequest,
@@ -152,7 +153,7 @@ pub(crate) fn bombs(bytes: usize) -> Vec<Vec<u8>> {
         let mut bytes = bytes;
         loop {
             let mut builder = BatchBuilder::new(codec);
-            builder.push(0, None, Some(&vec![0; bytes]), &[]);
+            builder.push(Timestamp::default(), None, Some(&vec![0; bytes]), &[]);
             let batch = builder.build();
             if batch.len() <= BATCH_BYTES_MAX {
                 return batch.to_vec();
@@ -351,7 +352,7 @@ impl Place {
         let groups =
             frame(client, &DescribeGroupsRequest { groups: vec![self.group.clone()], ..Default::default() })?;
         let mut builder = BatchBuilder::new(Codec::None);
-        builder.push(0, Some(b"key"), Some(b"value"), &[("header", Some(b"value"))]);
+        builder.push(Timestamp::default(), Some(b"key"), Some(b"value"), &[("header", Some(b"value"))]);
         let produce = self.produce(client, 0, &builder.build())?;
         let whole = [metadata, groups, produce];
         let mut all: Vec<Vec<u8>> = vec![
@@ -394,11 +395,11 @@ impl Place {
 
     fn log_flood(&self, client: &Client) -> Result<Vec<Attack>, MeasureError> {
         let mut builder = BatchBuilder::new(Codec::None);
-        builder.push(0, None, Some(b"value"), &[]);
+        builder.push(Timestamp::default(), None, Some(b"value"), &[]);
         let mut broken = builder.build().to_vec();
         *broken.last_mut().expect("a batch has bytes") ^= 1;
         let mut unpackable = BatchBuilder::new(Codec::Zstd);
-        unpackable.push(0, None, Some(&[b'v'; 500]), &[]);
+        unpackable.push(Timestamp::default(), None, Some(&[b'v'; 500]), &[]);
         let mut unpackable = unpackable.build().to_vec();
         unpackable.truncate(unpackable.len() - 9);
         let frames = [

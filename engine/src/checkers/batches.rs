@@ -19,7 +19,7 @@ use crate::format::compression::{
 use crate::format::record::{RecordError, Records};
 use crate::format::varint;
 use crate::format::walk::{RecordWalk, Seen};
-use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, Timestamp};
+use crate::types::{LeaderEpoch, Offset, Timestamp};
 
 /// What records may unpack to here.
 pub(super) const UNPACKED_BYTES_MAX: usize = 64 << 10;
@@ -75,13 +75,13 @@ fn stamps_keep_the_sum(batch: &[u8]) {
     let mut stamped = batch.to_vec();
     batch::stamp(&mut stamped, Offset::new(77), LeaderEpoch(5));
     assert_eq!(verify_crc(&stamped), Ok(()));
-    batch::set_log_append_time(&mut stamped, 99);
+    batch::set_log_append_time(&mut stamped, Timestamp(99));
     assert_eq!(verify_crc(&stamped), Ok(()));
     let header = BatchHeader::peek(&stamped);
     if let Ok(header) = header {
         assert_eq!(
             (header.base_offset().get(), header.leader_epoch(), header.max_timestamp()),
-            (77, LeaderEpoch(5), 99)
+            (77, LeaderEpoch(5), Timestamp(99))
         );
         assert_eq!(header.timestamp_type(), TimestampType::LogAppendTime);
     }
@@ -105,7 +105,7 @@ fn as_sent(bytes: &[u8]) {
             timestamp_type,
             before_max_ms: i64::MAX,
             after_max_ms: i64::MAX,
-            now: 1_000_000,
+            now: Timestamp(1_000_000),
             decompressed_bytes_max: UNPACKED_BYTES_MAX,
             repack: None,
         };
@@ -192,7 +192,7 @@ fn taken(checked: CheckedBatch, sent: &[u8], rules: &CheckRules) {
     assert_eq!(records.len(), header.record_count() as usize);
     let largest = records.iter().map(|record| record.timestamp).max().expect("a batch has a record");
     match rules.timestamp_type {
-        TimestampType::CreateTime => assert_eq!(header.max_timestamp(), largest.max(NO_TIMESTAMP)),
+        TimestampType::CreateTime => assert_eq!(header.max_timestamp(), largest.max(Timestamp::NONE)),
         TimestampType::LogAppendTime => assert_eq!(header.max_timestamp(), rules.now),
     }
     let again = check(BytesMut::from(&batch[..]), rules);
@@ -266,7 +266,7 @@ pub(super) fn records_of(header: &BatchHeader, packed: &[u8]) -> Vec<Owned> {
             (name.to_vec(), value.map(<[u8]>::to_vec))
         });
         records.push(Owned {
-            timestamp: header.base_timestamp().saturating_add(record.timestamp_delta),
+            timestamp: header.base_timestamp().plus(record.timestamp_delta),
             key: record.key.map(<[u8]>::to_vec),
             value: record.value.map(<[u8]>::to_vec),
             headers: headers.collect(),
@@ -289,7 +289,7 @@ fn rebuilt(header: &BatchHeader, records: &[Owned]) {
     }
     // Two timestamps can lie further apart than a delta can say.
     let first = records[0].timestamp;
-    if records.iter().any(|record| record.timestamp.checked_sub(first).is_none()) {
+    if records.iter().any(|record| record.timestamp.0.checked_sub(first.0).is_none()) {
         return;
     }
     let batch = builder.build();

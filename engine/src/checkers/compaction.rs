@@ -54,7 +54,7 @@ pub(super) fn compaction_against_model(bytes: &[u8]) {
     let rounds = Rounds {
         map_bytes: 48 + 8 * usize::from(input.byte()),
         segment_bytes: 100 + 20 * u64::from(input.byte()),
-        now: 1_000_000,
+        now: Timestamp(1_000_000),
         delete_retention_ms: 1_000,
     };
     log.append_segments(&mut input);
@@ -66,7 +66,7 @@ pub(super) fn compaction_against_model(bytes: &[u8]) {
 
     log.append_segments(&mut input);
     let (before, epochs) = (log.records(), log.epochs());
-    log.clean_all(first_end, Rounds { now: rounds.now + 1_000, ..rounds });
+    log.clean_all(first_end, Rounds { now: rounds.now.plus(1_000), ..rounds });
     let mut expected = newest(&before);
     expected.retain(|record| !record.is_tombstone || record.offset >= first_end.get());
     assert_eq!(log.records(), expected);
@@ -114,7 +114,7 @@ impl Log {
                 for _ in 0..1 + (kind >> 3 & 3) {
                     let record = input.byte();
                     let value = vec![b'v'; usize::from(input.byte() % 40)];
-                    let timestamp = i64::from(input.number()) - 1;
+                    let timestamp = Timestamp(i64::from(input.number()) - 1);
                     batch.push(timestamp, Some(&[record & 0xf]), (record >= 64).then_some(&value), &[]);
                 }
                 self.append(batch);
@@ -127,8 +127,8 @@ impl Log {
             base: segment.base,
             next_offset: segment.next_offset,
             bytes: segment.batches.iter().map(|batch| batch.len() as u64).sum(),
-            first_timestamp: 0,
-            max_timestamp: 0,
+            first_timestamp: Timestamp::default(),
+            max_timestamp: Timestamp::default(),
         };
         self.segments.iter().map(fact).collect()
     }

@@ -34,7 +34,7 @@ use crate::sim::{SimDisk, Simulation};
 use crate::sync::Published;
 use crate::topics::TopicTable;
 use crate::types::{
-    LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, TopicId,
+    LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
 };
 
 const DATA_DIR: &str = "/data";
@@ -260,7 +260,7 @@ fn some_batches(input: &mut Input<'_>, offset: &mut Offset, made: &mut i64) -> V
         }
         for _ in 0..1 + (kind & 3) {
             *made += 1;
-            builder.push(*made, Some(&[kind & 7]), Some(&made.to_le_bytes()), &[]);
+            builder.push(Timestamp(*made), Some(&[kind & 7]), Some(&made.to_le_bytes()), &[]);
         }
         if kind & 0x38 == 0x38 {
             *offset = offset.plus(i64::from(input.byte()));
@@ -295,7 +295,7 @@ fn some_points(input: &mut Input<'_>) -> Vec<u8> {
         // Lengths of batches are few; a position that is none of their sums is a directory that somebody has
         // put together.
         let position = u64::from(input.number());
-        let max_timestamp = NO_TIMESTAMP;
+        let max_timestamp = Timestamp::NONE;
         let producers = Vec::new();
         encoder.push(&PartitionCheckpoint {
             partition,

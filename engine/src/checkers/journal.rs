@@ -11,7 +11,7 @@ use crate::format::compression::Codec;
 use crate::format::journal::{Expect, encode_commit, encode_truncation, peek_commit, read_commit};
 use crate::journal::replay::read_journal;
 use crate::sim::Simulation;
-use crate::types::{LeaderEpoch, Offset, PartitionId, TopicId};
+use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicId};
 
 const HEADER_BYTES: usize = 40;
 const ENTRY_BYTES: usize = 40;
@@ -171,7 +171,7 @@ fn small_batch(input: &mut Input<'_>, offset: &mut Offset) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Codec::None);
     for _ in 0..1 + input.below(2) {
         let length = input.below(8);
-        builder.push(i64::from(input.byte()), None, Some(input.take(length)), &[]);
+        builder.push(Timestamp(i64::from(input.byte())), None, Some(input.take(length)), &[]);
     }
     let mut batch = builder.build().to_vec();
     batch::stamp(&mut batch, *offset, LeaderEpoch::FIRST);

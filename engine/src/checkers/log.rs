@@ -135,13 +135,13 @@ impl Machine {
             let mut timestamps = Vec::new();
             for _ in 0..1 + kind % 4 {
                 self.made += 1;
-                timestamps.push(1_000 + i64::from(input.byte()));
+                timestamps.push(Timestamp(1_000 + i64::from(input.byte())));
                 let value = [&self.made.to_le_bytes()[..], &vec![b'v'; usize::from(kind & 0x3f)]].concat();
                 builder.push(timestamps[timestamps.len() - 1], None, Some(&value), &[]);
             }
             new.push((builder.build(), timestamps));
         }
-        let mut rules = config.check_rules(1_000);
+        let mut rules = config.check_rules(Timestamp(1_000));
         (rules.before_max_ms, rules.after_max_ms) = (i64::MAX, i64::MAX);
         let mut next = self.model.end;
         // Leaders come and go.
@@ -229,7 +229,7 @@ impl Machine {
     }
 
     fn look_up(&mut self, input: &mut Input<'_>) {
-        let timestamp = 1_000 + i64::from(input.byte());
+        let timestamp = Timestamp(1_000 + i64::from(input.byte()));
         let log = self.log.clone();
         let (found, newest) = self.run(async {
             let found = log.offset_for_timestamp(timestamp).await.expect("nothing is damaged");

@@ -28,7 +28,7 @@ use crate::config::CompressionLevels;
 use crate::format::batch::{self, BatchHeader, Remains, TimestampType};
 use crate::format::compression::{Codec, compress};
 use crate::format::record::{self, Records};
-use crate::types::{NO_TIMESTAMP, Offset, ProducerId, Timestamp};
+use crate::types::{Offset, ProducerId, Timestamp};
 
 /// The rules of one round.
 pub struct Cleaner<'a> {
@@ -84,7 +84,7 @@ impl Cleaner<'_> {
             });
         }
         let horizon = (survivors.has_tombstone && !header.has_delete_horizon())
-            .then(|| self.now.saturating_add(self.delete_retention_ms));
+            .then(|| self.now.plus(self.delete_retention_ms));
         if survivors.bytes.is_none() && horizon.is_none() {
             return Ok(Cleaned::Same);
         }
@@ -96,7 +96,7 @@ impl Cleaner<'_> {
         let horizon = header.has_delete_horizon().then(|| header.base_timestamp());
         let keeps_tombstones = horizon.is_none_or(|horizon| self.now < horizon);
         let mut survivors =
-            Survivors { bytes: None, count: 0, max_timestamp: NO_TIMESTAMP, has_tombstone: false };
+            Survivors { bytes: None, count: 0, max_timestamp: Timestamp::NONE, has_tombstone: false };
         let mut passed = 0;
         for record in unpacked.records() {
             let record = record?;
@@ -177,7 +177,7 @@ fn moved_to(records: &[u8], count: i32, from: Timestamp, to: Timestamp) -> Vec<u
         let delta = record.expect("it was read before").timestamp_delta;
         let bytes = &before[..before.len() - walk.rest().len()];
         // A sum that leaves 64 bits wraps, here as where it is read.
-        record::write_at_delta(&mut out, bytes, delta.wrapping_add(from).wrapping_sub(to));
+        record::write_at_delta(&mut out, bytes, from.with_delta(delta).delta_from(to));
     }
 }
 
@@ -186,7 +186,7 @@ fn emptied(header: &BatchHeader) -> BytesMut {
     let remains = Remains {
         codec: Codec::None,
         record_count: 0,
-        base_timestamp: NO_TIMESTAMP,
+        base_timestamp: Timestamp::NONE,
         max_timestamp: header.max_timestamp(),
         delete_horizon: false,
     };

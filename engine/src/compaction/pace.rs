@@ -54,7 +54,7 @@ impl Pace {
         if now < self.next_step {
             return;
         }
-        self.next_step = now.saturating_add(STEP_MS);
+        self.next_step = now.plus(STEP_MS);
         let patience =
             backoff_ms.saturating_mul(PATIENCE_BACKOFFS).clamp(*PATIENCE_MS.start(), *PATIENCE_MS.end());
         self.share = match behind.due_ms {
@@ -75,15 +75,16 @@ mod tests {
     const OVERDUE: Behind = Behind { due_ms: Some(0), is_overdue: true };
     const AT_WORK: Behind = Behind { due_ms: Some(9_000), is_overdue: false };
     const CAUGHT_UP: Behind = Behind { due_ms: None, is_overdue: false };
+    const START: Timestamp = Timestamp(0);
 
     #[test]
     fn a_share_stays_between_what_was_asked_for_and_the_most_whatever_waits() {
         let mut rng = fastrand::Rng::with_seed(1);
         for least in [0.001, 0.1, 0.3, 0.5, 0.7, 1.0] {
-            let mut pace = Pace::new(least, 0);
-            let mut now = 0;
+            let mut pace = Pace::new(least, START);
+            let mut now = START;
             for _ in 0..10_000 {
-                now += rng.i64(0..3000);
+                now = now.plus(rng.i64(0..3000));
                 let due_ms = rng.bool().then(|| rng.i64(0..200_000));
                 let behind = Behind { due_ms, is_overdue: due_ms.is_some() && rng.bool() };
                 let before = pace.share();
@@ -98,20 +99,20 @@ mod tests {
     #[test]
     fn a_share_grows_to_the_most_within_eight_steps_and_is_back_after_as_many() {
         for behind in [BEHIND, OVERDUE] {
-            let mut pace = Pace::new(0.1, 0);
-            (0..8).for_each(|step| pace.step(behind, 15_000, step * STEP_MS));
+            let mut pace = Pace::new(0.1, START);
+            (0..8).for_each(|step| pace.step(behind, 15_000, START.plus(step * STEP_MS)));
             assert_eq!(pace.share(), SHARE_MAX);
-            (8..20).for_each(|step| pace.step(AT_WORK, 15_000, step * STEP_MS));
+            (8..20).for_each(|step| pace.step(AT_WORK, 15_000, START.plus(step * STEP_MS)));
             assert_eq!(pace.share(), SHARE_MAX, "it is given time");
-            (20..28).for_each(|step| pace.step(CAUGHT_UP, 15_000, step * STEP_MS));
+            (20..28).for_each(|step| pace.step(CAUGHT_UP, 15_000, START.plus(step * STEP_MS)));
             assert_eq!(pace.share(), 0.1);
         }
     }
 
     #[test]
     fn a_step_takes_its_time_however_often_it_is_asked_for() {
-        let mut pace = Pace::new(0.1, 0);
-        (0..STEP_MS).for_each(|now| pace.step(BEHIND, 15_000, now));
+        let mut pace = Pace::new(0.1, START);
+        (0..STEP_MS).for_each(|now| pace.step(BEHIND, 15_000, START.plus(now)));
         assert_eq!(pace.share(), 0.1 * STEP);
     }
 
@@ -129,7 +130,8 @@ mod tests {
             }
             left -= moved * pace.share() / 10.0;
             if adapts {
-                pace.step(Behind { due_ms: Some(now - began), is_overdue: false }, 1000, now);
+                let behind = Behind { due_ms: Some(now - began), is_overdue: false };
+                pace.step(behind, 1000, START.plus(now));
             }
         }
         (longest.max(4_000_000 - began), pace.share())
@@ -139,14 +141,14 @@ mod tests {
     #[test]
     fn a_busy_thread_keeps_up_with_a_log_that_it_fell_behind_on_with_a_fixed_share() {
         let (arriving, moved) = (10e6, 120e6);
-        let (fixed, _) = longest_round(&mut Pace::new(0.1, 0), false, arriving, moved);
+        let (fixed, _) = longest_round(&mut Pace::new(0.1, START), false, arriving, moved);
         assert!(fixed > 500_000, "{fixed} ms: it keeps up anyhow");
-        let mut pace = Pace::new(0.1, 0);
+        let mut pace = Pace::new(0.1, START);
         let (adapting, share) = longest_round(&mut pace, true, arriving, moved);
         assert!(adapting < 60_000, "a round takes {adapting} ms with a share of {share}");
         assert!(share < SHARE_MAX, "{share}: no more than it needs");
         for now in (4_000_000..4_010_000).step_by(100) {
-            pace.step(CAUGHT_UP, 1000, now);
+            pace.step(CAUGHT_UP, 1000, START.plus(now));
         }
         assert_eq!(pace.share(), 0.1, "the load has ended");
     }

@@ -49,7 +49,7 @@ pub fn plan(
     let (clean, rest) = sealed.split_at(sealed.partition_point(|segment| segment.next_offset <= first_dirty));
     // A record without a timestamp (-1) is older than every lag.
     let is_young = |segment: &SealedSegment| {
-        limits.lag_min_ms > 0 && segment.max_timestamp > now.saturating_sub(limits.lag_min_ms)
+        limits.lag_min_ms > 0 && segment.max_timestamp > now.minus(limits.lag_min_ms)
     };
     let is_cleanable = |segment: &&SealedSegment| segment.next_offset <= stable_end && !is_young(segment);
     let dirty = &rest[..rest.iter().take_while(is_cleanable).count()];
@@ -57,8 +57,9 @@ pub fn plan(
 
     let bytes = |segments: &[SealedSegment]| segments.iter().map(|segment| segment.bytes).sum::<u64>() as f64;
     let dirty_ratio = bytes(dirty) / (bytes(clean) + bytes(dirty)).max(1.0);
-    let oldest = dirty.iter().map(|segment| segment.first_timestamp).filter(|timestamp| *timestamp > 0).min();
-    let is_overdue = oldest.is_some_and(|oldest| oldest < now.saturating_sub(limits.lag_max_ms));
+    let oldest =
+        dirty.iter().map(|segment| segment.first_timestamp).filter(|timestamp| timestamp.0 > 0).min();
+    let is_overdue = oldest.is_some_and(|oldest| oldest < now.minus(limits.lag_max_ms));
     let is_due = is_overdue || dirty_ratio > limits.dirty_ratio_min;
     is_due.then_some(Round { first_dirty, end, dirty_ratio, is_overdue })
 }
@@ -93,13 +94,13 @@ mod tests {
     use super::*;
 
     /// Segments of ten offsets each, with their bytes and the time of all their records.
-    fn sealed(of: &[(u64, Timestamp)]) -> Vec<SealedSegment> {
-        let facts = |(at, (bytes, timestamp)): (usize, &(u64, Timestamp))| SealedSegment {
+    fn sealed(of: &[(u64, i64)]) -> Vec<SealedSegment> {
+        let facts = |(at, (bytes, timestamp)): (usize, &(u64, i64))| SealedSegment {
             base: Offset::new(10 * at as i64),
             next_offset: Offset::new(10 * (at as i64 + 1)),
             bytes: *bytes,
-            first_timestamp: *timestamp,
-            max_timestamp: *timestamp,
+            first_timestamp: Timestamp(*timestamp),
+            max_timestamp: Timestamp(*timestamp),
         };
         of.iter().enumerate().map(facts).collect()
     }
@@ -114,7 +115,7 @@ mod tests {
         stable_end: i64,
         limits: CompactionLimits,
     ) -> Option<(i64, i64)> {
-        plan(sealed, Offset::new(first_dirty), Offset::new(stable_end), limits, 1000)
+        plan(sealed, Offset::new(first_dirty), Offset::new(stable_end), limits, Timestamp(1000))
             .map(|round| (round.first_dirty.get(), round.end.get()))
     }
 
@@ -145,7 +146,7 @@ mod tests {
         assert_eq!(range(&log, 10, 1000, half), None, "half is not more than half");
         assert_eq!(range(&log, 9, 1000, half), Some((9, 30)), "a segment with one dirty record is dirty");
         assert_eq!(range(&log, 0, 1000, CompactionLimits { dirty_ratio_min: 1.0, ..AT_ONCE }), None);
-        let share = plan(&log, Offset::new(10), FAR, AT_ONCE, 1000).map(|round| round.dirty_ratio);
+        let share = plan(&log, Offset::new(10), FAR, AT_ONCE, Timestamp(1000)).map(|round| round.dirty_ratio);
         assert_eq!(share, Some(0.5));
     }
 

@@ -14,10 +14,14 @@ use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 const DAY: i64 = 86_400_000;
 
 /// A record to append: key, value, timestamp.
-type Input<'a> = (&'a str, Option<&'a str>, Timestamp);
+type Input<'a> = (&'a str, Option<&'a str>, i64);
 
-const ROUNDS: Rounds =
-    Rounds { map_bytes: 1 << 20, segment_bytes: 1 << 20, now: 1_000_000, delete_retention_ms: DAY };
+const ROUNDS: Rounds = Rounds {
+    map_bytes: 1 << 20,
+    segment_bytes: 1 << 20,
+    now: Timestamp(1_000_000),
+    delete_retention_ms: DAY,
+};
 
 impl Log {
     fn offsets(&self) -> Vec<i64> {
@@ -28,7 +32,12 @@ impl Log {
 fn batch(codec: Codec, records: &[Input<'_>]) -> BatchBuilder {
     let mut batch = BatchBuilder::new(codec);
     for (key, value, timestamp) in records {
-        batch.push(*timestamp, Some(key.as_bytes()), value.map(str::as_bytes), &[("h", Some(b"x"))]);
+        batch.push(
+            Timestamp(*timestamp),
+            Some(key.as_bytes()),
+            value.map(str::as_bytes),
+            &[("h", Some(b"x"))],
+        );
     }
     batch
 }
@@ -97,16 +106,16 @@ fn a_rewritten_batch_keeps_all_but_the_records_that_went() {
         assert_eq!(after.attributes(), before.attributes(), "codec and transaction");
         assert_eq!((after.producer(), after.last_sequence()), (before.producer(), before.last_sequence()));
         assert_eq!(after.leader_epoch(), before.leader_epoch());
-        assert_eq!((after.record_count(), after.max_timestamp()), (2, 7));
+        assert_eq!((after.record_count(), after.max_timestamp()), (2, Timestamp(7)));
     }
 }
 
 #[test]
 fn an_append_time_stays_the_time_of_all_records() {
     let mut log = log([batch(Codec::None, &[("a", Some("old"), 1), ("b", None, 2), ("a", Some("new"), 3)])]);
-    batch::set_log_append_time(&mut log.segments[0].batches[0], 500);
+    batch::set_log_append_time(&mut log.segments[0].batches[0], Timestamp(500));
     log.clean(Offset::ZERO, ROUNDS);
-    let times: Vec<_> = log.records().iter().map(|record| (record.offset, record.timestamp)).collect();
+    let times: Vec<_> = log.records().iter().map(|record| (record.offset, record.timestamp.0)).collect();
     assert_eq!(times, [(1, 500), (2, 500)]);
 }
 
@@ -117,17 +126,17 @@ fn a_tombstone_stays_until_the_horizon_that_its_first_round_set() {
         log.clean(Offset::ZERO, ROUNDS);
         let header = *BatchHeader::peek(&log.segments[0].batches[0]).unwrap();
         assert!(header.has_delete_horizon());
-        assert_eq!(header.base_timestamp(), ROUNDS.now + DAY);
-        let times: Vec<_> = log.records().iter().map(|record| (record.offset, record.timestamp)).collect();
+        assert_eq!(header.base_timestamp(), ROUNDS.now.plus(DAY));
+        let times: Vec<_> = log.records().iter().map(|record| (record.offset, record.timestamp.0)).collect();
         assert_eq!(times, [(1, 60), (2, 70)], "the records have their own times");
 
         let stamped = log.segments[0].batches[0].clone();
-        log.clean(log.end(), Rounds { now: ROUNDS.now + DAY - 1, ..ROUNDS });
+        log.clean(log.end(), Rounds { now: ROUNDS.now.plus(DAY - 1), ..ROUNDS });
         assert_eq!(log.segments[0].batches[0], stamped, "no later round moves the horizon");
         // A round cleans what lies before the end of its map, so there has to be something dirty behind it.
         let dirty = log.end();
         log.append(batch(codec, &[("c", Some("3"), 80)]));
-        log.clean(dirty, Rounds { now: ROUNDS.now + DAY, ..ROUNDS });
+        log.clean(dirty, Rounds { now: ROUNDS.now.plus(DAY), ..ROUNDS });
         assert_eq!(log.offsets(), [2, 3]);
         assert!(BatchHeader::peek(&log.segments[0].batches[0]).unwrap().has_delete_horizon());
     }
@@ -137,8 +146,8 @@ fn a_tombstone_stays_until_the_horizon_that_its_first_round_set() {
 fn a_horizon_at_the_end_of_time_keeps_the_timestamps() {
     let mut log = log([batch(Codec::None, &[("a", None, -1), ("b", Some("2"), 70)])]);
     log.clean(Offset::ZERO, Rounds { delete_retention_ms: i64::MAX, ..ROUNDS });
-    assert_eq!(BatchHeader::peek(&log.segments[0].batches[0]).unwrap().base_timestamp(), i64::MAX);
-    let times: Vec<_> = log.records().iter().map(|record| record.timestamp).collect();
+    assert_eq!(BatchHeader::peek(&log.segments[0].batches[0]).unwrap().base_timestamp(), Timestamp::MAX);
+    let times: Vec<_> = log.records().iter().map(|record| record.timestamp.0).collect();
     assert_eq!(times, [-1, 70]);
 }
 
@@ -169,7 +178,7 @@ fn an_emptied_batch_is_kept_only_as_a_producer_s_last() {
     assert_eq!(row(&log), expected, "the producer's last is left as it is, between two fillers");
     let empty = *BatchHeader::peek(&log.segments[0].batches[1]).unwrap();
     assert_eq!((empty.record_count(), empty.total_bytes()), (0, 61));
-    assert_eq!((empty.base_timestamp(), empty.max_timestamp()), (-1, 3));
+    assert_eq!((empty.base_timestamp(), empty.max_timestamp()), (Timestamp::NONE, Timestamp(3)));
     assert_eq!(
         (empty.producer_id(), empty.producer_epoch(), empty.last_sequence()),
         (ProducerId(7), ProducerEpoch(1), Sequence(41))
@@ -191,7 +200,7 @@ fn a_batch_before_a_gap_is_stretched_unless_its_last_offset_has_a_meaning() {
         .producer(ProducerId(9), ProducerEpoch(0), Sequence(-1))
         .transactional(true)
         .control(true);
-    marker.push(1, Some(b"\0\0\0\x01"), Some(b"\0\0\0\0\0\0"), &[]);
+    marker.push(Timestamp(1), Some(b"\0\0\0\x01"), Some(b"\0\0\0\0\0\0"), &[]);
     let batches = [
         old(),
         kept("b").producer(ProducerId(7), ProducerEpoch(0), Sequence(0)),
@@ -237,7 +246,7 @@ fn a_gap_is_closed_however_large_it_is() {
     let cleaner = Cleaner {
         map: &map,
         producers: &HashMap::new(),
-        now: 0,
+        now: Timestamp::default(),
         delete_retention_ms: 0,
         levels: CompressionLevels::default(),
     };
@@ -258,12 +267,12 @@ fn a_gap_is_closed_however_large_it_is() {
 #[test]
 fn records_without_a_key_go_and_markers_stay() {
     let mut unkeyed = BatchBuilder::new(Codec::None);
-    unkeyed.push(1, None, Some(b"value"), &[]);
+    unkeyed.push(Timestamp(1), None, Some(b"value"), &[]);
     let mut marker = BatchBuilder::new(Codec::None)
         .producer(ProducerId(9), ProducerEpoch(0), Sequence(-1))
         .transactional(true)
         .control(true);
-    marker.push(1, Some(b"\0\0\0\x01"), Some(b"\0\0\0\0\0\0"), &[]);
+    marker.push(Timestamp(1), Some(b"\0\0\0\x01"), Some(b"\0\0\0\0\0\0"), &[]);
     let mut log = log([unkeyed, marker, batch(Codec::None, &[("a", Some("1"), 3)])]);
     log.clean(Offset::ZERO, ROUNDS);
     assert_eq!(log.offsets(), [1, 2]);
@@ -292,7 +301,7 @@ fn damage_is_refused_and_never_made_to_look_sound() {
     let cleaner = Cleaner {
         map: &map,
         producers: &HashMap::new(),
-        now: 0,
+        now: Timestamp::default(),
         delete_retention_ms: 0,
         levels: CompressionLevels::default(),
     };
@@ -309,6 +318,6 @@ fn damage_is_refused_and_never_made_to_look_sound() {
     // A sum that holds over records that do not.
     let mut bytes = sound;
     bytes[23..27].copy_from_slice(&0i32.to_be_bytes());
-    batch::set_max_timestamp(&mut bytes, 1);
+    batch::set_max_timestamp(&mut bytes, Timestamp(1));
     assert_eq!(cleaner.clean(&bytes), Err(CompactionError::OffsetDelta { least: 1, most: 0, found: 1 }));
 }

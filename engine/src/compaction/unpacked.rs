@@ -101,7 +101,7 @@ impl<'a> Unpacked<'a> {
             least = found.saturating_add(1);
             Some(Ok(Placed {
                 offset: header.base_offset().plus(i64::from(found)),
-                timestamp: header.base_timestamp().wrapping_add(record.timestamp_delta),
+                timestamp: header.base_timestamp().with_delta(record.timestamp_delta),
                 record,
                 bytes: &before[..before.len() - walk.rest().len()],
             }))

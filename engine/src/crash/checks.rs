@@ -12,7 +12,7 @@ use crate::error::ReadError;
 use crate::format::names;
 use crate::message::OffsetQuery;
 use crate::sim::Clock;
-use crate::types::{EpochEnd, Offset, PartitionId};
+use crate::types::{EpochEnd, Offset, PartitionId, Timestamp};
 
 impl Run {
     /// Compares all that the process has with what is known, and knows it from then on. `None` when the
@@ -147,7 +147,9 @@ impl Run {
     pub(super) fn check_not_short(&mut self, process: &Process, id: PartitionId) -> bool {
         let (start, end) = (self.known.model.partitions[&id].start, self.known.model.end(id));
         let mut refused = false;
-        for query in [OffsetQuery::Latest, OffsetQuery::MaxTimestamp, OffsetQuery::AtTimestamp(i64::MAX)] {
+        for query in
+            [OffsetQuery::Latest, OffsetQuery::MaxTimestamp, OffsetQuery::AtTimestamp(Timestamp::MAX)]
+        {
             match self.drive(process.owner(id).find_offset(id, query, None)).expect("nothing stops it") {
                 Ok(found) if query == OffsetQuery::Latest => {
                     let latest = found.expect("a log has an end").offset.get();
@@ -194,7 +196,7 @@ impl Run {
     }
 
     fn compare_times(&mut self, process: &Process, id: PartitionId) -> Option<()> {
-        let timestamp = Clock::START + self.rng.i64(-1000..300_000);
+        let timestamp = Clock::START.plus(self.rng.i64(-1000..300_000));
         let model = &self.known.model;
         let queries = [
             (OffsetQuery::AtTimestamp(timestamp), model.offset_for_timestamp(id, timestamp)),

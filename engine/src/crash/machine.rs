@@ -167,7 +167,7 @@ pub fn start(
                 scrub_bytes_per_second: settings.scrub_bytes_per_second,
                 background_share: 0.1,
                 clock: Rc::new(move || clock.timestamp()),
-                stopwatch: Rc::new(move || Duration::from_millis(stopwatch.timestamp().unsigned_abs())),
+                stopwatch: Rc::new(move || Duration::from_millis(stopwatch.timestamp().0.unsigned_abs())),
             };
             let (shard, journal) = Shard::start(start).await?;
             shards.push((shard, journal, latch));

@@ -20,9 +20,7 @@ use bytes::Bytes;
 
 use crate::config::{RetentionLimits, TopicConfig};
 use crate::format::batch::{BatchHeader, Batches, Producer, verify_crc};
-use crate::types::{
-    LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp,
-};
+use crate::types::{LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// The first byte of a batch behind what the log stamps: base offset, length and leader epoch.
 const STAMPED_BYTES: usize = 16;
@@ -166,7 +164,7 @@ impl Model {
                 .filter(|sent| sent.partition == id)
                 .map(|sent| sent.bytes.len() as u64)
                 .sum();
-            let newest = self.sent[*number].timestamps.iter().copied().fold(NO_TIMESTAMP, i64::max);
+            let newest = self.sent[*number].timestamps.iter().copied().fold(Timestamp::NONE, Timestamp::max);
             let is_due = |limits: &RetentionLimits| {
                 limits.is_expired(newest, now) || limits.bytes.is_some_and(|limit| sent - gone >= limit)
             };

@@ -258,7 +258,8 @@ impl Reference {
                             let value: Vec<u8> =
                                 (0..rng.usize(20..100)).map(|_| rng.u8(b'a'..b'e')).collect();
                             let key = [b'k', rng.u8(..5)];
-                            builder.push(clock.timestamp() + rng.i64(..1000), Some(&key), Some(&value), &[]);
+                            let timestamp = clock.timestamp().plus(rng.i64(..1000));
+                            builder.push(timestamp, Some(&key), Some(&value), &[]);
                         }
                         let bytes = builder.build().freeze();
                         let offset = append(&process, &clock, *id, &bytes).await.expect("nothing is wrong").0;
@@ -316,7 +317,7 @@ impl Reference {
                     }
                 }
                 let mut times = Vec::new();
-                for query in [OffsetQuery::MaxTimestamp, OffsetQuery::AtTimestamp(Clock::START + 900)] {
+                for query in [OffsetQuery::MaxTimestamp, OffsetQuery::AtTimestamp(Clock::START.plus(900))] {
                     times.push((query, find(&process, *id, query).await.expect("it can be read")));
                 }
                 let last_sent = last_sent.clone().filter(|_| at == 0);

@@ -30,7 +30,7 @@ use crate::message::{Appended, DeleteBefore, OffsetQuery};
 use crate::partition::{Reader, WakeOnce};
 use crate::sim::{Clock, Faults, SimDisk, Simulation};
 use crate::topics::{ConfigChange, NewTopic, Topic};
-use crate::types::{LeaderEpoch, Offset, PartitionId, ProducerId, Sequence, Timestamp, TopicId};
+use crate::types::{LeaderEpoch, Offset, PartitionId, ProducerId, Sequence, TopicId};
 
 /// Operations of the disk after which an answer that is still missing never comes.
 const PATIENCE: usize = 20_000;
@@ -375,7 +375,7 @@ impl Run {
             let mut value = vec![0; if at == 0 { bytes } else { 8 }];
             self.rng.fill(&mut value);
             value[..8].copy_from_slice(&(number as u64).to_le_bytes());
-            let timestamp: Timestamp = self.clock.timestamp() + self.rng.i64(-500..500);
+            let timestamp = self.clock.timestamp().plus(self.rng.i64(-500..500));
             builder.push(timestamp, None, Some(&value), &[]);
             timestamps.push(timestamp);
         }

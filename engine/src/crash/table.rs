@@ -279,7 +279,7 @@ impl Table {
         let mut builder = BatchBuilder::new(codec).producer(id, producer.epoch, producer.next_sequence);
         let first = self.sent.len();
         for _ in 0..self.rng.usize(1..5) {
-            let (key, timestamp) = (self.rng.u8(..8), self.clock.timestamp() + self.rng.i64(-500..500));
+            let (key, timestamp) = (self.rng.u8(..8), self.clock.timestamp().plus(self.rng.i64(-500..500)));
             let value = (self.rng.u8(..4) > 0).then(|| vec![b'v'; self.rng.usize(..200)]);
             let number = (self.sent.len() as u64).to_le_bytes();
             builder.push(timestamp, Some(&[key]), value.as_deref(), &[("number", Some(&number))]);
@@ -344,7 +344,7 @@ impl Table {
                 other.key == key
                     && *at >= offset
                     && other.is_tombstone
-                    && now >= other.sent_at + DELETE_RETENTION_MS
+                    && now >= other.sent_at.plus(DELETE_RETENTION_MS)
             });
             assert!(
                 has_newer || deleted,
@@ -407,7 +407,11 @@ impl Table {
             let sent = &self.sent[number];
             assert_eq!(record.key, Some(&[sent.key][..]), "record {number}");
             assert_eq!(record.value.is_none(), sent.is_tombstone, "record {number}");
-            assert_eq!(header.base_timestamp() + record.timestamp_delta, sent.timestamp, "record {number}");
+            assert_eq!(
+                header.base_timestamp().with_delta(record.timestamp_delta),
+                sent.timestamp,
+                "record {number}"
+            );
             assert_eq!(found.insert(number, offset), None, "record {number} is there twice");
         }
     }

@@ -7,7 +7,7 @@ use crate::error::{DeleteRecordsError, ReadError};
 use crate::io::Disk;
 use crate::message::{DeleteBefore, OffsetQuery, ReadRequest};
 use crate::partition::{Isolation, Reader, Watermarks};
-use crate::types::{LeaderEpoch, Offset, PartitionId};
+use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp};
 
 const COMMITTED: Reader = Reader::Consumer(Isolation::ReadCommitted);
 const UNCOMMITTED: Reader = Reader::Consumer(Isolation::ReadUncommitted);
@@ -86,7 +86,7 @@ fn d2_each_reader_stops_at_its_own_watermark() {
         };
         assert_eq!(latest(OffsetQuery::Latest), Some(4));
         assert_eq!(latest(OffsetQuery::LatestStable), Some(2));
-        assert_eq!(latest(OffsetQuery::AtTimestamp(0)), Some(0));
+        assert_eq!(latest(OffsetQuery::AtTimestamp(Timestamp::default())), Some(0));
     }
 }
 

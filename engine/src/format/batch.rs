@@ -18,7 +18,7 @@ use zerocopy::big_endian::{I16, I32, I64, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::compression::Codec;
-use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// The bytes of a batch before its records.
 pub const BATCH_HEADER_BYTES: usize = 61;
@@ -257,12 +257,12 @@ impl BatchHeader {
 
     /// What the records' timestamp deltas count from.
     pub fn base_timestamp(&self) -> Timestamp {
-        self.base_timestamp.get()
+        Timestamp(self.base_timestamp.get())
     }
 
     /// The largest timestamp of the records, or the append time.
     pub fn max_timestamp(&self) -> Timestamp {
-        self.max_timestamp.get()
+        Timestamp(self.max_timestamp.get())
     }
 
     /// The idempotent producer; `None` when the batch names none.
@@ -365,8 +365,8 @@ pub(super) fn write_header(batch: &mut [u8], parts: &HeaderParts) {
         crc: U32::ZERO,
         attributes: I16::new(attributes),
         last_offset_delta: I32::new(parts.last_offset_delta),
-        base_timestamp: I64::new(parts.base_timestamp),
-        max_timestamp: I64::new(parts.max_timestamp),
+        base_timestamp: I64::new(parts.base_timestamp.0),
+        max_timestamp: I64::new(parts.max_timestamp.0),
         producer_id: I64::new(parts.producer.id.0),
         producer_epoch: I16::new(parts.producer.epoch.0),
         base_sequence: I32::new(parts.base_sequence.0),
@@ -394,8 +394,8 @@ pub(crate) fn with_remains(original: &BatchHeader, remains: &Remains, records: &
     let header = BatchHeader {
         length: I32::new(i32::try_from(length).expect("a batch stays below 2 GiB")),
         attributes: I16::new(kept | i16::from(remains.codec.id()) | horizon),
-        base_timestamp: I64::new(remains.base_timestamp),
-        max_timestamp: I64::new(remains.max_timestamp),
+        base_timestamp: I64::new(remains.base_timestamp.0),
+        max_timestamp: I64::new(remains.max_timestamp.0),
         record_count: I32::new(remains.record_count),
         ..*original
     };
@@ -420,8 +420,8 @@ pub(crate) fn without_records(base: Offset, count: i32, epoch: LeaderEpoch) -> B
         transactional: false,
         control: false,
         last_offset_delta: count - 1,
-        base_timestamp: NO_TIMESTAMP,
-        max_timestamp: NO_TIMESTAMP,
+        base_timestamp: Timestamp::NONE,
+        max_timestamp: Timestamp::NONE,
         producer: Producer { id: ProducerId::NONE, epoch: ProducerEpoch::NONE },
         base_sequence: Sequence::NONE,
         record_count: 0,
@@ -504,7 +504,7 @@ pub fn stamp(batch: &mut [u8], base_offset: Offset, epoch: LeaderEpoch) {
 pub fn set_log_append_time(batch: &mut [u8], now: Timestamp) {
     let header = header_mut(batch);
     header.attributes = I16::new(header.attributes.get() | LOG_APPEND_TIME);
-    header.max_timestamp = I64::new(now);
+    header.max_timestamp = I64::new(now.0);
     refresh_crc(batch);
 }
 
@@ -516,7 +516,7 @@ pub fn set_log_append_time(batch: &mut [u8], now: Timestamp) {
 pub fn set_create_time(batch: &mut [u8], max_timestamp: Timestamp) {
     let header = header_mut(batch);
     header.attributes = I16::new(header.attributes.get() & !LOG_APPEND_TIME);
-    header.max_timestamp = I64::new(max_timestamp);
+    header.max_timestamp = I64::new(max_timestamp.0);
     refresh_crc(batch);
 }
 
@@ -525,7 +525,7 @@ pub fn set_create_time(batch: &mut [u8], max_timestamp: Timestamp) {
 /// # Panics
 /// When `batch` is shorter than a header: only checked batches get here.
 pub fn set_max_timestamp(batch: &mut [u8], max_timestamp: Timestamp) {
-    header_mut(batch).max_timestamp = I64::new(max_timestamp);
+    header_mut(batch).max_timestamp = I64::new(max_timestamp.0);
     refresh_crc(batch);
 }
 

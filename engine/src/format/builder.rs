@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use super::batch::{self, BATCH_HEADER_BYTES, HeaderParts, Producer, TimestampType};
 use super::compression::{self, Codec};
 use super::varint;
-use crate::types::{NO_TIMESTAMP, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use crate::types::{ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// A batch in the making. Records get the offset deltas 0, 1, 2, ...
 #[derive(Clone, Debug)]
@@ -34,8 +34,8 @@ impl BatchBuilder {
             control: false,
             producer: Producer { id: ProducerId::NONE, epoch: ProducerEpoch::NONE },
             base_sequence: Sequence::NONE,
-            base_timestamp: NO_TIMESTAMP,
-            max_timestamp: NO_TIMESTAMP,
+            base_timestamp: Timestamp::NONE,
+            max_timestamp: Timestamp::NONE,
             count: 0,
             records: Vec::new(),
         }
@@ -81,7 +81,7 @@ impl BatchBuilder {
             self.base_timestamp = timestamp;
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
-        let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp);
+        let timestamp_delta = timestamp.delta_from(self.base_timestamp);
         let header_count = length_field(headers.len());
 
         let bytes = 1

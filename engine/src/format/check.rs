@@ -19,7 +19,7 @@ use super::batch::{self, BATCH_HEADER_BYTES, BATCH_MAGIC, BatchError, BatchHeade
 use super::compression::{Codec, DecompressError, PIECE_BYTES, Packer, Packing, Strictness, Unpacker};
 use super::record::RecordError;
 use super::walk::{RecordWalk, Seen};
-use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, ProducerId, Sequence, Timestamp};
+use crate::types::{LeaderEpoch, Offset, ProducerId, Sequence, Timestamp};
 
 /// The rejected records that an error names; the rest are only counted.
 pub const REJECTED_RECORDS_MAX: usize = 100;
@@ -445,7 +445,7 @@ impl Repack {
 impl Verdict {
     fn new(base_timestamp: Timestamp) -> Verdict {
         let rejected = RejectedRecords { named: Vec::new(), total: 0, any_timestamp: false };
-        Verdict { base_timestamp, max_timestamp: NO_TIMESTAMP, rejected }
+        Verdict { base_timestamp, max_timestamp: Timestamp::NONE, rejected }
     }
 
     #[inline]
@@ -455,7 +455,7 @@ impl Verdict {
             return Err(CheckError::OffsetDelta { expected: index, found: offset_delta });
         }
         // A sum that leaves 64 bits saturates: outside of every window that has a bound on that side.
-        let timestamp = self.base_timestamp.saturating_add(timestamp_delta);
+        let timestamp = self.base_timestamp.plus(timestamp_delta);
         if let Some(reason) = reject(has_key, timestamp, rules) {
             self.rejected.add(index, reason);
         }
@@ -508,7 +508,7 @@ fn check_header<'a>(bytes: &'a [u8], rules: &CheckRules) -> Result<&'a BatchHead
     }
     if header.timestamp_type() == TimestampType::LogAppendTime {
         let is_mended =
-            rules.timestamp_type == TimestampType::CreateTime && header.max_timestamp() != NO_TIMESTAMP;
+            rules.timestamp_type == TimestampType::CreateTime && header.max_timestamp() != Timestamp::NONE;
         if !is_mended {
             return Err(CheckError::LogAppendTime);
         }
@@ -520,13 +520,13 @@ fn reject(has_key: bool, timestamp: Timestamp, rules: &CheckRules) -> Option<Rej
     if rules.keys_required && !has_key {
         return Some(RejectReason::MissingKey);
     }
-    if rules.timestamp_type == TimestampType::LogAppendTime || timestamp == NO_TIMESTAMP {
+    if rules.timestamp_type == TimestampType::LogAppendTime || timestamp == Timestamp::NONE {
         return None;
     }
-    if rules.now.saturating_sub(timestamp) > rules.before_max_ms {
+    if rules.now.since(timestamp) > rules.before_max_ms {
         return Some(RejectReason::TimestampTooOld);
     }
-    if timestamp.saturating_sub(rules.now) > rules.after_max_ms {
+    if timestamp.since(rules.now) > rules.after_max_ms {
         return Some(RejectReason::TimestampTooNew);
     }
     None

@@ -185,7 +185,7 @@ impl CheckpointEncoder {
             segment_base: I64::new(checkpoint.segment_base.get()),
             position: U64::new(checkpoint.position),
             next_offset: I64::new(checkpoint.next_offset.get()),
-            max_timestamp: I64::new(checkpoint.max_timestamp),
+            max_timestamp: I64::new(checkpoint.max_timestamp.0),
         };
         body.put_slice(row.as_bytes());
         let row = ReplicaRow {
@@ -203,7 +203,7 @@ impl CheckpointEncoder {
             assert!(!producer.id.is_none(), "a producer has an id");
             let row = ProducerRow {
                 id: I64::new(producer.id.0),
-                last_timestamp: I64::new(producer.last_timestamp),
+                last_timestamp: I64::new(producer.last_timestamp.0),
                 epoch: I16::new(producer.epoch.0),
                 batch_count: U16::new(producer.batches.len() as u16),
             };
@@ -211,7 +211,7 @@ impl CheckpointEncoder {
             for batch in &producer.batches {
                 let row = BatchRow {
                     base_offset: I64::new(batch.base_offset.get()),
-                    timestamp: I64::new(batch.timestamp),
+                    timestamp: I64::new(batch.timestamp.0),
                     first_sequence: I32::new(batch.first_sequence.0),
                     last_sequence: I32::new(batch.last_sequence.0),
                 };
@@ -249,7 +249,7 @@ fn decode_partition(version: u16, body: &mut Body<'_>) -> Result<PartitionCheckp
         segment_base: offset(body, row.segment_base)?,
         position: row.position.get(),
         next_offset: offset(body, row.next_offset)?,
-        max_timestamp: row.max_timestamp.get(),
+        max_timestamp: Timestamp(row.max_timestamp.get()),
         high_watermark: offset(body, row.next_offset)?,
         truncations: 0,
         epochs: Vec::new(),
@@ -301,13 +301,13 @@ fn decode_producer(body: &mut Body<'_>) -> Result<ProducerCheckpoint, EnvelopeEr
             first_sequence: Sequence(row.first_sequence.get()),
             last_sequence: Sequence(row.last_sequence.get()),
             base_offset: offset(body, row.base_offset)?,
-            timestamp: row.timestamp.get(),
+            timestamp: Timestamp(row.timestamp.get()),
         });
     }
     Ok(ProducerCheckpoint {
         id,
         epoch: ProducerEpoch(row.epoch.get()),
-        last_timestamp: row.last_timestamp.get(),
+        last_timestamp: Timestamp(row.last_timestamp.get()),
         batches,
     })
 }
@@ -330,7 +330,7 @@ mod tests {
                 segment_base: Offset::new(segment_base),
                 position: 0,
                 next_offset: Offset::new(next_offset),
-                max_timestamp: -1,
+                max_timestamp: Timestamp::NONE,
                 high_watermark: Offset::new(next_offset),
                 truncations: 0,
                 epochs: Vec::new(),
@@ -358,7 +358,7 @@ mod tests {
                 segment_base: Offset::ZERO,
                 position: 0,
                 next_offset: Offset::new(10),
-                max_timestamp: -1,
+                max_timestamp: Timestamp::NONE,
                 high_watermark: Offset::new(10),
                 truncations: 3,
                 epochs: epochs.iter().map(row).collect(),

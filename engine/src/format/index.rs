@@ -161,7 +161,7 @@ pub fn encode_chunk(entries: &[IndexEntry]) -> Vec<u8> {
         let stored = StoredEntry {
             relative_offset: U32::new(entry.relative_offset),
             position: U32::new(entry.position),
-            max_timestamp: I64::new(entry.max_timestamp),
+            max_timestamp: I64::new(entry.max_timestamp.0),
         };
         out.extend_from_slice(stored.as_bytes());
     }
@@ -216,7 +216,7 @@ fn decode_chunk<'a>(bytes: &'a [u8], entries: &mut Vec<IndexEntry>) -> Option<&'
         let entry = IndexEntry {
             relative_offset: entry.relative_offset.get(),
             position: entry.position.get(),
-            max_timestamp: entry.max_timestamp.get(),
+            max_timestamp: Timestamp(entry.max_timestamp.get()),
         };
         if entries.last().is_some_and(|last| !last.precedes(&entry)) {
             entries.truncate(start);
@@ -256,7 +256,7 @@ mod tests {
         let entry = |relative_offset, position, max_timestamp| IndexEntry {
             relative_offset,
             position,
-            max_timestamp,
+            max_timestamp: Timestamp(max_timestamp),
         };
         vec![entry(10, 100, -1), entry(20, 200, 50), entry(30, 300, 50), entry(40, 400, 90)]
     }
@@ -268,10 +268,10 @@ mod tests {
         for at in 0..500u32 {
             assert_eq!(floor(&entries, at), scan(&|entry| entry.relative_offset <= at));
             assert_eq!(floor_position(&entries, u64::from(at)), scan(&|entry| entry.position <= at));
-            let time = i64::from(at);
+            let time = Timestamp(i64::from(at));
             assert_eq!(before_timestamp(&entries, time), scan(&|entry| entry.max_timestamp < time));
         }
-        assert_eq!(before_timestamp(&entries, -1), None);
+        assert_eq!(before_timestamp(&entries, Timestamp::NONE), None);
         assert_eq!(floor_position(&entries, u64::MAX), entries.last().copied());
     }
 

@@ -180,7 +180,7 @@ pub fn encode_truncation(
     let row = TruncationRow {
         segment_base: I64::new(truncation.segment_base.get()),
         position: U64::new(truncation.position),
-        max_timestamp: I64::new(truncation.max_timestamp),
+        max_timestamp: I64::new(truncation.max_timestamp.0),
     };
     buffer.extend(entry.as_bytes());
     buffer.extend(row.as_bytes());
@@ -533,7 +533,7 @@ impl<'a> Commit<'a> {
                 end: Offset::checked(entry.base_offset.get())?,
                 segment_base: Offset::checked(row.segment_base.get())?,
                 position: row.position.get(),
-                max_timestamp: row.max_timestamp.get(),
+                max_timestamp: Timestamp(row.max_timestamp.get()),
             })
         })
     }

@@ -16,7 +16,7 @@ use super::topics::{DeletedTopic, TopicRecord, TopicsFile};
 use super::{producer_ids, settings, topics};
 use crate::buffer::AlignedBuffer;
 use crate::types::{
-    EpochStart, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, TopicId,
+    EpochStart, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
 };
 
 /// The bytes of a golden file. They were made from the tables of `docs/format.md` by a program that shares no
@@ -27,7 +27,7 @@ fn golden(hex: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
-const TIME: i64 = 1_700_000_000_000;
+const TIME: Timestamp = Timestamp(1_700_000_000_000);
 const BATCH: &str = include_str!("../../tests/golden/batch-v2.hex");
 const JOURNAL: &str = include_str!("../../tests/golden/journal-v2.hex");
 const JOURNAL_V1: &str = include_str!("../../tests/golden/journal-v1.hex");
@@ -60,8 +60,8 @@ fn golden_batch() -> BytesMut {
         .producer(ProducerId(4242), ProducerEpoch(7), Sequence(i32::MAX - 1))
         .transactional(true);
     builder.push(TIME, Some(b"key"), Some(b"value"), &[("h", Some(b"x")), ("n", None)]);
-    builder.push(TIME - 5, None, None, &[]);
-    builder.push(TIME + 250, Some(b""), Some(&[0; 70]), &[]);
+    builder.push(TIME.minus(5), None, None, &[]);
+    builder.push(TIME.plus(250), Some(b""), Some(&[0; 70]), &[]);
     assert_eq!(builder.len(), 3);
     let estimate = builder.bytes_estimate();
     let batch = builder.build();
@@ -105,7 +105,7 @@ fn a_batch_is_built_and_read_as_kafka_lays_it_out() {
     assert_eq!(header.base_offset(), Offset::ZERO);
     assert_eq!((header.last_offset(), header.next_offset()), (Offset::new(2), Offset::new(3)));
     assert_eq!((header.record_count(), header.last_offset_delta()), (3, 2));
-    assert_eq!((header.base_timestamp(), header.max_timestamp()), (TIME, TIME + 250));
+    assert_eq!((header.base_timestamp(), header.max_timestamp()), (TIME, TIME.plus(250)));
     assert_eq!(header.producer(), Some(golden_producer()));
     assert_eq!(
         (header.base_sequence(), header.last_sequence()),
@@ -180,11 +180,11 @@ fn stamping_a_batch_leaves_its_sum_right_and_changing_its_time_renews_it() {
     assert_eq!(header.next_offset(), Offset::new((1 << 40) + 3));
     batch::verify_crc(&bytes).expect("stamped");
 
-    batch::set_log_append_time(&mut bytes, TIME + 9000);
+    batch::set_log_append_time(&mut bytes, TIME.plus(9000));
     let header = BatchHeader::peek(&bytes).expect("a batch");
     assert_eq!(
         (header.timestamp_type(), header.max_timestamp()),
-        (TimestampType::LogAppendTime, TIME + 9000)
+        (TimestampType::LogAppendTime, TIME.plus(9000))
     );
     batch::verify_crc(&bytes).expect("with append time");
     batch::set_max_timestamp(&mut bytes, TIME);
@@ -236,7 +236,7 @@ fn damaged_records_under_a_right_sum_never_panic() {
             if bytes.len() == sound.len() {
                 let mut bytes = BytesMut::from(bytes);
                 let claimed = i64::from_be_bytes(bytes[35..43].try_into().expect("8 bytes"));
-                batch::set_max_timestamp(&mut bytes, claimed);
+                batch::set_max_timestamp(&mut bytes, Timestamp(claimed));
                 passed += usize::from(check(bytes, &rules()).is_ok());
             }
         });
@@ -311,7 +311,11 @@ fn an_index_is_written_and_read_as_documented() {
     let bytes = golden(INDEX);
     let entry =
         |relative_offset, position, max_timestamp| IndexEntry { relative_offset, position, max_timestamp };
-    let entries = [entry(40, 4100, -1), entry(80, 8200, TIME + 250), entry(120, 12300, TIME + 250)];
+    let entries = [
+        entry(40, 4100, Timestamp::NONE),
+        entry(80, 8200, TIME.plus(250)),
+        entry(120, 12300, TIME.plus(250)),
+    ];
     let mut written = index::encode_header(Offset::new(1000));
     written.extend(index::encode_chunk(&entries[..2]));
     written.extend(index::encode_chunk(&entries[2..]));
@@ -387,7 +391,7 @@ fn the_small_files_are_written_and_read_as_documented() {
             segment_base: Offset::new(1000),
             position: 65536,
             next_offset: Offset::new(2000),
-            max_timestamp: TIME + 250,
+            max_timestamp: TIME.plus(250),
             high_watermark: Offset::new(1995),
             truncations: 3,
             epochs: vec![epoch_start(0, 10), epoch_start(4, 1200)],
@@ -395,7 +399,7 @@ fn the_small_files_are_written_and_read_as_documented() {
                 id: ProducerId(4242),
                 epoch: ProducerEpoch(7),
                 last_timestamp: TIME,
-                batches: vec![remembered(1990, TIME, 0, 4), remembered(1995, TIME + 250, 5, 9)],
+                batches: vec![remembered(1990, TIME, 0, 4), remembered(1995, TIME.plus(250), 5, 9)],
             }],
         },
         PartitionCheckpoint {
@@ -404,7 +408,7 @@ fn the_small_files_are_written_and_read_as_documented() {
             segment_base: Offset::ZERO,
             position: 0,
             next_offset: Offset::ZERO,
-            max_timestamp: -1,
+            max_timestamp: Timestamp::NONE,
             high_watermark: Offset::ZERO,
             truncations: 0,
             epochs: vec![],

@@ -304,6 +304,7 @@ mod tests {
     use super::*;
     use crate::format::builder::BatchBuilder;
     use crate::format::compression::Codec;
+    use crate::types::Timestamp;
 
     fn walked(bytes: &[u8], count: u32, piece_bytes: usize) -> (Vec<Seen>, Result<(), RecordError>) {
         let mut walk = RecordWalk::new(count);
@@ -322,9 +323,14 @@ mod tests {
 
     fn records() -> Vec<u8> {
         let mut builder = BatchBuilder::new(Codec::None);
-        builder.push(1_000, Some(b"key"), Some(&[b'x'; 300]), &[("name", Some(b"value")), ("null", None)]);
-        builder.push(i64::MIN, None, None, &[]);
-        builder.push(77, Some(b""), Some(b""), &[("", Some(b""))]);
+        builder.push(
+            Timestamp(1_000),
+            Some(b"key"),
+            Some(&[b'x'; 300]),
+            &[("name", Some(b"value")), ("null", None)],
+        );
+        builder.push(Timestamp(i64::MIN), None, None, &[]);
+        builder.push(Timestamp(77), Some(b""), Some(b""), &[("", Some(b""))]);
         builder.build()[crate::format::batch::BATCH_HEADER_BYTES..].to_vec()
     }
 

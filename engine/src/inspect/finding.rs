@@ -9,7 +9,7 @@ use crate::compaction::CompactionError;
 use crate::format::envelope::EnvelopeError;
 use crate::format::index::IndexError;
 use crate::format::journal::End;
-use crate::types::{Offset, Position};
+use crate::types::{Offset, Position, Timestamp};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,9 +99,9 @@ pub enum What {
         /// The position in the entry.
         position: Position,
         /// What the batches say.
-        expected: i64,
+        expected: Timestamp,
         /// What the entry says.
-        found: i64,
+        found: Timestamp,
     },
     /// A journal whose sequence of commits breaks off before its end.
     #[error("the journal breaks off, and goes on {bytes} bytes behind: {end}")]

@@ -128,14 +128,14 @@ mod tests {
     use crate::format::journal::encode_commit;
     use crate::io::pwrite::PwriteDisk;
     use crate::journal::replay::read_journal;
-    use crate::types::{PartitionId, TopicId};
+    use crate::types::{PartitionId, Timestamp, TopicId};
 
     fn commits(generation: u64, count: u64) -> Vec<u8> {
         let mut buffer = AlignedBuffer::new();
         let partition = PartitionId::new(TopicId::from_bytes([7; 16]), 3);
         for sequence in 0..count {
             let mut batch = BatchBuilder::new(Codec::None);
-            batch.push(0, None, Some(&vec![b'x'; 1000 + 2000 * sequence as usize]), &[]);
+            batch.push(Timestamp(0), None, Some(&vec![b'x'; 1000 + 2000 * sequence as usize]), &[]);
             encode_commit(&mut buffer, generation, sequence, &[(partition, 0, &batch.build())]);
         }
         buffer.as_ref().to_vec()

@@ -35,7 +35,7 @@ use crate::format::envelope;
 use crate::format::meta::{Meta, NODE_ID_UNKNOWN};
 use crate::format::names::{self, DataFile, Scope, Sum};
 use crate::format::{producer_ids, settings};
-use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Position, ProducerId, random_uuid};
+use crate::types::{Offset, PartitionId, Position, ProducerId, Timestamp, random_uuid};
 
 /// Producer ids that are left out behind the largest one that is known: some were given out and have not
 /// written yet.
@@ -120,7 +120,7 @@ fn without_gone(dir: &DataDir) -> Vec<Repair> {
                 lost.push(format!("{name} partition {index}: offsets {} to {last}", point.log_start));
                 (row.log_start, row.segment_base, row.next_offset) =
                     (point.next_offset, point.next_offset, point.next_offset);
-                (row.position, row.max_timestamp) = (0, NO_TIMESTAMP);
+                (row.position, row.max_timestamp) = (0, Timestamp::NONE);
             }
             encoder.push(&row);
         }

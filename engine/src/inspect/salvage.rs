@@ -23,7 +23,7 @@ use crate::format::topics::{TopicRecord, TopicsFile};
 use crate::format::{producer_ids, settings, topics};
 use crate::log::Producers;
 use crate::shard::shard_dir;
-use crate::types::{NO_TIMESTAMP, Offset, PartitionId, ProducerId, TopicId, random_uuid};
+use crate::types::{Offset, PartitionId, ProducerId, Timestamp, TopicId, random_uuid};
 
 /// What was recovered of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -304,7 +304,7 @@ impl Partition<'_> {
             segment_base: salvaged.log_end,
             position: 0,
             next_offset: salvaged.log_end,
-            max_timestamp: NO_TIMESTAMP,
+            max_timestamp: Timestamp::NONE,
             high_watermark: salvaged.log_end,
             truncations: 0,
             epochs,

@@ -327,14 +327,14 @@ mod tests {
     use super::*;
     use crate::format::builder::BatchBuilder;
     use crate::format::compression::Codec;
-    use crate::types::LeaderEpoch;
+    use crate::types::{LeaderEpoch, Timestamp};
 
     /// Batches of 3 records each, from `base` on.
     fn batches(base: i64, count: i64) -> Vec<Vec<u8>> {
         let batch = |number: i64| {
             let mut builder = BatchBuilder::new(Codec::None);
             for record in 0..3 {
-                builder.push(1000, None, Some(format!("value {number} {record}").as_bytes()), &[]);
+                builder.push(Timestamp(1000), None, Some(format!("value {number} {record}").as_bytes()), &[]);
             }
             let mut batch = builder.build().to_vec();
             batch::stamp(&mut batch, Offset::new(base + 3 * number), LeaderEpoch(0));
@@ -426,9 +426,9 @@ mod tests {
     fn a_batch_inside_a_record_of_a_damaged_one_is_not_taken_for_one_of_the_log() {
         let inner = batches(11, 1).remove(0);
         let mut outer = BatchBuilder::new(Codec::None);
-        outer.push(0, None, Some(&inner), &[]);
-        outer.push(0, None, None, &[]);
-        outer.push(0, None, None, &[]);
+        outer.push(Timestamp(0), None, Some(&inner), &[]);
+        outer.push(Timestamp(0), None, None, &[]);
+        outer.push(Timestamp(0), None, None, &[]);
         let mut outer = outer.build().to_vec();
         batch::stamp(&mut outer, Offset::new(10), LeaderEpoch(0));
         let length = outer.len();

@@ -11,7 +11,7 @@ use crate::format::batch::Batches;
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;
 use crate::topics::NewTopic;
-use crate::types::{Offset, PartitionId, ProducerEpoch, Sequence};
+use crate::types::{Offset, PartitionId, ProducerEpoch, Sequence, Timestamp};
 use crate::{Engine, Handle, NoFront, ReadRequest};
 
 const PARTITIONS: u32 = 2;
@@ -46,7 +46,7 @@ fn stopped() -> tempfile::TempDir {
             for record in 0..2 {
                 let noise: String = (0..200).map(|_| fastrand::alphanumeric()).collect();
                 let value = format!("{number} {batch} {record} {noise}");
-                builder.push(1000 + batch, Some(b"key"), Some(value.as_bytes()), &[("h", None)]);
+                builder.push(Timestamp(1000 + batch), Some(b"key"), Some(value.as_bytes()), &[("h", None)]);
             }
             block_on(async { log.append(partition, builder.build()).await?.settled().await }).unwrap();
         }
@@ -72,7 +72,7 @@ fn served(path: &Path) -> Vec<Row> {
                     let Placed { offset, timestamp, record, .. } = record.unwrap();
                     let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
                     let row =
-                        (partition.index, offset.get(), timestamp, owned(record.key), owned(record.value));
+                        (partition.index, offset.get(), timestamp.0, owned(record.key), owned(record.value));
                     records.push(row);
                 }
             }
@@ -219,7 +219,8 @@ fn walked(path: &Path) -> Vec<Row> {
             for record in Unpacked::new(&batch.header, &batch.bytes).unwrap().records() {
                 let Placed { offset, timestamp, record, .. } = record.unwrap();
                 let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-                let row = (partition.index, offset.get(), timestamp, owned(record.key), owned(record.value));
+                let row =
+                    (partition.index, offset.get(), timestamp.0, owned(record.key), owned(record.value));
                 records.push(row);
             }
         }

@@ -17,7 +17,7 @@ use super::segment::FoundBatch;
 use crate::compaction::Unpacked;
 use crate::format::index::{IndexEntry, decode_index};
 use crate::format::names;
-use crate::types::{NO_TIMESTAMP, Offset, Position, Timestamp};
+use crate::types::{Offset, Position, Timestamp};
 
 /// What was gone through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -202,8 +202,12 @@ impl<'a> Check<'a> {
     }
 
     fn begin_segment(&mut self, segment: &'a SegmentFile) {
-        let mut check =
-            IndexCheck { base: segment.base, entries: VecDeque::new(), max: NO_TIMESTAMP, wrong: Vec::new() };
+        let mut check = IndexCheck {
+            base: segment.base,
+            entries: VecDeque::new(),
+            max: Timestamp::NONE,
+            wrong: Vec::new(),
+        };
         if let Some(path) = &segment.index {
             match std::fs::read(path) {
                 Err(error) => self.tell(Severity::Damage, path, None, None, error.into()),

@@ -15,7 +15,7 @@ use crate::format::batch::{self, BatchHeader};
 use crate::format::index::{self, IndexEntry};
 use crate::format::names;
 use crate::segment::{INDEX_STRIDE_BYTES, boundary};
-use crate::types::{EpochStart, LeaderEpoch, NO_TIMESTAMP, Offset, Position, Timestamp};
+use crate::types::{EpochStart, LeaderEpoch, Offset, Position, Timestamp};
 
 /// Bytes after which a segment ends, whatever the source has: Kafka's default.
 const SEGMENT_BYTES: u64 = 1 << 30;
@@ -45,7 +45,7 @@ pub(super) struct IndexBuilder {
 
 impl IndexBuilder {
     pub(super) fn new(base: Offset) -> IndexBuilder {
-        IndexBuilder { base, entries: Vec::new(), last: 0, max: NO_TIMESTAMP }
+        IndexBuilder { base, entries: Vec::new(), last: 0, max: Timestamp::NONE }
     }
 
     pub(super) fn pass(&mut self, position: Position, header: &BatchHeader) {

@@ -179,7 +179,7 @@ impl<D: Disk> Draft<D> {
         let old = self
             .tail
             .first_timestamp
-            .is_some_and(|first| header.max_timestamp().saturating_sub(first) > self.roll_ms());
+            .is_some_and(|first| header.max_timestamp().since(first) > self.roll_ms());
         let far = header.last_offset().get() - self.segment.base().get() > i64::from(i32::MAX);
         full || old || far
     }

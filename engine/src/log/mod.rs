@@ -48,9 +48,7 @@ use crate::format::walk::{RecordWalk, Seen};
 use crate::io::Disk;
 use crate::retention::SegmentFacts;
 use crate::segment::{HeaderScan, Home, Segment, SegmentEnd};
-use crate::types::{
-    EpochEnd, EpochStart, LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, Position, ProducerId, Timestamp,
-};
+use crate::types::{EpochEnd, EpochStart, LeaderEpoch, Offset, PartitionId, Position, ProducerId, Timestamp};
 
 /// Milliseconds of silence after which an idempotent producer is forgotten (Kafka's
 /// `producer.id.expiration.ms`).
@@ -428,7 +426,7 @@ impl<D: Disk> Log<D> {
             segment_base: end.map_or(self.end(), |(base, _)| base),
             position: end.map_or(0, |(_, end)| end.position),
             next_offset: self.end(),
-            max_timestamp: end.map_or(NO_TIMESTAMP, |(_, end)| end.max_timestamp),
+            max_timestamp: end.map_or(Timestamp::NONE, |(_, end)| end.max_timestamp),
             high_watermark: self.end(),
             truncations: self.truncations.get(),
             epochs: self.home.epochs.to_vec(),
@@ -481,7 +479,7 @@ impl<D: Disk> Log<D> {
 
     /// Forgets idempotent producers that were silent for a day.
     pub(crate) fn expire_producers(&self, now: Timestamp) {
-        self.producers.borrow_mut().expire(now - PRODUCER_EXPIRATION_MS);
+        self.producers.borrow_mut().expire(now.minus(PRODUCER_EXPIRATION_MS));
     }
 
     /// Appends to the index files what lies before `checkpoint`. Losing it costs reading, never records.
@@ -596,7 +594,7 @@ impl<D: Disk> Log<D> {
         // The same segments are looked at twice: in those that compaction puts in their places, the record
         // may be gone.
         let segments = self.segments_from(log_start);
-        let mut largest = NO_TIMESTAMP;
+        let mut largest = Timestamp::NONE;
         for segment in &segments {
             let newest = match segment.base() >= log_start {
                 true => segment.max_timestamp().await?,
@@ -604,7 +602,7 @@ impl<D: Disk> Log<D> {
             };
             largest = largest.max(newest);
         }
-        if largest == NO_TIMESTAMP {
+        if largest == Timestamp::NONE {
             Ok(None)
         } else {
             first_at_or_after(&segments, log_start, largest).await
@@ -647,7 +645,7 @@ async fn first_at_or_after<D: Disk>(
 
 /// The largest timestamp of the records at or behind `offset`, which lies in the segment.
 async fn max_timestamp_from<D: Disk>(segment: &Rc<Segment<D>>, offset: Offset) -> Result<Timestamp, Fault> {
-    let mut largest = NO_TIMESTAMP;
+    let mut largest = Timestamp::NONE;
     let Some((start, _)) = segment.locate(offset).await? else { return Ok(largest) };
     let mut scan = HeaderScan::new(segment, start, segment.end().position);
     while let Some((position, header)) = scan.next().await? {
@@ -684,7 +682,7 @@ async fn first_record(
         let offset = header.base_offset().plus(i64::from(record.offset_delta));
         let timestamp = match header.timestamp_type() {
             TimestampType::LogAppendTime => header.max_timestamp(),
-            TimestampType::CreateTime => header.base_timestamp().wrapping_add(record.timestamp_delta),
+            TimestampType::CreateTime => header.base_timestamp().with_delta(record.timestamp_delta),
         };
         let record = OffsetAndTimestamp { offset, timestamp, leader_epoch: Some(header.leader_epoch()) };
         if found.is_none() && passes(record) {

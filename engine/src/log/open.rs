@@ -51,7 +51,7 @@ use crate::io::{Disk, Entry, read_whole};
 use crate::segment::{
     Epochs, HeaderScan, Home, OpenFiles, Scanned, Segment, SegmentEnd, WriteFailure, scan_checked,
 };
-use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Position};
+use crate::types::{Offset, PartitionId, Position, Timestamp};
 
 /// Most bytes of a `compacted` file: it has 36.
 const COMPACTED_BYTES_MAX: u64 = 1 << 10;
@@ -109,7 +109,7 @@ impl<D: Disk> Log<D> {
                     segment_base: durable,
                     position: 0,
                     next_offset: durable,
-                    max_timestamp: NO_TIMESTAMP,
+                    max_timestamp: Timestamp::NONE,
                     high_watermark: durable,
                     truncations: 0,
                     epochs: Vec::new(),
@@ -182,7 +182,7 @@ impl<D: Disk> Recovery<D> {
                 position: file.length,
                 next_offset: next_offset.min(point.segment_base),
                 first_timestamp: None,
-                max_timestamp: NO_TIMESTAMP,
+                max_timestamp: Timestamp::NONE,
             };
             segments.push(log.existing_segment(file.base, end, file.length));
         }
@@ -263,7 +263,7 @@ impl<D: Disk> Recovery<D> {
                     position: 0,
                     next_offset: file.base,
                     first_timestamp: None,
-                    max_timestamp: NO_TIMESTAMP,
+                    max_timestamp: Timestamp::NONE,
                 },
                 |segment| segment.end(),
             );
@@ -451,9 +451,9 @@ impl<D: Disk> Recovery<D> {
         let kept = self.scanned.iter().filter(|found| Rc::ptr_eq(&found.segment, &keep.segment));
         let before = match keep.segment.base() == self.recovery_point.segment_base {
             true => self.recovery_point.max_timestamp,
-            false => NO_TIMESTAMP,
+            false => Timestamp::NONE,
         };
-        end.max_timestamp = kept.map(|found| found.batch.header.max_timestamp()).fold(before, i64::max);
+        end.max_timestamp = kept.map(|found| found.batch.header.max_timestamp()).fold(before, Timestamp::max);
         end.first_timestamp = None;
         end.position = keep.batch.position;
         end.next_offset = keep.batch.header.base_offset();

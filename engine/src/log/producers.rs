@@ -145,7 +145,11 @@ fn last_offset(batch: &ProducerBatch) -> Offset {
 
 impl ProducerState {
     fn new(epoch: ProducerEpoch) -> ProducerState {
-        ProducerState { epoch, last_timestamp: 0, batches: VecDeque::with_capacity(WINDOW) }
+        ProducerState {
+            epoch,
+            last_timestamp: Timestamp::default(),
+            batches: VecDeque::with_capacity(WINDOW),
+        }
     }
 
     fn note(&mut self, epoch: ProducerEpoch, header: &BatchHeader) {
@@ -253,7 +257,7 @@ mod tests {
         let mut builder =
             BatchBuilder::new(Codec::None).producer(ProducerId(7), ProducerEpoch(epoch), Sequence(sequence));
         for _ in 0..records {
-            builder.push(1000, None, Some(b"v"), &[]);
+            builder.push(Timestamp(1000), None, Some(b"v"), &[]);
         }
         let mut bytes = builder.build().to_vec();
         stamp(&mut bytes, Offset::new(base_offset), LeaderEpoch::FIRST);
@@ -281,7 +285,7 @@ mod tests {
             let base_offset = BatchHeader::peek(again).unwrap().base_offset();
             assert_eq!(
                 judge(&producers, again).unwrap(),
-                SequenceCheck::Duplicate { base_offset, timestamp: 1000 }
+                SequenceCheck::Duplicate { base_offset, timestamp: Timestamp(1000) }
             );
         }
         assert!(

@@ -31,7 +31,7 @@ use crate::format::index::IndexEntry;
 use crate::format::names;
 use crate::io::{Disk, OpenMode, replace};
 use crate::segment::{Segment, SegmentEnd, boundary};
-use crate::types::{NO_TIMESTAMP, Offset, Position};
+use crate::types::{Offset, Position, Timestamp};
 
 /// Bytes that are written at once.
 const WRITE_BYTES: usize = 1 << 20;
@@ -76,7 +76,7 @@ impl<D: Disk> Replacement<D> {
             self.entries.push(boundary(base, header.base_offset(), position, self.end.max_timestamp));
             self.last_indexed = position;
         }
-        let newest = if header.record_count() > 0 { header.max_timestamp() } else { NO_TIMESTAMP };
+        let newest = if header.record_count() > 0 { header.max_timestamp() } else { Timestamp::NONE };
         self.end = SegmentEnd {
             position: position + batch.len() as u64,
             next_offset: header.next_offset(),
@@ -151,8 +151,12 @@ impl<D: Disk> Log<D> {
         let path = self.home.directory.join(names::cleaned_segment(base));
         let opened = self.home.disk.open(&path, OpenMode::Truncate).await;
         let file = opened.map_err(|error| io_fault("open", &*path, 0, error))?;
-        let end =
-            SegmentEnd { position: 0, next_offset: base, first_timestamp: None, max_timestamp: NO_TIMESTAMP };
+        let end = SegmentEnd {
+            position: 0,
+            next_offset: base,
+            first_timestamp: None,
+            max_timestamp: Timestamp::NONE,
+        };
         Ok(Replacement {
             replaced,
             truncations: self.truncations.get(),

@@ -25,7 +25,7 @@ use crate::format::journal::Truncation;
 use crate::format::names;
 use crate::io::{Disk, OpenMode, replace};
 use crate::segment::{HeaderScan, OpenFiles, Segment, SegmentEnd};
-use crate::types::{NO_TIMESTAMP, Offset, PartitionId, ProducerId};
+use crate::types::{Offset, PartitionId, ProducerId, Timestamp};
 
 /// Where a log is going to end, and what it says then.
 pub(crate) struct Cut {
@@ -49,7 +49,7 @@ impl<D: Disk> Log<D> {
                 position: 0,
                 next_offset: self.log_start(),
                 first_timestamp: None,
-                max_timestamp: NO_TIMESTAMP,
+                max_timestamp: Timestamp::NONE,
             },
         };
         let segment_base = holding.map_or(self.log_start(), |segment| segment.base());
@@ -66,7 +66,7 @@ impl<D: Disk> Log<D> {
             // leader epochs, and what is appended next may carry older ones.
             let start = self.log_start();
             (truncation.end, truncation.segment_base, truncation.position) = (start, start, 0);
-            truncation.max_timestamp = NO_TIMESTAMP;
+            truncation.max_timestamp = Timestamp::NONE;
         }
         let producers = self.producers_before(truncation.end).await?;
         Ok(Cut { truncation, producers })

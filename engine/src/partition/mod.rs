@@ -348,7 +348,7 @@ impl<D: Disk> Partition<D> {
     /// Whether the topic's `flush.ms` asks for a sync.
     pub(crate) fn is_flush_due(&self, now: Timestamp) -> bool {
         let relaxed = self.relaxed.get();
-        relaxed.records > 0 && now.saturating_sub(relaxed.since) as u64 >= self.config.borrow().flush_ms
+        relaxed.records > 0 && now.since(relaxed.since) as u64 >= self.config.borrow().flush_ms
     }
 
     /// Makes all that is settled durable. A failure fences the partition, unless the system was short of what
@@ -479,7 +479,7 @@ impl<D: Disk> Partition<D> {
         let waits = grows
             && !self.has_relaxed()
             && wanted > self.recovery_point().0
-            && now.saturating_sub(since) < RETENTION_PATIENCE_MS;
+            && now.since(since) < RETENTION_PATIENCE_MS;
         self.retention_look.set((Some(end), waits.then_some(since)));
         waits
     }

@@ -37,7 +37,7 @@ use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader};
 use crate::format::index::{self, IndexEntry};
 use crate::format::names;
 use crate::io::{Disk, OpenMode, is_no_space, is_shortage};
-use crate::types::{NO_TIMESTAMP, Offset, Position, Timestamp};
+use crate::types::{Offset, Position, Timestamp};
 
 /// Largest index file that is read, in bytes: a segment of 2 GiB with an entry every 256 bytes has no larger
 /// one.
@@ -53,7 +53,7 @@ pub(crate) struct SegmentEnd {
     pub(crate) next_offset: Offset,
     /// Largest timestamp of the first batch; `None` in an empty segment and in one that was not read yet.
     pub(crate) first_timestamp: Option<Timestamp>,
-    /// Largest timestamp of all batches; [`NO_TIMESTAMP`] in an empty segment.
+    /// Largest timestamp of all batches; [`Timestamp::NONE`] in an empty segment.
     pub(crate) max_timestamp: Timestamp,
 }
 
@@ -130,8 +130,12 @@ struct Persisted {
 impl<D: Disk> Segment<D> {
     /// A segment that begins with `base` and has no file yet: the first write makes it.
     pub(crate) fn empty(home: Rc<Home<D>>, base: Offset) -> Rc<Segment<D>> {
-        let end =
-            SegmentEnd { position: 0, next_offset: base, first_timestamp: None, max_timestamp: NO_TIMESTAMP };
+        let end = SegmentEnd {
+            position: 0,
+            next_offset: base,
+            first_timestamp: None,
+            max_timestamp: Timestamp::NONE,
+        };
         let segment = Segment::existing(home, base, end, 0, true);
         segment.inherited.set(false);
         segment.may_exist.set(false);
@@ -361,7 +365,7 @@ impl<D: Disk> Segment<D> {
         }
         let relative = offset.get().saturating_sub(self.base.get()).max(0) as u32;
         let floor = self.with_entries(|entries| index::floor(entries, relative));
-        let (start, first, mut max_timestamp) = floor.map_or((0, self.base, NO_TIMESTAMP), |entry| {
+        let (start, first, mut max_timestamp) = floor.map_or((0, self.base, Timestamp::NONE), |entry| {
             let first = self.base.plus(i64::from(entry.relative_offset));
             (u64::from(entry.position), first, entry.max_timestamp)
         });
@@ -538,7 +542,7 @@ impl<D: Disk> Segment<D> {
         }
     }
 
-    /// The largest timestamp of the segment's records; [`NO_TIMESTAMP`] when it is empty. An error where
+    /// The largest timestamp of the segment's records; [`Timestamp::NONE`] when it is empty. An error where
     /// damage hides it.
     pub(crate) async fn max_timestamp(self: &Rc<Self>) -> Result<Timestamp, Fault> {
         self.load_index().await?;
@@ -639,7 +643,7 @@ impl<D: Disk> Segment<D> {
         let (mut last, first) = entries.last().map_or((0, self.base), |entry| {
             (u64::from(entry.position), self.base.plus(i64::from(entry.relative_offset)))
         });
-        let mut max_timestamp = entries.last().map_or(NO_TIMESTAMP, |entry| entry.max_timestamp);
+        let mut max_timestamp = entries.last().map_or(Timestamp::NONE, |entry| entry.max_timestamp);
         // What goes into the index is trusted later: it comes from intact batches only.
         let intact = self.verify(last, first, end.position).await?;
         let mut damage = intact.damage;

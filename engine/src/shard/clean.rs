@@ -30,7 +30,7 @@ use crate::log::Replacement;
 use crate::partition::Partition;
 use crate::segment::{BatchScan, Segment};
 use crate::sync::Signal;
-use crate::types::{NO_TIMESTAMP, Offset, PartitionId, Timestamp};
+use crate::types::{Offset, PartitionId, Timestamp};
 
 /// When a shard compacts, and how much of it.
 pub(super) struct Cleaning {
@@ -93,7 +93,7 @@ impl Cleaning {
     pub(super) fn configure(&self, config: &CleanerConfig, now: Timestamp) {
         let backoff = i64::try_from(config.backoff.as_millis()).unwrap_or(i64::MAX).max(1);
         self.backoff.set(backoff);
-        self.next_look.set(now.saturating_add(backoff));
+        self.next_look.set(now.plus(backoff));
         self.map_bytes.set(config.map_bytes / self.shards);
         self.rate.change(config.bytes_per_second / self.shards as f64);
     }
@@ -105,7 +105,7 @@ impl Cleaning {
         pace.step(self.behind(now), self.backoff.get(), now);
         self.pace.set(pace);
         if now >= self.next_look.get() {
-            self.next_look.set(now.saturating_add(self.backoff.get()));
+            self.next_look.set(now.plus(self.backoff.get()));
             self.look.notify();
         }
     }
@@ -120,7 +120,7 @@ impl Cleaning {
         let due = self.due.borrow();
         let oldest = due.values().map(|(since, _)| *since).min();
         Behind {
-            due_ms: oldest.map(|since| now.saturating_sub(since).max(0)),
+            due_ms: oldest.map(|since| now.since(since).max(0)),
             is_overdue: due.values().any(|(_, is_overdue)| *is_overdue),
         }
     }
@@ -461,13 +461,13 @@ async fn facts<D: Disk>(
     let ages_matter = config.compaction.lag_min_ms > 0 || config.compaction.lag_max_ms < i64::MAX;
     let mut facts = Vec::with_capacity(segments.len());
     for segment in segments {
-        let max_timestamp = if ages_matter { segment.max_timestamp().await? } else { NO_TIMESTAMP };
+        let max_timestamp = if ages_matter { segment.max_timestamp().await? } else { Timestamp::NONE };
         let end = segment.end();
         facts.push(SealedSegment {
             base: segment.base(),
             next_offset: end.next_offset,
             bytes: end.position,
-            first_timestamp: end.first_timestamp.unwrap_or(NO_TIMESTAMP),
+            first_timestamp: end.first_timestamp.unwrap_or(Timestamp::NONE),
             max_timestamp,
         });
     }

@@ -49,7 +49,7 @@ use crate::segment::{OpenFiles, Segment};
 use crate::stats::{Counters, ShardStats};
 use crate::sync::{Published, Signal};
 use crate::topics::{TopicSnapshot, TopicTable};
-use crate::types::{EpochEnd, LeaderEpoch, NO_TIMESTAMP, Offset, PartitionId, Timestamp, TopicId};
+use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId};
 use clean::Cleaning;
 use inbox::{Arrival, Inbox};
 use room::Room;
@@ -434,13 +434,13 @@ impl<D: Disk> Shard<D> {
         let latest = |isolation| -> Result<_, ReadError> {
             let offset = partition.latest(Reader::Consumer(isolation))?;
             let leader_epoch = Some(partition.leader_epoch());
-            Ok(Some(OffsetAndTimestamp { offset, timestamp: NO_TIMESTAMP, leader_epoch }))
+            Ok(Some(OffsetAndTimestamp { offset, timestamp: Timestamp::NONE, leader_epoch }))
         };
         match query {
             OffsetQuery::Earliest => {
                 let offset = partition.log.log_start();
                 let leader_epoch = partition.log.epoch_at(offset);
-                Ok(Some(OffsetAndTimestamp { offset, timestamp: NO_TIMESTAMP, leader_epoch }))
+                Ok(Some(OffsetAndTimestamp { offset, timestamp: Timestamp::NONE, leader_epoch }))
             }
             OffsetQuery::Latest => latest(Isolation::ReadUncommitted),
             OffsetQuery::LatestStable => latest(Isolation::ReadCommitted),

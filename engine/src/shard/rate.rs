@@ -31,7 +31,7 @@ impl Rate {
 
     /// Lets more bytes be moved.
     pub(super) fn tick(&self, now: Timestamp) {
-        let passed = now.saturating_sub(self.last_tick.replace(now)).max(0) as f64 / 1000.0;
+        let passed = now.since(self.last_tick.replace(now)).max(0) as f64 / 1000.0;
         let most = self.bytes_per_second.get() * BURST_SECONDS;
         self.allowed.set((self.allowed.get() + passed * self.bytes_per_second.get()).min(most));
         self.more.notify();
@@ -75,16 +75,16 @@ mod tests {
 
     #[test]
     fn what_may_be_moved_is_the_rate_and_one_second_of_it_at_once() {
-        let rate = Rate::new(1000.0, 0);
+        let rate = Rate::new(1000.0, Timestamp(0));
         let allowed = || rate.allowed.get();
         rate.allowed.set(-500.0);
-        rate.tick(250);
+        rate.tick(Timestamp(250));
         assert_eq!(allowed(), -250.0);
-        rate.tick(10_000);
+        rate.tick(Timestamp(10_000));
         assert_eq!(allowed(), 1000.0);
         rate.change(10.0);
         rate.allowed.set(0.0);
-        rate.tick(10_100);
+        rate.tick(Timestamp(10_100));
         assert_eq!(allowed(), 1.0);
     }
 }

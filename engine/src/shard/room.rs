@@ -46,7 +46,7 @@ impl Room {
         };
         Room {
             waiting: RefCell::new(damaged.iter().filter_map(waits).collect()),
-            next_look: Cell::new(0),
+            next_look: Cell::default(),
             is_due: Cell::new(false),
         }
     }
@@ -64,7 +64,7 @@ impl<D: Disk> Shard<D> {
         if !waits || now < self.room.next_look.get() {
             return false;
         }
-        self.room.next_look.set(now.saturating_add(LOOK_MS));
+        self.room.next_look.set(now.plus(LOOK_MS));
         self.room.is_due.set(true);
         true
     }

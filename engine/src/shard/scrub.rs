@@ -64,7 +64,7 @@ impl<D: Disk> Shard<D> {
             if now < self.scrubbing.next_round.get() {
                 continue;
             }
-            self.scrubbing.next_round.set(now.saturating_add(ROUND_MS));
+            self.scrubbing.next_round.set(now.plus(ROUND_MS));
             match self.scrub_round().await {
                 Ok(()) => self.counters.add(|stats| stats.scrubs += 1),
                 Err(Ended) => return,

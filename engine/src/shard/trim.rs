@@ -80,7 +80,7 @@ struct Move<D: Disk> {
 
 impl<D: Disk> Trims<D> {
     pub(super) fn new(interval: Duration, now: Timestamp) -> Trims<D> {
-        let first = now.saturating_add(interval.min(FIRST_CHECK).as_millis() as i64);
+        let first = now.plus(interval.min(FIRST_CHECK).as_millis() as i64);
         Trims {
             signal: Signal::new(),
             asked: RefCell::default(),
@@ -158,7 +158,7 @@ impl<D: Disk> Shard<D> {
         if now < self.trims.next_check.get() {
             return;
         }
-        self.trims.next_check.set(now.saturating_add(self.trims.interval));
+        self.trims.next_check.set(now.plus(self.trims.interval));
         self.counters.add(|stats| {
             stats.retention_looks += 1;
             stats.retention_looked_at = now;

@@ -157,7 +157,7 @@ pub struct Clock {
 
 impl Clock {
     /// Where every simulation starts: 2020-01-01 UTC, in milliseconds.
-    pub const START: Timestamp = 1_577_836_800_000;
+    pub const START: Timestamp = Timestamp(1_577_836_800_000);
 
     fn new() -> Clock {
         // An `Instant` can only be had from the system; what matters is the distance to it, which is ours.
@@ -176,7 +176,7 @@ impl Clock {
 
     /// The time of day.
     pub fn timestamp(&self) -> Timestamp {
-        self.timestamp_start.get() + self.elapsed.get().as_millis() as Timestamp
+        self.timestamp_start.get().plus(self.elapsed.get().as_millis() as i64)
     }
 
     /// The monotonic time. Only differences between two of them are the same in every run.
@@ -191,6 +191,6 @@ impl Clock {
 
     /// Sets the time of day, also backwards, as an administrator does; the monotonic time stays.
     pub fn set_timestamp(&self, timestamp: Timestamp) {
-        self.timestamp_start.set(timestamp - self.elapsed.get().as_millis() as Timestamp);
+        self.timestamp_start.set(timestamp.minus(self.elapsed.get().as_millis() as i64));
     }
 }

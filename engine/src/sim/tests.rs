@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::io::{self, AlignedBuffer, Disk, OpenMode};
+use crate::types::Timestamp;
 
 const SEEDS: u64 = 200;
 const SECTOR: usize = SECTOR_BYTES as usize;
@@ -568,10 +569,10 @@ fn the_clock_moves_when_it_is_told_to() {
         clock.advance(Duration::from_micros(500));
     }
     assert_eq!(clock.instant() - start, Duration::from_millis(2));
-    assert_eq!(clock.timestamp(), Clock::START + 2);
-    clock.set_timestamp(5);
+    assert_eq!(clock.timestamp(), Clock::START.plus(2));
+    clock.set_timestamp(Timestamp(5));
     clock.advance(Duration::from_millis(1));
-    assert_eq!((clock.timestamp(), clock.instant() - start), (6, Duration::from_millis(3)));
+    assert_eq!((clock.timestamp(), clock.instant() - start), (Timestamp(6), Duration::from_millis(3)));
 }
 
 #[test]

@@ -19,7 +19,9 @@ use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compacted::Compacted;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::inspect::{DataDir, verify};
-use strandline_engine::types::{LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence};
+use strandline_engine::types::{
+    LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp,
+};
 use strandline_engine::{DeleteBefore, Engine, Handle, NoFront};
 
 use crate::listing::listing;
@@ -241,7 +243,7 @@ impl<'a> Writer<'a> {
             let value = (fastrand::u8(..8) > 0).then_some(&value[..]);
             let headers: &[(&str, Option<&[u8]>)] =
                 if fastrand::bool() { &[("a", Some(b"1")), ("b", None)] } else { &[] };
-            batch.push(self.time, key, value, headers);
+            batch.push(Timestamp(self.time), key, value, headers);
         }
         let appended = block_on(async { self.log.append(partition, batch.build()).await?.settled().await });
         appended.expect("the append is acknowledged");

@@ -10,7 +10,7 @@ use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::format::record::Records;
 use strandline_engine::topics::NewTopic;
-use strandline_engine::types::{Offset, PartitionId};
+use strandline_engine::types::{Offset, PartitionId, Timestamp};
 use strandline_engine::{Engine, Handle, NoFront, ReadRequest};
 
 pub(crate) fn config(directory: &Path, shards: usize) -> EngineConfig {
@@ -37,7 +37,7 @@ pub(crate) fn create_topic(
 pub(crate) fn append(log: &Handle, partition: PartitionId, value: &str) -> i64 {
     let mut batch = BatchBuilder::new(Codec::None);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970").as_millis();
-    batch.push(now as i64, None, Some(value.as_bytes()), &[]);
+    batch.push(Timestamp(now as i64), None, Some(value.as_bytes()), &[]);
     let appended = block_on(async { log.append(partition, batch.build()).await?.settled().await });
     appended.expect("the append is acknowledged").base_offset.get()
 }

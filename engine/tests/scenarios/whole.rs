@@ -5,7 +5,7 @@ use std::path::Path;
 use futures_executor::block_on;
 use strandline_engine::config::DynamicSettings;
 use strandline_engine::error::StartError;
-use strandline_engine::types::Offset;
+use strandline_engine::types::{Offset, Timestamp};
 use strandline_engine::{Engine, Front, Local, NoFront, OffsetQuery, StopError};
 
 use crate::support::{append, config, create_topic, read_all, start};
@@ -107,11 +107,11 @@ fn a_topic_of_arrival_times_is_searched_by_these() {
     append(engine.handle(), partition, "first");
     append(engine.handle(), partition, "second");
     let find = |query| block_on(engine.handle().find_offset(partition, query, None)).unwrap();
-    let first = find(OffsetQuery::AtTimestamp(1)).expect("both are later");
+    let first = find(OffsetQuery::AtTimestamp(Timestamp(1))).expect("both are later");
     assert_eq!(first.offset, Offset::ZERO);
-    assert!(first.timestamp > 1_600_000_000_000, "it arrived now, not at {}", first.timestamp);
+    assert!(first.timestamp > Timestamp(1_600_000_000_000), "it arrived now, not at {}", first.timestamp);
     assert_eq!(find(OffsetQuery::AtTimestamp(first.timestamp)).map(|found| found.offset), Some(Offset::ZERO));
-    assert_eq!(find(OffsetQuery::AtTimestamp(first.timestamp + 3_600_000)), None);
+    assert_eq!(find(OffsetQuery::AtTimestamp(first.timestamp.plus(3_600_000))), None);
     engine.stop().unwrap();
 }
 

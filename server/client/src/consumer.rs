@@ -376,7 +376,7 @@ fn read_records(
         }
         let timestamp = match stamped {
             true => header.max_timestamp(),
-            false => header.base_timestamp().wrapping_add(record.timestamp_delta),
+            false => header.base_timestamp().with_delta(record.timestamp_delta),
         };
         *position = offset + 1;
         let consumed = ConsumedRecord {

@@ -23,7 +23,7 @@ impl Moment {
         match self {
             Moment::Latest => -1,
             Moment::Earliest => -2,
-            Moment::At(timestamp) => timestamp,
+            Moment::At(timestamp) => timestamp.0,
         }
     }
 }

@@ -602,7 +602,7 @@ fn split(batch: &Batch) -> [Batch; 2] {
             let (name, value) = header.expect("our own batch");
             headers.push((std::str::from_utf8(name).expect("our own batch"), value));
         }
-        let timestamp = header.base_timestamp().wrapping_add(record.timestamp_delta);
+        let timestamp = header.base_timestamp().with_delta(record.timestamp_delta);
         halves[usize::from(at >= middle)].push(timestamp, record.key, record.value, &headers);
     }
     let [first, second] = halves.map(BatchBuilder::build);
@@ -622,7 +622,7 @@ mod tests {
             let mut builder =
                 BatchBuilder::new(codec).producer(ProducerId(7), ProducerEpoch(3), Sequence(i32::MAX));
             for value in [&b"one"[..], b"two", b"three"] {
-                builder.push(1000 + value.len() as i64, Some(b"k"), Some(value), &[("h", None)]);
+                builder.push(Timestamp(1000 + value.len() as i64), Some(b"k"), Some(value), &[("h", None)]);
             }
             let halves = split(&Batch { bytes: builder.build(), tags: vec![10, 11, 12] });
 
@@ -632,8 +632,8 @@ mod tests {
                 let records = decompress(codec, &half.bytes[BATCH_HEADER_BYTES..], 1000).unwrap();
                 for record in Records::new(&records, header.record_count() as u32) {
                     let record = record.unwrap();
-                    let timestamp = header.base_timestamp() + record.timestamp_delta;
-                    seen.push((record.value.unwrap().to_vec(), timestamp, record.headers.count()));
+                    let timestamp = header.base_timestamp().with_delta(record.timestamp_delta);
+                    seen.push((record.value.unwrap().to_vec(), timestamp.0, record.headers.count()));
                 }
             }
             let expected = [("one", 1003), ("two", 1003), ("three", 1005)];

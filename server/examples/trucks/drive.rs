@@ -65,7 +65,7 @@ pub(crate) fn options() -> ProducerOptions {
 
 pub(crate) fn now() -> Timestamp {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since_1970.map_or(0, |since| since.as_millis() as Timestamp)
+    since_1970.map_or(Timestamp::default(), |since| Timestamp(since.as_millis() as i64))
 }
 
 struct Truck {

@@ -79,7 +79,7 @@ fn described(producer: Remembered) -> ActiveProducer {
         producer_id: producer.id.0,
         producer_epoch: producer.epoch.0.into(),
         last_sequence: producer.last_sequence.unwrap_or(Sequence::NONE).0,
-        last_timestamp: producer.last_timestamp,
+        last_timestamp: producer.last_timestamp.0,
         // Of the coordinator that has ended its last transaction: there was none.
         coordinator_epoch: -1,
         current_txn_start_offset: -1,

@@ -13,6 +13,7 @@ use strandline_protocol::wire::ErrorCode;
 use crate::api::together::together;
 use crate::api::{isolation, known_epoch, read_error};
 use crate::broker::{Broker, TopicKey};
+use strandline_engine::types::Timestamp;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) 
                 ListOffsetsPartitionResponse { partition_index: asked.partition_index, ..Default::default() };
             match found {
                 Ok(Some(found)) => {
-                    let (offset, timestamp) = (found.offset.get(), found.timestamp);
+                    let (offset, timestamp) = (found.offset.get(), found.timestamp.0);
                     let leader_epoch = found.leader_epoch.map_or(-1, |epoch| epoch.0);
                     ListOffsetsPartitionResponse { offset, timestamp, leader_epoch, ..answer }
                 }
@@ -85,7 +86,7 @@ async fn find(
 /// The special values of `timestamp`, each of which is younger than the request itself.
 fn parse(timestamp: i64, version: i16) -> Result<Asked, ErrorCode> {
     let (asked, since) = match timestamp {
-        0.. => (Asked::Offset(OffsetQuery::AtTimestamp(timestamp)), 1),
+        0.. => (Asked::Offset(OffsetQuery::AtTimestamp(Timestamp(timestamp))), 1),
         -1 => (Asked::Offset(OffsetQuery::Latest), 1),
         -2 => (Asked::Offset(OffsetQuery::Earliest), 1),
         -3 => (Asked::Offset(OffsetQuery::MaxTimestamp), 7),

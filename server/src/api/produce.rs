@@ -215,7 +215,7 @@ fn partition_response(
         Ok(appended) => PartitionProduceResponse {
             index,
             base_offset: appended.base_offset.get(),
-            log_append_time_ms: appended.log_append_time,
+            log_append_time_ms: appended.log_append_time.0,
             log_start_offset: appended.log_start.get(),
             ..Default::default()
         },

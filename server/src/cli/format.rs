@@ -96,7 +96,7 @@ fn write_json(topic: &str, record: &ConsumedRecord<'_>, out: &mut impl Write) ->
     out.write_all(b"{")?;
     write_bytes("topic", Some(topic.as_bytes()), out)?;
     write!(out, ",\"partition\":{},\"offset\":{},\"timestamp\":", record.partition, record.offset)?;
-    match record.timestamp {
+    match record.timestamp.0 {
         0.. => write!(out, "{},", record.timestamp)?,
         _ => out.write_all(b"null,")?,
     }
@@ -143,6 +143,7 @@ mod tests {
     use strandline_engine::format::builder::BatchBuilder;
     use strandline_engine::format::compression::Codec;
     use strandline_engine::format::record::Records;
+    use strandline_engine::types::Timestamp;
 
     /// The line for a record with this key, value and headers at offset 7 of partition 2.
     fn line(
@@ -153,11 +154,12 @@ mod tests {
         headers: &[(&str, Option<&[u8]>)],
     ) -> String {
         let mut builder = BatchBuilder::new(Codec::None);
-        builder.push(timestamp, key, value, headers);
+        builder.push(Timestamp(timestamp), key, value, headers);
         let batch = builder.build();
         let record = Records::new(&batch[BATCH_HEADER_BYTES..], 1).next().unwrap().unwrap();
         let headers = record.headers;
-        let record = ConsumedRecord { partition: 2, offset: 7, timestamp, key, value, headers };
+        let record =
+            ConsumedRecord { partition: 2, offset: 7, timestamp: Timestamp(timestamp), key, value, headers };
         let mut out = Vec::new();
         format.write("t", &record, &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -190,8 +192,8 @@ mod tests {
 
     #[test]
     fn text_has_the_fields_that_were_asked_for_in_their_order() {
-        use Field::*;
-        let fields = vec![Key, Offset, Value, Partition, Timestamp, Topic, Headers];
+        use Field::{Headers, Key, Offset, Partition, Topic, Value};
+        let fields = vec![Key, Offset, Value, Partition, Field::Timestamp, Topic, Headers];
         let format = Format::Text { fields, separator: "|".to_owned() };
         let headers: &[(&str, Option<&[u8]>)] = &[("a", Some(b"1")), ("b", None)];
         assert_eq!(line(&format, 9, None, Some(b"v"), headers), "|7|v|2|9|t|a=1,b=\n");

@@ -18,6 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 use strandline_client::{Acks, NewRecord, ProduceError, Producer, ProducerOptions};
 use strandline_engine::format::compression::Codec;
+use strandline_engine::types::Timestamp;
 use strandline_protocol::wire::ErrorCode;
 
 /// What is read at once.
@@ -311,7 +312,7 @@ impl Run {
                 key,
                 value: Some(value),
                 headers: &headers,
-                timestamp: clock.as_millis() as i64,
+                timestamp: Timestamp(clock.as_millis() as i64),
                 partition: self.args.partition,
                 tag: self.lines,
             };

@@ -46,7 +46,8 @@ impl FromStr for Start {
             "end" => Ok(Start::End),
             _ => match text.strip_prefix('@') {
                 Some(milliseconds) if digits(milliseconds) => {
-                    milliseconds.parse().map(Start::Time).map_err(|_| StartError)
+                    let milliseconds = milliseconds.parse().map_err(|_| StartError)?;
+                    Ok(Start::Time(Timestamp(milliseconds)))
                 }
                 Some(_) => Err(StartError),
                 None if digits(text) => text.parse().map(Start::Offset).map_err(|_| StartError),
@@ -100,7 +101,7 @@ pub(super) fn rfc3339(text: &str) -> Option<Timestamp> {
         shape && (1..=days_in(year, month)?).contains(&day) && hour < 24 && minute < 60 && second <= 60;
     let minutes = (days_since_1970(year, month, day) * 24 + hour) * 60 + minute - offset_minutes;
     let time = (minutes * 60 + second) * 1000 + milliseconds;
-    (valid && time >= 0).then_some(time)
+    (valid && time >= 0).then_some(Timestamp(time))
 }
 
 fn days_in(year: i64, month: i64) -> Option<i64> {
@@ -132,14 +133,14 @@ mod tests {
             ("end", Start::End),
             ("0", Start::Offset(0)),
             ("9223372036854775807", Start::Offset(i64::MAX)),
-            ("@0", Start::Time(0)),
-            ("@1772366400000", Start::Time(1_772_366_400_000)),
-            ("1970-01-01T00:00:00Z", Start::Time(0)),
-            ("2026-03-01T12:00:00Z", Start::Time(1_772_366_400_000)),
-            ("2026-03-01 13:30:00.2567+01:30", Start::Time(1_772_366_400_256)),
-            ("2026-03-01t04:00:00.5-08:00", Start::Time(1_772_366_400_500)),
-            ("2000-02-29T23:59:60z", Start::Time(951_868_800_000)),
-            ("2024-12-31T23:59:59Z", Start::Time(1_735_689_599_000)),
+            ("@0", Start::Time(Timestamp(0))),
+            ("@1772366400000", Start::Time(Timestamp(1_772_366_400_000))),
+            ("1970-01-01T00:00:00Z", Start::Time(Timestamp(0))),
+            ("2026-03-01T12:00:00Z", Start::Time(Timestamp(1_772_366_400_000))),
+            ("2026-03-01 13:30:00.2567+01:30", Start::Time(Timestamp(1_772_366_400_256))),
+            ("2026-03-01t04:00:00.5-08:00", Start::Time(Timestamp(1_772_366_400_500))),
+            ("2000-02-29T23:59:60z", Start::Time(Timestamp(951_868_800_000))),
+            ("2024-12-31T23:59:59Z", Start::Time(Timestamp(1_735_689_599_000))),
         ] {
             assert_eq!(text.parse(), Ok(start), "{text}");
         }

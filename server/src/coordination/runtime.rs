@@ -22,7 +22,7 @@ use strandline_engine::error::AppendError;
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::topics::TopicSnapshot;
-use strandline_engine::types::{LeaderEpoch, PartitionId};
+use strandline_engine::types::{LeaderEpoch, PartitionId, Timestamp};
 
 use super::error::{StoreError, Stored, Unavailable};
 use super::load::LoadError;
@@ -410,7 +410,7 @@ fn batches(now: i64, records: &[impl Record]) -> Result<Vec<BytesMut>, StoreErro
     let mut batch = BatchBuilder::new(Codec::None);
     for record in records {
         let encoded = record.encode()?;
-        batch.push(now, Some(&encoded.key), encoded.value.as_deref(), &[]);
+        batch.push(Timestamp(now), Some(&encoded.key), encoded.value.as_deref(), &[]);
         if batch.bytes_estimate() >= BATCH_BYTES {
             batches.push(std::mem::replace(&mut batch, BatchBuilder::new(Codec::None)).build());
         }

@@ -98,13 +98,13 @@ impl Partitions for Simulated {
 
     fn clock(&self) -> impl Fn() -> i64 + 'static {
         let clock = self.clock.clone();
-        move || clock.timestamp()
+        move || clock.timestamp().0
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
         let (sleeper, woken) = oneshot::channel();
         if !duration.is_zero() {
-            let until = self.clock.timestamp() + duration.as_millis() as i64;
+            let until = self.clock.timestamp().0 + duration.as_millis() as i64;
             self.timers.0.borrow_mut().push((until, sleeper));
         }
         // Dropped or told: it is over.

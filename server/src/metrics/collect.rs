@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use strandline_engine::topics::TopicTable;
-use strandline_engine::types::PartitionId;
+use strandline_engine::types::{PartitionId, Timestamp};
 use strandline_engine::{Handle, PartitionReport, RecoveryReport, ShardReport, ShardStats, Traffic};
 use strandline_protocol::wire::{ApiKey, ErrorCode};
 
@@ -161,7 +161,7 @@ impl Numbers {
         for (metric, of) in counters {
             text.write(metric, by_shard().map(|(shard, stats)| ([shard], of(stats))));
         }
-        let seconds = |milliseconds: i64| milliseconds as f64 / 1e3;
+        let seconds = |time: Timestamp| time.0 as f64 / 1e3;
         text.write(
             &RETENTION_LOOKED,
             by_shard().map(|(shard, stats)| ([shard], seconds(stats.retention_looked_at))),

@@ -10,6 +10,7 @@ use strandline_engine::format::batch::{BATCH_HEADER_BYTES, Batches};
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::format::record::Records;
+use strandline_engine::types::Timestamp;
 use strandline_protocol::messages::*;
 use strandline_protocol::wire::{ApiKey, Decode, Encode};
 
@@ -140,9 +141,9 @@ pub(crate) fn batch(values: &[&str]) -> BytesMut {
     batch.build()
 }
 
-pub(crate) fn now() -> i64 {
+pub(crate) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    since.as_millis() as i64
+    Timestamp(since.as_millis() as i64)
 }
 
 /// The values of record batches, with their offsets.

@@ -20,6 +20,7 @@ use strandline_protocol::wire::ErrorCode;
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch, fetch, now};
 use crate::metrics::get;
+use strandline_engine::types::Timestamp;
 
 /// A setting, the file of the test that sees its effect, the test, and a word of it that stands for the
 /// setting.
@@ -284,7 +285,7 @@ fn produced(client: &mut Client, topic: &str, batch: BytesMut) -> ErrorCode {
     ErrorCode::try_from(client.produce(topic, 0, batch).error_code).unwrap()
 }
 
-fn of_time(timestamp: i64) -> BytesMut {
+fn of_time(timestamp: Timestamp) -> BytesMut {
     let mut batch = BatchBuilder::new(Codec::None);
     batch.push(timestamp, None, Some(b"value"), &[]);
     batch.build()
@@ -314,7 +315,7 @@ fn a_record_is_from_the_time_that_its_topic_allows() {
     client.create("open", 1, &[]);
     client.create("past", 1, &[("message.timestamp.before.max.ms", "60000")]);
     client.create("future", 1, &[("message.timestamp.after.max.ms", "7200000")]);
-    let (old, early) = (of_time(now() - 3_600_000), of_time(now() + 5_400_000));
+    let (old, early) = (of_time(now().minus(3_600_000)), of_time(now().plus(5_400_000)));
     assert_eq!(produced(&mut client, "open", old.clone()), ErrorCode::None);
     assert_eq!(produced(&mut client, "past", old), ErrorCode::InvalidTimestamp);
     assert_eq!(produced(&mut client, "open", early.clone()), ErrorCode::InvalidTimestamp);
@@ -413,7 +414,7 @@ fn a_segment_ends_with_its_time() {
     client.create("short", 1, &[("segment.ms", "1000")]);
     for topic in ["long", "short"] {
         for seconds in [0, 2, 4] {
-            assert_eq!(produced(&mut client, topic, of_time(now() + 1000 * seconds)), ErrorCode::None);
+            assert_eq!(produced(&mut client, topic, of_time(now().plus(1000 * seconds))), ErrorCode::None);
         }
     }
     assert_eq!(files(dir.path(), "long", ".log").len(), 1);

@@ -10,6 +10,7 @@ use strandline_protocol::wire::{ErrorCode, Message};
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{batch, fetch, now, produce, values};
+use strandline_engine::types::Timestamp;
 
 #[test]
 fn records_come_back_with_every_acks() {
@@ -189,7 +190,7 @@ fn what_is_refused_says_why() {
     let (code, records) = refused("compact", 0, batch(&["a", "b"]));
     assert_eq!((code, records.len(), records[1].batch_index), (ErrorCode::InvalidRecord, 2, 1));
     let mut future = BatchBuilder::new(Codec::None);
-    future.push(now() + 7_200_000, None, Some(b"later"), &[]);
+    future.push(now().plus(7_200_000), None, Some(b"later"), &[]);
     let (code, records) = refused("t", 0, future.build());
     assert_eq!((code, records.len()), (ErrorCode::InvalidTimestamp, 1));
 
@@ -251,7 +252,7 @@ fn offsets_are_found_by_time_and_by_name() {
     client.create("t", 1, &[]);
     for timestamp in [1000, 3000, 2000] {
         let mut batch = BatchBuilder::new(Codec::None);
-        batch.push(timestamp, None, Some(b"x"), &[]);
+        batch.push(Timestamp(timestamp), None, Some(b"x"), &[]);
         client.produce("t", 0, batch.build());
     }
     let request = |times: &[(i32, i64)]| ListOffsetsRequest {

@@ -12,7 +12,7 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch, fetch, now, produce};
-use strandline_engine::types::{ProducerEpoch, ProducerId, Sequence};
+use strandline_engine::types::{ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 const PACKED: [Codec; 4] = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 
@@ -103,15 +103,18 @@ fn a_topic_keeps_its_own_codec_from_the_moment_it_is_set() {
     client.create("t", 1, &[("compression.type", "gzip")]);
     let names = [("gzip", 1), ("zstd", 4), ("producer", 3), ("uncompressed", 0), ("snappy", 2), ("lz4", 3)];
     let mut builder = BatchBuilder::new(Codec::None);
-    (0..100).for_each(|at| builder.push(1_000 - at, Some(b"key"), Some(&[at as u8; 100]), &[("h", None)]));
+    (0..100).for_each(|at| {
+        builder.push(Timestamp(1_000 - at), Some(b"key"), Some(&[at as u8; 100]), &[("h", None)])
+    });
     let records = builder.build()[BATCH_HEADER_BYTES..].to_vec();
     for (at, (name, codec)) in names.into_iter().enumerate() {
         alter(&mut client, "t", "compression.type", name);
         let sequence = Sequence(at as i32 * 100);
         let mut builder =
             BatchBuilder::new(Codec::Lz4).producer(ProducerId(77), ProducerEpoch::FIRST, sequence);
-        (0..100)
-            .for_each(|at| builder.push(1_000 - at, Some(b"key"), Some(&[at as u8; 100]), &[("h", None)]));
+        (0..100).for_each(|at| {
+            builder.push(Timestamp(1_000 - at), Some(b"key"), Some(&[at as u8; 100]), &[("h", None)])
+        });
         let sent = builder.build();
         let first = client.produce("t", 0, sent.clone());
         assert_eq!((first.error_code, first.base_offset), (0, i64::from(sequence.0)), "{name}");

@@ -10,7 +10,7 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch, fetch, produce};
-use strandline_engine::types::{ProducerEpoch, ProducerId, Sequence};
+use strandline_engine::types::{ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 fn code(code: i16) -> ErrorCode {
     match code {
@@ -121,7 +121,7 @@ fn the_producers_of_a_partition_are_told_once_each() {
         Sequence::FIRST,
     );
     for value in [b"a", b"b", b"c"] {
-        sent.push(77_000, None, Some(value), &[]);
+        sent.push(Timestamp(77_000), None, Some(value), &[]);
     }
     assert_eq!(client.produce("t", 0, sent.build()).error_code, 0);
     let asked = |name: &str, indexes: &[i32]| DescribeProducersTopic {

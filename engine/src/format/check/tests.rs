@@ -3,9 +3,9 @@
 use super::*;
 use crate::format::builder::BatchBuilder;
 use crate::format::record::RecordProblem;
-use crate::types::{ProducerEpoch, ProducerId, Sequence};
+use crate::types::{ProducerEpoch, ProducerId, Sequence, Timestamp};
 
-const NOW: Timestamp = 1_700_000_000_000;
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 fn rules() -> CheckRules {
     CheckRules {
@@ -23,7 +23,7 @@ fn rules() -> CheckRules {
 fn one(codec: Codec) -> BytesMut {
     let mut builder = BatchBuilder::new(codec);
     builder.push(NOW, Some(b"key"), Some(&[b'x'; 500]), &[("h", None)]);
-    builder.push(NOW - 7, None, Some(b"value"), &[]);
+    builder.push(NOW.minus(7), None, Some(b"value"), &[]);
     builder.build()
 }
 
@@ -102,7 +102,7 @@ fn a_client_that_says_log_append_time_is_refused_where_it_matters_and_put_right_
         let claimed = forged(one(codec), 21, &[0, codec.id() | 1 << 3]);
         assert_eq!(refused(claimed.clone(), &log_time), CheckError::LogAppendTime);
         assert_eq!(check(claimed.clone(), &rules()).expect("put right").into_bytes_mut(), one(codec));
-        let without_time = forged(claimed, 35, &NO_TIMESTAMP.to_be_bytes());
+        let without_time = forged(claimed, 35, &Timestamp::NONE.0.to_be_bytes());
         assert_eq!(refused(without_time, &rules()), CheckError::LogAppendTime);
     }
 }
@@ -123,7 +123,7 @@ fn records_are_kept_in_the_topics_codec_and_stay_what_they_were() {
         for sent in Codec::ALL {
             let mut builder = BatchBuilder::new(sent).producer(ProducerId(7), ProducerEpoch(3), Sequence(99));
             for at in 0..500i64 {
-                builder.push(NOW - at % 7, Some(b"key"), Some(&[at as u8; 300]), &[("h", None)]);
+                builder.push(NOW.minus(at % 7), Some(b"key"), Some(&[at as u8; 300]), &[("h", None)]);
             }
             let batch = builder.build();
             let rules = CheckRules { repack: Some(Repack { packing, bytes_max: 1 << 20 }), ..rules() };
@@ -178,7 +178,7 @@ fn what_records_may_unpack_to_grows_with_their_bytes() {
 #[test]
 fn a_check_in_pieces_ends_as_one_in_one_go() {
     let mut builder = BatchBuilder::new(Codec::Zstd);
-    (0..40).for_each(|at| builder.push(NOW - at, None, Some(&vec![at as u8; 9_000]), &[]));
+    (0..40).for_each(|at| builder.push(NOW.minus(at), None, Some(&vec![at as u8; 9_000]), &[]));
     let batch = builder.build();
     let whole = check(batch.clone(), &rules()).unwrap();
     let mut unpacker = Unpacker::default();
@@ -212,7 +212,15 @@ fn a_compacted_topic_names_the_records_without_a_key() {
 
 #[test]
 fn timestamps_outside_the_window_are_named_and_the_edges_are_inside() {
-    let times = [NOW - 10_000, NOW - 10_001, NOW + 1_000, NOW + 1_001, NO_TIMESTAMP, i64::MAX, i64::MIN / 2];
+    let times = [
+        NOW.minus(10_000),
+        NOW.minus(10_001),
+        NOW.plus(1_000),
+        NOW.plus(1_001),
+        Timestamp::NONE,
+        Timestamp::MAX,
+        Timestamp(i64::MIN / 2),
+    ];
     let mut builder = BatchBuilder::new(Codec::Zstd);
     times.iter().for_each(|time| builder.push(*time, Some(b"k"), None, &[]));
     let batch = builder.build();

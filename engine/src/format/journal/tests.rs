@@ -3,6 +3,7 @@
 use super::*;
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;
+use crate::types::Timestamp;
 
 fn partition() -> PartitionId {
     PartitionId::new(TopicId::from_bytes([9; 16]), 4)
@@ -10,7 +11,7 @@ fn partition() -> PartitionId {
 
 fn batch(value: &[u8]) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Codec::None);
-    builder.push(0, None, Some(value), &[]);
+    builder.push(Timestamp(0), None, Some(value), &[]);
     builder.build().to_vec()
 }
 

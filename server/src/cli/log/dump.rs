@@ -200,7 +200,7 @@ impl<W: Write> Dump<'_, W> {
                 TimestampType::LogAppendTime => header.max_timestamp(),
             };
             fields.insert("offset".to_owned(), json!(placed.offset.get()));
-            fields.insert("timestamp".to_owned(), json!(timestamp));
+            fields.insert("timestamp".to_owned(), json!(timestamp.0));
             self.args.bytes.put(&mut fields, "key", placed.record.key);
             self.args.bytes.put(&mut fields, "value", placed.record.value);
             let headers = placed.record.headers.map_while(Result::ok).map(|(name, value)| {
@@ -230,7 +230,7 @@ impl<W: Write> Dump<'_, W> {
                 continue;
             }
             let fields = json!({
-                "offset": offset, "position": entry.position, "max_timestamp_before": entry.max_timestamp,
+                "offset": offset, "position": entry.position, "max_timestamp_before": entry.max_timestamp.0,
             });
             self.entry("index_entry", path, fields)?;
         }
@@ -395,8 +395,8 @@ fn header_fields(header: &BatchHeader) -> Value {
         "last_offset": header.last_offset().get(),
         "records": header.record_count(),
         "codec": codec,
-        "base_timestamp": header.base_timestamp(),
-        "max_timestamp": header.max_timestamp(),
+        "base_timestamp": header.base_timestamp().0,
+        "max_timestamp": header.max_timestamp().0,
         "timestamp_type": match header.timestamp_type() {
             TimestampType::CreateTime => "CreateTime",
             TimestampType::LogAppendTime => "LogAppendTime",
@@ -459,7 +459,7 @@ fn point_entries(point: &checkpoint::PartitionCheckpoint) -> Vec<Entry> {
     let fields = json!({
         "topic_id": id, "partition": index, "log_start": point.log_start.get(),
         "segment_base": point.segment_base.get(), "segment_position": point.position,
-        "next_offset": point.next_offset.get(), "max_timestamp": point.max_timestamp,
+        "next_offset": point.next_offset.get(), "max_timestamp": point.max_timestamp.0,
         "high_watermark": point.high_watermark.get(), "truncations": point.truncations,
         "producers": point.producers.len(),
     });
@@ -477,14 +477,14 @@ fn point_entries(point: &checkpoint::PartitionCheckpoint) -> Vec<Entry> {
             .iter()
             .map(|batch| {
                 json!({
-                    "base_offset": batch.base_offset.get(), "timestamp": batch.timestamp,
+                    "base_offset": batch.base_offset.get(), "timestamp": batch.timestamp.0,
                     "first_sequence": batch.first_sequence.0, "last_sequence": batch.last_sequence.0,
                 })
             })
             .collect();
         let fields = json!({
             "topic_id": id, "partition": index, "producer_id": producer.id.0,
-            "producer_epoch": producer.epoch.0, "last_timestamp": producer.last_timestamp,
+            "producer_epoch": producer.epoch.0, "last_timestamp": producer.last_timestamp.0,
             "batches": sequences,
         });
         ("producer", fields)

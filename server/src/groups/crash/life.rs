@@ -284,7 +284,7 @@ impl Life {
     pub(super) fn pass_time(&mut self, running: &Running, by: Duration) -> Option<()> {
         self.clock.advance(by);
         running.process.tick(self.clock.timestamp());
-        running.timers.tick(self.clock.timestamp());
+        running.timers.tick(self.clock.timestamp().0);
         self.drive(async {})
     }
 
