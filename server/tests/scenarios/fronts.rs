@@ -12,13 +12,16 @@ use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use bytes::{Buf, Bytes, BytesMut};
+use futures_executor::block_on;
 use futures_util::future::{Either, select};
 use strandline::config::{BrokerConfig, Settings};
 use strandline::fronts::kafka::KafkaFront;
-use strandline::net::{Connection, Listeners, Origin, Protocol, Seats, Transport};
+use strandline::net::{Connection, Listener, Listeners, Origin, Protocol, Seats, Transport, bind};
 use strandline::serve::Server;
+use strandline_engine::config::EngineConfig;
+use strandline_engine::reactor;
 use strandline_engine::types::{Offset, PartitionId};
-use strandline_engine::{Front, Local, ReadRequest, Reader};
+use strandline_engine::{Engine, Front, Local, ReadRequest, Reader};
 use strandline_protocol::messages::*;
 use strandline_protocol::wire::Encode;
 
@@ -204,19 +207,22 @@ fn two_fronts_on_one_engine_append_to_and_read_the_same_partition_and_end_togeth
     let mut client = Client::connect(server.listeners()[0].address);
     client.create("t", 1, &[]);
     assert_eq!(client.produce("t", 0, batch(&["kafka"])).base_offset, 0);
-    assert_eq!(ask(|it| Told::Append("memory", it)).recv().unwrap(), [(1, "memory".to_owned())]);
+    assert_eq!(
+        ask(|it| Told::Append("memory", it)).recv_timeout(PATIENCE).unwrap(),
+        [(1, "memory".to_owned())]
+    );
     let both = [(0, "kafka".to_owned()), (1, "memory".to_owned())];
     assert_eq!(client.read_all("t", 0, 0), both);
-    assert_eq!(ask(|it| Told::Read(0, it)).recv().unwrap(), both);
+    assert_eq!(ask(|it| Told::Read(0, it)).recv_timeout(PATIENCE).unwrap(), both);
 
     // Each waits for what the other appends.
     let waiting = ask(|it| Told::Read(2, it));
     client.produce("t", 0, batch(&["wakes memory"]));
-    assert_eq!(waiting.recv().unwrap(), [(2, "wakes memory".to_owned())]);
+    assert_eq!(waiting.recv_timeout(PATIENCE).unwrap(), [(2, "wakes memory".to_owned())]);
     let mut request = fetch("t", &[(0, 3)]);
     request.max_wait_ms = i32::MAX;
     client.send(12, &request);
-    ask(|it| Told::Append("wakes kafka", it)).recv().unwrap();
+    ask(|it| Told::Append("wakes kafka", it)).recv_timeout(PATIENCE).unwrap();
     let (_, response) = FetchResponse::decode(&client.read_frame().unwrap(), 12).unwrap();
     assert_eq!(values(&response.responses[0].partitions[0].records), [(3, "wakes kafka".to_owned())]);
 
@@ -235,6 +241,99 @@ fn two_fronts_on_one_engine_append_to_and_read_the_same_partition_and_end_togeth
     assert!(began.elapsed() < Duration::from_secs(10), "nobody waited for the other's clients");
 }
 
+// ---- the kit under another protocol -----------------------------------------------------------------------
+
+/// A front that sends back what it receives, over listeners of its own.
+#[derive(Clone)]
+struct EchoFront(Listeners<u64>);
+
+#[derive(Default)]
+struct Echo {
+    bytes: Cell<u64>,
+}
+
+impl Front for EchoFront {
+    async fn run(self, shard: Local) {
+        self.0.serve(&shard, Rc::new(Echo::default())).await;
+    }
+}
+
+impl Protocol for Echo {
+    type Counts = u64;
+
+    async fn serve<T: Transport>(self: Rc<Self>, connection: Rc<Connection<T>>) {
+        loop {
+            let (result, mut received) = connection.transport().receive(BytesMut::with_capacity(100)).await;
+            if result.is_err() || received.is_empty() {
+                break;
+            }
+            connection.touch();
+            self.bytes.set(self.bytes.get() + received.len() as u64);
+            if received.starts_with(b"late") {
+                // What is owed when the broker stops.
+                reactor::sleep(Duration::from_millis(300)).await;
+                received.extend_from_slice(b" but sent");
+            }
+            if connection.transport().send(&received, false).await.is_err() {
+                break;
+            }
+        }
+    }
+
+    fn counts(&self) -> u64 {
+        self.bytes.get()
+    }
+}
+
+#[test]
+fn any_protocol_has_seats_ends_silent_connections_and_answers_what_it_owes_at_the_stop() {
+    let dir = data_dir();
+    let shards = 2;
+    let settings = [("connections.max.idle.ms", "1000"), ("max.connections", "2")];
+    let config = Arc::new(config(dir.path(), &settings));
+    let listener = Listener::new("ECHO".into(), bind(&config.listeners[0].listen).unwrap());
+    let address = listener.address().unwrap();
+    let listeners = Listeners::new(vec![listener], config.clone(), Seats::new(10, shards), shards);
+    let mut engine = EngineConfig::new(&config.data_dir);
+    engine.shards = shards;
+    let engine = Engine::start(engine, EchoFront(listeners.clone())).unwrap();
+    let echoed = |mut stream: &TcpStream, text: &str| {
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut answer = vec![0; text.len()];
+        stream.read_exact(&mut answer).map(|()| answer == text.as_bytes()).unwrap_or(false)
+    };
+    let connect = || TcpStream::connect(address).unwrap();
+    let (silent, busy) = (connect(), connect());
+    assert!(echoed(&silent, "one") && echoed(&busy, "other"));
+    assert_eq!(connect().read(&mut [0]).unwrap_or(0), 0, "there are two seats");
+    let reports = block_on(listeners.reports());
+    let of_each: Vec<_> = reports.iter().map(|report| (report.connections, report.accepted)).collect();
+    assert_eq!(of_each, [(1, 1), (1, 1)], "each shard has one");
+    assert_eq!(reports.iter().map(|report| report.refused).sum::<u64>(), 1);
+    assert_eq!(reports.iter().map(|report| report.counts).sum::<u64>(), 8);
+
+    let ended = std::thread::spawn(move || (&silent).read(&mut [0]).unwrap_or(0));
+    let began = Instant::now();
+    while !ended.is_finished() {
+        assert!(began.elapsed() < PATIENCE, "a silent connection stays");
+        assert!(echoed(&busy, "busy"));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(ended.join().unwrap(), 0, "it was silent for too long");
+
+    let received = || block_on(listeners.reports()).iter().map(|report| report.counts).sum::<u64>();
+    let before = received();
+    (&busy).write_all(b"late").unwrap();
+    while received() == before {
+        std::thread::yield_now();
+    }
+    let stopping = std::thread::spawn(move || engine.stop());
+    let mut rest = String::new();
+    (&busy).read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "late but sent");
+    stopping.join().unwrap().unwrap();
+}
+
 // ---- a transport that is no socket ------------------------------------------------------------------------
 
 /// The broker's end of a connection in memory. Records cannot be sent from their files over it, and what
@@ -244,13 +343,13 @@ struct Duplex {
     /// What has come and was not received.
     come: RefCell<Bytes>,
     has_ended: Cell<bool>,
-    outgoing: Sender<Bytes>,
+    outgoing: RefCell<Option<mpsc::Sender<Bytes>>>,
 }
 
 /// The client's end.
 struct MemoryClient {
     outgoing: Sender<Bytes>,
-    incoming: Receiver<Bytes>,
+    incoming: mpsc::Receiver<Bytes>,
     come: BytesMut,
 }
 
@@ -259,12 +358,12 @@ const PIECE_BYTES: usize = 100;
 
 fn duplex() -> (Duplex, MemoryClient) {
     let (to_broker, from_client) = async_channel::bounded(2);
-    let (to_client, from_broker) = async_channel::bounded(2);
+    let (to_client, from_broker) = mpsc::channel();
     let broker = Duplex {
         incoming: from_client,
         come: RefCell::default(),
         has_ended: Cell::new(false),
-        outgoing: to_client,
+        outgoing: RefCell::new(Some(to_client)),
     };
     (broker, MemoryClient { outgoing: to_broker, incoming: from_broker, come: BytesMut::new() })
 }
@@ -293,7 +392,9 @@ impl Transport for Duplex {
 
     async fn send(&self, bytes: &[u8], _: bool) -> io::Result<()> {
         let bytes = Bytes::copy_from_slice(bytes);
-        self.outgoing.send(bytes).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+        let outgoing = self.outgoing.borrow();
+        let sent = outgoing.as_ref().is_some_and(|outgoing| outgoing.send(bytes).is_ok());
+        if sent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     }
 
     fn end(&self, how: Shutdown) {
@@ -301,7 +402,7 @@ impl Transport for Duplex {
             self.incoming.close();
         }
         if how != Shutdown::Read {
-            self.outgoing.close();
+            drop(self.outgoing.take());
         }
     }
 }
@@ -319,7 +420,7 @@ impl MemoryClient {
                     return (self.come.split_to(size).freeze(), pieces);
                 }
             }
-            self.come.extend_from_slice(&self.incoming.recv_blocking().unwrap());
+            self.come.extend_from_slice(&self.incoming.recv_timeout(PATIENCE).unwrap());
             pieces += 1;
         }
     }
@@ -397,7 +498,7 @@ fn a_transport_that_cannot_send_files_carries_the_same_bytes() {
             let request = frame(version, &request);
             let over_socket = call(client.stream(), &request);
             let (in_memory, pieces) = memory.call(request);
-            assert_eq!(over_socket, in_memory, "version {version}");
+            assert!(over_socket == in_memory, "version {version}");
             assert_eq!(pieces > 1, is_long, "records that are many are copied piece by piece");
         }
     }
