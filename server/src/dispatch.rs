@@ -301,6 +301,34 @@ fn note_client(session: &mut Rc<Session>, header: &RequestHeader, body: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Origin;
+    use crate::session::Software;
+    use strandline_protocol::messages::{HeartbeatRequest, Request, encode_request};
+    use strandline_protocol::wire::Encode;
+
+    #[test]
+    fn a_session_knows_what_requests_say_and_a_request_keeps_the_one_that_it_came_in_with() {
+        let origin = Origin { peer: ([127, 0, 0, 1], 1).into(), listener: "IN".into() };
+        let mut session = Rc::new(Session::new(&origin));
+        fn note<M: Request + Encode>(session: &mut Rc<Session>, version: i16, client_id: &str, request: &M) {
+            let frame = encode_request(version, 1, Some(client_id), request).unwrap();
+            let (header, body_at) = RequestHeader::decode(&frame[4..]).unwrap();
+            note_client(session, &header, &frame[4 + body_at..]);
+        }
+        let hello = |name: &str| ApiVersionsRequest {
+            client_software_name: name.to_owned(),
+            client_software_version: "1.2".to_owned(),
+        };
+        note(&mut session, 4, "one", &hello("kafka-tool"));
+        let software = Software { name: "kafka-tool".to_owned(), version: "1.2".to_owned() };
+        assert_eq!((session.client_id.as_deref(), &session.software), (Some("one"), &Some(software)));
+        let before = session.clone();
+        note(&mut session, 4, "one", &HeartbeatRequest::default());
+        assert!(Rc::ptr_eq(&before, &session), "what says the same makes no new one");
+        note(&mut session, 4, "other", &hello("no name at all"));
+        assert_eq!((before.client_id.as_deref(), session.client_id.as_deref()), (Some("one"), Some("other")));
+        assert_eq!(before.software, session.software, "what is no name is not taken down");
+    }
 
     #[test]
     fn the_documented_table_is_the_served_one() {
