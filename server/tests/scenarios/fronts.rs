@@ -411,6 +411,10 @@ impl MemoryClient {
     /// The answer to a request, without its size, and in how many pieces it came.
     fn call(&mut self, request: Bytes) -> (Bytes, usize) {
         self.outgoing.send_blocking(request).unwrap();
+        self.read_frame()
+    }
+
+    fn read_frame(&mut self) -> (Bytes, usize) {
         let mut pieces = 0;
         loop {
             if let Some(size) = self.come.first_chunk() {
@@ -449,6 +453,10 @@ impl Front for MemoryKafka {
 /// The answer to a request over a socket, without its size.
 fn call(mut stream: &TcpStream, request: &[u8]) -> Bytes {
     stream.write_all(request).unwrap();
+    read_frame(stream)
+}
+
+fn read_frame(mut stream: &TcpStream) -> Bytes {
     let mut size = [0; 4];
     stream.read_exact(&mut size).unwrap();
     let mut frame = vec![0; u32::from_be_bytes(size) as usize];
@@ -457,9 +465,10 @@ fn call(mut stream: &TcpStream, request: &[u8]) -> Bytes {
 }
 
 #[test]
-fn a_transport_that_cannot_send_files_carries_the_same_bytes() {
+fn a_transport_that_cannot_send_files_carries_the_same_bytes_and_so_do_answers_that_leave_together() {
     let dir = data_dir();
-    let shards = 2;
+    // Nothing is waited for, so that answers that are asked for together are ready together.
+    let shards = 1;
     let (connect, connections) = async_channel::unbounded();
     let config = config(dir.path(), &[("fetch.max.bytes", "20000000")]);
     let seats = Seats::new(0, shards);
@@ -502,6 +511,16 @@ fn a_transport_that_cannot_send_files_carries_the_same_bytes() {
             assert_eq!(pieces > 1, is_long, "records that are many are copied piece by piece");
         }
     }
+
+    let short = frame(1, &ListTransactionsRequest::default());
+    let long = frame(12, &limited(50 << 20));
+    let requests = [&short, &short, &long, &short, &long, &long, &short].map(Bytes::clone);
+    let one_by_one: Vec<Bytes> = requests.iter().map(|request| call(client.stream(), request)).collect();
+    let together: Bytes = requests.concat().into();
+    client.stream().write_all(&together).unwrap();
+    assert!(one_by_one.iter().all(|answer| *answer == read_frame(client.stream())));
+    memory.outgoing.send_blocking(together).unwrap();
+    assert!(one_by_one.iter().all(|answer| *answer == memory.read_frame().0));
     drop(memory);
     server.stop().unwrap();
 }

@@ -310,6 +310,7 @@ impl<T: Transport> Serving<'_, T> {
             match piece {
                 Piece::Bytes(bytes) => self.send_with(ready, bytes, at < last).await?,
                 Piece::Records(gap) => {
+                    self.send_ready(ready).await?;
                     let range = &ranges[gap.index];
                     // Whoever takes a long range slowly makes progress all the while.
                     let step = if seat.is_some() { PART_BYTES as u64 } else { range.length };
