@@ -209,6 +209,14 @@ impl Known {
             // tells.
             let window = producer.batches.len().saturating_sub(PRODUCER_BATCHES_MAX);
             producer.told_by_log |= producer.uncertain || window >= first;
+            if producer.told_by_log {
+                // Such a batch is a new one when it is sent again.
+                let partition = self.model.partitions.get_mut(&id).expect("it was just cut");
+                let start = partition.start;
+                partition
+                    .offset_of
+                    .retain(|number, offset| *offset >= start || !producer.batches.contains(number));
+            }
             if !producer.uncertain {
                 let (_, sequence) = self.model.sent[producer.batches[first]].producer.expect("its own");
                 producer.next_sequence = sequence;

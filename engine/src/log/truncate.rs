@@ -4,7 +4,7 @@
 //! |---|---|
 //! | the log is synced, and the checkpoint has its end as the recovery point | finds the log as it was |
 //! | the truncation is in the journal: offset, segment, position, and a number that grows with each | cuts the files there, whatever was cut before |
-//! | the files are cut; the directory is synced | the same |
+//! | the files are cut, the index of the one that is left in part is removed; the directory is synced | the same |
 //! | the checkpoint has the new end as the recovery point, and the number | finds the shorter log, and passes over the truncation |
 //!
 //! The number orders what the journals have of a log, whichever files and shards it comes from: what was
@@ -119,7 +119,7 @@ impl<D: Disk> Log<D> {
             segments.split_off(kept)
         };
         if let Some(last) = self.active().filter(|_| truncation.position > 0) {
-            last.shorten(SegmentEnd {
+            last.shorten_indexed(SegmentEnd {
                 position: truncation.position,
                 next_offset: truncation.end,
                 first_timestamp: None,
@@ -144,6 +144,7 @@ impl<D: Disk> Log<D> {
             }
             if let Some(last) = self.active().filter(|_| !self.rolled.get()) {
                 last.cut_shortened().await?;
+                last.remove_index().await?;
             }
             self.note_compacted(lowered(self.compacted(), self.end())).await?;
             let directory = &self.home.directory;
@@ -229,6 +230,14 @@ async fn cut_files<D: Disk>(
                 let file = disk.open(&path, OpenMode::Existing).await.map_err(fault)?;
                 disk.set_len(&file, truncation.position).await.map_err(fault)?;
                 disk.sync(&file).await.map_err(fault)?;
+            }
+            // It has entries of what was cut, which would look right again once as much is there as before.
+            let index = directory.join(names::segment_index(segment.base));
+            match disk.remove_file(&index).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(io_fault("remove", index, 0, error));
+                }
+                _ => {}
             }
         } else {
             remove_files(disk, directory, segment.base).await?;

@@ -98,6 +98,9 @@ pub(crate) struct Segment<D: Disk> {
     gapless: bool,
     file: RefCell<Option<D::File>>,
     index: RefCell<IndexState>,
+    /// The index file has entries that do not count, on the medium at least: cutting them off has not
+    /// succeeded yet.
+    index_outlives_cut: Cell<bool>,
     verified: RefCell<Verified>,
     last_used: Cell<u64>,
 }
@@ -169,6 +172,7 @@ impl<D: Disk> Segment<D> {
             gapless,
             file: RefCell::new(None),
             index: RefCell::new(IndexState::unloaded(trusted)),
+            index_outlives_cut: Cell::new(false),
             verified: RefCell::default(),
             last_used: Cell::new(0),
         })
@@ -343,6 +347,35 @@ impl<D: Disk> Segment<D> {
         self.verified.borrow_mut().forget_from(end.position);
         self.written_back.set(self.written_back.get().min(end.position));
         self.truncations.set(self.truncations.get() + 1);
+    }
+
+    /// As [`Segment::shorten`], and keeps of the index what it can. [`Segment::remove_index`] has to follow.
+    pub(crate) fn shorten_indexed(&self, mut end: SegmentEnd) {
+        let kept = {
+            let mut index = self.index.borrow_mut();
+            index.entries.take().filter(|_| index.damage.is_none())
+        };
+        end.first_timestamp = self.end.get().first_timestamp.filter(|_| end.position > 0);
+        self.shorten(end);
+        if let Some(mut entries) = kept {
+            entries.truncate(entries.partition_point(|entry| u64::from(entry.position) <= end.position));
+            self.index.borrow_mut().entries = Some(entries);
+        }
+    }
+
+    /// Removes the index file, durably with the next sync of the directory: it has entries of what was cut,
+    /// which would look right again once as much is there as before.
+    pub(crate) async fn remove_index(&self) -> Result<(), Fault> {
+        let path = self.index_path();
+        match self.home.disk.remove_file(&path).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_fault("remove", path, 0, error));
+            }
+            _ => {}
+        }
+        let mut index = self.index.borrow_mut();
+        index.persisted = index.entries.as_ref().map(|_| Persisted { entries: 0, bytes: 0 });
+        Ok(())
     }
 
     /// Cuts the file to its end, durably.
@@ -701,14 +734,16 @@ impl<D: Disk> Segment<D> {
             Ok(_) | Err(_) => (Vec::new(), 0),
         };
         let usable = entries.partition_point(|entry| u64::from(entry.position) <= trusted);
-        if usable == entries.len() && valid_bytes == bytes.len() {
+        if usable == entries.len() && valid_bytes == bytes.len() && !self.index_outlives_cut.get() {
             let persisted = Persisted { entries: entries.len(), bytes: bytes.len() as u64 };
             return Ok((entries, persisted));
         }
         tracing::info!(path = %path.display(), "the index ends beyond what was recovered; it is written anew");
+        self.index_outlives_cut.set(true);
         let file = self.home.disk.open(&path, OpenMode::Existing).await.map_err(fault)?;
         self.home.disk.set_len(&file, 0).await.map_err(fault)?;
         self.home.disk.sync(&file).await.map_err(fault)?;
+        self.index_outlives_cut.set(false);
         Ok((entries[..usable].to_vec(), Persisted { entries: 0, bytes: 0 }))
     }
 

@@ -8,7 +8,7 @@ use futures_channel::oneshot;
 
 use super::Shard;
 use super::inbox::AskedTruncation;
-use crate::error::{AppendError, Fault, TruncateError};
+use crate::error::{AppendError, Fault, TruncateError, io_fault};
 use crate::io::Disk;
 use crate::journal::{CommitFailure, Journal, Refusal};
 use crate::types::{Offset, PartitionId};
@@ -46,6 +46,12 @@ impl<D: Disk> Shard<D> {
             AppendError::Fenced { fault, .. } => faulty(fault),
             _ => TruncateError::NoSpace(id),
         })?;
+        if partition.log.has_open_replacement() {
+            // The next start puts the new segment in place, with what would be cut off now.
+            let unfinished =
+                std::io::Error::other("a compaction has failed half-way; the next start finishes it");
+            return Err(faulty(io_fault("truncate", partition.log.directory(), 0, unfinished)));
+        }
         let log_start = partition.log.log_start();
         if to < log_start {
             return Err(TruncateError::OffsetOutOfRange { requested: to, log_start });
