@@ -264,11 +264,13 @@ impl Known {
                     assert_eq!((offset, appended.duplicate), (expected, true), "batch {number} sent again");
                 }
                 let cutting = self.model.partitions.get(&partition).and_then(|model| model.cutting);
-                if let Some(to) = cutting.filter(|_| !appended.duplicate)
-                    && self.model.end_after_cut(partition, to) == offset
-                {
-                    // It was not answered, and has happened.
-                    self.cut(partition, offset);
+                if let Some(to) = cutting.filter(|_| !appended.duplicate) {
+                    let end = self.model.end_after_cut(partition, to);
+                    let is_taken = self.model.partitions[&partition].known.range(offset..).next().is_some();
+                    if offset == end || is_taken {
+                        // It was not answered, and has happened. Of two appends, either is answered first.
+                        self.cut(partition, end);
+                    }
                 }
                 self.model.know(partition, offset, number, "was acknowledged");
                 return;
