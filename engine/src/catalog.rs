@@ -34,7 +34,7 @@ use crate::io::{Disk, OpenMode, is_no_space, keep_room, replace, replace_in, yie
 use crate::message::Message;
 use crate::sync::Published;
 use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
-use crate::types::{ProducerId, TopicId};
+use crate::types::{Position, ProducerId, TopicId};
 
 /// Topics that are made before others get the thread: some 100 us.
 const BATCH_TOPICS: usize = 16;
@@ -350,7 +350,7 @@ impl<D: Disk> Catalog<D> {
 
     fn fault(&self, operation: &'static str, name: &str, error: io::Error) -> TopicError {
         let is_full = is_no_space(&error);
-        let fault = io_fault(operation, self.data_dir.join(name), 0, error);
+        let fault = io_fault(operation, self.data_dir.join(name), Position::ZERO, error);
         if is_full { TopicError::NoSpace(fault) } else { TopicError::Storage(fault) }
     }
 
@@ -411,7 +411,7 @@ impl<D: Disk> Catalog<D> {
         if self.disk.len(&file).await? != content.len() as u64 {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.disk.write(&file, 0, vec![content]).await?;
+        self.disk.write(&file, Position::ZERO, vec![content]).await?;
         self.disk.sync(&file).await
     }
 

@@ -364,7 +364,7 @@ impl FileRange<File> {
         let mut bytes = BytesMut::zeroed(self.length as usize);
         let mut done = 0;
         while done < bytes.len() {
-            match rustix::io::pread(&self.file, &mut bytes[done..], self.position + done as u64)? {
+            match rustix::io::pread(&self.file, &mut bytes[done..], self.position.0 + done as u64)? {
                 0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
                 read => done += read,
             }

@@ -420,7 +420,7 @@ async fn replay<D: Disk>(
     for (number, path) in journals.iter().enumerate() {
         let content = read_journal(disk, path).await.map_err(failed("reading", path))?;
         if let Some((position, end)) = content.damage {
-            tracing::error!(path = %content.path.display(), position, %end, "the journal is damaged in its middle; what is intact behind it is used");
+            tracing::error!(path = %content.path.display(), %position, %end, "the journal is damaged in its middle; what is intact behind it is used");
             replayed.keep_journals = true;
         }
         report.batches += content.batches.len() as u64;

@@ -4,7 +4,7 @@
 //! is. A type of which every number is a value has that number as a public field; others are made through
 //! their bounds. Files and the wire hold bare numbers, which become these types where they are decoded.
 
-use std::fmt;
+use std::{fmt, ops};
 
 /// A record's logical place in a partition: 0, 1, 2, ... without reuse. Never negative.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -48,8 +48,47 @@ impl Offset {
     }
 }
 
-/// A byte place in a file.
-pub type Position = u64;
+/// A byte place in a file. A number of bytes can be added to it, and is what lies between two of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// The start of a file.
+    pub const ZERO: Position = Position(0);
+
+    /// The place so many bytes behind, or the last one that there is.
+    pub const fn saturating_add(self, bytes: u64) -> Position {
+        Position(self.0.saturating_add(bytes))
+    }
+}
+
+impl From<u32> for Position {
+    fn from(position: u32) -> Position {
+        Position(position.into())
+    }
+}
+
+impl ops::Add<u64> for Position {
+    type Output = Position;
+
+    fn add(self, bytes: u64) -> Position {
+        Position(self.0 + bytes)
+    }
+}
+
+impl ops::AddAssign<u64> for Position {
+    fn add_assign(&mut self, bytes: u64) {
+        self.0 += bytes;
+    }
+}
+
+impl ops::Sub for Position {
+    type Output = u64;
+
+    fn sub(self, earlier: Position) -> u64 {
+        self.0 - earlier.0
+    }
+}
 
 /// Milliseconds since 1970-01-01 UTC; [`Timestamp::NONE`] where there is none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -185,7 +224,7 @@ macro_rules! shown_as_numbers {
     )*};
 }
 
-shown_as_numbers!(Offset Timestamp LeaderEpoch ProducerId ProducerEpoch Sequence);
+shown_as_numbers!(Offset Position Timestamp LeaderEpoch ProducerId ProducerEpoch Sequence);
 
 /// A topic's identity. A topic that is deleted and made again under the same name gets another one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -34,7 +34,7 @@ use crate::sim::{SimDisk, Simulation};
 use crate::sync::Published;
 use crate::topics::TopicTable;
 use crate::types::{
-    LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
+    LeaderEpoch, Offset, PartitionId, Position, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
 };
 
 const DATA_DIR: &str = "/data";
@@ -301,7 +301,7 @@ fn some_points(input: &mut Input<'_>) -> Vec<u8> {
             partition,
             log_start,
             segment_base,
-            position,
+            position: Position(position),
             next_offset,
             max_timestamp,
             high_watermark: next_offset,

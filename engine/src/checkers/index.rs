@@ -3,6 +3,7 @@
 use crate::format::index::{
     DecodedIndex, before_timestamp, decode_index, encode_chunk, encode_header, floor, floor_position,
 };
+use crate::types::Position;
 
 const HEADER_BYTES: usize = 24;
 const CHUNK_HEADER_BYTES: usize = 12;
@@ -39,8 +40,8 @@ fn read(bytes: &[u8]) {
         for at in [offset.saturating_sub(1), offset, offset.saturating_add(1)] {
             assert_eq!(floor(entries, at), last(&|entry| entry.relative_offset <= at));
         }
-        for at in [u64::from(position).saturating_sub(1), u64::from(position)] {
-            assert_eq!(floor_position(entries, at), last(&|entry| u64::from(entry.position) <= at));
+        for at in [Position::from(position.saturating_sub(1)), Position::from(position)] {
+            assert_eq!(floor_position(entries, at), last(&|entry| entry.start() <= at));
         }
         assert_eq!(before_timestamp(entries, time), last(&|entry| entry.max_timestamp < time));
     }

@@ -141,7 +141,8 @@ fn damaged_file(input: &mut Input<'_>) {
 
     let intact_before = ends.iter().rfind(|(end, _)| *end <= position).map_or(0, |(_, count)| *count);
     let bytes_of = |at: u64, length: u32| &file[at as usize..][..length as usize];
-    let read: Vec<&[u8]> = found.batches.iter().map(|batch| bytes_of(batch.position, batch.length)).collect();
+    let read: Vec<&[u8]> =
+        found.batches.iter().map(|batch| bytes_of(batch.position.0, batch.length)).collect();
     let expected: Vec<&[u8]> = written.iter().map(|batch| &batch[..]).collect();
     let is_intact = broken_with == 0 || position >= journal_end;
     if is_intact {

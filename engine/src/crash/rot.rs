@@ -423,7 +423,7 @@ impl Reference {
                         && path == flipped.0
                     {
                         assert!(offset.get() < next, "{id}: nothing at {at}, which stands before {offset}");
-                        assert!(*position <= flipped.1, "damage at {} is found at {position}", flipped.1);
+                        assert!(position.0 <= flipped.1, "damage at {} is found at {position}", flipped.1);
                     }
                     complaints.say(&error);
                     at = next;

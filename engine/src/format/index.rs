@@ -75,6 +75,11 @@ pub struct IndexEntry {
 }
 
 impl IndexEntry {
+    /// Where the batch starts.
+    pub const fn start(&self) -> Position {
+        Position(self.position as u64)
+    }
+
     /// Whether `later` may follow this entry in an index.
     fn precedes(&self, later: &IndexEntry) -> bool {
         self.relative_offset < later.relative_offset
@@ -234,7 +239,7 @@ pub fn floor(entries: &[IndexEntry], relative_offset: u32) -> Option<IndexEntry>
 
 /// The last entry at or before a byte position; `None` when the scan must start at the segment's start.
 pub fn floor_position(entries: &[IndexEntry], position: Position) -> Option<IndexEntry> {
-    last_where(entries, |entry| Position::from(entry.position) <= position)
+    last_where(entries, |entry| entry.start() <= position)
 }
 
 /// The last entry from which a scan finds the first batch whose max timestamp is at least `timestamp`; `None`
@@ -267,12 +272,12 @@ mod tests {
         let scan = |holds: &dyn Fn(&IndexEntry) -> bool| entries.iter().copied().rfind(|entry| holds(entry));
         for at in 0..500u32 {
             assert_eq!(floor(&entries, at), scan(&|entry| entry.relative_offset <= at));
-            assert_eq!(floor_position(&entries, u64::from(at)), scan(&|entry| entry.position <= at));
+            assert_eq!(floor_position(&entries, Position::from(at)), scan(&|entry| entry.position <= at));
             let time = Timestamp(i64::from(at));
             assert_eq!(before_timestamp(&entries, time), scan(&|entry| entry.max_timestamp < time));
         }
         assert_eq!(before_timestamp(&entries, Timestamp::NONE), None);
-        assert_eq!(floor_position(&entries, u64::MAX), entries.last().copied());
+        assert_eq!(floor_position(&entries, Position(u64::MAX)), entries.last().copied());
     }
 
     #[test]

@@ -179,7 +179,7 @@ pub fn encode_truncation(
     };
     let row = TruncationRow {
         segment_base: I64::new(truncation.segment_base.get()),
-        position: U64::new(truncation.position),
+        position: U64::new(truncation.position.0),
         max_timestamp: I64::new(truncation.max_timestamp.0),
     };
     buffer.extend(entry.as_bytes());
@@ -532,7 +532,7 @@ impl<'a> Commit<'a> {
                 truncations: entry.truncations.get(),
                 end: Offset::checked(entry.base_offset.get())?,
                 segment_base: Offset::checked(row.segment_base.get())?,
-                position: row.position.get(),
+                position: Position(row.position.get()),
                 max_timestamp: Timestamp(row.max_timestamp.get()),
             })
         })

@@ -16,7 +16,8 @@ use super::topics::{DeletedTopic, TopicRecord, TopicsFile};
 use super::{producer_ids, settings, topics};
 use crate::buffer::AlignedBuffer;
 use crate::types::{
-    EpochStart, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
+    EpochStart, LeaderEpoch, Offset, PartitionId, Position, ProducerEpoch, ProducerId, Sequence, Timestamp,
+    TopicId,
 };
 
 /// The bytes of a golden file. They were made from the tables of `docs/format.md` by a program that shares no
@@ -280,7 +281,7 @@ fn a_commit_is_written_and_read_as_documented() {
         truncations: 4,
         end: Offset::new(1200),
         segment_base: Offset::new(1000),
-        position: 65536,
+        position: Position(65536),
         max_timestamp: TIME,
     };
     let mut buffer = AlignedBuffer::new();
@@ -389,7 +390,7 @@ fn the_small_files_are_written_and_read_as_documented() {
             partition: PartitionId::new(topic(), 2),
             log_start: Offset::new(10),
             segment_base: Offset::new(1000),
-            position: 65536,
+            position: Position(65536),
             next_offset: Offset::new(2000),
             max_timestamp: TIME.plus(250),
             high_watermark: Offset::new(1995),
@@ -406,7 +407,7 @@ fn the_small_files_are_written_and_read_as_documented() {
             partition: PartitionId::new(topic(), 3),
             log_start: Offset::ZERO,
             segment_base: Offset::ZERO,
-            position: 0,
+            position: Position::ZERO,
             next_offset: Offset::ZERO,
             max_timestamp: Timestamp::NONE,
             high_watermark: Offset::ZERO,

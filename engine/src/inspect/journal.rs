@@ -92,7 +92,7 @@ impl<'a> Iterator for JournalWalk<'a> {
             return None;
         }
         let place = self.position;
-        let position = place as Position;
+        let position = Position(place as u64);
         match whole(&self.bytes[place.min(self.bytes.len())..], self.expect) {
             Ok(commit) => {
                 self.expect =
@@ -111,7 +111,7 @@ impl<'a> Iterator for JournalWalk<'a> {
                 self.position = next;
                 self.expect = expect;
                 Some(match lost_start {
-                    true => JournalItem::LostStart { position: next as Position, end },
+                    true => JournalItem::LostStart { position: Position(next as u64), end },
                     false => JournalItem::Damage { position, bytes: (next - place) as u64, end },
                 })
             }

@@ -74,10 +74,11 @@ pub fn read_journals(dir: &DataDir) -> (Journals, Vec<Finding>) {
             match item {
                 JournalItem::Commit { position, commit } => {
                     for batch in commit.batches() {
-                        let place = position as usize;
+                        let place = position.0 as usize;
                         let whole = bytes.slice(place + batch.range.start..place + batch.range.end);
                         let header = *batch.header();
-                        let (journal, position, truncations) = (number, place as u64, batch.truncations);
+                        let (journal, position, truncations) =
+                            (number, Position(place as u64), batch.truncations);
                         let found = Journaled { journal, position, bytes: whole, header, truncations };
                         journals.entry(batch.partition).or_default().batches.push(found);
                     }
@@ -92,7 +93,7 @@ pub fn read_journals(dir: &DataDir) -> (Journals, Vec<Finding>) {
                     report(Severity::Damage, Some(position), What::Journal { bytes, end });
                 }
                 JournalItem::LostStart { end, .. } => {
-                    report(Severity::Note, Some(0), What::JournalStart { end });
+                    report(Severity::Note, Some(Position::ZERO), What::JournalStart { end });
                 }
                 JournalItem::End { position, end: end @ End::Version { .. } } => {
                     report(Severity::Damage, Some(position), What::JournalVersion { end });
@@ -207,7 +208,12 @@ impl<'a> PartitionWalk<'a> {
             None => {
                 let first = first.unwrap_or(dir.compacted.compacted_end);
                 let durable = first.max(dir.compacted.compacted_end);
-                let known = Point { segment_base: durable, position: 0, next_offset: durable, known: false };
+                let known = Point {
+                    segment_base: durable,
+                    position: Position::ZERO,
+                    next_offset: durable,
+                    known: false,
+                };
                 (known, dir.kafka_log_start.unwrap_or(first).max(first))
             }
         };

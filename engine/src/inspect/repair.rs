@@ -120,7 +120,7 @@ fn without_gone(dir: &DataDir) -> Vec<Repair> {
                 lost.push(format!("{name} partition {index}: offsets {} to {last}", point.log_start));
                 (row.log_start, row.segment_base, row.next_offset) =
                     (point.next_offset, point.next_offset, point.next_offset);
-                (row.position, row.max_timestamp) = (0, Timestamp::NONE);
+                (row.position, row.max_timestamp) = (Position::ZERO, Timestamp::NONE);
             }
             encoder.push(&row);
         }
@@ -256,7 +256,7 @@ impl Repair {
             }
             Repair::Cut { path, length, .. } => {
                 let file = File::options().write(true).open(path)?;
-                file.set_len(*length)?;
+                file.set_len(length.0)?;
                 file.sync_all()
             }
             Repair::Remove { path } => fs::remove_file(path),

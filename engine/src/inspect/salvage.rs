@@ -23,7 +23,7 @@ use crate::format::topics::{TopicRecord, TopicsFile};
 use crate::format::{producer_ids, settings, topics};
 use crate::log::Producers;
 use crate::shard::shard_dir;
-use crate::types::{Offset, PartitionId, ProducerId, Timestamp, TopicId, random_uuid};
+use crate::types::{Offset, PartitionId, Position, ProducerId, Timestamp, TopicId, random_uuid};
 
 /// What was recovered of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -302,7 +302,7 @@ impl Partition<'_> {
             partition: self.id,
             log_start: salvaged.log_start,
             segment_base: salvaged.log_end,
-            position: 0,
+            position: Position::ZERO,
             next_offset: salvaged.log_end,
             max_timestamp: Timestamp::NONE,
             high_watermark: salvaged.log_end,

@@ -110,7 +110,16 @@ impl SegmentWalk {
     /// last one.
     pub fn new(source: Source, base: Offset, end: Option<Offset>) -> SegmentWalk {
         let gaps_end = Offset::new(i64::MAX);
-        SegmentWalk { source, base, end, position: 0, next: base, gaps_end, broken: false, ahead: None }
+        SegmentWalk {
+            source,
+            base,
+            end,
+            position: Position::ZERO,
+            next: base,
+            gaps_end,
+            broken: false,
+            ahead: None,
+        }
     }
 
     /// Only before `gaps_end` may offsets be missing between two batches, since compaction by Kafka or an
@@ -134,7 +143,7 @@ impl SegmentWalk {
     /// The next whole batch, wherever its offsets lie, or what stands in its place.
     fn step(&mut self) -> Option<Step> {
         let position = self.position;
-        if position >= self.source.length() {
+        if position >= Position(self.source.length()) {
             return None;
         }
         let whole = match self.whole_at(position) {
@@ -156,7 +165,7 @@ impl SegmentWalk {
         let claims = self.header_at(position).ok().filter(|header| self.may_hold(header));
         let end = self.find_behind(position);
         self.position = end;
-        let problem = match end == self.source.length() && self.is_zero(position) {
+        let problem = match end == Position(self.source.length()) && self.is_zero(position) {
             true => SegmentProblem::Zeros,
             false => SegmentProblem::Batch(error),
         };
@@ -198,7 +207,7 @@ impl SegmentWalk {
     fn find_behind(&mut self, position: Position) -> Position {
         if let Ok(header) = self.header_at(position)
             && let behind = position + header.total_bytes() as u64
-            && behind < self.source.length()
+            && behind < Position(self.source.length())
             && let Ok(next) = self.whole_at(behind)
             && next.header.base_offset() == header.next_offset()
         {
@@ -214,7 +223,7 @@ impl SegmentWalk {
         loop {
             let window = self.source.at(at, SEARCH_BYTES);
             if window.len() < BATCH_HEADER_BYTES {
-                return self.source.length();
+                return Position(self.source.length());
             }
             let last = window.len() - BATCH_HEADER_BYTES;
             // The version, and the upper half of the attributes, which no bit is known of.
@@ -381,7 +390,7 @@ mod tests {
                     let rest: Vec<i64> = [10, 13, 16, 19].into_iter().filter(|base| *base != hit).collect();
                     assert_eq!((bases, damage.len()), (rest, 1), "bit {bit}");
                     let place = (bit / 8 / all[0].len() * all[0].len()) as u64;
-                    assert_eq!((damage[0].0, damage[0].1), (place, all[0].len() as u64), "bit {bit}");
+                    assert_eq!((damage[0].0.0, damage[0].1), (place, all[0].len() as u64), "bit {bit}");
                 }
             }
         }
@@ -419,7 +428,7 @@ mod tests {
         let (bases, damage) = told(&walk(bytes.clone(), None));
         assert_eq!((bases, damage.len()), (vec![10, 16], 2));
         let length = bytes.len() as u64;
-        assert_eq!(damage[1].0 + damage[1].1, length, "a torn tail reaches to the end");
+        assert_eq!(damage[1].0 + damage[1].1, Position(length), "a torn tail reaches to the end");
     }
 
     #[test]
@@ -448,6 +457,6 @@ mod tests {
         bytes.resize(bytes.len() + 5000, 0);
         let (bases, damage) = told(&walk(bytes, Some(22)));
         assert_eq!(bases, [10, 16, 19]);
-        assert_eq!(damage, [(3 * all[0].len() as u64, 5000, SegmentProblem::Zeros)]);
+        assert_eq!(damage, [(Position(3 * all[0].len() as u64), 5000, SegmentProblem::Zeros)]);
     }
 }

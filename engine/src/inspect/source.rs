@@ -36,12 +36,24 @@ impl Source {
     pub fn open(path: &Path) -> io::Result<Source> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
-        Ok(Source { file: Some(file), length, start: 0, buffer: Vec::new(), unreadable: Vec::new() })
+        Ok(Source {
+            file: Some(file),
+            length,
+            start: Position::ZERO,
+            buffer: Vec::new(),
+            unreadable: Vec::new(),
+        })
     }
 
     /// Bytes in memory.
     pub fn of_bytes(bytes: Vec<u8>) -> Source {
-        Source { file: None, length: bytes.len() as u64, start: 0, buffer: bytes, unreadable: Vec::new() }
+        Source {
+            file: None,
+            length: bytes.len() as u64,
+            start: Position::ZERO,
+            buffer: bytes,
+            unreadable: Vec::new(),
+        }
     }
 
     /// The bytes in all.
@@ -56,27 +68,28 @@ impl Source {
 
     /// `wanted` bytes from `position` on, or as many as there are.
     pub fn at(&mut self, position: Position, wanted: usize) -> &[u8] {
-        let wanted = wanted.min(usize::try_from(self.length.saturating_sub(position)).unwrap_or(usize::MAX));
+        let wanted =
+            wanted.min(usize::try_from(self.length.saturating_sub(position.0)).unwrap_or(usize::MAX));
         let end = position.saturating_add(wanted as u64);
         if wanted > 0 && (position < self.start || end > self.start + self.buffer.len() as u64) {
             self.fill(position, wanted);
         }
-        let from = position.saturating_sub(self.start).min(self.buffer.len() as u64) as usize;
+        let from = position.0.saturating_sub(self.start.0).min(self.buffer.len() as u64) as usize;
         &self.buffer[from..][..wanted]
     }
 
     fn fill(&mut self, position: Position, wanted: usize) {
         let file = self.file.as_ref().expect("what is in memory is there whole");
-        let length = wanted.max(READ_BYTES).min((self.length - position) as usize);
+        let length = wanted.max(READ_BYTES).min((Position(self.length) - position) as usize);
         self.buffer.clear();
         self.buffer.resize(length, 0);
         self.start = position;
-        if file.read_exact_at(&mut self.buffer, position).is_ok() {
+        if file.read_exact_at(&mut self.buffer, position.0).is_ok() {
             return;
         }
         for (number, page) in self.buffer.chunks_mut(REFUSED_BYTES).enumerate() {
             let place = position + (number * REFUSED_BYTES) as u64;
-            if file.read_exact_at(page, place).is_err() {
+            if file.read_exact_at(page, place.0).is_err() {
                 page.fill(0);
                 let refused = place..place + page.len() as u64;
                 match self.unreadable.last_mut() {
@@ -101,10 +114,10 @@ mod tests {
         for (position, wanted) in [(0, 10), (READ_BYTES - 5, 10), (3, READ_BYTES + 7), (bytes.len() - 2, 10)]
         {
             let end = (position + wanted).min(bytes.len());
-            assert_eq!(source.at(position as u64, wanted), &bytes[position..end]);
+            assert_eq!(source.at(Position(position as u64), wanted), &bytes[position..end]);
         }
-        assert_eq!(source.at(bytes.len() as u64 + 1, 5), b"");
-        assert_eq!(source.at(u64::MAX, 5), b"");
+        assert_eq!(source.at(Position(bytes.len() as u64 + 1), 5), b"");
+        assert_eq!(source.at(Position(u64::MAX), 5), b"");
         assert!(source.unreadable().is_empty());
     }
 }

@@ -165,8 +165,8 @@ fn d5_damage_in_the_middle_is_named_and_everything_else_is_salvaged() {
         })
         .collect();
     let (one, other) = (&batches[1], batches.last().unwrap());
-    flip(second, one.position as usize + 70);
-    flip(second, other.position as usize + 16);
+    flip(second, one.position.0 as usize + 70);
+    flip(second, other.position.0 as usize + 16);
     let third = segments(source.path(), 1)[1].clone();
     let lost = base_of(&third)..base_of(&segments(source.path(), 1)[2]);
     fs::remove_file(&third).unwrap();

@@ -95,12 +95,12 @@ impl<'a> Check<'a> {
         self.counts.partitions += 1;
         let point = self.partition.id.and_then(|id| self.dir.points.get(&id));
         let mut walk = PartitionWalk::new(self.partition, point, journal);
-        let mut told = 0;
+        let mut told = Position::ZERO;
         while let Some(item) = walk.next() {
             match item {
                 Item::Segment(segment) => {
                     self.end_segment();
-                    told = 0;
+                    told = Position::ZERO;
                     self.counts.segments += 1;
                     self.begin_segment(segment);
                 }
@@ -215,16 +215,16 @@ impl<'a> Check<'a> {
                     // An index is made by appending: a crash may leave it empty.
                     Err(error) => {
                         let severity = if bytes.is_empty() { Severity::Note } else { Severity::Damage };
-                        self.tell(severity, path, Some(0), None, error.into());
+                        self.tell(severity, path, Some(Position::ZERO), None, error.into());
                     }
                     Ok(index) if index.base != segment.base => {
                         let what = What::IndexBase { found: index.base };
-                        self.tell(Severity::Damage, path, Some(16), None, what);
+                        self.tell(Severity::Damage, path, Some(Position(16)), None, what);
                     }
                     Ok(index) => {
                         if index.valid_bytes < bytes.len() {
                             let tail = (bytes.len() - index.valid_bytes) as u64;
-                            let place = Some(index.valid_bytes as u64);
+                            let place = Some(Position(index.valid_bytes as u64));
                             self.tell(Severity::Damage, path, place, None, What::IndexTail { bytes: tail });
                         }
                         check.entries = index.entries.into();
@@ -257,15 +257,15 @@ struct IndexCheck {
 impl IndexCheck {
     fn pass(&mut self, batch: &FoundBatch) {
         while let Some(entry) = self.entries.front().copied()
-            && Position::from(entry.position) <= batch.position
+            && entry.start() <= batch.position
         {
             self.entries.pop_front();
             let offset = self.offset(&entry);
             let here = batch.header.base_offset();
-            if Position::from(entry.position) < batch.position || offset != here {
-                self.wrong.push(What::IndexEntry { offset, position: Position::from(entry.position) });
+            if entry.start() < batch.position || offset != here {
+                self.wrong.push(What::IndexEntry { offset, position: entry.start() });
             } else if entry.max_timestamp != self.max {
-                let position = Position::from(entry.position);
+                let position = entry.start();
                 self.wrong.push(What::IndexTime { position, expected: self.max, found: entry.max_timestamp });
             }
         }
@@ -280,7 +280,7 @@ impl IndexCheck {
 
     /// Nothing can be said of entries for what is damaged.
     fn skip(&mut self, end: Position) {
-        while self.entries.front().is_some_and(|entry| Position::from(entry.position) < end) {
+        while self.entries.front().is_some_and(|entry| entry.start() < end) {
             self.entries.pop_front();
         }
     }
@@ -289,9 +289,9 @@ impl IndexCheck {
     /// recovery point.
     fn end(&mut self, length: u64) {
         for entry in std::mem::take(&mut self.entries) {
-            if Position::from(entry.position) < length {
+            if u64::from(entry.position) < length {
                 let offset = self.offset(&entry);
-                self.wrong.push(What::IndexEntry { offset, position: Position::from(entry.position) });
+                self.wrong.push(What::IndexEntry { offset, position: entry.start() });
             }
         }
     }

@@ -45,7 +45,7 @@ pub(super) struct IndexBuilder {
 
 impl IndexBuilder {
     pub(super) fn new(base: Offset) -> IndexBuilder {
-        IndexBuilder { base, entries: Vec::new(), last: 0, max: Timestamp::NONE }
+        IndexBuilder { base, entries: Vec::new(), last: Position::ZERO, max: Timestamp::NONE }
     }
 
     pub(super) fn pass(&mut self, position: Position, header: &BatchHeader) {
@@ -94,7 +94,7 @@ impl LogWriter {
         let header = *BatchHeader::peek(batch).expect("it was found whole");
         let base = header.base_offset();
         let has_room = |segment: &SegmentWriter| {
-            segment.position + batch.len() as u64 <= SEGMENT_BYTES
+            segment.position.0 + batch.len() as u64 <= SEGMENT_BYTES
                 && header.next_offset().get() - segment.base.get() <= i64::from(i32::MAX)
         };
         if !self.segment.as_ref().is_none_or(has_room) {
@@ -156,7 +156,7 @@ impl SegmentWriter {
     fn create(directory: &Path, base: Offset) -> io::Result<SegmentWriter> {
         let path = directory.join(names::segment_log(base));
         let file = BufWriter::with_capacity(1 << 20, File::create_new(&path)?);
-        Ok(SegmentWriter { base, path, file, position: 0, index: IndexBuilder::new(base) })
+        Ok(SegmentWriter { base, path, file, position: Position::ZERO, index: IndexBuilder::new(base) })
     }
 
     fn write(&mut self, batch: &[u8], header: &BatchHeader) -> io::Result<()> {

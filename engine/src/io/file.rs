@@ -84,7 +84,7 @@ impl DiskFile {
         let mut done = 0;
         while !self.0.direct && done < buffer.len() {
             let slice = &mut [IoSliceMut::new(&mut buffer[done..])];
-            match rustix::io::preadv2(self, slice, position + done as u64, ReadWriteFlags::NOWAIT) {
+            match rustix::io::preadv2(self, slice, position.0 + done as u64, ReadWriteFlags::NOWAIT) {
                 Ok(0) => break,
                 Ok(read) => done += read,
                 Err(Errno::INTR) => {}
@@ -100,7 +100,7 @@ impl DiskFile {
     /// is short of clean memory.
     pub(crate) fn write_now(&self, position: Position, parts: &[Bytes]) -> io::Result<usize> {
         let slices: Vec<_> = parts.iter().take(PARTS_MAX).map(|part| IoSlice::new(part)).collect();
-        match rustix::io::pwritev(self, &slices, position) {
+        match rustix::io::pwritev(self, &slices, position.0) {
             Ok(written) => Ok(written),
             Err(Errno::INTR) => Ok(0),
             Err(errno) => Err(errno.into()),
@@ -110,17 +110,17 @@ impl DiskFile {
     /// Whether the first and the last byte of a range are in memory (1-2 us); a range past the end of the
     /// file counts as being there.
     pub(crate) fn is_cached(&self, position: Position, length: u64) -> bool {
-        let probe = |position| {
+        let probe = |position: Position| {
             let mut byte = [0];
             let result = rustix::io::preadv2(
                 self,
                 &mut [IoSliceMut::new(&mut byte)],
-                position,
+                position.0,
                 ReadWriteFlags::NOWAIT,
             );
             result.is_ok()
         };
-        length == 0 || self.0.direct || (probe(position + length - 1) && probe(position))
+        length == 0 || self.0.direct || (probe(position + (length - 1)) && probe(position))
     }
 }
 
@@ -153,10 +153,10 @@ impl ReadBuffer {
                 done: 0,
             };
         }
-        let skip = (position % AlignedBuffer::ALIGNMENT as u64) as usize;
+        let skip = (position.0 % AlignedBuffer::ALIGNMENT as u64) as usize;
         let blocks = (skip + length).next_multiple_of(AlignedBuffer::ALIGNMENT);
         let memory = Memory::Aligned(AlignedBuffer::zeroed(blocks));
-        ReadBuffer { memory, start: position - skip as u64, skip, length, done: 0 }
+        ReadBuffer { memory, start: Position(position.0 - skip as u64), skip, length, done: 0 }
     }
 
     /// The memory that still waits for bytes; its first byte belongs to `start + done`.

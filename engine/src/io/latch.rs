@@ -421,7 +421,7 @@ mod tests {
         }
 
         fn write(&self, file: &LatchedFile<DiskFile>) -> io::Result<()> {
-            block_on(self.disk.write(file, 0, vec![Bytes::from_static(b"abc")]))
+            block_on(self.disk.write(file, Position::ZERO, vec![Bytes::from_static(b"abc")]))
         }
 
         fn fail(&self, file: &LatchedFile<DiskFile>, number: i32) {
@@ -453,8 +453,8 @@ mod tests {
         assert!(first.to_string().contains("Input/output error"), "{first}");
         fenced(world.write(&file));
         fenced(block_on(world.disk.set_len(&file, 0)));
-        fenced(block_on(world.disk.write_aligned(&file, 0, AlignedBuffer::zeroed(4096))).0);
-        assert_eq!(block_on(world.disk.read(&file, 0, 10)).unwrap(), "abc");
+        fenced(block_on(world.disk.write_aligned(&file, Position::ZERO, AlignedBuffer::zeroed(4096))).0);
+        assert_eq!(block_on(world.disk.read(&file, Position::ZERO, 10)).unwrap(), "abc");
         assert_eq!(block_on(world.disk.len(&file)).unwrap(), 3);
     }
 
@@ -464,7 +464,7 @@ mod tests {
         let (file, other) = (world.open("a"), world.open("b"));
         world.fail(&file, EIO);
         let first = fenced(world.write(&file));
-        assert_eq!(first.operation, Operation::Write { position: 0, length: 3 });
+        assert_eq!(first.operation, Operation::Write { position: Position::ZERO, length: 3 });
         world.write(&other).unwrap();
         block_on(world.disk.sync(&other)).unwrap();
     }
@@ -518,7 +518,8 @@ mod tests {
         let disk = Latch::new(PwriteDisk);
         let file = block_on(disk.open(Path::new("/dev/full"), OpenMode::Existing)).unwrap();
         for _ in 0..2 {
-            let error = block_on(disk.write(&file, 0, vec![Bytes::from_static(b"abc")])).unwrap_err();
+            let error =
+                block_on(disk.write(&file, Position::ZERO, vec![Bytes::from_static(b"abc")])).unwrap_err();
             assert!(is_no_space(&error), "{error}");
         }
     }
@@ -528,7 +529,7 @@ mod tests {
         let world = World::new();
         let file = world.open("a");
         world.faults.set(Some(Fault::Hang));
-        let polled = world.disk.write(&file, 0, vec![Bytes::from_static(b"abc")]).now_or_never();
+        let polled = world.disk.write(&file, Position::ZERO, vec![Bytes::from_static(b"abc")]).now_or_never();
         assert!(polled.is_none());
         assert_eq!(fenced(world.write(&file)).failure, None);
     }

@@ -172,7 +172,7 @@ pub async fn replace<D: Disk>(disk: &D, path: &Path, content: Bytes) -> io::Resu
     let temporary = temporary_of(path);
     let written = async {
         let file = disk.open(&temporary, OpenMode::Truncate).await?;
-        disk.write(&file, 0, vec![content]).await?;
+        disk.write(&file, Position::ZERO, vec![content]).await?;
         disk.sync(&file).await?;
         disk.rename(&temporary, path).await
     };
@@ -205,7 +205,7 @@ pub async fn keep_room<D: Disk>(disk: &D, path: &Path, bytes: u64) -> io::Result
         let file = disk.open(&temporary, OpenMode::Truncate).await?;
         for position in (0..bytes).step_by(ZEROS_BYTES as usize) {
             let zeros = vec![0; ZEROS_BYTES.min(bytes - position) as usize];
-            disk.write(&file, position, vec![zeros.into()]).await?;
+            disk.write(&file, Position(position), vec![zeros.into()]).await?;
         }
         disk.sync(&file).await?;
         disk.rename(&temporary, path).await
@@ -239,7 +239,7 @@ pub async fn replace_in<D: Disk>(disk: &D, room: &Path, path: &Path, content: By
     disk.rename(room, &temporary).await?;
     let written = async {
         let file = disk.open(&temporary, OpenMode::Existing).await?;
-        disk.write(&file, 0, vec![content]).await?;
+        disk.write(&file, Position::ZERO, vec![content]).await?;
         disk.set_len(&file, length).await?;
         disk.sync(&file).await?;
         disk.rename(&temporary, path).await
@@ -274,5 +274,5 @@ pub async fn read_whole<D: Disk>(disk: &D, path: &Path, length_max: u64) -> io::
             format!("{} has {length} bytes, {length_max} at most are expected", path.display()),
         ));
     }
-    disk.read(&file, 0, length as usize).await.map(Some)
+    disk.read(&file, Position::ZERO, length as usize).await.map(Some)
 }

@@ -35,7 +35,7 @@ impl Disk for PwriteDisk {
         let mut buffer = ReadBuffer::new(file, position, length);
         loop {
             let place = buffer.start + buffer.done as u64;
-            match file.std().read_at(buffer.rest(), place) {
+            match file.std().read_at(buffer.rest(), place.0) {
                 Ok(read) if buffer.advance(read) => return Ok(buffer.into_bytes()),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -49,7 +49,7 @@ impl Disk for PwriteDisk {
         let mut slices = slices.as_mut_slice();
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
-            match rustix::io::pwritev(file, &slices[..slices.len().min(PARTS_MAX)], position) {
+            match rustix::io::pwritev(file, &slices[..slices.len().min(PARTS_MAX)], position.0) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     IoSlice::advance_slices(&mut slices, written);
@@ -68,7 +68,7 @@ impl Disk for PwriteDisk {
         position: Position,
         buffer: AlignedBuffer,
     ) -> (io::Result<()>, AlignedBuffer) {
-        (file.std().write_all_at(buffer.as_ref(), position), buffer)
+        (file.std().write_all_at(buffer.as_ref(), position.0), buffer)
     }
 
     async fn sync(&self, file: &DiskFile) -> io::Result<()> {
@@ -83,8 +83,13 @@ impl Disk for PwriteDisk {
         if file.is_cached(position, length) {
             return Ok(());
         }
-        rustix::fs::fadvise(file, position, std::num::NonZeroU64::new(length), rustix::fs::Advice::WillNeed)?;
-        file.std().read_at(&mut [0], position + length - 1).map(drop)
+        rustix::fs::fadvise(
+            file,
+            position.0,
+            std::num::NonZeroU64::new(length),
+            rustix::fs::Advice::WillNeed,
+        )?;
+        file.std().read_at(&mut [0], position.0 + length - 1).map(drop)
     }
 
     async fn create_dir(&self, path: &Path) -> io::Result<()> {

@@ -73,7 +73,7 @@ impl<D: Disk> Journal<D> {
             disk,
             pool,
             active,
-            position: 0,
+            position: Position::ZERO,
             sequence: 0,
             broken: false,
             covered: BTreeSet::new(),
@@ -118,7 +118,7 @@ impl<D: Disk> Journal<D> {
 
     async fn make_room(&mut self, bytes: usize) -> Result<(), CommitFailure> {
         let has_room = !self.broken
-            && self.active.as_ref().is_some_and(|active| self.position + bytes as u64 <= active.bytes);
+            && self.active.as_ref().is_some_and(|active| self.position.0 + bytes as u64 <= active.bytes);
         if has_room { Ok(()) } else { self.rotate().await }
     }
 
@@ -137,7 +137,7 @@ impl<D: Disk> Journal<D> {
         match result {
             Ok(()) => {
                 self.position += bytes as u64;
-                self.pool.note_active(active.bytes, self.position);
+                self.pool.note_active(active.bytes, self.position.0);
                 self.sequence += 1;
                 Ok(())
             }
@@ -167,7 +167,7 @@ impl<D: Disk> Journal<D> {
         if let Some(file) = full {
             self.pool.retire(Retired { file, partitions, broken });
         }
-        self.position = 0;
+        self.position = Position::ZERO;
         self.sequence = 0;
         Ok(())
     }

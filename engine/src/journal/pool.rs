@@ -13,7 +13,7 @@ use crate::format::journal::COMMIT_ALIGNMENT;
 use crate::format::names;
 use crate::io::{Disk, OpenMode, is_no_space};
 use crate::sync::Signal;
-use crate::types::PartitionId;
+use crate::types::{PartitionId, Position};
 
 /// Files of one journal: one in use, one fresh, one that is recycled.
 const FILES: usize = 3;
@@ -169,7 +169,7 @@ impl<D: Disk> JournalPool<D> {
         while position < bytes {
             let part = zeros.slice(..(bytes - position).min(ZEROS_BYTES as u64) as usize);
             let length = part.len() as u64;
-            self.disk.write(&file, position, vec![part]).await?;
+            self.disk.write(&file, Position(position), vec![part]).await?;
             position += length;
             if position < bytes && self.has_time() {
                 self.disk.sync(&file).await?;
@@ -245,7 +245,7 @@ impl<D: Disk> JournalPool<D> {
         if is_no_space(&error) {
             Refusal::NoSpace
         } else {
-            Refusal::Fault(io_fault("create", self.path(number), 0, error))
+            Refusal::Fault(io_fault("create", self.path(number), Position::ZERO, error))
         }
     }
 
@@ -312,9 +312,12 @@ impl<D: Disk> JournalPool<D> {
         let retired = self.retired.take().into_iter().map(|retired| retired.file);
         for file in fresh.chain(retired).chain(active) {
             let path = self.path(file.number);
-            self.disk.remove_file(&path).await.map_err(|error| io_fault("remove", path, 0, error))?;
+            self.disk
+                .remove_file(&path)
+                .await
+                .map_err(|error| io_fault("remove", path, Position::ZERO, error))?;
         }
-        let fault = |error| io_fault("sync", &self.directory, 0, error);
+        let fault = |error| io_fault("sync", &self.directory, Position::ZERO, error);
         self.disk.sync_dir(&self.directory).await.map_err(fault)
     }
 

@@ -49,10 +49,10 @@ pub(crate) struct JournalContent {
 /// medium lacks, and never writes it (D3).
 pub(crate) async fn rewrite_journal<D: Disk>(disk: &D, path: &Path) -> io::Result<()> {
     let file = disk.open(path, OpenMode::Existing).await?;
-    let length = disk.len(&file).await?;
-    let mut position = 0;
-    while position < length {
-        let bytes = disk.read(&file, position, SEARCH_BYTES.min((length - position) as usize)).await?;
+    let end = Position(disk.len(&file).await?);
+    let mut position = Position::ZERO;
+    while position < end {
+        let bytes = disk.read(&file, position, SEARCH_BYTES.min((end - position) as usize)).await?;
         if bytes.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -66,13 +66,13 @@ pub(crate) async fn rewrite_journal<D: Disk>(disk: &D, path: &Path) -> io::Resul
 /// Reads the file's commits; the batches themselves are verified, and left in the file.
 pub(crate) async fn read_journal<D: Disk>(disk: &D, path: &Path) -> io::Result<JournalContent> {
     let file = disk.open(path, OpenMode::Existing).await?;
-    let length = disk.len(&file).await?;
+    let file_end = Position(disk.len(&file).await?);
     let mut content =
         JournalContent { path: path.to_owned(), batches: Vec::new(), truncations: Vec::new(), damage: None };
     let mut expect = Expect { generation: None, sequence: 0 };
-    let mut position = 0;
+    let mut position = Position::ZERO;
     loop {
-        let read = read_commit_at(disk, &file, position, length, expect).await?;
+        let read = read_commit_at(disk, &file, position, file_end, expect).await?;
         match read {
             Ok(bytes) => {
                 let commit = parse(&bytes, expect).expect("verified when it was read");
@@ -86,7 +86,7 @@ pub(crate) async fn read_journal<D: Disk>(disk: &D, path: &Path) -> io::Result<J
                     return Ok(content);
                 }
                 let behind = position + COMMIT_ALIGNMENT as u64;
-                let Some((found, next)) = find_commit(disk, &file, behind, length, expect).await? else {
+                let Some((found, next)) = find_commit(disk, &file, behind, file_end, expect).await? else {
                     return Ok(content);
                 };
                 match expect.generation {
@@ -125,7 +125,7 @@ async fn read_commit_at<D: Disk>(
     disk: &D,
     file: &D::File,
     position: Position,
-    length: u64,
+    end: Position,
     expect: Expect,
 ) -> io::Result<Result<Bytes, End>> {
     let block = disk.read(file, position, COMMIT_ALIGNMENT).await?;
@@ -134,8 +134,8 @@ async fn read_commit_at<D: Disk>(
         Err(end) => return Ok(Err(end)),
     };
     // A length beyond the file is a lie; believing it would cost memory.
-    if position + total as u64 > length {
-        return Ok(Err(End::Short { needed: total, found: (length - position) as usize }));
+    if position + total as u64 > end {
+        return Ok(Err(End::Short { needed: total, found: (end - position) as usize }));
     }
     let bytes = disk.read(file, position, total).await?;
     let end = parse(&bytes, expect).err();
@@ -148,12 +148,12 @@ async fn find_commit<D: Disk>(
     disk: &D,
     file: &D::File,
     start: Position,
-    length: u64,
+    end: Position,
     wanted: Expect,
 ) -> io::Result<Option<(Position, Expect)>> {
     let mut at = start;
-    while at < length {
-        let chunk = disk.read(file, at, SEARCH_BYTES.min((length - at) as usize)).await?;
+    while at < end {
+        let chunk = disk.read(file, at, SEARCH_BYTES.min((end - at) as usize)).await?;
         for (number, block) in chunk.chunks(COMMIT_ALIGNMENT).enumerate() {
             // The sequence that a block claims comes from the refusal; then it is read as if it were
             // expected.
@@ -164,7 +164,7 @@ async fn find_commit<D: Disk>(
             }
             let position = at + (number * COMMIT_ALIGNMENT) as u64;
             let expect = Expect { generation: wanted.generation, sequence: found };
-            if read_commit_at(disk, file, position, length, expect).await?.is_ok() {
+            if read_commit_at(disk, file, position, end, expect).await?.is_ok() {
                 return Ok(Some((position, expect)));
             }
         }

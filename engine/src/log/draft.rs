@@ -130,7 +130,7 @@ impl<D: Disk> Draft<D> {
             self.segment.fix_length();
             self.segment = log.new_segment(self.tail.next_offset);
             self.tail = self.segment.end();
-            self.last_indexed = 0;
+            self.last_indexed = Position::ZERO;
         }
         let position = self.tail.position;
         let starts_run = self.runs.last().is_none_or(|run| !Rc::ptr_eq(&run.segment, &self.segment));
@@ -172,10 +172,10 @@ impl<D: Disk> Draft<D> {
     /// Kafka's rules: by size, by the span of the records' timestamps, and where a 32-bit relative offset
     /// ends.
     fn must_roll(&self, header: &BatchHeader) -> bool {
-        if self.tail.position == 0 {
+        if self.tail.position == Position::ZERO {
             return false;
         }
-        let full = self.tail.position + header.total_bytes() as u64 > self.config.segment_bytes;
+        let full = self.tail.position.0 + header.total_bytes() as u64 > self.config.segment_bytes;
         let old = self
             .tail
             .first_timestamp
@@ -196,7 +196,7 @@ impl<D: Disk> Draft<D> {
         }
         log.ensure_directory()
             .await
-            .map_err(|error| WriteFailure::of("create", &*log.home.directory, 0, error))?;
+            .map_err(|error| WriteFailure::of("create", &*log.home.directory, Position::ZERO, error))?;
         for run in &mut self.runs {
             run.segment.write(run.position, std::mem::take(&mut run.batches)).await?;
         }

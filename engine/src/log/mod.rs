@@ -119,7 +119,7 @@ pub struct FileRange<F> {
     /// The open file.
     pub file: F,
     /// The first byte.
-    pub position: u64,
+    pub position: Position,
     /// Number of bytes.
     pub length: u64,
 }
@@ -148,7 +148,7 @@ impl<D: Disk> Log<D> {
 
     /// Bytes of all batches, also of those that wait to be dropped.
     pub(crate) fn bytes(&self) -> u64 {
-        self.segments.borrow().iter().map(|segment| segment.end().position).sum()
+        self.segments.borrow().iter().map(|segment| segment.end().position.0).sum()
     }
 
     /// How many segments there are, and their bytes; also of those that wait to be dropped.
@@ -248,9 +248,9 @@ impl<D: Disk> Log<D> {
         match self.home.disk.sync_dir(&self.home.directory).await {
             // There was no room for the directory either.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            synced => {
-                synced.map_err(|error| crate::error::io_fault("sync", &*self.home.directory, 0, error))?
-            }
+            synced => synced.map_err(|error| {
+                crate::error::io_fault("sync", &*self.home.directory, Position::ZERO, error)
+            })?,
         }
         self.removed.set(false);
         Ok(())
@@ -310,7 +310,7 @@ impl<D: Disk> Log<D> {
                     Err(fault) => return Err(fault),
                 }
             }
-            let SegmentEnd { next_offset, position: bytes, .. } = segment.end();
+            let SegmentEnd { next_offset, position: Position(bytes), .. } = segment.end();
             facts.push(SegmentFacts { next_offset, bytes, max_timestamp });
         }
         Ok(facts)
@@ -362,7 +362,7 @@ impl<D: Disk> Log<D> {
         let first = self.segments.borrow()[0].clone();
         first.note_dropped();
         first.remove().await?;
-        let fault = |error| crate::error::io_fault("sync", &*self.home.directory, 0, error);
+        let fault = |error| crate::error::io_fault("sync", &*self.home.directory, Position::ZERO, error);
         self.home.disk.sync_dir(&self.home.directory).await.map_err(fault)
     }
 
@@ -409,7 +409,7 @@ impl<D: Disk> Log<D> {
     async fn sync_entries(&self, directory: &Path, entries: &Entries) -> Result<(), Fault> {
         let covered = entries.made.get();
         let synced = self.home.disk.sync_dir(directory).await;
-        synced.map_err(|error| crate::error::io_fault("sync", directory, 0, error))?;
+        synced.map_err(|error| crate::error::io_fault("sync", directory, Position::ZERO, error))?;
         entries.synced.set(entries.synced.get().max(covered));
         Ok(())
     }
@@ -424,7 +424,7 @@ impl<D: Disk> Log<D> {
             partition: self.partition,
             log_start: self.log_start.get(),
             segment_base: end.map_or(self.end(), |(base, _)| base),
-            position: end.map_or(0, |(_, end)| end.position),
+            position: end.map_or(Position::ZERO, |(_, end)| end.position),
             next_offset: self.end(),
             max_timestamp: end.map_or(Timestamp::NONE, |(_, end)| end.max_timestamp),
             high_watermark: self.end(),
@@ -511,10 +511,10 @@ impl<D: Disk> Log<D> {
         let end_of = |segment: &Rc<Segment<D>>| match segment.base().cmp(&durable.segment_base) {
             Ordering::Less => segment.end().position,
             Ordering::Equal => durable.position,
-            Ordering::Greater => 0,
+            Ordering::Greater => Position::ZERO,
         };
         let durable = segments.iter().map(|segment| (segment.clone(), end_of(segment)));
-        durable.filter(|(_, end)| *end > 0).collect()
+        durable.filter(|(_, end)| *end > Position::ZERO).collect()
     }
 
     /// Whether the segment is still one of the log's.

@@ -107,7 +107,7 @@ impl<D: Disk> Log<D> {
                     partition,
                     log_start,
                     segment_base: durable,
-                    position: 0,
+                    position: Position::ZERO,
                     next_offset: durable,
                     max_timestamp: Timestamp::NONE,
                     high_watermark: durable,
@@ -179,20 +179,20 @@ impl<D: Disk> Recovery<D> {
         for (at, file) in found.iter().enumerate().filter(|(_, file)| file.base < point.segment_base) {
             let next_offset = found.get(at + 1).map_or(point.segment_base, |next| next.base);
             let end = SegmentEnd {
-                position: file.length,
+                position: Position(file.length),
                 next_offset: next_offset.min(point.segment_base),
                 first_timestamp: None,
                 max_timestamp: Timestamp::NONE,
             };
-            segments.push(log.existing_segment(file.base, end, file.length));
+            segments.push(log.existing_segment(file.base, end, end.position));
         }
         let file = found.iter().find(|file| file.base == point.segment_base);
         // When no newer checkpoint could be written: nothing that anybody may read was in it.
         let is_deleted = file.is_none() && point.next_offset <= log.log_start();
         if !is_there && point.log_start < point.next_offset {
             *log.damage.borrow_mut() = Some(gone(&log.home.directory, point));
-        } else if point.position > 0 && !is_deleted {
-            let length = file.map_or(0, |file| file.length);
+        } else if point.position > Position::ZERO && !is_deleted {
+            let length = Position(file.map_or(0, |file| file.length));
             if length < point.position {
                 *log.damage.borrow_mut() = Some(
                     FaultKind::Damage {
@@ -229,7 +229,7 @@ impl<D: Disk> Recovery<D> {
     async fn note_synced_headers(&mut self) -> Result<(), Fault> {
         let segments = self.log.segments.borrow().clone();
         for segment in &segments {
-            let mut scan = HeaderScan::new(segment, 0, segment.end().position);
+            let mut scan = HeaderScan::new(segment, Position::ZERO, segment.end().position);
             loop {
                 match scan.next().await {
                     Ok(Some((_, header))) => self.log.note(&header),
@@ -256,19 +256,12 @@ impl<D: Disk> Recovery<D> {
             if file.base != point.segment_base && file.base != next {
                 return self.remove_all(&unsynced[at..]).await;
             }
+            let file_end = Position(file.length);
             let known = log.active().filter(|segment| segment.base() == file.base);
-            let start = known.as_ref().map_or(0, |segment| segment.end().position);
-            let mut end = known.as_ref().map_or(
-                SegmentEnd {
-                    position: 0,
-                    next_offset: file.base,
-                    first_timestamp: None,
-                    max_timestamp: Timestamp::NONE,
-                },
-                |segment| segment.end(),
-            );
+            let mut end = known.as_ref().map_or(SegmentEnd::empty(file.base), |segment| segment.end());
+            let start = end.position;
             if let Some(segment) = &known
-                && start == file.length
+                && start == file_end
             {
                 // It may have been cut here by a process that had no room, and was killed before a sync.
                 segment.fix_length();
@@ -278,12 +271,12 @@ impl<D: Disk> Recovery<D> {
                 if let Some(before) = log.active() {
                     before.fix_length();
                 }
-                let segment = log.existing_segment(file.base, end, 0);
+                let segment = log.existing_segment(file.base, end, Position::ZERO);
                 log.segments.borrow_mut().push(segment.clone());
                 log.rolled.set(false);
                 segment
             });
-            for batch in scan_checked(&segment, start, file.length, next, log.last_epoch()).await? {
+            for batch in scan_checked(&segment, start, file_end, next, log.last_epoch()).await? {
                 next = batch.header.next_offset();
                 end.position = batch.position + batch.header.total_bytes() as u64;
                 end.next_offset = next;
@@ -294,20 +287,20 @@ impl<D: Disk> Recovery<D> {
             if end.position > start {
                 segment.extend(end, &[]);
             }
-            if end.position == file.length && end.position > 0 {
+            if end.position == file_end && end.position > Position::ZERO {
                 continue;
             }
             self.remove_all(&unsynced[at + 1..]).await?;
-            if end.position < file.length {
+            if end.position < file_end {
                 tracing::warn!(
                     path = %segment.log_path().display(),
-                    position = end.position,
-                    bytes = file.length - end.position,
+                    position = end.position.0,
+                    bytes = file_end - end.position,
                     "torn tail is cut"
                 );
                 segment.truncate(end).await?;
             }
-            if end.position == 0 {
+            if end.position == Position::ZERO {
                 log.segments.borrow_mut().pop();
                 self.note_rolled();
                 self.remove(file.base).await?;
@@ -330,7 +323,12 @@ impl<D: Disk> Recovery<D> {
     async fn remove(&self, base: Offset) -> Result<(), Fault> {
         let directory = &self.log.home.directory;
         remove_files(&self.log.home.disk, directory, base).await?;
-        self.log.home.disk.sync_dir(directory).await.map_err(|error| io_fault("sync", &**directory, 0, error))
+        self.log
+            .home
+            .disk
+            .sync_dir(directory)
+            .await
+            .map_err(|error| io_fault("sync", &**directory, Position::ZERO, error))
     }
 
     /// The point up to which the log was known to be durable before it was opened.
@@ -458,7 +456,7 @@ impl<D: Disk> Recovery<D> {
         end.position = keep.batch.position;
         end.next_offset = keep.batch.header.base_offset();
         keep.segment.truncate(end).await?;
-        if end.position == 0 {
+        if end.position == Position::ZERO {
             self.log.segments.borrow_mut().pop();
             self.note_rolled();
             self.remove(keep.segment.base()).await?;
@@ -477,7 +475,7 @@ impl<D: Disk> Recovery<D> {
         let end = self.log.end();
         let (path, position) = match self.log.active() {
             Some(segment) => (segment.log_path(), segment.end().position),
-            None => (self.log.home.directory.clone(), 0),
+            None => (self.log.home.directory.clone(), Position::ZERO),
         };
         *self.log.damage.borrow_mut() = Some(FaultKind::Damage { path, position, offset: end, what }.into());
     }
@@ -497,7 +495,9 @@ async fn finish_compaction<D: Disk>(disk: &D, directory: &Path) -> Result<(), Fa
             None => {}
             Some(Compacting::Cleaned) => {
                 let path = directory.join(&entry.name);
-                disk.remove_file(&path).await.map_err(|error| io_fault("remove", path, 0, error))?;
+                disk.remove_file(&path)
+                    .await
+                    .map_err(|error| io_fault("remove", path, Position::ZERO, error))?;
             }
             Some(Compacting::Swap { base, end }) => {
                 tracing::info!(directory = %directory.display(), %base, %end, "finishing a compaction");
@@ -523,7 +523,7 @@ pub(super) async fn read_compacted<D: Disk>(
         Ok(None) => return Ok(Compacted::default()),
         Ok(Some(bytes)) => Compacted::decode(&bytes).map_err(|error| error.to_string()),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(error.to_string()),
-        Err(error) => return Err(io_fault("read", path, 0, error)),
+        Err(error) => return Err(io_fault("read", path, Position::ZERO, error)),
     };
     match decoded {
         Ok(compacted) => Ok(compacted),
@@ -535,7 +535,9 @@ pub(super) async fn read_compacted<D: Disk>(
                 let end = point.segment_base;
                 Ok(Compacted { compacted_end: end, clean_end: Offset::ZERO, gaps_end: end })
             }
-            None => Err(FaultKind::Damage { path, position: 0, offset: Offset::ZERO, what }.into()),
+            None => {
+                Err(FaultKind::Damage { path, position: Position::ZERO, offset: Offset::ZERO, what }.into())
+            }
         },
     }
 }
@@ -566,7 +568,7 @@ pub(super) async fn remove_files<D: Disk>(disk: &D, directory: &Path, base: Offs
         match disk.remove_file(&path).await {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(io_fault("remove", path, 0, error)),
+            Err(error) => return Err(io_fault("remove", path, Position::ZERO, error)),
         }
     }
     Ok(())
@@ -577,7 +579,7 @@ pub(super) async fn list<D: Disk>(disk: &D, directory: &Path) -> Result<Option<V
     match disk.list(directory).await {
         Ok(entries) => Ok(Some(entries)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io_fault("list", directory, 0, error)),
+        Err(error) => Err(io_fault("list", directory, Position::ZERO, error)),
     }
 }
 

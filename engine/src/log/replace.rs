@@ -55,12 +55,12 @@ pub(crate) struct Replacement<D: Disk> {
 impl<D: Disk> Replacement<D> {
     /// Whether a batch of so many bytes can be appended: positions have 32 bits.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.end.position + bytes as u64 <= u64::from(u32::MAX)
+        self.end.position + bytes as u64 <= Position::from(u32::MAX)
     }
 
     /// Bytes so far.
     pub(crate) fn bytes(&self) -> u64 {
-        self.end.position
+        self.end.position.0
     }
 
     /// Appends a batch, which begins where the one before ends.
@@ -71,7 +71,7 @@ impl<D: Disk> Replacement<D> {
         let header = *BatchHeader::peek(batch).expect("it was a batch before");
         assert_eq!(header.base_offset(), self.end.next_offset, "a new segment has no gaps");
         let position = self.end.position;
-        if position > 0 && position - self.last_indexed >= self.index_interval_bytes {
+        if position > Position::ZERO && position - self.last_indexed >= self.index_interval_bytes {
             let base = self.replaced[0].base();
             self.entries.push(boundary(base, header.base_offset(), position, self.end.max_timestamp));
             self.last_indexed = position;
@@ -130,7 +130,7 @@ impl<D: Disk> Log<D> {
         }
         let path = self.home.directory.join(names::COMPACTED_FILE);
         let written = replace(&self.home.disk, &path, compacted.encode()).await;
-        written.map_err(|error| io_fault("write", path, 0, error))?;
+        written.map_err(|error| io_fault("write", path, Position::ZERO, error))?;
         self.compacted.set(compacted);
         Ok(())
     }
@@ -150,13 +150,8 @@ impl<D: Disk> Log<D> {
         let base = replaced[0].base();
         let path = self.home.directory.join(names::cleaned_segment(base));
         let opened = self.home.disk.open(&path, OpenMode::Truncate).await;
-        let file = opened.map_err(|error| io_fault("open", &*path, 0, error))?;
-        let end = SegmentEnd {
-            position: 0,
-            next_offset: base,
-            first_timestamp: None,
-            max_timestamp: Timestamp::NONE,
-        };
+        let file = opened.map_err(|error| io_fault("open", &*path, Position::ZERO, error))?;
+        let end = SegmentEnd::empty(base);
         Ok(Replacement {
             replaced,
             truncations: self.truncations.get(),
@@ -164,10 +159,10 @@ impl<D: Disk> Log<D> {
             file,
             end,
             entries: Vec::new(),
-            last_indexed: 0,
+            last_indexed: Position::ZERO,
             index_interval_bytes,
             unwritten: BytesMut::new(),
-            written: 0,
+            written: Position::ZERO,
         })
     }
 
@@ -249,7 +244,9 @@ pub(super) async fn finish_swap<D: Disk>(
     end: Offset,
     bases: impl Iterator<Item = Offset>,
 ) -> Result<(), Fault> {
-    let sync = async || disk.sync_dir(directory).await.map_err(|error| io_fault("sync", directory, 0, error));
+    let sync = async || {
+        disk.sync_dir(directory).await.map_err(|error| io_fault("sync", directory, Position::ZERO, error))
+    };
     sync().await?;
     for replaced in bases {
         let log = (replaced != base).then(|| names::segment_log(replaced));
@@ -257,7 +254,7 @@ pub(super) async fn finish_swap<D: Disk>(
             let path = directory.join(name);
             match disk.remove_file(&path).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(io_fault("remove", path, 0, error));
+                    return Err(io_fault("remove", path, Position::ZERO, error));
                 }
                 _ => {}
             }
@@ -266,6 +263,6 @@ pub(super) async fn finish_swap<D: Disk>(
     sync().await?;
     let (swap, log) =
         (directory.join(names::swap_segment(base, end)), directory.join(names::segment_log(base)));
-    disk.rename(&swap, &log).await.map_err(|error| io_fault("rename", swap, 0, error))?;
+    disk.rename(&swap, &log).await.map_err(|error| io_fault("rename", swap, Position::ZERO, error))?;
     sync().await
 }

@@ -25,7 +25,7 @@ use crate::format::journal::Truncation;
 use crate::format::names;
 use crate::io::{Disk, OpenMode, replace};
 use crate::segment::{HeaderScan, OpenFiles, Segment, SegmentEnd};
-use crate::types::{Offset, PartitionId, ProducerId, Timestamp};
+use crate::types::{Offset, PartitionId, Position, ProducerId, Timestamp};
 
 /// Where a log is going to end, and what it says then.
 pub(crate) struct Cut {
@@ -45,12 +45,7 @@ impl<D: Disk> Log<D> {
         let holding = self.segments.borrow().iter().rfind(|segment| segment.base() <= to).cloned();
         let end = match &holding {
             Some(segment) => segment.end_before(to).await?,
-            None => SegmentEnd {
-                position: 0,
-                next_offset: self.log_start(),
-                first_timestamp: None,
-                max_timestamp: Timestamp::NONE,
-            },
+            None => SegmentEnd::empty(self.log_start()),
         };
         let segment_base = holding.map_or(self.log_start(), |segment| segment.base());
         let mut truncation = Truncation {
@@ -65,7 +60,7 @@ impl<D: Disk> Log<D> {
             // Nothing is left of the log. What stands before its start goes, too: no row would tell of its
             // leader epochs, and what is appended next may carry older ones.
             let start = self.log_start();
-            (truncation.end, truncation.segment_base, truncation.position) = (start, start, 0);
+            (truncation.end, truncation.segment_base, truncation.position) = (start, start, Position::ZERO);
             truncation.max_timestamp = Timestamp::NONE;
         }
         let producers = self.producers_before(truncation.end).await?;
@@ -92,7 +87,7 @@ impl<D: Disk> Log<D> {
         }
         let segments = self.segments.borrow().clone();
         for segment in segments.iter().filter(|segment| segment.base() < end) {
-            let mut scan = HeaderScan::new(segment, 0, segment.end().position);
+            let mut scan = HeaderScan::new(segment, Position::ZERO, segment.end().position);
             while let Some((_, header)) = scan.next().await? {
                 if header.next_offset() > end {
                     break;
@@ -112,13 +107,13 @@ impl<D: Disk> Log<D> {
         let removed = {
             let mut segments = self.segments.borrow_mut();
             let stays = |base: Offset| match truncation.position {
-                0 => base < truncation.segment_base && truncation.end > self.log_start(),
+                Position::ZERO => base < truncation.segment_base && truncation.end > self.log_start(),
                 _ => base <= truncation.segment_base,
             };
             let kept = segments.iter().take_while(|segment| stays(segment.base())).count();
             segments.split_off(kept)
         };
-        if let Some(last) = self.active().filter(|_| truncation.position > 0) {
+        if let Some(last) = self.active().filter(|_| truncation.position > Position::ZERO) {
             last.shorten_indexed(SegmentEnd {
                 position: truncation.position,
                 next_offset: truncation.end,
@@ -126,7 +121,7 @@ impl<D: Disk> Log<D> {
                 max_timestamp: truncation.max_timestamp,
             });
         }
-        self.rolled.set(truncation.position == 0 && self.active().is_some());
+        self.rolled.set(truncation.position == Position::ZERO && self.active().is_some());
         self.home.epochs.cut(truncation.end);
         *self.producers.borrow_mut() = producers;
         self.truncations.set(truncation.truncations);
@@ -149,7 +144,7 @@ impl<D: Disk> Log<D> {
             self.note_compacted(lowered(self.compacted(), self.end())).await?;
             let directory = &self.home.directory;
             let synced = self.home.disk.sync_dir(directory).await;
-            synced.map_err(|error| io_fault("sync", &**directory, 0, error))
+            synced.map_err(|error| io_fault("sync", &**directory, Position::ZERO, error))
         };
         let done = cut.await;
         if let Err(fault) = &done {
@@ -224,18 +219,18 @@ async fn cut_files<D: Disk>(
     let (found, _) = segments_of(&entries);
     for segment in found.iter().rev().take_while(|segment| segment.base >= truncation.segment_base) {
         let path = directory.join(names::segment_log(segment.base));
-        if segment.base == truncation.segment_base && truncation.position > 0 {
-            if segment.length > truncation.position {
+        if segment.base == truncation.segment_base && truncation.position > Position::ZERO {
+            if Position(segment.length) > truncation.position {
                 let fault = |error| io_fault("truncate", &*path, truncation.position, error);
                 let file = disk.open(&path, OpenMode::Existing).await.map_err(fault)?;
-                disk.set_len(&file, truncation.position).await.map_err(fault)?;
+                disk.set_len(&file, truncation.position.0).await.map_err(fault)?;
                 disk.sync(&file).await.map_err(fault)?;
             }
             // It has entries of what was cut, which would look right again once as much is there as before.
             let index = directory.join(names::segment_index(segment.base));
             match disk.remove_file(&index).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(io_fault("remove", index, 0, error));
+                    return Err(io_fault("remove", index, Position::ZERO, error));
                 }
                 _ => {}
             }
@@ -248,11 +243,11 @@ async fn cut_files<D: Disk>(
     if end != known {
         let path = directory.join(names::COMPACTED_FILE);
         let written = replace(disk, &path, end.encode()).await;
-        written.map_err(|error| io_fault("write", path, 0, error))?;
+        written.map_err(|error| io_fault("write", path, Position::ZERO, error))?;
     }
     match disk.sync_dir(directory).await {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(io_fault("sync", directory, 0, error))
+            Err(io_fault("sync", directory, Position::ZERO, error))
         }
         _ => Ok(()),
     }

@@ -164,7 +164,7 @@ impl Sockets {
             if !file.is_cached(position, slice) {
                 self.ring.prefetch(file, position, READ_AHEAD_BYTES.min(end - position)).await?;
             }
-            let mut place = position;
+            let mut place = position.0;
             match rustix::fs::sendfile(socket, file, Some(&mut place), slice as usize) {
                 Ok(0) => return Err(SendFileError::FileEnded { position, missing: end - position }),
                 Ok(sent) => position += sent as u64,

@@ -57,6 +57,14 @@ pub(crate) struct SegmentEnd {
     pub(crate) max_timestamp: Timestamp,
 }
 
+impl SegmentEnd {
+    /// That of a segment without a batch.
+    pub(crate) const fn empty(base: Offset) -> SegmentEnd {
+        let (position, max_timestamp) = (Position::ZERO, Timestamp::NONE);
+        SegmentEnd { position, next_offset: base, first_timestamp: None, max_timestamp }
+    }
+}
+
 /// A stretch of whole batches in a segment's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
@@ -133,13 +141,7 @@ struct Persisted {
 impl<D: Disk> Segment<D> {
     /// A segment that begins with `base` and has no file yet: the first write makes it.
     pub(crate) fn empty(home: Rc<Home<D>>, base: Offset) -> Rc<Segment<D>> {
-        let end = SegmentEnd {
-            position: 0,
-            next_offset: base,
-            first_timestamp: None,
-            max_timestamp: Timestamp::NONE,
-        };
-        let segment = Segment::existing(home, base, end, 0, true);
+        let segment = Segment::existing(home, base, SegmentEnd::empty(base), Position::ZERO, true);
         segment.inherited.set(false);
         segment.may_exist.set(false);
         segment.index.borrow_mut().entries = Some(Vec::new());
@@ -216,7 +218,8 @@ impl<D: Disk> Segment<D> {
         if let Some(file) = self.file.borrow().as_ref() {
             return Ok(file.clone());
         }
-        let mode = if self.end.get().position == 0 { OpenMode::Create } else { OpenMode::Existing };
+        let mode =
+            if self.end.get().position == Position::ZERO { OpenMode::Create } else { OpenMode::Existing };
         let path = self.log_path();
         let opened = self.home.disk.open(&path, mode).await;
         if !opened.as_ref().is_err_and(is_shortage) {
@@ -227,7 +230,7 @@ impl<D: Disk> Segment<D> {
         if let Some(file) = self.file.borrow().as_ref() {
             return Ok(file.clone());
         }
-        let opened = opened.map_err(|error| io_fault("open", path, 0, error))?;
+        let opened = opened.map_err(|error| io_fault("open", path, Position::ZERO, error))?;
         Ok(self.file.borrow_mut().insert(opened).clone())
     }
 
@@ -276,7 +279,7 @@ impl<D: Disk> Segment<D> {
     pub(crate) async fn cut_to_end(self: &Rc<Self>) -> Result<(), Fault> {
         let end = self.end.get().position;
         let file = self.file().await?;
-        let result = self.home.disk.set_len(&file, end).await;
+        let result = self.home.disk.set_len(&file, end.0).await;
         // What is cut may have been synced: what comes in its place is not.
         self.synced.set(self.synced.get().min(end));
         // Counted when it is done: a sync that has started before does not cover it.
@@ -311,7 +314,7 @@ impl<D: Disk> Segment<D> {
         let end = self.end.get();
         *self.index.borrow_mut() =
             IndexState { entries: Some(entries), persisted, ..IndexState::unloaded(end.position) };
-        self.verified.borrow_mut().note(0, end.position, end.next_offset);
+        self.verified.borrow_mut().note(Position::ZERO, end.position, end.next_offset);
         self.inherited.set(false);
     }
 
@@ -323,7 +326,7 @@ impl<D: Disk> Segment<D> {
         for path in [self.log_path(), self.index_path()] {
             match self.home.disk.remove_file(&path).await {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(io_fault("remove", path, 0, error));
+                    return Err(io_fault("remove", path, Position::ZERO, error));
                 }
                 _ => {}
             }
@@ -355,10 +358,10 @@ impl<D: Disk> Segment<D> {
             let mut index = self.index.borrow_mut();
             index.entries.take().filter(|_| index.damage.is_none())
         };
-        end.first_timestamp = self.end.get().first_timestamp.filter(|_| end.position > 0);
+        end.first_timestamp = self.end.get().first_timestamp.filter(|_| end.position > Position::ZERO);
         self.shorten(end);
         if let Some(mut entries) = kept {
-            entries.truncate(entries.partition_point(|entry| u64::from(entry.position) <= end.position));
+            entries.truncate(entries.partition_point(|entry| entry.start() <= end.position));
             self.index.borrow_mut().entries = Some(entries);
         }
     }
@@ -369,7 +372,7 @@ impl<D: Disk> Segment<D> {
         let path = self.index_path();
         match self.home.disk.remove_file(&path).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_fault("remove", path, 0, error));
+                return Err(io_fault("remove", path, Position::ZERO, error));
             }
             _ => {}
         }
@@ -383,7 +386,7 @@ impl<D: Disk> Segment<D> {
         let file = self.file().await?;
         let end = self.end.get().position;
         let fault = |error| io_fault("truncate", self.log_path(), end, error);
-        self.home.disk.set_len(&file, end).await.map_err(fault)?;
+        self.home.disk.set_len(&file, end.0).await.map_err(fault)?;
         self.home.disk.sync(&file).await.map_err(fault)?;
         self.synced.set(end);
         Ok(())
@@ -398,10 +401,11 @@ impl<D: Disk> Segment<D> {
         }
         let relative = offset.get().saturating_sub(self.base.get()).max(0) as u32;
         let floor = self.with_entries(|entries| index::floor(entries, relative));
-        let (start, first, mut max_timestamp) = floor.map_or((0, self.base, Timestamp::NONE), |entry| {
-            let first = self.base.plus(i64::from(entry.relative_offset));
-            (u64::from(entry.position), first, entry.max_timestamp)
-        });
+        let (start, first, mut max_timestamp) =
+            floor.map_or((Position::ZERO, self.base, Timestamp::NONE), |entry| {
+                let first = self.base.plus(i64::from(entry.relative_offset));
+                (entry.start(), first, entry.max_timestamp)
+            });
         let mut reached = (start, first);
         let mut scan = HeaderScan::at(self, start, first, end.position);
         while let Some((position, header)) = scan.next().await? {
@@ -432,7 +436,7 @@ impl<D: Disk> Segment<D> {
     /// the disk's queue stays short. The last page stays, since it will change.
     pub(crate) async fn write_back(self: &Rc<Self>) {
         let start = self.written_back.get();
-        let end = self.end.get().position & !0xfff;
+        let end = Position(self.end.get().position.0 & !0xfff);
         self.written_back.set(end);
         let Some(file) = self.file.borrow().clone() else { return };
         if end > start {
@@ -468,13 +472,13 @@ impl<D: Disk> Segment<D> {
         if offset >= end.next_offset {
             return Ok(None);
         }
-        if offset <= self.base && end.position > 0 {
-            return Ok(Some((0, self.base)));
+        if offset <= self.base && end.position > Position::ZERO {
+            return Ok(Some((Position::ZERO, self.base)));
         }
         self.load_index().await?;
         let relative = (offset.get() - self.base.get()) as u32;
         let floor = self.with_entries(|entries| index::floor(entries, relative));
-        let start = floor.map_or(0, |entry| u64::from(entry.position));
+        let start = floor.map_or(Position::ZERO, |entry| entry.start());
         if floor.is_some_and(|entry| entry.relative_offset == relative) && start < end.position {
             return Ok(Some((start, offset)));
         }
@@ -517,9 +521,9 @@ impl<D: Disk> Segment<D> {
         self.load_index().await?;
         let last = self.with_entries(|entries| index::floor_position(entries, limit));
         if let Some(entry) = last
-            && u64::from(entry.position) > position
+            && entry.start() > position
         {
-            return Ok(Extent { position, length: u64::from(entry.position) - position });
+            return Ok(Extent { position, length: entry.start() - position });
         }
         // The limit lies within one stride of the index: walk to the last batch that fits.
         let mut reached = position;
@@ -555,7 +559,7 @@ impl<D: Disk> Segment<D> {
         let end = self.end.get();
         self.load_index().await?;
         let start = self.with_entries(|entries| index::before_timestamp(entries, timestamp));
-        let start = start.map_or(0, |entry| u64::from(entry.position)).max(from);
+        let start = start.map_or(Position::ZERO, |entry| entry.start()).max(from);
         // The index need not know the place where the log starts.
         let mut scan = match start == from {
             true => HeaderScan::at(self, from, offset, end.position),
@@ -626,7 +630,7 @@ impl<D: Disk> Segment<D> {
     fn indexed_offset(&self, position: Position) -> Option<Offset> {
         let index = self.index.borrow();
         let entries = index.entries.as_deref()?;
-        let at = entries.binary_search_by_key(&position, |entry| u64::from(entry.position)).ok()?;
+        let at = entries.binary_search_by_key(&position, IndexEntry::start).ok()?;
         Some(self.base.plus(i64::from(entries[at].relative_offset)))
     }
 
@@ -638,14 +642,14 @@ impl<D: Disk> Segment<D> {
     ) -> Result<Option<(Position, Offset)>, Fault> {
         self.load_index().await?;
         Ok(self.with_entries(|entries| {
-            let next = entries.get(entries.partition_point(|entry| u64::from(entry.position) <= position))?;
-            Some((u64::from(next.position), self.base.plus(i64::from(next.relative_offset))))
+            let next = entries.get(entries.partition_point(|entry| entry.start() <= position))?;
+            Some((next.start(), self.base.plus(i64::from(next.relative_offset))))
         }))
     }
 
     /// The position of the last index entry, 0 without one.
     pub(crate) fn last_indexed(&self) -> Position {
-        self.with_entries(|entries| entries.last().map_or(0, |entry| u64::from(entry.position)))
+        self.with_entries(|entries| entries.last().map_or(Position::ZERO, IndexEntry::start))
     }
 
     /// Brings the index into memory: from its file, and from the batch headers behind the file's last entry.
@@ -673,8 +677,8 @@ impl<D: Disk> Segment<D> {
         if self.kept_open.get() && self.index.borrow().entries.is_some() {
             return Ok(());
         }
-        let (mut last, first) = entries.last().map_or((0, self.base), |entry| {
-            (u64::from(entry.position), self.base.plus(i64::from(entry.relative_offset)))
+        let (mut last, first) = entries.last().map_or((Position::ZERO, self.base), |entry| {
+            (entry.start(), self.base.plus(i64::from(entry.relative_offset)))
         });
         let mut max_timestamp = entries.last().map_or(Timestamp::NONE, |entry| entry.max_timestamp);
         // What goes into the index is trusted later: it comes from intact batches only.
@@ -700,7 +704,8 @@ impl<D: Disk> Segment<D> {
                 max_timestamp = max_timestamp.max(header.max_timestamp());
             }
         }
-        let first_timestamp = match HeaderScan::at(self, 0, self.base, end.position).next().await {
+        let first_timestamp = match HeaderScan::at(self, Position::ZERO, self.base, end.position).next().await
+        {
             Ok(first) => first.map(|(_, header)| header.max_timestamp()),
             Err(fault) if fault.is_damage() => None,
             Err(fault) => return Err(fault),
@@ -723,7 +728,7 @@ impl<D: Disk> Segment<D> {
     /// as truth later.
     async fn read_index_file(&self, trusted: Position) -> Result<(Vec<IndexEntry>, Persisted), Fault> {
         let path = self.index_path();
-        let fault = |error: io::Error| io_fault("read", &path, 0, error);
+        let fault = |error: io::Error| io_fault("read", &path, Position::ZERO, error);
         let Some(bytes) =
             crate::io::read_whole(&self.home.disk, &path, INDEX_BYTES_MAX).await.map_err(fault)?
         else {
@@ -733,7 +738,7 @@ impl<D: Disk> Segment<D> {
             Ok(decoded) if decoded.base == self.base => (decoded.entries, decoded.valid_bytes),
             Ok(_) | Err(_) => (Vec::new(), 0),
         };
-        let usable = entries.partition_point(|entry| u64::from(entry.position) <= trusted);
+        let usable = entries.partition_point(|entry| entry.start() <= trusted);
         if usable == entries.len() && valid_bytes == bytes.len() && !self.index_outlives_cut.get() {
             let persisted = Persisted { entries: entries.len(), bytes: bytes.len() as u64 };
             return Ok((entries, persisted));
@@ -755,7 +760,7 @@ impl<D: Disk> Segment<D> {
             let (Some(entries), Some(persisted)) = (index.entries.as_deref(), index.persisted) else {
                 return Ok(());
             };
-            let upto = entries.partition_point(|entry| u64::from(entry.position) <= position);
+            let upto = entries.partition_point(|entry| entry.start() <= position);
             if upto <= persisted.entries {
                 return Ok(());
             }
@@ -768,7 +773,7 @@ impl<D: Disk> Segment<D> {
         };
         let file = self.home.disk.open(&self.index_path(), OpenMode::Create).await?;
         let bytes = offset + chunk.len() as u64;
-        self.home.disk.write(&file, offset, vec![chunk.into()]).await?;
+        self.home.disk.write(&file, Position(offset), vec![chunk.into()]).await?;
         self.index.borrow_mut().persisted = Some(Persisted { entries, bytes });
         Ok(())
     }
@@ -778,8 +783,8 @@ impl<D: Disk> Segment<D> {
     pub(crate) fn seal(&self) {
         let end = self.end.get();
         if let Some(entries) = self.index.borrow_mut().entries.as_mut()
-            && entries.last().is_none_or(|entry| u64::from(entry.position) < end.position)
-            && end.position > 0
+            && entries.last().is_none_or(|entry| entry.start() < end.position)
+            && end.position > Position::ZERO
         {
             entries.push(boundary(self.base, end.next_offset, end.position, end.max_timestamp));
         }
@@ -788,7 +793,7 @@ impl<D: Disk> Segment<D> {
     /// Lets go of file and index, unless bytes wait for their sync: their errors are told to an open file
     /// only.
     fn release(&self) -> bool {
-        if self.is_dirty() || self.end.get().position == 0 || self.kept_open.get() {
+        if self.is_dirty() || self.end.get().position == Position::ZERO || self.kept_open.get() {
             return false;
         }
         *self.file.borrow_mut() = None;
@@ -815,7 +820,7 @@ pub(crate) fn boundary(
     let narrow = "a segment rolls before an offset or a position in it passes 32 bits";
     IndexEntry {
         relative_offset: u32::try_from(offset.get() - base.get()).expect(narrow),
-        position: u32::try_from(position).expect(narrow),
+        position: u32::try_from(position.0).expect(narrow),
         max_timestamp,
     }
 }

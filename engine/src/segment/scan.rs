@@ -37,7 +37,7 @@ impl Chain {
     fn at<D: Disk>(segment: &Segment<D>, position: Position) -> Chain {
         match segment.indexed_offset(position) {
             Some(offset) => Chain::new(segment, offset),
-            None if position == 0 => Chain::new(segment, segment.base()),
+            None if position == Position::ZERO => Chain::new(segment, segment.base()),
             None => Chain { exact: false, ..Chain::new(segment, segment.base()) },
         }
     }
@@ -67,7 +67,7 @@ impl Chain {
             && expected.is_none_or(|expected| offset == expected)
             && header.next_offset() <= segment.end().next_offset
             && u32::try_from(offset.get() - segment.base().get()).is_ok()
-            && u32::try_from(position).is_ok();
+            && u32::try_from(position.0).is_ok();
         if !fits {
             return Err(damage(format!("a batch with the offset {offset}, which does not fit")));
         }
@@ -88,7 +88,7 @@ impl Chain {
     pub(super) fn check_end<D: Disk>(&self, segment: &Segment<D>, position: Position) -> Result<(), Fault> {
         let end = segment.end();
         // A walk that has begun between two entries of the index and met no batch knows nothing.
-        let is_known = self.next > segment.base() || position == 0;
+        let is_known = self.next > segment.base() || position == Position::ZERO;
         if !is_known || position != end.position || self.next == end.next_offset {
             return Ok(());
         }
@@ -160,7 +160,7 @@ pub(crate) struct BatchScan<D: Disk> {
 impl<D: Disk> BatchScan<D> {
     pub(crate) fn new(segment: Rc<Segment<D>>) -> BatchScan<D> {
         let chain = Chain::new(&segment, segment.base());
-        BatchScan { segment, position: 0, chain, ahead: Bytes::new() }
+        BatchScan { segment, position: Position::ZERO, chain, ahead: Bytes::new() }
     }
 
     /// The next batch with its position.

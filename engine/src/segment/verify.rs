@@ -99,7 +99,7 @@ impl Verified {
         let (position, offset) =
             holding(position).map_or((position, offset), |stretch| (stretch.end, stretch.next));
         let end = match end > position {
-            true => holding(end - 1).map_or(end, |stretch| stretch.start),
+            true => holding(Position(end.0 - 1)).map_or(end, |stretch| stretch.start),
             false => end,
         };
         (position, offset, end)
@@ -272,24 +272,25 @@ mod tests {
             for _ in 0..rng.usize(1..40) {
                 let start = rng.usize(..299);
                 let end = rng.usize(start..300);
-                verified.note(start as u64, end as u64, Offset::new(end as i64));
+                verified.note(Position(start as u64), Position(end as u64), Offset::new(end as i64));
                 bytes[start..end].fill(true);
                 if rng.u8(..8) == 0 {
                     let cut = rng.usize(..300);
-                    verified.forget_from(cut as u64);
+                    verified.forget_from(Position(cut as u64));
                     // A stretch goes as a whole.
-                    let kept = verified.0.last().map_or(0, |stretch| stretch.end as usize);
+                    let kept = verified.0.last().map_or(0, |stretch| stretch.end.0 as usize);
                     bytes[kept..].fill(false);
                 }
                 assert!(verified.0.windows(2).all(|pair| pair[0].end < pair[1].start), "in order, apart");
                 let from = rng.usize(..300);
                 let to = rng.usize(from..=300);
-                let (start, next, stop) = verified.unchecked(from as u64, Offset::new(1000), to as u64);
+                let (start, next, stop) =
+                    verified.unchecked(Position(from as u64), Offset::new(1000), Position(to as u64));
                 let unchecked: Vec<_> = (from..to).filter(|at| !bytes[*at]).collect();
                 match (unchecked.first(), unchecked.last()) {
                     (Some(first), Some(last)) => {
-                        assert_eq!((start as usize, stop as usize), (*first, *last + 1));
-                        assert_eq!(next.get(), if start as usize == from { 1000 } else { start as i64 });
+                        assert_eq!((start.0 as usize, stop.0 as usize), (*first, *last + 1));
+                        assert_eq!(next.get(), if start.0 as usize == from { 1000 } else { start.0 as i64 });
                     }
                     _ => assert!(start >= stop, "all of {from}..{to} was checked, not {start}..{stop}"),
                 }
@@ -301,7 +302,7 @@ mod tests {
     fn what_is_remembered_of_a_segment_is_bounded() {
         let mut verified = Verified::default();
         for at in 0..1000 {
-            verified.note(at * 10, at * 10 + 1 + at % 3, Offset::new(0));
+            verified.note(Position(at * 10), Position(at * 10 + 1 + at % 3), Offset::new(0));
         }
         assert_eq!(verified.0.len(), STRETCHES_MAX);
     }

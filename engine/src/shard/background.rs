@@ -18,7 +18,7 @@ use crate::format::names;
 use crate::io::{Disk, is_no_space};
 use crate::journal::{Journal, Refusal};
 use crate::partition::Partition;
-use crate::types::Timestamp;
+use crate::types::{Position, Timestamp};
 
 /// Segments that are synced at the same time: measured, 16 in parallel take a fifth of the time of 16 in a
 /// row.
@@ -163,7 +163,7 @@ impl<D: Disk> Shard<D> {
             if is_no_space(&error) {
                 Refusal::NoSpace
             } else {
-                Refusal::Fault(io_fault("write", &*path, 0, error))
+                Refusal::Fault(io_fault("write", &*path, Position::ZERO, error))
             }
         })?;
         self.unwritten.take();

@@ -376,7 +376,7 @@ impl<D: Disk> Shard<D> {
             return Err(Stop::Overtaken);
         }
         self.counters.add(|stats| {
-            stats.compacted_bytes += segments.iter().map(|segment| segment.end().position).sum::<u64>();
+            stats.compacted_bytes += segments.iter().map(|segment| segment.end().position.0).sum::<u64>();
             stats.compacted_bytes_left += bytes;
             stats.compacted_records += records;
             stats.compacted_records_left += records_left;
@@ -466,7 +466,7 @@ async fn facts<D: Disk>(
         facts.push(SealedSegment {
             base: segment.base(),
             next_offset: end.next_offset,
-            bytes: end.position,
+            bytes: end.position.0,
             first_timestamp: end.first_timestamp.unwrap_or(Timestamp::NONE),
             max_timestamp,
         });

@@ -49,7 +49,7 @@ use crate::segment::{OpenFiles, Segment};
 use crate::stats::{Counters, ShardStats};
 use crate::sync::{Published, Signal};
 use crate::topics::{TopicSnapshot, TopicTable};
-use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId};
+use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Position, Timestamp, TopicId};
 use clean::Cleaning;
 use inbox::{Arrival, Inbox};
 use room::Room;
@@ -178,7 +178,7 @@ pub(crate) fn shard_dir(data_dir: &Path, index: usize) -> PathBuf {
 pub(crate) async fn replace_checkpoint<D: Disk>(disk: &D, path: &Path, content: Bytes) -> io::Result<()> {
     let copied = async {
         let copy = disk.open(&path.with_file_name(names::CHECKPOINT_COPY_FILE), OpenMode::Truncate).await?;
-        disk.write(&copy, 0, vec![content.clone()]).await?;
+        disk.write(&copy, Position::ZERO, vec![content.clone()]).await?;
         disk.sync(&copy).await
     };
     if let Err(error) = copied.await {

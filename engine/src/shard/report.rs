@@ -49,8 +49,8 @@ fn report<D: Disk>(partition: &Partition<D>) -> PartitionReport {
         let mut found = Compaction::default();
         for segment in partition.log.sealed_segments(partition.log.end()) {
             match segment.end().next_offset <= clean_end {
-                true => found.clean_bytes += segment.end().position,
-                false => found.dirty_bytes += segment.end().position,
+                true => found.clean_bytes += segment.end().position.0,
+                false => found.dirty_bytes += segment.end().position.0,
             }
         }
         found

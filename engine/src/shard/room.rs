@@ -24,7 +24,7 @@ use crate::io::{Disk, OpenMode};
 use crate::journal::replay::JournaledBatch;
 use crate::partition::{Incomplete, Partition};
 use crate::segment::WriteFailure;
-use crate::types::{LeaderEpoch, PartitionId, Timestamp};
+use crate::types::{LeaderEpoch, PartitionId, Position, Timestamp};
 
 /// Milliseconds from one look to the next.
 const LOOK_MS: i64 = 1000;
@@ -179,7 +179,7 @@ impl<D: Disk> Shard<D> {
         let path = self.directory.join(name);
         let written = async {
             let file = self.disk.open(&path, OpenMode::Truncate).await?;
-            self.disk.write(&file, 0, vec![Bytes::from_static(&[0; PROBE_BYTES])]).await
+            self.disk.write(&file, Position::ZERO, vec![Bytes::from_static(&[0; PROBE_BYTES])]).await
         };
         let written = written.await;
         let removed = self.disk.remove_file(&path).await;

@@ -160,11 +160,11 @@ impl<D: Disk> Shard<D> {
         let file = match self.disk.open(&path, OpenMode::Durable).await {
             Ok(file) => file,
             Err(error) if is_shortage(&error) => {
-                self.note_shortage(&fault(0, error));
+                self.note_shortage(&fault(Position::ZERO, error));
                 return Ok(());
             }
             Err(error) => {
-                self.note_rot(partition, segment, truncations, &fault(0, error)).await;
+                self.note_rot(partition, segment, truncations, &fault(Position::ZERO, error)).await;
                 return Ok(());
             }
         };
@@ -172,8 +172,8 @@ impl<D: Disk> Shard<D> {
         let read = async move |position, length| -> Result<Bytes, Fault> {
             self.disk.read(file, position, length).await.map_err(|error| fault(position, error))
         };
-        let mut walk = Walk::new(segment, 0, segment.base(), end);
-        let (mut paid, mut skipped) = (0, false);
+        let mut walk = Walk::new(segment, Position::ZERO, segment.base(), end);
+        let (mut paid, mut skipped) = (Position::ZERO, false);
         loop {
             let step = walk.next(&read).await;
             let passed = walk.position - paid;
@@ -222,12 +222,12 @@ impl<D: Disk> Shard<D> {
         let read = async {
             let file = self.disk.open(&path, OpenMode::Durable).await?;
             let length = self.disk.len(&file).await?;
-            self.disk.read(&file, 0, length as usize).await
+            self.disk.read(&file, Position::ZERO, length as usize).await
         };
         let problem = match read.await {
             // Nothing is known of it; the next round looks again.
             Err(error) if is_shortage(&error) => {
-                self.note_shortage(&io_fault("read", path, 0, error));
+                self.note_shortage(&io_fault("read", path, Position::ZERO, error));
                 return Ok(());
             }
             Ok(bytes) => {

@@ -36,7 +36,7 @@ use crate::partition::Partition;
 use crate::retention::plan;
 use crate::segment::Segment;
 use crate::sync::Signal;
-use crate::types::{Offset, PartitionId, Timestamp, TopicId};
+use crate::types::{Offset, PartitionId, Position, Timestamp, TopicId};
 
 /// Partitions that one step looks at: with the sync of each in parallel and one checkpoint for all, some
 /// milliseconds.
@@ -268,9 +268,9 @@ impl<D: Disk> Shard<D> {
             return !segments.is_empty();
         }
         let closed = self.closed.borrow();
-        let is_young = closed
-            .get(&id)
-            .is_some_and(|point| point.position > 0 && !limits.is_expired(point.max_timestamp, now));
+        let is_young = closed.get(&id).is_some_and(|point| {
+            point.position > Position::ZERO && !limits.is_expired(point.max_timestamp, now)
+        });
         !is_young || limits.bytes.is_some_and(|limit| limit == 0)
     }
 
@@ -349,7 +349,7 @@ impl<D: Disk> Shard<D> {
     fn note_deleted(&self, segment: &Segment<D>) {
         self.counters.add(|stats| {
             stats.deleted_segments += 1;
-            stats.deleted_bytes += segment.end().position;
+            stats.deleted_bytes += segment.end().position.0;
         });
     }
 

@@ -11,7 +11,7 @@ use super::inbox::AskedTruncation;
 use crate::error::{AppendError, Fault, TruncateError, io_fault};
 use crate::io::Disk;
 use crate::journal::{CommitFailure, Journal, Refusal};
-use crate::types::{Offset, PartitionId};
+use crate::types::{Offset, PartitionId, Position};
 
 impl<D: Disk> Shard<D> {
     /// Cuts a log off at `to`, or before the batch that holds it. Durable when it returns; gives the offset
@@ -50,7 +50,7 @@ impl<D: Disk> Shard<D> {
             // The next start puts the new segment in place, with what would be cut off now.
             let unfinished =
                 std::io::Error::other("a compaction has failed half-way; the next start finishes it");
-            return Err(faulty(io_fault("truncate", partition.log.directory(), 0, unfinished)));
+            return Err(faulty(io_fault("truncate", partition.log.directory(), Position::ZERO, unfinished)));
         }
         let log_start = partition.log.log_start();
         if to < log_start {

@@ -235,7 +235,7 @@ impl SimDisk {
     ///
     /// # Panics
     /// When there is no such file.
-    pub fn flip(&self, path: impl AsRef<Path>, position: Position, bit: u32) {
+    pub fn flip(&self, path: impl AsRef<Path>, position: u64, bit: u32) {
         self.state.borrow_mut().medium.flip(path.as_ref(), position, bit).expect("the file is there");
     }
 
@@ -398,7 +398,7 @@ impl Disk for SimDisk {
         assert!(file.durable, "write_aligned is for a file opened as durable");
         let alignment = AlignedBuffer::ALIGNMENT as u64;
         assert!(
-            position.is_multiple_of(alignment) && (buffer.len() as u64).is_multiple_of(alignment),
+            position.0.is_multiple_of(alignment) && (buffer.len() as u64).is_multiple_of(alignment),
             "direct I/O is aligned: {} bytes at {position}",
             buffer.len()
         );

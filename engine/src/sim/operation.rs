@@ -123,11 +123,11 @@ impl Request {
             Request::Open { path, mode } => return medium.open(path, *mode).map(Reply::File),
             Request::Len { file } => return Ok(Reply::Length(medium.file(file.node)?.cached.len())),
             Request::Read { file, position, length } => {
-                return Ok(Reply::Bytes(medium.file(file.node)?.cached.read(*position, *length).into()));
+                return Ok(Reply::Bytes(medium.file(file.node)?.cached.read(position.0, *length).into()));
             }
             Request::List { path } => return medium.list(path).map(Reply::Entries),
             Request::Write { file, position, bytes } => {
-                medium.write(file.node, *position, bytes, file.durable, rng)?;
+                medium.write(file.node, position.0, bytes, file.durable, rng)?;
             }
             Request::Sync { file, covered } => medium.file(file.node)?.sync(*covered),
             Request::SetLen { file, length } => medium.set_len(file.node, *length)?,
@@ -146,7 +146,7 @@ impl Request {
         match self {
             Request::Sync { .. } | Request::SyncDir { .. } => {}
             Request::Write { file, position, bytes } => {
-                medium.write(file.node, *position, bytes, false, rng)?;
+                medium.write(file.node, position.0, bytes, false, rng)?;
             }
             _ => return self.complete(medium, rng),
         }
@@ -193,5 +193,5 @@ fn write_part(medium: &mut Medium, file: &SimFile, position: Position, bytes: &[
         _ => rng.usize(..=bytes.len()),
     };
     // A disk without room for it leaves even less.
-    drop(medium.write(file.node, position, &bytes[..length], false, rng));
+    drop(medium.write(file.node, position.0, &bytes[..length], false, rng));
 }

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::io::{self, AlignedBuffer, Disk, OpenMode};
-use crate::types::Timestamp;
+use crate::types::{Position, Timestamp};
 
 const SEEDS: u64 = 200;
 const SECTOR: usize = SECTOR_BYTES as usize;
@@ -43,7 +43,7 @@ fn with_content(seed: u64, content: &[u8]) -> (Simulation, SimFile) {
 }
 
 async fn put(disk: &SimDisk, file: &SimFile, position: u64, content: &[u8]) -> std::io::Result<()> {
-    disk.write(file, position, vec![Bytes::copy_from_slice(content)]).await
+    disk.write(file, Position(position), vec![Bytes::copy_from_slice(content)]).await
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_durable_write_is_durable_when_it_completes_and_torn_while_in_flight() {
     let write = async || {
         let mut buffer = AlignedBuffer::new();
         buffer.extend(&[2; 8192]);
-        let (result, buffer) = disk.write_aligned(&file, 0, buffer).await;
+        let (result, buffer) = disk.write_aligned(&file, Position::ZERO, buffer).await;
         result.unwrap();
         assert_eq!(buffer.len(), 8192, "the buffer comes back");
     };
@@ -163,7 +163,7 @@ fn a_durable_write_covers_the_length_and_not_its_neighbours() {
         put(&disk, &buffered, 0, &[2; 8192]).await.unwrap();
         let mut buffer = AlignedBuffer::new();
         buffer.extend(&[3; 4096]);
-        disk.write_aligned(&durable, 4096, buffer).await.0.unwrap();
+        disk.write_aligned(&durable, Position(4096), buffer).await.0.unwrap();
     });
     let outcomes = outcomes(&disk, "/d/file");
     assert!(outcomes.len() > 2, "the neighbour is not synced");
@@ -378,7 +378,7 @@ fn faults_keep_their_budget_and_a_failed_write_may_leave_a_part() {
                 lengths_left.insert(cached.iter().take_while(|byte| **byte == mark).count());
             }
             failed[1] += u32::from(disk.sync(&file).await.is_err());
-            failed[2] += u32::from(disk.read(&file, 0, 10).await.is_err());
+            failed[2] += u32::from(disk.read(&file, Position::ZERO, 10).await.is_err());
         }
     });
     assert!((200..300).contains(&failed[0]), "{failed:?}");
@@ -408,7 +408,7 @@ fn a_delayed_operation_is_overtaken() {
         let disk = simulation.disk();
         disk.set_faults(Faults { delay: 1.0, delay_operations_max: 50, ..Faults::NONE });
         let read = async {
-            let slow = disk.read(&file, 0, 4);
+            let slow = disk.read(&file, Position::ZERO, 4);
             let fast = async {
                 disk.set_faults(Faults::NONE);
                 for _ in 0..10 {
@@ -445,7 +445,7 @@ fn an_open_file_outlives_its_name() {
         for round in 0..1000 {
             io::replace(&disk, path("/d/busy"), Bytes::from(vec![round as u8])).await.unwrap();
         }
-        assert_eq!(disk.read(&file, 0, 100).await.unwrap(), "content");
+        assert_eq!(disk.read(&file, Position::ZERO, 100).await.unwrap(), "content");
         assert_eq!(io::read_whole(&disk, path("/d/moved"), 100).await.unwrap().unwrap(), "another");
     });
 }
@@ -462,7 +462,7 @@ fn operations_of_different_files_complete_in_any_order_and_reads_see_completed_w
             simulation.spawn(async move {
                 let file = disk.open(path(&format!("/{name}")), OpenMode::Create).await.unwrap();
                 put(&disk, &file, 0, &[name; 700]).await.unwrap();
-                assert_eq!(disk.read(&file, 600, 700).await.unwrap(), [name; 100].as_slice());
+                assert_eq!(disk.read(&file, Position(600), 700).await.unwrap(), [name; 100].as_slice());
                 order.set(order.get() * 10 + u32::from(name));
             });
         }

@@ -176,7 +176,7 @@ mod tests {
     use std::sync::Arc;
 
     use strandline_engine::error::FaultKind;
-    use strandline_engine::types::{Offset, PartitionId, TopicId};
+    use strandline_engine::types::{Offset, PartitionId, Position, TopicId};
 
     use super::*;
 
@@ -184,14 +184,14 @@ mod tests {
     fn damage_stops_a_consumer_and_a_refusal_lets_it_try_again() {
         let damage = FaultKind::Damage {
             path: "00000000000000000000.log".into(),
-            position: 7,
+            position: Position(7),
             offset: Offset::new(3),
             what: "a flipped bit".to_owned(),
         };
         let refusal = FaultKind::Io {
             operation: "read",
             path: "00000000000000000000.log".into(),
-            position: 7,
+            position: Position(7),
             source: std::io::ErrorKind::Other.into(),
         };
         let partition = PartitionId::new(TopicId::random(), 0);

@@ -232,7 +232,7 @@ impl Disk for RingDisk {
         if file.is_cached(position, length) {
             return Ok(());
         }
-        let end = (position + length).min(file.len()?);
+        let end = (position + length).min(Position(file.len()?));
         let advices = advised(position, end)
             .map(|(position, length)| self.run(Op::Prefetch { file: file.clone(), position, length }));
         for (_, result) in join_all(advices).await {
@@ -240,7 +240,7 @@ impl Disk for RingDisk {
         }
         // The pieces arrive in any order: the last byte of each tells that it is there.
         let lasts = advised(position, end).map(|(position, length)| {
-            let last = position + length - 1;
+            let last = position + (length - 1);
             self.run(Op::Read { file: file.clone(), buffer: ReadBuffer::new(file, last, 1) })
         });
         for (_, result) in join_all(lasts).await {
@@ -301,8 +301,8 @@ fn c_path(path: &Path) -> io::Result<CString> {
 
 /// The pieces in which a range is asked for: position and length of each.
 fn advised(position: Position, end: Position) -> impl Iterator<Item = (Position, u64)> {
-    let piece = move |position| (position, ADVICE_BYTES_MAX.min(end - position));
-    (position..end).step_by(ADVICE_BYTES_MAX as usize).map(piece)
+    let piece = move |at| (Position(at), ADVICE_BYTES_MAX.min(end.0 - at));
+    (position.0..end.0).step_by(ADVICE_BYTES_MAX as usize).map(piece)
 }
 
 /// An operation on its way through the ring.

@@ -126,31 +126,31 @@ impl Op {
                 let place = buffer.start + buffer.done as u64;
                 let rest = buffer.rest();
                 let length = rest.len().min(SUBMISSION_BYTES_MAX) as u32;
-                opcode::Read::new(descriptor(file), rest.as_mut_ptr(), length).offset(place).build()
+                opcode::Read::new(descriptor(file), rest.as_mut_ptr(), length).offset(place.0).build()
             }
             Op::Write { file, position, parts, done, vectors } => {
                 gather(parts, *done, vectors);
                 let count = vectors.len() as u32;
                 opcode::Writev::new(descriptor(file), vectors.as_ptr(), count)
-                    .offset(*position + *done as u64)
+                    .offset(position.0 + *done as u64)
                     .build()
             }
             Op::WriteAligned { file, position, buffer, done } => {
                 let rest = &buffer.as_ref()[*done..];
                 let length = rest.len().min(SUBMISSION_BYTES_MAX) as u32;
                 opcode::Write::new(descriptor(file), rest.as_ptr(), length)
-                    .offset(*position + *done as u64)
+                    .offset(position.0 + *done as u64)
                     .build()
             }
             Op::Sync { file, flags } => opcode::Fsync::new(descriptor(file)).flags(*flags).build(),
             Op::SetLen { file, length } => opcode::Ftruncate::new(descriptor(file), *length).build(),
             Op::Prefetch { file, position, length } => {
                 opcode::Fadvise::new(descriptor(file), *length as libc::off_t, libc::POSIX_FADV_WILLNEED)
-                    .offset(*position)
+                    .offset(position.0)
                     .build()
             }
             Op::WriteBack { file, position, length } => opcode::SyncFileRange::new(descriptor(file), *length)
-                .offset(*position)
+                .offset(position.0)
                 .flags(libc::SYNC_FILE_RANGE_WRITE)
                 .build(),
             Op::Make { path, flags, .. } => opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), path.as_ptr())
@@ -253,7 +253,7 @@ mod tests {
             Bytes::from_static(b"defgh"),
             Bytes::from_static(b"i"),
         ];
-        let mut op = Op::Write { file, position: 100, parts, done: 0, vectors: Vec::new() };
+        let mut op = Op::Write { file, position: Position(100), parts, done: 0, vectors: Vec::new() };
         for (moved, rest) in [(2, vec![3, 5, 1]), (1, vec![1, 5, 1]), (4, vec![5, 1]), (2, vec![1, 1])] {
             op.submission();
             let Op::Write { vectors, .. } = &op else { unreachable!() };
@@ -273,7 +273,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = DiskFile::open(&dir.path().join("file"), OpenMode::Create).unwrap();
         let parts = vec![Bytes::from_static(b"abc")];
-        let mut op = Op::Write { file, position: 0, parts, done: 0, vectors: Vec::new() };
+        let mut op = Op::Write { file, position: Position::ZERO, parts, done: 0, vectors: Vec::new() };
         op.submission();
         assert!(matches!(op.advance(0), Step::Done(Err(error)) if error.kind() == io::ErrorKind::WriteZero));
     }

@@ -13,6 +13,7 @@ use super::*;
 use crate::io::pwrite::PwriteDisk;
 use crate::reactor::sockets::{SendFileError, Sockets, set_congestion_control, set_nodelay};
 use crate::reactor::{Queue, sleep, spawn, spawn_executor, with_timeout};
+use crate::types::Position;
 
 /// Runs a test on an executor of its own with a ring, and ends both cleanly.
 fn on_ring<F, T>(test: impl FnOnce(RingDisk, PathBuf) -> F + Send + 'static) -> T
@@ -48,26 +49,26 @@ async fn behaves_like_a_disk<D: Disk>(disk: D, root: PathBuf) {
     // More parts than one system call takes.
     let parts: Vec<Bytes> = (0..3000).map(|part| pattern(part % 7)).collect();
     let whole = parts.concat();
-    disk.write(&file, 10, parts).await.unwrap();
-    disk.write(&file, 1, vec![Bytes::new()]).await.unwrap();
-    disk.write(&file, 1, Vec::new()).await.unwrap();
+    disk.write(&file, Position(10), parts).await.unwrap();
+    disk.write(&file, Position(1), vec![Bytes::new()]).await.unwrap();
+    disk.write(&file, Position(1), Vec::new()).await.unwrap();
     disk.sync(&file).await.unwrap();
     disk.sync_dir(&dir).await.unwrap();
     assert_eq!(disk.len(&file).await.unwrap(), 10 + whole.len() as u64);
-    assert_eq!(disk.read(&file, 10, whole.len()).await.unwrap(), whole);
-    assert_eq!(disk.read(&file, 0, 10).await.unwrap(), [0; 10][..]);
+    assert_eq!(disk.read(&file, Position(10), whole.len()).await.unwrap(), whole);
+    assert_eq!(disk.read(&file, Position::ZERO, 10).await.unwrap(), [0; 10][..]);
     assert_eq!(
-        disk.read(&file, 12, usize::from(u16::MAX)).await.unwrap(),
+        disk.read(&file, Position(12), usize::from(u16::MAX)).await.unwrap(),
         whole[2..],
         "a read ends with the file"
     );
-    assert!(disk.read(&file, 1 << 40, 10).await.unwrap().is_empty());
-    assert!(disk.read(&file, 0, 0).await.unwrap().is_empty());
+    assert!(disk.read(&file, Position(1 << 40), 10).await.unwrap().is_empty());
+    assert!(disk.read(&file, Position::ZERO, 0).await.unwrap().is_empty());
 
     disk.set_len(&file, 15).await.unwrap();
-    assert_eq!(disk.read(&file, 10, 100).await.unwrap(), whole[..5]);
+    assert_eq!(disk.read(&file, Position(10), 100).await.unwrap(), whole[..5]);
     disk.set_len(&file, 20).await.unwrap();
-    assert_eq!(disk.read(&file, 15, 100).await.unwrap(), [0; 5][..]);
+    assert_eq!(disk.read(&file, Position(15), 100).await.unwrap(), [0; 5][..]);
     drop(disk.open(&path, OpenMode::Create).await.unwrap());
     assert_eq!(disk.len(&file).await.unwrap(), 20, "an existing file is not emptied");
     drop(disk.open(&path, OpenMode::Truncate).await.unwrap());
@@ -79,18 +80,22 @@ async fn behaves_like_a_disk<D: Disk>(disk: D, root: PathBuf) {
     let mut buffer = AlignedBuffer::new();
     buffer.extend(&content);
     let memory = buffer.as_ref().as_ptr();
-    let (result, buffer) = disk.write_aligned(&durable, 4096, buffer).await;
+    let (result, buffer) = disk.write_aligned(&durable, Position(4096), buffer).await;
     result.unwrap();
     assert_eq!((buffer.as_ref().as_ptr(), buffer.len()), (memory, content.len()), "the buffer comes back");
     disk.set_len(&file, 4096 + 20_000).await.unwrap();
     for (position, length) in
         [(4096, 20_000), (4097, 1), (8191, 2), (4096 + 19_990, 500), (0, 4096), (100_000, 5)]
     {
-        let direct = disk.read(&durable, position, length).await.unwrap();
-        assert_eq!(direct, disk.read(&file, position, length).await.unwrap(), "{length} bytes at {position}");
+        let direct = disk.read(&durable, Position(position), length).await.unwrap();
+        assert_eq!(
+            direct,
+            disk.read(&file, Position(position), length).await.unwrap(),
+            "{length} bytes at {position}"
+        );
     }
-    assert_eq!(disk.read(&durable, 4100, 6).await.unwrap(), content[4..10]);
-    disk.prefetch(&durable, 0, 10).await.unwrap();
+    assert_eq!(disk.read(&durable, Position(4100), 6).await.unwrap(), content[4..10]);
+    disk.prefetch(&durable, Position(0), 10).await.unwrap();
 
     let renamed = dir.join("renamed");
     disk.rename(&path, &renamed).await.unwrap();
@@ -130,10 +135,10 @@ fn a_prefetch_asks_for_every_byte_of_its_range_once() {
         [(0, 1), (5, 5), (9, 3), (0, ADVICE_BYTES_MAX), (7, 3 << 20), (1 << 40, (1 << 40) + 5)]
     {
         let mut next = position;
-        for (at, length) in advised(position, end) {
-            assert_eq!(at, next, "of {position}..{end}: no gap, and nothing twice");
+        for (at, length) in advised(Position(position), Position(end)) {
+            assert_eq!(at, Position(next), "of {position}..{end}: no gap, and nothing twice");
             assert!((1..=ADVICE_BYTES_MAX).contains(&length), "of {position}..{end}");
-            next = at + length;
+            next = at.0 + length;
         }
         assert_eq!(next, end.max(position), "to the end of {position}..{end}");
     }
@@ -144,19 +149,23 @@ fn a_range_reads_the_same_whatever_of_it_is_in_memory_and_prefetched() {
     on_ring(|disk, dir| async move {
         let content = pattern(3 << 20);
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
-        disk.write(&file, 0, vec![content.clone()]).await.unwrap();
+        disk.write(&file, Position::ZERO, vec![content.clone()]).await.unwrap();
         for (position, length) in [(1 << 20, 1 << 20), (0, u64::MAX >> 2), (1 << 40, 5), (3 << 20, 1), (0, 0)]
         {
             drop_from_cache(&file);
-            disk.prefetch(&file, position, length).await.unwrap();
+            disk.prefetch(&file, Position(position), length).await.unwrap();
             let mut cached = vec![0; 1 << 20];
-            let found = file.read_cached(1 << 20, &mut cached);
+            let found = file.read_cached(Position(1 << 20), &mut cached);
             assert_eq!(cached[..found], content[1 << 20..][..found], "as far as it is in memory");
-            assert_eq!(disk.read(&file, 0, content.len()).await.unwrap(), content);
+            assert_eq!(disk.read(&file, Position::ZERO, content.len()).await.unwrap(), content);
         }
         drop_from_cache(&file);
-        assert_eq!(disk.read(&file, 0, content.len()).await.unwrap(), content, "asked to be cold");
-        assert_eq!(disk.read(&file, 0, content.len()).await.unwrap(), content, "just read");
+        assert_eq!(
+            disk.read(&file, Position::ZERO, content.len()).await.unwrap(),
+            content,
+            "asked to be cold"
+        );
+        assert_eq!(disk.read(&file, Position::ZERO, content.len()).await.unwrap(), content, "just read");
     });
 }
 
@@ -168,7 +177,7 @@ fn a_write_goes_on_when_its_future_is_dropped() {
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
         for part in 0..16 {
             let bytes = content.slice(part << 20..(part + 1) << 20);
-            let mut write = pin!(disk.write(&file, (part << 20) as u64, vec![bytes]));
+            let mut write = pin!(disk.write(&file, Position((part << 20) as u64), vec![bytes]));
             assert!(write.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         }
         drop(content);
@@ -176,7 +185,7 @@ fn a_write_goes_on_when_its_future_is_dropped() {
             sleep(Duration::from_millis(1)).await;
         }
         disk.sync(&file).await.unwrap();
-        disk.read(&file, 0, 16 << 20).await.unwrap()
+        disk.read(&file, Position::ZERO, 16 << 20).await.unwrap()
     });
     assert_eq!(found, expected);
 }
@@ -189,7 +198,7 @@ fn a_ring_without_a_turn_finishes_its_writes_when_it_is_dropped() {
     let file = DiskFile::open(&path, OpenMode::Create).unwrap();
     let part = Bytes::from(vec![b'x'; INLINE_BYTES_MAX + 1]);
     for number in 0..10 {
-        let mut write = pin!(disk.write(&file, (number * part.len()) as u64, vec![part.clone()]));
+        let mut write = pin!(disk.write(&file, Position((number * part.len()) as u64), vec![part.clone()]));
         assert!(write.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
     assert_eq!(file.len().unwrap(), 0);
@@ -205,7 +214,7 @@ fn appends_one_after_the_other_all_return() {
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
         let bytes = pattern(4096);
         for index in 0..200_000 {
-            disk.write(&file, index % 1000 * 4096, vec![bytes.clone()]).await.unwrap();
+            disk.write(&file, Position(index % 1000 * 4096), vec![bytes.clone()]).await.unwrap();
         }
     });
 }
@@ -215,11 +224,11 @@ fn ten_thousand_reads_at_once_are_all_answered_rightly() {
     on_ring(|disk, dir| async move {
         let content = pattern(10_000 * 512);
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
-        disk.write(&file, 0, vec![content.clone()]).await.unwrap();
+        disk.write(&file, Position::ZERO, vec![content.clone()]).await.unwrap();
         disk.sync(&file).await.unwrap();
         // Straight to the ring, past the shortcut for cached bytes.
         let reads = (0..10_000).map(|index| {
-            let buffer = ReadBuffer::new(&file, index * 512, 512);
+            let buffer = ReadBuffer::new(&file, Position(index * 512), 512);
             disk.run(Op::Read { file: file.clone(), buffer })
         });
         for (index, (op, result)) in join_all(reads).await.into_iter().enumerate() {
@@ -245,7 +254,7 @@ fn a_slow_reader_gets_header_file_and_trailer_whole_while_other_tasks_run() {
     on_ring(move |disk, dir| async move {
         let content = pattern(length + 1000);
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
-        disk.write(&file, 0, vec![content.clone()]).await.unwrap();
+        disk.write(&file, Position::ZERO, vec![content.clone()]).await.unwrap();
         drop_from_cache(&file);
         let (mut reader, writer) = connection();
         set_nodelay(writer.as_fd()).unwrap();
@@ -272,7 +281,7 @@ fn a_slow_reader_gets_header_file_and_trailer_whole_while_other_tasks_run() {
         });
         let sender = Sockets::new(&disk);
         sender.send(writer.as_fd(), b"header", true).await.unwrap();
-        sender.send_file(writer.as_fd(), &file, 500, length as u64).await.unwrap();
+        sender.send_file(writer.as_fd(), &file, Position(500), length as u64).await.unwrap();
         sender.send(writer.as_fd(), &content[..3 << 20], false).await.unwrap();
         drop(other);
         drop(writer);
@@ -324,17 +333,17 @@ fn parts_of_any_size_arrive_whole_and_in_their_order_however_slowly_they_are_rea
 fn a_file_that_ends_too_early_is_an_error_and_so_is_a_closed_peer() {
     on_ring(|disk, dir| async move {
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
-        disk.write(&file, 0, vec![pattern(5000)]).await.unwrap();
+        disk.write(&file, Position::ZERO, vec![pattern(5000)]).await.unwrap();
         let (reader, writer) = connection();
         let sender = Sockets::new(&disk);
-        match sender.send_file(writer.as_fd(), &file, 1000, 5000).await {
-            Err(SendFileError::FileEnded { position: 5000, missing: 1000 }) => {}
+        match sender.send_file(writer.as_fd(), &file, Position(1000), 5000).await {
+            Err(SendFileError::FileEnded { position: Position(5000), missing: 1000 }) => {}
             other => panic!("{other:?}"),
         }
-        disk.write(&file, 0, vec![pattern(32 << 20)]).await.unwrap();
+        disk.write(&file, Position::ZERO, vec![pattern(32 << 20)]).await.unwrap();
         let (file, waiting) = (file.clone(), disk.clone());
         let sending = spawn(Queue::Net, async move {
-            Sockets::new(&waiting).send_file(writer.as_fd(), &file, 0, 32 << 20).await
+            Sockets::new(&waiting).send_file(writer.as_fd(), &file, Position(0), 32 << 20).await
         });
         sleep(Duration::from_millis(20)).await;
         drop(reader);
@@ -417,9 +426,9 @@ fn closing_ends_waits_and_refuses_what_comes_later() {
         disk.close();
         assert_eq!(submitted.await.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
         assert_eq!(unsubmitted.await.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
-        let refused = disk.write(&file, 0, vec![pattern(1)]).await.unwrap_err();
+        let refused = disk.write(&file, Position::ZERO, vec![pattern(1)]).await.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::BrokenPipe);
-        let (result, buffer) = disk.write_aligned(&file, 0, AlignedBuffer::zeroed(4096)).await;
+        let (result, buffer) = disk.write_aligned(&file, Position::ZERO, AlignedBuffer::zeroed(4096)).await;
         assert_eq!((result.unwrap_err().kind(), buffer.len()), (io::ErrorKind::BrokenPipe, 4096));
     });
 }
@@ -428,13 +437,13 @@ fn closing_ends_waits_and_refuses_what_comes_later() {
 fn errors_of_the_system_come_back_unchanged() {
     on_ring(|disk, dir| async move {
         let full = disk.open(Path::new("/dev/full"), OpenMode::Existing).await.unwrap();
-        let error = disk.write(&full, 0, vec![pattern(10)]).await.unwrap_err();
+        let error = disk.write(&full, Position::ZERO, vec![pattern(10)]).await.unwrap_err();
         assert!(crate::io::is_no_space(&error), "{error}");
         let path = dir.join("file");
         std::fs::write(&path, b"abc").unwrap();
         let durable = disk.open(&path, OpenMode::Durable).await.unwrap();
         // Not an unaligned position, which some file systems take.
-        let (result, _) = disk.write_aligned(&durable, 1 << 63, AlignedBuffer::zeroed(4096)).await;
+        let (result, _) = disk.write_aligned(&durable, Position(1 << 63), AlignedBuffer::zeroed(4096)).await;
         assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EINVAL), "no file is that long");
         let error = disk.remove_dir(&path).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
@@ -457,9 +466,9 @@ fn executors_and_rings_leave_no_descriptor_behind() {
     let round = || {
         on_ring(|disk, dir| async move {
             let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
-            disk.write(&file, 0, vec![pattern(10_000)]).await.unwrap();
+            disk.write(&file, Position::ZERO, vec![pattern(10_000)]).await.unwrap();
             drop_from_cache(&file);
-            disk.read(&file, 0, 10_000).await.unwrap();
+            disk.read(&file, Position::ZERO, 10_000).await.unwrap();
             let (_reader, writer) = connection();
             let wait = with_timeout(Duration::from_millis(1), disk.readable(writer.as_fd()));
             assert!(wait.await.is_none());

@@ -24,7 +24,7 @@ use strandline_engine::inspect::{
     DataDir, FoundBatch, JournalItem, JournalWalk, Owner, PartitionDir, SegmentItem, SegmentWalk, Source,
     Unpacked,
 };
-use strandline_engine::types::{Offset, base64_url};
+use strandline_engine::types::{Offset, Position, base64_url};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -116,7 +116,7 @@ impl<W: Write> Dump<'_, W> {
         let failed = |source| LogError::Read { path: path.to_owned(), source };
         let mut source = Source::open(path).map_err(failed)?;
         let mut kind = [0; 8];
-        let start = source.at(0, 8);
+        let start = source.at(Position::ZERO, 8);
         kind[..start.len()].copy_from_slice(start);
         let named = [Scope::DataDir, Scope::Shard, Scope::Partition]
             .into_iter()
@@ -155,7 +155,7 @@ impl<W: Write> Dump<'_, W> {
                         .claims
                         .map_or((None, None), |(first, last)| (Some(first.get()), Some(last.get())));
                     let fields = json!({
-                        "position": damage.position, "bytes": damage.bytes, "what": damage.problem.to_string(),
+                        "position": damage.position.0, "bytes": damage.bytes, "what": damage.problem.to_string(),
                         "claimed_base_offset": first, "claimed_last_offset": last,
                     });
                     self.damage(path, fields)?;
@@ -174,24 +174,30 @@ impl<W: Write> Dump<'_, W> {
             return Ok(());
         }
         let mut fields = header_fields(header);
-        fields["position"] = json!(batch.position);
+        fields["position"] = json!(batch.position.0);
         fields["crc"] = json!(crc);
         self.entry("batch", path, fields)?;
         if self.args.records { self.records(path, batch.position, header, &batch.bytes) } else { Ok(()) }
     }
 
-    fn records(&mut self, path: &Path, position: u64, header: &BatchHeader, batch: &[u8]) -> io::Result<()> {
+    fn records(
+        &mut self,
+        path: &Path,
+        position: Position,
+        header: &BatchHeader,
+        batch: &[u8],
+    ) -> io::Result<()> {
         let unpacked = match Unpacked::new(header, batch) {
             Ok(unpacked) => unpacked,
             Err(error) => {
-                return self.damage(path, json!({"position": position, "what": error.to_string()}));
+                return self.damage(path, json!({"position": position.0, "what": error.to_string()}));
             }
         };
         for placed in unpacked.records() {
             let placed = match placed {
                 Ok(placed) => placed,
                 Err(error) => {
-                    return self.damage(path, json!({"position": position, "what": error.to_string()}));
+                    return self.damage(path, json!({"position": position.0, "what": error.to_string()}));
                 }
             };
             let mut fields = Map::new();
@@ -248,7 +254,7 @@ impl<W: Write> Dump<'_, W> {
             match item {
                 JournalItem::Commit { position, commit } => {
                     let fields = json!({
-                        "position": position, "bytes": commit.padded_bytes(), "batches": commit.batches().count(),
+                        "position": position.0, "bytes": commit.padded_bytes(), "batches": commit.batches().count(),
                         "generation": format!("{:016x}", commit.generation()), "sequence": commit.sequence(),
                     });
                     self.entry("commit", path, fields)?;
@@ -257,7 +263,7 @@ impl<W: Write> Dump<'_, W> {
                             "topic_id": truncation.partition.topic.to_string(),
                             "partition": truncation.partition.index, "truncations": truncation.truncations,
                             "end": truncation.end.get(), "segment_base": truncation.segment_base.get(),
-                            "segment_position": truncation.position,
+                            "segment_position": truncation.position.0,
                         });
                         self.entry("truncation", path, fields)?;
                     }
@@ -269,7 +275,7 @@ impl<W: Write> Dump<'_, W> {
                         }
                         let position = position + batch.range.start as u64;
                         let mut fields = header_fields(header);
-                        fields["position"] = json!(position);
+                        fields["position"] = json!(position.0);
                         fields["topic_id"] = json!(batch.partition.topic.to_string());
                         fields["partition"] = json!(batch.partition.index);
                         fields["truncations"] = json!(batch.truncations);
@@ -280,15 +286,15 @@ impl<W: Write> Dump<'_, W> {
                     }
                 }
                 JournalItem::Damage { position, bytes, end } => {
-                    let fields = json!({"position": position, "bytes": bytes, "what": end.to_string()});
+                    let fields = json!({"position": position.0, "bytes": bytes, "what": end.to_string()});
                     self.damage(path, fields)?;
                 }
                 JournalItem::LostStart { position, end } => {
-                    let fields = json!({"position": 0, "bytes": position, "what": end.to_string()});
+                    let fields = json!({"position": 0, "bytes": position.0, "what": end.to_string()});
                     self.entry("lost_start", path, fields)?;
                 }
                 JournalItem::End { position, end } => {
-                    let fields = json!({"position": position, "what": end.to_string()});
+                    let fields = json!({"position": position.0, "what": end.to_string()});
                     self.entry("journal_end", path, fields)?;
                 }
             }
@@ -458,7 +464,7 @@ fn point_entries(point: &checkpoint::PartitionCheckpoint) -> Vec<Entry> {
     let (id, index) = (point.partition.topic.to_string(), point.partition.index);
     let fields = json!({
         "topic_id": id, "partition": index, "log_start": point.log_start.get(),
-        "segment_base": point.segment_base.get(), "segment_position": point.position,
+        "segment_base": point.segment_base.get(), "segment_position": point.position.0,
         "next_offset": point.next_offset.get(), "max_timestamp": point.max_timestamp.0,
         "high_watermark": point.high_watermark.get(), "truncations": point.truncations,
         "producers": point.producers.len(),

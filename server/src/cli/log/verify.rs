@@ -63,7 +63,7 @@ fn finding_json(finding: &Finding) -> Value {
     json!({
         "type": severity,
         "path": finding.path.display().to_string(),
-        "position": finding.position,
+        "position": finding.position.map(|position| position.0),
         "first_offset": offset(finding.offsets.as_ref().map(|offsets| offsets.start)),
         "next_offset": offset(finding.offsets.as_ref().map(|offsets| offsets.end)),
         "what": finding.what.to_string(),
