@@ -27,6 +27,7 @@
 mod admission;
 mod buffer;
 mod catalog;
+#[cfg(any(test, feature = "testing"))]
 pub mod checkers;
 pub mod compaction;
 pub mod config;
@@ -49,6 +50,7 @@ mod recovery;
 pub mod retention;
 mod segment;
 mod shard;
+#[cfg(any(test, feature = "testing"))]
 pub mod sim;
 mod stats;
 mod sync;

@@ -24,6 +24,7 @@ pub mod answer;
 pub mod api;
 pub mod broker;
 pub mod call;
+#[cfg(any(test, feature = "testing"))]
 pub mod checkers;
 pub mod cluster;
 pub mod config;
