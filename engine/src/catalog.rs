@@ -1,7 +1,9 @@
 //! The one place that changes the topic table and the settings of the broker, and gives out producer ids.
 //! Shard 0 keeps it.
 //!
-//! A change is durable before anybody sees it, and seen by everybody before it is answered (D9). What is
+//! A change of topics is a delta ([`TopicDelta`]), made here of a request, or by another source that decides
+//! in the catalog's place. It is durable before anybody sees it, and seen by everybody before it is answered
+//! (D9). What is
 //! asked for together is one write of the table, so that ten thousand topics cost little more than one. A
 //! topic is deleted in this order, so that its directories never mix with those of a topic made later under
 //! the same name: the table that has it among the deleted ones is durable; all shards have let go of its
@@ -15,7 +17,6 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_util::lock::Mutex;
 
-use crate::config::{InForce, SettingsChange, TopicDefaults};
+use crate::config::{InForce, SettingsChange};
 use crate::directories::{holds_partition, remove_partition, set_aside};
 use crate::error::{TopicError, io_fault};
 use crate::format::topics::DeletedTopic;
@@ -33,7 +34,7 @@ use crate::format::{names, producer_ids, settings, topics};
 use crate::io::{Disk, OpenMode, is_no_space, keep_room, replace, replace_in, yield_now};
 use crate::message::Message;
 use crate::sync::Published;
-use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
+use crate::topics::{Change, ConfigChange, NewTopic, Placement, Topic, TopicDelta, TopicTable};
 use crate::types::{Position, ProducerId, TopicId};
 
 /// Topics that are made before others get the thread: some 100 us.
@@ -59,6 +60,40 @@ pub(crate) async fn keep_reserve<D: Disk>(disk: &D, data_dir: &Path, table_bytes
         keep_room(disk, &data_dir.join(names::reserve(number)), bytes as u64).await?;
     }
     Ok(())
+}
+
+/// The kinds of deltas: those of one kind become durable, and are put in force, together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Create,
+    Grow,
+    Place,
+    Configure,
+    Delete,
+}
+
+impl Kind {
+    fn of(delta: &TopicDelta) -> Kind {
+        match delta {
+            TopicDelta::Create { .. } => Kind::Create,
+            TopicDelta::Grow { .. } => Kind::Grow,
+            TopicDelta::Place { .. } => Kind::Place,
+            TopicDelta::Configure { .. } => Kind::Configure,
+            TopicDelta::Delete { .. } => Kind::Delete,
+        }
+    }
+
+    /// Says what has become of a topic.
+    fn tell(self, topic: &Topic) {
+        let Topic { name: topic, id, partitions, own_configs: configs, .. } = topic;
+        match self {
+            Kind::Create => tracing::info!(topic, %id, partitions, "topic created"),
+            Kind::Grow => tracing::info!(topic, %id, partitions, "topic has more partitions"),
+            Kind::Place => tracing::info!(topic, %id, "partitions of the topic have other roles"),
+            Kind::Configure => tracing::info!(topic, %id, ?configs, "topic reconfigured"),
+            Kind::Delete => tracing::info!(topic, %id, "topic deleted"),
+        }
+    }
 }
 
 pub(crate) struct Catalog<D: Disk> {
@@ -99,48 +134,11 @@ impl<D: Disk> Catalog<D> {
 
     /// Makes topics.
     pub(crate) async fn create(&self, new: Vec<NewTopic>) -> Vec<Result<Arc<Topic>, TopicError>> {
-        let _one_at_a_time = self.changing.lock().await;
-        let defaults = &self.settings.get().topic_defaults;
-        let mut table = TopicTable::clone(&self.topics.get());
-        let mut made = Vec::with_capacity(new.len());
-        for (at, new) in new.into_iter().enumerate() {
-            made.push(self.add(&mut table, new, defaults).await);
-            if at % BATCH_TOPICS == BATCH_TOPICS - 1 {
-                yield_now().await;
-            }
-        }
-        if made.iter().all(Result::is_err) {
-            return made;
-        }
-        if let Err(error) = self.write_table(&table).await {
-            return made.into_iter().map(|made| made.and(Err(error.clone()))).collect();
-        }
-        self.publish(table).await;
-        for (at, topic) in made.iter().flatten().enumerate() {
-            tracing::info!(topic = topic.name, id = %topic.id, partitions = topic.partitions, "topic created");
-            if at % BATCH_TOPICS == BATCH_TOPICS - 1 {
-                yield_now().await;
-            }
-        }
-        made
-    }
-
-    /// Adds a topic to the table. What stands where its partitions are to be made is out of the way then.
-    async fn add(
-        &self,
-        table: &mut TopicTable,
-        new: NewTopic,
-        defaults: &TopicDefaults,
-    ) -> Result<Arc<Topic>, TopicError> {
-        table.check_new(&new, defaults)?;
-        // A topic of its name whose directories could not be removed when it was deleted.
-        for deleted in table.deleted().iter().filter(|deleted| deleted.name == new.name) {
-            self.remove_directories(deleted).await?;
-            self.sync_data_dir().await?;
-        }
-        self.set_directories_aside(&new.name, 0..new.partitions).await?;
-        table.forget_deleted(|deleted| deleted.name == new.name);
-        table.add(new, (self.new_topic_id)(), defaults)
+        let created = |_: &TopicTable, new| {
+            let id = (self.new_topic_id)();
+            Ok(TopicDelta::Create { id, new, placement: Placement::ALONE })
+        };
+        self.change(Kind::Create, new, created).await
     }
 
     /// Changes the settings of topics, also of their open partitions. When a shard stops before it has them
@@ -149,35 +147,130 @@ impl<D: Disk> Catalog<D> {
         &self,
         changes: Vec<(TopicId, ConfigChange)>,
     ) -> Vec<Result<Arc<Topic>, TopicError>> {
+        let configured = |table: &TopicTable, (topic, change): (TopicId, ConfigChange)| {
+            let defaults = &self.settings.get().topic_defaults;
+            let configs = table.known(topic)?.changed_configs(&change, defaults)?;
+            Ok(TopicDelta::Configure { topic, configs })
+        };
+        self.change(Kind::Configure, changes, configured).await
+    }
+
+    /// Adds partitions to topics, up to the numbers given. They are empty, and opened when they are first
+    /// used.
+    pub(crate) async fn grow(&self, growing: Vec<(TopicId, u32)>) -> Vec<Result<Arc<Topic>, TopicError>> {
+        let grown = |_: &TopicTable, (topic, partitions)| Ok(TopicDelta::Grow { topic, partitions });
+        self.change(Kind::Grow, growing, grown).await
+    }
+
+    /// Deletes topics and their records.
+    pub(crate) async fn delete(&self, ids: Vec<TopicId>) -> Vec<Result<(), TopicError>> {
+        let deleted = self.change(Kind::Delete, ids, |_, topic| Ok(TopicDelta::Delete { topic })).await;
+        deleted.into_iter().map(|deleted| deleted.map(drop)).collect()
+    }
+
+    /// Takes in what another source has decided, in its order. Deltas of one kind that stand together are one
+    /// write of the table. One that is refused does not keep the others from being taken in.
+    pub(crate) async fn apply(&self, deltas: Vec<TopicDelta>) -> Vec<Result<Arc<Topic>, TopicError>> {
+        let mut applied = Vec::with_capacity(deltas.len());
+        let mut deltas = deltas.into_iter().peekable();
+        while let Some(first) = deltas.next() {
+            let kind = Kind::of(&first);
+            let mut alike = vec![first];
+            while let Some(next) = deltas.next_if(|next| Kind::of(next) == kind) {
+                alike.push(next);
+            }
+            applied.extend(self.change(kind, alike, |_, delta| Ok(delta)).await);
+        }
+        applied
+    }
+
+    /// Takes in a delta of this kind for each request. `to_delta` makes it, by the table with those before
+    /// it.
+    async fn change<R>(
+        &self,
+        kind: Kind,
+        requests: Vec<R>,
+        to_delta: impl Fn(&TopicTable, R) -> Result<TopicDelta, TopicError>,
+    ) -> Vec<Result<Arc<Topic>, TopicError>> {
         let _one_at_a_time = self.changing.lock().await;
-        let defaults = &self.settings.get().topic_defaults;
         let mut table = TopicTable::clone(&self.topics.get());
-        let mut altered = Vec::with_capacity(changes.len());
-        for (at, (id, change)) in changes.into_iter().enumerate() {
-            altered.push(table.reconfigure(id, &change, defaults));
+        let mut changed = Vec::with_capacity(requests.len());
+        for (at, request) in requests.into_iter().enumerate() {
+            changed.push(match to_delta(&table, request) {
+                Ok(delta) => self.take_in(&mut table, delta).await,
+                Err(error) => Err(error),
+            });
             if at % BATCH_TOPICS == BATCH_TOPICS - 1 {
                 yield_now().await;
             }
         }
-        let topics: Arc<[TopicId]> = altered.iter().flatten().map(|topic| topic.id).collect();
+        let topics: Arc<[TopicId]> = changed.iter().flatten().map(|topic| topic.id).collect();
         if topics.is_empty() {
-            return altered;
+            return changed;
         }
-        let done = match self.write_in_reserve(names::TOPICS_FILE, topics::encode(&table.to_file())).await {
-            Ok(()) => {
-                self.topics.set(table);
-                let message = |reply| Message::Reconfigure { topics: Some(topics.clone()), reply };
-                if self.tell_all(message).await { Ok(()) } else { Err(TopicError::Stopping) }
+        if let Err(error) = self.put_in_force(kind, table, &topics).await {
+            return changed.into_iter().map(|changed| changed.and(Err(error.clone()))).collect();
+        }
+        for (at, topic) in changed.iter().flatten().enumerate() {
+            kind.tell(topic);
+            if at % BATCH_TOPICS == BATCH_TOPICS - 1 {
+                yield_now().await;
             }
-            refused => refused,
+        }
+        changed
+    }
+
+    /// Takes a delta into the table. What stands where partitions come to be here is out of the way then.
+    async fn take_in(&self, table: &mut TopicTable, delta: TopicDelta) -> Result<Arc<Topic>, TopicError> {
+        let change = table.change(delta, &self.settings.get().topic_defaults)?;
+        if let Change::To { old: None, new } = &change {
+            // A topic of its name whose directories could not be removed when it was deleted.
+            for deleted in table.deleted().iter().filter(|deleted| deleted.name == new.name) {
+                self.remove_directories(deleted).await?;
+                self.sync_data_dir().await?;
+            }
+        }
+        self.set_directories_aside(change.name(), change.arrivals()).await?;
+        if let Change::To { old: None, new } = &change {
+            table.forget_deleted(|deleted| deleted.name == new.name);
+        }
+        Ok(table.take_in(change))
+    }
+
+    /// Makes the table durable, lets everybody see it, and has the shards do what follows from it.
+    async fn put_in_force(
+        &self,
+        kind: Kind,
+        table: TopicTable,
+        topics: &Arc<[TopicId]>,
+    ) -> Result<(), TopicError> {
+        match kind {
+            Kind::Create | Kind::Grow | Kind::Place => self.write_table(&table).await?,
+            Kind::Configure | Kind::Delete => {
+                self.write_in_reserve(names::TOPICS_FILE, topics::encode(&table.to_file())).await?;
+            }
+        }
+        self.topics.set(table);
+        let message = |reply| match kind {
+            Kind::Create | Kind::Grow => Message::RenewTopics { reply },
+            Kind::Place => Message::TakeRoles { topics: topics.clone(), reply },
+            Kind::Configure => Message::Reconfigure { topics: Some(topics.clone()), reply },
+            Kind::Delete => Message::CloseTopics { topics: topics.clone(), reply },
         };
-        if let Err(error) = done {
-            return altered.into_iter().map(|altered| altered.and(Err(error.clone()))).collect();
+        let told = self.tell_all(message).await;
+        match kind {
+            // A shard that stops asks nobody any more.
+            Kind::Create | Kind::Grow => Ok(()),
+            Kind::Place | Kind::Configure if told => Ok(()),
+            Kind::Place | Kind::Configure => Err(TopicError::Stopping),
+            Kind::Delete => {
+                // A shard that stops finishes its turns before: the next start removes the directories.
+                if told {
+                    self.clear_away(topics).await;
+                }
+                Ok(())
+            }
         }
-        for topic in altered.iter().flatten() {
-            tracing::info!(topic = topic.name, id = %topic.id, configs = ?topic.own_configs, "topic reconfigured");
-        }
-        altered
     }
 
     /// Changes what is set for the broker, and with it what topics get that are silent. A shard that stops:
@@ -196,74 +289,6 @@ impl<D: Disk> Catalog<D> {
             true => Ok(()),
             false => Err(TopicError::Stopping),
         }
-    }
-
-    /// Adds partitions to topics, up to the numbers given. They are empty, and opened when they are first
-    /// used.
-    pub(crate) async fn grow(&self, growing: Vec<(TopicId, u32)>) -> Vec<Result<Arc<Topic>, TopicError>> {
-        let _one_at_a_time = self.changing.lock().await;
-        let mut table = TopicTable::clone(&self.topics.get());
-        let mut grown = Vec::with_capacity(growing.len());
-        for (at, (id, partitions)) in growing.into_iter().enumerate() {
-            grown.push(self.grow_in(&mut table, id, partitions).await);
-            if at % BATCH_TOPICS == BATCH_TOPICS - 1 {
-                yield_now().await;
-            }
-        }
-        if grown.iter().all(Result::is_err) {
-            return grown;
-        }
-        if let Err(error) = self.write_table(&table).await {
-            return grown.into_iter().map(|grown| grown.and(Err(error.clone()))).collect();
-        }
-        self.publish(table).await;
-        for topic in grown.iter().flatten() {
-            let (id, partitions) = (topic.id, topic.partitions);
-            tracing::info!(topic = topic.name, %id, partitions, "topic has more partitions");
-        }
-        grown
-    }
-
-    /// Lets a topic grow in the table. What stands where its partitions are to be made is out of the way
-    /// then.
-    async fn grow_in(
-        &self,
-        table: &mut TopicTable,
-        id: TopicId,
-        partitions: u32,
-    ) -> Result<Arc<Topic>, TopicError> {
-        let old = table.check_growth(id, partitions)?;
-        let (name, old) = (old.name.clone(), old.partitions);
-        self.set_directories_aside(&name, old..partitions).await?;
-        table.grow(id, partitions)
-    }
-
-    /// Deletes topics and their records.
-    pub(crate) async fn delete(&self, ids: Vec<TopicId>) -> Vec<Result<(), TopicError>> {
-        let _one_at_a_time = self.changing.lock().await;
-        let mut table = TopicTable::clone(&self.topics.get());
-        let mut deleted = Vec::with_capacity(ids.len());
-        for id in ids {
-            deleted.push(table.remove(id).ok_or_else(|| TopicError::Unknown(id.to_string())));
-        }
-        let topics: Arc<[TopicId]> = deleted.iter().flatten().map(|topic| topic.id).collect();
-        if !topics.is_empty() {
-            if let Err(error) =
-                self.write_in_reserve(names::TOPICS_FILE, topics::encode(&table.to_file())).await
-            {
-                return deleted.into_iter().map(|topic| topic.and(Err(error.clone()))).collect();
-            }
-            self.topics.set(table);
-            let closed = |reply| Message::CloseTopics { topics: topics.clone(), reply };
-            // A shard that stops finishes its turns before: the next start removes the directories.
-            if self.tell_all(closed).await {
-                self.clear_away(&topics).await;
-            }
-            for topic in deleted.iter().flatten() {
-                tracing::info!(topic = topic.name, id = %topic.id, "topic deleted");
-            }
-        }
-        deleted.into_iter().map(|topic| topic.map(drop)).collect()
     }
 
     /// Removes the directories of topics that are gone for good, and then forgets them. What is left of them
@@ -297,13 +322,6 @@ impl<D: Disk> Catalog<D> {
         self.refill_reserve().await;
     }
 
-    /// Lets everybody see another table: what it adds is known to every shard when this returns.
-    async fn publish(&self, table: TopicTable) {
-        self.topics.set(table);
-        // A shard that stops asks nobody any more.
-        self.tell_all(|reply| Message::RenewTopics { reply }).await;
-    }
-
     /// Tells the shards, one after the other; false when one of them stops instead.
     async fn tell_all(&self, message: impl Fn(oneshot::Sender<()>) -> Message<D::File>) -> bool {
         let mut all = true;
@@ -317,7 +335,7 @@ impl<D: Disk> Catalog<D> {
 
     /// Durable with the next sync of the data directory.
     async fn remove_directories(&self, topic: &DeletedTopic) -> Result<(), TopicError> {
-        for index in 0..topic.partitions {
+        for index in topic.partitions.clone() {
             let name = names::partition_dir(&topic.name, index);
             let removed = remove_partition(&self.disk, &self.data_dir, &name).await;
             removed.map_err(|error| self.fault("remove", &name, error))?;
@@ -327,9 +345,13 @@ impl<D: Disk> Catalog<D> {
 
     /// Sets directories aside that stand where partitions are to be made, and hold files of a partition: they
     /// are not the new topic's.
-    async fn set_directories_aside(&self, topic: &str, partitions: Range<u32>) -> Result<(), TopicError> {
+    async fn set_directories_aside(
+        &self,
+        topic: &str,
+        partitions: impl Iterator<Item = u32>,
+    ) -> Result<(), TopicError> {
         let mut changed = false;
-        for index in partitions {
+        for (at, index) in partitions.enumerate() {
             let name = names::partition_dir(topic, index);
             let holds = holds_partition(&self.disk, &self.data_dir.join(&name)).await;
             if holds.map_err(|error| self.fault("list", &name, error))? {
@@ -337,7 +359,7 @@ impl<D: Disk> Catalog<D> {
                 set_aside.map_err(|error| self.fault("set aside", &name, error))?;
                 changed = true;
             }
-            if index as usize % BATCH_TOPICS == BATCH_TOPICS - 1 {
+            if at % BATCH_TOPICS == BATCH_TOPICS - 1 {
                 yield_now().await;
             }
         }

@@ -1,5 +1,5 @@
-//! Directories of partitions that no topic has any more: removed when their topic was deleted, set aside when
-//! nobody knows whose they are.
+//! Directories of partitions that no topic has here any more: removed when their topic was deleted, set aside
+//! when nobody knows whose they are.
 //!
 //! * What is removed is named by the topic table, as a partition or as a topic that was deleted. Of a
 //!   directory only our own files are removed, one by one; where anything else stands in it, the rest is set
@@ -89,7 +89,7 @@ pub(crate) async fn set_aside<D: Disk>(disk: &D, data_dir: &Path, name: &str) ->
     tracing::warn!(
         directory = %data_dir.join(name).display(),
         stray,
-        "no topic has this directory: it is set aside and kept, strandline log strays lists and deletes such directories"
+        "no topic has this directory here: it is set aside and kept, strandline log strays lists and deletes such directories"
     );
     Ok(())
 }

@@ -88,6 +88,9 @@ pub enum AppendError {
     /// No such topic or partition, or it was deleted meanwhile.
     #[error("partition {0} does not exist")]
     UnknownPartition(PartitionId),
+    /// Another broker leads the partition, or none.
+    #[error("partition {0} is not led here")]
+    NotLeader(PartitionId),
     /// The batch breaks a rule of the format or of the topic's configuration.
     #[error(transparent)]
     Invalid(#[from] CheckError),
@@ -141,6 +144,9 @@ pub enum ReadError {
     /// No such topic or partition, or it was deleted meanwhile.
     #[error("partition {0} does not exist")]
     UnknownPartition(PartitionId),
+    /// Another broker leads the partition, or none.
+    #[error("partition {0} is not led here")]
+    NotLeader(PartitionId),
     /// The offset lies outside of the log.
     #[error("offset {requested} is outside of {log_start}..={high_watermark}")]
     OffsetOutOfRange {
@@ -199,6 +205,9 @@ pub enum DeleteRecordsError {
     /// No such topic or partition, or it was deleted meanwhile.
     #[error("partition {0} does not exist")]
     UnknownPartition(PartitionId),
+    /// Another broker leads the partition, or none.
+    #[error("partition {0} is not led here")]
+    NotLeader(PartitionId),
     /// The offset lies behind the end of the log.
     #[error("offset {requested} is beyond the high watermark {high_watermark}")]
     OffsetOutOfRange {
@@ -296,6 +305,19 @@ pub enum TopicError {
         current: u32,
         /// The number asked for.
         found: u32,
+    },
+    /// The topic has no such partition.
+    #[error("partition {0} does not exist")]
+    UnknownPartition(PartitionId),
+    /// The partition has its role in a later leader epoch already.
+    #[error("partition {partition} is in leader epoch {}, {} is older", current.0, found.0)]
+    StaleLeaderEpoch {
+        /// The partition.
+        partition: PartitionId,
+        /// The present epoch.
+        current: LeaderEpoch,
+        /// The one asked for.
+        found: LeaderEpoch,
     },
     /// A configuration has no such name or does not take the value.
     #[error(transparent)]

@@ -20,7 +20,7 @@ use crate::partition::{ReadResult, Reader};
 use crate::reactor::EngineDisk;
 use crate::stats::{ShardReport, ShardStats};
 use crate::sync::Published;
-use crate::topics::{ConfigChange, NewTopic, Topic, TopicTable};
+use crate::topics::{ConfigChange, NewTopic, Topic, TopicDelta, TopicTable};
 use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, ProducerId, Timestamp, TopicId};
 
 type EngineFile = <EngineDisk as Disk>::File;
@@ -185,18 +185,6 @@ impl Handle {
         self.ask(shard, message).await.unwrap_or(Err(ReadError::Stopping))
     }
 
-    /// Begins another term of this broker as the leader of a partition: batches that are appended from now on
-    /// carry `epoch`. What was appended is kept with its own; the term itself is not durable before a batch
-    /// of it is.
-    ///
-    /// # Errors
-    /// [`ReadError::FencedLeaderEpoch`] where the partition is in a later one.
-    pub async fn lead(&self, partition: PartitionId, epoch: LeaderEpoch) -> Result<(), ReadError> {
-        let shard = self.owner(partition);
-        let message = |reply| Message::Lead { partition, epoch, reply };
-        self.ask(shard, message).await.unwrap_or(Err(ReadError::Stopping))
-    }
-
     /// The idempotent producers that a partition remembers, by id: those that appended within a day.
     ///
     /// # Errors
@@ -331,6 +319,17 @@ impl Handle {
         self.ask_catalog(ids.len(), |reply| CatalogMessage::DeleteTopics { ids, reply }).await
     }
 
+    /// Takes in what another source has decided about topics, in the order given: one that stands where the
+    /// engine's own catalog decides otherwise, and which must be the only one then. What is taken in is
+    /// durable, and in force on every shard, when this returns: a partition whose leadership is given up
+    /// takes no more appends. Deltas of one kind that stand together are one write of the topic table.
+    ///
+    /// # Errors
+    /// [`TopicError`], for each delta by itself. When the engine stops, it may have been taken in.
+    pub async fn apply(&self, deltas: Vec<TopicDelta>) -> Vec<Result<Arc<Topic>, TopicError>> {
+        self.ask_catalog(deltas.len(), |reply| CatalogMessage::Apply { deltas, reply }).await
+    }
+
     /// A producer id that was never given out and never will be again, also after a crash.
     pub async fn allocate_producer_id(&self) -> Result<ProducerId, TopicError> {
         let message = |reply| Message::Catalog(CatalogMessage::AllocateProducerId { reply });
@@ -375,10 +374,7 @@ impl FileRange<File> {
 
 /// The rules of the partition's topic at this moment.
 pub(crate) fn check_rules(topics: &TopicTable, partition: PartitionId) -> Result<CheckRules, AppendError> {
-    let topic = topics
-        .by_id(partition.topic)
-        .filter(|topic| partition.index < topic.partitions)
-        .ok_or(AppendError::UnknownPartition(partition))?;
+    let (topic, _) = topics.replica(partition).ok_or(AppendError::UnknownPartition(partition))?;
     Ok(topic.config.check_rules(now()))
 }
 

@@ -10,7 +10,7 @@ use crate::format::check::CheckedBatch;
 use crate::log::{ActiveProducer, OffsetAndTimestamp};
 use crate::partition::{ReadResult, Reader};
 use crate::stats::{ShardReport, ShardStats};
-use crate::topics::{ConfigChange, NewTopic, Topic};
+use crate::topics::{ConfigChange, NewTopic, Topic, TopicDelta};
 use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, ProducerId, Timestamp, TopicId};
 
 /// Where an acknowledged batch stands.
@@ -105,11 +105,6 @@ pub(crate) enum Message<F> {
         leader_epoch: Option<LeaderEpoch>,
         reply: Reply<Result<Option<EpochEnd>, ReadError>>,
     },
-    Lead {
-        partition: PartitionId,
-        epoch: LeaderEpoch,
-        reply: Reply<Result<(), ReadError>>,
-    },
     Producers {
         partition: PartitionId,
         reply: Reply<Result<Vec<ActiveProducer>, ReadError>>,
@@ -137,6 +132,11 @@ pub(crate) enum Message<F> {
         topics: Option<Arc<[TopicId]>>,
         reply: Reply<()>,
     },
+    /// The table has other roles for partitions of these topics.
+    TakeRoles {
+        topics: Arc<[TopicId]>,
+        reply: Reply<()>,
+    },
     CloseTopics {
         topics: Arc<[TopicId]>,
         reply: Reply<()>,
@@ -158,5 +158,6 @@ pub(crate) enum CatalogMessage {
     AlterSettings { change: SettingsChange, reply: Reply<Result<(), TopicError>> },
     GrowTopics { growing: Vec<(TopicId, u32)>, reply: Reply<Vec<Result<Arc<Topic>, TopicError>>> },
     DeleteTopics { ids: Vec<TopicId>, reply: Reply<Vec<Result<(), TopicError>>> },
+    Apply { deltas: Vec<TopicDelta>, reply: Reply<Vec<Result<Arc<Topic>, TopicError>>> },
     AllocateProducerId { reply: Reply<Result<ProducerId, TopicError>> },
 }

@@ -31,7 +31,7 @@ use crate::error::{Fault, FaultKind, StartError};
 use crate::format::checkpoint::{self, CheckpointEncoder, PartitionCheckpoint};
 use crate::format::envelope::EnvelopeError;
 use crate::format::journal::Truncation;
-use crate::format::meta::{Meta, NODE_ID_UNKNOWN};
+use crate::format::meta::{DirectoryId, Meta, NODE_ID_UNKNOWN};
 use crate::format::{names, producer_ids, settings, topics};
 use crate::io::{Disk, Entry as DirEntry, OpenMode, is_no_space, read_whole, replace};
 use crate::journal::replay::{JournaledBatch, read_journal, rewrite_journal};
@@ -189,16 +189,23 @@ async fn read_or_make_meta<D: Disk>(
         read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?
     {
         let found = Meta::decode(&bytes).map_err(|error| damaged_file(data_dir, &path, &error))?;
-        if found.node_id == NODE_ID_UNKNOWN {
-            let meta = Meta { node_id: new_node_id, ..found };
-            replace(disk, &path, meta.encode()).await.map_err(failed("writing", &path))?;
-            return Ok(meta);
-        }
-        return match node_id {
+        let mut meta = found;
+        match node_id {
+            _ if found.node_id == NODE_ID_UNKNOWN => meta.node_id = new_node_id,
             Some(asked) if asked != found.node_id => {
-                Err(StartError::NodeId { path, found: found.node_id, asked })
+                return Err(StartError::NodeId { path, found: found.node_id, asked });
             }
-            _ => Ok(found),
+            _ => {}
+        }
+        meta.directory_id.get_or_insert_with(DirectoryId::random);
+        if meta == found {
+            return Ok(found);
+        }
+        return match replace(disk, &path, meta.encode()).await {
+            Ok(()) => Ok(meta),
+            // An identity that is not kept is told to nobody: the next start makes another one (D7).
+            Err(error) if is_no_space(&error) && meta.node_id == found.node_id => Ok(found),
+            Err(error) => Err(failed("writing", &path)(error)),
         };
     }
     // The first start may have made the directory: without its own name, nothing that is synced in it is
@@ -207,7 +214,8 @@ async fn read_or_make_meta<D: Disk>(
     let parent = parent.unwrap_or(Path::new("."));
     disk.create_dir(data_dir).await.map_err(failed("making", data_dir))?;
     disk.sync_dir(parent).await.map_err(failed("syncing", parent))?;
-    let meta = Meta { cluster_id: random_uuid(), node_id: new_node_id };
+    let directory_id = Some(DirectoryId::random());
+    let meta = Meta { cluster_id: random_uuid(), node_id: new_node_id, directory_id };
     replace(disk, &path, meta.encode()).await.map_err(failed("writing", &path))?;
     Ok(meta)
 }
@@ -228,7 +236,7 @@ async fn read_topics<D: Disk>(
     let path = data_dir.join(names::TOPICS_FILE);
     let read = read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?;
     let Some(bytes) = read else {
-        // Recovery sets aside what no topic claims: without this, a lost table would take every record with
+        // Recovery sets aside what no topic has here: without this, a lost table would take every record with
         // it.
         for entry in disk.list(data_dir).await.map_err(failed("listing", data_dir))? {
             let looks_ours = entry.is_dir && names::parse_partition_dir(&entry.name).is_some();
@@ -435,8 +443,7 @@ async fn replay<D: Disk>(
     let mut known = Vec::with_capacity(by_partition.len());
     let mut cut_by = BTreeSet::new();
     for (partition, mut journal) in by_partition {
-        if let Some(topic) = topics.by_id(partition.topic).filter(|topic| partition.index < topic.partitions)
-        {
+        if let Some((topic, _)) = topics.replica(partition) {
             let point = points.get(&partition).cloned();
             let (truncations, truncation) = journal.settle(point.as_ref());
             cut_by.extend(truncation.map(|(number, _)| number));
@@ -626,11 +633,11 @@ async fn clear_directories<D: Disk>(
     let mut changed = false;
     for entry in entries {
         let Some((topic, index)) = names::parse_partition_dir(&entry.name) else { continue };
-        if topics.by_name(topic).is_some_and(|topic| index < topic.partitions) {
+        if topics.by_name(topic).is_some_and(|topic| topic.replica(index).is_some()) {
             continue;
         }
         let path = data_dir.join(&entry.name);
-        if topics.deleted().iter().any(|deleted| deleted.name == topic && index < deleted.partitions) {
+        if topics.deleted().iter().any(|gone| gone.name == topic && gone.partitions.contains(&index)) {
             tracing::info!(path = %path.display(), "removing the directory of a deleted topic");
             remove_partition(disk, data_dir, &entry.name).await.map_err(failed("removing", &path))?;
             changed = true;
@@ -639,7 +646,7 @@ async fn clear_directories<D: Disk>(
                 Ok(()) => changed = true,
                 // Something may be mounted on it. It is told again when a topic would use it.
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "no topic has this directory, and it can not be set aside");
+                    tracing::warn!(path = %path.display(), %error, "no topic has this directory here, and it can not be set aside");
                 }
             }
         }

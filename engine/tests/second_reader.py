@@ -129,19 +129,36 @@ def check_settings(path):
         data[at + 7:at + 7 + name + value].decode()
         at += 7 + name + value
 
+def check_meta(version, data):
+    if data:
+        demand(len(data) == (20 if version == 1 else 36), "meta: size")
+        demand(version == 1 or int.from_bytes(data[20:], "big") >= 100, "meta: directory id")
+
 def topics(version, data):
+    """Name -> (topic id, partitions that are here and led)"""
     found, at = {}, 0
-    if version == 2:
+    if version >= 2:
         count, at = struct.unpack_from("<I", data)[0], 4
         for _ in range(count):
-            at += 22 + struct.unpack_from("<H", data, at + 20)[0]
+            at += (22 if version == 2 else 26) + struct.unpack_from("<H", data, at + 20)[0]
     while at < len(data):
         identity, partitions, configs, size = struct.unpack_from("<16sIIH", data, at)
         name, at = data[at + 26:at + 26 + size].decode(), at + 26 + size
         for _ in range(configs):
             key, value = struct.unpack_from("<HI", data, at)
             at += 6 + key + value
-        found[name] = (identity, partitions)
+        here = range(partitions)
+        if version >= 3:
+            kind, count = struct.unpack_from("<BI", data, at)
+            replicas, at = list(struct.iter_unpack("<IiB", data[at + 5:at + 5 + 9 * count])), at + 5 + 9 * count
+            demand(kind in (0, 1), "topics: placement")
+            demand(all(epoch >= 0 and role in (1, 2) for _, epoch, role in replicas), "topics: replica")
+            named = [partition for partition, _, _ in replicas]
+            demand(named == sorted(set(named)) and all(partition < partitions for partition in named), "topics: partition")
+            roles = dict.fromkeys(here, 1) if kind == 0 else {}
+            roles.update((partition, role) for partition, _, role in replicas)
+            here = sorted(partition for partition, role in roles.items() if role == 1)
+        found[name] = (identity, here)
     return found
 
 def checkpoint(version, data):
@@ -314,10 +331,10 @@ def check_epochs(directory, epochs, point, batches):
 
 def main(root):
     rows, journaled, shards = {}, {}, os.path.join(root, "shards")
-    for name, kind in ("meta", b"STRLMETA"), ("producer-ids", b"STRLPIDS"):
-        body(os.path.join(root, name), kind)
+    check_meta(*versioned(os.path.join(root, "meta"), b"STRLMETA", 2))
+    body(os.path.join(root, "producer-ids"), b"STRLPIDS")
     check_settings(os.path.join(root, "settings"))
-    known = topics(*versioned(os.path.join(root, "topics"), b"STRLTOPC", 2))
+    known = topics(*versioned(os.path.join(root, "topics"), b"STRLTOPC", 3))
     for shard in sorted(os.listdir(shards)):
         for name in sorted(os.listdir(os.path.join(shards, shard))):
             path = os.path.join(shards, shard, name)
@@ -329,7 +346,7 @@ def main(root):
                 for key, batch in journal(path):
                     journaled.setdefault(key, []).append(batch)
     for name, (identity, partitions) in sorted(known.items()):
-        for partition in range(partitions):
+        for partition in partitions:
             key, directory = (identity, partition), os.path.join(root, f"{name}-{partition}")
             start, batches = log_of(directory, rows.get(key), journaled.get(key, []))
             for batch in batches:

@@ -23,7 +23,7 @@ use crate::format::compression::Codec;
 use crate::format::envelope::seal;
 use crate::format::journal::encode_commit;
 use crate::format::meta::Meta;
-use crate::format::topics::{self, TopicRecord, TopicsFile};
+use crate::format::topics::{self, Placement, TopicRecord, TopicsFile};
 use crate::format::{names, producer_ids};
 use crate::io::latch::Latch;
 use crate::io::{AlignedBuffer, Disk};
@@ -145,7 +145,7 @@ impl Node {
         let mut found = Vec::new();
         for topic in topics.iter() {
             // A table that was not of ours can name more partitions than anybody will read.
-            for id in topic.partition_ids().take(4) {
+            for id in topic.partitions_here().take(4) {
                 let name = names::partition_dir(&topic.name, id.index);
                 found.extend(simulation.run_until(self.read_partition(id, name)));
             }
@@ -193,7 +193,7 @@ impl Node {
 
 fn write_directory(disk: &SimDisk, input: &mut Input<'_>) {
     let install = |path: &str, content: &[u8]| disk.install(Path::new(DATA_DIR).join(path), content);
-    install("meta", &Meta { cluster_id: [9; 16], node_id: 1 }.encode());
+    install("meta", &Meta { cluster_id: [9; 16], node_id: 1, directory_id: None }.encode());
     install(
         "topics",
         &topics::encode(&TopicsFile {
@@ -207,6 +207,7 @@ fn write_directory(disk: &SimDisk, input: &mut Input<'_>) {
                     } else {
                         Vec::new()
                     },
+                    placement: Placement::ALONE,
                 })
                 .into(),
             deleted: Vec::new(),
@@ -326,7 +327,10 @@ fn some_file(input: &mut Input<'_>, install: &impl Fn(&str, &[u8])) {
             install(&format!("{directory}/{}", names::segment_log(base)), &batches::mend(content));
         }
         2 => install("shards/1/checkpoint", &seal(CHECKPOINT_KIND, CHECKPOINT_VERSION, content)),
-        3 => install("topics", &seal(topics::TOPICS_KIND, topics::TOPICS_VERSION, content)),
+        3 => {
+            let version = 1 + base.get() as u16 % topics::TOPICS_VERSION;
+            install("topics", &seal(topics::TOPICS_KIND, version, content));
+        }
         4 => install("producer-ids", &producer_ids::encode(ProducerId(base.get()))),
         5 => install(
             &format!("shards/0/journal-{}", String::from_utf8_lossy(content).replace(['/', '\0'], "")),

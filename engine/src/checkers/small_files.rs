@@ -16,7 +16,9 @@ use crate::format::{producer_ids, settings, topics};
 pub(super) fn small_files(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     match input.below(7) {
-        0 => sealed(&mut input, meta::META_KIND, 1, |file| Meta::decode(file).map(|meta| meta.encode())),
+        0 => sealed(&mut input, meta::META_KIND, meta::META_VERSION, |file| {
+            Meta::decode(file).map(|meta| meta.encode())
+        }),
         1 => sealed(&mut input, topics::TOPICS_KIND, topics::TOPICS_VERSION, |file| {
             topics::decode(file).map(|topics| topics::encode(&topics))
         }),

@@ -1,5 +1,6 @@
 //! What only the engine's own tests ask of a process.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
@@ -8,7 +9,7 @@ use super::machine::{Only, Process};
 use crate::config::{DynamicSettings, InForce};
 use crate::error::{DeleteRecordsError, TopicError};
 use crate::message::{CatalogMessage, DeleteBefore, Message};
-use crate::topics::{ConfigChange, Topic};
+use crate::topics::{ConfigChange, Replica, Topic, TopicDelta};
 use crate::types::{Offset, PartitionId, ProducerId, TopicId};
 
 impl Process {
@@ -52,6 +53,13 @@ impl Process {
         ids: Vec<TopicId>,
     ) -> oneshot::Receiver<Vec<Result<(), TopicError>>> {
         self.ask_catalog(|reply| CatalogMessage::DeleteTopics { ids, reply }).await
+    }
+
+    /// Has another source give a partition a role.
+    pub(super) async fn place(&self, id: PartitionId, replica: Replica) -> Only<Arc<Topic>> {
+        let replicas = BTreeMap::from([(id.index, replica)]);
+        let deltas = vec![TopicDelta::Place { topic: id.topic, replicas }];
+        Only(self.ask_catalog(|reply| CatalogMessage::Apply { deltas, reply }).await)
     }
 
     pub(super) async fn allocate_producer_id(&self) -> oneshot::Receiver<Result<ProducerId, TopicError>> {

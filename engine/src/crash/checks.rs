@@ -12,7 +12,8 @@ use crate::error::ReadError;
 use crate::format::names;
 use crate::message::OffsetQuery;
 use crate::sim::Clock;
-use crate::types::{EpochEnd, Offset, PartitionId, Timestamp};
+use crate::topics::Role;
+use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Timestamp};
 
 impl Run {
     /// Compares all that the process has with what is known, and knows it from then on. `None` when the
@@ -36,6 +37,23 @@ impl Run {
             partition.limits = vec![config.limits()];
             partition.asked = start.get();
         }
+        Some(())
+    }
+
+    /// No partition is in an older leader epoch than was acknowledged; those that a crash has left without a
+    /// leader are led again.
+    pub(super) fn lead_all(&mut self, process: &Process) -> Option<()> {
+        let table = process.topics.get();
+        for id in table.iter().flat_map(|topic| topic.partitions_here()) {
+            let (_, replica) = table.replica(id).expect("it is here");
+            let known = self.known.epochs.get(&id).copied().unwrap_or(LeaderEpoch::FIRST);
+            assert!(replica.epoch >= known, "{id}: epoch {:?}, {known:?} was acknowledged", replica.epoch);
+            if replica.role == Role::Follower {
+                assert!(self.known.given_up.contains(&id), "{id} was never given up");
+                self.place(process, id, Role::Leader)?;
+            }
+        }
+        self.known.given_up.clear();
         Some(())
     }
 
@@ -92,7 +110,7 @@ impl Run {
             if path.starts_with(DATA_DIR)
                 && let Some((topic, index)) = names::parse_partition_dir(directory)
             {
-                let claimed = table.by_name(topic).is_some_and(|topic| index < topic.partitions);
+                let claimed = table.by_name(topic).is_some_and(|topic| topic.replica(index).is_some());
                 assert!(claimed, "{} belongs to no topic", path.display());
             }
         }
@@ -235,6 +253,7 @@ impl Run {
             Err(ReadError::UnknownPartition(_)) => {
                 assert!(!self.known.is_there(id.topic), "{id} exists");
             }
+            Err(ReadError::NotLeader(_)) => assert!(self.known.given_up.contains(&id), "{id} is led here"),
             Err(ReadError::Faulty { fault, .. }) => {
                 let may_fail = self.known.errors_seen
                     || (self.known.short_seen && fault.is_shortage())

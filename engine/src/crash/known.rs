@@ -11,8 +11,10 @@ use crate::error::{AppendError, DeleteRecordsError, TopicError};
 use crate::format::batch::Producer;
 use crate::format::checkpoint::PRODUCER_BATCHES_MAX;
 use crate::message::Appended;
-use crate::topics::Topic;
-use crate::types::{Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId};
+use crate::topics::{Replica, Role, Topic};
+use crate::types::{
+    LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
+};
 
 #[derive(Clone, Default)]
 pub(super) struct Known {
@@ -20,6 +22,10 @@ pub(super) struct Known {
     pub(super) topics: Vec<TopicState>,
     pub(super) producers: BTreeMap<(PartitionId, ProducerId), ProducerModel>,
     pub(super) producer_ids: BTreeSet<ProducerId>,
+    /// The leader epochs that were answered for: no partition is in an older one.
+    pub(super) epochs: BTreeMap<PartitionId, LeaderEpoch>,
+    /// Partitions that were given up, and may be led again or not.
+    pub(super) given_up: BTreeSet<PartitionId>,
     /// Whether there was trouble since the start.
     pub(super) errors_seen: bool,
     pub(super) full_seen: bool,
@@ -142,6 +148,26 @@ impl Known {
         }
     }
 
+    /// The answer to whoever has given a partition this role.
+    pub(super) fn take_placed(
+        &mut self,
+        id: PartitionId,
+        replica: Replica,
+        answer: Result<impl AsRef<Topic>, TopicError>,
+    ) {
+        match answer {
+            Ok(topic) => {
+                assert_eq!(topic.as_ref().replica(id.index), Some(replica), "{id}");
+                self.epochs.insert(id, replica.epoch);
+                if replica.role == Role::Leader {
+                    self.given_up.remove(&id);
+                }
+            }
+            Err(TopicError::Unknown(_)) => assert!(!self.is_there(id.topic), "{id} exists"),
+            Err(error) => assert!(self.may_fail(&error), "{id}: {error}"),
+        }
+    }
+
     pub(super) fn take_producer_id(&mut self, answer: Result<ProducerId, TopicError>) {
         match answer {
             Ok(id) => assert!(self.producer_ids.insert(id), "producer id {id} was given out twice"),
@@ -228,12 +254,14 @@ impl Known {
         }
     }
 
-    /// A start tells whether a log was cut off: then it ends there, since nothing was sent meanwhile.
+    /// A start tells whether a log was cut off: then nothing of what was known behind that is there. A batch
+    /// may be that came after it, and was not answered.
     pub(super) fn settle_cut(&mut self, id: PartitionId, log: &[(i64, BatchNumber)]) {
         let partition = self.model.partitions.get_mut(&id).expect("it is there");
         let Some(to) = partition.cutting.take() else { return };
         let end = self.model.end_after_cut(id, to);
-        if log.iter().all(|(offset, _)| *offset < end) {
+        let known = &self.model.partitions[&id].known;
+        if log.iter().all(|(offset, number)| *offset < end || known.get(offset) != Some(number)) {
             self.cut(id, end);
         }
     }
@@ -288,6 +316,7 @@ impl Known {
             Err(AppendError::UnknownPartition(_)) => {
                 assert!(!self.is_there(partition.topic), "the partition exists");
             }
+            Err(AppendError::NotLeader(id)) => assert!(self.given_up.contains(&id), "{id} is led here"),
             Err(AppendError::Stopping) => assert!(self.stopping, "nobody has stopped the engine"),
             Err(AppendError::OutOfOrderSequence { .. } | AppendError::StaleProducerEpoch { .. }) => {
                 assert!(expected.is_none(), "batch {number} is known, sent again it is refused");
@@ -322,6 +351,7 @@ impl Known {
             Err(DeleteRecordsError::UnknownPartition(_)) => {
                 assert!(!self.is_there(id.topic), "{id} exists");
             }
+            Err(DeleteRecordsError::NotLeader(_)) => assert!(self.given_up.contains(&id), "{id} is led here"),
             Err(DeleteRecordsError::Stopping) => assert!(self.stopping, "nobody has stopped the engine"),
             Err(error) => panic!("{id}: {error}"),
         }

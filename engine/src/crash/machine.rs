@@ -251,8 +251,8 @@ impl Process {
         now: Timestamp,
     ) -> Result<oneshot::Receiver<Result<Appended, AppendError>>, AppendError> {
         let topics = self.topics.get();
-        let topic = topics.by_id(partition.topic).filter(|topic| partition.index < topic.partitions);
-        let rules = topic.ok_or(AppendError::UnknownPartition(partition))?.config.check_rules(now);
+        let (topic, _) = topics.replica(partition).ok_or(AppendError::UnknownPartition(partition))?;
+        let rules = topic.config.check_rules(now);
         let batch = check(batch, &rules)?;
         Ok(self.owner(partition).append(partition, batch).await)
     }

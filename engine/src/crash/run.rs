@@ -25,11 +25,10 @@ use crate::format::builder::BatchBuilder;
 use crate::format::check::check;
 use crate::format::compression::Codec;
 use crate::io::is_no_space;
-use crate::log::OffsetAndTimestamp;
-use crate::message::{Appended, DeleteBefore, OffsetQuery};
+use crate::message::{Appended, DeleteBefore};
 use crate::partition::{Reader, WakeOnce};
 use crate::sim::{Clock, Faults, SimDisk, Simulation};
-use crate::topics::{ConfigChange, NewTopic, Topic};
+use crate::topics::{ConfigChange, NewTopic, Replica, Role, Topic};
 use crate::types::{LeaderEpoch, Offset, PartitionId, ProducerId, Sequence, TopicId};
 
 /// Operations of the disk after which an answer that is still missing never comes.
@@ -176,6 +175,7 @@ impl Run {
         let known = &mut self.known;
         (known.errors_seen, known.full_seen, known.stopping) = (false, false, false);
         known.short_seen = false;
+        self.lead_all(&process)?;
         self.check(&process)?;
         Some(process)
     }
@@ -215,11 +215,16 @@ impl Run {
             Err(error) => panic!("the engine did not start: {error}"),
             Ok(process) => {
                 let ids: Vec<_> = self.known.model.partitions.keys().copied().collect();
-                for id in ids.into_iter().filter(|id| process.topics.get().holds(*id)) {
+                let is_led = |id: &PartitionId| {
+                    let table = process.topics.get();
+                    table.replica(*id).is_some_and(|(_, replica)| replica.role == Role::Leader)
+                };
+                for id in ids.into_iter().filter(is_led) {
                     self.check_not_short(&process, id);
                 }
                 disk.set_capacity(None);
                 self.look_for_room_now(&process);
+                self.lead_all(&process).expect("nothing stops it");
                 self.check(&process).expect("nothing stops it");
             }
         }
@@ -547,16 +552,24 @@ impl Run {
         Some(())
     }
 
+    /// Another term begins, and another broker may have led meanwhile.
     fn lead(&mut self, process: &Process, pick: Pick) -> Option<()> {
         let Some(id) = self.known.choose_partition(pick) else { return Some(()) };
-        let shard = process.owner(id);
-        let latest = self.drive(shard.find_offset(id, OffsetQuery::Latest, None))?;
-        let Ok(Some(OffsetAndTimestamp { leader_epoch: Some(epoch), .. })) = latest else { return Some(()) };
-        let led = self.drive(shard.lead(id, LeaderEpoch(epoch.0 + 1)))?;
-        assert!(
-            led.is_ok() || self.known.errors_seen || self.known.short_seen || !self.known.is_there(id.topic),
-            "{led:?}"
-        );
+        if self.rng.bool() {
+            self.known.given_up.insert(id);
+            self.place(process, id, Role::Follower)?;
+        }
+        self.place(process, id, Role::Leader)
+    }
+
+    /// Gives a partition a role in the next leader epoch.
+    pub(super) fn place(&mut self, process: &Process, id: PartitionId, role: Role) -> Option<()> {
+        let Some(current) = process.topics.get().replica(id).map(|(_, replica)| replica) else {
+            return Some(());
+        };
+        let replica = Replica { role, epoch: LeaderEpoch(current.epoch.0 + 1) };
+        let answer = self.drive(async { process.place(id, replica).await.await })?;
+        self.known.take_placed(id, replica, answer.unwrap_or(Err(TopicError::Stopping)));
         Some(())
     }
 

@@ -1,5 +1,7 @@
 //! What holds for every format: the golden bytes, and that no damage panics or passes for truth.
 
+use std::collections::BTreeMap;
+
 use bytes::BytesMut;
 
 use super::batch::{self, BatchHeader, Batches, Producer, TimestampType};
@@ -10,9 +12,9 @@ use super::compacted::Compacted;
 use super::compression::{Codec, decompress};
 use super::index::{self, IndexEntry};
 use super::journal::{self, End, Expect, Truncation};
-use super::meta::Meta;
+use super::meta::{DirectoryId, Meta};
 use super::record::Records;
-use super::topics::{DeletedTopic, TopicRecord, TopicsFile};
+use super::topics::{DeletedTopic, Placement, Replica, Role, TopicRecord, TopicsFile};
 use super::{producer_ids, settings, topics};
 use crate::buffer::AlignedBuffer;
 use crate::types::{
@@ -34,10 +36,12 @@ const JOURNAL: &str = include_str!("../../tests/golden/journal-v2.hex");
 const JOURNAL_V1: &str = include_str!("../../tests/golden/journal-v1.hex");
 const TRUNCATION: &str = include_str!("../../tests/golden/journal-truncation-v2.hex");
 const INDEX: &str = include_str!("../../tests/golden/index-v1.hex");
-const META: &str = include_str!("../../tests/golden/meta-v1.hex");
+const META: &str = include_str!("../../tests/golden/meta-v2.hex");
+const META_V1: &str = include_str!("../../tests/golden/meta-v1.hex");
 const SETTINGS: &str = include_str!("../../tests/golden/settings-v1.hex");
 const TOPICS: &str = include_str!("../../tests/golden/topics-v1.hex");
 const TOPICS_V2: &str = include_str!("../../tests/golden/topics-v2.hex");
+const TOPICS_V3: &str = include_str!("../../tests/golden/topics-v3.hex");
 const CHECKPOINT: &str = include_str!("../../tests/golden/checkpoint-v2.hex");
 const CHECKPOINT_V1: &str = include_str!("../../tests/golden/checkpoint-v1.hex");
 const PRODUCER_IDS: &str = include_str!("../../tests/golden/producer-ids-v1.hex");
@@ -338,9 +342,14 @@ fn an_index_is_written_and_read_as_documented() {
 
 #[test]
 fn the_small_files_are_written_and_read_as_documented() {
-    let meta = Meta { cluster_id: topic().to_bytes(), node_id: 3 };
-    assert_eq!(meta.encode(), golden(META));
-    assert_eq!(Meta::decode(&golden(META)), Ok(meta));
+    let mut backwards = topic().to_bytes();
+    backwards.reverse();
+    let directory_id = DirectoryId::from_bytes(backwards);
+    for (directory_id, file) in [(None, META_V1), (directory_id, META)] {
+        let meta = Meta { cluster_id: topic().to_bytes(), node_id: 3, directory_id };
+        assert_eq!(meta.encode(), golden(file));
+        assert_eq!(Meta::decode(&golden(file)), Ok(meta));
+    }
 
     assert_eq!(producer_ids::encode(ProducerId(2000)), golden(PRODUCER_IDS));
     assert_eq!(producer_ids::decode(&golden(PRODUCER_IDS)), Ok(ProducerId(2000)));
@@ -352,8 +361,6 @@ fn the_small_files_are_written_and_read_as_documented() {
     let of_version_1 = Compacted { gaps_end: compacted_end, ..compacted };
     assert_eq!(Compacted::decode(&golden(COMPACTED_V1)), Ok(of_version_1), "gaps wherever compaction was");
 
-    let mut backwards = topic().to_bytes();
-    backwards.reverse();
     let config = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let topics = vec![
         TopicRecord {
@@ -361,23 +368,40 @@ fn the_small_files_are_written_and_read_as_documented() {
             id: topic(),
             partitions: 12,
             configs: vec![config("cleanup.policy", "compact"), config("retention.ms", "")],
+            placement: Placement::ALONE,
         },
         TopicRecord {
             name: "a.b_c-d".to_owned(),
             id: TopicId::from_bytes(backwards),
             partitions: 1,
             configs: vec![],
+            placement: Placement::ALONE,
         },
     ];
     let table = TopicsFile { topics, deleted: Vec::new() };
     assert_eq!(topics::encode(&table), golden(TOPICS));
     assert_eq!(topics::decode(&golden(TOPICS)).as_ref(), Ok(&table));
     let gone = |name: &str, id, partitions| DeletedTopic { name: name.to_owned(), id, partitions };
-    let deleted = vec![gone("clicks", topic(), 3), gone("a-b", TopicId::from_bytes(backwards), 1)];
+    let deleted = vec![gone("clicks", topic(), 0..3), gone("a-b", TopicId::from_bytes(backwards), 0..1)];
+    let mut placed = table.clone();
     let topics = vec![TopicRecord { id: TopicId::from_bytes([9; 16]), ..table.topics[0].clone() }];
     let table = TopicsFile { topics, deleted };
     assert_eq!(topics::encode(&table), golden(TOPICS_V2));
     assert_eq!(topics::decode(&golden(TOPICS_V2)).as_ref(), Ok(&table));
+    let replica = |role, epoch| Replica { role, epoch: LeaderEpoch(epoch) };
+    placed.topics[0].placement =
+        Placement::These([(0, replica(Role::Leader, 4)), (11, replica(Role::Follower, 7))].into());
+    placed.topics[1].placement = Placement::All([(0, replica(Role::Follower, 1))].into());
+    placed.topics.push(TopicRecord {
+        name: "elsewhere".to_owned(),
+        id: TopicId::from_bytes([9; 16]),
+        partitions: 3,
+        configs: vec![],
+        placement: Placement::These(BTreeMap::new()),
+    });
+    placed.deleted = [0..2, 5..6].map(|gone_of| gone("clicks", TopicId::from_bytes([7; 16]), gone_of)).into();
+    assert_eq!(topics::encode(&placed), golden(TOPICS_V3));
+    assert_eq!(topics::decode(&golden(TOPICS_V3)).as_ref(), Ok(&placed));
 
     let remembered = |base: i64, timestamp, first, last| ProducerBatch {
         first_sequence: Sequence(first),
@@ -433,9 +457,11 @@ fn the_small_files_are_written_and_read_as_documented() {
 
 #[test]
 fn no_damage_to_a_small_file_goes_unnoticed() {
-    every_damage(&golden(META), |bytes, damage| assert!(Meta::decode(bytes).is_err(), "{damage}"));
+    for file in [META, META_V1] {
+        every_damage(&golden(file), |bytes, damage| assert!(Meta::decode(bytes).is_err(), "{damage}"));
+    }
     every_damage(&golden(SETTINGS), |bytes, damage| assert!(settings::decode(bytes).is_err(), "{damage}"));
-    for file in [TOPICS, TOPICS_V2] {
+    for file in [TOPICS, TOPICS_V2, TOPICS_V3] {
         every_damage(&golden(file), |bytes, damage| assert!(topics::decode(bytes).is_err(), "{damage}"));
     }
     for file in [CHECKPOINT, CHECKPOINT_V1] {
@@ -468,16 +494,19 @@ fn damaged_bodies_in_a_right_envelope_never_panic() {
     every_damage(&body(SETTINGS), |body, _| {
         let _ = settings::decode(&seal(settings::SETTINGS_KIND, 1, body));
     });
-    every_damage(&body(TOPICS), |body, _| {
-        let _ = topics::decode(&seal(topics::TOPICS_KIND, 1, body));
-        let _ = topics::decode(&seal(topics::TOPICS_KIND, 2, body));
-    });
+    for file in [TOPICS, TOPICS_V2, TOPICS_V3] {
+        every_damage(&body(file), |body, _| {
+            for version in 1..=topics::TOPICS_VERSION {
+                let _ = topics::decode(&seal(topics::TOPICS_KIND, version, body));
+            }
+        });
+    }
     every_damage(&body(CHECKPOINT), |body, _| {
         let _ = checkpoint::decode(&seal(checkpoint::CHECKPOINT_KIND, 1, body));
         let _ = checkpoint::decode(&seal(checkpoint::CHECKPOINT_KIND, 2, body));
     });
-    let newer = seal(topics::TOPICS_KIND, 3, &body(TOPICS));
-    let refused = super::envelope::EnvelopeError::Version { found: 3, newest: 2 };
+    let newer = seal(topics::TOPICS_KIND, 4, &body(TOPICS));
+    let refused = super::envelope::EnvelopeError::Version { found: 4, newest: 3 };
     assert_eq!(topics::decode(&newer), Err(refused), "what a newer program wrote is not guessed at");
 
     let mut longer = golden(META);
@@ -499,4 +528,53 @@ fn a_topic_that_can_not_exist_is_refused() {
     refused(26, b'/'); // the name's first letter
     refused(24, 0); // no name
     refused(20, 9); // more configs than there are
+}
+
+#[test]
+fn a_placement_that_can_not_be_is_refused() {
+    use super::envelope::{ENVELOPE_BYTES, EnvelopeError, seal};
+    let body = golden(TOPICS_V3)[ENVELOPE_BYTES..].to_vec();
+    // Behind two deleted topics and the first topic with its configs.
+    let placement = 4 + 2 * (26 + 6) + (26 + 6) + (6 + 14 + 7) + (6 + 12);
+    assert_eq!(body[placement..placement + 5], [1, 2, 0, 0, 0], "two replicas");
+    let read = |body: &[u8]| topics::decode(&seal(topics::TOPICS_KIND, 3, body));
+    assert!(read(&body).is_ok());
+    for (place, byte, why) in [
+        (placement, 2, "an unknown kind"),
+        (placement + 5 + 7, 0xff, "a leader epoch below 0"),
+        (placement + 5 + 8, 0, "no role"),
+        (placement + 5 + 8, 3, "an unknown role"),
+        (placement + 5 + 9, 0, "the same partition twice"),
+        (placement + 5 + 9, 12, "a partition that the topic does not have"),
+        (4 + 16, 0, "no deleted partition"),
+    ] {
+        let mut body = body.clone();
+        body[place] = byte;
+        assert!(matches!(read(&body), Err(EnvelopeError::Body { .. })), "{why}");
+    }
+    let table = topics::decode(&golden(TOPICS)).unwrap();
+    let mut plain = vec![0; 4];
+    for topic in &table.topics {
+        let one = TopicsFile { topics: vec![topic.clone()], deleted: Vec::new() };
+        plain.extend_from_slice(&topics::encode(&one)[ENVELOPE_BYTES..]);
+        plain.extend([0; 5]);
+    }
+    assert!(matches!(read(&plain), Err(EnvelopeError::Body { .. })), "version 1 could say it");
+}
+
+/// What a broker that stands alone keeps for each topic has not grown.
+#[test]
+fn a_topic_that_is_all_here_takes_no_more_room_for_its_placement() {
+    let topic = |number: u32| TopicRecord {
+        name: format!("topic-{number:06}"),
+        id: TopicId::from_bytes([7; 16]),
+        partitions: 12,
+        configs: Vec::new(),
+        placement: Placement::ALONE,
+    };
+    let mut table = TopicsFile { topics: (0..1000).map(topic).collect(), deleted: Vec::new() };
+    let alone = topics::encode(&table).len();
+    assert_eq!(alone, 20 + 1000 * (26 + 12));
+    table.topics[0].placement = Placement::These(BTreeMap::new());
+    assert_eq!(topics::encode(&table).len(), alone + 4 + 1000 * 5, "a kind and a count");
 }

@@ -254,7 +254,7 @@ impl DataDir {
 
     /// Whether a topic of the table has such a partition.
     fn has(&self, topic: &str, index: u32) -> bool {
-        self.topics.iter().flatten().any(|record| record.name == topic && index < record.partitions)
+        self.topics.iter().flatten().any(|record| record.name == topic && record.replica(index).is_some())
     }
 
     fn read_own_files(
@@ -362,7 +362,7 @@ impl DataDir {
             for point in points.unwrap_or_default() {
                 let known = self.topics.as_ref().is_none_or(|topics| {
                     topics.iter().any(|topic| {
-                        topic.id == point.partition.topic && point.partition.index < topic.partitions
+                        topic.id == point.partition.topic && topic.replica(point.partition.index).is_some()
                     })
                 });
                 if known {
@@ -419,13 +419,13 @@ impl DataDir {
         let Some(topics) = &self.topics else { return };
         for partition in &mut self.partitions {
             let topic = topics.iter().find(|topic| topic.name == partition.topic);
-            match topic.filter(|topic| partition.index < topic.partitions) {
+            match topic.filter(|topic| topic.replica(partition.index).is_some()) {
                 Some(topic) => partition.id = Some(PartitionId::new(topic.id, partition.index)),
                 None => {
                     let path = partition.path.clone();
                     let severity = Severity::Note;
                     let was_deleted = |deleted: &DeletedTopic| {
-                        deleted.name == partition.topic && partition.index < deleted.partitions
+                        deleted.name == partition.topic && deleted.partitions.contains(&partition.index)
                     };
                     let what = match self.deleted.iter().any(was_deleted) {
                         true => What::Deleted,

@@ -8,7 +8,7 @@
 //! | what a crash has left over | removed |
 //! | a small file with one flipped bit | the bit is turned back: the sum tells which one it was |
 //! | a damaged `compacted` | made anew: everything before the recovery point may have gaps |
-//! | a damaged `meta` | made anew, with another cluster id |
+//! | a damaged `meta` | made anew, with another cluster id and directory id |
 //! | a damaged `producer-ids` | made anew, behind all ids that are known |
 //! | a partition's directory that is gone, when that is accepted | its rows in the checkpoints: the log goes on, empty, where it ended |
 //! | a damaged `settings` | made anew without any; what it seems to say is told, to be set again |
@@ -32,7 +32,7 @@ use crate::config::DynamicSettings;
 use crate::format::checkpoint::{self, CheckpointEncoder};
 use crate::format::compacted::Compacted;
 use crate::format::envelope;
-use crate::format::meta::{Meta, NODE_ID_UNKNOWN};
+use crate::format::meta::{DirectoryId, Meta, NODE_ID_UNKNOWN};
 use crate::format::names::{self, DataFile, Scope, Sum};
 use crate::format::{producer_ids, settings};
 use crate::types::{Offset, PartitionId, Position, ProducerId, Timestamp, random_uuid};
@@ -170,11 +170,10 @@ fn remade(dir: &DataDir, path: &Path) -> Option<Repair> {
     }
     let (bytes, lost) = match file {
         DataFile::Meta => {
-            let meta = Meta { cluster_id: random_uuid(), node_id: NODE_ID_UNKNOWN };
-            (
-                meta.encode(),
-                "the cluster id is another one, and the node id is what the next start sets".to_owned(),
-            )
+            let directory_id = Some(DirectoryId::random());
+            let meta = Meta { cluster_id: random_uuid(), node_id: NODE_ID_UNKNOWN, directory_id };
+            let lost = "the cluster id and the directory id are other ones, and the node id is what the next start sets";
+            (meta.encode(), lost.to_owned())
         }
         DataFile::ProducerIds => {
             let next = ProducerId(largest_producer_id(dir).0.saturating_add(PRODUCER_IDS_MARGIN));

@@ -1,8 +1,9 @@
 //! Everything that is whole, into a new directory that a broker starts on. The source is only read.
 //!
 //! Offsets, timestamps, topics with their identities and settings, log starts, the state of producers: all of
-//! it stays. What is missing is told, and stands in the new log as batches without records. Kafka's
-//! directories are taken over alike; what Kafka keeps elsewhere (settings of topics) is not there to take.
+//! it stays; the directory has another identity. What is missing is told, and stands in the new log as
+//! batches without records. Kafka's directories are taken over alike; what Kafka keeps elsewhere (settings of
+//! topics) is not there to take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,9 +18,9 @@ use super::writer::LogWriter;
 use crate::config::{DynamicSettings, PARTITIONS_MAX};
 use crate::format::checkpoint::{CheckpointEncoder, PartitionCheckpoint};
 use crate::format::compacted::Compacted;
-use crate::format::meta::{Meta, NODE_ID_UNKNOWN};
+use crate::format::meta::{DirectoryId, Meta, NODE_ID_UNKNOWN};
 use crate::format::names::{self, DataFile, Scope};
-use crate::format::topics::{TopicRecord, TopicsFile};
+use crate::format::topics::{Placement, TopicRecord, TopicsFile};
 use crate::format::{producer_ids, settings, topics};
 use crate::log::Producers;
 use crate::shard::shard_dir;
@@ -88,10 +89,11 @@ pub fn salvage(
     let mut rows = Vec::new();
     let mut producer_id = dir.next_producer_id.unwrap_or(ProducerId(0));
     for topic in &records {
-        let of_topic = |id: &PartitionId| id.topic == topic.id && id.index < topic.partitions;
+        let of_topic = |id: &PartitionId| id.topic == topic.id && topic.replica(id.index).is_some();
         let known = dir.points.keys().chain(journals.keys()).filter(|id| of_topic(id)).map(|id| id.index);
         let found = dir.partitions.iter().filter(|found| found.topic == topic.name).map(|found| found.index);
-        let indexes: BTreeSet<u32> = known.chain(found.filter(|index| *index < topic.partitions)).collect();
+        let is_here = |index: &u32| topic.replica(*index).is_some();
+        let indexes: BTreeSet<u32> = known.chain(found.filter(is_here)).collect();
         for index in indexes {
             let id = PartitionId::new(topic.id, index);
             let found = dir.partitions.iter().find(|dir| dir.topic == topic.name && dir.index == index);
@@ -109,7 +111,10 @@ pub fn salvage(
     fs::create_dir_all(&shard).map_err(failed("making", &shard))?;
     write(&shard.join(names::CHECKPOINT_FILE), &checkpoint.finish())?;
     summary.settings_lost = dir.owner == Owner::Strandline && dir.settings.is_none();
-    let meta = dir.meta.unwrap_or_else(|| Meta { cluster_id: random_uuid(), node_id: NODE_ID_UNKNOWN });
+    let known = dir.meta.map(|meta| (meta.cluster_id, meta.node_id));
+    let (cluster_id, node_id) = known.unwrap_or_else(|| (random_uuid(), NODE_ID_UNKNOWN));
+    // It may lack what the other one had, and must not pass for it.
+    let meta = Meta { cluster_id, node_id, directory_id: Some(DirectoryId::random()) };
     let table = TopicsFile { topics: records, deleted: Vec::new() };
     let mut last = None;
     for file in DataFile::ALL.into_iter().filter(|file| file.scope() == Scope::DataDir) {
@@ -190,6 +195,7 @@ fn topic_records(
             id: partition.kafka_topic_id().unwrap_or_else(TopicId::random),
             partitions: 1,
             configs: Vec::new(),
+            placement: Placement::ALONE,
         });
         record.partitions = record.partitions.max(partition.index + 1);
     }
@@ -197,7 +203,9 @@ fn topic_records(
 }
 
 fn unclaimed(journals: &Journals, topics: &[TopicRecord]) -> u64 {
-    let is_known = |id: &PartitionId| topics.iter().any(|topic| topic.id == id.topic);
+    let is_known = |id: &PartitionId| {
+        topics.iter().any(|topic| topic.id == id.topic && topic.replica(id.index).is_some())
+    };
     journals.iter().filter(|(id, _)| !is_known(id)).map(|(_, journal)| journal.batches.len() as u64).sum()
 }
 

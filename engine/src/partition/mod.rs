@@ -23,6 +23,7 @@ pub use watermarks::{Isolation, Reader};
 use crate::config::TopicConfig;
 use crate::error::{AppendError, Fault, FaultKind, ReadError};
 use crate::format::checkpoint::PartitionCheckpoint;
+use crate::format::topics::{Replica, Role};
 use crate::io::Disk;
 use crate::log::{Cut, Draft, FileRange, Log, OffsetAndTimestamp};
 use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Position, Timestamp};
@@ -53,7 +54,8 @@ pub(crate) struct Partition<D: Disk> {
     pub(crate) id: PartitionId,
     pub(crate) log: Log<D>,
     watermarks: CurrentWatermarks,
-    /// The term in which this broker leads.
+    /// What this broker is to it, and the term of the partition's leader as it is known here.
+    role: Cell<Role>,
     leader_epoch: Cell<LeaderEpoch>,
     fence: Fence,
     config: RefCell<Arc<TopicConfig>>,
@@ -152,6 +154,7 @@ impl<D: Disk> Partition<D> {
         id: PartitionId,
         log: Log<D>,
         config: Arc<TopicConfig>,
+        replica: Replica,
         durable: PartitionCheckpoint,
         incomplete: Option<Incomplete>,
     ) -> Partition<D> {
@@ -159,12 +162,12 @@ impl<D: Disk> Partition<D> {
         let incomplete = incomplete.or_else(|| log.damage().map(lacks));
         let next_log_start = Cell::new(log.log_start());
         let leader_epoch = log.last_epoch();
-        log.begin_epoch(leader_epoch);
         let fence = Fence::new(id, log.damage(), incomplete);
         let end = log.end().max(fence.missing_end().unwrap_or_default());
-        Partition {
+        let partition = Partition {
             id,
             watermarks: CurrentWatermarks::new(Watermarks::alone(log.log_start(), end)),
+            role: Cell::new(replica.role),
             leader_epoch: Cell::new(leader_epoch),
             log,
             fence,
@@ -183,7 +186,9 @@ impl<D: Disk> Partition<D> {
             damages: RefCell::default(),
             waiters: Waiters::new(),
             log_start_waiters: RefCell::default(),
-        }
+        };
+        partition.take_role(replica);
+        partition
     }
 
     pub(crate) fn config(&self) -> Arc<TopicConfig> {
@@ -195,14 +200,19 @@ impl<D: Disk> Partition<D> {
         *self.config.borrow_mut() = config;
     }
 
-    // ---- leader epoch -------------------------------------------------------------------------------------
+    // ---- role and leader epoch ----------------------------------------------------------------------------
 
     /// The leader epoch that appended batches are stamped with.
     pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
         self.leader_epoch.get()
     }
 
-    /// Refuses a reader that believes in another leader epoch.
+    /// Whether this broker leads it.
+    pub(crate) fn is_led(&self) -> bool {
+        self.role.get() == Role::Leader
+    }
+
+    /// Refuses a reader that believes in another leader epoch, and one of a partition that is not led here.
     pub(crate) fn check_epoch(&self, expected: Option<LeaderEpoch>) -> Result<(), ReadError> {
         let (partition, current) = (self.id, self.leader_epoch.get());
         match expected {
@@ -212,18 +222,28 @@ impl<D: Disk> Partition<D> {
             Some(expected) if expected > current => {
                 Err(ReadError::UnknownLeaderEpoch { partition, current, expected })
             }
+            _ if !self.is_led() => Err(ReadError::NotLeader(partition)),
             _ => Ok(()),
         }
     }
 
-    /// Begins another term. Not while a draft is under way.
-    ///
-    /// # Panics
-    /// When it is older than the present one.
-    pub(crate) fn lead(&self, epoch: LeaderEpoch) {
-        assert!(epoch >= self.leader_epoch.get(), "a leader epoch never goes back");
-        self.leader_epoch.set(epoch);
-        self.log.begin_epoch(epoch);
+    /// Takes a role, in another term or the same: not in an older one than the log has. Who waits for records
+    /// of a partition that is not led here any more is woken, and told so. Not while a draft is under way.
+    pub(crate) fn take_role(&self, Replica { role, epoch }: Replica) {
+        self.leader_epoch.set(epoch.max(self.leader_epoch.get()));
+        self.role.set(role);
+        match role {
+            Role::Leader => self.begin_epoch(),
+            Role::Follower => self.waiters.wake_all(),
+        }
+    }
+
+    /// What is appended from now on is of the present term. Where records of older ones wait in the journal,
+    /// that has to wait for them.
+    fn begin_epoch(&self) {
+        if self.is_led() && self.fence.check_complete().is_ok() {
+            self.log.begin_epoch(self.leader_epoch.get());
+        }
     }
 
     /// Where `epoch`, or the newest one before it, ends; `None` for one that is yet to come.
@@ -272,6 +292,7 @@ impl<D: Disk> Partition<D> {
     /// Says that all that was acknowledged is in the log.
     pub(crate) fn complete(&self) {
         self.fence.complete();
+        self.begin_epoch();
         self.renew_watermarks();
     }
 
@@ -615,7 +636,7 @@ impl<D: Disk> Partition<D> {
 
     /// Wakes `wake` as soon as this reader may read beyond `beyond`.
     pub(crate) fn wait(&self, reader: Reader, beyond: Offset, wake: &WakeOnce) {
-        match self.watermarks().end_for(reader) > beyond {
+        match !self.is_led() || self.watermarks().end_for(reader) > beyond {
             true => wake.wake(),
             false => self.waiters.push(reader, beyond, wake),
         }

@@ -185,7 +185,7 @@ impl<D: Disk> Shard<D> {
         let topics = self.topics.get();
         let mut due = Vec::new();
         for topic in topics.iter().filter(|topic| topic.config.compacted) {
-            for id in topic.partition_ids().filter(|id| id.shard(self.shards) == self.index) {
+            for id in topic.partitions_here().filter(|id| id.shard(self.shards) == self.index) {
                 if self.background_ended.get() {
                     return Vec::new();
                 }

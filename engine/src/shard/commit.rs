@@ -148,6 +148,9 @@ impl<D: Disk> Shard<D> {
             Ok(None) => return Err(AppendError::UnknownPartition(id)),
             Err(fault) => return Err(self.refusal(id, fault)),
         };
+        if !partition.is_led() {
+            return Err(AppendError::NotLeader(id));
+        }
         partition.check_appendable()?;
         match partition.log.draft(&partition.config()).await {
             Ok(draft) => Ok(Group { partition, draft, answers: Vec::new() }),

@@ -265,9 +265,7 @@ impl<D: Disk> Shard<D> {
             return Ok(Some(partition.clone()));
         }
         let topics = self.topics.get();
-        let Some(topic) = topics.by_id(id.topic).filter(|topic| id.index < topic.partitions) else {
-            return Ok(None);
-        };
+        let Some((topic, replica)) = topics.replica(id) else { return Ok(None) };
         let directory = self.data_dir.join(names::partition_dir(&topic.name, id.index));
         let point = self.closed.borrow().get(&id).cloned();
         let recovery =
@@ -288,7 +286,8 @@ impl<D: Disk> Shard<D> {
         let incomplete = self.damaged.get(&id).cloned();
         let lost =
             incomplete.as_ref().filter(|lacks| lacks.journaled.is_empty()).map(|lacks| lacks.fault.clone());
-        let partition = Rc::new(Partition::new(id, recovery.log, topic.config.clone(), durable, incomplete));
+        let config = topic.config.clone();
+        let partition = Rc::new(Partition::new(id, recovery.log, config, replica, durable, incomplete));
         partition.set_checkpointed(checkpointed_base, checkpointed_next);
         if self.unwritten.borrow().as_ref().is_some_and(|unwritten| unwritten.truncated.contains(&id)) {
             partition.await_checkpoint();
@@ -299,11 +298,12 @@ impl<D: Disk> Shard<D> {
         if dirty {
             partition.sync().await?;
         }
-        // A topic that was deleted meanwhile must not be taken in: `close_topics` has passed. So has
-        // `reconfigure`.
+        // A topic that was deleted meanwhile must not be taken in: `close_topics` has passed. So have
+        // `reconfigure` and `take_roles`.
         let topics = self.topics.get();
-        let Some(topic) = topics.by_id(id.topic) else { return Ok(None) };
+        let Some((topic, replica)) = topics.replica(id) else { return Ok(None) };
         partition.set_config(topic.config.clone());
+        partition.take_role(replica);
         self.closed.borrow_mut().remove(&id);
         self.partitions.borrow_mut().insert(id, partition.clone());
         self.counters.add(|stats| stats.open_partitions += 1);
@@ -369,6 +369,18 @@ impl<D: Disk> Shard<D> {
         partitions.retain(|partition| partition.has_relaxed());
         // One that fails is fenced, and says so to whoever appends.
         let _ = self.sync_all(partitions).await;
+    }
+
+    /// Has the partitions of these topics be what the table says of them. When this returns, what is appended
+    /// carries the epochs of the table, and nothing is appended any more to what is led elsewhere.
+    pub(crate) async fn take_roles(&self, topics: &[TopicId]) {
+        let _no_turn = self.turn.lock().await;
+        let table = self.topics.get();
+        for partition in topics.iter().flat_map(|topic| self.partitions_of(*topic)) {
+            if let Some((_, replica)) = table.replica(partition.id) {
+                partition.take_role(replica);
+            }
+        }
     }
 
     fn partitions_of(&self, topic: TopicId) -> Vec<Rc<Partition<D>>> {
@@ -459,19 +471,6 @@ impl<D: Disk> Shard<D> {
         let partition = self.readable(id).await?;
         partition.check_epoch(leader_epoch)?;
         partition.end_of_epoch(epoch)
-    }
-
-    /// Begins another term of this broker as the leader of a partition: what is appended from now on carries
-    /// its epoch.
-    pub(crate) async fn lead(&self, id: PartitionId, epoch: LeaderEpoch) -> Result<(), ReadError> {
-        let partition = self.readable(id).await?;
-        let _no_turn = self.turn.lock().await;
-        let current = partition.leader_epoch();
-        if epoch < current {
-            return Err(ReadError::FencedLeaderEpoch { partition: id, current, expected: epoch });
-        }
-        partition.lead(epoch);
-        Ok(())
     }
 
     pub(crate) async fn producers(&self, id: PartitionId) -> Result<Vec<ActiveProducer>, ReadError> {

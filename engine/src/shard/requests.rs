@@ -78,9 +78,6 @@ impl<D: Disk> Shard<D> {
             Message::EndOfEpoch { partition, epoch, leader_epoch, reply } => {
                 let _ = reply.send(self.end_of_epoch(partition, epoch, leader_epoch).await);
             }
-            Message::Lead { partition, epoch, reply } => {
-                let _ = reply.send(self.lead(partition, epoch).await);
-            }
             Message::Producers { partition, reply } => {
                 let _ = reply.send(self.producers(partition).await);
             }
@@ -100,6 +97,11 @@ impl<D: Disk> Shard<D> {
             Message::Reconfigure { topics, reply } => {
                 self.renew_topics();
                 self.reconfigure(topics.as_deref()).await;
+                let _ = reply.send(());
+            }
+            Message::TakeRoles { topics, reply } => {
+                self.renew_topics();
+                self.take_roles(&topics).await;
                 let _ = reply.send(());
             }
             Message::CloseTopics { topics, reply } => {
@@ -130,6 +132,9 @@ impl<D: Disk> Shard<D> {
                     }
                     CatalogMessage::DeleteTopics { ids, reply } => {
                         let _ = reply.send(catalog.delete(ids).await);
+                    }
+                    CatalogMessage::Apply { deltas, reply } => {
+                        let _ = reply.send(catalog.apply(deltas).await);
                     }
                     CatalogMessage::AllocateProducerId { reply } => {
                         let _ = reply.send(catalog.allocate_producer_id().await);

@@ -75,7 +75,7 @@ impl<D: Disk> Shard<D> {
     async fn scrub_round(&self) -> Result<(), Ended> {
         let topics = self.topics.get();
         let mine = |id: &PartitionId| id.shard(self.shards) == self.index;
-        for id in topics.iter().flat_map(|topic| topic.partition_ids()).filter(mine) {
+        for id in topics.iter().flat_map(|topic| topic.partitions_here()).filter(mine) {
             self.pay_scrub(0).await?;
             match self.view(id).await {
                 Ok(Some(partition)) => self.scrub_partition(&partition).await?,
@@ -110,13 +110,14 @@ impl<D: Disk> Shard<D> {
             return Ok(Some(open.clone()));
         }
         let topics = self.topics.get();
-        let (Some(topic), Some(point)) = (topics.by_id(id.topic), self.closed.borrow().get(&id).cloned())
+        let (Some((topic, replica)), Some(point)) =
+            (topics.replica(id), self.closed.borrow().get(&id).cloned())
         else {
             return Ok(None);
         };
         let directory = self.data_dir.join(names::partition_dir(&topic.name, id.index));
         let recovery = Log::open(self.disk.clone(), OpenFiles::new(1), &directory, id, Some(&point)).await?;
-        Ok(Some(Rc::new(Partition::new(id, recovery.log, topic.config.clone(), point, None))))
+        Ok(Some(Rc::new(Partition::new(id, recovery.log, topic.config.clone(), replica, point, None))))
     }
 
     /// Tells what was found in a segment that is still the log's.

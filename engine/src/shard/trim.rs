@@ -168,7 +168,7 @@ impl<D: Disk> Shard<D> {
         let mut due = self.trims.due.borrow_mut();
         // What is left of the round before is part of this one.
         due.clear();
-        due.extend(topics.iter().flat_map(|topic| topic.partition_ids()).filter(mine));
+        due.extend(topics.iter().flat_map(|topic| topic.partitions_here()).filter(mine));
         self.trims.signal.notify();
     }
 
@@ -214,6 +214,9 @@ impl<D: Disk> Shard<D> {
             Ok(None) => return Err(DeleteRecordsError::UnknownPartition(id)),
             Err(fault) => return Err(DeleteRecordsError::Faulty { partition: id, fault }),
         };
+        if !partition.is_led() {
+            return Err(DeleteRecordsError::NotLeader(id));
+        }
         let config = partition.config();
         if config.compacted && !config.deleted {
             return Err(DeleteRecordsError::Compacted(id));

@@ -167,7 +167,7 @@ fn d9_a_deletion_that_was_cut_short_is_finished_by_the_table_alone() {
     fs::write(at("gone-2"), "a plain file").unwrap();
     let mut table = topics::decode(&fs::read(at(names::TOPICS_FILE)).unwrap()).unwrap();
     let id = table.topics[0].id;
-    table.deleted.push(DeletedTopic { name: "gone".to_owned(), id, partitions: 3 });
+    table.deleted.push(DeletedTopic { name: "gone".to_owned(), id, partitions: 0..3 });
     fs::write(at(names::TOPICS_FILE), topics::encode(&table)).unwrap();
     let engine = start(directory.path(), 1);
     check_keep(&engine);

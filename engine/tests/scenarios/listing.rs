@@ -6,17 +6,19 @@ use futures_executor::block_on;
 use strandline_engine::format::batch::{BatchHeader, Batches, TimestampType};
 use strandline_engine::format::compression::Codec;
 use strandline_engine::inspect::{Placed, Unpacked};
+use strandline_engine::topics::Role;
 use strandline_engine::types::PartitionId;
 use strandline_engine::{Handle, OffsetQuery, ReadRequest};
 
-/// Topics by name, partitions by number, records by offset.
+/// Topics by name, partitions that are led here by number, records by offset.
 pub(crate) fn listing(log: &Handle) -> String {
     let mut lines = String::new();
     let topics = log.topics();
     let mut topics: Vec<_> = topics.iter().collect();
     topics.sort_by(|a, b| a.name.cmp(&b.name));
     for topic in topics {
-        for partition in topic.partition_ids() {
+        let is_led = |id: &PartitionId| topic.replica(id.index).is_some_and(|here| here.role == Role::Leader);
+        for partition in topic.partitions_here().filter(is_led) {
             let place = format!("{{\"topic\": \"{}\", \"partition\": {}, ", topic.name, partition.index);
             list_partition(log, partition, &place, &mut lines);
         }

@@ -7,5 +7,6 @@ mod foreign;
 mod killed;
 mod listing;
 mod second_reader;
+mod source;
 mod support;
 mod whole;

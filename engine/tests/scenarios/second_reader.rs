@@ -5,7 +5,9 @@
 //! A reference directory is `tests/golden/reference-v<n>`, with journals cut where they were never written;
 //! `reference-v<n>.jsonl` beside it has its records. None is ever changed; a release with another format adds
 //! its own. `make_reference` makes one. In the first one's compacted topic offsets are missing between
-//! batches, in the second one's none. In the third, logs were truncated and have several leader epochs.
+//! batches, in the second one's none. In the third, logs were truncated and have several leader epochs. In
+//! the fourth, the topic table says which partitions are here, and one that is not has a directory all the
+//! same.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -19,8 +21,9 @@ use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compacted::Compacted;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::inspect::{DataDir, verify};
+use strandline_engine::topics::{NewTopic, Placement, Replica, Role, TopicDelta};
 use strandline_engine::types::{
-    LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp,
+    LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
 };
 use strandline_engine::{DeleteBefore, Engine, Handle, NoFront};
 
@@ -79,6 +82,11 @@ fn the_second_reference_directory_opens_in_this_release_and_has_its_records() {
 #[test]
 fn the_third_reference_directory_opens_in_this_release_and_has_its_records() {
     check_reference(&reference("reference-v3"));
+}
+
+#[test]
+fn the_fourth_reference_directory_opens_in_this_release_and_has_its_records() {
+    check_reference(&reference("reference-v4"));
 }
 
 fn check_reference(reference: &Path) {
@@ -208,6 +216,7 @@ impl<'a> Writer<'a> {
         let compacted = topic("keyed", 1, &compact)[0];
         partitions.push(compacted);
         topic("empty", 1, &[]);
+        partitions.extend(placed_topic(log));
         let producer = block_on(log.allocate_producer_id()).unwrap();
         let sequences = vec![Sequence::FIRST; partitions.len()];
         Writer { log, partitions, compacted, producer, sequences, time: 1_700_000_000_000 }
@@ -250,6 +259,25 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// The partitions that are led here of a topic that is here in part.
+fn placed_topic(log: &Handle) -> [PartitionId; 2] {
+    let id = match log.topics().by_name("placed") {
+        Some(topic) => topic.id,
+        None => {
+            let configs = vec![("retention.ms".to_owned(), "-1".to_owned())];
+            let new = NewTopic { name: "placed".to_owned(), partitions: 4, configs };
+            let replica = |role, epoch| Replica { role, epoch: LeaderEpoch(epoch) };
+            let (leader, follower) = (Role::Leader, Role::Follower);
+            let here = [(0, replica(leader, 4)), (2, replica(leader, 1)), (3, replica(follower, 2))];
+            let (id, placement) = (TopicId::random(), Placement::These(here.into()));
+            let created = block_on(log.apply(vec![TopicDelta::Create { id, new, placement }]));
+            created[0].as_ref().expect("it is made");
+            id
+        }
+    };
+    [0, 2].map(|index| PartitionId::new(id, index))
+}
+
 impl Writer<'_> {
     /// What a replica sees when leaders change: the last records may go, and what follows is of another
     /// epoch.
@@ -261,7 +289,10 @@ impl Writer<'_> {
         // Before the log start, or not: either is right.
         let _ = block_on(self.log.truncate(partition, to));
         let epoch = end.leader_epoch.expect("it is known").0 + fastrand::i32(0..3);
-        block_on(self.log.lead(partition, LeaderEpoch(epoch))).expect("it is not older");
+        let replica = Replica { role: Role::Leader, epoch: LeaderEpoch(epoch) };
+        let replicas = [(partition.index, replica)].into();
+        let placed = block_on(self.log.apply(vec![TopicDelta::Place { topic: partition.topic, replicas }]));
+        placed[0].as_ref().expect("it is not older");
         let producers = block_on(self.log.producers(partition)).unwrap();
         let known = producers.iter().find(|known| known.id == self.producer);
         self.sequences[at] =
@@ -298,6 +329,8 @@ fn make_reference() {
     let compacted = directory.path().join("keyed-0/compacted");
     assert!(compacted.exists(), "compaction has been there");
     copy(directory.path(), &target);
+    // What a partition that is not here has left, or an operator: it counts for nothing.
+    copy(&directory.path().join("placed-0"), &target.join("placed-1"));
     // Journals are written ahead with zeros: what was never used needs no place here.
     let dir = DataDir::open(directory.path()).unwrap();
     for journal in &dir.journals {

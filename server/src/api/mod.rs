@@ -73,8 +73,8 @@ pub(crate) fn append_error(error: &AppendError) -> ErrorCode {
         AppendError::NoSpace(_) | AppendError::Shortage { .. } | AppendError::Fenced { .. } => {
             ErrorCode::KafkaStorageError
         }
-        // Retriable: whoever restarts us will know.
-        AppendError::Stopping => ErrorCode::NotLeaderOrFollower,
+        // Retriable: of a broker that stops, whoever leads next will know.
+        AppendError::NotLeader(_) | AppendError::Stopping => ErrorCode::NotLeaderOrFollower,
     }
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn read_error(error: &ReadError) -> ErrorCode {
         ReadError::Faulty { .. } | ReadError::Incomplete { .. } => ErrorCode::KafkaStorageError,
         ReadError::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
         ReadError::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
-        ReadError::Stopping => ErrorCode::NotLeaderOrFollower,
+        ReadError::NotLeader(_) | ReadError::Stopping => ErrorCode::NotLeaderOrFollower,
     }
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn delete_records_error(error: &DeleteRecordsError) -> ErrorCode {
         DeleteRecordsError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         DeleteRecordsError::Compacted(_) => ErrorCode::PolicyViolation,
         DeleteRecordsError::NoSpace(_) | DeleteRecordsError::Faulty { .. } => ErrorCode::KafkaStorageError,
-        DeleteRecordsError::Stopping => ErrorCode::NotLeaderOrFollower,
+        DeleteRecordsError::NotLeader(_) | DeleteRecordsError::Stopping => ErrorCode::NotLeaderOrFollower,
     }
 }
 
@@ -135,7 +135,8 @@ pub(crate) fn topic_error(error: &TopicError) -> ErrorCode {
     match error {
         TopicError::Name(_) | TopicError::Collides { .. } => ErrorCode::InvalidTopic,
         TopicError::Exists(_) => ErrorCode::TopicAlreadyExists,
-        TopicError::Unknown(_) => ErrorCode::UnknownTopicOrPartition,
+        TopicError::Unknown(_) | TopicError::UnknownPartition(_) => ErrorCode::UnknownTopicOrPartition,
+        TopicError::StaleLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
         TopicError::Partitions { .. } | TopicError::DoesNotGrow { .. } => ErrorCode::InvalidPartitions,
         TopicError::Config(
             ConfigError::UnknownName { .. }

@@ -314,7 +314,11 @@ impl<W: Write> Dump<'_, W> {
             match file {
                 DataFile::Meta => {
                     let meta = meta::Meta::decode(bytes)?;
-                    let fields = json!({"cluster_id": base64_url(&meta.cluster_id), "node_id": meta.node_id});
+                    let directory_id = meta.directory_id.map(|id| id.to_string());
+                    let fields = json!({
+                        "cluster_id": base64_url(&meta.cluster_id), "node_id": meta.node_id,
+                        "directory_id": directory_id,
+                    });
                     entries.push(("meta", fields));
                 }
                 DataFile::Settings => {
@@ -448,15 +452,29 @@ fn topic_entries(table: topics::TopicsFile) -> Vec<Entry> {
         let fields = json!({
             "name": topic.name, "topic_id": topic.id.to_string(), "partitions": topic.partitions,
             "configs": Value::Object(configs.collect()),
+            "all_here": matches!(topic.placement, topics::Placement::All(_)), "replicas": replicas(&topic.placement),
         });
         ("topic", fields)
     }));
     entries.extend(table.deleted.into_iter().map(|topic| {
         let id = topic.id.to_string();
-        let fields = json!({"name": topic.name, "topic_id": id, "partitions": topic.partitions});
+        let partitions: Vec<u32> = topic.partitions.collect();
+        let fields = json!({"name": topic.name, "topic_id": id, "partitions": partitions});
         ("deleted_topic", fields)
     }));
     entries
+}
+
+/// The partitions whose role is listed.
+fn replicas(placement: &topics::Placement) -> Value {
+    let replica = |(partition, replica): (&u32, &topics::Replica)| {
+        let role = match replica.role {
+            topics::Role::Leader => "leader",
+            topics::Role::Follower => "follower",
+        };
+        json!({"partition": partition, "role": role, "leader_epoch": replica.epoch.0})
+    };
+    placement.listed().iter().map(replica).collect()
 }
 
 fn point_entries(point: &checkpoint::PartitionCheckpoint) -> Vec<Entry> {

@@ -1,7 +1,11 @@
-//! The topic table: which topics there are, and what is configured for each.
+//! The topic table: which topics there are, what is configured for each, and which of their partitions are
+//! here.
 //!
-//! One shard changes it; every shard and every front looks at an immutable snapshot of it ([`TopicTable`],
-//! behind an `Arc`). A change is durable before anybody sees it: the file is replaced whole (D9).
+//! One shard changes it, by deltas ([`TopicDelta`]); every shard and every front looks at an immutable
+//! snapshot of it ([`TopicTable`], behind an `Arc`). A change is durable before anybody sees it: the file is
+//! replaced whole (D9).
+
+mod delta;
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -14,7 +18,10 @@ use crate::config::{
 use crate::error::TopicError;
 use crate::format::names;
 use crate::format::topics::{DeletedTopic, TopicRecord, TopicsFile};
+pub use crate::format::topics::{Placement, Replica, Role};
 use crate::types::{PartitionId, TopicId};
+pub(crate) use delta::Change;
+pub use delta::TopicDelta;
 
 /// One topic.
 #[derive(Clone, Debug)]
@@ -23,12 +30,14 @@ pub struct Topic {
     pub name: String,
     /// The identity; another one when a topic of the same name is made again.
     pub id: TopicId,
-    /// Number of partitions, 1 or more.
+    /// Number of partitions, 1 or more, wherever they are.
     pub partitions: u32,
     /// What the topic sets itself, by Kafka's names.
     pub own_configs: Vec<(String, String)>,
     /// What is in force.
     pub config: Arc<TopicConfig>,
+    /// Which of the partitions are here.
+    pub placement: Placement,
 }
 
 impl Topic {
@@ -38,10 +47,29 @@ impl Topic {
         Some(PartitionId::new(self.id, index))
     }
 
-    /// The partitions, in order.
+    /// The partitions, in order, wherever they are.
     pub fn partition_ids(&self) -> impl Iterator<Item = PartitionId> + use<> {
         let topic = self.id;
         (0..self.partitions).map(move |index| PartitionId::new(topic, index))
+    }
+
+    /// What is here of a partition; `None` where nothing is, and for a number that the topic does not have.
+    pub fn replica(&self, index: u32) -> Option<Replica> {
+        self.placement.replica(index).filter(|_| index < self.partitions)
+    }
+
+    /// The numbers of the partitions that are here, in order.
+    fn here(&self) -> impl Iterator<Item = u32> {
+        let (all, these) = match &self.placement {
+            Placement::All(_) => (0..self.partitions, None),
+            Placement::These(here) => (0..0, Some(here)),
+        };
+        all.chain(these.into_iter().flat_map(BTreeMap::keys).copied())
+    }
+
+    /// The partitions that are here, in order.
+    pub fn partitions_here(&self) -> impl Iterator<Item = PartitionId> {
+        self.here().map(|index| PartitionId::new(self.id, index))
     }
 
     /// The settings of its own that the topic has after a change; makes nothing.
@@ -77,6 +105,7 @@ impl Topic {
             id: self.id,
             partitions: self.partitions,
             configs: self.own_configs.clone(),
+            placement: self.placement.clone(),
         }
     }
 }
@@ -213,6 +242,7 @@ impl TopicTable {
                 partitions: record.partitions,
                 own_configs: record.configs,
                 config,
+                placement: record.placement,
             });
         }
         Ok(table)
@@ -240,13 +270,14 @@ impl TopicTable {
         self.deleted.retain(|topic| !gone(topic));
     }
 
-    fn insert(&mut self, topic: Topic) {
+    fn insert(&mut self, topic: Topic) -> Arc<Topic> {
         let topic = Arc::new(topic);
         self.by_id.insert(topic.id, topic.clone());
         if may_collide(&topic.name) {
             self.by_metric_name.insert(names::metric_name(&topic.name), topic.clone());
         }
-        self.by_name.insert(topic.name.clone(), topic);
+        self.by_name.insert(topic.name.clone(), topic.clone());
+        topic
     }
 
     /// The topic of that name.
@@ -274,9 +305,15 @@ impl TopicTable {
         self.by_name.is_empty()
     }
 
-    /// Whether there is such a partition.
+    /// The topic of a partition that is here, and what this broker is to it.
+    pub fn replica(&self, partition: PartitionId) -> Option<(&Arc<Topic>, Replica)> {
+        let topic = self.by_id(partition.topic)?;
+        Some((topic, topic.replica(partition.index)?))
+    }
+
+    /// Whether a partition is here.
     pub fn holds(&self, partition: PartitionId) -> bool {
-        self.by_id(partition.topic).is_some_and(|topic| partition.index < topic.partitions)
+        self.replica(partition).is_some()
     }
 
     /// Checks what is asked for against the rules and against the topics there are; makes nothing.
@@ -296,33 +333,55 @@ impl TopicTable {
         Ok(TopicConfig::resolve(defaults, &new.configs)?)
     }
 
-    /// Adds a topic.
-    pub(crate) fn add(
-        &mut self,
-        new: NewTopic,
-        id: TopicId,
-        defaults: &TopicDefaults,
-    ) -> Result<Arc<Topic>, TopicError> {
-        let config = Arc::new(self.check_new(&new, defaults)?);
-        let mut own_configs = new.configs;
-        canonical(&mut own_configs)?;
-        self.insert(Topic { name: new.name, id, partitions: new.partitions, own_configs, config });
-        Ok(self.by_id[&id].clone())
+    /// What a delta makes of its topic; changes nothing.
+    pub(crate) fn change(&self, delta: TopicDelta, defaults: &TopicDefaults) -> Result<Change, TopicError> {
+        let (old, new) = match delta {
+            TopicDelta::Create { id, new, placement } => {
+                let config = self.check_new(&new, defaults)?;
+                if let Some(other) = self.by_id(id) {
+                    return Err(TopicError::Exists(other.name.clone()));
+                }
+                return Ok(Change::To { old: None, new: delta::created(id, new, placement, config)? });
+            }
+            TopicDelta::Delete { topic } => return Ok(Change::Gone(self.known(topic)?.clone())),
+            TopicDelta::Grow { topic, partitions } => {
+                let old = self.check_growth(topic, partitions)?;
+                (old, Topic { partitions, ..Topic::clone(old) })
+            }
+            TopicDelta::Place { topic, replicas } => {
+                let old = self.known(topic)?;
+                (old, delta::placed(old, replicas)?)
+            }
+            TopicDelta::Configure { topic, configs } => {
+                let old = self.known(topic)?;
+                (old, delta::configured(old, configs, defaults)?)
+            }
+        };
+        Ok(Change::To { old: Some(old.clone()), new })
     }
 
-    /// Gives the topic `id` other settings.
-    pub(crate) fn reconfigure(
-        &mut self,
-        id: TopicId,
-        change: &ConfigChange,
-        defaults: &TopicDefaults,
-    ) -> Result<Arc<Topic>, TopicError> {
-        let topic = self.by_id(id).ok_or_else(|| TopicError::Unknown(id.to_string()))?;
-        let own_configs = topic.changed_configs(change, defaults)?;
-        let config = Arc::new(TopicConfig::resolve(defaults, &own_configs)?);
-        let topic = Topic { own_configs, config, ..Topic::clone(topic) };
-        self.insert(topic);
-        Ok(self.by_id[&id].clone())
+    /// Takes in a change of this table. A topic that is gone stands among the deleted ones then.
+    pub(crate) fn take_in(&mut self, change: Change) -> Arc<Topic> {
+        match change {
+            Change::To { new, .. } => self.insert(new),
+            Change::Gone(topic) => {
+                self.by_id.remove(&topic.id);
+                self.by_name.remove(&topic.name);
+                if may_collide(&topic.name) {
+                    self.by_metric_name.remove(&names::metric_name(&topic.name));
+                }
+                self.deleted.extend(delta::deleted(&topic));
+                topic
+            }
+        }
+    }
+
+    /// The topic of that identity.
+    ///
+    /// # Errors
+    /// [`TopicError::Unknown`].
+    pub(crate) fn known(&self, id: TopicId) -> Result<&Arc<Topic>, TopicError> {
+        self.by_id(id).ok_or_else(|| TopicError::Unknown(id.to_string()))
     }
 
     /// This table with other defaults.
@@ -332,7 +391,7 @@ impl TopicTable {
 
     /// Checks whether the topic `id` can have so many partitions; changes nothing.
     pub fn check_growth(&self, id: TopicId, partitions: u32) -> Result<&Arc<Topic>, TopicError> {
-        let topic = self.by_id(id).ok_or_else(|| TopicError::Unknown(id.to_string()))?;
+        let topic = self.known(id)?;
         if partitions > PARTITIONS_MAX {
             return Err(TopicError::Partitions { found: partitions, max: PARTITIONS_MAX });
         }
@@ -341,26 +400,6 @@ impl TopicTable {
             return Err(TopicError::DoesNotGrow { name, current, found: partitions });
         }
         Ok(topic)
-    }
-
-    /// Gives the topic `id` more partitions.
-    pub(crate) fn grow(&mut self, id: TopicId, partitions: u32) -> Result<Arc<Topic>, TopicError> {
-        let topic = self.check_growth(id, partitions)?;
-        let topic = Topic { partitions, ..Topic::clone(topic) };
-        self.insert(topic);
-        Ok(self.by_id[&id].clone())
-    }
-
-    /// Takes out the topic `id`, which stands among the deleted ones then.
-    pub(crate) fn remove(&mut self, id: TopicId) -> Option<Arc<Topic>> {
-        let topic = self.by_id.remove(&id)?;
-        self.by_name.remove(&topic.name);
-        if may_collide(&topic.name) {
-            self.by_metric_name.remove(&names::metric_name(&topic.name));
-        }
-        let (name, partitions) = (topic.name.clone(), topic.partitions);
-        self.deleted.push(DeletedTopic { name, id, partitions });
-        Some(topic)
     }
 }
 
@@ -381,6 +420,7 @@ mod tests {
             partitions: 1,
             own_configs,
             config: Arc::new(TopicConfig::resolve(&TopicDefaults::default(), &[]).unwrap()),
+            placement: Placement::ALONE,
         }
     }
 
