@@ -41,7 +41,7 @@ pub enum FaultKind {
         what: String,
     },
     /// Records at the end of a log were acknowledged, and are not in it.
-    #[error("{path}: the acknowledged records from {offset} to {} are missing: {what}", end.get() - 1)]
+    #[error("{path}: the acknowledged records from {offset} to {} are missing: {cause}", end.get() - 1)]
     Missing {
         /// The file or directory that lacks them.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum FaultKind {
         /// The offset behind the last one that is known of.
         end: Offset,
         /// What was found instead.
-        what: String,
+        cause: MissingCause,
     },
     /// Acknowledged records are in a journal, and the disk was too full to put them into their log.
     #[error("{path}: the disk has no room for the acknowledged records from {offset} to {}, which the journal keeps", end.get() - 1)]
@@ -62,6 +62,20 @@ pub enum FaultKind {
         /// The offset behind the last one that the journal has.
         end: Offset,
     },
+}
+
+/// What tells that acknowledged records are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MissingCause {
+    /// A checkpoint has records of the partition, whose directory is gone.
+    #[error("the directory is not there")]
+    Directory,
+    /// They lie before the recovery point, and in no segment.
+    #[error("they were synced, and no segment has them")]
+    Segment,
+    /// The journal goes on behind them.
+    #[error("the journal has what comes behind them")]
+    BeforeJournal,
 }
 
 impl FaultKind {

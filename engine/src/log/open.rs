@@ -42,7 +42,7 @@ use super::producers::Producers;
 use super::replace::finish_swap;
 use super::{Entries, Log};
 use crate::config::TopicConfig;
-use crate::error::{Fault, FaultKind, io_fault};
+use crate::error::{Fault, FaultKind, MissingCause, io_fault};
 use crate::format::batch::BatchHeader;
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::compacted::Compacted;
@@ -218,9 +218,9 @@ impl<D: Disk> Recovery<D> {
         let end = log.end();
         if end < point.next_offset && log.damage().is_none() {
             let path = log.home.directory.join(names::segment_log(end));
-            let what = "they were synced, and no segment has them".to_owned();
+            let (end, cause) = (point.next_offset, MissingCause::Segment);
             *log.damage.borrow_mut() =
-                Some(FaultKind::Missing { path, offset: end, end: point.next_offset, what }.into());
+                Some(FaultKind::Missing { path, offset: log.end(), end, cause }.into());
         }
     }
 
@@ -381,9 +381,9 @@ impl<D: Disk> Recovery<D> {
             let (end, found) = (self.log.end(), header.base_offset());
             let path =
                 self.log.active().map_or(self.log.home.directory.clone(), |segment| segment.log_path());
-            let what = "the journal has what comes behind them".to_owned();
+            let cause = MissingCause::BeforeJournal;
             *self.log.damage.borrow_mut() =
-                Some(FaultKind::Missing { path, offset: end, end: found, what }.into());
+                Some(FaultKind::Missing { path, offset: end, end: found, cause }.into());
             return Ok(());
         }
         if header.leader_epoch() < self.log.last_epoch() {
@@ -483,8 +483,8 @@ impl<D: Disk> Recovery<D> {
 
 /// The fault of a log whose directory is not there, although a checkpoint has records of it.
 pub(crate) fn gone(directory: &Path, point: &PartitionCheckpoint) -> Fault {
-    let (path, what) = (directory.to_owned(), "the directory is not there".to_owned());
-    FaultKind::Missing { path, offset: point.log_start, end: point.next_offset, what }.into()
+    let (path, cause) = (directory.to_owned(), MissingCause::Directory);
+    FaultKind::Missing { path, offset: point.log_start, end: point.next_offset, cause }.into()
 }
 
 /// Removes a segment that compaction was writing, and finishes the swap that it has committed.

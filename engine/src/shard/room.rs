@@ -17,7 +17,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::Shard;
-use crate::error::{Fault, FaultKind, io_fault};
+use crate::error::{Fault, FaultKind, MissingCause, io_fault};
 use crate::format::batch::{BatchHeader, verify_crc};
 use crate::format::names;
 use crate::io::{Disk, OpenMode};
@@ -134,9 +134,8 @@ impl<D: Disk> Shard<D> {
         let log = &partition.log;
         let bytes = self.read_journaled(journal, batch).await.map_err(of_fault)?;
         if batch.base_offset > log.end() {
-            let (path, what) =
-                (log.directory().to_owned(), "the journal has what comes behind them".to_owned());
-            let missing = FaultKind::Missing { path, offset: log.end(), end: batch.base_offset, what };
+            let (path, cause) = (log.directory().to_owned(), MissingCause::BeforeJournal);
+            let missing = FaultKind::Missing { path, offset: log.end(), end: batch.base_offset, cause };
             return Err(WriteFailure::Fault(missing.into()));
         }
         let epoch = BatchHeader::peek(&bytes).map_or(LeaderEpoch::FIRST, |header| header.leader_epoch());
