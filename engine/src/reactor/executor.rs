@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use async_task::Runnable;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::{OnDrop, Queue, Task};
+use super::{OnDrop, Queue, Reactor};
 use crate::io::yield_now;
 use crate::reactor::ring::{Doorbell, RingDisk, Wait};
 use crate::sync::Woken;
@@ -40,43 +40,76 @@ const CREDIT_MAX: Duration = Duration::from_millis(1);
 /// A thread is quiet when its other tasks have taken less than a hundredth of this.
 const QUIET_WINDOW: Duration = Duration::from_millis(100);
 
-/// What a [`Task`] is here.
-pub(super) type Spawned<T> = async_task::Task<T>;
-
 thread_local! {
     static EXECUTOR: RefCell<Option<Rc<Executor>>> = const { RefCell::new(None) };
 }
 
-/// Starts a thread with an executor that runs the future made by `f` to its end. `f` gets the ring that the
-/// executor waits on.
-///
-/// `cpu` pins the thread to that one of the CPUs that the process may run on, counted from 0, when that is
-/// allowed. `background_share` is the part of the thread's time that background tasks may take, up to 1.
-/// `ended` is called when the executor has ended, however it did; then [`ExecutorHandle::join`] tells how,
-/// and does not wait for long.
-///
-/// # Errors
-/// When the thread can not be made. That there is no ring to be had is reported by [`ExecutorHandle::join`].
-pub fn spawn_watched<F, T>(
-    name: &str,
-    cpu: Option<usize>,
-    background_share: f64,
-    ended: impl FnOnce() + Send + 'static,
-    f: impl FnOnce(RingDisk) -> F + Send + 'static,
-) -> io::Result<ExecutorHandle<T>>
-where
-    F: Future<Output = T> + 'static,
-    T: Send + 'static,
-{
-    let run = move || {
-        let _told_last = OnDrop(Some(ended));
-        if let Some(cpu) = cpu {
-            pin_thread(cpu);
+/// The executor of our own.
+pub(super) struct Own;
+
+impl Reactor for Own {
+    type Spawned<T> = async_task::Task<T>;
+    type Thread<T: Send + 'static> = thread::JoinHandle<io::Result<T>>;
+
+    fn start<F, T>(
+        name: &str,
+        cpu: Option<usize>,
+        background_share: f64,
+        ended: impl FnOnce() + Send + 'static,
+        f: impl FnOnce(RingDisk) -> F + Send + 'static,
+    ) -> io::Result<Self::Thread<T>>
+    where
+        F: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        let run = move || {
+            let _told_last = OnDrop(Some(ended));
+            if let Some(cpu) = cpu {
+                pin_thread(cpu);
+            }
+            let ring = RingDisk::new()?;
+            Ok(Executor::new(ring.clone(), background_share).run(f(ring)))
+        };
+        thread::Builder::new().name(name.to_owned()).spawn(run)
+    }
+
+    fn join<T: Send + 'static>(thread: Self::Thread<T>) -> io::Result<T> {
+        thread.join().unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(io::Error::other(format!("a task panicked: {}", text.unwrap_or_default())))
+        })
+    }
+
+    fn spawn<T: 'static>(queue: Queue, future: impl Future<Output = T> + 'static) -> Self::Spawned<T> {
+        let remote = with_executor(|executor| executor.remote.clone());
+        let schedule = move |runnable| schedule(&remote, queue, runnable);
+        let (runnable, task) = async_task::spawn_local(future, schedule);
+        runnable.schedule();
+        task
+    }
+
+    fn detach<T>(task: Self::Spawned<T>) {
+        task.detach();
+    }
+
+    fn cancel<T>(task: Self::Spawned<T>) -> impl Future<Output = Option<T>> {
+        task.cancel()
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> {
+        Sleep { due: Instant::now() + duration, timer: None }
+    }
+
+    async fn yield_if_needed() {
+        if with_executor(Executor::is_time_up) {
+            yield_now().await;
         }
-        let ring = RingDisk::new()?;
-        Ok(Executor::new(ring.clone(), background_share).run(f(ring)))
-    };
-    thread::Builder::new().name(name.to_owned()).spawn(run).map(ExecutorHandle)
+    }
+
+    fn set_background_share(share: f64) {
+        with_executor(|executor| executor.allowance.share.set(share));
+    }
 }
 
 /// Pins this thread to the `number`-th of the CPUs that it may run on, in a cpuset as well.
@@ -88,49 +121,6 @@ fn pin_thread(number: usize) {
     if let Err(error) = sched_setaffinity(None, &cpus) {
         tracing::warn!(cpu, %error, "a shard's thread is not pinned");
     }
-}
-
-/// A running executor.
-pub struct ExecutorHandle<T>(thread::JoinHandle<io::Result<T>>);
-
-impl<T> ExecutorHandle<T> {
-    /// Waits for the executor's end.
-    ///
-    /// # Errors
-    /// When the executor could not start (no io_uring, not enough locked memory), or a task panicked.
-    pub fn join(self) -> io::Result<T> {
-        self.0.join().unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(io::Error::other(format!("a task panicked: {}", text.unwrap_or_default())))
-        })
-    }
-}
-
-/// Starts a task in a queue of this thread's executor.
-pub fn spawn<T: 'static>(queue: Queue, future: impl Future<Output = T> + 'static) -> Task<T> {
-    let remote = with_executor(|executor| executor.remote.clone());
-    let schedule = move |runnable| schedule(&remote, queue, runnable);
-    let (runnable, task) = async_task::spawn_local(future, schedule);
-    runnable.schedule();
-    Task(task)
-}
-
-/// Waits; 40-180 us longer than asked for when the thread slept.
-pub fn sleep(duration: Duration) -> impl Future<Output = ()> {
-    Sleep { due: Instant::now() + duration, timer: None }
-}
-
-/// Gives way when this task has run for a while; cheap enough for every step of a loop.
-pub async fn yield_if_needed() {
-    if with_executor(Executor::is_time_up) {
-        yield_now().await;
-    }
-}
-
-/// Changes the part of this thread's time that background tasks may take.
-pub fn set_background_share(share: f64) {
-    with_executor(|executor| executor.allowance.share.set(share));
 }
 
 fn with_executor<R>(f: impl FnOnce(&Executor) -> R) -> R {
@@ -175,7 +165,7 @@ impl Executor {
         let output = Rc::new(Cell::new(None));
         let (over, done) = (Rc::new(Cell::new(false)), output.clone());
         let ended = over.clone();
-        spawn(Queue::Net, async move {
+        Own::spawn(Queue::Net, async move {
             done.set(Some(future.await));
             ended.set(true);
         })
@@ -454,7 +444,7 @@ impl Drop for Sleep {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reactor::{spawn_executor, with_timeout};
+    use crate::reactor::{sleep, spawn, spawn_executor, with_timeout, yield_if_needed};
 
     fn on_executor<F, T>(test: impl FnOnce() -> F + Send + 'static) -> T
     where

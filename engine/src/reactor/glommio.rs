@@ -7,6 +7,9 @@
 //!
 //! Queues are run by shares, not in the order of our own executor, and a turn of the ring costs a task's run,
 //! a read and a system call more.
+//!
+//! One clause of the contract it does not keep: beside tasks that give way and never wait, a queue starves.
+//! The engine's tasks wait.
 
 #![allow(unsafe_code)]
 
@@ -27,7 +30,7 @@ use glommio::{
 };
 use rustix::io::ReadWriteFlags;
 
-use super::{OnDrop, Queue, Task};
+use super::{OnDrop, Queue, Reactor, sleep, spawn};
 use crate::reactor::ring::{RingDisk, Wait};
 
 /// How often a running queue is asked to give way. Tasks are short by rule, so this is for the exception; and
@@ -50,9 +53,6 @@ const PREEMPT_FIRST: Duration = Duration::from_secs(60);
 const HEARTBEATS: [Duration; 3] =
     [Duration::from_millis(20), Duration::from_millis(130), Duration::from_millis(1700)];
 
-/// What a [`Task`] is here.
-pub(super) type Spawned<T> = glommio::Task<T>;
-
 #[derive(Clone, Copy)]
 struct Queues {
     net: TaskQueueHandle,
@@ -64,51 +64,85 @@ thread_local! {
     static QUEUES: Cell<Option<Queues>> = const { Cell::new(None) };
 }
 
-/// Starts a thread with an executor that runs the future made by `f` to its end. `f` gets the ring that the
-/// executor pumps.
-///
-/// `ended` is called when the executor has ended, however it did. `cpu` pins the thread. `background_share`
-/// is the part of the time of all tasks that background tasks get when others are ready, up to 1.
-///
-/// # Errors
-/// When the thread can not be made, or the CPU does not exist. That there is no ring to be had is reported by
-/// [`ExecutorHandle::join`].
-pub fn spawn_watched<F, T>(
-    name: &str,
-    cpu: Option<usize>,
-    background_share: f64,
-    ended: impl FnOnce() + Send + 'static,
-    f: impl FnOnce(RingDisk) -> F + Send + 'static,
-) -> io::Result<ExecutorHandle<T>>
-where
-    F: Future<Output = T> + 'static,
-    T: Send + 'static,
-{
-    LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
-        .name(name)
-        .preempt_timer(PREEMPT_FIRST)
-        // Else the pool's thread is pinned to the first CPU, whatever the executor's is.
-        .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
-        .spawn(move || {
-            let executor = glommio::executor();
-            let queue =
-                |shares, latency, name| executor.create_task_queue(Shares::Static(shares), latency, name);
-            QUEUES.set(Some(Queues {
-                net: queue(1000, Latency::Matters(PREEMPT), "net"),
-                storage: queue(1000, Latency::Matters(PREEMPT), "storage"),
-                background: queue(
-                    (1000.0 * background_share).ceil() as usize,
-                    Latency::Matters(PREEMPT),
-                    "background",
-                ),
-            }));
-            async move {
-                let _told_last = OnDrop(Some(ended));
-                run(f).await
-            }
-        })
-        .map(ExecutorHandle)
-        .map_err(explain)
+/// The executor on glommio.
+pub(super) struct Glommio;
+
+impl Reactor for Glommio {
+    type Spawned<T> = glommio::Task<T>;
+    type Thread<T: Send + 'static> = ExecutorJoinHandle<io::Result<T>>;
+
+    fn start<F, T>(
+        name: &str,
+        cpu: Option<usize>,
+        background_share: f64,
+        ended: impl FnOnce() + Send + 'static,
+        f: impl FnOnce(RingDisk) -> F + Send + 'static,
+    ) -> io::Result<Self::Thread<T>>
+    where
+        F: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
+            .name(name)
+            .preempt_timer(PREEMPT_FIRST)
+            // Else the pool's thread is pinned to the first CPU, whatever the executor's is.
+            .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
+            .spawn(move || {
+                make_queues(background_share);
+                async move {
+                    let _told_last = OnDrop(Some(ended));
+                    run(f).await
+                }
+            })
+            .map_err(explain)
+    }
+
+    fn join<T: Send + 'static>(thread: Self::Thread<T>) -> io::Result<T> {
+        thread.join().map_err(explain)?
+    }
+
+    fn spawn<T: 'static>(queue: Queue, future: impl Future<Output = T> + 'static) -> Self::Spawned<T> {
+        let queues = QUEUES.get().expect("this is a thread of `spawn_executor`");
+        let handle = match queue {
+            Queue::Net => queues.net,
+            Queue::Storage => queues.storage,
+            Queue::Background => queues.background,
+        };
+        glommio::spawn_local_into(future, handle).expect("queues live as long as their executor")
+    }
+
+    fn detach<T>(task: Self::Spawned<T>) {
+        task.detach();
+    }
+
+    fn cancel<T>(task: Self::Spawned<T>) -> impl Future<Output = Option<T>> {
+        task.cancel()
+    }
+
+    async fn sleep(duration: Duration) {
+        glommio::timer::sleep(duration).await;
+    }
+
+    async fn yield_if_needed() {
+        glommio::yield_if_needed().await;
+    }
+
+    /// Nothing: the shares of that runtime's queues are fixed.
+    fn set_background_share(_share: f64) {}
+}
+
+fn make_queues(background_share: f64) {
+    let executor = glommio::executor();
+    let queue = |shares, latency, name| executor.create_task_queue(Shares::Static(shares), latency, name);
+    QUEUES.set(Some(Queues {
+        net: queue(1000, Latency::Matters(PREEMPT), "net"),
+        storage: queue(1000, Latency::Matters(PREEMPT), "storage"),
+        background: queue(
+            (1000.0 * background_share).ceil() as usize,
+            Latency::Matters(PREEMPT),
+            "background",
+        ),
+    }));
 }
 
 async fn run<F>(f: impl FnOnce(RingDisk) -> F) -> io::Result<F::Output>
@@ -187,19 +221,6 @@ fn take_signal(ring: &RingDisk) -> bool {
     rustix::io::preadv2(doorbell.descriptor(), count, u64::MAX, ReadWriteFlags::NOWAIT).is_ok()
 }
 
-/// A running executor.
-pub struct ExecutorHandle<T: Send + 'static>(ExecutorJoinHandle<io::Result<T>>);
-
-impl<T: Send + 'static> ExecutorHandle<T> {
-    /// Waits for the executor's end.
-    ///
-    /// # Errors
-    /// When the executor could not start (no io_uring, not enough locked memory), or a task panicked.
-    pub fn join(self) -> io::Result<T> {
-        self.0.join().map_err(explain)?
-    }
-}
-
 fn explain(error: GlommioError<()>) -> io::Error {
     match error {
         GlommioError::ReactorError(ReactorErrorKind::MemLockLimit(limit, needed)) => io::Error::new(
@@ -214,28 +235,4 @@ fn explain(error: GlommioError<()>) -> io::Error {
         }
         error => error.into(),
     }
-}
-
-/// Starts a task in a queue of this thread's executor.
-pub fn spawn<T: 'static>(queue: Queue, future: impl Future<Output = T> + 'static) -> Task<T> {
-    let queues = QUEUES.get().expect("this is a thread of `spawn_executor`");
-    let handle = match queue {
-        Queue::Net => queues.net,
-        Queue::Storage => queues.storage,
-        Queue::Background => queues.background,
-    };
-    Task(glommio::spawn_local_into(future, handle).expect("queues live as long as their executor"))
-}
-
-/// Waits; 40-180 us longer than asked for when the thread slept.
-pub async fn sleep(duration: Duration) {
-    glommio::timer::sleep(duration).await;
-}
-
-/// Nothing: the shares of that runtime's queues are fixed.
-pub fn set_background_share(_share: f64) {}
-
-/// Gives way when this queue's time is up; cheap enough for every step of a loop.
-pub async fn yield_if_needed() {
-    glommio::yield_if_needed().await;
 }

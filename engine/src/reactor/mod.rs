@@ -1,18 +1,16 @@
 //! The runtime: one thread with three task queues, timers, its disk, and its sockets. No other room of the
 //! engine knows how tasks run, or what a thread waits on.
 //!
-//! * A task runs until it waits; it must not compute for more than some 50 us without [`yield_if_needed`].
-//! * Wakers may be called on any thread.
-//! * A dropped [`Task`] is cancelled. A task that still waits when its executor ends is never dropped, and
-//!   keeps its files open: keep the handles, and await or drop them.
-//! * When the executor's future has ended, its ring is closed and finishes what was started; then the thread
-//!   ends.
-//!
-//! Two implementations keep this, and one of them is built: `executor`, our own, where the thread sleeps in
-//! the ring itself; and, with the cargo feature `glommio`, that runtime, so that what was measured between
-//! the two can be measured again. Decision 11 has the figures. Both wait on the thread's [`ring`], which is
-//! also its disk ([`ShardDisk`]) and what its [`Sockets`] wait on.
+//! [`Reactor`] says what an implementation owes to the engine. Two keep it, and one of them is built:
+//! `executor`, our own, where the thread sleeps in the ring itself; and, with the cargo feature `glommio`,
+//! that runtime, so that what was measured between the two can be measured again. Decision 11 has the
+//! figures. Both wait on the thread's [`ring`], which is also its disk ([`ShardDisk`]) and what its
+//! [`Sockets`] wait on. `contract` holds whichever is built to it. Another one is a module here that
+//! implements the trait, and a line that chooses it; where its thread does not sleep in a ring, it brings a
+//! [`Disk`](crate::io::Disk) that completes on this thread, and sockets.
 
+#[cfg(test)]
+mod contract;
 #[cfg(not(feature = "glommio"))]
 mod executor;
 #[cfg(feature = "glommio")]
@@ -29,15 +27,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::{Either, select};
 
 #[cfg(not(feature = "glommio"))]
-use self::executor::Spawned;
-#[cfg(not(feature = "glommio"))]
-pub use self::executor::{
-    ExecutorHandle, set_background_share, sleep, spawn, spawn_watched, yield_if_needed,
-};
+use self::executor::Own as Built;
 #[cfg(feature = "glommio")]
-use self::glommio::Spawned;
-#[cfg(feature = "glommio")]
-pub use self::glommio::{ExecutorHandle, set_background_share, sleep, spawn, spawn_watched, yield_if_needed};
+use self::glommio::Glommio as Built;
 pub use self::ring::RingDisk as ShardDisk;
 pub(crate) use self::ring::probe;
 pub use self::sockets::{SendFileError, Sockets, receive, set_congestion_control, set_nodelay};
@@ -59,19 +51,78 @@ pub enum Queue {
     Background,
 }
 
+/// What an implementation owes to the engine.
+///
+/// * **One thread.** Tasks run on the thread that spawned them, one at a time, and need not be `Send`. A task
+///   runs until it waits; it gives way by [`yield_now`] or `yield_if_needed`.
+/// * **Wakes.** A waker may be called on any thread, also after the executor has ended. A wake is never lost,
+///   whatever the thread is doing: about to sleep, asleep, or in the middle of the task that is woken. One
+///   that is called by a task is delivered even if that task panics next.
+/// * **Queues.** A queue with a task that is ready is never starved by the two others. Background tasks get
+///   their share of the time where others are ready, and leave them the rest.
+/// * **Tasks.** Awaiting a spawned task gives its output; dropping it cancels it, and its future is dropped
+///   on this thread; a detached one runs on.
+/// * **Timers.** `sleep` never ends before its time, ends in the order of the times, and costs nothing once
+///   it is dropped.
+/// * **The end.** The executor ends with its future. What was started on the disk by then is finished before
+///   the thread ends, whether anybody waits for it or not: a write that was begun is never taken back. A task
+///   that still waits may never be dropped, and keep its files open: whoever spawns keeps the handles, and
+///   awaits or drops them.
+/// * **Failure.** A panic of a task ends the executor, `ended` is called however it ended, and `join` tells
+///   the panic. That there is no ring, or too little locked memory, is told by `join`, too.
+trait Reactor {
+    /// A task, before it is a [`Task`].
+    type Spawned<T>: Future<Output = T> + Unpin;
+    /// A thread with an executor, before it is an [`ExecutorHandle`].
+    type Thread<T: Send + 'static>;
+
+    /// See [`spawn_watched`].
+    fn start<F, T>(
+        name: &str,
+        cpu: Option<usize>,
+        background_share: f64,
+        ended: impl FnOnce() + Send + 'static,
+        f: impl FnOnce(ShardDisk) -> F + Send + 'static,
+    ) -> io::Result<Self::Thread<T>>
+    where
+        F: Future<Output = T> + 'static,
+        T: Send + 'static;
+
+    /// See [`ExecutorHandle::join`].
+    fn join<T: Send + 'static>(thread: Self::Thread<T>) -> io::Result<T>;
+
+    /// See [`spawn`].
+    fn spawn<T: 'static>(queue: Queue, future: impl Future<Output = T> + 'static) -> Self::Spawned<T>;
+
+    /// See [`Task::detach`].
+    fn detach<T>(task: Self::Spawned<T>);
+
+    /// See [`Task::cancel`].
+    fn cancel<T>(task: Self::Spawned<T>) -> impl Future<Output = Option<T>>;
+
+    /// See [`sleep`].
+    fn sleep(duration: Duration) -> impl Future<Output = ()>;
+
+    /// See [`yield_if_needed`].
+    fn yield_if_needed() -> impl Future<Output = ()>;
+
+    /// See [`set_background_share`].
+    fn set_background_share(share: f64);
+}
+
 /// A task; awaiting it gives its output, dropping it cancels it.
 #[must_use = "a dropped task is cancelled"]
-pub struct Task<T>(Spawned<T>);
+pub struct Task<T>(<Built as Reactor>::Spawned<T>);
 
 impl<T> Task<T> {
     /// Lets the task run on without a handle.
     pub fn detach(self) {
-        self.0.detach();
+        Built::detach(self.0);
     }
 
     /// Cancels the task and waits until it is dropped; its output when it had finished already.
     pub async fn cancel(self) -> Option<T> {
-        self.0.cancel().await
+        Built::cancel(self.0).await
     }
 }
 
@@ -100,6 +151,63 @@ where
     spawn_watched(name, cpu, background_share, || (), f)
 }
 
+/// Starts a thread with an executor that runs the future made by `f` to its end. `f` gets the disk of the
+/// thread.
+///
+/// `cpu` pins the thread to that one of the CPUs that the process may run on, counted from 0, when that is
+/// allowed. `background_share` is the part of the thread's time that background tasks get where others are
+/// ready, up to 1. `ended` is called when the executor has ended, however it did; then
+/// [`ExecutorHandle::join`] tells how, and does not wait for long.
+///
+/// # Errors
+/// When the thread can not be made. That there is no ring to be had is reported by [`ExecutorHandle::join`].
+pub fn spawn_watched<F, T>(
+    name: &str,
+    cpu: Option<usize>,
+    background_share: f64,
+    ended: impl FnOnce() + Send + 'static,
+    f: impl FnOnce(ShardDisk) -> F + Send + 'static,
+) -> io::Result<ExecutorHandle<T>>
+where
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    Built::start(name, cpu, background_share, ended, f).map(ExecutorHandle)
+}
+
+/// A running executor.
+pub struct ExecutorHandle<T: Send + 'static>(<Built as Reactor>::Thread<T>);
+
+impl<T: Send + 'static> ExecutorHandle<T> {
+    /// Waits for the executor's end.
+    ///
+    /// # Errors
+    /// When the executor could not start (no io_uring, not enough locked memory), or a task panicked.
+    pub fn join(self) -> io::Result<T> {
+        Built::join(self.0)
+    }
+}
+
+/// Starts a task in a queue of this thread's executor.
+pub fn spawn<T: 'static>(queue: Queue, future: impl Future<Output = T> + 'static) -> Task<T> {
+    Task(Built::spawn(queue, future))
+}
+
+/// Waits; 40-180 us longer than asked for when the thread slept.
+pub fn sleep(duration: Duration) -> impl Future<Output = ()> {
+    Built::sleep(duration)
+}
+
+/// Gives way when this task has run for a while; cheap enough for every step of a loop.
+pub fn yield_if_needed() -> impl Future<Output = ()> {
+    Built::yield_if_needed()
+}
+
+/// Changes the part of this thread's time that background tasks may take, where it is not fixed.
+pub fn set_background_share(share: f64) {
+    Built::set_background_share(share);
+}
+
 /// Calls what it holds when it is dropped, also by a panic.
 struct OnDrop<F: FnOnce()>(Option<F>);
 
@@ -122,105 +230,5 @@ pub async fn with_timeout<T>(duration: Duration, future: impl Future<Output = T>
     match select(pin!(future), pin!(sleep(duration))).await {
         Either::Left((output, _)) => Some(output),
         Either::Right(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-    use std::rc::Rc;
-    use std::thread;
-
-    use super::*;
-
-    fn on_executor<F, T>(test: impl FnOnce() -> F + Send + 'static) -> T
-    where
-        F: Future<Output = T> + 'static,
-        T: Send + 'static,
-    {
-        spawn_executor("test", None, 0.1, |_| test()).unwrap().join().unwrap()
-    }
-
-    #[test]
-    fn a_wake_from_another_thread_is_never_lost() {
-        on_executor(|| async {
-            let (asked, questions) = async_channel::bounded(1);
-            let (answer, answers) = async_channel::bounded(1);
-            let thread = thread::spawn(move || {
-                while let Ok(question) = questions.recv_blocking() {
-                    answer.send_blocking(question).unwrap();
-                }
-            });
-            for number in 0..20_000 {
-                asked.send(number).await.unwrap();
-                assert_eq!(answers.recv().await, Ok(number));
-            }
-            drop(asked);
-            thread.join().unwrap();
-        });
-    }
-
-    #[test]
-    fn timers_fire_in_their_order_and_a_dropped_one_not_at_all() {
-        on_executor(|| async {
-            let fired = Rc::new(RefCell::new(Vec::new()));
-            let sleeper = |millis: u64| {
-                let (fired, began) = (fired.clone(), now());
-                spawn(Queue::Net, async move {
-                    sleep(Duration::from_millis(millis)).await;
-                    assert!(began.elapsed() >= Duration::from_millis(millis), "not before its time");
-                    fired.borrow_mut().push(millis);
-                })
-            };
-            // All of them are asked for in one turn, microseconds apart, and fire a hundred milliseconds
-            // apart.
-            let tasks: Vec<_> = [300, 100, 200].map(sleeper).into_iter().collect();
-            let dropped = sleeper(60_000);
-            let none = with_timeout(Duration::from_millis(5), std::future::pending::<()>()).await;
-            assert!(none.is_none());
-            drop(dropped);
-            for task in tasks {
-                task.await;
-            }
-            assert_eq!(*fired.borrow(), [100, 200, 300]);
-        });
-    }
-
-    #[test]
-    fn a_panic_of_a_task_is_told_by_the_executor() {
-        let executor = spawn_executor("test", None, 0.1, |_| async { panic!("no way") }).unwrap();
-        let error = executor.join().unwrap_err();
-        assert!(error.to_string().contains("no way"), "{error}");
-    }
-
-    #[test]
-    fn the_end_of_an_executor_is_told_however_it_ends() {
-        for panics in [false, true] {
-            let (told, ends) = std::sync::mpsc::channel();
-            let ended = move || told.send(()).unwrap();
-            let future = async move { assert!(!panics, "no way") };
-            let executor = spawn_watched("test", None, 0.1, ended, move |_| future).unwrap();
-            assert_eq!(ends.recv(), Ok(()));
-            assert_eq!(executor.join().is_err(), panics);
-        }
-    }
-
-    #[test]
-    fn an_executor_that_panics_has_woken_whom_it_was_about_to_wake() {
-        let (asked, question) = futures_channel::oneshot::channel::<()>();
-        let (answered, answer) = futures_channel::oneshot::channel();
-        let waits = spawn_executor("waits", None, 0.1, |_| async move {
-            answered.send(()).unwrap();
-            question.await
-        });
-        let panics = spawn_executor("panics", None, 0.1, |_| async move {
-            answer.await.unwrap();
-            // Long enough for the other one to sleep, and no harm when it does not.
-            sleep(Duration::from_millis(20)).await;
-            let _ = asked.send(());
-            panic!("no way")
-        });
-        assert!(panics.unwrap().join().is_err());
-        assert_eq!(waits.unwrap().join().unwrap(), Ok(()));
     }
 }
