@@ -300,6 +300,10 @@ impl Known {
                         self.cut(partition, end);
                     }
                 }
+                if !appended.duplicate {
+                    // It was sent again before anybody knew that it had been cut off.
+                    self.model.note_attempt(number);
+                }
                 self.model.know(partition, offset, number, "was acknowledged");
                 return;
             }

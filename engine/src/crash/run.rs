@@ -385,6 +385,7 @@ impl Run {
             timestamps.push(timestamp);
         }
         let bytes: Bytes = builder.build().freeze();
+        tracing::debug!("batch {number} for {partition} of {producer:?}");
         self.known.model.send(Sent { partition, bytes, producer, timestamps })
     }
 
