@@ -526,8 +526,15 @@ impl Run {
         let partition = self.known.model.partitions.get_mut(&id).expect("it is there");
         (partition.cutting, partition.was_cut) = (Some(to), true);
         let answer = self.drive(process.owner(id).truncate(id, Offset::new(to)))?;
-        let known = &mut self.known;
         tracing::debug!("{id} is cut off at {to}: {answer:?}");
+        if answer.is_ok()
+            && let Ok(Some(found)) =
+                self.drive(process.owner(id).find_offset(id, OffsetQuery::Earliest, None))?
+        {
+            // What retention has deleted cannot tell of producers.
+            self.known.model.see_start(id, found.offset, self.clock.timestamp());
+        }
+        let known = &mut self.known;
         match answer {
             Ok(end) => {
                 let expected = known.model.end_after_cut(id, to);
