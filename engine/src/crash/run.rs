@@ -25,7 +25,7 @@ use crate::format::builder::BatchBuilder;
 use crate::format::check::check;
 use crate::format::compression::Codec;
 use crate::io::is_no_space;
-use crate::message::{Appended, DeleteBefore};
+use crate::message::{Appended, DeleteBefore, OffsetQuery};
 use crate::partition::{Reader, WakeOnce};
 use crate::sim::{Clock, Faults, SimDisk, Simulation};
 use crate::topics::{ConfigChange, NewTopic, Replica, Role, Topic};

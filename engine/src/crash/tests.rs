@@ -91,6 +91,9 @@ fn bugs_that_were_found_stay_fixed() {
     // An index had entries of what was cut off, and the sync that took them out failed: the next look found
     // none, and after a power loss they were there again, and believed.
     play(&random(Trouble { replicas: true, ..STARTS })(1033));
+    // A journal write failed and fenced a partition, which then began another leader epoch. After a kill the
+    // journal had the batch, of the epoch before.
+    play(&random(Trouble { replicas: true, ..STARTS })(2713));
     play(&random(Trouble { replicas: true, ..FULL_STARTS })(12228));
 }
 

@@ -238,10 +238,10 @@ impl<D: Disk> Partition<D> {
         }
     }
 
-    /// What is appended from now on is of the present term. Where records of older ones wait in the journal,
-    /// that has to wait for them.
+    /// What is appended from now on is of the present term. Where the journal has records of older ones that
+    /// the log lacks, or may have, that has to wait for them: until there is room, or for the next start.
     fn begin_epoch(&self) {
-        if self.is_led() && self.fence.check_complete().is_ok() {
+        if self.is_led() && self.fence.check_appendable().is_ok() {
             self.log.begin_epoch(self.leader_epoch.get());
         }
     }
