@@ -303,6 +303,13 @@ impl Known {
                 if !appended.duplicate {
                     // It was sent again before anybody knew that it had been cut off.
                     self.model.note_attempt(number);
+                    let forgot = |producer: &ProducerModel| !producer.batches.contains(&number);
+                    let producer = self.model.sent[number].producer;
+                    if producer.is_some_and(|(Producer { id, .. }, _)| {
+                        self.producers.get(&(partition, id)).is_some_and(forgot)
+                    }) {
+                        self.make_uncertain(number);
+                    }
                 }
                 self.model.know(partition, offset, number, "was acknowledged");
                 return;
