@@ -45,6 +45,9 @@ use crate::types::{Offset, PartitionId, ProducerId, random_uuid};
 /// Most bytes of a small file that is read whole; a table of 100,000 topics has a tenth of it.
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 30;
 
+/// Producer ids from here on were not given by a broker.
+const PRODUCER_ID_BELIEVED_END: i64 = 1 << 62;
+
 /// Partitions that are replayed at the same time: nearly all of the time goes into waiting for their syncs.
 const REPLAYS_AT_ONCE: usize = 64;
 
@@ -104,7 +107,7 @@ pub(crate) async fn recover<D: Disk>(
     disk.sync_dir(data_dir).await.map_err(failed("syncing", data_dir))?;
     let settings = InForce::new(defaults, cleaner, read_settings(disk, data_dir).await?);
     let topics = read_topics(disk, data_dir, &settings.topic_defaults).await?;
-    let next_producer_id = read_producer_ids(disk, data_dir).await?;
+    let kept_producer_id = read_producer_ids(disk, data_dir).await?;
     let files = find_shard_files(disk, data_dir).await?;
     let mut points = read_checkpoints(disk, &files.directories, &topics).await?;
     let written_bases: BTreeMap<_, _> = points.iter().map(|(id, point)| (*id, point.segment_base)).collect();
@@ -122,6 +125,7 @@ pub(crate) async fn recover<D: Disk>(
             place.insert(lacks);
         }
     }
+    let next_producer_id = kept_producer_id.unwrap_or_else(|| behind_known_producers(&points));
     let mut checkpoints = vec![Vec::new(); shards];
     for point in points.into_values() {
         checkpoints[point.partition.shard(shards)].push(point);
@@ -254,12 +258,25 @@ async fn read_topics<D: Disk>(
     TopicTable::from_file(file, defaults).map_err(|error| misformed(&path, error))
 }
 
-async fn read_producer_ids<D: Disk>(disk: &D, data_dir: &Path) -> Result<ProducerId, StartError> {
+/// The producer id that is given next; `None` where none was given yet, or the file is gone.
+async fn read_producer_ids<D: Disk>(disk: &D, data_dir: &Path) -> Result<Option<ProducerId>, StartError> {
     let path = data_dir.join(names::PRODUCER_IDS_FILE);
-    match read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))? {
-        Some(bytes) => producer_ids::decode(&bytes).map_err(|error| damaged_file(data_dir, &path, &error)),
-        None => Ok(ProducerId(0)),
-    }
+    let read = read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?;
+    let decoded = read.map(|bytes| producer_ids::decode(&bytes)).transpose();
+    decoded.map_err(|error| damaged_file(data_dir, &path, &error))
+}
+
+/// The first producer id behind those that the logs know. One that is given twice would have its new batches
+/// taken for those of before, acknowledged and dropped.
+fn behind_known_producers(points: &BTreeMap<PartitionId, PartitionCheckpoint>) -> ProducerId {
+    let known = points.values().flat_map(|point| &point.producers).map(|producer| producer.id.0);
+    // A client may call itself by any number.
+    let Some(last) = known.filter(|id| *id < PRODUCER_ID_BELIEVED_END).max() else { return ProducerId(0) };
+    tracing::warn!(
+        next = last + 1,
+        "there is no file of producer ids; they go on behind those that are known"
+    );
+    ProducerId(last + 1)
 }
 
 async fn find_shard_files<D: Disk>(disk: &D, data_dir: &Path) -> Result<ShardFiles, StartError> {

@@ -15,12 +15,15 @@ use super::table::Table;
 use super::{for_plans, for_seeds};
 use crate::config::topic_config_entry;
 use crate::error::AppendError;
+use crate::format::batch::Producer;
 use crate::format::builder::BatchBuilder;
 use crate::format::check::check;
 use crate::format::compression::Codec;
+use crate::format::names;
+use crate::io::Disk;
 use crate::sim::{OperationKind, Simulation};
 use crate::topics::NewTopic;
-use crate::types::PartitionId;
+use crate::types::{PartitionId, ProducerEpoch, Sequence};
 
 const QUIET: Trouble = Trouble {
     errors: false,
@@ -326,6 +329,27 @@ fn with_topic(seed: u64, partitions: u32) -> (Run, Process, Vec<PartitionId>) {
         run.append_now(&process, *id).expect("nothing has failed");
     }
     (run, process, ids)
+}
+
+#[test]
+fn d9_no_producer_id_is_given_twice_where_the_file_of_them_is_gone() {
+    let (mut run, process, ids) = with_topic(30, 1);
+    let allocate = |run: &mut Run, process: &Process| {
+        let answer = run.drive(process.allocate_producer_id()).expect("nothing stops it");
+        run.drive(answer).expect("nothing stops it").expect("it is answered").expect("there is one")
+    };
+    let first = allocate(&mut run, &process);
+    let producer = (Producer { id: first, epoch: ProducerEpoch(0) }, Sequence(0));
+    let number = run.new_batch(ids[0], 1, 8, Some(producer));
+    run.send(&process, number, None).expect("nothing stops it");
+    run.wait_for_answers(&process).expect("nothing stops it");
+    drop(process);
+    run.end(Ending::PowerLoss);
+    let disk = run.disk();
+    let path = Path::new(DATA_DIR).join(names::PRODUCER_IDS_FILE);
+    run.drive(async { disk.remove_file(&path).await }).expect("nothing stops it").expect("it is there");
+    let process = run.start(&Settings::small(1)).expect("nothing stops it");
+    assert!(allocate(&mut run, &process) > first);
 }
 
 /// Ends the process, loses the power, and compares what is there with what was acknowledged.
