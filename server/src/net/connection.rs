@@ -48,7 +48,7 @@ impl<T: Transport> Connection<T> {
         self.closing.get()
     }
 
-    /// Notes that something was received, or sent whole: it is not idle.
+    /// Notes that something was received, or a part of an answer sent: it is not idle.
     pub fn touch(&self) {
         self.active.set(Instant::now());
     }
@@ -65,7 +65,7 @@ impl<T: Transport> Connection<T> {
 
 /// A connection as its listener sees it, whatever it travels over.
 pub(super) trait Endable {
-    /// When something was last received, or sent whole.
+    /// When something was last received, or a part of an answer sent.
     fn active(&self) -> Instant;
 
     /// See [`Connection::end`].

@@ -1,7 +1,7 @@
 //! Clients that send nonsense, or nothing, or do not read: the connection ends, memory stays, nobody else is
 //! disturbed.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
@@ -162,6 +162,32 @@ fn a_silent_connection_is_closed_and_a_busy_one_is_not() {
     }
     assert!(closed.join().unwrap());
     busy.call(4, &hello());
+}
+
+#[test]
+fn a_client_that_takes_one_long_answer_slowly_is_not_silent() {
+    let dir = data_dir();
+    let broker = Broker::start(dir.path(), &["-o", "connections.max.idle.ms=2000"]);
+    let mut client = broker.client();
+    client.create("t", 1, &[]);
+    let value = "v".repeat(900 << 10);
+    for _ in 0..40 {
+        client.produce("t", 0, batch(&[&value]));
+    }
+    let mut request = fetch("t", &[(0, 0)]);
+    request.topics[0].partitions[0].partition_max_bytes = i32::MAX;
+    let frame = encode_request(12, 1, None, &request).unwrap();
+    client.stream().write_all(&frame).unwrap();
+    let mut length = [0; 4];
+    client.stream().read_exact(&mut length).unwrap();
+    let length = u32::from_be_bytes(length) as usize;
+    assert!(length > 30 << 20, "{length} bytes in one answer");
+    // Longer than a silent connection lives, and than the sockets hold.
+    for piece in (0..length).step_by(1 << 20) {
+        let mut bytes = vec![0; (length - piece).min(1 << 20)];
+        client.stream().read_exact(&mut bytes).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]

@@ -50,6 +50,10 @@ const OPEN_BYTES_MAX: usize = 8 << 20;
 /// Up to this many bytes of records are copied into the answer; above, `sendfile` is cheaper than the copy.
 const COPY_BYTES_MAX: u64 = 16 << 10;
 
+/// Records that are sent from their file before the connection counts as active again: a client that takes a
+/// long answer slowly is not idle.
+const STRETCH_BYTES: u64 = 1 << 20;
+
 /// Answers that are ready are sent together up to so many bytes.
 const READY_BYTES_MAX: usize = 64 << 10;
 
@@ -313,7 +317,7 @@ impl<T: Transport> Serving<'_, T> {
                     self.send_ready(ready).await?;
                     let range = &ranges[gap.index];
                     // Whoever takes a long range slowly makes progress all the while.
-                    let step = if seat.is_some() { PART_BYTES as u64 } else { range.length };
+                    let step = if seat.is_some() { PART_BYTES as u64 } else { STRETCH_BYTES };
                     for done in (0..range.length).step_by(step as usize) {
                         let part = FileRange {
                             file: range.file.clone(),
@@ -321,6 +325,7 @@ impl<T: Transport> Serving<'_, T> {
                             length: step.min(range.length - done),
                         };
                         transport.send_range(&self.broker.shard, &part).await?;
+                        self.connection.touch();
                         seat.inspect(|seat| seat.progressed());
                     }
                 }
