@@ -1,5 +1,6 @@
 //! What can go wrong, one enum per operation. Fields say where, what was expected and what was found.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -127,6 +128,27 @@ pub enum AppendError {
         current: ProducerEpoch,
         /// The batch's epoch.
         found: ProducerEpoch,
+    },
+    /// A transactional batch outside of a transaction that is open here, or another one inside of it.
+    #[error("producer {producer_id} sent a batch that does not fit its transaction, {}", open(*transaction_start))]
+    InvalidTransactionState {
+        /// The producer.
+        producer_id: ProducerId,
+        /// The first offset of its open transaction; `None` when none is open, or the guard that came with
+        /// the batch is stale.
+        transaction_start: Option<Offset>,
+    },
+    /// A newer coordinator has ended a transaction of the producer here already.
+    #[error(
+        "coordinator epoch {current} has ended a transaction of producer {producer_id}, {found} is older"
+    )]
+    CoordinatorFenced {
+        /// The producer.
+        producer_id: ProducerId,
+        /// The newest epoch of a coordinator.
+        current: i32,
+        /// That of the one that has sent the marker.
+        found: i32,
     },
     /// The disk is full: nothing was lost, the same request may succeed later (D7).
     #[error("no space left for partition {0}")]
@@ -414,6 +436,14 @@ pub enum StartError {
         /// The most there can be.
         max: usize,
     },
+}
+
+/// Since when a transaction is open, for those who read.
+fn open(transaction_start: Option<Offset>) -> Cow<'static, str> {
+    match transaction_start {
+        Some(first) => Cow::Owned(format!("which is open from offset {first} on")),
+        None => Cow::Borrowed("and none is open"),
+    }
 }
 
 pub(crate) fn io_fault(

@@ -16,10 +16,12 @@ use futures_util::future::join_all;
 
 use crate::admission::{Admission, Bench};
 use crate::error::{AppendError, DeleteRecordsError, ReadError};
+use crate::format::batch::Producer;
+use crate::format::marker::Marker;
 use crate::handle::{Handle, PendingAppend, check_rules, unlatch};
 use crate::io::{Disk, DiskFile as File};
-use crate::log::{FileRange, OffsetAndTimestamp};
-use crate::message::{DeleteBefore, Message, OffsetQuery, READS_AT_ONCE, ReadRequest};
+use crate::log::{FileRange, OffsetAndTimestamp, Origin, Participation};
+use crate::message::{Appending, DeleteBefore, Message, OffsetQuery, READS_AT_ONCE, ReadRequest};
 use crate::partition::{ReadResult, Reader};
 use crate::reactor::{EngineDisk, ShardDisk, Sockets, yield_if_needed};
 use crate::shard::Shard;
@@ -137,11 +139,48 @@ impl Local {
         partition: PartitionId,
         batch: BytesMut,
     ) -> Result<PendingAppend, AppendError> {
+        self.append_as(partition, batch, Origin::Client).await
+    }
+
+    /// The same for a batch of another origin; see [`Handle::append_as`].
+    ///
+    /// # Errors
+    /// Those of [`Local::append`].
+    pub async fn append_as(
+        &self,
+        partition: PartitionId,
+        batch: BytesMut,
+        origin: Origin,
+    ) -> Result<PendingAppend, AppendError> {
         let batch = self.admission.check(batch, &check_rules(&self.topics(), partition)?).await?;
-        if !self.owns(partition) {
-            return Ok(self.handle.append_checked(partition, batch).await);
+        Ok(self.hand_over(partition, Appending::Batch(batch, origin)).await)
+    }
+
+    /// Ends a transaction in a partition; see [`Handle::end_transaction`].
+    pub async fn end_transaction(&self, partition: PartitionId, marker: Marker) -> PendingAppend {
+        self.hand_over(partition, Appending::Marker(marker)).await
+    }
+
+    async fn hand_over(&self, partition: PartitionId, what: Appending) -> PendingAppend {
+        match self.owns(partition) {
+            true => PendingAppend::new(self.shard.append(partition, what).await),
+            false => self.handle.hand_over(partition, what).await,
         }
-        Ok(PendingAppend::new(self.shard.append(partition, batch).await))
+    }
+
+    /// Whether a transaction of this producer is open in a partition; see [`Handle::participation`].
+    ///
+    /// # Errors
+    /// Those of [`Handle::participation`].
+    pub async fn participation(
+        &self,
+        partition: PartitionId,
+        producer: Producer,
+    ) -> Result<Participation, AppendError> {
+        match self.owns(partition) {
+            true => self.shard.participation(partition, producer).await,
+            false => self.handle.participation(partition, producer).await,
+        }
     }
 
     /// Reads several partitions; the results stand in the order of the requests. See [`Handle::read`].

@@ -11,11 +11,13 @@ use futures_util::future::join_all;
 
 use crate::config::{ConfigError, DynamicSettings, InForce};
 use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError, TruncateError};
-use crate::format::check::{self, CheckRules, CheckedBatch};
+use crate::format::batch::Producer;
+use crate::format::check::{self, CheckRules};
+use crate::format::marker::Marker;
 use crate::format::meta::Meta;
 use crate::io::{Disk, DiskFile as File};
-use crate::log::{ActiveProducer, FileRange, OffsetAndTimestamp};
-use crate::message::{Appended, CatalogMessage, DeleteBefore, Message, OffsetQuery, ReadRequest};
+use crate::log::{ActiveProducer, FileRange, OffsetAndTimestamp, Origin, Participation};
+use crate::message::{Appended, Appending, CatalogMessage, DeleteBefore, Message, OffsetQuery, ReadRequest};
 use crate::partition::{ReadResult, Reader};
 use crate::reactor::EngineDisk;
 use crate::stats::{ShardReport, ShardStats};
@@ -112,14 +114,56 @@ impl Handle {
         partition: PartitionId,
         batch: BytesMut,
     ) -> Result<PendingAppend, AppendError> {
-        let batch = check::check(batch, &check_rules(&self.topics(), partition)?)?;
-        Ok(self.append_checked(partition, batch).await)
+        self.append_as(partition, batch, Origin::Client).await
     }
 
-    pub(crate) async fn append_checked(&self, partition: PartitionId, batch: CheckedBatch) -> PendingAppend {
+    /// Appends a batch likewise, and says who sends it. A transactional batch is refused
+    /// ([`AppendError::InvalidTransactionState`]) unless a transaction of its producer and epoch is open in
+    /// the partition, or the origin lets it be the first one; so is another batch of a producer with an open
+    /// transaction. What it opens ends with the producer's next marker ([`Handle::end_transaction`]).
+    ///
+    /// # Errors
+    /// Those of [`Handle::append`].
+    pub async fn append_as(
+        &self,
+        partition: PartitionId,
+        batch: BytesMut,
+        origin: Origin,
+    ) -> Result<PendingAppend, AppendError> {
+        let batch = check::check(batch, &check_rules(&self.topics(), partition)?)?;
+        Ok(self.hand_over(partition, Appending::Batch(batch, origin)).await)
+    }
+
+    /// Ends the transaction of a producer in a partition: appends the marker, behind all batches that were
+    /// handed over before. It is durable when it has settled, however relaxed the topic is, and
+    /// `read_committed` consumers read on from then on. Where nothing is open, the marker is appended all the
+    /// same, so that it may be sent again.
+    ///
+    /// The [`PendingAppend`] tells of an older epoch of the producer ([`AppendError::StaleProducerEpoch`]) or
+    /// of the coordinator ([`AppendError::CoordinatorFenced`]), and the errors of an append.
+    pub async fn end_transaction(&self, partition: PartitionId, marker: Marker) -> PendingAppend {
+        self.hand_over(partition, Appending::Marker(marker)).await
+    }
+
+    pub(crate) async fn hand_over(&self, partition: PartitionId, what: Appending) -> PendingAppend {
         let (reply, answer) = oneshot::channel();
-        self.send(self.owner(partition), Message::Append { partition, batch, reply }).await;
+        self.send(self.owner(partition), Message::Append { partition, what, reply }).await;
         PendingAppend(answer)
+    }
+
+    /// Whether a transaction of this producer, in this epoch, is open in a partition, as far as its batches
+    /// have settled.
+    ///
+    /// # Errors
+    /// [`AppendError`]: what would refuse a batch whatever it holds.
+    pub async fn participation(
+        &self,
+        partition: PartitionId,
+        producer: Producer,
+    ) -> Result<Participation, AppendError> {
+        let shard = self.owner(partition);
+        let found = self.ask(shard, |reply| Message::Participation { partition, producer, reply }).await;
+        found.unwrap_or(Err(AppendError::Stopping))
     }
 
     /// Reads whole record batches from several partitions; results stand in the order of the requests.
@@ -145,11 +189,14 @@ impl Handle {
 
     /// Returns when the partition has records at or beyond `offset`, or is gone.
     pub async fn wait(&self, partition: PartitionId, offset: Offset) {
+        self.wait_as(Reader::default(), partition, offset).await;
+    }
+
+    /// Returns when this reader may read beyond `offset`, or the partition is gone.
+    pub async fn wait_as(&self, reader: Reader, partition: PartitionId, offset: Offset) {
         let beyond = vec![(partition, offset)];
         // No answer means that the engine stops: that ends the wait as well.
-        let _ = self
-            .ask(self.owner(partition), |reply| Message::Wait { reader: Reader::default(), beyond, reply })
-            .await;
+        let _ = self.ask(self.owner(partition), |reply| Message::Wait { reader, beyond, reply }).await;
     }
 
     /// Finds an offset; `None` when no record fits. `leader_epoch` is the one that the asker believes in, if
@@ -390,8 +437,9 @@ pub(crate) fn unlatch(result: ReadResult<EngineFile>) -> ReadResult<File> {
         position: range.position,
         length: range.length,
     });
-    let ReadResult { log_start, last_stable, high_watermark, readable_end, reaches_end, .. } = result;
-    ReadResult { log_start, last_stable, high_watermark, readable_end, batches, reaches_end }
+    let ReadResult { log_start, last_stable, high_watermark, readable_end, reaches_end, aborted, .. } =
+        result;
+    ReadResult { log_start, last_stable, high_watermark, readable_end, batches, reaches_end, aborted }
 }
 
 /// The wall clock in milliseconds.

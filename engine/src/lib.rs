@@ -58,11 +58,16 @@ pub mod topics;
 pub mod types;
 
 pub use engine::{Engine, StopError, Watch};
+pub use format::batch::Producer;
+pub use format::marker::{Marker, TransactionResult};
 pub use front::{Front, Local, NoFront};
 pub use handle::{Handle, PendingAppend};
 pub use io::DiskFile as File;
 pub use journal::JournalUse;
-pub use log::{ActiveProducer, FileRange, OffsetAndTimestamp};
+pub use log::{
+    AbortedTransaction, ActiveProducer, FileRange, OffsetAndTimestamp, Origin, Participation,
+    VerificationGuard,
+};
 pub use message::{Appended, DeleteBefore, OffsetQuery, ReadRequest};
 pub use partition::{Isolation, ReadResult, Reader, Traffic};
 pub use recovery::RecoveryReport;

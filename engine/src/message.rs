@@ -6,8 +6,10 @@ use futures_channel::oneshot;
 
 use crate::config::SettingsChange;
 use crate::error::{AppendError, DeleteRecordsError, ReadError, TopicError, TruncateError};
+use crate::format::batch::Producer;
 use crate::format::check::CheckedBatch;
-use crate::log::{ActiveProducer, OffsetAndTimestamp};
+use crate::format::marker::{MARKER_BYTES, Marker};
+use crate::log::{ActiveProducer, OffsetAndTimestamp, Origin, Participation};
 use crate::partition::{ReadResult, Reader};
 use crate::stats::{ShardReport, ShardStats};
 use crate::topics::{ConfigChange, NewTopic, Topic, TopicDelta};
@@ -24,6 +26,31 @@ pub struct Appended {
     pub log_append_time: Timestamp,
     /// Whether the batch was there before: its producer sent it again.
     pub duplicate: bool,
+}
+
+/// What is to be appended.
+pub(crate) enum Appending {
+    /// A batch, and who sends it.
+    Batch(CheckedBatch, Origin),
+    /// The marker that ends a transaction.
+    Marker(Marker),
+}
+
+/// A batch of a client.
+impl From<CheckedBatch> for Appending {
+    fn from(batch: CheckedBatch) -> Appending {
+        Appending::Batch(batch, Origin::Client)
+    }
+}
+
+impl Appending {
+    /// Bytes that wait with it.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Appending::Batch(batch, _) => batch.len(),
+            Appending::Marker(_) => MARKER_BYTES,
+        }
+    }
 }
 
 /// What is to be read of one partition.
@@ -81,8 +108,13 @@ pub(crate) type Reply<T> = oneshot::Sender<T>;
 pub(crate) enum Message<F> {
     Append {
         partition: PartitionId,
-        batch: CheckedBatch,
+        what: Appending,
         reply: Reply<Result<Appended, AppendError>>,
+    },
+    Participation {
+        partition: PartitionId,
+        producer: Producer,
+        reply: Reply<Result<Participation, AppendError>>,
     },
     Read {
         requests: Vec<ReadRequest>,

@@ -142,6 +142,10 @@ pub struct ShardReport {
     pub retention_queue: u64,
     /// Segments that are out of their logs, and whose files are still there.
     pub undeleted_segments: u64,
+    /// Transactions that are open in partitions that are open; one is counted in each that it takes part in.
+    pub open_transactions: u64,
+    /// The smallest timestamp with which one of them began.
+    pub oldest_transaction: Option<Timestamp>,
     /// The partitions that are open, in the order of their ids.
     pub partitions: Vec<PartitionReport>,
 }
@@ -153,6 +157,9 @@ pub struct PartitionReport {
     pub id: PartitionId,
     /// The first offset.
     pub log_start: Offset,
+    /// The end of what a `read_committed` consumer may read: that it stays far behind the log end tells of a
+    /// transaction that hangs.
+    pub last_stable: Offset,
     /// The offset behind the last record.
     pub log_end: Offset,
     /// Segments of the log.
@@ -161,6 +168,11 @@ pub struct PartitionReport {
     pub bytes: u64,
     /// What came and went since the start.
     pub traffic: Traffic,
+    /// Transactions that are open.
+    pub open_transactions: u64,
+    /// The smallest timestamp with which one of them began: the largest of its first batch here, or of a
+    /// later one where the broker was started since.
+    pub oldest_transaction: Option<Timestamp>,
     /// Whether it takes no appends until the next start.
     pub is_fenced: bool,
     /// Whether compaction leaves it alone until the next start.

@@ -169,11 +169,12 @@ def checkpoint(version, data):
         at, truncations, epochs = at + 64, 0, [(start, 0)]
         if version >= 2:
             _, truncations, count = struct.unpack_from("<qII", data, at)
-            epochs = [struct.unpack_from("<qi", data, at + 16 + 12 * row) for row in range(count)]
-            at += 16 + 12 * count
+            skipped = 8 if version >= 3 else 0
+            epochs = [struct.unpack_from("<qi", data, at + 16 + skipped + 12 * row) for row in range(count)]
+            at += 16 + skipped + 12 * count
         for _ in range(producers):
             batches, = struct.unpack_from("<H", data, at + 18)
-            at += 20 + 24 * batches
+            at += (40 if version >= 3 else 20) + 24 * batches
         yield (identity, partition), (start, base, position, offset, truncations, epochs)
 
 class Cut:
@@ -339,7 +340,7 @@ def main(root):
         for name in sorted(os.listdir(os.path.join(shards, shard))):
             path = os.path.join(shards, shard, name)
             if name == "checkpoint":
-                for key, row in checkpoint(*versioned(path, b"STRLCHKP", 2)):
+                for key, row in checkpoint(*versioned(path, b"STRLCHKP", 3)):
                     old = rows.get(key, row)
                     rows[key] = (max(old[0], row[0]),) + max(old, row, key=lambda row: (row[4], row[3], row[1]))[1:]
             elif re.fullmatch(r"journal-\d+", name):

@@ -16,7 +16,7 @@ use crate::error::StartError;
 use crate::format::batch::{self, BatchHeader, Batches, verify_crc};
 use crate::format::builder::BatchBuilder;
 use crate::format::checkpoint::{
-    CHECKPOINT_KIND, CHECKPOINT_VERSION, CheckpointEncoder, PartitionCheckpoint,
+    CHECKPOINT_KIND, CHECKPOINT_VERSION, CheckpointEncoder, PartitionCheckpoint, ProducerCheckpoint,
 };
 use crate::format::compacted::Compacted;
 use crate::format::compression::Codec;
@@ -297,7 +297,20 @@ fn some_points(input: &mut Input<'_>) -> Vec<u8> {
         // put together.
         let position = u64::from(input.number());
         let max_timestamp = Timestamp::NONE;
-        let producers = Vec::new();
+        // Where the log begins, or behind the recovery point: the file is refused then.
+        let open = Some(Offset::new(log_start.get() + input.below(4) as i64));
+        let producers = match input.chance(64) {
+            true => vec![ProducerCheckpoint {
+                id: ProducerId(7),
+                epoch: ProducerEpoch::FIRST,
+                last_timestamp: Timestamp::NONE,
+                batches: Vec::new(),
+                open,
+                marker: None,
+                coordinator_epoch: None,
+            }],
+            false => Vec::new(),
+        };
         encoder.push(&PartitionCheckpoint {
             partition,
             log_start,
@@ -307,6 +320,7 @@ fn some_points(input: &mut Input<'_>) -> Vec<u8> {
             max_timestamp,
             high_watermark: next_offset,
             truncations: 0,
+            last_aborted: None,
             epochs: Vec::new(),
             producers,
         });

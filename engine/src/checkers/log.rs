@@ -15,7 +15,7 @@ use crate::format::check::check;
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::compression::Codec;
 use crate::io::Disk;
-use crate::log::{Log, Place};
+use crate::log::{Found, Log, Origin, Place};
 use crate::segment::OpenFiles;
 use crate::sim::{SimDisk, SimFile, Simulation};
 use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId};
@@ -151,7 +151,10 @@ impl Machine {
             let mut draft = log.draft(&config).await.expect("nothing fails here");
             for (batch, timestamps) in &new {
                 let checked = check(BytesMut::from(&batch[..]), &rules).expect("the batch keeps the rules");
-                assert_eq!(draft.push(&log, epoch, checked).ok(), Some(Place::Appended(Offset::new(next))));
+                assert_eq!(
+                    draft.push(&log, epoch, checked, Origin::Client).ok(),
+                    Some(Place::Appended(Offset::new(next)))
+                );
                 next += timestamps.len() as i64;
             }
             let stamped = draft.batches().to_vec();
@@ -193,7 +196,7 @@ impl Machine {
                 .read(Offset::new(offset), bytes_max, first_whole, || log.end())
                 .await
                 .expect("nothing is damaged");
-            let (range, reaches_end) = read?;
+            let Found { range, reaches_end, .. } = read?;
             let file: &SimFile = &range.file;
             let bytes =
                 disk.read(file, range.position, range.length as usize).await.expect("nothing fails here");
@@ -326,7 +329,7 @@ impl Machine {
                     .read(Offset::new(next), 1 << 20, true, || log.end())
                     .await
                     .expect("nothing is damaged");
-                let (range, _) = read.expect("the log has not ended");
+                let range = read.expect("the log has not ended").range;
                 let file: &SimFile = &range.file;
                 let bytes =
                     disk.read(file, range.position, range.length as usize).await.expect("nothing fails here");

@@ -332,6 +332,9 @@ impl Known {
             Err(AppendError::OutOfOrderSequence { .. } | AppendError::StaleProducerEpoch { .. }) => {
                 assert!(expected.is_none(), "batch {number} is known, sent again it is refused");
             }
+            Err(
+                error @ (AppendError::InvalidTransactionState { .. } | AppendError::CoordinatorFenced { .. }),
+            ) => panic!("nobody has a transaction: {error}"),
             Err(error @ AppendError::Invalid(_)) => panic!("a batch that was checked is refused: {error}"),
         }
         self.make_uncertain(number);

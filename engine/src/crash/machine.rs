@@ -20,11 +20,14 @@ use crate::catalog::Catalog;
 use crate::config::InForce;
 use crate::config::{CleanerConfig, TopicDefaults};
 use crate::error::{AppendError, Fault, ReadError, StartError, TopicError};
+use crate::format::batch::Producer;
 use crate::format::check::check;
+use crate::format::marker::Marker;
 use crate::io::Disk;
 use crate::io::latch::Latch;
 use crate::journal::Journal;
-use crate::message::{Appended, CatalogMessage, Message, ReadRequest};
+use crate::log::{Origin, Participation};
+use crate::message::{Appended, Appending, CatalogMessage, Message, ReadRequest};
 use crate::partition::ReadResult;
 use crate::recovery::{RecoveryReport, recover};
 use crate::shard::{Shard, ShardStart};
@@ -250,11 +253,46 @@ impl Process {
         batch: BytesMut,
         now: Timestamp,
     ) -> Result<oneshot::Receiver<Result<Appended, AppendError>>, AppendError> {
+        self.append_as(partition, batch, Origin::Client, now).await
+    }
+
+    /// The same for a batch of another origin.
+    ///
+    /// # Errors
+    /// Those of [`Process::append`].
+    pub async fn append_as(
+        &self,
+        partition: PartitionId,
+        batch: BytesMut,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<oneshot::Receiver<Result<Appended, AppendError>>, AppendError> {
         let topics = self.topics.get();
         let (topic, _) = topics.replica(partition).ok_or(AppendError::UnknownPartition(partition))?;
         let rules = topic.config.check_rules(now);
         let batch = check(batch, &rules)?;
-        Ok(self.owner(partition).append(partition, batch).await)
+        Ok(self.owner(partition).append(partition, Appending::Batch(batch, origin)).await)
+    }
+
+    /// Ends a transaction in a partition; the answer comes when the marker is durable.
+    pub async fn end_transaction(
+        &self,
+        partition: PartitionId,
+        marker: Marker,
+    ) -> oneshot::Receiver<Result<Appended, AppendError>> {
+        self.owner(partition).append(partition, Appending::Marker(marker)).await
+    }
+
+    /// Whether a transaction of this producer is open in a partition.
+    ///
+    /// # Errors
+    /// What would refuse a batch whatever it holds.
+    pub async fn participation(
+        &self,
+        partition: PartitionId,
+        producer: Producer,
+    ) -> Result<Participation, AppendError> {
+        self.owner(partition).participation(partition, producer).await
     }
 
     /// Compactions since the start, of all shards together.
@@ -300,7 +338,12 @@ impl Process {
         offset: Offset,
         bytes_max: u64,
     ) -> Result<(ReadResult<File>, Bytes), ReadError> {
-        let result = self.owner(partition).read(ReadRequest::new(partition, offset, bytes_max)).await?;
+        self.read_as(ReadRequest::new(partition, offset, bytes_max)).await
+    }
+
+    /// The same for any reader.
+    pub(super) async fn read_as(&self, request: ReadRequest) -> Result<(ReadResult<File>, Bytes), ReadError> {
+        let result = self.owner(request.partition).read(request).await?;
         let mut bytes = Bytes::new();
         if let Some(range) = &result.batches {
             let file: &SimFile = range.file.get_ref();

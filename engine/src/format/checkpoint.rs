@@ -2,16 +2,18 @@
 //! journal and what lies behind.
 //!
 //! ```text
-//! body, version 2: partition after partition up to the end
+//! body, version 3: partition after partition up to the end
 //! partition  | topic 16 | index u32 | producer count u32 | log start i64 | segment base i64 | position u64 |
 //!            | next offset i64 | max timestamp i64 | high watermark i64 | truncations u32 | epoch count u32 |
-//!                                                                            then each epoch, then each producer
+//!            | last aborted i64 |                                            then each epoch, then each producer
 //! epoch      | start i64 | epoch i32 |
-//! producer   | id i64 | last timestamp i64 | epoch i16 | batch count u16 |                    then each batch
+//! producer   | id i64 | last timestamp i64 | epoch i16 | batch count u16 | coordinator epoch i32 |
+//!            | open start i64 | marker i64 |                                                  then each batch
 //! batch      | base offset i64 | timestamp i64 | first sequence i32 | last sequence i32 |
 //! ```
-//! In version 1 a partition ends with its max timestamp: the high watermark was the next offset, no log was
-//! ever truncated, and every batch was of the leader epoch 0.
+//! In version 2 there were no transactions: a partition ends with its epoch count, a producer with its batch
+//! count. In version 1 a partition ends with its max timestamp: the high watermark was the next offset, no
+//! log was ever truncated, and every batch was of the leader epoch 0.
 
 use bytes::{BufMut, Bytes};
 use zerocopy::little_endian::{I16, I32, I64, U16, U32, U64};
@@ -26,7 +28,7 @@ use crate::types::{
 /// The kind of the file.
 pub const CHECKPOINT_KIND: Kind = Kind(*b"STRLCHKP");
 /// The version that is written.
-pub const CHECKPOINT_VERSION: u16 = 2;
+pub const CHECKPOINT_VERSION: u16 = 3;
 /// The batches of a producer that are remembered to tell a retry from a gap; as many as Kafka's clients keep
 /// in flight.
 pub const PRODUCER_BATCHES_MAX: usize = 5;
@@ -51,6 +53,9 @@ pub struct PartitionCheckpoint {
     pub high_watermark: Offset,
     /// How often the log was truncated: a journal's batches from before count no more.
     pub truncations: u32,
+    /// The offset of the last marker that has aborted a transaction with records: the last row of the
+    /// partition's `aborted` file before the recovery point.
+    pub last_aborted: Option<Offset>,
     /// The leader epochs of the batches before the recovery point, ascending in both.
     pub epochs: Vec<EpochStart>,
     /// The state of every producer at the recovery point.
@@ -76,6 +81,12 @@ pub struct ProducerCheckpoint {
     pub last_timestamp: Timestamp,
     /// Its last batches of that epoch, oldest first, at most [`PRODUCER_BATCHES_MAX`].
     pub batches: Vec<ProducerBatch>,
+    /// The first offset of its open transaction.
+    pub open: Option<Offset>,
+    /// The offset of its last marker.
+    pub marker: Option<Offset>,
+    /// The epoch of the coordinator that has written that marker.
+    pub coordinator_epoch: Option<i32>,
 }
 
 /// One batch of a producer.
@@ -113,6 +124,13 @@ struct ReplicaRow {
     epoch_count: U32,
 }
 
+/// What version 3 has behind it.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct AbortedRow {
+    last_aborted: I64,
+}
+
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct EpochRow {
@@ -127,6 +145,15 @@ struct ProducerRow {
     last_timestamp: I64,
     epoch: I16,
     batch_count: U16,
+}
+
+/// What version 3 has behind it.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct TransactionRow {
+    coordinator_epoch: I32,
+    open: I64,
+    marker: I64,
 }
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -149,6 +176,10 @@ const _: () = {
     assert!(std::mem::offset_of!(EpochRow, epoch) == 8);
     assert!(size_of::<ProducerRow>() == 20);
     assert!(std::mem::offset_of!(ProducerRow, epoch) == 16);
+    assert!(size_of::<TransactionRow>() == 20);
+    assert!(std::mem::offset_of!(TransactionRow, open) == 4);
+    assert!(std::mem::offset_of!(TransactionRow, marker) == 12);
+    assert!(size_of::<AbortedRow>() == 8);
     assert!(size_of::<BatchRow>() == 24);
     assert!(std::mem::offset_of!(BatchRow, first_sequence) == 16);
 };
@@ -194,6 +225,7 @@ impl CheckpointEncoder {
             epoch_count: U32::new(checkpoint.epochs.len() as u32),
         };
         body.put_slice(row.as_bytes());
+        body.put_slice(AbortedRow { last_aborted: field(checkpoint.last_aborted) }.as_bytes());
         for EpochStart { epoch, start } in &checkpoint.epochs {
             let row = EpochRow { start: I64::new(start.get()), epoch: I32::new(epoch.0) };
             body.put_slice(row.as_bytes());
@@ -206,6 +238,12 @@ impl CheckpointEncoder {
                 last_timestamp: I64::new(producer.last_timestamp.0),
                 epoch: I16::new(producer.epoch.0),
                 batch_count: U16::new(producer.batches.len() as u16),
+            };
+            body.put_slice(row.as_bytes());
+            let row = TransactionRow {
+                coordinator_epoch: I32::new(producer.coordinator_epoch.unwrap_or(-1)),
+                open: field(producer.open),
+                marker: field(producer.marker),
             };
             body.put_slice(row.as_bytes());
             for batch in &producer.batches {
@@ -230,8 +268,8 @@ impl CheckpointEncoder {
 ///
 /// # Errors
 /// [`EnvelopeError`]; `Body` also for a negative offset, epoch or producer id, for too many batches, for a
-/// recovery point before the log start or before its segment, and for epochs that do not ascend or begin
-/// behind the recovery point.
+/// recovery point before the log start or before its segment, for epochs that do not ascend or begin behind
+/// the recovery point, and for transactions and markers that do not lie before it.
 pub fn decode(bytes: &[u8]) -> Result<Vec<PartitionCheckpoint>, EnvelopeError> {
     let (version, mut body) = envelope::open_upto(CHECKPOINT_KIND, CHECKPOINT_VERSION, bytes)?;
     let mut partitions = Vec::new();
@@ -252,6 +290,7 @@ fn decode_partition(version: u16, body: &mut Body<'_>) -> Result<PartitionCheckp
         max_timestamp: Timestamp(row.max_timestamp.get()),
         high_watermark: offset(body, row.next_offset)?,
         truncations: 0,
+        last_aborted: None,
         epochs: Vec::new(),
         producers: Vec::new(),
     };
@@ -262,19 +301,28 @@ fn decode_partition(version: u16, body: &mut Body<'_>) -> Result<PartitionCheckp
     }
     match version {
         1 => checkpoint.epochs.push(EpochStart { epoch: LeaderEpoch::FIRST, start: checkpoint.log_start }),
-        _ => decode_replica(body, &mut checkpoint)?,
+        _ => decode_replica(version, body, &mut checkpoint)?,
     }
     // The count is not trusted with memory: the list grows only by what was read.
     for _ in 0..row.producer_count.get() {
-        checkpoint.producers.push(decode_producer(body)?);
+        let producer = decode_producer(version, body, checkpoint.next_offset)?;
+        checkpoint.producers.push(producer);
     }
     Ok(checkpoint)
 }
 
-fn decode_replica(body: &mut Body<'_>, checkpoint: &mut PartitionCheckpoint) -> Result<(), EnvelopeError> {
+fn decode_replica(
+    version: u16,
+    body: &mut Body<'_>,
+    checkpoint: &mut PartitionCheckpoint,
+) -> Result<(), EnvelopeError> {
     let row = body.row::<ReplicaRow>()?;
     checkpoint.high_watermark = offset(body, row.high_watermark)?;
     checkpoint.truncations = row.truncations.get();
+    if version >= 3 {
+        let last_aborted = body.row::<AbortedRow>()?.last_aborted;
+        checkpoint.last_aborted = offset_before(body, last_aborted, checkpoint.next_offset)?;
+    }
     for _ in 0..row.epoch_count.get() {
         let row = body.row::<EpochRow>()?;
         let next = EpochStart { epoch: LeaderEpoch(row.epoch.get()), start: offset(body, row.start)? };
@@ -288,11 +336,22 @@ fn decode_replica(body: &mut Body<'_>, checkpoint: &mut PartitionCheckpoint) -> 
     Ok(())
 }
 
-fn decode_producer(body: &mut Body<'_>) -> Result<ProducerCheckpoint, EnvelopeError> {
+fn decode_producer(
+    version: u16,
+    body: &mut Body<'_>,
+    next_offset: Offset,
+) -> Result<ProducerCheckpoint, EnvelopeError> {
     let row = body.row::<ProducerRow>()?;
     let (id, batch_count) = (ProducerId(row.id.get()), usize::from(row.batch_count.get()));
     if batch_count > PRODUCER_BATCHES_MAX || id.is_none() {
         return Err(body.malformed());
+    }
+    let (mut open, mut marker, mut coordinator_epoch) = (None, None, None);
+    if version >= 3 {
+        let row = body.row::<TransactionRow>()?;
+        coordinator_epoch = Some(row.coordinator_epoch.get()).filter(|epoch| *epoch >= 0);
+        open = offset_before(body, row.open, next_offset)?;
+        marker = offset_before(body, row.marker, next_offset)?;
     }
     let mut batches = Vec::with_capacity(batch_count);
     for _ in 0..batch_count {
@@ -309,6 +368,9 @@ fn decode_producer(body: &mut Body<'_>) -> Result<ProducerCheckpoint, EnvelopeEr
         epoch: ProducerEpoch(row.epoch.get()),
         last_timestamp: Timestamp(row.last_timestamp.get()),
         batches,
+        open,
+        marker,
+        coordinator_epoch,
     })
 }
 
@@ -316,9 +378,61 @@ fn offset(body: &Body<'_>, field: I64) -> Result<Offset, EnvelopeError> {
     Offset::checked(field.get()).ok_or_else(|| body.malformed())
 }
 
+/// An offset before `end`, or -1 for none.
+fn offset_before(body: &Body<'_>, field: I64, end: Offset) -> Result<Option<Offset>, EnvelopeError> {
+    match field.get() {
+        -1 => Ok(None),
+        _ => offset(body, field).and_then(|found| match found < end {
+            true => Ok(Some(found)),
+            false => Err(body.malformed()),
+        }),
+    }
+}
+
+fn field(offset: Option<Offset>) -> I64 {
+    I64::new(offset.map_or(-1, Offset::get))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn transactions_and_markers_lie_before_the_recovery_point() {
+        let file = |last_aborted: i64, open: i64, marker: i64| {
+            let [last_aborted, open, marker] = [last_aborted, open, marker].map(Offset::checked);
+            let mut encoder = CheckpointEncoder::new();
+            encoder.push(&PartitionCheckpoint {
+                partition: PartitionId::new(TopicId::from_bytes([1; 16]), 0),
+                log_start: Offset::ZERO,
+                segment_base: Offset::ZERO,
+                position: Position::ZERO,
+                next_offset: Offset::new(10),
+                max_timestamp: Timestamp::NONE,
+                high_watermark: Offset::new(10),
+                truncations: 0,
+                last_aborted,
+                epochs: Vec::new(),
+                producers: vec![ProducerCheckpoint {
+                    id: ProducerId(7),
+                    epoch: ProducerEpoch(1),
+                    last_timestamp: Timestamp(1),
+                    batches: Vec::new(),
+                    open,
+                    marker,
+                    coordinator_epoch: None,
+                }],
+            });
+            decode(&encoder.finish())
+        };
+        for good in [[-1, -1, -1], [0, 0, 0], [9, 9, 9]] {
+            assert!(file(good[0], good[1], good[2]).is_ok(), "{good:?}");
+        }
+        for bad in [[10, -1, -1], [-1, 10, -1], [-1, -1, 10]] {
+            let read = file(bad[0], bad[1], bad[2]);
+            assert!(matches!(read, Err(EnvelopeError::Body { .. })), "{bad:?}");
+        }
+    }
 
     #[test]
     fn a_recovery_point_lies_not_before_its_log_start_or_its_segment() {
@@ -333,6 +447,7 @@ mod tests {
                 max_timestamp: Timestamp::NONE,
                 high_watermark: Offset::new(next_offset),
                 truncations: 0,
+                last_aborted: None,
                 epochs: Vec::new(),
                 producers: Vec::new(),
             });
@@ -361,6 +476,7 @@ mod tests {
                 max_timestamp: Timestamp::NONE,
                 high_watermark: Offset::new(10),
                 truncations: 3,
+                last_aborted: None,
                 epochs: epochs.iter().map(row).collect(),
                 producers: Vec::new(),
             });

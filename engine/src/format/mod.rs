@@ -3,6 +3,7 @@
 //! ```text
 //! varint > record, walk > batch      what travels on the wire and lies in a `.log` file (Kafka's record batch v2, big-endian)
 //! compression, builder, check        what is done with a batch: unpack it, make one, decide whether a client's may be stored
+//! marker                             the end of a transaction                              (Kafka's control batch)
 //! journal                            the shard's write-ahead journal                        (ours, little-endian)
 //! index                              a segment's sparse index by offset and by time         (ours, little-endian)
 //! envelope > meta, topics, settings,           small files that are replaced whole                    (ours, little-endian)
@@ -24,6 +25,7 @@ pub mod compression;
 pub mod envelope;
 pub mod index;
 pub mod journal;
+pub mod marker;
 pub mod meta;
 pub mod names;
 pub mod producer_ids;

@@ -42,7 +42,8 @@ const SETTINGS: &str = include_str!("../../tests/golden/settings-v1.hex");
 const TOPICS: &str = include_str!("../../tests/golden/topics-v1.hex");
 const TOPICS_V2: &str = include_str!("../../tests/golden/topics-v2.hex");
 const TOPICS_V3: &str = include_str!("../../tests/golden/topics-v3.hex");
-const CHECKPOINT: &str = include_str!("../../tests/golden/checkpoint-v2.hex");
+const CHECKPOINT: &str = include_str!("../../tests/golden/checkpoint-v3.hex");
+const CHECKPOINT_V2: &str = include_str!("../../tests/golden/checkpoint-v2.hex");
 const CHECKPOINT_V1: &str = include_str!("../../tests/golden/checkpoint-v1.hex");
 const PRODUCER_IDS: &str = include_str!("../../tests/golden/producer-ids-v1.hex");
 const COMPACTED: &str = include_str!("../../tests/golden/compacted-v2.hex");
@@ -419,12 +420,16 @@ fn the_small_files_are_written_and_read_as_documented() {
             max_timestamp: TIME.plus(250),
             high_watermark: Offset::new(1995),
             truncations: 3,
+            last_aborted: Some(Offset::new(1850)),
             epochs: vec![epoch_start(0, 10), epoch_start(4, 1200)],
             producers: vec![ProducerCheckpoint {
                 id: ProducerId(4242),
                 epoch: ProducerEpoch(7),
                 last_timestamp: TIME,
                 batches: vec![remembered(1990, TIME, 0, 4), remembered(1995, TIME.plus(250), 5, 9)],
+                open: Some(Offset::new(1990)),
+                marker: Some(Offset::new(1985)),
+                coordinator_epoch: Some(3),
             }],
         },
         PartitionCheckpoint {
@@ -436,6 +441,7 @@ fn the_small_files_are_written_and_read_as_documented() {
             max_timestamp: Timestamp::NONE,
             high_watermark: Offset::ZERO,
             truncations: 0,
+            last_aborted: None,
             epochs: vec![],
             producers: vec![],
         },
@@ -445,6 +451,14 @@ fn the_small_files_are_written_and_read_as_documented() {
     assert_eq!(encoder.finish(), golden(CHECKPOINT));
     assert_eq!(checkpoint::decode(&golden(CHECKPOINT)).as_deref(), Ok(&partitions[..]));
     let [mut first, mut second] = partitions;
+    first.last_aborted = None;
+    let producer = &mut first.producers[0];
+    (producer.open, producer.marker, producer.coordinator_epoch) = (None, None, None);
+    assert_eq!(
+        checkpoint::decode(&golden(CHECKPOINT_V2)),
+        Ok(vec![first.clone(), second.clone()]),
+        "what version 2 did not say"
+    );
     (first.high_watermark, first.truncations, first.epochs) =
         (first.next_offset, 0, vec![epoch_start(0, 10)]);
     second.epochs = vec![epoch_start(0, 0)];
@@ -464,7 +478,7 @@ fn no_damage_to_a_small_file_goes_unnoticed() {
     for file in [TOPICS, TOPICS_V2, TOPICS_V3] {
         every_damage(&golden(file), |bytes, damage| assert!(topics::decode(bytes).is_err(), "{damage}"));
     }
-    for file in [CHECKPOINT, CHECKPOINT_V1] {
+    for file in [CHECKPOINT, CHECKPOINT_V2, CHECKPOINT_V1] {
         every_damage(&golden(file), |bytes, damage| assert!(checkpoint::decode(bytes).is_err(), "{damage}"));
     }
     every_damage(&golden(PRODUCER_IDS), |bytes, damage| {
@@ -502,8 +516,9 @@ fn damaged_bodies_in_a_right_envelope_never_panic() {
         });
     }
     every_damage(&body(CHECKPOINT), |body, _| {
-        let _ = checkpoint::decode(&seal(checkpoint::CHECKPOINT_KIND, 1, body));
-        let _ = checkpoint::decode(&seal(checkpoint::CHECKPOINT_KIND, 2, body));
+        for version in 1..=checkpoint::CHECKPOINT_VERSION {
+            let _ = checkpoint::decode(&seal(checkpoint::CHECKPOINT_KIND, version, body));
+        }
     });
     let newer = seal(topics::TOPICS_KIND, 4, &body(TOPICS));
     let refused = super::envelope::EnvelopeError::Version { found: 4, newest: 3 };

@@ -18,6 +18,7 @@ use super::writer::LogWriter;
 use crate::config::{DynamicSettings, PARTITIONS_MAX};
 use crate::format::checkpoint::{CheckpointEncoder, PartitionCheckpoint};
 use crate::format::compacted::Compacted;
+use crate::format::marker::EndMarker;
 use crate::format::meta::{DirectoryId, Meta, NODE_ID_UNKNOWN};
 use crate::format::names::{self, DataFile, Scope};
 use crate::format::topics::{Placement, TopicRecord, TopicsFile};
@@ -276,7 +277,7 @@ impl Partition<'_> {
                     log.push(&batch.bytes).map_err(&write_failed)?;
                     next = header.next_offset();
                     if header.base_offset() >= noted {
-                        producers.note(header);
+                        producers.note(header, EndMarker::read(&batch.bytes));
                     }
                     let behind = ProducerId(header.producer_id().0.saturating_add(1));
                     *producer_id = (*producer_id).max(behind);
@@ -299,6 +300,8 @@ impl Partition<'_> {
             }
         }
         salvaged.log_end = walk.next_offset();
+        // What is lost of the end may have been in the checkpoint.
+        producers.roll_back(salvaged.log_end);
         let epochs = log.epochs().to_vec();
         log.finish().map_err(&write_failed)?;
         if found.compacted != Compacted::default() && directory.exists() {
@@ -315,6 +318,7 @@ impl Partition<'_> {
             max_timestamp: Timestamp::NONE,
             high_watermark: salvaged.log_end,
             truncations: 0,
+            last_aborted: None,
             epochs,
             producers: producers.to_checkpoint(),
         };

@@ -7,11 +7,13 @@ use bytes::Bytes;
 
 use super::Log;
 use super::producers::{DraftProducers, Producers};
+use super::transactions::Origin;
 use crate::config::TopicConfig;
 use crate::error::{AppendError, Fault};
-use crate::format::batch::BatchHeader;
+use crate::format::batch::{self, BatchHeader};
 use crate::format::check::CheckedBatch;
 use crate::format::index::IndexEntry;
+use crate::format::marker::{EndMarker, Marker};
 use crate::io::Disk;
 use crate::log::producers::SequenceCheck;
 use crate::segment::{Segment, SegmentEnd, WriteFailure, boundary};
@@ -36,6 +38,7 @@ pub(crate) struct Draft<D: Disk> {
     batches: Vec<Bytes>,
     bytes: u64,
     records: u64,
+    has_markers: bool,
     /// Tells the log that there is a draft.
     _held: Rc<()>,
 }
@@ -82,20 +85,22 @@ impl<D: Disk> Draft<D> {
             batches: Vec::new(),
             bytes: 0,
             records: 0,
+            has_markers: false,
             _held: held,
         }
     }
 
-    /// Gives a batch its offset and the epoch of the leader, unless its producer's sequence says that it must
-    /// not be appended (again).
+    /// Gives a batch its offset and the epoch of the leader, unless its producer's sequence or transaction
+    /// says that it must not be appended (again).
     pub(crate) fn push(
         &mut self,
         log: &Log<D>,
         epoch: LeaderEpoch,
         mut batch: CheckedBatch,
+        origin: Origin,
     ) -> Result<Place, AppendError> {
         let settled = log.producers.borrow();
-        match self.producers.check(&settled, batch.header())? {
+        match self.producers.check(&settled, batch.header(), origin)? {
             SequenceCheck::Duplicate { base_offset, timestamp } => {
                 Ok(Place::Duplicate(base_offset, timestamp))
             }
@@ -106,6 +111,24 @@ impl<D: Disk> Draft<D> {
                 Ok(Place::Appended(offset))
             }
         }
+    }
+
+    /// Appends the marker that ends a transaction, and gives its offset, unless a newer instance of the
+    /// producer, or a newer coordinator, has written already. Where nothing is open, that does no harm.
+    pub(crate) fn end_transaction(
+        &mut self,
+        log: &Log<D>,
+        epoch: LeaderEpoch,
+        marker: &Marker,
+        now: Timestamp,
+    ) -> Result<Offset, AppendError> {
+        let settled = log.producers.borrow();
+        self.producers.check_marker(&settled, marker)?;
+        let offset = self.tail.next_offset;
+        let mut batch = marker.build(now);
+        batch::stamp(&mut batch, offset, epoch);
+        self.place(log, &settled, batch.freeze());
+        Ok(offset)
     }
 
     /// Places a batch that carries its offset and its epoch already, as recovery does with what the journal
@@ -163,7 +186,9 @@ impl<D: Disk> Draft<D> {
         };
         run.end = self.tail;
         run.batches.push(batch.clone());
-        self.producers.note(settled, &header);
+        let marker = if header.is_control() { EndMarker::read(&batch) } else { None };
+        self.has_markers |= header.is_control();
+        self.producers.note(settled, &header, marker);
         self.bytes += batch.len() as u64;
         self.records += u64::from(header.record_count().max(0) as u32);
         self.batches.push(batch);
@@ -235,6 +260,11 @@ impl<D: Disk> Draft<D> {
     /// Whether nothing is to be written: all batches were duplicates.
     pub(crate) fn is_empty(&self) -> bool {
         self.batches.is_empty()
+    }
+
+    /// Whether it ends transactions.
+    pub(crate) fn has_markers(&self) -> bool {
+        self.has_markers
     }
 
     /// Bytes of all batches.

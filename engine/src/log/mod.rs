@@ -12,10 +12,12 @@
 //! a segment, never between two: its last batch ends where the next one begins. The log start lies in the
 //! first segment, or between segments that wait to be dropped; a log without segments begins and ends there.
 
+mod aborted;
 mod draft;
 mod open;
 mod producers;
 mod replace;
+mod transactions;
 mod truncate;
 
 use std::cell::{Cell, RefCell};
@@ -30,19 +32,23 @@ use std::task::Poll;
 use bytes::Bytes;
 use futures_util::lock::Mutex;
 
+use aborted::Aborted;
+pub use aborted::AbortedTransaction;
 pub(crate) use draft::{Draft, Place};
 pub(crate) use open::gone;
 pub use producers::ActiveProducer;
 pub(crate) use producers::Producers;
 pub(crate) use replace::Replacement;
+pub use transactions::{Origin, Participation, VerificationGuard};
 pub(crate) use truncate::Cut;
 
 use crate::config::{DECOMPRESSED_BYTES_MAX, RetentionLimits, TopicConfig};
 use crate::error::Fault;
-use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader, TimestampType};
+use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader, Producer, TimestampType};
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::compacted::Compacted;
 use crate::format::compression::{Codec, DecompressError, PIECE_BYTES, Strictness, Unpacker, decompress};
+use crate::format::marker::EndMarker;
 use crate::format::record::RecordError;
 use crate::format::walk::{RecordWalk, Seen};
 use crate::io::Disk;
@@ -69,6 +75,7 @@ pub(crate) struct Log<D: Disk> {
     /// Whether a file of a draft was removed, and the directory not synced since.
     removed: Cell<bool>,
     producers: RefCell<Producers>,
+    aborted: RefCell<Aborted>,
     /// The entries of the directory, and its own entry in the one above.
     entries: Entries,
     own_entry: Entries,
@@ -122,6 +129,16 @@ pub struct FileRange<F> {
     pub position: Position,
     /// Number of bytes.
     pub length: u64,
+}
+
+/// What was read of a log.
+pub(crate) struct Found<F> {
+    pub(crate) range: FileRange<F>,
+    /// Whether the range reaches the limit, or the end of the log.
+    pub(crate) reaches_end: bool,
+    /// An offset that no batch of the range reaches. It lies just behind them where transactions were aborted
+    /// behind the offset that was asked for.
+    pub(crate) upto: Offset,
 }
 
 /// A record's place in time.
@@ -210,7 +227,9 @@ impl<D: Disk> Log<D> {
         for EpochStart { epoch, start } in draft.epochs {
             self.home.epochs.begin(epoch, start);
         }
-        self.producers.borrow_mut().adopt(draft.producers);
+        for row in self.producers.borrow_mut().adopt(draft.producers) {
+            self.aborted.borrow_mut().note(row);
+        }
     }
 
     /// Clears away what a draft may have written in part, durably: else a crash may leave some of it before
@@ -321,6 +340,7 @@ impl<D: Disk> Log<D> {
         assert!(self.log_start.get() <= offset && offset <= self.end(), "a log starts before its end");
         self.log_start.set(offset);
         self.home.epochs.raise_start(offset);
+        self.aborted.borrow_mut().raise_start(offset);
     }
 
     /// Takes out the first segment, if all of it lies before the log start and its base before
@@ -429,14 +449,18 @@ impl<D: Disk> Log<D> {
             max_timestamp: end.map_or(Timestamp::NONE, |(_, end)| end.max_timestamp),
             high_watermark: self.end(),
             truncations: self.truncations.get(),
+            last_aborted: self.aborted.borrow().last_marker(),
             epochs: self.home.epochs.to_vec(),
             producers: self.producers.borrow().to_checkpoint(),
         }
     }
 
-    /// Notes what the header of a batch tells that was found in the log.
-    fn note(&self, header: &BatchHeader) {
-        self.producers.borrow_mut().note(header);
+    /// Notes what the header of a batch tells that was found in the log; `marker` is what a control batch
+    /// says.
+    fn note(&self, header: &BatchHeader, marker: Option<EndMarker>) {
+        if let Some(row) = self.producers.borrow_mut().note(header, marker) {
+            self.aborted.borrow_mut().note(row);
+        }
         // One that goes back is damaged, and is told when it is read.
         if header.leader_epoch() >= self.home.epochs.last() {
             self.home.epochs.begin(header.leader_epoch(), header.base_offset());
@@ -477,9 +501,37 @@ impl<D: Disk> Log<D> {
         self.producers.borrow().active()
     }
 
-    /// Forgets idempotent producers that were silent for a day.
+    /// Forgets producers that were silent for a day and have no open transaction.
     pub(crate) fn expire_producers(&self, now: Timestamp) {
         self.producers.borrow_mut().expire(now.minus(PRODUCER_EXPIRATION_MS));
+    }
+
+    // ---- transactions -------------------------------------------------------------------------------------
+
+    /// Where the first open transaction begins, or the log in it.
+    pub(crate) fn first_undecided(&self) -> Option<Offset> {
+        let first = self.producers.borrow().first_open()?;
+        Some(first.max(self.log_start.get()))
+    }
+
+    /// How many transactions are open, and the smallest timestamp with which one began.
+    pub(crate) fn open_transactions(&self) -> (u64, Option<Timestamp>) {
+        self.producers.borrow().open_transactions()
+    }
+
+    /// Whether a transaction of this producer is open.
+    pub(crate) fn participation(&self, producer: Producer) -> Participation {
+        self.producers.borrow().participation(producer)
+    }
+
+    /// The aborted transactions that whoever reads from `from` up to `upto` has to know, and perhaps some
+    /// that lie just behind.
+    pub(crate) async fn aborted_between(
+        &self,
+        from: Offset,
+        upto: Offset,
+    ) -> Result<Vec<AbortedTransaction>, Fault> {
+        Ok(self.aborted.borrow().between(from, upto))
     }
 
     /// Appends to the index files what lies before `checkpoint`. Losing it costs reading, never records.
@@ -532,15 +584,14 @@ impl<D: Disk> Log<D> {
     /// Whole batches from the one that holds `offset` on: `bytes_max` at most, but the first one whatever its
     /// size when `first_whole`, and none that reaches behind `limit`, which is asked when it is needed.
     /// `None` when there is nothing at or behind `offset`. The caller has checked that the offset is in
-    /// range. The flag says whether the range reaches the limit, or the end of the log. All of it is intact
-    /// (D5): it ends before what is damaged, and damage at `offset` is the error.
+    /// range. All of it is intact (D5): it ends before what is damaged, and damage at `offset` is the error.
     pub(crate) async fn read(
         &self,
         offset: Offset,
         bytes_max: u64,
         first_whole: bool,
         limit: impl Fn() -> Offset,
-    ) -> Result<Option<(FileRange<D::File>, bool)>, Fault> {
+    ) -> Result<Option<Found<D::File>>, Fault> {
         let holding =
             self.segments.borrow().partition_point(|segment| segment.base() <= offset).saturating_sub(1);
         let mut next = self.segments.borrow().get(holding).cloned();
@@ -570,8 +621,13 @@ impl<D: Disk> Log<D> {
                     Some(stop) => intact.end >= stop,
                     None => is_last && intact.end >= segment.end().position,
                 };
+                let is_clear = self.aborted.borrow().is_clear_from(offset);
+                let upto = match is_clear {
+                    true => limit,
+                    false => limit.min(segment.offset_behind(intact.end).await?),
+                };
                 let range = FileRange { file, position, length: intact.end - position };
-                return Ok(Some((range, reaches_end)));
+                return Ok(Some(Found { range, reaches_end, upto }));
             }
             // Looked up again: segments may have been dropped meanwhile.
             next = self.segments.borrow().iter().find(|later| later.base() > segment.base()).cloned();

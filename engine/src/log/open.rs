@@ -112,6 +112,7 @@ impl<D: Disk> Log<D> {
                     max_timestamp: Timestamp::NONE,
                     high_watermark: durable,
                     truncations: 0,
+                    last_aborted: None,
                     epochs: Vec::new(),
                     producers: Vec::new(),
                 }
@@ -133,6 +134,7 @@ impl<D: Disk> Log<D> {
             leftovers: RefCell::default(),
             removed: Cell::new(false),
             producers: RefCell::new(Producers::from_checkpoint(&point.producers)),
+            aborted: RefCell::default(),
             entries: Entries::found(u64::from(is_there)),
             own_entry: Entries::found(u64::from(is_there)),
             compacted: Cell::new(compacted),
@@ -231,8 +233,8 @@ impl<D: Disk> Recovery<D> {
         for segment in &segments {
             let mut scan = HeaderScan::new(segment, Position::ZERO, segment.end().position);
             loop {
-                match scan.next().await {
-                    Ok(Some((_, header))) => self.log.note(&header),
+                match scan.next_with_marker().await {
+                    Ok(Some((header, marker))) => self.log.note(&header, marker),
                     Ok(None) => break,
                     Err(fault) if fault.is_shortage() => return Err(fault),
                     Err(fault) => {
@@ -243,6 +245,7 @@ impl<D: Disk> Recovery<D> {
             }
         }
         self.recovery_point.producers = self.log.producers.borrow().to_checkpoint();
+        self.recovery_point.last_aborted = self.log.aborted.borrow().last_marker();
         self.recovery_point.epochs = self.log.home.epochs.to_vec();
         Ok(())
     }
@@ -281,7 +284,7 @@ impl<D: Disk> Recovery<D> {
                 end.position = batch.position + batch.header.total_bytes() as u64;
                 end.next_offset = next;
                 end.max_timestamp = end.max_timestamp.max(batch.header.max_timestamp());
-                log.note(&batch.header);
+                log.note(&batch.header, batch.marker);
                 self.scanned.push(ScannedIn { segment: segment.clone(), batch });
             }
             if end.position > start {
@@ -424,7 +427,8 @@ impl<D: Disk> Recovery<D> {
         Ok(())
     }
 
-    /// Cuts everything from the scanned batch on that holds `offset`, and what it said about producers.
+    /// Cuts everything from the scanned batch on that holds `offset`, and what it said about producers and
+    /// transactions.
     async fn cut(&mut self, offset: Offset) -> Result<(), Fault> {
         let Some(first) = self.scanned.iter().position(|found| found.batch.header.last_offset() >= offset)
         else {
@@ -432,9 +436,10 @@ impl<D: Disk> Recovery<D> {
         };
         let cut = self.scanned.split_off(first);
         *self.log.producers.borrow_mut() = Producers::from_checkpoint(&self.recovery_point.producers);
+        self.log.aborted.borrow_mut().truncate(self.recovery_point.next_offset);
         self.log.home.epochs.reset(&self.recovery_point.epochs, self.log.log_start());
         for kept in &self.scanned {
-            self.log.note(&kept.batch.header);
+            self.log.note(&kept.batch.header, kept.batch.marker);
         }
         let keep = &cut[0];
         loop {

@@ -1,15 +1,18 @@
-//! What a partition remembers of its idempotent producers.
+//! What a partition remembers of its idempotent and transactional producers.
 //!
 //! Per producer: the newest epoch and the last five batches, so that a batch that is sent again after a lost
 //! answer is recognised and answered with its first offset (Kafka's rules; five is the most that a producer
-//! has in flight). The state belongs to the log: it is rebuilt from batch headers, and kept in the shard's
-//! checkpoint.
+//! has in flight); and where its open transaction begins, and the last one ended. The state belongs to the
+//! log: it is rebuilt from batch headers and markers, and kept in the shard's checkpoint.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use super::aborted::AbortedRow;
+use super::transactions::{Change, OpenTransactions, Origin, Participation, VerificationGuard};
 use crate::error::AppendError;
-use crate::format::batch::BatchHeader;
+use crate::format::batch::{BatchHeader, Producer};
 use crate::format::checkpoint::{ProducerBatch, ProducerCheckpoint};
+use crate::format::marker::{EndMarker, Marker, TransactionResult};
 use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// Batches remembered per producer.
@@ -20,9 +23,14 @@ pub(crate) struct ProducerState {
     epoch: ProducerEpoch,
     last_timestamp: Timestamp,
     batches: VecDeque<ProducerBatch>,
+    /// Where its open transaction begins.
+    open: Option<Offset>,
+    /// Where its last marker stands, and the epoch of the coordinator that has written it.
+    marker: Option<Offset>,
+    coordinator_epoch: Option<i32>,
 }
 
-/// An idempotent producer that a partition remembers.
+/// An idempotent or transactional producer that a partition remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActiveProducer {
     /// Its id.
@@ -33,6 +41,10 @@ pub struct ActiveProducer {
     pub last_sequence: Option<Sequence>,
     /// The largest timestamp of its records.
     pub last_timestamp: Timestamp,
+    /// The epoch of the coordinator that has ended its last transaction here; `None` when that is not known.
+    pub coordinator_epoch: Option<i32>,
+    /// The offset of the first record of its open transaction.
+    pub transaction_start: Option<Offset>,
 }
 
 /// What the sequence of a batch says about it.
@@ -48,22 +60,27 @@ pub(crate) enum SequenceCheck {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Producers {
     states: HashMap<ProducerId, ProducerState>,
+    open: OpenTransactions,
 }
 
 impl Producers {
-    pub(crate) fn from_checkpoint(producers: &[ProducerCheckpoint]) -> Producers {
-        let states = producers
-            .iter()
-            .map(|producer| {
-                let state = ProducerState {
-                    epoch: producer.epoch,
-                    last_timestamp: producer.last_timestamp,
-                    batches: producer.batches.iter().copied().collect(),
-                };
-                (producer.id, state)
-            })
-            .collect();
-        Producers { states }
+    pub(crate) fn from_checkpoint(rows: &[ProducerCheckpoint]) -> Producers {
+        let mut producers = Producers::default();
+        for row in rows {
+            if let Some(first) = row.open {
+                producers.open.insert(first, row.id, row.last_timestamp);
+            }
+            let state = ProducerState {
+                epoch: row.epoch,
+                last_timestamp: row.last_timestamp,
+                batches: row.batches.iter().copied().collect(),
+                open: row.open,
+                marker: row.marker,
+                coordinator_epoch: row.coordinator_epoch,
+            };
+            producers.states.insert(row.id, state);
+        }
+        producers
     }
 
     pub(crate) fn to_checkpoint(&self) -> Vec<ProducerCheckpoint> {
@@ -75,6 +92,9 @@ impl Producers {
                 epoch: state.epoch,
                 last_timestamp: state.last_timestamp,
                 batches: state.batches.iter().copied().collect(),
+                open: state.open,
+                marker: state.marker,
+                coordinator_epoch: state.coordinator_epoch,
             })
             .collect();
         producers.sort_unstable_by_key(|producer| producer.id);
@@ -98,44 +118,78 @@ impl Producers {
                 epoch: state.epoch,
                 last_sequence: state.batches.back().map(|batch| batch.last_sequence),
                 last_timestamp: state.last_timestamp,
+                coordinator_epoch: state.coordinator_epoch,
+                transaction_start: state.open,
             })
             .collect();
         active.sort_unstable_by_key(|producer| producer.id);
         active
     }
 
-    /// Forgets the producers that were silent since `before`.
+    /// Where the first open transaction begins.
+    pub(crate) fn first_open(&self) -> Option<Offset> {
+        self.open.first()
+    }
+
+    /// How many transactions are open, and the smallest timestamp with which one began.
+    pub(crate) fn open_transactions(&self) -> (u64, Option<Timestamp>) {
+        self.open.summary()
+    }
+
+    /// Whether a transaction of this producer is open.
+    pub(crate) fn participation(&self, producer: Producer) -> Participation {
+        let state = self.states.get(&producer.id);
+        match state.is_some_and(|state| state.epoch == producer.epoch && state.open.is_some()) {
+            true => Participation::Open,
+            false => Participation::Absent(VerificationGuard::behind(state.and_then(|state| state.marker))),
+        }
+    }
+
+    /// Forgets the producers that were silent since `before`, unless a transaction of theirs is open: its end
+    /// is still to come.
     pub(crate) fn expire(&mut self, before: Timestamp) {
-        self.states.retain(|_, state| state.last_timestamp >= before);
+        self.states.retain(|_, state| state.open.is_some() || state.last_timestamp >= before);
     }
 
-    /// Notes an appended batch.
-    pub(crate) fn note(&mut self, header: &BatchHeader) {
-        let Some(producer) = header.producer() else { return };
+    /// Notes an appended batch; `marker` is what a control batch says. Gives the transaction that it has
+    /// aborted.
+    pub(crate) fn note(&mut self, header: &BatchHeader, marker: Option<EndMarker>) -> Option<AbortedRow> {
+        let producer = header.producer()?;
         let state = self.states.entry(producer.id).or_insert_with(|| ProducerState::new(producer.epoch));
-        state.note(producer.epoch, header);
+        self.open.apply(state.note(producer, header, marker)?)
     }
 
-    /// Forgets the batches that are not wholly before `end`, which lies in one where the log starts there.
-    /// Gives the producers of whom nothing is left: older batches of theirs may be in the log. Of the others
-    /// the older ones are not missed: a producer that had five batches in flight was answered for all before
-    /// them.
+    /// Forgets what lies behind `end`: the batches that are not wholly before it (it lies in one where the
+    /// log starts there), the transactions that began there, and the ends of those before. Gives the
+    /// producers of whom nothing is left, or whose last marker goes: older batches of theirs may be in the
+    /// log. Of the others the older ones are not missed: a producer that had five batches in flight was
+    /// answered for all before them.
     pub(crate) fn roll_back(&mut self, end: Offset) -> HashSet<ProducerId> {
         let mut forgotten = HashSet::new();
+        let open = &mut self.open;
         self.states.retain(|id, state| {
+            let before = state.batches.len();
             state.batches.retain(|batch| last_offset(batch) < end);
-            let is_known = !state.batches.is_empty();
+            let is_untouched = state.batches.len() == before && state.open.is_none_or(|first| first < end);
+            let is_marked = state.marker.is_some_and(|marker| marker >= end);
+            let is_known = !is_marked && (!state.batches.is_empty() || is_untouched);
             if !is_known {
                 forgotten.insert(*id);
+            }
+            if let Some(first) = state.open.filter(|first| *first >= end || !is_known) {
+                open.remove(first);
+                state.open = None;
             }
             is_known
         });
         forgotten
     }
 
-    /// Takes over what a draft has noted.
-    pub(crate) fn adopt(&mut self, draft: DraftProducers) {
+    /// Takes over what a draft has noted. Gives the transactions that it has aborted, in the order of their
+    /// markers.
+    pub(crate) fn adopt(&mut self, draft: DraftProducers) -> Vec<AbortedRow> {
         self.states.extend(draft.states);
+        draft.changes.into_iter().filter_map(|change| self.open.apply(change)).collect()
     }
 }
 
@@ -149,17 +203,26 @@ impl ProducerState {
             epoch,
             last_timestamp: Timestamp::default(),
             batches: VecDeque::with_capacity(WINDOW),
+            open: None,
+            marker: None,
+            coordinator_epoch: None,
         }
     }
 
-    fn note(&mut self, epoch: ProducerEpoch, header: &BatchHeader) {
-        if epoch != self.epoch {
-            self.epoch = epoch;
+    /// Notes a batch of `producer`, and says what that does to its transaction.
+    fn note(
+        &mut self,
+        producer: Producer,
+        header: &BatchHeader,
+        marker: Option<EndMarker>,
+    ) -> Option<Change> {
+        if producer.epoch != self.epoch {
+            self.epoch = producer.epoch;
             self.batches.clear();
         }
         self.last_timestamp = self.last_timestamp.max(header.max_timestamp());
         if header.is_control() {
-            return;
+            return self.end(producer.id, header.base_offset(), marker);
         }
         if self.batches.len() == WINDOW {
             self.batches.pop_front();
@@ -170,47 +233,108 @@ impl ProducerState {
             base_offset: header.base_offset(),
             timestamp: header.max_timestamp(),
         });
+        // Of a batch that compaction has emptied nothing is left to be decided about.
+        if !header.is_transactional() || self.open.is_some() || header.record_count() == 0 {
+            return None;
+        }
+        let first = header.base_offset();
+        self.open = Some(first);
+        Some(Change::Began { producer: producer.id, first, timestamp: header.max_timestamp() })
+    }
+
+    /// A marker stands at this offset. One that compaction has emptied says neither commit nor abort, of a
+    /// transaction of which nothing is left.
+    fn end(&mut self, producer: ProducerId, offset: Offset, marker: Option<EndMarker>) -> Option<Change> {
+        self.marker = Some(offset);
+        let coordinator_epoch = marker.map(|marker| marker.coordinator_epoch).filter(|epoch| *epoch >= 0);
+        self.coordinator_epoch = coordinator_epoch.or(self.coordinator_epoch);
+        let first = self.open.take()?;
+        let is_aborted = marker.is_some_and(|marker| marker.result == TransactionResult::Abort);
+        Some(Change::Ended { producer, first, marker: offset, is_aborted })
     }
 
     fn check(
         &self,
-        id: ProducerId,
-        epoch: ProducerEpoch,
+        producer: Producer,
         header: &BatchHeader,
+        origin: Origin,
     ) -> Result<SequenceCheck, AppendError> {
-        let found = header.base_sequence();
-        let out_of_order =
-            |expected| Err(AppendError::OutOfOrderSequence { producer_id: id, expected, found });
+        let Producer { id, epoch } = producer;
         if epoch < self.epoch {
-            return Err(AppendError::StaleProducerEpoch {
-                producer_id: id,
-                current: self.epoch,
-                found: epoch,
-            });
+            return Err(self.stale(producer));
         }
-        if epoch > self.epoch {
-            return if found == Sequence::FIRST {
-                Ok(SequenceCheck::New)
-            } else {
-                out_of_order(Sequence::FIRST)
-            };
+        if origin == Origin::Coordinator {
+            return self.check_transaction(producer, header, origin).map(|()| SequenceCheck::New);
         }
+        let found = header.base_sequence();
         let same = |batch: &&ProducerBatch| {
             batch.first_sequence == found && batch.last_sequence == header.last_sequence()
         };
-        if let Some(batch) = self.batches.iter().find(same) {
+        if epoch == self.epoch
+            && let Some(batch) = self.batches.iter().find(same)
+        {
             return Ok(SequenceCheck::Duplicate {
                 base_offset: batch.base_offset,
                 timestamp: batch.timestamp,
             });
         }
-        match self.batches.back() {
-            None => Ok(SequenceCheck::New),
-            Some(last) => {
-                let expected = last.last_sequence.plus(1);
-                if found == expected { Ok(SequenceCheck::New) } else { out_of_order(expected) }
-            }
+        self.check_transaction(producer, header, origin)?;
+        let last = self.batches.back().filter(|_| epoch == self.epoch);
+        let expected = last.map_or(Sequence::FIRST, |last| last.last_sequence.plus(1));
+        match found == expected {
+            true => Ok(SequenceCheck::New),
+            false => Err(AppendError::OutOfOrderSequence { producer_id: id, expected, found }),
         }
+    }
+
+    /// Whether the batch belongs to a transaction exactly if one is open, or may be opened by it.
+    fn check_transaction(
+        &self,
+        producer: Producer,
+        header: &BatchHeader,
+        origin: Origin,
+    ) -> Result<(), AppendError> {
+        let is_open = self.open.is_some() && producer.epoch == self.epoch;
+        let fits = match header.is_transactional() {
+            true => is_open || may_begin(origin, self.marker),
+            false => self.open.is_none(),
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(AppendError::InvalidTransactionState {
+                producer_id: producer.id,
+                transaction_start: self.open,
+            }),
+        }
+    }
+
+    fn check_marker(&self, marker: &Marker) -> Result<(), AppendError> {
+        let Producer { id, epoch } = marker.producer;
+        let must_be_newer = marker.bumped && self.open.is_some();
+        if epoch < self.epoch || (must_be_newer && epoch == self.epoch) {
+            return Err(self.stale(marker.producer));
+        }
+        match self.coordinator_epoch {
+            Some(current) if marker.coordinator_epoch < current => Err(AppendError::CoordinatorFenced {
+                producer_id: id,
+                current,
+                found: marker.coordinator_epoch,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn stale(&self, Producer { id, epoch }: Producer) -> AppendError {
+        AppendError::StaleProducerEpoch { producer_id: id, current: self.epoch, found: epoch }
+    }
+}
+
+/// Whether a transaction may begin behind the producer's last marker.
+fn may_begin(origin: Origin, marker: Option<Offset>) -> bool {
+    match origin {
+        Origin::Client => false,
+        Origin::Transaction(guard) => guard == VerificationGuard::behind(marker),
+        Origin::Coordinator => true,
     }
 }
 
@@ -219,161 +343,48 @@ impl ProducerState {
 #[derive(Debug, Default)]
 pub(crate) struct DraftProducers {
     states: HashMap<ProducerId, ProducerState>,
+    /// What the batches have done to transactions, in their order.
+    changes: Vec<Change>,
 }
 
 impl DraftProducers {
-    /// Judges the sequence of a batch on top of `settled` and of what this draft has noted.
+    /// Judges a batch on top of `settled` and of what this draft has noted: its sequence, and whether it
+    /// belongs to a transaction.
     pub(crate) fn check(
         &self,
         settled: &Producers,
         header: &BatchHeader,
+        origin: Origin,
     ) -> Result<SequenceCheck, AppendError> {
         let Some(producer) = header.producer() else { return Ok(SequenceCheck::New) };
-        match self.states.get(&producer.id).or_else(|| settled.states.get(&producer.id)) {
-            Some(state) => state.check(producer.id, producer.epoch, header),
-            None => Ok(SequenceCheck::New),
+        match self.state(settled, producer.id) {
+            Some(state) => state.check(producer, header, origin),
+            None if !header.is_transactional() || may_begin(origin, None) => Ok(SequenceCheck::New),
+            None => Err(AppendError::InvalidTransactionState {
+                producer_id: producer.id,
+                transaction_start: None,
+            }),
         }
     }
 
-    /// Notes a batch that this draft appends.
-    pub(crate) fn note(&mut self, settled: &Producers, header: &BatchHeader) {
+    /// Judges a marker likewise.
+    pub(crate) fn check_marker(&self, settled: &Producers, marker: &Marker) -> Result<(), AppendError> {
+        self.state(settled, marker.producer.id).map_or(Ok(()), |state| state.check_marker(marker))
+    }
+
+    fn state<'a>(&'a self, settled: &'a Producers, id: ProducerId) -> Option<&'a ProducerState> {
+        self.states.get(&id).or_else(|| settled.states.get(&id))
+    }
+
+    /// Notes a batch that this draft appends; `marker` is what a control batch says.
+    pub(crate) fn note(&mut self, settled: &Producers, header: &BatchHeader, marker: Option<EndMarker>) {
         let Some(producer) = header.producer() else { return };
         let state = self.states.entry(producer.id).or_insert_with(|| {
             settled.states.get(&producer.id).cloned().unwrap_or_else(|| ProducerState::new(producer.epoch))
         });
-        state.note(producer.epoch, header);
+        self.changes.extend(state.note(producer, header, marker));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::format::batch::{BATCH_HEADER_BYTES, stamp};
-    use crate::format::builder::BatchBuilder;
-    use crate::format::compression::Codec;
-    use crate::types::LeaderEpoch;
-
-    fn batch(epoch: i16, sequence: i32, records: usize, base_offset: i64) -> Vec<u8> {
-        let mut builder =
-            BatchBuilder::new(Codec::None).producer(ProducerId(7), ProducerEpoch(epoch), Sequence(sequence));
-        for _ in 0..records {
-            builder.push(Timestamp(1000), None, Some(b"v"), &[]);
-        }
-        let mut bytes = builder.build().to_vec();
-        stamp(&mut bytes, Offset::new(base_offset), LeaderEpoch::FIRST);
-        bytes
-    }
-
-    fn judge(producers: &Producers, bytes: &[u8]) -> Result<SequenceCheck, AppendError> {
-        assert!(bytes.len() > BATCH_HEADER_BYTES);
-        DraftProducers::default().check(producers, BatchHeader::peek(bytes).unwrap())
-    }
-
-    fn noted(batches: &[Vec<u8>]) -> Producers {
-        let mut producers = Producers::default();
-        for bytes in batches {
-            producers.note(BatchHeader::peek(bytes).unwrap());
-        }
-        producers
-    }
-
-    #[test]
-    fn a_batch_sent_again_is_answered_with_its_first_offset() {
-        let sent: Vec<_> = (0..6).map(|n| batch(0, n * 10, 10, 100 + i64::from(n) * 10)).collect();
-        let producers = noted(&sent);
-        for again in &sent[1..] {
-            let base_offset = BatchHeader::peek(again).unwrap().base_offset();
-            assert_eq!(
-                judge(&producers, again).unwrap(),
-                SequenceCheck::Duplicate { base_offset, timestamp: Timestamp(1000) }
-            );
-        }
-        assert!(
-            matches!(
-                judge(&producers, &sent[0]),
-                Err(AppendError::OutOfOrderSequence { expected: Sequence(60), .. })
-            ),
-            "older than the window of five"
-        );
-    }
-
-    #[test]
-    fn a_gap_is_refused_and_the_next_sequence_is_not() {
-        let producers = noted(&[batch(0, 0, 3, 0)]);
-        assert_eq!(judge(&producers, &batch(0, 3, 1, 0)).unwrap(), SequenceCheck::New);
-        assert!(matches!(
-            judge(&producers, &batch(0, 4, 1, 0)),
-            Err(AppendError::OutOfOrderSequence {
-                expected: Sequence(3),
-                found: Sequence(4),
-                producer_id: ProducerId(7)
-            })
-        ));
-        assert!(judge(&producers, &batch(0, 0, 2, 0)).is_err(), "same start, other end: no duplicate");
-    }
-
-    #[test]
-    fn a_new_epoch_starts_at_zero_and_fences_the_old_one() {
-        let producers = noted(&[batch(1, 0, 3, 0)]);
-        assert_eq!(judge(&producers, &batch(2, 0, 1, 0)).unwrap(), SequenceCheck::New);
-        assert!(matches!(judge(&producers, &batch(2, 3, 1, 0)), Err(AppendError::OutOfOrderSequence { .. })));
-        assert!(matches!(
-            judge(&producers, &batch(0, 3, 1, 0)),
-            Err(AppendError::StaleProducerEpoch { current: ProducerEpoch(1), found: ProducerEpoch(0), .. })
-        ));
-    }
-
-    #[test]
-    fn sequences_wrap_after_the_largest_number() {
-        let producers = noted(&[batch(0, i32::MAX - 1, 2, 0)]);
-        assert_eq!(judge(&producers, &batch(0, 0, 1, 0)).unwrap(), SequenceCheck::New);
-    }
-
-    #[test]
-    fn a_dropped_draft_leaves_nothing_behind() {
-        let mut settled = noted(&[batch(0, 0, 3, 0)]);
-        let next = batch(0, 3, 2, 3);
-        let mut draft = DraftProducers::default();
-        draft.note(&settled, BatchHeader::peek(&next).unwrap());
-        assert!(matches!(
-            draft.check(&settled, BatchHeader::peek(&next).unwrap()),
-            Ok(SequenceCheck::Duplicate { .. })
-        ));
-        assert_eq!(judge(&settled, &next).unwrap(), SequenceCheck::New);
-        settled.adopt(draft);
-        assert!(matches!(judge(&settled, &next), Ok(SequenceCheck::Duplicate { .. })));
-    }
-
-    #[test]
-    fn what_is_cut_off_was_never_sent() {
-        let sent: Vec<_> = (0..7).map(|n| batch(0, n * 10, 10, 100 + i64::from(n) * 10)).collect();
-        let mut producers = noted(&sent);
-        assert!(producers.roll_back(Offset::new(150)).is_empty());
-        assert_eq!(judge(&producers, &sent[5]).unwrap(), SequenceCheck::New);
-        assert!(matches!(judge(&producers, &sent[4]), Ok(SequenceCheck::Duplicate { .. })));
-        assert_eq!(
-            producers.roll_back(Offset::new(120)),
-            HashSet::from([ProducerId(7)]),
-            "older batches have to tell"
-        );
-        assert_eq!(judge(&producers, &sent[3]).unwrap(), SequenceCheck::New);
-    }
-
-    /// A log that starts in a batch ends there, and not in it, once it is cut off to its start.
-    #[test]
-    fn d1_a_batch_that_the_end_lies_in_is_no_longer_a_duplicate() {
-        let sent = [batch(0, 0, 4, 5), batch(0, 4, 2, 9)];
-        let mut producers = noted(&sent);
-        producers.roll_back(Offset::new(9));
-        assert!(matches!(judge(&producers, &sent[0]), Ok(SequenceCheck::Duplicate { .. })));
-        assert_eq!(producers.roll_back(Offset::new(7)), HashSet::from([ProducerId(7)]));
-        assert_eq!(judge(&producers, &sent[0]).unwrap(), SequenceCheck::New);
-    }
-
-    #[test]
-    fn the_checkpoint_keeps_the_window() {
-        let producers = noted(&[batch(3, 0, 3, 0), batch(3, 3, 1, 3)]);
-        let restored = Producers::from_checkpoint(&producers.to_checkpoint());
-        assert_eq!(restored.states, producers.states);
-    }
-}
+mod tests;

@@ -88,12 +88,13 @@ impl<D: Disk> Log<D> {
         let segments = self.segments.borrow().clone();
         for segment in segments.iter().filter(|segment| segment.base() < end) {
             let mut scan = HeaderScan::new(segment, Position::ZERO, segment.end().position);
-            while let Some((_, header)) = scan.next().await? {
+            while let Some((header, marker)) = scan.next_with_marker().await? {
                 if header.next_offset() > end {
                     break;
                 }
                 if forgotten.contains(&header.producer_id()) {
-                    producers.note(&header);
+                    // The rows of what was aborted before the end stay.
+                    producers.note(&header, marker);
                 }
             }
         }
@@ -124,6 +125,7 @@ impl<D: Disk> Log<D> {
         self.rolled.set(truncation.position == Position::ZERO && self.active().is_some());
         self.home.epochs.cut(truncation.end);
         *self.producers.borrow_mut() = producers;
+        self.aborted.borrow_mut().truncate(truncation.end);
         self.truncations.set(truncation.truncations);
         self.acknowledged_end.set(truncation.end);
         removed
@@ -194,6 +196,7 @@ fn lowered_point(
         max_timestamp: truncation.max_timestamp,
         high_watermark: point.high_watermark.min(end),
         truncations: truncation.truncations,
+        last_aborted: point.last_aborted.filter(|marker| *marker < end),
         epochs: point.epochs.iter().copied().filter(|row| row.start < end).collect(),
         producers: producers.to_checkpoint(),
     };

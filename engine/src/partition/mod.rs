@@ -25,7 +25,7 @@ use crate::error::{AppendError, Fault, FaultKind, ReadError};
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::topics::{Replica, Role};
 use crate::io::Disk;
-use crate::log::{Cut, Draft, FileRange, Log, OffsetAndTimestamp};
+use crate::log::{AbortedTransaction, Cut, Draft, FileRange, Log, OffsetAndTimestamp};
 use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Position, Timestamp};
 use fence::Fence;
 use waiters::Waiters;
@@ -140,12 +140,25 @@ pub struct ReadResult<F> {
     /// Whether the batches reach the end of what may be read. Otherwise another read gets more at once: a
     /// limit or the end of a segment came first.
     pub reaches_end: bool,
+    /// For a `read_committed` consumer: the aborted transactions whose records may be among the batches. It
+    /// leaves out the transactional batches of such a producer, from the offset given up to the producer's
+    /// next marker.
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 impl<F> ReadResult<F> {
     /// Bytes of the batches.
     pub fn bytes(&self) -> u64 {
         self.batches.as_ref().map_or(0, |range| range.length)
+    }
+}
+
+/// The watermarks of a log that nobody else has a copy of, and which ends at `end`, or should.
+fn alone<D: Disk>(log: &Log<D>, end: Offset) -> Watermarks {
+    let watermarks = Watermarks::alone(log.log_start(), end);
+    match log.first_undecided() {
+        Some(first) => Watermarks { last_stable: first.min(end), ..watermarks },
+        None => watermarks,
     }
 }
 
@@ -166,7 +179,7 @@ impl<D: Disk> Partition<D> {
         let end = log.end().max(fence.missing_end().unwrap_or_default());
         let partition = Partition {
             id,
-            watermarks: CurrentWatermarks::new(Watermarks::alone(log.log_start(), end)),
+            watermarks: CurrentWatermarks::new(alone(&log, end)),
             role: Cell::new(replica.role),
             leader_epoch: Cell::new(leader_epoch),
             log,
@@ -273,7 +286,7 @@ impl<D: Disk> Partition<D> {
     /// The log has moved. Nobody else has a copy of it, so the other ends move with its own.
     fn renew_watermarks(&self) {
         let end = self.log.end().max(self.fence.missing_end().unwrap_or_default());
-        self.watermarks.set(Watermarks::alone(self.log.log_start(), end));
+        self.watermarks.set(alone(&self.log, end));
     }
 
     /// Puts other watermarks in force until the log moves again.
@@ -564,14 +577,21 @@ impl<D: Disk> Partition<D> {
                 }
             }
         };
+        let aborted = match &found {
+            Some(found) if reader == Reader::Consumer(Isolation::ReadCommitted) => {
+                let aborted = self.log.aborted_between(offset, found.upto).await;
+                aborted.map_err(|fault| ReadError::Faulty { partition: self.id, fault })?
+            }
+            _ => Vec::new(),
+        };
         let (batches, reaches_end) =
-            found.map_or((None, true), |(range, reaches_end)| (Some(range), reaches_end));
+            found.map_or((None, true), |found| (Some(found.range), found.reaches_end));
         let batches = batches.filter(|range| range.length > 0);
         // What was appended while the log was read may be among the batches.
         let watermarks = self.watermarks();
         let Watermarks { last_stable, high_watermark, .. } = watermarks;
         let readable_end = watermarks.end_for(reader);
-        Ok(ReadResult { log_start, last_stable, high_watermark, readable_end, batches, reaches_end })
+        Ok(ReadResult { log_start, last_stable, high_watermark, readable_end, batches, reaches_end, aborted })
     }
 
     pub(crate) async fn offset_for_timestamp(

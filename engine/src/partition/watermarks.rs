@@ -12,7 +12,8 @@
 //! * Retention, compaction and DeleteRecords stop at the high watermark: what lies behind it may still be cut
 //!   off.
 //! * A single node is the trivial case. Its log end moves only when an append is durable, so the high
-//!   watermark is the log end; without transactions the last stable offset is, too.
+//!   watermark is the log end. So is the last stable offset while no transaction is open; it never lies
+//!   before the log start.
 //! * Where a start could not bring back all that was acknowledged, the log end counts what is missing: nobody
 //!   is told of a shorter log (D2).
 
@@ -59,7 +60,7 @@ pub(crate) struct Watermarks {
 }
 
 impl Watermarks {
-    /// Those of a log that nobody else has a copy of and that has no transactions.
+    /// Those of a log that nobody else has a copy of and that has no open transaction.
     pub(crate) fn alone(log_start: Offset, log_end: Offset) -> Watermarks {
         Watermarks { log_start, last_stable: log_end, high_watermark: log_end, log_end }
     }

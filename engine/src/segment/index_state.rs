@@ -72,6 +72,17 @@ impl<D: Disk> Segment<D> {
         }))
     }
 
+    /// An offset that no batch before `position` reaches, which is a boundary: that of the next batch that
+    /// the index knows, or the end.
+    pub(crate) async fn offset_behind(self: &Rc<Self>, position: Position) -> Result<Offset, Fault> {
+        let end = self.end();
+        if position >= end.position || position == Position::ZERO {
+            return Ok(end.next_offset);
+        }
+        let next = self.next_indexed(Position(position.0 - 1)).await?;
+        Ok(next.map_or(end.next_offset, |(_, offset)| offset))
+    }
+
     /// The position of the last index entry, 0 without one.
     pub(crate) fn last_indexed(&self) -> Position {
         self.with_entries(|entries| entries.last().map_or(Position::ZERO, IndexEntry::start))

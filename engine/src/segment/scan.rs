@@ -7,11 +7,15 @@ use bytes::{Buf, Bytes};
 use super::Segment;
 use crate::error::Fault;
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader, verify_crc};
+use crate::format::marker::EndMarker;
 use crate::io::Disk;
 use crate::types::{LeaderEpoch, Offset, Position};
 
 /// Bytes read at once: several small batches cost one read, a large one costs little more than its header.
 const SCAN_READ_BYTES: usize = 8 << 10;
+
+/// Bytes of a control batch that are read: its first record lies in them.
+const MARKER_READ_BYTES: usize = 1 << 10;
 
 /// Bytes read at once where the records are read too.
 const CHECK_READ_BYTES: usize = 1 << 20;
@@ -146,6 +150,18 @@ impl<'a, D: Disk> HeaderScan<'a, D> {
         self.ahead.advance(total.min(self.ahead.len()));
         Ok(Some((position, header)))
     }
+
+    /// The next batch's header, and what it says if it is a marker.
+    pub(crate) async fn next_with_marker(
+        &mut self,
+    ) -> Result<Option<(BatchHeader, Option<EndMarker>)>, Fault> {
+        let Some((position, header)) = self.next().await? else { return Ok(None) };
+        if !header.is_control() {
+            return Ok(Some((header, None)));
+        }
+        let batch = self.segment.read(position, header.total_bytes().min(MARKER_READ_BYTES)).await?;
+        Ok(Some((header, EndMarker::read(&batch))))
+    }
 }
 
 /// The whole batches of a closed segment, one after the other. Checksums are left to who takes them.
@@ -193,6 +209,8 @@ impl<D: Disk> BatchScan<D> {
 pub(crate) struct Scanned {
     pub(crate) position: Position,
     pub(crate) header: BatchHeader,
+    /// What a control batch says.
+    pub(crate) marker: Option<EndMarker>,
 }
 
 /// Reads the file from `position` to `length` and finds the longest row of intact batches that continues
@@ -224,7 +242,8 @@ pub(crate) async fn scan_checked<D: Disk>(
         if ahead.len() < total || verify_crc(&ahead[..total]).is_err() {
             break;
         }
-        found.push(Scanned { position: at, header });
+        let marker = if header.is_control() { EndMarker::read(&ahead[..total]) } else { None };
+        found.push(Scanned { position: at, header, marker });
         (next, epoch) = (header.next_offset(), header.leader_epoch());
         at += total as u64;
         ahead.advance(total);

@@ -12,7 +12,7 @@
 //! * A group that does not fit the journal is made durable by syncing its segments; the two mix safely, since
 //!   a sync of a segment covers all that was appended to it before.
 //! * Partitions whose topic relaxes durability (`flush.messages` above 1) are answered after the segment
-//!   write.
+//!   write, unless a transaction ends there.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -22,11 +22,11 @@ use futures_util::future::join_all;
 use super::Shard;
 use super::inbox::{Arrival, AskedTruncation};
 use crate::error::{AppendError, Fault};
-use crate::format::batch::TimestampType;
+use crate::format::batch::{Producer, TimestampType};
 use crate::io::Disk;
 use crate::journal::{CommitFailure, Journal};
-use crate::log::{Draft, Place};
-use crate::message::{Appended, Reply};
+use crate::log::{Draft, Participation, Place};
+use crate::message::{Appended, Appending, Reply};
 use crate::partition::Partition;
 use crate::segment::WriteFailure;
 use crate::types::{Offset, PartitionId, Timestamp};
@@ -50,6 +50,37 @@ enum Plan<D: Disk> {
 }
 
 impl<D: Disk> Group<D> {
+    /// Gives a batch or a marker its offset. The log start of the answer is filled in when it leaves.
+    fn place(&mut self, what: Appending, now: Timestamp) -> Result<Appended, AppendError> {
+        let Group { partition, draft, .. } = self;
+        let (log, epoch) = (&partition.log, partition.leader_epoch());
+        let (batch, origin) = match what {
+            Appending::Batch(batch, origin) => (batch, origin),
+            Appending::Marker(marker) => {
+                let base_offset = draft.end_transaction(log, epoch, &marker, now)?;
+                return Ok(Appended {
+                    base_offset,
+                    log_start: Offset::ZERO,
+                    log_append_time: Timestamp::NONE,
+                    duplicate: false,
+                });
+            }
+        };
+        let header = batch.header();
+        let log_append_time = match header.timestamp_type() {
+            TimestampType::LogAppendTime => header.max_timestamp(),
+            TimestampType::CreateTime => Timestamp::NONE,
+        };
+        let stamps = log_append_time != Timestamp::NONE;
+        let (base_offset, log_append_time, duplicate) = match draft.push(log, epoch, batch, origin)? {
+            Place::Appended(base_offset) => (base_offset, log_append_time, false),
+            Place::Duplicate(base_offset, timestamp) => {
+                (base_offset, if stamps { timestamp } else { Timestamp::NONE }, true)
+            }
+        };
+        Ok(Appended { base_offset, log_start: Offset::ZERO, log_append_time, duplicate })
+    }
+
     fn answer_error(self, error: &AppendError) {
         for (reply, _) in self.answers {
             let _ = reply.send(Err(error.clone()));
@@ -77,8 +108,10 @@ impl<D: Disk> Shard<D> {
     async fn turn(&self, journal: &mut Journal<D>, arrivals: Vec<Arrival>) {
         let groups = self.draft_all(arrivals).await;
         let groups = self.write_all(groups).await;
-        let (durable, relaxed): (Vec<_>, Vec<_>) =
-            groups.into_iter().partition(|group| group.partition.config().is_durable());
+        // A transaction stays decided, however relaxed the topic is (D10).
+        let is_durable =
+            |group: &Group<D>| group.draft.has_markers() || group.partition.config().is_durable();
+        let (durable, relaxed): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_durable);
         for group in relaxed {
             let records = group.draft.records();
             let partition = group.partition.clone();
@@ -99,7 +132,7 @@ impl<D: Disk> Shard<D> {
     async fn draft_all(&self, arrivals: Vec<Arrival>) -> Vec<Group<D>> {
         let mut groups: Vec<Group<D>> = Vec::new();
         let mut places: HashMap<PartitionId, usize> = HashMap::new();
-        for Arrival { partition: id, batch, reply } in arrivals {
+        for Arrival { partition: id, what, reply } in arrivals {
             let at = match places.get(&id) {
                 Some(at) => *at,
                 None => match self.start_group(id).await {
@@ -114,26 +147,8 @@ impl<D: Disk> Shard<D> {
                     }
                 },
             };
-            let group = &mut groups[at];
-            let header = batch.header();
-            let log_append_time = match header.timestamp_type() {
-                TimestampType::LogAppendTime => header.max_timestamp(),
-                TimestampType::CreateTime => Timestamp::NONE,
-            };
-            // What it is when the answer leaves is filled in then.
-            let log_start = Offset::ZERO;
-            let stamps = log_append_time != Timestamp::NONE;
-            let epoch = group.partition.leader_epoch();
-            match group.draft.push(&group.partition.log, epoch, batch) {
-                Ok(Place::Appended(base_offset)) => {
-                    let appended = Appended { base_offset, log_start, log_append_time, duplicate: false };
-                    group.answers.push((reply, appended));
-                }
-                Ok(Place::Duplicate(base_offset, timestamp)) => {
-                    let log_append_time = if stamps { timestamp } else { Timestamp::NONE };
-                    let appended = Appended { base_offset, log_start, log_append_time, duplicate: true };
-                    group.answers.push((reply, appended));
-                }
+            match groups[at].place(what, self.now()) {
+                Ok(appended) => groups[at].answers.push((reply, appended)),
                 Err(error) => {
                     let _ = reply.send(Err(error));
                 }
@@ -142,15 +157,27 @@ impl<D: Disk> Shard<D> {
         groups
     }
 
-    async fn start_group(&self, id: PartitionId) -> Result<Group<D>, AppendError> {
-        let partition = match self.partition(id).await {
-            Ok(Some(partition)) => partition,
-            Ok(None) => return Err(AppendError::UnknownPartition(id)),
-            Err(fault) => return Err(self.refusal(id, fault)),
-        };
-        if !partition.is_led() {
-            return Err(AppendError::NotLeader(id));
+    /// The partition, if it is led here.
+    async fn led(&self, id: PartitionId) -> Result<Rc<Partition<D>>, AppendError> {
+        match self.partition(id).await {
+            Ok(Some(partition)) if partition.is_led() => Ok(partition),
+            Ok(Some(_)) => Err(AppendError::NotLeader(id)),
+            Ok(None) => Err(AppendError::UnknownPartition(id)),
+            Err(fault) => Err(self.refusal(id, fault)),
         }
+    }
+
+    /// Whether a transaction of this producer is open in a partition.
+    pub(crate) async fn participation(
+        &self,
+        id: PartitionId,
+        producer: Producer,
+    ) -> Result<Participation, AppendError> {
+        Ok(self.led(id).await?.log.participation(producer))
+    }
+
+    async fn start_group(&self, id: PartitionId) -> Result<Group<D>, AppendError> {
+        let partition = self.led(id).await?;
         partition.check_appendable()?;
         match partition.log.draft(&partition.config()).await {
             Ok(draft) => Ok(Group { partition, draft, answers: Vec::new() }),

@@ -4,8 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use crate::error::{AppendError, TruncateError};
-use crate::format::check::CheckedBatch;
-use crate::message::{Appended, Reply};
+use crate::message::{Appended, Appending, Reply};
 use crate::sync::Signal;
 use crate::types::{Offset, PartitionId};
 
@@ -13,10 +12,10 @@ use crate::types::{Offset, PartitionId};
 /// never starves.
 const WAITING_BYTES_MAX: usize = 32 << 20;
 
-/// A batch that has arrived.
+/// A batch or a marker that has arrived.
 pub(crate) struct Arrival {
     pub(crate) partition: PartitionId,
-    pub(crate) batch: CheckedBatch,
+    pub(crate) what: Appending,
     pub(crate) reply: Reply<Result<Appended, AppendError>>,
 }
 
@@ -56,7 +55,7 @@ impl Inbox {
             let _ = arrival.reply.send(Err(AppendError::Stopping));
             return;
         }
-        self.bytes.set(self.bytes.get() + arrival.batch.len());
+        self.bytes.set(self.bytes.get() + arrival.what.bytes());
         self.waiting.borrow_mut().push_back(arrival);
         self.arrived.notify();
     }
@@ -96,7 +95,7 @@ impl Inbox {
         let mut bytes = 0;
         let mut waiting = self.waiting.borrow_mut();
         while let Some(next) = waiting.front() {
-            let length = next.batch.len();
+            let length = next.what.bytes();
             if !taken.is_empty() && bytes + length > bytes_max {
                 break;
             }

@@ -37,13 +37,12 @@ use futures_util::lock::Mutex;
 
 use crate::config::InForce;
 use crate::error::{AppendError, Fault, ReadError, StartError};
-use crate::format::check::CheckedBatch;
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::names;
 use crate::io::{Disk, OpenMode, replace};
 use crate::journal::{Journal, JournalPool};
 use crate::log::{ActiveProducer, Log, OffsetAndTimestamp};
-use crate::message::{Appended, OffsetQuery, ReadRequest};
+use crate::message::{Appended, Appending, OffsetQuery, ReadRequest};
 use crate::partition::{Incomplete, Isolation, Partition, ReadResult, Reader, Unwritten, WakeOnce};
 use crate::segment::{OpenFiles, Segment};
 use crate::stats::{Counters, ShardStats};
@@ -392,16 +391,16 @@ impl<D: Disk> Shard<D> {
 
     // ---- the words of the engine --------------------------------------------------------------------------
 
-    /// Takes a batch for the next turn. The answer comes when it is durable, or as durable as its topic wants
-    /// it.
+    /// Takes a batch or a marker for the next turn. The answer comes when it is durable, or as durable as its
+    /// topic wants it.
     pub(crate) async fn append(
         &self,
         partition: PartitionId,
-        batch: CheckedBatch,
+        what: impl Into<Appending>,
     ) -> oneshot::Receiver<Result<Appended, AppendError>> {
         let (reply, answer) = oneshot::channel();
         self.inbox.room().await;
-        self.inbox.push(Arrival { partition, batch, reply });
+        self.inbox.push(Arrival { partition, what: what.into(), reply });
         answer
     }
 

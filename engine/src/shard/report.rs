@@ -37,6 +37,8 @@ impl<D: Disk> Shard<D> {
             fenced_partitions: (fenced + damaged) as u64,
             retention_queue,
             undeleted_segments,
+            open_transactions: partitions.iter().map(|partition| partition.open_transactions).sum(),
+            oldest_transaction: partitions.iter().filter_map(|partition| partition.oldest_transaction).min(),
             partitions,
         }
     }
@@ -55,13 +57,18 @@ fn report<D: Disk>(partition: &Partition<D>) -> PartitionReport {
         }
         found
     });
+    let (open_transactions, oldest_transaction) = partition.log.open_transactions();
+    let watermarks = partition.watermarks();
     PartitionReport {
         id: partition.id,
         log_start: partition.log.log_start(),
-        log_end: partition.watermarks().log_end,
+        last_stable: watermarks.last_stable,
+        log_end: watermarks.log_end,
         segments,
         bytes,
         traffic: partition.traffic(),
+        open_transactions,
+        oldest_transaction,
         is_fenced: partition.check_fence().is_err(),
         is_uncleanable: partition.is_uncleanable(),
         compaction,

@@ -41,11 +41,11 @@ impl<D: Disk> Shard<D> {
             }
             match message {
                 None => break,
-                Some(Message::Append { partition, batch, reply }) => {
+                Some(Message::Append { partition, what, reply }) => {
                     // The senders' own limits keep this short; without room the mailbox fills and they wait
                     // in turn.
                     self.inbox.room().await;
-                    self.inbox.push(Arrival { partition, batch, reply });
+                    self.inbox.push(Arrival { partition, what, reply });
                 }
                 Some(other) => running.push(Box::pin(self.clone().answer(other, catalog.clone()))),
             }
@@ -56,8 +56,9 @@ impl<D: Disk> Shard<D> {
     /// Answers one request; an asker that has gone is not missed.
     async fn answer(self: Rc<Self>, message: Message<D::File>, catalog: Option<Rc<Catalog<D>>>) {
         match message {
-            Message::Append { partition, batch, reply } => {
-                self.inbox.push(Arrival { partition, batch, reply })
+            Message::Append { partition, what, reply } => self.inbox.push(Arrival { partition, what, reply }),
+            Message::Participation { partition, producer, reply } => {
+                let _ = reply.send(self.participation(partition, producer).await);
             }
             Message::Read { requests, reply } => {
                 let mut results = Vec::with_capacity(requests.len());

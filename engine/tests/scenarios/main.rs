@@ -9,4 +9,5 @@ mod listing;
 mod second_reader;
 mod source;
 mod support;
+mod transactions;
 mod whole;

@@ -36,10 +36,15 @@ pub(crate) fn create_topic(
 /// the default retention as soon as that looks, in the middle of a test on a busy machine.
 pub(crate) fn append(log: &Handle, partition: PartitionId, value: &str) -> i64 {
     let mut batch = BatchBuilder::new(Codec::None);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970").as_millis();
-    batch.push(Timestamp(now as i64), None, Some(value.as_bytes()), &[]);
+    batch.push(now(), None, Some(value.as_bytes()), &[]);
     let appended = block_on(async { log.append(partition, batch.build()).await?.settled().await });
     appended.expect("the append is acknowledged").base_offset.get()
+}
+
+/// The time of day.
+pub(crate) fn now() -> Timestamp {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970").as_millis();
+    Timestamp(now as i64)
 }
 
 /// The values of all records, in the order of their offsets, which are 0, 1, 2, ...

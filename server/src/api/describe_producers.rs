@@ -14,7 +14,7 @@ use crate::api::read_error;
 use crate::api::together::AT_A_TIME;
 use crate::broker::{Broker, TopicKey};
 use crate::room::{Gathered, Seat};
-use strandline_engine::types::Sequence;
+use strandline_engine::types::{Offset, Sequence};
 
 /// Each partition once, however often it is named.
 pub async fn handle(
@@ -80,8 +80,7 @@ fn described(producer: Remembered) -> ActiveProducer {
         producer_epoch: producer.epoch.0.into(),
         last_sequence: producer.last_sequence.unwrap_or(Sequence::NONE).0,
         last_timestamp: producer.last_timestamp.0,
-        // Of the coordinator that has ended its last transaction: there was none.
-        coordinator_epoch: -1,
-        current_txn_start_offset: -1,
+        coordinator_epoch: producer.coordinator_epoch.unwrap_or(-1),
+        current_txn_start_offset: producer.transaction_start.map_or(-1, Offset::get),
     }
 }

@@ -69,6 +69,8 @@ pub(crate) fn append_error(error: &AppendError) -> ErrorCode {
         AppendError::Invalid(error) => check_error(error),
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::StaleProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        AppendError::InvalidTransactionState { .. } => ErrorCode::InvalidTxnState,
+        AppendError::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
         // Retriable (D7). Kafka would take the directory offline and answer the same.
         AppendError::NoSpace(_) | AppendError::Shortage { .. } | AppendError::Fenced { .. } => {
             ErrorCode::KafkaStorageError

@@ -485,7 +485,7 @@ fn point_entries(point: &checkpoint::PartitionCheckpoint) -> Vec<Entry> {
         "segment_base": point.segment_base.get(), "segment_position": point.position.0,
         "next_offset": point.next_offset.get(), "max_timestamp": point.max_timestamp.0,
         "high_watermark": point.high_watermark.get(), "truncations": point.truncations,
-        "producers": point.producers.len(),
+        "last_aborted": point.last_aborted.map(Offset::get), "producers": point.producers.len(),
     });
     entries.push(("recovery_point", fields));
     entries.extend(point.epochs.iter().map(|row| {
@@ -509,6 +509,8 @@ fn point_entries(point: &checkpoint::PartitionCheckpoint) -> Vec<Entry> {
         let fields = json!({
             "topic_id": id, "partition": index, "producer_id": producer.id.0,
             "producer_epoch": producer.epoch.0, "last_timestamp": producer.last_timestamp.0,
+            "coordinator_epoch": producer.coordinator_epoch, "open_from": producer.open.map(Offset::get),
+            "marker": producer.marker.map(Offset::get),
             "batches": sequences,
         });
         ("producer", fields)
