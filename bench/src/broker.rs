@@ -197,15 +197,6 @@ impl Fresh {
     ) -> Result<Fresh, BrokerError> {
         // A machine without /proc has no first touch that we know of.
         let _ = memory::fill(dir);
-        Fresh::start_unfilled(system, dir, answers)
-    }
-
-    /// The same with the machine's memory as it is, for what compares a broker with itself.
-    pub(crate) fn start_unfilled(
-        system: &System,
-        dir: &Path,
-        answers: impl Fn(&str) -> Result<(), ClientError>,
-    ) -> Result<Fresh, BrokerError> {
         let command = || system.command.join(" ");
         let directory = tempfile::Builder::new().prefix("strandline-bench-").tempdir_in(dir);
         let directory = directory.map_err(|source| BrokerError::Start { command: command(), source })?;
@@ -260,7 +251,7 @@ impl Broker {
 }
 
 /// Whether it answers as a Kafka broker.
-pub(crate) fn talks_kafka(address: &str) -> Result<(), ClientError> {
+fn talks_kafka(address: &str) -> Result<(), ClientError> {
     Client::connect(address).map(drop)
 }
 

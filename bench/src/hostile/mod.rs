@@ -16,7 +16,7 @@ mod swarm;
 
 pub(crate) use attacks::Kind;
 
-use crate::broker::{Fresh, System, Target, talks_kafka};
+use crate::broker::{Fresh, System, Target};
 use crate::clock::{SECOND, now};
 use crate::load::{self, Live};
 use crate::measure::{self, MeasureError};
@@ -159,7 +159,7 @@ impl Hostile {
         hostile: bool,
         bombs: &[Vec<u8>],
     ) -> Result<Half, MeasureError> {
-        let fresh = Fresh::start_unfilled(system, dir, talks_kafka)?;
+        let fresh = Fresh::start(system, dir)?;
         let address = |text: &str| text.parse::<SocketAddr>().map_err(io::Error::other);
         let place = Place {
             target: fresh.target(),
