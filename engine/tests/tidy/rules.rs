@@ -18,7 +18,7 @@ const FUNCTION_LINES_MAX: usize = 90;
 /// The same for tests, of which some are one table.
 const TEST_FUNCTION_LINES_MAX: usize = 293;
 /// Lines of the longest file, its tests included. It only ever goes down.
-const FILE_LINES_MAX: usize = 803;
+const FILE_LINES_MAX: usize = 796;
 /// Files that are one table, and grow with what it lists.
 const TABLES: [&str; 1] = ["server/protocol/tests/wire/samples.rs"];
 

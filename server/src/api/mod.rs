@@ -144,6 +144,7 @@ pub(crate) fn topic_error(error: &TopicError) -> ErrorCode {
             ConfigError::UnknownName { .. }
             | ConfigError::BadValue { .. }
             | ConfigError::ReadOnly { .. }
+            | ConfigError::OnlyAtStart { .. }
             | ConfigError::PerBroker { .. }
             | ConfigError::NotAList { .. },
         ) => ErrorCode::InvalidConfig,
