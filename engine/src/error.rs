@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::config::ConfigError;
 use crate::format::check::CheckError;
+use crate::format::envelope::EnvelopeError;
 use crate::io::{is_out_of_descriptors, is_shortage};
 use crate::types::{LeaderEpoch, Offset, PartitionId, Position, ProducerEpoch, ProducerId, Sequence};
 
@@ -357,7 +359,7 @@ pub enum TopicError {
     },
     /// A configuration has no such name or does not take the value.
     #[error(transparent)]
-    Config(#[from] crate::config::ConfigError),
+    Config(#[from] ConfigError),
     /// The topic table could not be made durable (D9): nothing has changed.
     #[error("the topic table could not be written: {0}")]
     Storage(Fault),
@@ -369,6 +371,50 @@ pub enum TopicError {
     Stopping,
 }
 
+/// Why a file of a data directory can not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// It is not what was written.
+    #[error(
+        "the file is damaged: {source}; `strandline log verify {data_dir}` says what is, `strandline log repair {data_dir}` what can be put right"
+    )]
+    Damaged {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// What is wrong.
+        source: EnvelopeError,
+    },
+    /// It has a version that is not known.
+    #[error("{source}: a newer release has written the file")]
+    Newer {
+        /// Which one.
+        source: EnvelopeError,
+    },
+    /// It says whose directory this is, and is gone.
+    #[error(
+        "the file is missing, but {beside} is there, so that it was there, too: put it back, or have `strandline log repair {data_dir} --apply` make it anew, with another cluster id"
+    )]
+    NoMeta {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// What was made behind it.
+        beside: PathBuf,
+    },
+    /// The topic table is gone: no record would belong to any topic.
+    #[error(
+        "the topic table is missing, but {beside} is there: put it back, or have `strandline log salvage {data_dir} --to NEW` take over what is there without it"
+    )]
+    NoTopics {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// What belongs to a topic.
+        beside: PathBuf,
+    },
+    /// A topic has settings that can not be.
+    #[error(transparent)]
+    Topics(#[from] ConfigError),
+}
+
 /// Why an engine did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -378,13 +424,14 @@ pub enum StartError {
         /// The data directory.
         path: PathBuf,
     },
-    /// The data directory was written by something newer, or a file that can not be rebuilt is damaged.
-    #[error("{path}: {what}")]
+    /// The data directory was written by something newer, or a file that can not be rebuilt is damaged, or
+    /// gone.
+    #[error("{path}: {source}")]
     Format {
         /// The file.
         path: PathBuf,
         /// What was found.
-        what: String,
+        source: FormatError,
     },
     /// The data directory belongs to another node than the one that is to be started.
     #[error(

@@ -27,12 +27,13 @@ use futures_util::stream::{self, StreamExt};
 use crate::catalog::keep_reserve;
 use crate::config::{CleanerConfig, DynamicSettings, InForce, NODE_ID_DEFAULT, TopicDefaults};
 use crate::directories::{holds_partition, remove_partition, remove_shard, set_aside};
-use crate::error::{Fault, FaultKind, StartError};
+use crate::error::{Fault, FaultKind, FormatError, StartError};
 use crate::format::checkpoint::{self, CheckpointEncoder, PartitionCheckpoint};
 use crate::format::envelope::EnvelopeError;
 use crate::format::journal::Truncation;
 use crate::format::meta::{DirectoryId, Meta, NODE_ID_UNKNOWN};
-use crate::format::{names, producer_ids, settings, topics};
+use crate::format::names::{self, Beside, DataFile, Missing};
+use crate::format::{producer_ids, settings, topics};
 use crate::io::{Disk, Entry as DirEntry, OpenMode, is_no_space, read_whole, replace};
 use crate::journal::replay::{JournaledBatch, read_journal, rewrite_journal};
 use crate::log::{Log, gone};
@@ -44,9 +45,6 @@ use crate::types::{Offset, PartitionId, ProducerId, random_uuid};
 
 /// Most bytes of a small file that is read whole; a table of 100,000 topics has a tenth of it.
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 30;
-
-/// Producer ids from here on were not given by a broker.
-const PRODUCER_ID_BELIEVED_END: i64 = 1 << 62;
 
 /// Partitions that are replayed at the same time: nearly all of the time goes into waiting for their syncs.
 const REPLAYS_AT_ONCE: usize = 64;
@@ -106,10 +104,11 @@ pub(crate) async fn recover<D: Disk>(
     // directories of topics are dropped.
     disk.sync_dir(data_dir).await.map_err(failed("syncing", data_dir))?;
     let settings = InForce::new(defaults, cleaner, read_settings(disk, data_dir).await?);
-    let topics = read_topics(disk, data_dir, &settings.topic_defaults).await?;
+    let table = read_topics(disk, data_dir, &settings.topic_defaults).await?;
     let kept_producer_id = read_producer_ids(disk, data_dir).await?;
     let files = find_shard_files(disk, data_dir).await?;
-    let mut points = read_checkpoints(disk, &files.directories, &topics).await?;
+    let mut points = read_checkpoints(disk, data_dir, &files.directories, table.as_ref()).await?;
+    let topics = table.unwrap_or_default();
     let written_bases: BTreeMap<_, _> = points.iter().map(|(id, point)| (*id, point.segment_base)).collect();
     let mut report = RecoveryReport { journals: files.journals.len() as u64, ..RecoveryReport::default() };
     let entries = disk.list(data_dir).await.map_err(failed("listing", data_dir))?;
@@ -125,7 +124,7 @@ pub(crate) async fn recover<D: Disk>(
             place.insert(lacks);
         }
     }
-    let next_producer_id = kept_producer_id.unwrap_or_else(|| behind_known_producers(&points));
+    let next_producer_id = kept_producer_id.unwrap_or_else(|| behind_known_producers(data_dir, &points));
     let mut checkpoints = vec![Vec::new(); shards];
     for point in points.into_values() {
         checkpoints[point.partition.shard(shards)].push(point);
@@ -164,22 +163,41 @@ fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> Star
     move |source| StartError::Io { doing, path: path.to_owned(), source }
 }
 
-fn misformed(path: &Path, what: impl ToString) -> StartError {
-    StartError::Format { path: path.to_owned(), what: what.to_string() }
+/// A small file that can not be read: which one, why, and what mends it.
+fn damaged_file(data_dir: &Path, path: &Path, source: EnvelopeError) -> StartError {
+    let source = match source {
+        EnvelopeError::Version { .. } => FormatError::Newer { source },
+        _ => FormatError::Damaged { data_dir: data_dir.to_owned(), source },
+    };
+    StartError::Format { path: path.to_owned(), source }
 }
 
-/// A small file that can not be read: which one, why, and what mends it.
-fn damaged_file(data_dir: &Path, path: &Path, error: &EnvelopeError) -> StartError {
-    let directory = data_dir.display();
-    misformed(
-        path,
-        match error {
-            EnvelopeError::Version { .. } => format!("{error}: a newer release has written the file"),
-            _ => format!(
-                "the file is damaged: {error}; `strandline log verify {directory}` says what is, `strandline log repair {directory}` what can be put right"
-            ),
-        },
-    )
+/// Something of the data directory that only a start with `meta` makes, and whether a partition's directory
+/// is there.
+async fn find_beside<D: Disk>(disk: &D, data_dir: &Path) -> Result<(Beside, Option<PathBuf>), StartError> {
+    let entries = match disk.list(data_dir).await {
+        Ok(entries) => entries,
+        // The first start makes it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Beside::default(), None)),
+        Err(error) => return Err(failed("listing", data_dir)(error)),
+    };
+    let (mut beside, mut first) = (Beside::default(), None);
+    for entry in entries {
+        let path = data_dir.join(&entry.name);
+        if names::follows_meta(&entry.name, entry.is_dir) {
+            beside.follows_meta = true;
+            first.get_or_insert(path);
+        } else if entry.is_dir
+            && names::parse_partition_dir(&entry.name).is_some()
+            && holds_partition(disk, &path).await.map_err(failed("listing", &path))?
+        {
+            // Nothing says more of what is missing.
+            beside.partitions = true;
+            first = Some(path);
+            break;
+        }
+    }
+    Ok((beside, first))
 }
 
 async fn read_or_make_meta<D: Disk>(
@@ -192,7 +210,7 @@ async fn read_or_make_meta<D: Disk>(
     if let Some(bytes) =
         read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?
     {
-        let found = Meta::decode(&bytes).map_err(|error| damaged_file(data_dir, &path, &error))?;
+        let found = Meta::decode(&bytes).map_err(|error| damaged_file(data_dir, &path, error))?;
         let mut meta = found;
         match node_id {
             _ if found.node_id == NODE_ID_UNKNOWN => meta.node_id = new_node_id,
@@ -212,6 +230,11 @@ async fn read_or_make_meta<D: Disk>(
             Err(error) => Err(failed("writing", &path)(error)),
         };
     }
+    let (beside, there) = find_beside(disk, data_dir).await?;
+    if let (Missing::Refused, Some(beside)) = (DataFile::Meta.missing(beside), there) {
+        let source = FormatError::NoMeta { data_dir: data_dir.to_owned(), beside };
+        return Err(StartError::Format { path, source });
+    }
     // The first start may have made the directory: without its own name, nothing that is synced in it is
     // durable (D1).
     let parent = data_dir.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -227,7 +250,7 @@ async fn read_or_make_meta<D: Disk>(
 async fn read_settings<D: Disk>(disk: &D, data_dir: &Path) -> Result<DynamicSettings, StartError> {
     let path = data_dir.join(names::SETTINGS_FILE);
     match read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))? {
-        Some(bytes) => settings::decode(&bytes).map_err(|error| damaged_file(data_dir, &path, &error)),
+        Some(bytes) => settings::decode(&bytes).map_err(|error| damaged_file(data_dir, &path, error)),
         None => Ok(DynamicSettings::default()),
     }
 }
@@ -236,26 +259,26 @@ async fn read_topics<D: Disk>(
     disk: &D,
     data_dir: &Path,
     defaults: &TopicDefaults,
-) -> Result<TopicTable, StartError> {
+) -> Result<Option<TopicTable>, StartError> {
     let path = data_dir.join(names::TOPICS_FILE);
     let read = read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?;
     let Some(bytes) = read else {
         // Recovery sets aside what no topic has here: without this, a lost table would take every record with
         // it.
-        for entry in disk.list(data_dir).await.map_err(failed("listing", data_dir))? {
-            let looks_ours = entry.is_dir && names::parse_partition_dir(&entry.name).is_some();
-            let directory = data_dir.join(&entry.name);
-            if looks_ours && holds_partition(disk, &directory).await.map_err(failed("listing", &directory))? {
-                return Err(misformed(
-                    &path,
-                    format!("the topic table is missing, but {} is there", entry.name),
-                ));
-            }
-        }
-        return Ok(TopicTable::default());
+        let (beside, there) = find_beside(disk, data_dir).await?;
+        return match (DataFile::Topics.missing(beside), there) {
+            (Missing::Refused, Some(beside)) => Err(no_topics(data_dir, beside)),
+            _ => Ok(None),
+        };
     };
-    let file = topics::decode(&bytes).map_err(|error| damaged_file(data_dir, &path, &error))?;
-    TopicTable::from_file(file, defaults).map_err(|error| misformed(&path, error))
+    let file = topics::decode(&bytes).map_err(|error| damaged_file(data_dir, &path, error))?;
+    let table = TopicTable::from_file(file, defaults);
+    table.map(Some).map_err(|error| StartError::Format { path, source: error.into() })
+}
+
+fn no_topics(data_dir: &Path, beside: PathBuf) -> StartError {
+    let source = FormatError::NoTopics { data_dir: data_dir.to_owned(), beside };
+    StartError::Format { path: data_dir.join(names::TOPICS_FILE), source }
 }
 
 /// The producer id that is given next; `None` where none was given yet, or the file is gone.
@@ -263,20 +286,27 @@ async fn read_producer_ids<D: Disk>(disk: &D, data_dir: &Path) -> Result<Option<
     let path = data_dir.join(names::PRODUCER_IDS_FILE);
     let read = read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?;
     let decoded = read.map(|bytes| producer_ids::decode(&bytes)).transpose();
-    decoded.map_err(|error| damaged_file(data_dir, &path, &error))
+    decoded.map_err(|error| damaged_file(data_dir, &path, error))
 }
 
 /// The first producer id behind those that the logs know. One that is given twice would have its new batches
 /// taken for those of before, acknowledged and dropped.
-fn behind_known_producers(points: &BTreeMap<PartitionId, PartitionCheckpoint>) -> ProducerId {
-    let known = points.values().flat_map(|point| &point.producers).map(|producer| producer.id.0);
-    // A client may call itself by any number.
-    let Some(last) = known.filter(|id| *id < PRODUCER_ID_BELIEVED_END).max() else { return ProducerId(0) };
+fn behind_known_producers(
+    data_dir: &Path,
+    points: &BTreeMap<PartitionId, PartitionCheckpoint>,
+) -> ProducerId {
+    let known = points.values().flat_map(|point| &point.producers).map(|producer| producer.id);
+    let last = known.filter(|id| id.may_be_given()).max();
+    let beside = Beside { producers: last.is_some(), ..Beside::default() };
+    if DataFile::ProducerIds.missing(beside) == Missing::Nothing {
+        return ProducerId(0);
+    }
+    let next = ProducerId(last.map_or(0, |last| last.0 + 1));
     tracing::warn!(
-        next = last + 1,
-        "there is no file of producer ids; they go on behind those that are known"
+        path = %data_dir.join(names::PRODUCER_IDS_FILE).display(), %next,
+        "the file is missing; ids go on behind those that are known, and one that a producer has not written with yet may be given again: strandline log repair, while the broker is stopped, leaves out a million"
     );
-    ProducerId(last + 1)
+    next
 }
 
 async fn find_shard_files<D: Disk>(disk: &D, data_dir: &Path) -> Result<ShardFiles, StartError> {
@@ -302,16 +332,22 @@ async fn find_shard_files<D: Disk>(disk: &D, data_dir: &Path) -> Result<ShardFil
     Ok(files)
 }
 
-/// The farthest recovery point of each partition.
+/// The farthest recovery point of each partition. A row without any topic table tells that there was one.
 async fn read_checkpoints<D: Disk>(
     disk: &D,
+    data_dir: &Path,
     directories: &[PathBuf],
-    topics: &TopicTable,
+    table: Option<&TopicTable>,
 ) -> Result<BTreeMap<PartitionId, PartitionCheckpoint>, StartError> {
     let mut farthest: BTreeMap<PartitionId, PartitionCheckpoint> = BTreeMap::new();
     for directory in directories {
         let points = read_checkpoint(disk, directory).await?;
-        for point in points.into_iter().filter(|point| topics.holds(point.partition)) {
+        let beside = Beside { partitions: !points.is_empty(), ..Beside::default() };
+        if table.is_none() && DataFile::Topics.missing(beside) == Missing::Refused {
+            return Err(no_topics(data_dir, directory.join(names::CHECKPOINT_FILE)));
+        }
+        let is_known = |partition| table.is_some_and(|table| table.holds(partition));
+        for point in points.into_iter().filter(|point| is_known(point.partition)) {
             note_point(&mut farthest, point);
         }
     }
@@ -344,12 +380,17 @@ async fn read_checkpoint<D: Disk>(
         let read = read_whole(disk, &path, SMALL_FILE_BYTES_MAX).await.map_err(failed("reading", &path))?;
         let Some(bytes) = read else { continue };
         match checkpoint::decode(&bytes) {
-            Ok(points) => return Ok(points),
+            Ok(points) => {
+                if name == names::CHECKPOINT_COPY_FILE {
+                    tracing::warn!(path = %path.display(), "this copy of the checkpoint counts");
+                }
+                return Ok(points);
+            }
             Err(error) if name == names::CHECKPOINT_FILE => {
-                tracing::error!(path = %path.display(), %error, "the checkpoint is damaged; its copy counts");
+                tracing::error!(path = %path.display(), %error, "the checkpoint is damaged");
             }
             Err(error) => {
-                tracing::error!(path = %path.display(), %error, "the copy is damaged, too; the partitions are read from their beginning");
+                tracing::error!(path = %path.display(), %error, "the copy of the checkpoint is damaged, too; the partitions are read from their beginning");
             }
         }
     }

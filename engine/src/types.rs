@@ -167,6 +167,11 @@ impl ProducerId {
     pub const fn is_none(self) -> bool {
         self.0 < 0
     }
+
+    /// Whether a broker may have given it: they begin with 0, and a client may call itself by any number.
+    pub(crate) const fn may_be_given(self) -> bool {
+        0 <= self.0 && self.0 < 1 << 62
+    }
 }
 
 /// The instance of a producer; the newest one fences those before it.

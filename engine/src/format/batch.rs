@@ -24,6 +24,9 @@ use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Tim
 pub const BATCH_HEADER_BYTES: usize = 61;
 /// The bytes that the length field does not count: base offset and the length itself.
 pub const BATCH_OVERHEAD_BYTES: usize = 12;
+/// The bytes at the front that neither the CRC-32C covers nor is one: base offset, length, leader epoch and
+/// version.
+pub const BATCH_PREFIX_BYTES: usize = 17;
 /// The only record batch version that Kafka 4 takes and gives.
 pub const BATCH_MAGIC: u8 = 2;
 
@@ -181,6 +184,11 @@ impl BatchHeader {
     /// The header of a batch without any check; `None` for less than [`BATCH_HEADER_BYTES`].
     pub(super) fn raw(bytes: &[u8]) -> Option<&BatchHeader> {
         BatchHeader::ref_from_prefix(bytes).ok().map(|(header, _)| header)
+    }
+
+    /// The length field of the header at the start of `bytes`, whatever it says.
+    pub(crate) fn length_at(bytes: &[u8]) -> Option<i32> {
+        BatchHeader::raw(bytes).map(|header| header.length.get())
     }
 
     /// The fields that [`BatchHeader::peek`] refuses when they are off, as they are.
@@ -495,6 +503,16 @@ pub fn stamp(batch: &mut [u8], base_offset: Offset, epoch: LeaderEpoch) {
     let header = header_mut(batch);
     header.base_offset = I64::new(base_offset.get());
     header.leader_epoch = I32::new(epoch.0);
+}
+
+/// Gives a whole batch the length and the version that it has. The CRC covers neither field.
+///
+/// # Panics
+/// When `batch` is shorter than a header, or longer than a batch can be.
+pub(crate) fn resize(batch: &mut [u8]) {
+    let length = i32::try_from(batch.len() - BATCH_OVERHEAD_BYTES).expect("a batch stays below 2 GiB");
+    let header = header_mut(batch);
+    (header.length, header.magic) = (I32::new(length), BATCH_MAGIC);
 }
 
 /// Makes `now` the time of every record of the whole batch, and renews the sum.

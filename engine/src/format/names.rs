@@ -8,7 +8,8 @@
 //! ```
 //! Parsers accept exactly what the formatters write: whatever else lies in a directory is not ours.
 //! [`DataFile`] lists every kind of file; whoever goes through a directory (scrub, verify, dump, repair,
-//! salvage) matches on it, so that none is forgotten.
+//! salvage) matches on it, so that none is forgotten. Which of them may be missing is said by
+//! [`DataFile::missing`].
 
 use super::envelope::{EnvelopeError, Kind};
 pub use super::topic_name::{TOPIC_NAME_BYTES_MAX, TopicNameError, check_topic_name, metric_name};
@@ -72,7 +73,83 @@ pub enum Sum {
     None,
 }
 
+/// What stands in a data directory, as far as it says which other files must be there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Something that a start makes only when `meta` is durable ([`follows_meta`]), or a partition's
+    /// directory.
+    pub follows_meta: bool,
+    /// A partition's directory, or a row for one in a checkpoint.
+    pub partitions: bool,
+    /// A batch, or a row of a checkpoint, names a producer.
+    pub producers: bool,
+    /// In the same shard's directory: the checkpoint, its copy, or a journal.
+    pub shard: bool,
+}
+
+/// What it means that a file is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Nothing: it was never written, or says no more than its absence.
+    Nothing,
+    /// It was lost, perhaps; a start goes on without it, and says so.
+    Noted,
+    /// It was lost, and a start refuses: it would take what is there for another's, or for nobody's.
+    Refused,
+}
+
+/// Whether a start makes such an entry of the data directory only when `meta` is durable. What it does not
+/// know is somebody else's.
+pub fn follows_meta(name: &str, is_dir: bool) -> bool {
+    match DataFile::parse(Scope::DataDir, name).filter(|_| !is_dir) {
+        Some(DataFile::Topics | DataFile::Settings | DataFile::ProducerIds | DataFile::Reserve) => true,
+        Some(DataFile::Lock | DataFile::Meta | DataFile::Temporary) => false,
+        Some(
+            DataFile::Journal
+            | DataFile::Checkpoint
+            | DataFile::CheckpointCopy
+            | DataFile::SegmentLog
+            | DataFile::SegmentIndex
+            | DataFile::Cleaned
+            | DataFile::Swap
+            | DataFile::Compacted,
+        ) => unreachable!("they stand in other directories"),
+        None => is_dir && name == SHARDS_DIR,
+    }
+}
+
 impl DataFile {
+    /// What it means that the file is not there, beside what is. The one rule for a start and for the tools.
+    pub fn missing(self, beside: Beside) -> Missing {
+        match self {
+            // The first start writes it before anything else.
+            DataFile::Meta if beside.follows_meta || beside.partitions => Missing::Refused,
+            // Written before the first partition's directory, and never removed.
+            DataFile::Topics if beside.partitions => Missing::Refused,
+            // A client may call itself by an id that was never given out.
+            DataFile::ProducerIds if beside.producers => Missing::Noted,
+            // A crash, or a full disk, may leave one of them without the other, and journals without both.
+            DataFile::Checkpoint | DataFile::CheckpointCopy if beside.shard => Missing::Noted,
+            DataFile::Meta
+            | DataFile::Topics
+            | DataFile::ProducerIds
+            | DataFile::Checkpoint
+            | DataFile::CheckpointCopy => Missing::Nothing,
+            // Without them nothing was set, and nothing compacted.
+            DataFile::Settings | DataFile::Compacted => Missing::Nothing,
+            // A segment that is missing shows in the offsets around it; the others are made when they are
+            // needed.
+            DataFile::Lock
+            | DataFile::Reserve
+            | DataFile::Journal
+            | DataFile::SegmentLog
+            | DataFile::SegmentIndex
+            | DataFile::Cleaned
+            | DataFile::Swap
+            | DataFile::Temporary => Missing::Nothing,
+        }
+    }
+
     /// All kinds.
     pub const ALL: [DataFile; 15] = [
         DataFile::Lock,
@@ -435,6 +512,37 @@ mod tests {
         let kinds: Vec<_> =
             DataFile::ALL.iter().filter(|file| matches!(file.sum(), Sum::Whole(..))).collect();
         assert_eq!(kinds.len(), 7, "{kinds:?}");
+    }
+
+    #[test]
+    fn a_file_may_be_missing_until_something_stands_there_that_was_made_behind_it() {
+        let nothing = Beside::default();
+        for file in DataFile::ALL {
+            assert_eq!(file.missing(nothing), Missing::Nothing, "{file:?} in an empty directory");
+        }
+        let meta = |name, is_dir| {
+            let beside = Beside { follows_meta: follows_meta(name, is_dir), ..nothing };
+            DataFile::Meta.missing(beside)
+        };
+        for first in ["lock", "meta.tmp", "notes.txt", "lost+found"] {
+            assert_eq!(
+                meta(first, false),
+                Missing::Nothing,
+                "{first}: a first start may have been cut short"
+            );
+        }
+        for later in ["topics", "settings", "producer-ids", "reserve-0"] {
+            assert_eq!(meta(later, false), Missing::Refused, "{later}");
+            assert_eq!(meta(later, true), Missing::Nothing, "{later}: a directory is not ours");
+        }
+        assert_eq!(meta("shards", true), Missing::Refused);
+        let partitions = Beside { partitions: true, ..nothing };
+        assert_eq!(DataFile::Meta.missing(partitions), Missing::Refused);
+        assert_eq!(DataFile::Topics.missing(partitions), Missing::Refused);
+        let producers = Beside { producers: true, ..nothing };
+        assert_eq!(DataFile::ProducerIds.missing(producers), Missing::Noted);
+        let shard = Beside { shard: true, ..nothing };
+        assert_eq!(DataFile::CheckpointCopy.missing(shard), Missing::Noted);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::format::checkpoint::{self, PartitionCheckpoint};
 use crate::format::compacted::Compacted;
 use crate::format::envelope::EnvelopeError;
 use crate::format::meta::Meta;
-use crate::format::names::{self, Compacting, DataFile, Scope};
+use crate::format::names::{self, Beside, Compacting, DataFile, Missing, Scope};
 use crate::format::topics::{DeletedTopic, TopicRecord};
 use crate::format::{producer_ids, settings, topics};
 use crate::recovery::note_point;
@@ -146,6 +146,22 @@ pub struct SegmentFile {
     pub index: Option<PathBuf>,
 }
 
+/// A small file that was looked for.
+enum Small<T> {
+    Read(T),
+    Damaged,
+    Missing,
+}
+
+impl<T> Small<T> {
+    fn content(self) -> Option<T> {
+        match self {
+            Small::Read(content) => Some(content),
+            Small::Damaged | Small::Missing => None,
+        }
+    }
+}
+
 /// Every entry of a directory, by name.
 fn list(path: &Path) -> Result<Vec<(String, fs::Metadata)>, InspectError> {
     let entries = || -> io::Result<Vec<_>> {
@@ -195,9 +211,11 @@ impl DataDir {
         let partition_entries = || {
             entries.iter().filter(|(name, meta)| meta.is_dir() && names::parse_partition_dir(name).is_some())
         };
-        if [names::META_FILE, names::TOPICS_FILE, names::SHARDS_DIR].into_iter().any(has) {
+        let follows_meta = entries.iter().any(|(name, meta)| names::follows_meta(name, meta.is_dir()));
+        if has(names::META_FILE) || follows_meta {
+            let partitions = partition_entries().next().is_some();
             dir.lock(names::LOCK_FILE, false)?;
-            dir.read_own_files(&entries, partition_entries().next().is_some())?;
+            dir.read_own_files(&entries, Beside { follows_meta, partitions, ..Beside::default() })?;
         } else if let Some((topic, index)) = names::parse_partition_dir(&name)
             && entries.iter().any(|(name, _)| names::parse_segment(name).is_some())
         {
@@ -260,7 +278,7 @@ impl DataDir {
     fn read_own_files(
         &mut self,
         entries: &[(String, fs::Metadata)],
-        has_partitions: bool,
+        beside: Beside,
     ) -> Result<(), InspectError> {
         for (name, meta) in entries {
             let path = self.path.join(name);
@@ -289,31 +307,32 @@ impl DataDir {
                 None => self.note(path, What::Foreign),
             }
         }
-        self.meta = self.small_file(names::META_FILE, true, Meta::decode);
-        if let Some(file) = self.small_file(names::TOPICS_FILE, has_partitions, topics::decode) {
-            (self.topics, self.deleted) = (Some(file.topics), file.deleted);
-        }
-        let has = |name: &str| self.path.join(name).exists();
-        let (has_topics, has_settings) = (has(names::TOPICS_FILE), has(names::SETTINGS_FILE));
-        // Without the file, no topic was ever made, nothing ever set, and no producer id given out.
-        if self.topics.is_none() && !has_topics && !has_partitions {
-            self.topics = Some(Vec::new());
-        }
-        self.settings = match has_settings {
-            true => self.small_file(names::SETTINGS_FILE, false, settings::decode),
-            false => Some(DynamicSettings::default()),
+        self.meta = self.small_file(DataFile::Meta, beside, Meta::decode).content();
+        self.settings = match self.small_file(DataFile::Settings, beside, settings::decode) {
+            // Without the file nothing was set.
+            Small::Missing => Some(DynamicSettings::default()),
+            read => read.content(),
         };
-        self.next_producer_id = self.small_file(names::PRODUCER_IDS_FILE, false, producer_ids::decode);
-        self.list_shards()?;
-        self.read_checkpoints();
+        self.next_producer_id =
+            self.small_file(DataFile::ProducerIds, beside, producer_ids::decode).content();
+        let rows = self.read_shards()?;
+        let beside = Beside { partitions: beside.partitions || !rows.is_empty(), ..beside };
+        match self.small_file(DataFile::Topics, beside, topics::decode) {
+            Small::Read(file) => (self.topics, self.deleted) = (Some(file.topics), file.deleted),
+            // No topic was ever made.
+            Small::Missing if !beside.partitions => self.topics = Some(Vec::new()),
+            Small::Missing | Small::Damaged => {}
+        }
+        self.note_points(rows);
         Ok(())
     }
 
-    /// The files in the shards' directories.
-    fn list_shards(&mut self) -> Result<(), InspectError> {
+    /// The files in the shards' directories, and the rows of the checkpoints, each with its file.
+    fn read_shards(&mut self) -> Result<Vec<(PathBuf, PartitionCheckpoint)>, InspectError> {
         let shards = self.path.join(names::SHARDS_DIR);
+        let mut rows = Vec::new();
         if !shards.is_dir() {
-            return Ok(());
+            return Ok(rows);
         }
         for (name, meta) in list(&shards)? {
             let directory = shards.join(&name);
@@ -321,13 +340,19 @@ impl DataDir {
                 self.note(directory, What::Foreign);
                 continue;
             }
+            let mut beside = Beside::default();
             for (name, _) in list(&directory)? {
                 let path = directory.join(&name);
                 match DataFile::parse(Scope::Shard, &name) {
-                    Some(DataFile::Checkpoint) => self.checkpoints.push(path),
-                    // Read where the checkpoint is damaged.
-                    Some(DataFile::CheckpointCopy) => {}
-                    Some(DataFile::Journal) => self.journals.push(path),
+                    Some(DataFile::Checkpoint) => {
+                        beside.shard = true;
+                        self.checkpoints.push(path);
+                    }
+                    Some(DataFile::CheckpointCopy) => beside.shard = true,
+                    Some(DataFile::Journal) => {
+                        beside.shard = true;
+                        self.journals.push(path);
+                    }
                     Some(DataFile::Temporary) => self.note(path, What::Leftover),
                     Some(
                         DataFile::Lock
@@ -345,32 +370,28 @@ impl DataDir {
                     None => self.note(path, What::Foreign),
                 }
             }
+            let checkpoint =
+                self.file_in(&directory, DataFile::Checkpoint, beside, checkpoint::decode).content();
+            let copy =
+                self.file_in(&directory, DataFile::CheckpointCopy, beside, checkpoint::decode).content();
+            let path = directory.join(names::CHECKPOINT_FILE);
+            let points = checkpoint.or(copy).unwrap_or_default();
+            rows.extend(points.into_iter().map(|point| (path.clone(), point)));
         }
         self.journals.sort();
-        Ok(())
+        Ok(rows)
     }
 
     /// The recovery points, and which of them nobody knows the partition of.
-    fn read_checkpoints(&mut self) {
-        for path in self.checkpoints.clone() {
-            let relative = path.strip_prefix(&self.path).expect("it stands in the directory").to_owned();
-            let name = relative.to_str().expect("names are text").to_owned();
-            let points = match self.small_file(&name, true, checkpoint::decode) {
-                None => self.small_file(&format!("{name}.copy"), false, checkpoint::decode),
-                read => read,
-            };
-            for point in points.unwrap_or_default() {
-                let known = self.topics.as_ref().is_none_or(|topics| {
-                    topics.iter().any(|topic| {
-                        topic.id == point.partition.topic && topic.replica(point.partition.index).is_some()
-                    })
-                });
-                if known {
-                    note_point(&mut self.points, point);
-                } else {
-                    let PartitionId { topic, index } = point.partition;
-                    self.note(path.clone(), What::UnknownPartition { topic, index });
-                }
+    fn note_points(&mut self, rows: Vec<(PathBuf, PartitionCheckpoint)>) {
+        for (path, point) in rows {
+            let PartitionId { topic, index } = point.partition;
+            let is_known = self.topics.as_ref().is_none_or(|topics| {
+                topics.iter().any(|known| known.id == topic && known.replica(index).is_some())
+            });
+            match is_known {
+                true => note_point(&mut self.points, point),
+                false => self.note(path, What::UnknownPartition { topic, index }),
             }
         }
     }
@@ -379,29 +400,42 @@ impl DataDir {
         self.findings.push(Finding { severity: Severity::Note, path, position: None, offsets: None, what });
     }
 
-    /// A small file; `None`, and a finding, when it is damaged, or missing and not allowed to be.
+    /// A small file of the data directory.
     fn small_file<T>(
         &mut self,
-        name: &str,
-        must_be: bool,
+        file: DataFile,
+        beside: Beside,
         decode: impl Fn(&[u8]) -> Result<T, EnvelopeError>,
-    ) -> Option<T> {
-        let path = self.path.join(name);
-        let read = fs::read(&path);
-        let what = match read.map(|bytes| decode(&bytes)) {
-            Ok(Ok(content)) => return Some(content),
-            Ok(Err(error)) => error.into(),
+    ) -> Small<T> {
+        let directory = self.path.clone();
+        self.file_in(&directory, file, beside, decode)
+    }
+
+    /// A small file, and a finding when it is damaged, or missing beside what would not be there without it.
+    fn file_in<T>(
+        &mut self,
+        directory: &Path,
+        file: DataFile,
+        beside: Beside,
+        decode: impl Fn(&[u8]) -> Result<T, EnvelopeError>,
+    ) -> Small<T> {
+        let path = directory.join(file.fixed_name().expect("a small file has one name"));
+        let torn = if file.may_be_torn() { Severity::Note } else { Severity::Damage };
+        let (small, severity, what) = match fs::read(&path).map(|bytes| decode(&bytes)) {
+            Ok(Ok(content)) => return Small::Read(content),
+            Ok(Err(error)) => (Small::Damaged, torn, error.into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if !must_be {
-                    return None;
-                }
-                What::NoFile
+                let severity = match file.missing(beside) {
+                    Missing::Nothing => return Small::Missing,
+                    Missing::Noted => Severity::Note,
+                    Missing::Refused => Severity::Damage,
+                };
+                (Small::Missing, severity, What::NoFile)
             }
-            Err(error) => error.into(),
+            Err(error) => (Small::Damaged, Severity::Damage, error.into()),
         };
-        let severity = Severity::Damage;
         self.findings.push(Finding { severity, path, position: None, offsets: None, what });
-        None
+        small
     }
 
     /// Finds out which partitions the directories belong to.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::segment::SegmentProblem;
 use crate::compaction::CompactionError;
+use crate::format::batch::BATCH_PREFIX_BYTES;
 use crate::format::envelope::EnvelopeError;
 use crate::format::index::IndexError;
 use crate::format::journal::End;
@@ -39,12 +40,14 @@ pub struct Finding {
 #[derive(Debug, thiserror::Error)]
 pub enum What {
     /// Damage in a segment.
-    #[error("{problem}; {bytes} bytes up to what follows")]
+    #[error("{problem}; {bytes} bytes up to what follows{}", if prefix.is_some() { "; repair puts it right" } else { "" })]
     Segment {
         /// Bytes up to the next whole batch or the end of the file.
         bytes: u64,
         /// What is wrong.
         problem: SegmentProblem,
+        /// The first bytes of the batch as they were, where that is known and nothing else is wrong.
+        prefix: Option<[u8; BATCH_PREFIX_BYTES]>,
     },
     /// Damage behind the recovery point that nothing whole follows.
     #[error("a torn tail of {bytes} bytes, which the next start cuts off: {problem}")]
@@ -137,7 +140,7 @@ pub enum What {
         /// The partition.
         index: u32,
     },
-    /// A file that a start must have.
+    /// A file that was there.
     #[error("the file is missing")]
     NoFile,
     /// A directory that no topic claims.

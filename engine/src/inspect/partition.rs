@@ -27,7 +27,7 @@ use super::source::Source;
 use crate::format::batch::BatchHeader;
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::journal::{End, Truncation};
-use crate::types::{Offset, PartitionId, Position};
+use crate::types::{EpochStart, LeaderEpoch, Offset, PartitionId, Position, ProducerId};
 
 /// A batch that a journal holds.
 #[derive(Clone, Debug)]
@@ -41,6 +41,13 @@ pub struct Journaled {
     header: BatchHeader,
     /// How often the log was truncated before.
     truncations: u32,
+}
+
+impl Journaled {
+    /// Who has written it; negative for nobody.
+    pub(super) fn producer_id(&self) -> ProducerId {
+        self.header.producer_id()
+    }
 }
 
 /// What the journals have of one partition.
@@ -158,6 +165,10 @@ pub struct PartitionWalk<'a> {
     held: Option<FoundBatch>,
     ready: VecDeque<Item<'a>>,
     point: Point,
+    /// Where the leader epochs before the recovery point begin.
+    epochs: Vec<EpochStart>,
+    /// The leader epoch of the last batch of the segments.
+    epoch: Option<LeaderEpoch>,
     /// From here on no offset is missing between two batches.
     gaps_end: Offset,
     /// Where a truncation that was not finished ends the segments.
@@ -235,6 +246,8 @@ impl<'a> PartitionWalk<'a> {
             held: None,
             ready: VecDeque::new(),
             point: known,
+            epochs: point.map_or(Vec::new(), |point| point.epochs.clone()),
+            epoch: None,
             gaps_end,
             cut: truncation.map(|cut| cut.end),
             compacted_end: truncation
@@ -273,8 +286,10 @@ impl<'a> PartitionWalk<'a> {
                 match Source::open(&segment.path) {
                     Ok(source) => {
                         self.ready.push_back(Item::Segment(segment));
-                        let walk = SegmentWalk::new(source, segment.base, self.behind);
-                        self.walk = Some((segment, walk.with_gaps_before(self.gaps_end)));
+                        let walk = SegmentWalk::new(source, segment.base, self.behind)
+                            .with_gaps_before(self.gaps_end)
+                            .with_epochs(&self.epochs, self.point.next_offset, self.epoch);
+                        self.walk = Some((segment, walk));
                     }
                     Err(error) => {
                         self.broken = true;
@@ -285,7 +300,10 @@ impl<'a> PartitionWalk<'a> {
             };
             let base = segment.base;
             match walk.next() {
-                None => self.walk = None,
+                None => {
+                    self.epoch = walk.leader_epoch();
+                    self.walk = None;
+                }
                 Some(SegmentItem::Batch(batch)) => self.held = Some(batch),
                 Some(SegmentItem::Damage(damage)) => {
                     self.broken |= damage.restored.is_none();

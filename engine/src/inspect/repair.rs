@@ -5,11 +5,13 @@
 //! |---|---|
 //! | an index that is damaged, or contradicts its segment | made anew from the batches |
 //! | a torn tail behind the recovery point | cut off |
+//! | a batch with a wrong base offset, length, leader epoch or version, none of which a checksum covers | what was there, where nothing else fits ([`segment`](super::segment)) |
 //! | what a crash has left over | removed |
 //! | a small file with one flipped bit | the bit is turned back: the sum tells which one it was |
+//! | a damaged or missing `checkpoint`, or its copy | the other one's content |
 //! | a damaged `compacted` | made anew: everything before the recovery point may have gaps |
-//! | a damaged `meta` | made anew, with another cluster id and directory id |
-//! | a damaged `producer-ids` | made anew, behind all ids that are known |
+//! | a damaged or missing `meta` | made anew, with another cluster id and directory id |
+//! | a damaged or missing `producer-ids` | made anew, behind all ids that are known |
 //! | a partition's directory that is gone, when that is accepted | its rows in the checkpoints: the log goes on, empty, where it ended |
 //! | a damaged `settings` | made anew without any; what it seems to say is told, to be set again |
 //!
@@ -17,6 +19,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -24,11 +27,12 @@ use bytes::Bytes;
 use super::directory::{DataDir, InspectError, failed};
 use super::finding::{Severity, What};
 use super::partition::{Item, PartitionWalk, read_journals};
-use super::segment::{SegmentItem, SegmentWalk};
+use super::segment::{Damage, SegmentItem, SegmentWalk};
 use super::source::Source;
 use super::verify::verify;
 use super::writer::IndexBuilder;
 use crate::config::DynamicSettings;
+use crate::format::batch::BATCH_PREFIX_BYTES;
 use crate::format::checkpoint::{self, CheckpointEncoder};
 use crate::format::compacted::Compacted;
 use crate::format::envelope;
@@ -52,6 +56,13 @@ pub enum Repair {
         bytes: Bytes,
         /// What is lost by it; `None` when all that the file said is in it.
         lost: Option<String>,
+    },
+    /// Batches of a segment get back their first bytes, which no checksum covers and everything around tells.
+    Restore {
+        /// The file.
+        path: PathBuf,
+        /// Where each batch begins, and what stands there then.
+        batches: Vec<(Position, [u8; BATCH_PREFIX_BYTES])>,
     },
     /// The file is cut.
     Cut {
@@ -83,8 +94,19 @@ pub fn plan_repair(dir: &DataDir, accept_loss: bool, progress: &mut dyn FnMut(u6
                 let length = finding.position.expect("a tail has a place");
                 Some(Repair::Cut { path: path.clone(), length, bytes: *bytes })
             }
+            What::Segment { prefix: Some(prefix), .. } => {
+                let batch = (finding.position.expect("a batch has a place"), *prefix);
+                let of_file = repairs.iter_mut().find_map(|repair| match repair {
+                    Repair::Restore { path: known, batches } if known == path => Some(batches),
+                    _ => None,
+                });
+                if let Some(batches) = of_file {
+                    return batches.push(batch);
+                }
+                Some(Repair::Restore { path: path.clone(), batches: vec![batch] })
+            }
             What::Leftover => Some(Repair::Remove { path: path.clone() }),
-            What::SmallFile(_) => remade(dir, path),
+            What::SmallFile(_) | What::NoFile => remade(dir, path),
             What::Gone if accept_loss => return,
             _ => None,
         };
@@ -140,7 +162,9 @@ fn rebuilt_index(index: &Path) -> Option<Repair> {
     for item in SegmentWalk::new(Source::open(&log).ok()?, base, None) {
         match item {
             // Positions have 32 bits.
-            SegmentItem::Batch(batch) if batch.position <= Position::from(u32::MAX) => {
+            SegmentItem::Batch(batch) | SegmentItem::Damage(Damage { restored: Some(batch), .. })
+                if batch.position <= Position::from(u32::MAX) =>
+            {
                 builder.pass(batch.position, &batch.header);
             }
             // An index ends before what is damaged; a reader goes on from its last entry.
@@ -150,7 +174,7 @@ fn rebuilt_index(index: &Path) -> Option<Repair> {
     Some(Repair::Rewrite { path: index.to_owned(), bytes: builder.finish().into(), lost: None })
 }
 
-/// A small file that can be mended or made anew.
+/// A small file that can be mended or made anew, or taken from its copy.
 fn remade(dir: &DataDir, path: &Path) -> Option<Repair> {
     let name = path.file_name()?.to_str()?;
     let parent = path.parent()?;
@@ -160,7 +184,10 @@ fn remade(dir: &DataDir, path: &Path) -> Option<Repair> {
         _ => Scope::Partition,
     };
     let file = DataFile::parse(scope, name)?;
-    let damaged = fs::read(path).ok()?;
+    let damaged = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        read => read.ok()?,
+    };
     if let Sum::Whole(kind, check) = file.sum()
         && let Some(mended) = envelope::mended(&damaged)
         && mended.starts_with(&kind.0)
@@ -197,11 +224,18 @@ fn remade(dir: &DataDir, path: &Path) -> Option<Repair> {
             };
             (settings::encode(&DynamicSettings::default()), lost)
         }
-        // Topics can not be told from the directories alone, nor log starts from the segments: `salvage` goes
-        // around them. The others have no sum over all of them, or nobody reads them.
+        DataFile::Checkpoint | DataFile::CheckpointCopy => {
+            let other = match file {
+                DataFile::Checkpoint => names::CHECKPOINT_COPY_FILE,
+                _ => names::CHECKPOINT_FILE,
+            };
+            let bytes = fs::read(parent.join(other)).ok()?;
+            checkpoint::decode(&bytes).ok()?;
+            return Some(Repair::Rewrite { path: path.to_owned(), bytes: bytes.into(), lost: None });
+        }
+        // Topics can not be told from the directories alone: `salvage` goes around them. The others have no
+        // sum over all of them, or nobody reads them.
         DataFile::Topics
-        | DataFile::Checkpoint
-        | DataFile::CheckpointCopy
         | DataFile::Lock
         | DataFile::Reserve
         | DataFile::Journal
@@ -216,13 +250,15 @@ fn remade(dir: &DataDir, path: &Path) -> Option<Repair> {
 
 fn largest_producer_id(dir: &DataDir) -> ProducerId {
     let producers = dir.points.values().flat_map(|point| &point.producers);
-    let mut largest = producers.map(|producer| producer.id).max().unwrap_or(ProducerId::NONE);
+    let known = producers.map(|producer| producer.id).filter(|id| id.may_be_given());
+    let mut largest = known.max().unwrap_or(ProducerId::NONE);
     let (journals, _) = read_journals(dir);
     for partition in &dir.partitions {
         let journal = partition.id.and_then(|id| journals.get(&id));
         for item in PartitionWalk::new(partition, None, journal) {
             if let Item::Batch { batch, .. } | Item::Deleted(batch) = item {
-                largest = largest.max(batch.header.producer_id());
+                let id = batch.header.producer_id();
+                largest = if id.may_be_given() { largest.max(id) } else { largest };
             }
         }
     }
@@ -233,16 +269,20 @@ impl Repair {
     /// The file.
     pub fn path(&self) -> &Path {
         match self {
-            Repair::Rewrite { path, .. } | Repair::Cut { path, .. } | Repair::Remove { path } => path,
+            Repair::Rewrite { path, .. }
+            | Repair::Restore { path, .. }
+            | Repair::Cut { path, .. }
+            | Repair::Remove { path } => path,
         }
     }
 
-    /// Copies the file to `backup`, durably, and changes it. The change is durable when this returns.
+    /// Copies the file to `backup`, durably, and changes it; `None` for one that was copied before another
+    /// repair of it. The change is durable when this returns.
     ///
     /// # Errors
     /// `Io`; the file is unchanged when `backup` is there already, or can not be written.
-    pub fn apply(&self, backup: &Path) -> Result<(), InspectError> {
-        if self.path().exists() {
+    pub fn apply(&self, backup: Option<&Path>) -> Result<(), InspectError> {
+        if let Some(backup) = backup.filter(|_| self.path().exists()) {
             copy(self.path(), backup).map_err(failed("copying to", backup))?;
         }
         let change = || match self {
@@ -252,6 +292,13 @@ impl Repair {
                 fs::write(&temporary, bytes)?;
                 File::open(&temporary)?.sync_all()?;
                 fs::rename(&temporary, path)
+            }
+            Repair::Restore { path, batches } => {
+                let file = File::options().write(true).open(path)?;
+                for (position, bytes) in batches {
+                    file.write_all_at(bytes, position.0)?;
+                }
+                file.sync_all()
             }
             Repair::Cut { path, length, .. } => {
                 let file = File::options().write(true).open(path)?;

@@ -44,7 +44,7 @@ pub struct Salvaged {
     pub records: u64,
     /// Batches that only a journal had.
     pub from_journals: u64,
-    /// Batches whose base offset was wrong, and had only one place to be.
+    /// Batches with a wrong base offset, length, leader epoch or version, which was put right.
     pub restored: u64,
     /// Bytes of segments that were no batches.
     pub damaged_bytes: u64,
@@ -110,7 +110,10 @@ pub fn salvage(
     rows.iter().for_each(|row| checkpoint.push(row));
     let shard = shard_dir(target, 0);
     fs::create_dir_all(&shard).map_err(failed("making", &shard))?;
-    write(&shard.join(names::CHECKPOINT_FILE), &checkpoint.finish())?;
+    let checkpoint = checkpoint.finish();
+    for name in [names::CHECKPOINT_COPY_FILE, names::CHECKPOINT_FILE] {
+        write(&shard.join(name), &checkpoint)?;
+    }
     summary.settings_lost = dir.owner == Owner::Strandline && dir.settings.is_none();
     let known = dir.meta.map(|meta| (meta.cluster_id, meta.node_id));
     let (cluster_id, node_id) = known.unwrap_or_else(|| (random_uuid(), NODE_ID_UNKNOWN));
@@ -120,7 +123,7 @@ pub fn salvage(
     let mut last = None;
     for file in DataFile::ALL.into_iter().filter(|file| file.scope() == Scope::DataDir) {
         let content = match file {
-            // A directory without this file is made anew at its first start: it is written last.
+            // No start takes a directory without this file: it is written last.
             DataFile::Meta => {
                 last = Some(meta.encode());
                 continue;

@@ -6,8 +6,17 @@
 //!                   '- damage, up to     '- the next whole batch:
 //!                      the next batch       where the damaged one says that it ends, or else found by its checksum
 //! ```
-//! A batch is whole when its checksum holds. No checksum covers its base offset: one that does not fit
-//! between its neighbours is damage too, and where only one offset fits there, the batch is given with it
+//! A batch is whole when its checksum holds. That covers all but the first 21 bytes, and what else tells them
+//! is this:
+//!
+//! | field | what tells it |
+//! |---|---|
+//! | base offset | the batches before and behind: each begins where the one before ends |
+//! | length | where the next whole batch begins, if the checksum holds with it |
+//! | leader epoch | the checkpoint's rows; behind the recovery point, and without rows, the batches before and behind: it never decreases |
+//! | magic | there is one |
+//!
+//! One that does not fit is damage too, and where only one value fits, the batch is given with it
 //! ([`Damage::restored`]).
 //!
 //! What a client has put into a record can look like a batch. It is found only inside a batch that is damaged
@@ -16,11 +25,17 @@
 use bytes::Bytes;
 
 use super::source::Source;
-use crate::format::batch::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader};
-use crate::types::{Offset, Position};
+use crate::format::batch::{
+    self, BATCH_HEADER_BYTES, BATCH_OVERHEAD_BYTES, BATCH_PREFIX_BYTES, BatchError, BatchHeader,
+};
+use crate::segment::epoch_at;
+use crate::types::{EpochStart, LeaderEpoch, Offset, Position};
 
 /// Bytes that are searched at once.
 const SEARCH_BYTES: usize = 128 << 10;
+
+/// The longest batch whose length is restored: as long as a commit of a journal may be.
+const RESTORED_BYTES_MAX: u64 = 128 << 20;
 
 /// A whole batch of a segment.
 #[derive(Clone, Debug)]
@@ -44,8 +59,20 @@ pub struct Damage {
     pub problem: SegmentProblem,
     /// The least and the last offset that the damaged bytes claim to hold; nothing says that this is true.
     pub claims: Option<(Offset, Offset)>,
-    /// The batch with the only base offset that fits, where nothing else was wrong.
+    /// The batch as it was, where nothing was wrong but a field that no checksum covers, and that is known.
+    /// Only a leader epoch may be a guess: the nearest one that fits.
     pub restored: Option<FoundBatch>,
+}
+
+impl Damage {
+    /// The first bytes of the batch as they were written, where nothing else can have been.
+    pub fn prefix(&self) -> Option<[u8; BATCH_PREFIX_BYTES]> {
+        if matches!(self.problem, SegmentProblem::LeaderEpoch { least, most, .. } if least != most) {
+            return None;
+        }
+        let bytes = &self.restored.as_ref()?.bytes[..BATCH_PREFIX_BYTES];
+        Some(bytes.try_into().expect("it has as many"))
+    }
 }
 
 /// What is wrong at a place of a segment.
@@ -64,6 +91,24 @@ pub enum SegmentProblem {
         expected: Offset,
         /// The base offset in the batch.
         found: i64,
+    },
+    /// The batch is whole, and longer or shorter than it says.
+    #[error("batch length {found}, the checksum holds with {expected}")]
+    Length {
+        /// The length field, as it was.
+        expected: i32,
+        /// The length field.
+        found: i32,
+    },
+    /// The batch is whole, and its leader epoch can not be.
+    #[error("leader epoch {} does not fit, {} is the least and {} the greatest that does", found.0, least.0, most.0)]
+    LeaderEpoch {
+        /// The least that fits.
+        least: LeaderEpoch,
+        /// The greatest that fits.
+        most: LeaderEpoch,
+        /// The leader epoch in the batch.
+        found: LeaderEpoch,
     },
 }
 
@@ -91,18 +136,29 @@ pub struct SegmentWalk {
     gaps_end: Offset,
     /// Damage has come since the last batch.
     broken: bool,
+    /// Where leader epochs begin, and the offset up to which all of them are there.
+    epochs: (Vec<EpochStart>, Offset),
+    /// That of the last batch.
+    epoch: Option<LeaderEpoch>,
     ahead: Option<Step>,
 }
 
 /// The next thing in the file, not yet held against its neighbours.
 #[derive(Debug)]
 enum Step {
-    /// Its checksum holds. The base offset that it claims, where that is none at all, is 0 in the batch.
-    Whole {
-        found: FoundBatch,
-        claimed: i64,
-    },
+    Whole(Whole),
     Damage(Damage),
+}
+
+/// A batch whose checksum holds.
+#[derive(Debug)]
+struct Whole {
+    /// With length and version as they were.
+    found: FoundBatch,
+    /// The base offset that it claims; where that is none at all, it is 0 in the batch.
+    claimed: i64,
+    /// What is wrong with the length or the version that it claims.
+    wrong: Option<SegmentProblem>,
 }
 
 impl SegmentWalk {
@@ -118,8 +174,24 @@ impl SegmentWalk {
             next: base,
             gaps_end,
             broken: false,
+            epochs: (Vec::new(), Offset::ZERO),
+            epoch: None,
             ahead: None,
         }
+    }
+
+    /// Holds leader epochs against the rows of a checkpoint, which has all of those before `end`. `before` is
+    /// the epoch of the last batch of the segment before.
+    #[must_use]
+    pub fn with_epochs(
+        mut self,
+        rows: &[EpochStart],
+        end: Offset,
+        before: Option<LeaderEpoch>,
+    ) -> SegmentWalk {
+        self.epochs = (rows.to_vec(), end);
+        self.epoch = before;
+        self
     }
 
     /// Only before `gaps_end` may offsets be missing between two batches, since compaction by Kafka or an
@@ -133,6 +205,11 @@ impl SegmentWalk {
     /// The offset behind the last batch that was given out.
     pub fn next_offset(&self) -> Offset {
         self.next
+    }
+
+    /// The leader epoch of the last batch that was given out, or of the one before the segment.
+    pub fn leader_epoch(&self) -> Option<LeaderEpoch> {
+        self.epoch
     }
 
     /// What is read.
@@ -158,13 +235,22 @@ impl SegmentWalk {
         let error = match whole {
             Ok((found, claimed)) => {
                 self.position += found.bytes.len() as u64;
-                return Some(Step::Whole { found, claimed });
+                return Some(Step::Whole(Whole { found, claimed, wrong: None }));
             }
             Err(error) => error,
         };
         let claims = self.header_at(position).ok().filter(|header| self.may_hold(header));
         let end = self.find_behind(position);
         self.position = end;
+        if let Some(found) = self.resized(position, end) {
+            let claimed = found.header.base_offset().get();
+            let expected = (found.bytes.len() - BATCH_OVERHEAD_BYTES) as i32;
+            let wrong = match BatchHeader::length_at(self.source.at(position, BATCH_HEADER_BYTES)) {
+                Some(found) if found != expected => SegmentProblem::Length { expected, found },
+                _ => SegmentProblem::Batch(error),
+            };
+            return Some(Step::Whole(Whole { found, claimed, wrong: Some(wrong) }));
+        }
         let problem = match end == Position(self.source.length()) && self.is_zero(position) {
             true => SegmentProblem::Zeros,
             false => SegmentProblem::Batch(error),
@@ -201,6 +287,19 @@ impl SegmentWalk {
         batch::verify_crc(&bytes)?;
         bytes[..8].fill(0);
         Ok(FoundBatch { position, header, bytes: bytes.into() })
+    }
+
+    /// The batch that ends where the next one begins, if its checksum holds so.
+    fn resized(&mut self, position: Position, end: Position) -> Option<FoundBatch> {
+        let total = end - position;
+        if !(BATCH_HEADER_BYTES as u64..=RESTORED_BYTES_MAX).contains(&total) {
+            return None;
+        }
+        let mut bytes = self.source.at(position, total as usize).to_vec();
+        batch::resize(&mut bytes);
+        let header = *BatchHeader::peek(&bytes).ok()?;
+        let is_whole = bytes.len() as u64 == total && batch::verify_crc(&bytes).is_ok();
+        is_whole.then(|| FoundBatch { position, header, bytes: bytes.into() })
     }
 
     /// Where the next whole batch begins behind a damaged one, or the file ends.
@@ -265,50 +364,105 @@ impl SegmentWalk {
     }
 
     /// Holds a whole batch against its neighbours: the one before it, and the next one in the file.
-    fn judge(&mut self, found: FoundBatch, claimed: i64) -> SegmentItem {
+    fn judge(&mut self, whole: Whole) -> SegmentItem {
+        let Whole { found, claimed, wrong } = whole;
+        let (expected, position, bytes) = (self.next, found.position, found.bytes.len() as u64);
+        let base = self.place(&found, claimed);
+        let is_placed = base.is_some_and(|base| base.get() == claimed);
+        let epoch = found.header.leader_epoch();
+        let span = i64::from(found.header.last_offset_delta()) + 1;
+        let (least, most) = match base {
+            Some(base) => self.epoch_bounds(base, base.plus(span), epoch),
+            None => (epoch, epoch),
+        };
+        let nearest = epoch.clamp(least, most);
+        let problem = match wrong {
+            Some(problem) => problem,
+            None if !is_placed => SegmentProblem::BaseOffset { expected, found: claimed },
+            None if nearest != epoch => SegmentProblem::LeaderEpoch { least, most, found: epoch },
+            None => return SegmentItem::Batch(found),
+        };
+        // Of two fields that are wrong, neither is guessed.
+        let is_alone = matches!(problem, SegmentProblem::LeaderEpoch { .. });
+        let is_known = is_alone || nearest == epoch || least == most;
+        let restored = base.filter(|_| is_known).map(|base| stamped(&found, base, nearest));
+        let restored = restored.filter(|restored| self.may_hold(&restored.header));
+        let claims = restored.as_ref().filter(|_| is_placed);
+        let claims = claims.map(|batch| (batch.header.base_offset(), batch.header.last_offset()));
+        SegmentItem::Damage(Damage { position, bytes, problem, claims, restored })
+    }
+
+    /// The next thing in the file behind the one that is judged.
+    fn look_ahead(&mut self) -> Option<&Step> {
+        if self.ahead.is_none() {
+            self.ahead = self.step();
+        }
+        self.ahead.as_ref()
+    }
+
+    /// The base offset of a whole batch: the one that it claims, if that fits, or else the only one that
+    /// does.
+    fn place(&mut self, found: &FoundBatch, claimed: i64) -> Option<Offset> {
         let expected = self.next;
         // Where every offset is there, a batch right behind another one continues it, unless the next one
         // bears it out.
         let continues = expected >= self.gaps_end && !self.broken;
-        let fits = found.header.base_offset().get() == claimed && self.may_hold(&found.header);
-        if fits && claimed == expected.get() {
-            return SegmentItem::Batch(found);
+        let base = found.header.base_offset();
+        let fits = base.get() == claimed && self.may_hold(&found.header);
+        if fits && base == expected {
+            return Some(base);
         }
-        self.ahead = self.step();
-        let behind = match &self.ahead {
+        let behind = match self.look_ahead() {
             // One that does not fit either says nothing about this one.
-            Some(Step::Whole { claimed, .. }) => {
-                Offset::checked(*claimed).filter(|behind| *behind >= expected)
-            }
+            Some(Step::Whole(next)) => Offset::checked(next.claimed).filter(|behind| *behind >= expected),
             Some(Step::Damage(_)) => None,
             None => self.end,
         };
         let end = found.header.next_offset();
         let is_confirmed = behind == Some(end);
         if fits && (is_confirmed || (!continues && behind.is_none_or(|behind| end <= behind))) {
-            return SegmentItem::Batch(found);
+            return Some(base);
         }
         let span = i64::from(found.header.last_offset_delta()) + 1;
         let end = expected.checked_add(span);
         let has_one_place = (behind.is_some() && end == behind)
             || (continues && end.is_some_and(|end| behind.is_none_or(|behind| end <= behind)));
-        let restored = has_one_place
-            .then(|| with_base(&found, expected))
-            .filter(|restored| self.may_hold(&restored.header));
-        SegmentItem::Damage(Damage {
-            position: found.position,
-            bytes: found.bytes.len() as u64,
-            problem: SegmentProblem::BaseOffset { expected, found: claimed },
-            claims: None,
-            restored,
-        })
+        has_one_place.then_some(expected)
+    }
+
+    /// The least and the greatest leader epoch that a batch with these offsets can have.
+    fn epoch_bounds(&mut self, base: Offset, next: Offset, found: LeaderEpoch) -> (LeaderEpoch, LeaderEpoch) {
+        let (rows, rows_end) = &self.epochs;
+        if let Some(first) = rows.first()
+            && base < *rows_end
+            && next > first.start
+            && let Some(epoch) = epoch_at(rows, base.max(first.start))
+        {
+            return (epoch, epoch);
+        }
+        let known = rows.last().filter(|_| base >= *rows_end).map(|last| last.epoch);
+        let least = known.max(self.epoch);
+        if least == Some(found) {
+            return (found, found);
+        }
+        let behind = match self.look_ahead() {
+            Some(Step::Whole(next)) => Some(next.found.header.leader_epoch()),
+            Some(Step::Damage(_)) | None => None,
+        };
+        // Two that agree: it was the one before them that was wrong.
+        if known < Some(found) && behind == Some(found) {
+            return (found, found);
+        }
+        // Kafka writes -1 where it knows none.
+        let least = least.unwrap_or(LeaderEpoch::FIRST.min(found.max(LeaderEpoch(-1))));
+        (least, behind.filter(|behind| *behind >= least).unwrap_or(LeaderEpoch(i32::MAX)))
     }
 }
 
-/// The batch with another base offset.
-fn with_base(found: &FoundBatch, base: Offset) -> FoundBatch {
+/// The batch with another base offset and leader epoch.
+fn stamped(found: &FoundBatch, base: Offset, epoch: LeaderEpoch) -> FoundBatch {
     let mut bytes = found.bytes.to_vec();
-    batch::stamp(&mut bytes, base, found.header.leader_epoch());
+    batch::stamp(&mut bytes, base, epoch);
     let header = *BatchHeader::peek(&bytes).expect("it was a batch, and the offset fits");
     FoundBatch { position: found.position, header, bytes: bytes.into() }
 }
@@ -318,7 +472,7 @@ impl Iterator for SegmentWalk {
 
     fn next(&mut self) -> Option<SegmentItem> {
         let item = match self.ahead.take().or_else(|| self.step())? {
-            Step::Whole { found, claimed } => self.judge(found, claimed),
+            Step::Whole(whole) => self.judge(whole),
             Step::Damage(damage) => SegmentItem::Damage(damage),
         };
         let batch = match &item {
@@ -327,6 +481,7 @@ impl Iterator for SegmentWalk {
         };
         self.broken = batch.is_none();
         self.next = batch.map_or(self.next, |batch| batch.header.next_offset());
+        self.epoch = batch.map_or(self.epoch, |batch| Some(batch.header.leader_epoch()));
         Some(item)
     }
 }
@@ -384,8 +539,11 @@ mod tests {
             let in_batch = bit / 8 % all[0].len();
             let hit = 10 + 3 * (bit / 8 / all[0].len()) as i64;
             match in_batch {
-                0..8 => assert_eq!((bases, damage.len()), (vec![10, 13, 16, 19], 1), "bit {bit}: restored"),
-                12..16 => assert_eq!((bases, damage.len()), (vec![10, 13, 16, 19], 0), "bit {bit}: epoch"),
+                // Of the last batch nothing tells that its epoch is not a newer one.
+                12..16 if hit == 19 && (in_batch, bit % 8) != (12, 7) => {
+                    assert_eq!((bases, damage.len()), (vec![10, 13, 16, 19], 0), "bit {bit}: epoch");
+                }
+                0..17 => assert_eq!((bases, damage.len()), (vec![10, 13, 16, 19], 1), "bit {bit}: restored"),
                 _ => {
                     let rest: Vec<i64> = [10, 13, 16, 19].into_iter().filter(|base| *base != hit).collect();
                     assert_eq!((bases, damage.len()), (rest, 1), "bit {bit}");
@@ -394,6 +552,47 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What the walk restores of a log that has these epochs, and what its first bytes are then.
+    fn restored(walk: SegmentWalk) -> Vec<(i64, i32, bool)> {
+        walk.filter_map(|item| match item {
+            SegmentItem::Batch(_) => None,
+            SegmentItem::Damage(damage) => {
+                let (is_known, batch) = (damage.prefix().is_some(), damage.restored?);
+                Some((batch.header.base_offset().get(), batch.header.leader_epoch().0, is_known))
+            }
+        })
+        .collect()
+    }
+
+    #[test]
+    fn d5_a_leader_epoch_is_what_the_rows_have_or_else_what_the_neighbours_leave() {
+        let row = |epoch, start| EpochStart { epoch: LeaderEpoch(epoch), start: Offset::new(start) };
+        let rows = [row(0, 12), row(3, 13), row(5, 19)];
+        let log = |epochs: [i32; 5]| {
+            let mut all = batches(10, 5);
+            for (number, (batch, epoch)) in all.iter_mut().zip(epochs).enumerate() {
+                batch::stamp(batch, Offset::new(10 + 3 * number as i64), LeaderEpoch(epoch));
+            }
+            SegmentWalk::new(Source::of_bytes(all.concat()), Offset::new(10), None)
+        };
+        let with_rows =
+            |epochs, end| restored(log(epochs).with_epochs(&rows, Offset::new(end), Some(LeaderEpoch(0))));
+        assert_eq!(with_rows([0, 3, 3, 5, 5], 25), []);
+        assert_eq!(with_rows([4, 3, 3, 5, 5], 25), [(10, 0, true)], "the log starts in it");
+        assert_eq!(with_rows([0, 3, 5, 5, 5], 25), [(16, 3, true)], "one that the neighbours allow");
+        assert_eq!(with_rows([0, 3, 3, 5, 69], 25), [(22, 5, true)], "the last one");
+        assert_eq!(with_rows([0, 3, 3, 5, 69], 22), [], "behind the recovery point it may be a new one");
+        assert_eq!(with_rows([0, 3, 3, 5, 4], 22), [(22, 5, false)], "but none that is older");
+        // Without a checkpoint.
+        let alone = |epochs| restored(log(epochs));
+        assert_eq!(alone([0, 3, 3, 5, 5]), []);
+        assert_eq!(alone([0, 0, 64, 0, 0]), [(16, 0, true)], "an epoch that both neighbours have");
+        assert_eq!(alone([3, 3, 2, 3, 3]), [(16, 3, true)]);
+        assert_eq!(alone([0, 3, 67, 5, 5]), [(16, 5, false)], "3, 4 or 5");
+        assert_eq!(alone([64, 0, 0, 0, 0]), [(10, 0, true)]);
+        assert_eq!(alone([-1, -1, -1, 0, 0]), [], "Kafka has -1 where it knows none");
     }
 
     #[test]

@@ -166,7 +166,7 @@ fn d5_damage_in_the_middle_is_named_and_everything_else_is_salvaged() {
         .collect();
     let (one, other) = (&batches[1], batches.last().unwrap());
     flip(second, one.position.0 as usize + 70);
-    flip(second, other.position.0 as usize + 16);
+    flip(second, other.position.0 as usize + 17);
     let third = segments(source.path(), 1)[1].clone();
     let lost = base_of(&third)..base_of(&segments(source.path(), 1)[2]);
     fs::remove_file(&third).unwrap();
@@ -282,9 +282,9 @@ fn damaged_indexes_torn_tails_and_leftovers_are_repaired_and_kept_beside() {
     for (number, repair) in repairs.iter().enumerate() {
         let before = fs::read(repair.path()).unwrap();
         let copy = backup.path().join(number.to_string());
-        repair.apply(&copy).unwrap();
+        repair.apply(Some(&copy)).unwrap();
         assert_eq!(fs::read(&copy).unwrap(), before, "{repair:?}");
-        assert!(repair.apply(&copy).is_err(), "a copy is never overwritten");
+        assert!(repair.apply(Some(&copy)).is_err(), "a copy is never overwritten");
     }
     drop(dir);
     let (found, ..) = findings(source.path());
@@ -295,6 +295,119 @@ fn damaged_indexes_torn_tails_and_leftovers_are_repaired_and_kept_beside() {
     let (made, before) = (entries(&fs::read(&index).unwrap()), entries(&sound));
     assert_eq!(made, before);
     assert_eq!(served(source.path()), all);
+}
+
+#[test]
+fn d5_what_no_checksum_covers_is_told_put_right_and_salvaged_as_it_was() {
+    let source = stopped();
+    let all = served(source.path());
+    let path = segments(source.path(), 0)[1].clone();
+    let sound = fs::read(&path).unwrap();
+    let walk = SegmentWalk::new(Source::open(&path).unwrap(), base_of(&path), None);
+    let places: Vec<usize> = walk
+        .map(|item| match item {
+            SegmentItem::Batch(batch) => batch.position.0 as usize,
+            SegmentItem::Damage(damage) => panic!("{damage:?}"),
+        })
+        .collect();
+    // Each byte of a batch in the middle, and of the last one, which has no neighbour in its segment.
+    for place in [places[2], *places.last().unwrap()] {
+        for byte in 0..crate::format::batch::BATCH_PREFIX_BYTES {
+            let mut rotten = sound.clone();
+            rotten[place + byte] ^= if byte == 12 { 0x80 } else { 1 };
+            fs::write(&path, &rotten).unwrap();
+            let (found, missing, verified) = findings(source.path());
+            assert_eq!((missing.len(), verified.damage), (0, 1), "byte {byte}: {found:?}");
+            assert!(found[0].contains(&format!("position {place}")), "byte {byte}: {found:?}");
+
+            let (target, rows, _) = salvaged(source.path());
+            assert_eq!((rows[0].restored, rows[0].damaged_bytes), (1, 0), "byte {byte}");
+            assert_eq!(findings(target.path()).0.len(), 0, "byte {byte}");
+            assert_eq!(walked(target.path()), all, "byte {byte}");
+            let epochs = |dir: DataDir| dir.points.into_values().map(|row| row.epochs).collect::<Vec<_>>();
+            assert_eq!(epochs(DataDir::open(target.path()).unwrap()).concat().len(), 2, "one a partition");
+
+            let dir = DataDir::open(source.path()).unwrap();
+            let (repairs, stays) = plan_repair(&dir, false, &mut |_| {});
+            assert_eq!((repairs.len(), stays), (1, 0), "byte {byte}: {repairs:?}");
+            repairs[0].apply(None).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), sound, "byte {byte}");
+        }
+    }
+    assert_eq!(served(source.path()), all);
+}
+
+#[test]
+fn d5_several_batches_of_a_segment_are_put_right_with_its_torn_tail() {
+    let source = stopped();
+    let path = segments(source.path(), 1).pop().unwrap();
+    let sound = fs::read(&path).unwrap();
+    let mut rotten = sound.clone();
+    rotten.extend_from_slice(&sound[..100]);
+    let total = SegmentWalk::new(Source::open(&path).unwrap(), base_of(&path), None).next();
+    let Some(SegmentItem::Batch(first)) = total else { panic!("it begins with a batch") };
+    rotten[13] ^= 4;
+    rotten[first.bytes.len() + 7] ^= 4;
+    fs::write(&path, &rotten).unwrap();
+    let dir = DataDir::open(source.path()).unwrap();
+    let (repairs, stays) = plan_repair(&dir, false, &mut |_| {});
+    assert_eq!((repairs.len(), stays), (2, 0), "{repairs:?}");
+    repairs.iter().for_each(|repair| repair.apply(None).unwrap());
+    assert_eq!(fs::read(&path).unwrap(), sound);
+}
+
+/// What is said of a directory without one of its files, and what repair does about it.
+#[test]
+fn d6_a_small_file_that_is_missing_is_told_and_made_anew_where_it_can_be() {
+    let source = stopped();
+    let all = served(source.path());
+    for (name, is_damage, is_made) in [
+        ("meta", true, true),
+        ("producer-ids", false, true),
+        ("shards/0/checkpoint", false, true),
+        ("shards/0/checkpoint.copy", false, true),
+        ("topics", true, false),
+    ] {
+        let path = source.path().join(name);
+        let sound = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let (found, _, verified) = findings(source.path());
+        assert_eq!((verified.damage, verified.notes), (is_damage.into(), (!is_damage).into()), "{found:?}");
+        assert!(found[0].contains(path.to_str().unwrap()) && found[0].contains("missing"), "{found:?}");
+        let dir = DataDir::open(source.path()).unwrap();
+        let (repairs, stays) = plan_repair(&dir, false, &mut |_| {});
+        assert_eq!((repairs.len(), stays), (is_made.into(), (!is_made).into()), "{name}: {repairs:?}");
+        repairs.iter().for_each(|repair| repair.apply(None).unwrap());
+        drop(dir);
+        if !is_made {
+            fs::write(&path, &sound).unwrap();
+        }
+        if name.starts_with("shards") {
+            assert_eq!(fs::read(&path).unwrap(), sound, "{name}");
+        }
+        assert_eq!(findings(source.path()).0.len(), 0, "{name}");
+        assert_eq!(served(source.path()), all, "{name}");
+    }
+}
+
+#[test]
+fn d6_a_damaged_checkpoint_and_a_damaged_copy_are_told_and_taken_from_each_other() {
+    let source = stopped();
+    for (name, is_damage) in [("checkpoint", true), ("checkpoint.copy", false)] {
+        let path = source.path().join("shards/0").join(name);
+        let sound = fs::read(&path).unwrap();
+        let mut rotten = sound.clone();
+        // More than the sum can tell.
+        rotten[20..24].iter_mut().for_each(|byte| *byte ^= 0x55);
+        fs::write(&path, &rotten).unwrap();
+        let (found, _, verified) = findings(source.path());
+        assert_eq!((verified.damage, verified.notes), (is_damage.into(), (!is_damage).into()), "{found:?}");
+        let dir = DataDir::open(source.path()).unwrap();
+        let (repairs, stays) = plan_repair(&dir, false, &mut |_| {});
+        assert_eq!((repairs.len(), stays), (1, 0), "{name}");
+        repairs[0].apply(None).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), sound, "{name}");
+    }
 }
 
 #[test]

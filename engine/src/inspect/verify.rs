@@ -1,6 +1,7 @@
 //! Everything in a data directory held against everything else.
 //!
 //! * every batch's checksum, and that its records can be read;
+//! * of each batch what its checksum does not cover: length, version, and the leader epoch by the checkpoint;
 //! * that offsets grow, and that none is missing but where Kafka or an older release has compacted, or a
 //!   journal has the batch;
 //! * every entry of every index against the batches;
@@ -10,14 +11,14 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use super::directory::{DataDir, PartitionDir, SegmentFile};
+use super::directory::{DataDir, Owner, PartitionDir, SegmentFile};
 use super::finding::{Finding, Severity, What};
-use super::partition::{Item, PartitionJournal, PartitionWalk, read_journals};
+use super::partition::{Item, Journaled, Journals, PartitionJournal, PartitionWalk, read_journals};
 use super::segment::FoundBatch;
 use crate::compaction::Unpacked;
 use crate::format::index::{IndexEntry, decode_index};
-use crate::format::names;
-use crate::types::{Offset, Position, Timestamp};
+use crate::format::names::{self, Beside, DataFile, Missing};
+use crate::types::{Offset, Position, ProducerId, Timestamp};
 
 /// What was gone through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,10 @@ pub fn verify(dir: &DataDir, report: &mut dyn FnMut(&Finding), progress: &mut dy
     dir.findings.iter().for_each(&mut report);
     let (journals, findings) = read_journals(dir);
     findings.iter().for_each(&mut report);
+    if let Some(severity) = lost_producer_ids(dir, &journals) {
+        let path = dir.path.join(names::PRODUCER_IDS_FILE);
+        report(&Finding { severity, path, position: None, offsets: None, what: What::NoFile });
+    }
     let mut counts = Verified::default();
     for partition in &dir.partitions {
         partition.findings.iter().for_each(&mut report);
@@ -77,6 +82,21 @@ pub fn verify(dir: &DataDir, report: &mut dyn FnMut(&Finding), progress: &mut dy
         }
     }
     Verified { damage: verified.damage, notes: verified.notes, ..counts }
+}
+
+/// How bad it is that there is no file of producer ids, if there should be one.
+fn lost_producer_ids(dir: &DataDir, journals: &Journals) -> Option<Severity> {
+    if dir.owner != Owner::Strandline || dir.path.join(names::PRODUCER_IDS_FILE).exists() {
+        return None;
+    }
+    let of_points = dir.points.values().flat_map(|point| &point.producers).map(|producer| producer.id);
+    let of_journals = journals.values().flat_map(|journal| &journal.batches).map(Journaled::producer_id);
+    let producers = of_points.chain(of_journals).any(ProducerId::may_be_given);
+    match DataFile::ProducerIds.missing(Beside { producers, ..Beside::default() }) {
+        Missing::Nothing => None,
+        Missing::Noted => Some(Severity::Note),
+        Missing::Refused => Some(Severity::Damage),
+    }
 }
 
 /// The check of one partition.
@@ -130,7 +150,7 @@ impl<'a> Check<'a> {
                     let (bytes, problem) = (damage.bytes, damage.problem);
                     let offsets = damage.claims.and_then(|(first, last)| Some(first..last.checked_add(1)?));
                     let path = self.segment.as_ref().expect("it stands in a segment").0.path.clone();
-                    let what = What::Segment { bytes, problem };
+                    let what = What::Segment { bytes, problem, prefix: damage.prefix() };
                     let finding = Finding {
                         severity: Severity::Damage,
                         path,
@@ -193,7 +213,10 @@ impl<'a> Check<'a> {
     /// Says what damage behind the recovery point is, now that it is known what follows it.
     fn settle_torn(&mut self, severity: Severity) {
         for (_, _, mut finding) in std::mem::take(&mut self.torn) {
-            if let (Severity::Note, What::Segment { bytes, problem }) = (severity, &finding.what) {
+            // One whose first bytes are known is put right, and not cut off.
+            if let (Severity::Note, What::Segment { bytes, problem, prefix: None }) =
+                (severity, &finding.what)
+            {
                 finding.what = What::TornTail { bytes: *bytes, problem: *problem };
             }
             finding.severity = severity;

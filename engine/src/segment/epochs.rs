@@ -46,9 +46,7 @@ impl Epochs {
 
     /// The epoch of the batch that begins with `offset`; `None` before the first row.
     pub(crate) fn at(&self, offset: Offset) -> Option<LeaderEpoch> {
-        let starts = self.starts.borrow();
-        let behind = starts.partition_point(|row| row.start <= offset);
-        starts[..behind].last().map(|row| row.epoch)
+        epoch_at(&self.starts.borrow(), offset)
     }
 
     /// Batches from `start` on carry `epoch`.
@@ -105,6 +103,12 @@ impl Epochs {
             None => self.starts.borrow().first().is_some_and(|first| epoch > first.epoch),
         }
     }
+}
+
+/// The epoch that rows have for the batch that begins with `offset`; `None` before the first one.
+pub(crate) fn epoch_at(starts: &[EpochStart], offset: Offset) -> Option<LeaderEpoch> {
+    let behind = starts.partition_point(|row| row.start <= offset);
+    starts[..behind].last().map(|row| row.epoch)
 }
 
 #[cfg(test)]

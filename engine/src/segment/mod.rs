@@ -27,7 +27,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-pub(crate) use epochs::Epochs;
+pub(crate) use epochs::{Epochs, epoch_at};
 pub(crate) use index_state::{INDEX_STRIDE_BYTES, boundary};
 use index_state::{IndexState, Persisted};
 pub(crate) use open_files::OpenFiles;

@@ -69,6 +69,44 @@ fn d9_a_lost_topic_table_is_refused_and_costs_no_record() {
     engine.stop().unwrap();
 }
 
+/// A directory without it would go on as another one, of another node and cluster.
+#[test]
+fn d9_a_lost_meta_is_refused_as_soon_as_anything_was_made_behind_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let lose = |start: &dyn Fn()| {
+        start();
+        std::fs::remove_file(directory.path().join("meta")).unwrap();
+    };
+    lose(&|| start(directory.path(), 1).stop().unwrap());
+    for _ in 0..2 {
+        assert_eq!(refused_file(directory.path()), "meta");
+    }
+    assert!(!directory.path().join("meta").exists(), "nothing was made anew");
+    // A first start that was cut short leaves no more than this.
+    let first = tempfile::tempdir().unwrap();
+    std::fs::write(first.path().join("lock"), b"").unwrap();
+    std::fs::write(first.path().join("meta.tmp"), b"half").unwrap();
+    start(first.path(), 1).stop().unwrap();
+    // Somebody else's files say nothing.
+    let shared = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(shared.path().join("backup-2026/lost+found")).unwrap();
+    start(shared.path(), 1).stop().unwrap();
+}
+
+/// Directories of partitions can be lost together with the table: then the checkpoints say that there was
+/// one.
+#[test]
+fn d9_a_topic_table_that_is_lost_with_its_directories_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = start(directory.path(), 1);
+    let partition = create_topic(engine.handle(), "orders", 1, &[])[0];
+    append(engine.handle(), partition, "kept");
+    engine.stop().unwrap();
+    std::fs::remove_file(directory.path().join("topics")).unwrap();
+    std::fs::remove_dir_all(directory.path().join("orders-0")).unwrap();
+    assert_eq!(refused_file(directory.path()), "topics");
+}
+
 #[test]
 fn d6_a_damaged_small_file_is_named_and_costs_no_record() {
     let directory = tempfile::tempdir().unwrap();

@@ -57,7 +57,7 @@ enum Encoding {
 
 /// Prints; whether something is damaged.
 pub(super) fn run(args: &Args, out: &mut impl Write) -> Result<bool, LogError> {
-    let mut dump = Dump { args, out, damaged: false };
+    let mut dump = Dump { args, out, damaged: false, point: None };
     for path in &args.paths {
         let failed = |source| LogError::Read { path: path.clone(), source };
         if !fs::metadata(path).map_err(failed)?.is_dir() {
@@ -79,8 +79,10 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> Result<bool, LogError> {
             dump.file(file)?;
         }
         for partition in &dir.partitions {
+            dump.point = partition.id.and_then(|id| dir.points.get(&id)).cloned();
             dump.partition(partition)?;
         }
+        dump.point = None;
     }
     Ok(dump.damaged)
 }
@@ -89,6 +91,8 @@ struct Dump<'a, W: Write> {
     args: &'a Args,
     out: &'a mut W,
     damaged: bool,
+    /// The recovery point of the partition, which tells the leader epochs of its batches.
+    point: Option<checkpoint::PartitionCheckpoint>,
 }
 
 impl<W: Write> Dump<'_, W> {
@@ -147,7 +151,11 @@ impl<W: Write> Dump<'_, W> {
         let digits = name.get(..20).unwrap_or_default();
         let base = names::parse_segment(&format!("{digits}.log")).map_or(Offset::ZERO, |(base, _)| base);
         self.entry("segment", path, json!({"base_offset": base.get(), "bytes": source.length()}))?;
-        for item in SegmentWalk::new(source, base, None) {
+        let mut walk = SegmentWalk::new(source, base, None);
+        if let Some(point) = &self.point {
+            walk = walk.with_epochs(&point.epochs, point.next_offset, None);
+        }
+        for item in walk {
             match item {
                 SegmentItem::Batch(batch) => self.batch(path, &batch, "ok")?,
                 SegmentItem::Damage(damage) => {
@@ -160,7 +168,7 @@ impl<W: Write> Dump<'_, W> {
                     });
                     self.damage(path, fields)?;
                     if let Some(batch) = damage.restored {
-                        self.batch(path, &batch, "ok, with the only base offset that fits")?;
+                        self.batch(path, &batch, "ok, with what fits in the place of what is wrong")?;
                     }
                 }
             }

@@ -1,8 +1,10 @@
 //! `strandline log repair`: what can be put right in place, with a copy of every file as it was.
 
 use super::output::{LogError, progress_bar};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use strandline_engine::format::batch::BATCH_PREFIX_BYTES;
 use strandline_engine::inspect::{DataDir, Owner, Repair, plan_repair};
 
 /// Prints what is repaired, or would be; whether something stays as it is.
@@ -24,6 +26,7 @@ pub(super) fn run(
     let bar = progress_bar(&dir);
     let (repairs, stays) = plan_repair(&dir, accept_loss, &mut |bytes| bar.inc(bytes));
     bar.finish_and_clear();
+    let mut copied = BTreeSet::new();
     for repair in &repairs {
         let path = repair.path().display();
         let what = match repair {
@@ -33,12 +36,18 @@ pub(super) fn run(
             Repair::Rewrite { bytes, lost: Some(lost), .. } => {
                 format!("make anew, {} bytes; lost: {lost}", bytes.len())
             }
+            Repair::Restore { batches, .. } => {
+                let count = batches.len();
+                format!("put right the first {BATCH_PREFIX_BYTES} bytes of {count} batches; nothing is lost")
+            }
             Repair::Cut { length, bytes, .. } => format!("cut to {length} bytes, {bytes} of a torn tail go"),
             Repair::Remove { .. } => "remove".to_owned(),
         };
         writeln!(out, "{path}: {what}")?;
         if apply {
-            repair.apply(&copy_of(repair.path(), directory, backup))?;
+            // Of a file that is changed twice, the first copy is the one to keep.
+            let copy = copy_of(repair.path(), directory, backup);
+            repair.apply(copied.insert(repair.path()).then_some(&*copy))?;
         }
     }
     match (repairs.len(), apply) {

@@ -82,7 +82,7 @@ fn write_salvaged(row: &Salvaged, format: FormatName, out: &mut impl Write) -> i
     )?;
     for (count, what) in [
         (row.from_journals, "batches were only in a journal"),
-        (row.restored, "batches had a wrong base offset, which was put right"),
+        (row.restored, "batches had a wrong base offset, length or leader epoch, which was put right"),
         (row.damaged_bytes, "bytes of segments were no batches"),
     ] {
         if count > 0 {
