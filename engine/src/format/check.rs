@@ -454,8 +454,8 @@ impl Verdict {
         if offset_delta as u32 != index {
             return Err(CheckError::OffsetDelta { expected: index, found: offset_delta });
         }
-        // A sum that leaves 64 bits saturates: outside of every window that has a bound on that side.
-        let timestamp = self.base_timestamp.plus(timestamp_delta);
+        // What every reader makes of it, Kafka's among them: a sum that leaves 64 bits wraps.
+        let timestamp = self.base_timestamp.with_delta(timestamp_delta);
         if let Some(reason) = reject(has_key, timestamp, rules) {
             self.rejected.add(index, reason);
         }

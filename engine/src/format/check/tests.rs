@@ -237,6 +237,19 @@ fn timestamps_outside_the_window_are_named_and_the_edges_are_inside() {
     batch::verify_crc(checked.as_ref()).expect("a renewed sum");
 }
 
+/// What is checked is what a consumer is shown, as in Kafka: `baseTimestamp + timestampDelta` in 64 bits.
+#[test]
+fn a_timestamp_that_leaves_64_bits_is_the_one_that_readers_see() {
+    let mut builder = BatchBuilder::new(Codec::None);
+    for time in [Timestamp::MAX, Timestamp(i64::MIN)] {
+        builder.push(time, Some(b"k"), None, &[]);
+    }
+    let any_new = CheckRules { after_max_ms: i64::MAX, ..rules() };
+    let CheckError::Rejected(rejected) = refused(builder.build(), &any_new) else { panic!("times") };
+    let named: Vec<_> = rejected.named().iter().map(|record| (record.index, record.reason)).collect();
+    assert_eq!(named, [(1, RejectReason::TimestampTooOld)]);
+}
+
 #[test]
 fn a_wrong_max_timestamp_is_corrected() {
     for codec in Codec::ALL {
