@@ -263,7 +263,7 @@ impl ProducerState {
         if epoch < self.epoch {
             return Err(self.stale(producer));
         }
-        if origin == Origin::Coordinator {
+        if let Origin::Coordinator(_) = origin {
             return self.check_transaction(producer, header, origin).map(|()| SequenceCheck::New);
         }
         let found = header.base_sequence();
@@ -332,9 +332,11 @@ impl ProducerState {
 /// Whether a transaction may begin behind the producer's last marker.
 fn may_begin(origin: Origin, marker: Option<Offset>) -> bool {
     match origin {
-        Origin::Client => false,
-        Origin::Transaction(guard) => guard == VerificationGuard::behind(marker),
-        Origin::Coordinator => true,
+        Origin::Client | Origin::Coordinator(Some(Participation::Open)) => false,
+        Origin::Transaction(guard) | Origin::Coordinator(Some(Participation::Absent(guard))) => {
+            guard == VerificationGuard::behind(marker)
+        }
+        Origin::Coordinator(None) => true,
     }
 }
 

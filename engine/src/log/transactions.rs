@@ -19,8 +19,10 @@ pub enum Origin {
     /// A producer, of whose transaction the coordinator has said that this partition takes part in it: the
     /// batch may be the first one here.
     Transaction(VerificationGuard),
-    /// A coordinator, for a producer: its records have no sequences, and need no verification.
-    Coordinator,
+    /// A coordinator that keeps a producer's records in a topic of its own: they have no sequences. With what
+    /// was found before the coordinator of the transaction gave its word they are held to it: the transaction
+    /// that was open still is, or the guard is not stale. With `None` they are taken.
+    Coordinator(Option<Participation>),
 }
 
 /// A moment at which nothing of a producer was open in a partition. It is stale once a marker of that

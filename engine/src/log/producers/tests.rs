@@ -183,7 +183,7 @@ fn a_transaction_begins_only_with_the_word_of_its_coordinator() {
     for (known, id) in [(true, 7), (false, 8)] {
         let first = part(id, 0, 0, 1);
         assert!(is_refused(judge_as(&producers, &first, Origin::Client)), "{known}");
-        assert_eq!(judge_as(&producers, &first, Origin::Coordinator).unwrap(), SequenceCheck::New);
+        assert_eq!(judge_as(&producers, &first, Origin::Coordinator(None)).unwrap(), SequenceCheck::New);
         let guard = Origin::Transaction(guard(&producers, id, 0));
         assert_eq!(judge_as(&producers, &first, guard).unwrap(), SequenceCheck::New);
     }
@@ -212,9 +212,33 @@ fn a_guard_is_stale_once_a_marker_has_come() {
 }
 
 #[test]
+fn a_coordinators_record_is_held_to_what_its_transaction_was_when_it_was_verified() {
+    let verified = |producers: &Producers| {
+        let producer = Producer { id: ProducerId(7), epoch: ProducerEpoch(0) };
+        Origin::Coordinator(Some(producers.participation(producer)))
+    };
+    let mut producers = Producers::default();
+    let absent = verified(&producers);
+    let first = part(7, 0, 0, 0);
+    assert_eq!(judge_as(&producers, &first, absent).unwrap(), SequenceCheck::New);
+    producers.note(BatchHeader::peek(&first).unwrap(), None);
+    let open = verified(&producers);
+    for origin in [absent, open] {
+        assert_eq!(judge_as(&producers, &part(7, 0, 0, 1), origin).unwrap(), SequenceCheck::New);
+    }
+    let closed = end(7, 0, COMMIT, 1);
+    producers.note(BatchHeader::peek(&closed).unwrap(), EndMarker::read(&closed));
+    for stale in [absent, open] {
+        assert!(is_refused(judge_as(&producers, &part(7, 0, 0, 2), stale)), "nobody would end it");
+    }
+    let again = verified(&producers);
+    assert_eq!(judge_as(&producers, &part(7, 0, 0, 2), again).unwrap(), SequenceCheck::New);
+}
+
+#[test]
 fn a_producer_with_an_open_transaction_sends_nothing_beside_it() {
     let producers = noted(&[part(7, 0, 0, 0)]);
-    for origin in [Origin::Client, Origin::Coordinator] {
+    for origin in [Origin::Client, Origin::Coordinator(None)] {
         let beside = judge_as(&producers, &batch(0, 1, 1, 1), origin);
         assert!(
             matches!(
@@ -239,9 +263,12 @@ fn a_producer_with_an_open_transaction_sends_nothing_beside_it() {
 #[test]
 fn a_coordinator_has_no_sequences_but_an_epoch() {
     let producers = noted(&[part(7, 2, 0, 0)]);
-    assert_eq!(judge_as(&producers, &part(7, 2, 0, 1), Origin::Coordinator).unwrap(), SequenceCheck::New);
+    assert_eq!(
+        judge_as(&producers, &part(7, 2, 0, 1), Origin::Coordinator(None)).unwrap(),
+        SequenceCheck::New
+    );
     assert!(matches!(
-        judge_as(&producers, &part(7, 1, 0, 1), Origin::Coordinator),
+        judge_as(&producers, &part(7, 1, 0, 1), Origin::Coordinator(None)),
         Err(AppendError::StaleProducerEpoch { .. })
     ));
 }
