@@ -32,7 +32,7 @@ pub async fn handle(broker: &Broker, version: i16, request: OffsetCommitRequest)
         .map(|(topic, partitions)| (topic.clone(), partitions.iter().map(|(at, _)| (*at, ())).collect()))
         .collect();
     let group = request.group_id;
-    let commit = Commit { identity, unknown, offsets };
+    let commit = Commit { identity, unknown, offsets, transaction: None };
     let codes = match broker.groups.commit(&broker.shard, group, commit).await {
         Ok(codes) => codes,
         Err(error) => {

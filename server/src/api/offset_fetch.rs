@@ -1,7 +1,8 @@
 //! OffsetFetch: what groups have committed. An offset that there is not is -1, and no error. Groups, topics
 //! and partitions that are named twice are answered once.
 //!
-//! There are no transactions, so that what is durable is stable too (`require_stable`).
+//! With `require_stable` (version 7 on) a partition of which an open transaction has an offset is answered
+//! with UNSTABLE_OFFSET_COMMIT, and the client comes again.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -16,7 +17,7 @@ use strandline_protocol::wire::ErrorCode;
 use crate::api::distinct::distinct_by_name;
 use crate::broker::Broker;
 use crate::groups::records::OffsetValue;
-use crate::groups::{ByPartition, Within};
+use crate::groups::{ByPartition, Fetch, Within};
 use crate::room::{Gathered, Seat};
 
 /// The first version that asks for several groups.
@@ -24,6 +25,9 @@ const MANY_FROM: i16 = 8;
 
 /// Partitions by topic; `None` for all there are.
 type Asked = Option<Vec<(String, Vec<i32>)>>;
+
+/// What there is of each partition, or why it is not told.
+type Found = ByPartition<Result<Option<OffsetValue>, ErrorCode>>;
 
 /// The offsets of each group.
 pub async fn handle(
@@ -33,10 +37,11 @@ pub async fn handle(
     seat: &mut Seat,
 ) -> OffsetFetchResponse {
     let mut gathered = Gathered::new(seat);
+    let is_stable = request.require_stable;
     if version >= MANY_FROM {
         let mut groups = Vec::new();
         for (group_id, asked) in once(request.groups) {
-            groups.push(of_group(broker, group_id, asked, &mut gathered).await);
+            groups.push(of_group(broker, group_id, asked, is_stable, &mut gathered).await);
         }
         return OffsetFetchResponse { groups, ..Default::default() };
     }
@@ -44,14 +49,15 @@ pub async fn handle(
         .topics
         .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
     let asked = distinct_asked(asked).await;
-    let (found, error) = match find(broker, request.group_id, asked.clone(), &mut gathered).await {
+    let found = find(broker, request.group_id, asked.clone(), is_stable, &mut gathered).await;
+    let (found, error) = match found {
         Ok(found) => (found, ErrorCode::None),
         // Version 1 has no other place to say it.
-        Err(error) => (nothing(asked), error),
+        Err(error) => (nothing(asked, error), error),
     };
     let topics = found.into_iter().map(|(name, partitions)| {
-        let partitions = partitions.into_iter().map(|(partition_index, value)| {
-            let value = value.unwrap_or_else(none);
+        let partitions = partitions.into_iter().map(|(partition_index, found)| {
+            let (value, error) = told(found);
             OffsetFetchResponsePartition {
                 partition_index,
                 committed_offset: value.offset,
@@ -103,10 +109,11 @@ async fn of_group(
     broker: &Broker,
     group_id: String,
     asked: Asked,
+    require_stable: bool,
     gathered: &mut Gathered<'_>,
 ) -> OffsetFetchResponseGroup {
     let asked = distinct_asked(asked).await;
-    let found = match find(broker, group_id.clone(), asked, gathered).await {
+    let found = match find(broker, group_id.clone(), asked, require_stable, gathered).await {
         Ok(found) => found,
         Err(error) => {
             let error_code = error.code();
@@ -114,14 +121,14 @@ async fn of_group(
         }
     };
     let topics = found.into_iter().map(|(name, partitions)| {
-        let partitions = partitions.into_iter().map(|(partition_index, value)| {
-            let value = value.unwrap_or_else(none);
+        let partitions = partitions.into_iter().map(|(partition_index, found)| {
+            let (value, error) = told(found);
             OffsetFetchResponsePartitions {
                 partition_index,
                 committed_offset: value.offset,
                 committed_leader_epoch: value.leader_epoch,
                 metadata: Some(value.metadata),
-                error_code: 0,
+                error_code: error.code(),
             }
         });
         OffsetFetchResponseTopics { name, partitions: partitions.collect() }
@@ -133,10 +140,12 @@ async fn find(
     broker: &Broker,
     group: String,
     asked: Asked,
+    require_stable: bool,
     gathered: &mut Gathered<'_>,
-) -> Result<ByPartition<Option<OffsetValue>>, ErrorCode> {
+) -> Result<Found, ErrorCode> {
     loop {
-        match broker.groups.fetch(&broker.shard, group.clone(), asked.clone(), gathered.left()).await {
+        let fetch = Fetch { asked: asked.clone(), require_stable, bytes_max: gathered.left() };
+        match broker.groups.fetch(&broker.shard, group.clone(), fetch).await {
             Ok(Within::Beyond(bytes)) => gathered.make_room(bytes).await,
             Ok(Within::All(found, bytes)) => {
                 gathered.add(bytes);
@@ -150,11 +159,17 @@ async fn find(
     }
 }
 
-fn none() -> OffsetValue {
-    OffsetValue { offset: -1, ..Default::default() }
+/// An offset as it is answered: -1 where there is none, or it is not told.
+fn told(found: Result<Option<OffsetValue>, ErrorCode>) -> (OffsetValue, ErrorCode) {
+    let none = || OffsetValue { offset: -1, ..Default::default() };
+    match found {
+        Ok(value) => (value.unwrap_or_else(none), ErrorCode::None),
+        Err(error) => (none(), error),
+    }
 }
 
-fn nothing(asked: Asked) -> ByPartition<Option<OffsetValue>> {
+fn nothing(asked: Asked, error: ErrorCode) -> Found {
     let topics = asked.unwrap_or_default().into_iter();
-    topics.map(|(topic, partitions)| (topic, partitions.into_iter().map(|at| (at, None)).collect())).collect()
+    let refused = |partitions: Vec<i32>| partitions.into_iter().map(|at| (at, Err(error))).collect();
+    topics.map(|(topic, partitions)| (topic, refused(partitions))).collect()
 }

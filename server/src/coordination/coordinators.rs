@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use async_channel::{Receiver, Sender};
 use futures_util::future::join_all;
-use strandline_engine::error::TopicError;
+use strandline_engine::Marker;
+use strandline_engine::error::{AppendError, TopicError};
 use strandline_engine::topics::Topic;
 use strandline_engine::types::{LeaderEpoch, PartitionId};
 
@@ -65,6 +66,19 @@ impl<M: Machine> Coordinators<M> {
         // A shard that could not be told finds out with the first request.
         join_all(begun).await;
         Ok(topic)
+    }
+
+    /// The partition that a key belongs to; the topic is created when it does not exist yet.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub async fn partition(
+        &self,
+        partitions: &impl Partitions,
+        key: &str,
+    ) -> Result<PartitionId, TopicError> {
+        let topic = self.topic(partitions).await?;
+        Ok(PartitionId::new(topic.id, partition_of(key, topic.partitions)))
     }
 
     // ---- asking -------------------------------------------------------------------------------------------
@@ -138,6 +152,30 @@ impl<M: Machine> Coordinators<M> {
         join_all(shards).await.into_iter().flatten().collect()
     }
 
+    /// Ends a producer's transaction in a partition of the topic: appends the marker behind what was written
+    /// before, and is answered when it is durable and the machine goes by it. A transaction of which nothing
+    /// is here ends as well.
+    ///
+    /// # Errors
+    /// When the partition is not coordinated here at the moment; within, why the log has not taken the
+    /// marker.
+    pub async fn end_transaction(
+        &self,
+        partitions: &impl Partitions,
+        partition: PartitionId,
+        marker: Marker,
+    ) -> Result<Result<(), AppendError>, Unavailable> {
+        let topics = partitions.topics();
+        let topic = topics.by_name(self.0.topic.name);
+        if !topic.is_some_and(|topic| topic.id == partition.topic && partition.index < topic.partitions) {
+            return Ok(Err(AppendError::UnknownPartition(partition)));
+        }
+        self.ask_partition(partition, partitions.shards(), move |runtime, index, reply| {
+            runtime.end_transaction(index, marker, reply);
+        })
+        .await
+    }
+
     async fn ask_owner<T: Send + 'static>(
         &self,
         partitions: &impl Partitions,
@@ -147,7 +185,16 @@ impl<M: Machine> Coordinators<M> {
         let topics = partitions.topics();
         let topic = topics.by_name(self.0.topic.name).ok_or(Unavailable::NotHere)?;
         let id = PartitionId::new(topic.id, partition_of(key, topic.partitions));
-        self.ask_shard(id.shard(partitions.shards()), move |runtime, reply| {
+        self.ask_partition(id, partitions.shards(), ask).await
+    }
+
+    async fn ask_partition<T: Send + 'static>(
+        &self,
+        id: PartitionId,
+        shards: usize,
+        ask: impl FnOnce(&mut Runtime<M>, u32, Reply<T>) + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        self.ask_shard(id.shard(shards), move |runtime, reply| {
             if !runtime.knows(id.index) {
                 // Whoever created the topic has not told this shard yet.
                 runtime.begin(id, LeaderEpoch::FIRST, LogStart::Unread);

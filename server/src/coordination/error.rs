@@ -34,6 +34,12 @@ pub enum StoreError {
     /// A record is larger than the topic takes.
     #[error("a record is too large")]
     TooLarge,
+    /// A newer instance of the producer has written already.
+    #[error("the producer has a newer epoch")]
+    StaleProducer,
+    /// The producer has no transaction here that the records could be of.
+    #[error("the producer's transaction is not open")]
+    NoTransaction,
     /// The engine has not taken them, for the moment or until the next start.
     #[error("the log takes no records")]
     Refused,
@@ -54,6 +60,8 @@ impl From<StoreError> for ErrorCode {
         match why {
             StoreError::NameTooLong => ErrorCode::InvalidRequest,
             StoreError::TooLarge => ErrorCode::UnknownServerError,
+            StoreError::StaleProducer => ErrorCode::InvalidProducerEpoch,
+            StoreError::NoTransaction => ErrorCode::InvalidTxnState,
             // The client looks for its coordinator again, and comes back.
             StoreError::Refused => ErrorCode::CoordinatorNotAvailable,
         }
@@ -70,6 +78,8 @@ impl From<&AppendError> for StoreError {
     fn from(error: &AppendError) -> StoreError {
         match error {
             AppendError::Invalid(CheckError::TooLarge { .. }) => StoreError::TooLarge,
+            AppendError::StaleProducerEpoch { .. } => StoreError::StaleProducer,
+            AppendError::InvalidTransactionState { .. } => StoreError::NoTransaction,
             _ => StoreError::Refused,
         }
     }

@@ -1,13 +1,15 @@
 //! Replays the log of one partition of an internal topic into a machine.
 //!
 //! Later records replace earlier ones of the same key, so that it does not matter whether compaction has been
-//! there. Memory is that of the machine, and of one read.
+//! there. Records of a transaction are pending until its marker comes, which may be never. Memory is that of
+//! the machine, and of one read.
 
 use std::borrow::Cow;
 
 use strandline_engine::error::ReadError;
 use strandline_engine::format::batch::{BATCH_HEADER_BYTES, BatchError, BatchHeader, Batches, verify_crc};
 use strandline_engine::format::compression::{Codec, DecompressError, decompress};
+use strandline_engine::format::marker::EndMarker;
 use strandline_engine::format::record;
 use strandline_engine::types::{Offset, PartitionId};
 
@@ -73,8 +75,9 @@ pub(super) async fn load<M: Machine>(
             let offset = header.base_offset();
             verify_crc(batch).map_err(|source| LoadError::Batch { offset, source })?;
             let codec = header.codec().map_err(|source| LoadError::Batch { offset, source })?;
-            if !header.is_control() {
-                replay_batch(&mut machine, clock(), header, codec, batch, next)?;
+            match header.is_control() {
+                true => replay_marker(&mut machine, clock(), header, batch, next),
+                false => replay_batch(&mut machine, clock(), header, codec, batch, next)?,
             }
             next = header.next_offset();
             partitions.yield_if_needed().await;
@@ -82,6 +85,19 @@ pub(super) async fn load<M: Machine>(
         if batches.consumed() == 0 {
             return Err(LoadError::Cut { offset: next });
         }
+    }
+}
+
+/// Replays the end of a transaction. Of what the log marks besides, a newer broker may have written some.
+fn replay_marker<M: Machine>(machine: &mut M, now: i64, header: &BatchHeader, batch: &[u8], next: Offset) {
+    // As with records: compaction may have stretched the batch.
+    if header.base_offset() < next {
+        return;
+    }
+    if let Some(producer) = header.producer()
+        && let Some(marker) = EndMarker::read(batch)
+    {
+        machine.end_transaction(now, producer.id, marker.result);
     }
 }
 
@@ -103,13 +119,18 @@ fn replay_batch<M: Machine>(
                 .map_err(|source| LoadError::Unpack { offset, source })?,
         ),
     };
+    let transaction = header.producer().filter(|_| header.is_transactional());
     for record in record::Records::new(&records, header.record_count().max(0) as u32) {
         let record = record.map_err(|source| LoadError::Record { offset, source })?;
-        if offset.plus(i64::from(record.offset_delta)) < next {
+        let at = offset.plus(i64::from(record.offset_delta));
+        if at < next {
             continue;
         }
         match M::Record::decode(record.key.unwrap_or_default(), record.value) {
-            Ok(record) => machine.replay(now, record),
+            Ok(record) => match transaction {
+                Some(producer) => machine.replay_pending(now, at, producer.id, record),
+                None => machine.replay(now, at, record),
+            },
             Err(reason) => tracing::warn!(%offset, %reason, "a record of an internal topic is passed over"),
         }
     }

@@ -10,6 +10,8 @@ use std::fmt;
 
 use bytes::Bytes;
 use strandline_engine::topics::TopicSnapshot;
+use strandline_engine::types::{Offset, ProducerId};
+use strandline_engine::{Participation, Producer, TransactionResult};
 use strandline_protocol::wire::EncodeError;
 
 use super::error::Stored;
@@ -26,9 +28,16 @@ pub trait Machine: Sized + 'static {
     /// A machine that nothing has been replayed into.
     fn new(settings: &Self::Settings) -> Self;
 
-    /// Takes in a record that is durable: one of the log while it is loaded, and from then on each of the
-    /// machine's own.
-    fn replay(&mut self, now: i64, record: Self::Record);
+    /// Takes in a record that is durable, at its offset: one of the log while it is loaded, and from then on
+    /// each of the machine's own.
+    fn replay(&mut self, now: i64, offset: Offset, record: Self::Record);
+
+    /// As [`Machine::replay`], with a record of a transaction that is open: it counts when
+    /// [`Machine::end_transaction`] says so. A machine that writes none has none.
+    fn replay_pending(&mut self, _now: i64, _offset: Offset, _producer: ProducerId, _record: Self::Record) {}
+
+    /// A producer's transaction has ended, durably: what was replayed of it counts from now on, or never.
+    fn end_transaction(&mut self, _now: i64, _producer: ProducerId, _result: TransactionResult) {}
 
     /// The log has been replayed to its end: the machine is served from now on.
     fn begin(&mut self, turn: &mut Turn<'_, Self>);
@@ -86,8 +95,20 @@ pub struct Write<M: Machine> {
     pub key: Option<String>,
     /// In the order of the log. None is a barrier: it settles when everything of the partition before it has.
     pub records: Vec<M::Record>,
+    /// The transaction that they are part of; `None` when they count once they are durable.
+    pub transaction: Option<Transactional>,
     /// For [`Machine::settled`].
     pub then: M::Then,
+}
+
+/// A transaction that records are written in.
+#[derive(Clone, Copy, Debug)]
+pub struct Transactional {
+    /// The producer whose transaction it is.
+    pub producer: Producer,
+    /// What the log said of it before its coordinator gave its word that the partition takes part; the
+    /// records are refused when the transaction has ended since. `None` writes them unverified.
+    pub verified: Option<Participation>,
 }
 
 /// One call of a machine: what it may know, and what it wants to be written.
@@ -121,7 +142,7 @@ impl<'a, M: Machine> Turn<'a, M> {
     /// Has records written; [`Machine::settled`] is called with `then`. Without records it is a barrier, see
     /// [`Write::records`].
     pub fn write(&mut self, key: Option<String>, records: Vec<M::Record>, then: M::Then) {
-        self.writes.push(Write { key, records, then });
+        self.writes.push(Write { key, records, transaction: None, then });
     }
 
     pub(crate) fn into_writes(self) -> Vec<Write<M>> {

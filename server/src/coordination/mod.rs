@@ -23,6 +23,9 @@
 //!   shown what could vanish (D2, D9).
 //! * The writes of one partition settle in the order in which they were appended, so that memory and log
 //!   agree on which of two was later.
+//! * A write may be part of a producer's transaction: it is replayed as pending, and counts or not by the
+//!   marker that [`Coordinators::end_transaction`] appends in the same order. Loading replays both in the
+//!   same way, so that a transaction that was open when the process ended is open again.
 //! * A partition is served when its log has been replayed, from [`Coordinators::begin`] to
 //!   [`Coordinators::resign`]. Of two leaders the one of the older epoch is ignored.
 //! * Time is an argument: a machine says when it wants to be woken.
@@ -31,6 +34,7 @@
 //! everything that a record or a request means, are the machine's. It stands on [`Partitions`], which a shard
 //! of the engine implements, and so does the crash simulation.
 
+mod content;
 mod coordinators;
 mod error;
 mod load;
@@ -48,7 +52,7 @@ mod writes;
 
 pub use coordinators::Coordinators;
 pub use error::{StoreError, Stored, Unavailable};
-pub use machine::{Encoded, Machine, Outcome, Record, Turn, Write};
+pub use machine::{Encoded, Machine, Outcome, Record, Transactional, Turn, Write};
 pub use partitions::{Partitions, RecordsError};
 pub use reply::Reply;
 pub use topic::InternalTopic;

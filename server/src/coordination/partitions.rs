@@ -13,7 +13,7 @@ use strandline_engine::error::{AppendError, ReadError, TopicError};
 use strandline_engine::io::is_shortage;
 use strandline_engine::topics::{NewTopic, Topic, TopicSnapshot};
 use strandline_engine::types::{Offset, PartitionId};
-use strandline_engine::{Local, PendingAppend, ReadRequest, reactor};
+use strandline_engine::{Local, Marker, Origin, Participation, PendingAppend, ReadRequest, reactor};
 
 /// The engine as a coordinator sees it, from one shard's thread.
 #[allow(async_fn_in_trait, reason = "it stays on the shard's thread: no future of it is `Send`")]
@@ -36,8 +36,24 @@ pub trait Partitions: Clone + 'static {
     /// Hands a record batch over, after those that were handed over before.
     async fn append(&self, partition: PartitionId, batch: BytesMut) -> Result<Self::Pending, AppendError>;
 
-    /// Waits until the batch is durable.
-    fn settled(pending: Self::Pending) -> impl Future<Output = Result<(), AppendError>> + 'static;
+    /// As [`Partitions::append`], with a batch of a producer's transaction, which was found to be `verified`:
+    /// its epoch is looked at, its sequence is not.
+    async fn append_transactional(
+        &self,
+        partition: PartitionId,
+        batch: BytesMut,
+        verified: Option<Participation>,
+    ) -> Result<Self::Pending, AppendError>;
+
+    /// Hands over the marker that ends a transaction, after the batches that were handed over before.
+    async fn end_transaction(
+        &self,
+        partition: PartitionId,
+        marker: Marker,
+    ) -> Result<Self::Pending, AppendError>;
+
+    /// Waits until the batch or the marker is durable; where its first record stands.
+    fn settled(pending: Self::Pending) -> impl Future<Output = Result<Offset, AppendError>> + 'static;
 
     /// Whole record batches from the one on that holds `offset`: some `bytes_max`, or one larger batch.
     /// Nothing where the log ends.
@@ -108,8 +124,25 @@ impl Partitions for Local {
         Local::append(self, partition, batch).await
     }
 
-    async fn settled(pending: PendingAppend) -> Result<(), AppendError> {
-        pending.settled().await.map(drop)
+    async fn append_transactional(
+        &self,
+        partition: PartitionId,
+        batch: BytesMut,
+        verified: Option<Participation>,
+    ) -> Result<PendingAppend, AppendError> {
+        Local::append_as(self, partition, batch, Origin::Coordinator(verified)).await
+    }
+
+    async fn end_transaction(
+        &self,
+        partition: PartitionId,
+        marker: Marker,
+    ) -> Result<PendingAppend, AppendError> {
+        Ok(Local::end_transaction(self, partition, marker).await)
+    }
+
+    async fn settled(pending: PendingAppend) -> Result<Offset, AppendError> {
+        pending.settled().await.map(|appended| appended.base_offset)
     }
 
     async fn read(

@@ -17,33 +17,32 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use bytes::BytesMut;
+use strandline_engine::Marker;
 use strandline_engine::error::AppendError;
-use strandline_engine::format::builder::BatchBuilder;
-use strandline_engine::format::compression::Codec;
 use strandline_engine::topics::TopicSnapshot;
-use strandline_engine::types::{LeaderEpoch, PartitionId, Timestamp};
+use strandline_engine::types::{LeaderEpoch, Offset, PartitionId, ProducerId};
 
+use super::content::{Content, Packed, pack};
 use super::error::{StoreError, Stored, Unavailable};
 use super::load::LoadError;
-use super::machine::{Machine, Outcome, Record, Turn, Write};
+use super::machine::{Machine, Outcome, Turn, Write};
 use super::reply::Reply;
 use super::writes::Writes;
-
-/// A batch of the log is closed when it reaches this size; a single record may make it larger.
-const BATCH_BYTES: usize = 1 << 20;
 
 /// Tells one life of a partition from the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Term(u64);
 
-/// Batches for one partition, to be appended in order.
+/// What is to be appended to one partition.
 pub(super) struct Append {
     pub(super) partition: PartitionId,
     pub(super) term: Term,
     pub(super) write: u64,
-    pub(super) batches: Vec<BytesMut>,
+    pub(super) content: Content,
 }
+
+/// What an append came to: where each batch, or the marker, stands, or why it is not durable.
+pub(super) type Settled = Vec<Result<Offset, AppendError>>;
 
 /// A partition whose log is to be replayed.
 #[derive(Clone, Copy)]
@@ -91,7 +90,8 @@ enum Stage<M: Machine> {
 
 struct Active<M: Machine> {
     machine: M,
-    writes: Writes<InFlight<M>>,
+    /// A write that could not be encoded has settled before it was appended.
+    writes: Writes<InFlight<M>, Result<Settled, StoreError>>,
     /// The writes of each key that have not settled.
     in_flight: HashMap<String, usize>,
     /// As it stands in `wakes`.
@@ -99,9 +99,17 @@ struct Active<M: Machine> {
 }
 
 /// What is on its way to the log, and what follows.
-struct InFlight<M: Machine> {
-    write: Write<M>,
-    answer: Option<Box<dyn FnOnce(Stored)>>,
+enum InFlight<M: Machine> {
+    Records {
+        write: Write<M>,
+        /// How many of them are in each batch.
+        counts: Vec<usize>,
+        answer: Option<Box<dyn FnOnce(Stored)>>,
+    },
+    Marker {
+        marker: Marker,
+        reply: Reply<Result<(), AppendError>>,
+    },
 }
 
 impl<M: Machine> Active<M> {
@@ -112,6 +120,35 @@ impl<M: Machine> Active<M> {
         if *count == 0 {
             self.in_flight.remove(key);
         }
+    }
+
+    /// Has the machine replay the records whose batches are durable; what became of all.
+    fn replay(
+        &mut self,
+        now: i64,
+        transaction: Option<ProducerId>,
+        records: Vec<M::Record>,
+        counts: &[usize],
+        settled: Settled,
+    ) -> Stored {
+        let mut records = records.into_iter();
+        let mut stored = Ok(());
+        for (count, settled) in counts.iter().zip(settled) {
+            let of_batch = records.by_ref().take(*count);
+            match settled {
+                Ok(base_offset) => of_batch.zip(0..).for_each(|(record, at)| match transaction {
+                    None => self.machine.replay(now, base_offset.plus(at), record),
+                    Some(producer) => {
+                        self.machine.replay_pending(now, base_offset.plus(at), producer, record);
+                    }
+                }),
+                Err(error) => {
+                    of_batch.for_each(drop);
+                    stored = stored.and(Err(StoreError::from(&error)));
+                }
+            }
+        }
+        stored
     }
 }
 
@@ -316,20 +353,47 @@ impl<M: Machine> Runtime<M> {
     fn write(&mut self, index: u32, write: Write<M>, answer: Option<Box<dyn FnOnce(Stored)>>) {
         let partition = self.partitions.get_mut(&index).expect("its machine was just called");
         let Stage::Active(active) = &mut partition.stage else { unreachable!("its machine was just called") };
-        let batches = batches(self.now, &write.records);
+        let transaction = write.transaction;
+        let packed = pack(self.now, &write.records, transaction.map(|transaction| transaction.producer));
         if let Some(key) = &write.key {
             *active.in_flight.entry(key.clone()).or_default() += 1;
         }
-        let number = active.writes.push(InFlight { write, answer });
-        match batches {
-            Err(error) => active.writes.settle(number, Err(error)),
+        let counts = packed.as_ref().map_or_else(|_| Vec::new(), |packed| packed.counts.clone());
+        let number = active.writes.push(InFlight::Records { write, counts, answer });
+        let batches = match packed {
+            Err(error) => return active.writes.settle(number, Err(error)),
+            Ok(Packed { batches, .. }) => batches,
+        };
+        if batches.is_empty() {
             // A barrier.
-            Ok(batches) if batches.is_empty() => active.writes.settle(number, Ok(())),
-            Ok(batches) => {
-                let (partition, term) = (partition.id, partition.term);
-                self.outbox.push_back(Append { partition, term, write: number, batches });
-            }
+            return active.writes.settle(number, Ok(Vec::new()));
         }
+        let content = match transaction {
+            Some(transaction) => Content::Transactional(batches, transaction.verified),
+            None => Content::Batches(batches),
+        };
+        let (partition, term) = (partition.id, partition.term);
+        self.outbox.push_back(Append { partition, term, write: number, content });
+    }
+
+    /// Appends the marker that ends a producer's transaction, behind all that was written before. The answer
+    /// comes when it is durable and the machine knows of it, or why it is not.
+    pub(super) fn end_transaction(
+        &mut self,
+        index: u32,
+        marker: Marker,
+        reply: Reply<Result<(), AppendError>>,
+    ) {
+        let Some(partition) = self.partitions.get_mut(&index) else {
+            return reply.settle(Err(Unavailable::NotHere));
+        };
+        let active = match partition.stage.active() {
+            Ok(active) => active,
+            Err(why) => return reply.settle(Err(why)),
+        };
+        let write = active.writes.push(InFlight::Marker { marker, reply });
+        let (partition, term) = (partition.id, partition.term);
+        self.outbox.push_back(Append { partition, term, write, content: Content::Marker(marker) });
     }
 
     /// What is to be appended next, in this order.
@@ -338,31 +402,51 @@ impl<M: Machine> Runtime<M> {
     }
 
     /// What an append came to.
-    pub(super) fn settled(&mut self, index: u32, term: Term, write: u64, result: Result<(), AppendError>) {
+    pub(super) fn settled(&mut self, index: u32, term: Term, write: u64, settled: Settled) {
         let Some(partition) = self.partitions.get_mut(&index).filter(|known| known.term == term) else {
             return;
         };
         let Stage::Active(active) = &mut partition.stage else { return };
-        let stored = result.map_err(|error| {
-            tracing::warn!(partition = %partition.id, %error, "a change of a coordinator was not stored");
-            StoreError::from(&error)
-        });
-        active.writes.settle(write, stored);
+        for error in settled.iter().filter_map(|settled| settled.as_ref().err()) {
+            match StoreError::from(error) {
+                // A client's doing.
+                StoreError::StaleProducer | StoreError::NoTransaction => {
+                    tracing::debug!(partition = %partition.id, %error, "a transaction is over");
+                }
+                _ => {
+                    tracing::warn!(partition = %partition.id, %error, "a change of a coordinator was not stored");
+                }
+            }
+        }
+        active.writes.settle(write, Ok(settled));
         self.settle(index);
     }
 
     /// Goes on with the writes that have settled, in the order of the log, and with what they lead to.
     fn settle(&mut self, index: u32) {
         while let Some(Ok(active)) = self.partitions.get_mut(&index).map(|known| known.stage.active())
-            && let Some((InFlight { write: Write { key, records, then }, answer }, stored)) =
-                active.writes.pop_settled()
+            && let Some((in_flight, settled)) = active.writes.pop_settled()
         {
+            let (write, counts, answer) = match in_flight {
+                InFlight::Records { write, counts, answer } => (write, counts, answer),
+                InFlight::Marker { marker, reply } => {
+                    let appended = settled.ok().and_then(|mut settled| settled.pop());
+                    let ended = appended.expect("a marker is one batch").map(drop);
+                    if ended.is_ok() {
+                        active.machine.end_transaction(self.now, marker.producer.id, marker.result);
+                    }
+                    reply.send(ended);
+                    continue;
+                }
+            };
+            let Write { key, records, transaction, then } = write;
             if let Some(key) = &key {
                 active.let_go(key);
             }
-            if stored.is_ok() {
-                records.into_iter().for_each(|record| active.machine.replay(self.now, record));
-            }
+            let stored = settled.and_then(|settled| {
+                let producer = transaction.map(|transaction| transaction.producer.id);
+                active.replay(self.now, producer, records, &counts, settled)
+            });
             let told =
                 self.call_once(index, |machine, turn| machine.settled(turn, key.as_deref(), then, stored));
             debug_assert!(told.is_ok(), "it is active");
@@ -402,21 +486,4 @@ impl<M: Machine> Runtime<M> {
             debug_assert!(woken.is_ok(), "it is active");
         }
     }
-}
-
-/// The records as record batches.
-fn batches(now: i64, records: &[impl Record]) -> Result<Vec<BytesMut>, StoreError> {
-    let mut batches = Vec::new();
-    let mut batch = BatchBuilder::new(Codec::None);
-    for record in records {
-        let encoded = record.encode()?;
-        batch.push(Timestamp(now), Some(&encoded.key), encoded.value.as_deref(), &[]);
-        if batch.bytes_estimate() >= BATCH_BYTES {
-            batches.push(std::mem::replace(&mut batch, BatchBuilder::new(Codec::None)).build());
-        }
-    }
-    if !batch.is_empty() {
-        batches.push(batch.build());
-    }
-    Ok(batches)
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_channel::oneshot;
-use strandline_engine::Appended;
 use strandline_engine::crash::Process;
 use strandline_engine::error::{AppendError, TopicError};
 use strandline_engine::sim::Clock;
 use strandline_engine::topics::{NewTopic, Topic, TopicSnapshot};
 use strandline_engine::types::{Offset, PartitionId};
+use strandline_engine::{Appended, Marker, Origin, Participation};
 
 use super::partitions::{Partitions, RecordsError};
 
@@ -83,8 +83,27 @@ impl Partitions for Simulated {
         self.process.append(partition, batch, self.clock.timestamp()).await
     }
 
-    async fn settled(pending: Self::Pending) -> Result<(), AppendError> {
-        pending.await.unwrap_or(Err(AppendError::Stopping)).map(drop)
+    async fn append_transactional(
+        &self,
+        partition: PartitionId,
+        batch: BytesMut,
+        verified: Option<Participation>,
+    ) -> Result<Self::Pending, AppendError> {
+        let origin = Origin::Coordinator(verified);
+        self.process.append_as(partition, batch, origin, self.clock.timestamp()).await
+    }
+
+    async fn end_transaction(
+        &self,
+        partition: PartitionId,
+        marker: Marker,
+    ) -> Result<Self::Pending, AppendError> {
+        Ok(self.process.end_transaction(partition, marker).await)
+    }
+
+    async fn settled(pending: Self::Pending) -> Result<Offset, AppendError> {
+        let appended = pending.await.unwrap_or(Err(AppendError::Stopping))?;
+        Ok(appended.base_offset)
     }
 
     async fn read(

@@ -9,12 +9,12 @@ use async_channel::Receiver;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
-use strandline_engine::error::AppendError;
 
+use super::content::Content;
 use super::load::{LoadError, load};
 use super::machine::Machine;
 use super::partitions::Partitions;
-use super::runtime::{Append, Load, Runtime, Term};
+use super::runtime::{Append, Load, Runtime, Settled, Term};
 
 /// How long a replay waits when the system was too short of something for it.
 const LOAD_PAUSE: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ enum Event<M> {
         index: u32,
         term: Term,
         write: u64,
-        result: Result<(), AppendError>,
+        settled: Settled,
     },
     Loaded {
         load: Load,
@@ -83,8 +83,8 @@ pub(super) async fn run<M: Machine, P: Partitions>(
         };
         runtime.tick(clock());
         match happened {
-            Some(Ok(Event::Settled { index, term, write, result })) => {
-                runtime.settled(index, term, write, result);
+            Some(Ok(Event::Settled { index, term, write, settled })) => {
+                runtime.settled(index, term, write, settled);
             }
             Some(Ok(Event::Loaded { load, result })) => {
                 is_loading = false;
@@ -109,21 +109,30 @@ pub(super) async fn run<M: Machine, P: Partitions>(
 
 /// Appends in order; the future that comes back waits until all of it is durable.
 async fn hand_over<M, P: Partitions>(partitions: &P, append: Append) -> LocalBoxFuture<'static, Event<M>> {
-    let Append { partition, term, write, batches } = append;
-    let mut pending = Vec::with_capacity(batches.len());
-    for batch in batches {
-        pending.push(partitions.append(partition, batch).await);
+    let Append { partition, term, write, content } = append;
+    let mut pending = Vec::new();
+    match content {
+        Content::Batches(batches) => {
+            for batch in batches {
+                pending.push(partitions.append(partition, batch).await);
+            }
+        }
+        Content::Transactional(batches, verified) => {
+            for batch in batches {
+                pending.push(partitions.append_transactional(partition, batch, verified).await);
+            }
+        }
+        Content::Marker(marker) => pending.push(partitions.end_transaction(partition, marker).await),
     }
     Box::pin(async move {
-        let mut result = Ok(());
+        let mut settled = Vec::with_capacity(pending.len());
         for pending in pending {
-            let settled = match pending {
+            settled.push(match pending {
                 Ok(pending) => P::settled(pending).await,
                 Err(error) => Err(error),
-            };
-            result = result.and(settled);
+            });
         }
-        Event::Settled { index: partition.index, term, write, result }
+        Event::Settled { index: partition.index, term, write, settled }
     })
 }
 

@@ -1,16 +1,20 @@
 //! The rules of the runtime, one test each, with a machine that keeps numbers under names, and a log that
 //! settles when it is told to.
 
+mod transactions;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use strandline_engine::TransactionResult;
 use strandline_engine::error::AppendError;
 use strandline_engine::topics::TopicTable;
-use strandline_engine::types::{LeaderEpoch, PartitionId, TopicId};
+use strandline_engine::types::{LeaderEpoch, Offset, PartitionId, ProducerId, TopicId};
 use strandline_protocol::wire::EncodeError;
 
+use super::content::Content;
 use super::machine::{Encoded, Machine, Outcome, Record, Turn, Write};
 use super::reply::{Answer, Reply};
 use super::runtime::{Append, LogStart, Runtime};
@@ -30,12 +34,17 @@ impl Record for Set {
         if self.0 == "too long" {
             return Err(EncodeError::TooLong { length: 40_000, limit: 32_767 });
         }
-        let value = self.1.map(|number| Bytes::copy_from_slice(&number.to_be_bytes()));
+        let value = self.1.map(|number| match self.0 {
+            "a whole batch" => vec![0; 1 << 20].into(),
+            _ => Bytes::copy_from_slice(&number.to_be_bytes()),
+        });
         Ok(Encoded { key: Bytes::from_static(self.0.as_bytes()), value })
     }
 
-    fn decode(_: &[u8], _: Option<&[u8]>) -> Result<Set, &'static str> {
-        Err("nothing is loaded here")
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Set, &'static str> {
+        let name = ["a", "b", "c"].into_iter().find(|name| name.as_bytes() == key).ok_or("another's")?;
+        let number = value.map(|value| value.try_into().map(i64::from_be_bytes).map_err(|_| "too long"));
+        Ok(Set(name, number.transpose()?))
     }
 }
 
@@ -43,6 +52,10 @@ impl Record for Set {
 #[derive(Default)]
 struct Numbers {
     numbers: BTreeMap<&'static str, i64>,
+    /// What open transactions have set, in the order of the log.
+    pending: BTreeMap<ProducerId, Vec<(Offset, Set)>>,
+    /// Where the records stand that were replayed, of a transaction or not.
+    replayed: Vec<Offset>,
     told: Vec<(&'static str, Stored)>,
     parked: Vec<Reply<i64>>,
     wake_at: i64,
@@ -57,10 +70,26 @@ impl Machine for Numbers {
         Numbers { wake_at: i64::MAX, ..Numbers::default() }
     }
 
-    fn replay(&mut self, _: i64, Set(name, number): Set) {
+    fn replay(&mut self, _: i64, offset: Offset, Set(name, number): Set) {
+        self.replayed.push(offset);
         match number {
             Some(number) => drop(self.numbers.insert(name, number)),
             None => drop(self.numbers.remove(name)),
+        }
+    }
+
+    fn replay_pending(&mut self, _: i64, offset: Offset, producer: ProducerId, set: Set) {
+        self.replayed.push(offset);
+        self.pending.entry(producer).or_default().push((offset, set));
+    }
+
+    fn end_transaction(&mut self, now: i64, producer: ProducerId, result: TransactionResult) {
+        let pending = self.pending.remove(&producer).unwrap_or_default();
+        match result {
+            TransactionResult::Commit => {
+                pending.into_iter().for_each(|(offset, set)| self.replay(now, offset, set));
+            }
+            TransactionResult::Abort => {}
         }
     }
 
@@ -108,18 +137,31 @@ impl Room {
 
     /// Sets a number; the answer is what became of it.
     fn set(&mut self, name: &'static str, number: i64, then: &'static str) -> Answer<Stored> {
+        let (key, records) = (Some(name.to_owned()), vec![Set(name, Some(number))]);
+        self.write(Write { key, records, transaction: None, then })
+    }
+
+    fn write(&mut self, write: Write<Numbers>) -> Answer<Stored> {
         let (reply, answer) = Reply::new();
-        let write = Write { key: Some(name.to_owned()), records: vec![Set(name, Some(number))], then };
         self.runtime.change(PARTITION, |_, _| Outcome::Write(write, Box::new(|stored| stored)), reply);
         self.appends.extend(std::iter::from_fn(|| self.runtime.next_append()));
         answer
     }
 
-    /// Settles what was appended `at` so many writes ago.
+    /// Settles what was appended `at` so many writes ago; it stands where nothing is looked for.
     fn settle(&mut self, at: usize, result: Result<(), AppendError>) {
-        let Append { partition, term, write, batches } = self.appends.remove(at);
-        assert_eq!((partition, batches.len()), (id(), 1));
-        self.runtime.settled(partition.index, term, write, result);
+        self.settle_at(at, vec![result.map(|()| Offset::ZERO)]);
+    }
+
+    /// Settles each batch of a write, or a marker.
+    fn settle_at(&mut self, at: usize, settled: Vec<Result<Offset, AppendError>>) {
+        let Append { partition, term, write, content } = self.appends.remove(at);
+        let count = match content {
+            Content::Batches(batches) | Content::Transactional(batches, _) => batches.len(),
+            Content::Marker(_) => 1,
+        };
+        assert_eq!((partition, count), (id(), settled.len()));
+        self.runtime.settled(partition.index, term, write, settled);
         self.appends.extend(std::iter::from_fn(|| self.runtime.next_append()));
     }
 

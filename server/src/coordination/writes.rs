@@ -3,17 +3,15 @@
 
 use std::collections::VecDeque;
 
-use super::error::Stored;
-
-/// Writes on their way, each with what follows it.
-pub(super) struct Writes<W> {
+/// Writes on their way, each with what follows it; `S` is what becomes of one.
+pub(super) struct Writes<W, S> {
     /// The number of the first of `queue`.
     first: u64,
-    queue: VecDeque<(Option<Stored>, W)>,
+    queue: VecDeque<(Option<S>, W)>,
 }
 
-impl<W> Writes<W> {
-    pub(super) fn new() -> Writes<W> {
+impl<W, S> Writes<W, S> {
+    pub(super) fn new() -> Writes<W, S> {
         Writes { first: 0, queue: VecDeque::new() }
     }
 
@@ -24,18 +22,18 @@ impl<W> Writes<W> {
     }
 
     /// Notes what became of a write.
-    pub(super) fn settle(&mut self, number: u64, stored: Stored) {
+    pub(super) fn settle(&mut self, number: u64, settled: S) {
         let at = number.checked_sub(self.first).expect("a write settles once");
         let (outcome, _) = self.queue.get_mut(at as usize).expect("it was pushed");
-        assert!(outcome.replace(stored).is_none(), "a write settles once");
+        assert!(outcome.replace(settled).is_none(), "a write settles once");
     }
 
     /// The oldest write, once it has settled.
-    pub(super) fn pop_settled(&mut self) -> Option<(W, Stored)> {
-        let stored = self.queue.front()?.0?;
+    pub(super) fn pop_settled(&mut self) -> Option<(W, S)> {
+        let settled = self.queue.front_mut()?.0.take()?;
         let (_, write) = self.queue.pop_front()?;
         self.first += 1;
-        Some((write, stored))
+        Some((write, settled))
     }
 }
 

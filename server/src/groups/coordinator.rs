@@ -10,23 +10,28 @@
 //!   and calls [`GroupCoordinator`] back in the order of the partition. Nothing here waits.
 //! * A group that is served knows more than its last record (sessions, and who is about to join): a record of
 //!   its own is not replayed into it; [`ClassicGroup::stored`] is told instead. Its offsets are in memory
-//!   what they are in the log, and change by replay alone.
+//!   what they are in the log, and change by replay alone; those of open transactions are kept apart.
 //! * How committed offsets come in, are asked for and go is in `coordinator/offsets`.
 
 mod offsets;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 
+use strandline_engine::TransactionResult;
+use strandline_engine::types::{Offset, ProducerId};
 use strandline_protocol::wire::ErrorCode;
 
 use super::group::{ClassicGroup, Description, Effects, GroupSettings, State, StoreId};
 use super::member::{Identity, Join, Joined, Sync, Synced, Ticket};
-use super::offsets::Offsets;
+use super::offsets::{Committed, Offsets};
+use super::pending::Pending;
 use super::records::{Change, GroupKey, GroupValue, OffsetKey};
 use crate::coordination::{Machine, Reply, Stored, Turn};
 
-pub use offsets::{ByPartition, Commit, Within};
+pub use offsets::{ByPartition, Commit, Fetch, Fetched, Within};
 
 /// The settings of the coordinators.
 #[derive(Clone, Debug)]
@@ -79,6 +84,8 @@ pub enum Then {
     Inter(Deleted),
     /// The group is gone, or is not.
     Interred(Deleted),
+    /// What was on its way for the group has settled: it can be told what there is.
+    Tell(Box<dyn FnOnce(&GroupCoordinator)>),
     /// The commits that were accepted while a topic was there have settled: its offsets go.
     Sweep(Reply<()>),
     /// They are gone.
@@ -92,6 +99,8 @@ type Deleted = Option<Reply<Result<(), ErrorCode>>>;
 pub struct GroupCoordinator {
     settings: CoordinatorSettings,
     groups: HashMap<String, Entry>,
+    /// The groups that a producer's open transaction has pending offsets of, or had.
+    transactions: HashMap<ProducerId, BTreeSet<String>>,
     /// What the log says of groups, until all of it is known.
     loading: Option<HashMap<String, GroupValue>>,
     waiting: HashMap<Ticket, Waiting>,
@@ -105,6 +114,7 @@ pub struct GroupCoordinator {
 struct Entry {
     group: ClassicGroup,
     offsets: Offsets,
+    pending: Pending,
     /// Whether it has had offsets. As in Kafka, it is then there until the next look at what has expired,
     /// though the last of them is gone: whoever deletes a group's offsets and then the group does not find it
     /// gone.
@@ -207,11 +217,10 @@ impl GroupCoordinator {
 
     /// Writes that the group is gone; with the record it is.
     fn inter(&mut self, turn: &mut GroupTurn<'_>, group: &str, deleted: Deleted) {
-        let offsets = self.groups.get(group).map(|entry| entry.offsets.partitions_of(|_| true));
-        let gone = offsets.into_iter().flatten();
-        let gone = gone.map(|(topic, at)| Change::Offset(offset_key(group, &topic, at), None));
-        let changes = gone.chain([Change::Group(GroupKey { group: group.to_owned() }, None)]);
-        turn.write(Some(group.to_owned()), changes.collect(), Then::Interred(deleted));
+        let gone = self.groups.get(group).map(|entry| entry.partitions_of(|_| true));
+        let mut changes = tombstones(group, gone.iter().flatten());
+        changes.push(Change::Group(GroupKey { group: group.to_owned() }, None));
+        turn.write(Some(group.to_owned()), changes, Then::Interred(deleted));
     }
 
     /// What a group is doing; `None` when there is no such group.
@@ -243,7 +252,10 @@ impl GroupCoordinator {
     pub fn report(&self) -> Vec<GroupReport> {
         let reports = self.groups.iter().map(|(name, entry)| {
             let committed = entry.offsets.topics().map(|(topic, partitions)| {
-                (topic.to_owned(), partitions.iter().map(|(at, value)| (*at, value.offset)).collect())
+                (
+                    topic.to_owned(),
+                    partitions.iter().map(|(at, committed)| (*at, committed.value.offset)).collect(),
+                )
             });
             GroupReport {
                 group: name.clone(),
@@ -287,10 +299,8 @@ impl GroupCoordinator {
     fn schedule(&mut self, turn: &GroupTurn<'_>, group: &str) {
         let Some(entry) = self.groups.get_mut(group) else { return };
         let (before, after) = (entry.wake_at, entry.group.wake_at());
-        let is_gone = entry.group.is_blank()
-            && entry.offsets.is_empty()
-            && !entry.had_offsets
-            && !turn.is_in_flight(group);
+        let is_gone =
+            entry.group.is_blank() && !entry.has_offsets() && !entry.had_offsets && !turn.is_in_flight(group);
         entry.wake_at = after;
         if before != after || is_gone {
             self.wakes.remove(&(before, group.to_owned()));
@@ -313,6 +323,7 @@ impl Machine for GroupCoordinator {
         GroupCoordinator {
             settings: settings.clone(),
             groups: HashMap::new(),
+            transactions: HashMap::new(),
             loading: Some(HashMap::new()),
             waiting: HashMap::new(),
             next_ticket: 0,
@@ -321,16 +332,17 @@ impl Machine for GroupCoordinator {
         }
     }
 
-    fn replay(&mut self, now: i64, change: Change) {
+    fn replay(&mut self, now: i64, record: Offset, change: Change) {
         match (change, &mut self.loading) {
             (Change::Offset(key, Some(value)), _) => {
                 let entry = self.entry_or_new(now, &key.group);
                 entry.had_offsets = true;
-                entry.offsets.put(key.topic, key.partition, value);
+                entry.offsets.put(key.topic, key.partition, Committed { value, record });
             }
             (Change::Offset(key, None), _) => {
                 if let Some(entry) = self.groups.get_mut(&key.group) {
                     entry.offsets.remove(&key.topic, key.partition);
+                    entry.pending.remove(&key.topic, key.partition);
                 }
             }
             (Change::Group(key, Some(value)), Some(loading)) => drop(loading.insert(key.group, value)),
@@ -350,6 +362,31 @@ impl Machine for GroupCoordinator {
         }
     }
 
+    /// Of a transaction there are offsets and nothing else; what else there should be counts at once, as in
+    /// Kafka.
+    fn replay_pending(&mut self, now: i64, record: Offset, producer: ProducerId, change: Change) {
+        match change {
+            Change::Offset(key, Some(value)) => {
+                self.transactions.entry(producer).or_default().insert(key.group.clone());
+                let entry = self.entry_or_new(now, &key.group);
+                entry.had_offsets = true;
+                entry.pending.put(producer, key.topic, key.partition, Committed { value, record });
+            }
+            change => self.replay(now, record, change),
+        }
+    }
+
+    fn end_transaction(&mut self, _: i64, producer: ProducerId, result: TransactionResult) {
+        for group in self.transactions.remove(&producer).into_iter().flatten() {
+            if let Some(entry) = self.groups.get_mut(&group)
+                && let Some(pending) = entry.pending.take(producer)
+                && result == TransactionResult::Commit
+            {
+                entry.offsets.commit(pending);
+            }
+        }
+    }
+
     /// Members go on as if nothing had happened.
     fn begin(&mut self, turn: &mut GroupTurn<'_>) {
         let now = turn.now;
@@ -358,7 +395,7 @@ impl Machine for GroupCoordinator {
             let group = ClassicGroup::load(value, self.settings.group);
             self.entry_or_new(now, &name).group = group;
         }
-        self.groups.retain(|_, entry| !entry.group.is_blank() || !entry.offsets.is_empty());
+        self.groups.retain(|_, entry| !entry.group.is_blank() || entry.has_offsets());
         if !self.groups.is_empty() {
             tracing::info!(groups = self.groups.len(), "the groups of a partition are loaded");
         }
@@ -366,7 +403,7 @@ impl Machine for GroupCoordinator {
         for name in names {
             let mut effects = Effects::default();
             if let Some(entry) = self.groups.get_mut(&name) {
-                entry.had_offsets = !entry.offsets.is_empty();
+                entry.had_offsets = entry.has_offsets();
                 entry.group.resume(now, &mut effects);
             }
             self.carry_out(turn, &name, effects);
@@ -395,6 +432,7 @@ impl Machine for GroupCoordinator {
                 }
                 deleted.into_iter().for_each(|reply| reply.send(stored));
             }
+            (Then::Tell(tell), _) => tell(self),
             (Then::Store(_) | Then::Inter(_) | Then::Interred(_), None) => {
                 unreachable!("what a group writes is of the group")
             }
@@ -431,7 +469,25 @@ impl Machine for GroupCoordinator {
 
 impl Entry {
     fn new(group: ClassicGroup) -> Entry {
-        Entry { group, offsets: Offsets::default(), had_offsets: false, wake_at: i64::MAX }
+        Entry {
+            group,
+            offsets: Offsets::default(),
+            pending: Pending::default(),
+            had_offsets: false,
+            wake_at: i64::MAX,
+        }
+    }
+
+    /// Whether it has offsets, committed ones or pending.
+    fn has_offsets(&self) -> bool {
+        !self.offsets.is_empty() || !self.pending.is_empty()
+    }
+
+    /// The partitions of the topics that `chosen` picks of which it has offsets, committed ones or pending.
+    fn partitions_of(&self, chosen: impl Fn(&str) -> bool) -> BTreeSet<(String, i32)> {
+        let mut partitions = self.pending.partitions_of(&chosen);
+        partitions.extend(self.offsets.partitions_of(chosen));
+        partitions
     }
 }
 
@@ -439,91 +495,8 @@ fn offset_key(group: &str, topic: &str, partition: i32) -> OffsetKey {
     OffsetKey { group: group.to_owned(), topic: topic.to_owned(), partition }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::rc::Rc;
-    use std::sync::Arc;
-
-    use strandline_engine::topics::TopicTable;
-
-    use super::*;
-    use crate::groups::records::OffsetValue;
-
-    fn coordinator() -> GroupCoordinator {
-        GroupCoordinator::new(&CoordinatorSettings {
-            group: GroupSettings { initial_rebalance_delay_ms: 0, size_max: usize::MAX },
-            session_timeout_ms: 0..=i32::MAX,
-            offsets_retention_ms: i64::MAX,
-            retention_check_ms: i64::MAX,
-            offset_metadata_max: 4096,
-            topic_partitions: 1,
-        })
-    }
-
-    fn offset(partition: i32, value: Option<i64>) -> Change {
-        Change::Offset(
-            offset_key("g", "t", partition),
-            value.map(|offset| OffsetValue { offset, ..Default::default() }),
-        )
-    }
-
-    fn group(generation: Option<i32>) -> Change {
-        let value = generation.map(|generation| GroupValue { generation, ..Default::default() });
-        Change::Group(GroupKey { group: "g".to_owned() }, value)
-    }
-
-    #[test]
-    fn later_records_replace_earlier_ones_and_tombstones_leave_nothing() {
-        let mut groups = coordinator();
-        let changes = [
-            group(Some(1)),
-            offset(0, Some(5)),
-            offset(1, Some(6)),
-            group(Some(2)),
-            offset(0, Some(7)),
-            offset(1, None),
-            Change::Foreign(3),
-        ];
-        changes.into_iter().for_each(|change| groups.replay(0, change));
-        assert_eq!(groups.loading.as_ref().unwrap()["g"].generation, 2);
-        assert_eq!(groups.groups["g"].offsets.get("t", 0).unwrap().offset, 7);
-        assert!(groups.groups["g"].offsets.get("t", 1).is_none());
-        [group(None), offset(0, None)].into_iter().for_each(|change| groups.replay(0, change));
-        let (topics, in_flight) = (|| Rc::new(Arc::new(TopicTable::default())), HashMap::new());
-        groups.begin(&mut Turn::new(0, &topics, &in_flight));
-        assert_eq!(groups.count(), 0);
-    }
-
-    #[test]
-    fn a_group_that_is_served_is_not_replaced_by_its_own_record_and_goes_with_its_tombstone() {
-        let mut groups = coordinator();
-        [group(Some(4)), offset(0, Some(5))].into_iter().for_each(|change| groups.replay(0, change));
-        let (topics, in_flight) = (|| Rc::new(Arc::new(TopicTable::default())), HashMap::new());
-        groups.begin(&mut Turn::new(0, &topics, &in_flight));
-        groups.replay(0, group(Some(3)));
-        assert_eq!(groups.groups["g"].group.generation(), 4);
-        [offset(0, None), group(None)].into_iter().for_each(|change| groups.replay(0, change));
-        let turn = &mut Turn::new(0, &topics, &in_flight);
-        groups.settled(turn, Some("g"), Then::Interred(None), Ok(()));
-        assert_eq!(groups.count(), 0);
-    }
-
-    /// The tombstone would land behind a commit that expiry has not seen.
-    #[test]
-    fn d9_offsets_do_not_expire_under_a_commit_that_is_on_its_way() {
-        let mut groups = coordinator();
-        (groups.settings.offsets_retention_ms, groups.settings.retention_check_ms) = (1000, 100);
-        groups.replay(0, offset(0, Some(5)));
-        let (topics, mut in_flight) = (|| Rc::new(Arc::new(TopicTable::default())), HashMap::new());
-        groups.begin(&mut Turn::new(0, &topics, &in_flight));
-        let written = |groups: &mut GroupCoordinator, now, in_flight: &HashMap<String, usize>| {
-            let mut turn = Turn::new(now, &topics, in_flight);
-            groups.tick(&mut turn);
-            turn.into_writes().len()
-        };
-        in_flight.insert("g".to_owned(), 1);
-        assert_eq!(written(&mut groups, 2000, &in_flight), 0);
-        in_flight.clear();
-        assert_eq!(written(&mut groups, 3000, &in_flight), 1);
-    }
+/// That offsets are gone, pending ones as well.
+fn tombstones<'a>(group: &str, gone: impl IntoIterator<Item = &'a (String, i32)>) -> Vec<Change> {
+    let gone = gone.into_iter();
+    gone.map(|(topic, at)| Change::Offset(offset_key(group, topic, *at), None)).collect()
 }

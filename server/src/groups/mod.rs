@@ -5,6 +5,7 @@
 //!                                                             |  coordinator  the machine of one partition
 //!                                                             |  group        who is in a group     (pure)
 //!                                                             |  offsets      what was committed    (pure)
+//!                                                             |  pending      what transactions will commit    (pure)
 //!                                                             v
 //!                                  records  >  __consumer_offsets, partition hash(group id) mod 50  >  the engine
 //! ```
@@ -19,6 +20,7 @@ mod crash;
 mod group;
 mod member;
 mod offsets;
+mod pending;
 pub mod records;
 mod service;
 mod settings;
@@ -28,10 +30,12 @@ mod tests;
 mod topic;
 
 pub use coordinator::{
-    ByPartition, Commit, CoordinatorSettings, GroupCoordinator, GroupReport, Listed, Then, Within,
+    ByPartition, Commit, CoordinatorSettings, Fetch, Fetched, GroupCoordinator, GroupReport, Listed, Then,
+    Within,
 };
 pub use group::{ClassicGroup, Description, Effects, GroupSettings, State, Store, StoreId};
 pub use member::{Identity, Join, Joined, JoinedMember, MemberDescription, Protocol, Sync, Synced, Ticket};
-pub use offsets::{Offsets, Retention};
+pub use offsets::{Committed, Offsets, Retention};
+pub use pending::Pending;
 pub use service::Groups;
 pub use topic::{OFFSETS_TOPIC, is_internal};

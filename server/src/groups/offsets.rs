@@ -2,12 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use strandline_engine::types::Offset;
+
 use super::records::OffsetValue;
 
 /// The committed offsets of a group, by topic and partition.
 #[derive(Clone, Debug, Default)]
 pub struct Offsets {
-    topics: BTreeMap<String, BTreeMap<i32, OffsetValue>>,
+    topics: BTreeMap<String, BTreeMap<i32, Committed>>,
+}
+
+/// An offset, and where the log has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Committed {
+    /// What was committed.
+    pub value: OffsetValue,
+    /// The offset of the record that says so: of two, the later counts.
+    pub record: Offset,
 }
 
 /// From when on the retention of a group's offsets counts.
@@ -22,9 +33,22 @@ pub enum Retention {
 }
 
 impl Offsets {
-    /// Takes a committed offset in, in the place of what was there.
-    pub fn put(&mut self, topic: String, partition: i32, value: OffsetValue) {
-        self.topics.entry(topic).or_default().insert(partition, value);
+    /// Takes a committed offset in, and gives back what it takes the place of.
+    pub fn put(&mut self, topic: String, partition: i32, committed: Committed) -> Option<Committed> {
+        self.topics.entry(topic).or_default().insert(partition, committed)
+    }
+
+    /// Takes in the offsets of a transaction that is committed, but for those of which a later record says
+    /// something else: it may be all that compaction has left of them (as in Kafka).
+    pub fn commit(&mut self, pending: Offsets) {
+        for (topic, partitions) in pending.topics {
+            let own = self.topics.entry(topic).or_default();
+            for (partition, committed) in partitions {
+                if own.get(&partition).is_none_or(|there| there.record < committed.record) {
+                    own.insert(partition, committed);
+                }
+            }
+        }
     }
 
     /// Forgets an offset.
@@ -38,7 +62,7 @@ impl Offsets {
     }
 
     /// The offset of a partition.
-    pub fn get(&self, topic: &str, partition: i32) -> Option<&OffsetValue> {
+    pub fn get(&self, topic: &str, partition: i32) -> Option<&Committed> {
         self.topics.get(topic)?.get(&partition)
     }
 
@@ -48,7 +72,7 @@ impl Offsets {
     }
 
     /// All offsets, in the order of topics and partitions.
-    pub fn topics(&self) -> impl Iterator<Item = (&str, &BTreeMap<i32, OffsetValue>)> {
+    pub fn topics(&self) -> impl Iterator<Item = (&str, &BTreeMap<i32, Committed>)> {
         self.topics.iter().map(|(topic, partitions)| (topic.as_str(), partitions))
     }
 
@@ -67,7 +91,7 @@ impl Offsets {
         retention: Retention,
         is_subscribed: impl Fn(&str) -> bool,
     ) -> Vec<(String, i32)> {
-        let is_over = |value: &OffsetValue| {
+        let is_over = |Committed { value, .. }: &Committed| {
             let base = match retention {
                 _ if value.expire_timestamp != -1 => return now >= value.expire_timestamp,
                 Retention::EmptySince(since) => since,
@@ -81,7 +105,7 @@ impl Offsets {
         }
         let topics = self.topics.iter().filter(|(topic, _)| !is_subscribed(topic));
         let partitions = topics.flat_map(|(topic, of)| {
-            let over = of.iter().filter(|(_, value)| is_over(value));
+            let over = of.iter().filter(|(_, committed)| is_over(committed));
             over.map(|(partition, _)| (topic.clone(), *partition))
         });
         partitions.collect()
@@ -92,8 +116,13 @@ impl Offsets {
 mod tests {
     use super::*;
 
-    fn committed(at: i64, expire_timestamp: i64) -> OffsetValue {
-        OffsetValue { offset: 1, commit_timestamp: at, expire_timestamp, ..Default::default() }
+    fn committed(at: i64, expire_timestamp: i64) -> Committed {
+        let value = OffsetValue { offset: 1, commit_timestamp: at, expire_timestamp, ..Default::default() };
+        Committed { value, record: Offset::ZERO }
+    }
+
+    fn recorded(offset: i64, record: i64) -> Committed {
+        Committed { value: OffsetValue { offset, ..Default::default() }, record: Offset::new(record) }
     }
 
     fn offsets() -> Offsets {
@@ -140,5 +169,19 @@ mod tests {
         assert!(offsets.get("a", 0).is_none() && offsets.get("b", 0).is_some());
         offsets.remove("b", 0);
         assert!(offsets.is_empty());
+    }
+
+    #[test]
+    fn d10_of_a_commit_and_a_transaction_the_later_record_counts_whichever_is_committed_last() {
+        let mut offsets = Offsets::default();
+        offsets.put("t".to_owned(), 0, recorded(5, 10));
+        offsets.put("t".to_owned(), 1, recorded(6, 20));
+        let mut pending = Offsets::default();
+        for partition in 0..3 {
+            pending.put("t".to_owned(), partition, recorded(7, 15));
+        }
+        offsets.commit(pending);
+        let now = [0, 1, 2].map(|partition| offsets.get("t", partition).unwrap().value.offset);
+        assert_eq!(now, [7, 6, 7]);
     }
 }

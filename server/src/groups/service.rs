@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use strandline_engine::error::TopicError;
+use strandline_engine::Marker;
+use strandline_engine::error::{AppendError, TopicError};
 use strandline_engine::topics::Topic;
+use strandline_engine::types::PartitionId;
 use strandline_protocol::wire::ErrorCode;
 
 use super::coordinator::{
-    ByPartition, Commit, CoordinatorSettings, GroupCoordinator, GroupReport, Listed, Within,
+    ByPartition, Commit, CoordinatorSettings, Fetch, Fetched, GroupCoordinator, GroupReport, Listed, Within,
 };
 use super::group::Description;
 use super::member::{Identity, Join, Joined, Sync, Synced};
-use super::records::OffsetValue;
 use super::topic;
 use crate::coordination::{Coordinators, InternalTopic, Partitions, Unavailable};
 
@@ -115,17 +116,46 @@ impl Groups {
         self.0.change(partitions, &key, move |groups, turn| groups.commit(turn, &group, commit)).await?
     }
 
-    /// The offsets of these partitions, or of all that the group has; see [`GroupCoordinator::fetch`].
+    /// What a group has committed; see [`GroupCoordinator::fetch`].
     pub async fn fetch(
         &self,
         partitions: &impl Partitions,
         group: String,
-        asked: Option<Vec<(String, Vec<i32>)>>,
-        bytes_max: usize,
-    ) -> Result<Within<ByPartition<Option<OffsetValue>>>, ErrorCode> {
+        fetch: Fetch,
+    ) -> Result<Fetched, ErrorCode> {
         let key = group.clone();
-        let fetched = self.0.ask(partitions, &key, move |groups, _| groups.fetch(&group, asked, bytes_max));
+        let fetched = self.0.wait(partitions, &key, move |groups, turn, reply| {
+            groups.fetch(turn, &group, fetch, reply);
+        });
         Ok(fetched.await?)
+    }
+
+    /// Ends a producer's transaction in a partition of the internal topic: its pending offsets count from now
+    /// on, or never. See [`Coordinators::end_transaction`].
+    ///
+    /// # Errors
+    /// When the partition is not coordinated here at the moment; within, why the log has not taken the
+    /// marker.
+    pub async fn end_transaction(
+        &self,
+        partitions: &impl Partitions,
+        partition: PartitionId,
+        marker: Marker,
+    ) -> Result<Result<(), AppendError>, Unavailable> {
+        self.0.end_transaction(partitions, partition, marker).await
+    }
+
+    /// The partition of the internal topic that a group belongs to; the topic is created when it does not
+    /// exist yet.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub async fn partition(
+        &self,
+        partitions: &impl Partitions,
+        group: &str,
+    ) -> Result<PartitionId, TopicError> {
+        self.0.partition(partitions, group).await
     }
 
     /// Deletes offsets of topics that nobody in the group consumes; see [`GroupCoordinator::delete_offsets`].

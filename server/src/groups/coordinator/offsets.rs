@@ -2,6 +2,9 @@
 //!
 //! * An offset can be fetched once its record is durable, and is forgotten once the record that deletes it
 //!   is.
+//! * An offset of a transaction is pending when its record is durable, and counts when the transaction is
+//!   committed. Until then nothing of its partition expires, and whoever wants to know what is stable is told
+//!   to come again: also when its record is still on its way, since its member was in the group when it came.
 //! * Offsets go when they are deleted, when they expire, and when their topic has gone. A group that nobody
 //!   is in goes with the last that expire; where the last are gone otherwise, at the next look at what has
 //!   expired.
@@ -12,8 +15,8 @@
 use strandline_engine::topics::TopicTable;
 use strandline_protocol::wire::ErrorCode;
 
-use super::{Entry, GroupCoordinator, GroupTurn, Then, offset_key};
-use crate::coordination::{Outcome, Reply, Write};
+use super::{Entry, GroupCoordinator, GroupTurn, Then, offset_key, tombstones};
+use crate::coordination::{Outcome, Reply, Transactional, Write};
 use crate::groups::member::Identity;
 use crate::groups::records::{Change, OffsetValue};
 
@@ -38,7 +41,23 @@ pub struct Commit {
     pub unknown: ErrorCode,
     /// The offsets.
     pub offsets: ByPartition<OffsetValue>,
+    /// The transaction that they are part of; `None` when they count at once.
+    pub transaction: Option<Transactional>,
 }
+
+/// Offsets that are asked for.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// Of these partitions; `None` for all that the group has.
+    pub asked: Option<Vec<(String, Vec<i32>)>>,
+    /// Whether an error is wanted where an open transaction is about to change the offset (KIP-447).
+    pub require_stable: bool,
+    /// What the answer may take of the memory.
+    pub bytes_max: usize,
+}
+
+/// What a group has of each partition that was asked for, or UNSTABLE_OFFSET_COMMIT.
+pub type Fetched = Within<ByPartition<Result<Option<OffsetValue>, ErrorCode>>>;
 
 /// What becomes of each offset, or why nothing becomes of any.
 type Committed = Result<ByPartition<ErrorCode>, ErrorCode>;
@@ -72,7 +91,8 @@ impl GroupCoordinator {
             self.schedule(turn, group);
             return Outcome::Answer(Ok(codes));
         }
-        let write = Write { key: Some(group.to_owned()), records, then: Then::Nothing };
+        let (key, transaction) = (Some(group.to_owned()), commit.transaction);
+        let write = Write { key, records, transaction, then: Then::Nothing };
         Outcome::Write(
             write,
             Box::new(move |stored| {
@@ -91,7 +111,11 @@ impl GroupCoordinator {
             return Err(commit.unknown);
         }
         // A group that is made here and gets nothing goes again with `schedule`.
-        let checked = self.entry_or_new(turn.now, group).group.commit(turn.now, &commit.identity);
+        let entry = self.entry_or_new(turn.now, group);
+        let checked = match commit.transaction {
+            None => entry.group.commit(turn.now, &commit.identity),
+            Some(_) => entry.group.commit_transactional(&commit.identity),
+        };
         if checked.is_err() {
             self.schedule(turn, group);
         }
@@ -115,51 +139,50 @@ impl GroupCoordinator {
         }
     }
 
-    /// The offsets of these partitions, or of all that the group has.
-    pub fn fetch(
-        &self,
-        group: &str,
-        asked: Option<Vec<(String, Vec<i32>)>>,
-        bytes_max: usize,
-    ) -> Within<ByPartition<Option<OffsetValue>>> {
-        let offsets = self.groups.get(group).map(|entry| &entry.offsets);
-        let bytes_of = |value: Option<&OffsetValue>| {
-            size_of::<(i32, Option<OffsetValue>)>() + value.map_or(0, |value| value.metadata.len())
-        };
-        let bytes: usize = match (&asked, offsets) {
-            (Some(asked), offsets) => asked
-                .iter()
-                .flat_map(|(topic, partitions)| partitions.iter().map(move |at| (topic, *at)))
-                .map(|(topic, at)| bytes_of(offsets.and_then(|offsets| offsets.get(topic, at))))
-                .sum(),
-            (None, Some(offsets)) => {
-                let values = offsets.topics().flat_map(|(_, partitions)| partitions.values());
-                values.map(|value| bytes_of(Some(value))).sum()
+    /// What a group has committed. What is stable is known when everything has settled that was on its way.
+    pub fn fetch(&self, turn: &mut GroupTurn<'_>, group: &str, fetch: Fetch, reply: Reply<Fetched>) {
+        if !(fetch.require_stable && turn.is_in_flight(group)) {
+            return reply.send(self.find(group, fetch));
+        }
+        let of = group.to_owned();
+        let tell = move |groups: &GroupCoordinator| reply.send(groups.find(&of, fetch));
+        turn.write(Some(group.to_owned()), Vec::new(), Then::Tell(Box::new(tell)));
+    }
+
+    fn find(&self, group: &str, fetch: Fetch) -> Fetched {
+        let Fetch { asked, require_stable, bytes_max } = fetch;
+        let entry = self.groups.get(group);
+        let find = |topic: &str, at| {
+            let entry = entry?;
+            let is_unstable = require_stable && entry.pending.contains(topic, at);
+            match is_unstable {
+                true => Some(Err(ErrorCode::UnstableOffsetCommit)),
+                false => entry.offsets.get(topic, at).map(|committed| Ok(&committed.value)),
             }
-            (None, None) => 0,
         };
+        let asked = asked.unwrap_or_else(|| {
+            let offsets = entry.iter().flat_map(|entry| entry.offsets.topics());
+            offsets.map(|(topic, of)| (topic.to_owned(), of.keys().copied().collect())).collect()
+        });
+        let bytes_of = |topic: &str, at| {
+            let metadata = find(topic, at).and_then(Result::ok).map_or(0, |value| value.metadata.len());
+            size_of::<(i32, Result<Option<OffsetValue>, ErrorCode>)>() + metadata
+        };
+        let bytes: usize = asked
+            .iter()
+            .flat_map(|(topic, partitions)| partitions.iter().map(move |at| (topic, *at)))
+            .map(|(topic, at)| bytes_of(topic, at))
+            .sum();
         if bytes > bytes_max {
             return Within::Beyond(bytes);
         }
-        let found = match (asked, offsets) {
-            (Some(asked), offsets) => asked
-                .into_iter()
-                .map(|(topic, partitions)| {
-                    let find = |at| (at, offsets.and_then(|offsets| offsets.get(&topic, at)).cloned());
-                    let found = partitions.into_iter().map(find).collect();
-                    (topic, found)
-                })
-                .collect(),
-            (None, Some(offsets)) => offsets
-                .topics()
-                .map(|(topic, partitions)| {
-                    let all = partitions.iter().map(|(at, value)| (*at, Some(value.clone())));
-                    (topic.to_owned(), all.collect())
-                })
-                .collect(),
-            (None, None) => Vec::new(),
-        };
-        Within::All(found, bytes)
+        let found = asked.into_iter().map(|(topic, partitions)| {
+            let found = partitions.into_iter().map(|at| (at, find(&topic, at).transpose()));
+            let found = found.map(|(at, found)| (at, found.map(|value| value.cloned())));
+            let found = found.collect();
+            (topic, found)
+        });
+        Within::All(found.collect(), bytes)
     }
 
     /// Deletes offsets of topics that nobody in the group consumes.
@@ -195,8 +218,8 @@ impl GroupCoordinator {
             let of_topic = of_topic.collect();
             codes.push((topic, of_topic));
         }
-        let write =
-            Write { key: Some(group.to_owned()), records: tombstones(group, &gone), then: Then::Nothing };
+        let (key, records) = (Some(group.to_owned()), tombstones(group, &gone));
+        let write = Write { key, records, transaction: None, then: Then::Nothing };
         Outcome::Write(write, Box::new(move |stored| stored.map(|()| codes).map_err(ErrorCode::from)))
     }
 
@@ -209,7 +232,7 @@ impl GroupCoordinator {
     pub(super) fn sweep(&mut self, turn: &mut GroupTurn<'_>) {
         let topics = turn.topics();
         for (group, entry) in &self.groups {
-            let gone = entry.offsets.partitions_of(|topic| topics.by_name(topic).is_none());
+            let gone = entry.partitions_of(|topic| topics.by_name(topic).is_none());
             if !gone.is_empty() {
                 turn.write(Some(group.clone()), tombstones(group, &gone), Then::Nothing);
             }
@@ -222,11 +245,13 @@ impl GroupCoordinator {
         let (now, retention_ms) = (turn.now, self.settings.offsets_retention_ms);
         let quiet = self.groups.iter().filter(|(name, _)| !turn.is_in_flight(name));
         let expired = quiet.map(|(name, entry)| {
-            let Entry { group, offsets, .. } = entry;
+            let Entry { group, offsets, pending, .. } = entry;
             let is_subscribed = |topic: &str| group.is_subscribed(topic);
-            let gone = offsets.expired(now, retention_ms, group.retention(), is_subscribed);
+            let mut gone = offsets.expired(now, retention_ms, group.retention(), is_subscribed);
+            gone.retain(|(topic, at)| !pending.contains(topic, *at));
             let all: usize = offsets.topics().map(|(_, partitions)| partitions.len()).sum();
-            (name.clone(), gone.len() == all && group.is_idle(), gone)
+            let is_whole = gone.len() == all && group.is_idle() && pending.is_empty();
+            (name.clone(), is_whole, gone)
         });
         let expired: Vec<_> = expired.filter(|(_, whole, gone)| *whole || !gone.is_empty()).collect();
         for (group, whole, gone) in expired {
@@ -248,8 +273,4 @@ impl GroupCoordinator {
             }
         }
     }
-}
-
-fn tombstones(group: &str, gone: &[(String, i32)]) -> Vec<Change> {
-    gone.iter().map(|(topic, at)| Change::Offset(offset_key(group, topic, *at), None)).collect()
 }

@@ -4,8 +4,9 @@
 //! held against the copy.
 //!
 //! * Of an offset, the last that was acknowledged is there, or one that was asked for after it and has no
-//!   answer. What is found at a start counts as acknowledged from then on, and what is not found then is gone
-//!   for good.
+//!   answer ([`Slot`](slot::Slot)). What is found at a start counts as acknowledged from then on, and what is
+//!   not found then is gone for good. The offsets of a transaction are there when its commit was
+//!   acknowledged, all of them or none while that has no answer, and never before it was asked for.
 //! * Of the members of a group, the last assignment that was acknowledged is there, or one that was handed in
 //!   after it; until somebody leaves, which is acknowledged before it is durable: then those who stayed may
 //!   rebalance, and nobody is there who never was.
@@ -13,32 +14,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use strandline_engine::TransactionResult;
 use strandline_protocol::wire::ErrorCode;
 
+use super::slot::{Number, Slot, Stage, Transaction, Transactions};
 use crate::groups::{Description, State};
-
-/// Names what was asked, in the order in which it was.
-pub(super) type Number = u64;
 
 #[derive(Clone, Default)]
 pub(super) struct Known {
     /// Whether both topics have been acknowledged.
     pub(super) topics_made: bool,
     offsets: BTreeMap<(String, i32), Slot>,
+    pub(super) transactions: Transactions,
     pub(super) members: BTreeMap<String, Members>,
     next: Number,
     /// Whether there was trouble since the start, which excuses a refusal.
     pub(super) trouble: bool,
     /// Acknowledgements of every kind.
     pub(super) acknowledged: usize,
-}
-
-/// One offset of a group.
-#[derive(Clone, Default)]
-struct Slot {
-    durable: Option<i64>,
-    /// What was asked for later, in this order, and whether it was refused.
-    maybe: Vec<(Number, Option<i64>, bool)>,
+    /// Transactions whose commit was acknowledged.
+    pub(super) committed: usize,
 }
 
 /// Everybody in a group, with what each was assigned.
@@ -61,8 +56,10 @@ pub(super) struct Members {
 /// What was asked for.
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
-    /// Offsets of partitions, or none any more.
-    Offsets { group: String, offsets: BTreeMap<i32, Option<i64>> },
+    /// Offsets of partitions, or none any more; of a transaction or of none.
+    Offsets { group: String, offsets: BTreeMap<i32, Option<i64>>, transaction: Option<Transaction> },
+    /// A transaction ends.
+    End { transaction: Transaction, result: TransactionResult },
     /// A group with all that it has goes.
     Deletion { group: String },
     /// The leader's assignment.
@@ -70,19 +67,27 @@ pub(super) enum Asked {
 }
 
 impl Known {
+    /// The process has ended: what has no answer now never gets one.
+    pub(super) fn restart(&mut self) {
+        self.trouble = false;
+        self.transactions.restart();
+        self.offsets.values_mut().for_each(Slot::restart);
+    }
+
     pub(super) fn note(&mut self, asked: &Asked) -> Number {
         self.next += 1;
         let number = self.next;
         match asked {
-            Asked::Offsets { group, offsets } => {
+            Asked::Offsets { group, offsets, transaction } => {
                 for (at, offset) in offsets {
                     let slot = self.offsets.entry((group.clone(), *at)).or_default();
-                    slot.maybe.push((number, *offset, false));
+                    slot.ask(number, *offset, *transaction);
                 }
             }
+            Asked::End { transaction, result } => self.transactions.ask_end(*transaction, *result),
             Asked::Deletion { group } => {
                 for (_, slot) in self.offsets.iter_mut().filter(|((of, _), _)| of == group) {
-                    slot.maybe.push((number, None, false));
+                    slot.ask(number, None, None);
                 }
             }
             Asked::Assignment { group, assigned } => {
@@ -117,15 +122,18 @@ impl Known {
         }
         self.acknowledged += 1;
         match asked {
-            Asked::Offsets { group, offsets } => {
-                for at in offsets.into_keys() {
-                    self.offsets.get_mut(&(group.clone(), at)).expect("it was asked for").acknowledge(number);
+            Asked::Offsets { .. } => self.answer(number, Stage::Durable),
+            Asked::End { transaction, result } => {
+                self.transactions.answer_end(transaction, Stage::Durable);
+                match result {
+                    TransactionResult::Commit => self.committed += 1,
+                    TransactionResult::Abort => {
+                        self.offsets.values_mut().for_each(|slot| slot.forget(transaction));
+                    }
                 }
             }
             Asked::Deletion { group } => {
-                for (_, slot) in self.offsets.iter_mut().filter(|((of, _), _)| *of == group) {
-                    slot.acknowledge(number);
-                }
+                self.answer(number, Stage::Durable);
                 let members = self.members.entry(group).or_default();
                 (members.durable, members.disturbed) = (Assigned::default(), false);
                 members.maybe.clear();
@@ -138,45 +146,69 @@ impl Known {
         }
     }
 
+    fn answer(&mut self, number: Number, stage: Stage) {
+        self.offsets.values_mut().for_each(|slot| slot.answer(number, stage));
+    }
+
     /// A group that is not found has nothing. What was refused may be in the log, and be there at the next
     /// start.
     fn check_absent(&self, asked: &Asked) {
         let Asked::Deletion { group } = asked else { unreachable!("only a deletion is answered so") };
         for ((_, at), slot) in self.offsets.iter().filter(|((of, _), _)| of == group) {
-            assert!(slot.durable.is_none(), "{group} is not found, and has an offset of partition {at}");
+            let sure = slot.sure(&self.transactions);
+            assert!(sure.is_none(), "{group} is not found, and has an offset of partition {at}");
         }
     }
 
     fn refuse(&mut self, number: Number, asked: &Asked) {
-        for slot in self.offsets.values_mut() {
-            slot.maybe
-                .iter_mut()
-                .filter(|(of, ..)| *of == number)
-                .for_each(|(_, _, refused)| *refused = true);
-        }
-        if let Asked::Assignment { group, .. } = asked {
-            self.members.entry(group.clone()).or_default().disturbed = true;
+        self.answer(number, Stage::Refused);
+        match asked {
+            Asked::End { transaction, .. } => self.transactions.answer_end(*transaction, Stage::Refused),
+            Asked::Assignment { group, .. } => {
+                self.members.entry(group.clone()).or_default().disturbed = true;
+            }
+            Asked::Offsets { .. } | Asked::Deletion { .. } => {}
         }
     }
 
-    /// The offsets that a group was found to have. After a start nothing is on its way any more.
+    /// The offsets that a group was found to have, all at one moment. After a start nothing is on its way any
+    /// more.
     pub(super) fn see_offsets(&mut self, group: &str, found: &BTreeMap<i32, i64>, is_start: bool) {
         for at in found.keys() {
             let is_known = self.offsets.contains_key(&(group.to_owned(), *at));
             assert!(is_known, "{group} has an offset of partition {at} that nobody has committed");
         }
-        for ((_, at), slot) in self.offsets.iter_mut().filter(|((of, _), _)| of == group) {
-            slot.see(found.get(at).copied(), is_start).unwrap_or_else(|wrong| {
-                panic!(
-                    "partition {at} of {group} is at {wrong:?}, and may be at {:?}, {:?}",
-                    slot.durable, slot.maybe
-                )
+        let of_group = self.offsets.iter_mut().filter(|((of, _), _)| of == group);
+        let mut slots: Vec<_> = of_group.map(|((_, at), slot)| (*at, slot)).collect();
+        // Where one offset of a transaction is there, all are.
+        for (at, slot) in &slots {
+            if let Some(transaction) = found.get(at).and_then(|offset| slot.transaction_of(*offset)) {
+                self.transactions.see_committed(transaction);
+            }
+        }
+        for (at, slot) in &mut slots {
+            slot.see(&self.transactions, found.get(at).copied(), is_start).unwrap_or_else(|wrong| {
+                panic!("partition {at} of {group} is at {wrong:?}: {slot:#?}, {:#?}", self.transactions)
             });
         }
     }
 
+    /// Which partitions of a group were found to be about to change.
+    pub(super) fn see_unstable(&self, group: &str, found: &BTreeSet<i32>) {
+        for ((_, at), slot) in self.offsets.iter().filter(|((of, _), _)| of == group) {
+            let (may, must) = slot.unstable(&self.transactions);
+            let is = found.contains(at);
+            assert!(
+                if is { may } else { !must },
+                "partition {at} of {group} is unstable: {is}; {slot:#?}, {:#?}",
+                self.transactions
+            );
+        }
+    }
+
     pub(super) fn has_no_offsets(&self, group: &str) -> bool {
-        self.offsets.iter().filter(|((of, _), _)| of == group).all(|(_, slot)| slot.durable.is_none())
+        let of_group = self.offsets.iter().filter(|((of, _), _)| of == group);
+        of_group.into_iter().all(|(_, slot)| slot.sure(&self.transactions).is_none())
     }
 
     /// What a start has found of the members of a group: the generation to hold them against, when they are
@@ -207,30 +239,5 @@ impl Known {
             }
             _ => None,
         }
-    }
-}
-
-impl Slot {
-    fn acknowledge(&mut self, number: Number) {
-        // What a deletion that found nothing was to delete may not be noted here.
-        if let Some(at) = self.maybe.iter().position(|(of, ..)| *of == number) {
-            self.durable = self.maybe[at].1;
-            self.maybe.drain(..=at);
-        }
-    }
-
-    fn see(&mut self, found: Option<i64>, is_start: bool) -> Result<(), Option<i64>> {
-        if found != self.durable {
-            let fits = |(_, offset, refused): &(Number, Option<i64>, bool)| {
-                *offset == found && (is_start || !refused)
-            };
-            let at = self.maybe.iter().position(fits).ok_or(found)?;
-            self.durable = found;
-            self.maybe.drain(..=at);
-        }
-        if is_start {
-            self.maybe.clear();
-        }
-        Ok(())
     }
 }

@@ -14,15 +14,18 @@ use futures_util::future::join_all;
 use strandline_engine::crash::{Ending, Image, Images, ORDINARY, Process, Settings, Subject, start};
 use strandline_engine::sim::{Clock, Faults, SimDisk, Simulation};
 use strandline_engine::topics::NewTopic;
+use strandline_engine::types::{PartitionId, ProducerEpoch, ProducerId};
+use strandline_engine::{Marker, Producer, TransactionResult};
 use strandline_protocol::wire::ErrorCode;
 
-use super::known::{Asked, Assigned, Known, Number};
-use crate::coordination::InternalTopic;
+use super::known::{Asked, Assigned, Known};
+use super::slot::{Endable, Number, Transaction, is_bumped};
 use crate::coordination::simulated::{Simulated, Timers};
+use crate::coordination::{InternalTopic, StoreError, Transactional};
 use crate::groups::records::OffsetValue;
 use crate::groups::{
-    Commit, CoordinatorSettings, GroupSettings, Groups, Identity, Join, Joined, OFFSETS_TOPIC, Protocol,
-    Sync, Within,
+    Commit, CoordinatorSettings, Fetch, GroupSettings, Groups, Identity, Join, Joined, OFFSETS_TOPIC,
+    Protocol, Sync, Within,
 };
 
 /// Operations of the disk after which an answer that is still missing never comes.
@@ -35,6 +38,9 @@ const PARTITIONS: i32 = 3;
 /// Groups that there are at the most.
 const GROUPS: usize = 4;
 
+/// Producers that there are in each partition of the internal topic.
+const PRODUCERS: i64 = 3;
+
 /// What goes wrong besides the end of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Trouble {
@@ -44,9 +50,19 @@ pub(super) struct Trouble {
     pub(super) full: bool,
 }
 
+/// How groups commit offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Play {
+    /// For themselves, on a topic that is compacted all the time.
+    Plain,
+    /// In transactions as well.
+    Transactions,
+}
+
 /// A machine, and what must be known of the groups on it.
 pub(super) struct Life {
     seed: u64,
+    play: Play,
     rng: Rng,
     simulation: Option<Simulation>,
     clock: Clock,
@@ -92,12 +108,17 @@ fn coordinator_settings() -> CoordinatorSettings {
     }
 }
 
-/// As in production, but with segments of the default size, and compacted all the time.
-fn topic() -> InternalTopic {
+/// As in production, but with segments of the default size.
+fn topic(play: Play) -> InternalTopic {
+    let dirty_ratio = match play {
+        Play::Plain => "0",
+        // What compaction leaves of transactions is not looked at here.
+        Play::Transactions => "1",
+    };
     let configs = [
         ("cleanup.policy", "compact"),
         ("flush.messages", "1"),
-        ("min.cleanable.dirty.ratio", "0"),
+        ("min.cleanable.dirty.ratio", dirty_ratio),
         ("delete.retention.ms", "3000"),
     ];
     let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -105,14 +126,15 @@ fn topic() -> InternalTopic {
 }
 
 impl Life {
-    pub(super) fn new(seed: u64, trouble: Trouble) -> Life {
-        Life::on(Simulation::new(seed), trouble)
+    pub(super) fn new(seed: u64, play: Play, trouble: Trouble) -> Life {
+        Life::on(Simulation::new(seed), play, trouble)
     }
 
-    fn on(mut simulation: Simulation, trouble: Trouble) -> Life {
+    fn on(mut simulation: Simulation, play: Play, trouble: Trouble) -> Life {
         let (seed, rng, clock) = (simulation.seed(), simulation.rng().fork(), simulation.clock());
         Life {
             seed,
+            play,
             rng,
             simulation: Some(simulation),
             clock,
@@ -152,7 +174,7 @@ impl Life {
         });
         // What has no answer now never gets one.
         self.pending.clear();
-        self.known.trouble = false;
+        self.known.restart();
     }
 
     fn settings(&mut self) -> Settings {
@@ -181,7 +203,7 @@ impl Life {
         let process = started.expect("nothing stops it").expect("the engine starts");
         let timers = Timers::default();
         let shards = Simulated::shards(&process, &self.clock, &timers);
-        let groups = Groups::on(topic(), coordinator_settings(), shards.len());
+        let groups = Groups::on(topic(self.play), coordinator_settings(), shards.len());
         for shard in &shards {
             let simulation = self.simulation.as_ref().expect("a machine is there");
             simulation.spawn(groups.clone().run(shard.clone()));
@@ -234,8 +256,14 @@ impl Life {
     fn try_work(&mut self, running: &Running, ending: Ending) -> Option<()> {
         for _ in 0..self.rng.usize(..self.questions_max) {
             let group = format!("g{}", self.rng.usize(..GROUPS));
-            match self.rng.u8(..24) {
+            let kinds = match self.play {
+                Play::Plain => 24,
+                Play::Transactions => 32,
+            };
+            match self.rng.u8(..kinds) {
                 0..=9 => self.commit(running, &group)?,
+                24..=27 => self.commit_in_transaction(running, &group)?,
+                28..=31 => self.end_transaction(running)?,
                 10 => self.delete_offsets(running, &group)?,
                 11 => self.delete(running, &group)?,
                 12..=13 => self.rebalance(running, &group)?,
@@ -314,6 +342,58 @@ impl Life {
     }
 
     pub(super) fn commit(&mut self, running: &Running, group: &str) -> Option<()> {
+        self.commit_as(running, group, None)
+    }
+
+    /// Commits as part of a transaction, unless its producer is about to end one.
+    pub(super) fn commit_in_transaction(&mut self, running: &Running, group: &str) -> Option<()> {
+        let partition = self.drive(running.groups.partition(&running.shards[0], group))?;
+        let partition = i64::from(partition.expect("the topic is there").index);
+        let producer = partition * PRODUCERS + self.rng.i64(0..PRODUCERS);
+        let Some((transaction, epoch)) = self.known.transactions.open(producer) else { return Some(()) };
+        let producer = Producer { id: ProducerId(producer), epoch: ProducerEpoch(epoch) };
+        self.commit_as(running, group, Some((transaction, producer)))
+    }
+
+    fn go_on_with_transactions(&mut self, running: &Running, group: &str) -> Option<()> {
+        if self.play == Play::Transactions {
+            self.end_transaction(running)?;
+            self.commit_in_transaction(running, group)?;
+        }
+        Some(())
+    }
+
+    /// Ends a transaction, or tells again how one ends whose end was not acknowledged.
+    pub(super) fn end_transaction(&mut self, running: &Running) -> Option<()> {
+        let endable = self.known.transactions.endable();
+        let Some(Endable { producer, epoch, transaction, decided }) = self.rng.choice(endable) else {
+            return Some(());
+        };
+        let decide = || match self.rng.u8(..3) {
+            0 => TransactionResult::Abort,
+            _ => TransactionResult::Commit,
+        };
+        let result = decided.unwrap_or_else(decide);
+        let bumped = is_bumped(producer);
+        let epoch = ProducerEpoch(epoch + i16::from(bumped));
+        let of = Producer { id: ProducerId(producer), epoch };
+        let marker = Marker { producer: of, coordinator_epoch: 0, result, bumped };
+        let topics = running.process.topics();
+        let topic = topics.by_name(OFFSETS_TOPIC).expect("it is there").id;
+        let partition = PartitionId::new(topic, (producer / PRODUCERS) as u32);
+        let (groups, shard) = (running.groups.clone(), running.shard(&mut self.rng));
+        self.ask(Asked::End { transaction, result }, false, async move {
+            let ended = groups.end_transaction(&shard, partition, marker).await?;
+            ended.map_err(|error| StoreError::from(&error).into())
+        })
+    }
+
+    fn commit_as(
+        &mut self,
+        running: &Running,
+        group: &str,
+        transaction: Option<(Transaction, Producer)>,
+    ) -> Option<()> {
         let mut offsets = BTreeMap::new();
         for _ in 0..self.rng.usize(1..=3) {
             // No two commits are of one offset.
@@ -334,12 +414,19 @@ impl Life {
         };
         let values = vec![(TOPIC.to_owned(), offsets.iter().map(value).collect())];
         let identity = self.identity(group);
-        let commit = Commit { identity, unknown: ErrorCode::IllegalGeneration, offsets: values };
+        let commit = Commit {
+            identity,
+            unknown: ErrorCode::IllegalGeneration,
+            offsets: values,
+            transaction: transaction.map(|(_, producer)| Transactional { producer, verified: None }),
+        };
         let (groups, shard, of) = (running.groups.clone(), running.shard(&mut self.rng), group.to_owned());
         // A group that has nobody and nothing goes at the next look at what has expired, and is refused
         // meanwhile.
         let excused = self.is_unsettled(group) || self.known.has_no_offsets(group);
-        self.ask(Asked::Offsets { group: group.to_owned(), offsets }, excused, async move {
+        let transaction = transaction.map(|(transaction, _)| transaction);
+        let asked = Asked::Offsets { group: group.to_owned(), offsets, transaction };
+        self.ask(asked, excused, async move {
             let codes = groups.commit(&shard, of, commit).await?;
             refusal(codes.into_iter().flat_map(|(_, codes)| codes).map(|(_, code)| code))
         })
@@ -359,7 +446,8 @@ impl Life {
 
     fn delete_offsets(&mut self, running: &Running, group: &str) -> Option<()> {
         let at = self.rng.i32(0..PARTITIONS);
-        let asked = Asked::Offsets { group: group.to_owned(), offsets: BTreeMap::from([(at, None)]) };
+        let offsets = BTreeMap::from([(at, None)]);
+        let asked = Asked::Offsets { group: group.to_owned(), offsets, transaction: None };
         let (groups, shard, of) = (running.groups.clone(), running.shard(&mut self.rng), group.to_owned());
         // Members may be subscribed to the topic, and there may be no such group.
         self.ask(asked, true, async move {
@@ -494,15 +582,31 @@ impl Life {
     /// Holds everything that groups say of themselves against what is known.
     pub(super) fn compare(&mut self, running: &Running, is_start: bool) -> Option<()> {
         for group in (0..GROUPS).map(|at| format!("g{at}")) {
-            let asked = running.groups.fetch(&running.shards[0], group.clone(), None, usize::MAX);
+            let fetch = Fetch { asked: None, require_stable: false, bytes_max: usize::MAX };
+            let asked = running.groups.fetch(&running.shards[0], group.clone(), fetch);
             let Ok(Within::All(found, _)) = self.drive(asked)? else { panic!("{group} cannot be asked") };
             let found = found.into_iter().flat_map(|(_, offsets)| offsets);
-            let found = found.map(|(at, value)| (at, value.expect("it is found").offset)).collect();
+            let offset =
+                |value: Result<Option<OffsetValue>, _>| value.ok().flatten().expect("it is found").offset;
+            let found = found.map(|(at, value)| (at, offset(value))).collect();
             self.known.see_offsets(&group, &found, is_start);
+            self.compare_stable(running, &group)?;
             if is_start {
                 self.compare_members(running, &group)?;
             }
         }
+        Some(())
+    }
+
+    /// What a transaction is about to change is told to whoever wants to know.
+    fn compare_stable(&mut self, running: &Running, group: &str) -> Option<()> {
+        let asked = Some(vec![(TOPIC.to_owned(), (0..PARTITIONS).collect())]);
+        let fetch = Fetch { asked, require_stable: true, bytes_max: usize::MAX };
+        let asked = running.groups.fetch(&running.shards[0], group.to_owned(), fetch);
+        let Ok(Within::All(found, _)) = self.drive(asked)? else { panic!("{group} cannot be asked") };
+        let found = found.into_iter().flat_map(|(_, offsets)| offsets);
+        let unstable = found.filter(|(_, found)| *found == Err(ErrorCode::UnstableOffsetCommit));
+        self.known.see_unstable(group, &unstable.map(|(at, _)| at).collect());
         Some(())
     }
 
@@ -557,15 +661,19 @@ impl Subject for Life {
 
     fn examine(&self, image: Image) {
         let machine = Simulation::resume(image.seed, image.disk, &self.clock);
-        let mut fork =
-            Life { known: self.known.clone(), images: image.images, ..Life::on(machine, Trouble::default()) };
-        fork.known.trouble = false;
+        let mut fork = Life {
+            known: self.known.clone(),
+            images: image.images,
+            ..Life::on(machine, self.play, Trouble::default())
+        };
+        fork.known.restart();
         let settings = fork.settings();
         let running = fork.begin(&settings);
         if image.lives {
             let group = format!("g{}", fork.rng.usize(..GROUPS));
             let lived = fork
                 .commit(&running, &group)
+                .and_then(|()| fork.go_on_with_transactions(&running, &group))
                 .and_then(|()| fork.wait_for_answers(&running))
                 .and_then(|()| fork.compare(&running, false));
             assert!(lived.is_some(), "nothing stops it");

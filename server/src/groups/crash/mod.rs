@@ -1,15 +1,17 @@
 //! Groups on a machine that stops at any moment: an offset, an assignment or a deletion that was acknowledged
-//! is there after every crash, and nothing is there that nobody asked for (D9).
+//! is there after every crash, and nothing is there that nobody asked for (D9). The offsets of a transaction
+//! are there when its commit was acknowledged, and before that all of them or none (D10).
 //!
 //! What runs is all of it but sockets: the handlers' [`Groups`](super::Groups), the runtime of coordinators,
 //! the coordinator, and the shipping engine on its simulated disk (`strandline_engine::crash`). [`life`]
-//! plays, [`known`] says what must be there.
+//! plays, [`known`] and [`slot`] say what must be there.
 //!
 //! A failure prints the command that repeats it; see `strandline_engine::crash::seeds` for the variables that
 //! choose seeds.
 
 mod known;
 mod life;
+mod slot;
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use strandline_engine::crash::{Ending, Images, Settings, seeds};
 
-use life::{Counted, Life, Trouble};
+use life::{Counted, Life, Play, Trouble};
 
 const QUIET: Trouble = Trouble { errors: false, full: false };
 
@@ -30,7 +32,7 @@ fn d9_no_crash_at_any_moment_loses_or_invents_what_a_group_was_told() {
     let name = "d9_no_crash_at_any_moment_loses_or_invents_what_a_group_was_told";
     let counts: Counted = Rc::default();
     for_seeds(name, 0..1, |seed| {
-        let mut life = Life::new(seed, QUIET);
+        let mut life = Life::new(seed, Play::Plain, QUIET);
         life.images = Some(Images::new(counts.clone()));
         life.questions_max = 25;
         life.generations(2);
@@ -45,7 +47,7 @@ fn d9_what_groups_were_told_survives_every_crash() {
     let compactions = std::cell::Cell::new(0);
     let acknowledged = std::cell::Cell::new(0);
     for_seeds("d9_what_groups_were_told_survives_every_crash", 0..60, |seed| {
-        let mut life = Life::new(seed, QUIET);
+        let mut life = Life::new(seed, Play::Plain, QUIET);
         life.generations(4);
         compactions.set(compactions.get() + life.compactions);
         acknowledged.set(acknowledged.get() + life.known.acknowledged);
@@ -55,9 +57,45 @@ fn d9_what_groups_were_told_survives_every_crash() {
 }
 
 #[test]
+fn d10_no_crash_at_any_moment_parts_the_offsets_of_a_transaction() {
+    let name = "d10_no_crash_at_any_moment_parts_the_offsets_of_a_transaction";
+    let counts: Counted = Rc::default();
+    for_seeds(name, 0..1, |seed| {
+        let mut life = Life::new(seed, Play::Transactions, QUIET);
+        life.images = Some(Images::new(counts.clone()));
+        life.questions_max = 25;
+        life.generations(2);
+        counts.borrow_mut().seeds += 1;
+    });
+    eprintln!("{}", counts.borrow());
+    assert!(counts.borrow().images > 500, "{}", counts.borrow());
+}
+
+#[test]
+fn d10_the_offsets_of_a_transaction_count_together_or_not_at_all_after_every_crash() {
+    let committed = std::cell::Cell::new(0);
+    let name = "d10_the_offsets_of_a_transaction_count_together_or_not_at_all_after_every_crash";
+    for_seeds(name, 0..60, |seed| {
+        let mut life = Life::new(seed, Play::Transactions, QUIET);
+        life.generations(4);
+        committed.set(committed.get() + life.known.committed);
+    });
+    assert!(committed.get() > 0);
+    eprintln!("{} transactions were committed", committed.get());
+}
+
+#[test]
+fn d10_transactions_survive_failing_writes_and_syncs_and_a_full_disk() {
+    for_seeds("d10_transactions_survive_failing_writes_and_syncs_and_a_full_disk", 0..60, |seed| {
+        let trouble = Trouble { errors: seed % 2 == 0, full: seed % 2 == 1 };
+        Life::new(seed, Play::Transactions, trouble).generations(4);
+    });
+}
+
+#[test]
 fn d3_what_groups_were_told_survives_failing_writes_and_syncs() {
     for_seeds("d3_what_groups_were_told_survives_failing_writes_and_syncs", 0..40, |seed| {
-        Life::new(seed, Trouble { errors: true, ..QUIET }).generations(4);
+        Life::new(seed, Play::Plain, Trouble { errors: true, ..QUIET }).generations(4);
     });
 }
 
@@ -66,19 +104,19 @@ fn d3_what_groups_were_told_survives_failing_writes_and_syncs() {
 fn bugs_that_were_found_stay_fixed() {
     // A swap of compacted segments failed behind its commit; the index of the old segment was written beside
     // the new log, and the next start took it for damage.
-    Life::new(1100, Trouble { errors: true, ..QUIET }).generations(4);
+    Life::new(1100, Play::Plain, Trouble { errors: true, ..QUIET }).generations(4);
 }
 
 #[test]
 fn d7_what_groups_were_told_survives_a_full_disk() {
     for_seeds("d7_what_groups_were_told_survives_a_full_disk", 0..40, |seed| {
-        Life::new(seed, Trouble { full: true, ..QUIET }).generations(4);
+        Life::new(seed, Play::Plain, Trouble { full: true, ..QUIET }).generations(4);
     });
 }
 
 #[test]
 fn d7_a_commit_is_refused_on_a_full_disk_and_taken_when_there_is_room() {
-    let mut life = Life::new(1, QUIET);
+    let mut life = Life::new(1, Play::Plain, QUIET);
     let running = life.begin(&Settings::small(2));
     life.known.trouble = true;
     running.process.disk.set_capacity(Some(running.process.disk.used()));

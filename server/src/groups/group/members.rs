@@ -274,6 +274,22 @@ impl ClassicGroup {
         Ok(())
     }
 
+    /// Whether a transaction may commit offsets. Unlike a commit without one it may during a rebalance, from
+    /// an old client that does not say who it is, and it is no sign of life.
+    ///
+    /// # Errors
+    /// That it may not, and why.
+    pub fn commit_transactional(&self, identity: &Identity) -> Result<(), ErrorCode> {
+        if self.state == State::Dead {
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        }
+        let is_anonymous = identity.member_id.is_empty() && identity.instance_id.is_none();
+        if identity.generation < 0 && (is_anonymous || self.state == State::Empty) {
+            return Ok(());
+        }
+        self.check_generation(identity)
+    }
+
     /// Members leave, or are made to: by an administrator, who names a static one by its instance. What
     /// became of each stands in their order.
     ///

@@ -159,6 +159,60 @@ fn commits_come_from_members_of_the_generation_or_from_nobody_while_the_group_is
 }
 
 #[test]
+fn a_transaction_commits_for_a_member_of_the_generation_or_for_who_does_not_say() {
+    let mut room = Room::new();
+    let nobody = Identity { generation: -1, ..Identity::default() };
+    assert_eq!(room.group.commit_transactional(&nobody), Ok(()));
+    let told = room.stable(&["a"]);
+    let who = identity(&told[0]);
+    let commits = |room: &Room| {
+        let of = |change: fn(&mut Identity)| {
+            let mut other = who.clone();
+            change(&mut other);
+            room.group.commit_transactional(&other)
+        };
+        [
+            of(|_| {}),
+            of(|who| who.generation -= 1),
+            of(|who| who.generation = -1),
+            of(|who| who.member_id = "another".to_owned()),
+            of(|who| who.member_id.clear()),
+            of(|who| who.instance_id = Some("i".to_owned())),
+            room.group.commit_transactional(&nobody),
+        ]
+    };
+    let (unknown, illegal) = (Err(ErrorCode::UnknownMemberId), Err(ErrorCode::IllegalGeneration));
+    let expected = [Ok(()), illegal, illegal, unknown, unknown, unknown, Ok(())];
+    assert_eq!(commits(&room), expected);
+    // Also while the others are waited for, and for the leader: as in Kafka, what a member reads it may
+    // commit until the next generation.
+    room.join(member("b"));
+    assert_eq!((room.state(), commits(&room)), (State::PreparingRebalance, expected));
+    let ticket = room.join(again(&told[0]));
+    let who = identity(&room.joined[&ticket]);
+    assert_eq!(room.state(), State::CompletingRebalance);
+    assert_eq!(room.group.commit_transactional(&who), Ok(()));
+    let mut room = Room::new();
+    room.group.bury().unwrap();
+    assert_eq!(room.group.commit_transactional(&nobody), Err(ErrorCode::CoordinatorNotAvailable));
+}
+
+#[test]
+fn a_static_member_that_was_replaced_commits_nothing_in_a_transaction() {
+    let mut room = Room::new();
+    let ticket = room.join(fixed("a", "i"));
+    room.pass(2 * DELAY);
+    let told = room.finish(vec![ticket]).remove(0);
+    let by = |member_id: &str| Identity {
+        member_id: member_id.to_owned(),
+        instance_id: Some("i".to_owned()),
+        generation: told.generation,
+    };
+    assert_eq!(room.group.commit_transactional(&by(&told.member_id)), Ok(()));
+    assert_eq!(room.group.commit_transactional(&by("b")), Err(ErrorCode::FencedInstanceId));
+}
+
+#[test]
 fn who_leaves_is_gone_at_once() {
     let mut room = Room::new();
     let joined = room.stable(&["a", "b"]);
