@@ -37,6 +37,7 @@ macro_rules! for_api {
             ApiKey::ListOffsets => $then::<ListOffsetsRequest>($($argument),*),
             ApiKey::Metadata => $then::<MetadataRequest>($($argument),*),
             ApiKey::OffsetCommit => $then::<OffsetCommitRequest>($($argument),*),
+            ApiKey::TxnOffsetCommit => $then::<TxnOffsetCommitRequest>($($argument),*),
             ApiKey::OffsetFetch => $then::<OffsetFetchRequest>($($argument),*),
             ApiKey::FindCoordinator => $then::<FindCoordinatorRequest>($($argument),*),
             ApiKey::JoinGroup => $then::<JoinGroupRequest>($($argument),*),

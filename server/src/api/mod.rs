@@ -47,6 +47,7 @@ pub mod scram_credentials;
 pub mod sync_group;
 mod together;
 pub mod transactions;
+pub mod txn_offset_commit;
 pub mod unregister_broker;
 
 use strandline_engine::Isolation;

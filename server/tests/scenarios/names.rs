@@ -31,6 +31,7 @@ fn requests(seed: fn(u64) -> Seed, first_id: i32) -> Vec<(ApiKey, i16, Vec<u8>)>
     add(to, samples::list_offsets_request);
     add(to, samples::metadata_request);
     add(to, samples::offset_commit_request);
+    add(to, samples::txn_offset_commit_request);
     add(to, samples::offset_fetch_request);
     add(to, samples::find_coordinator_request);
     add(to, samples::join_group_request);

@@ -71,6 +71,7 @@ mod offset_for_leader_epoch;
 mod produce;
 mod renew_delegation_token;
 mod sync_group;
+mod txn_offset_commit;
 mod unregister_broker;
 mod update_features;
 
@@ -128,6 +129,7 @@ pub use offset_for_leader_epoch::*;
 pub use produce::*;
 pub use renew_delegation_token::*;
 pub use sync_group::*;
+pub use txn_offset_commit::*;
 pub use unregister_broker::*;
 pub use update_features::*;
 

@@ -293,6 +293,12 @@ fn offset_commit_agrees_with_the_oracle() {
 }
 
 #[test]
+fn txn_offset_commit_agrees_with_the_oracle() {
+    check_request::<_, theirs::TxnOffsetCommitRequest>(samples::txn_offset_commit_request);
+    check_response::<_, theirs::TxnOffsetCommitResponse>(samples::txn_offset_commit_response, Some(5));
+}
+
+#[test]
 fn offset_fetch_agrees_with_the_oracle() {
     check_request::<_, theirs::OffsetFetchRequest>(samples::offset_fetch_request);
     check_response::<_, theirs::OffsetFetchResponse>(samples::offset_fetch_response, Some(9));

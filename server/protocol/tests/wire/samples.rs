@@ -496,6 +496,42 @@ pub(crate) fn offset_commit_response(_version: i16, s: &mut Seed) -> OffsetCommi
     }
 }
 
+pub(crate) fn txn_offset_commit_request(version: i16, s: &mut Seed) -> TxnOffsetCommitRequest {
+    let is_named = version >= 3;
+    let (generation, member, instance) = (s.i32(), s.string(), s.some());
+    TxnOffsetCommitRequest {
+        transactional_id: s.string(),
+        group_id: s.string(),
+        producer_id: s.i64(),
+        producer_epoch: s.i16(),
+        generation_id: if is_named { generation } else { -1 },
+        member_id: only(is_named, member),
+        group_instance_id: only(is_named, instance),
+        topics: s.several(|s| TxnOffsetCommitRequestTopic {
+            name: s.string(),
+            partitions: s.several(|s| TxnOffsetCommitRequestPartition {
+                partition_index: s.i32(),
+                committed_offset: s.i64(),
+                committed_leader_epoch: s.i32(),
+                committed_metadata: s.some(),
+            }),
+        }),
+    }
+}
+
+pub(crate) fn txn_offset_commit_response(_version: i16, s: &mut Seed) -> TxnOffsetCommitResponse {
+    TxnOffsetCommitResponse {
+        throttle_time_ms: s.i32(),
+        topics: s.several(|s| TxnOffsetCommitResponseTopic {
+            name: s.string(),
+            partitions: s.several(|s| TxnOffsetCommitResponsePartition {
+                partition_index: s.i32(),
+                error_code: s.i16(),
+            }),
+        }),
+    }
+}
+
 pub(crate) fn offset_fetch_request(version: i16, s: &mut Seed) -> OffsetFetchRequest {
     let one = version <= 7;
     let topics = s.several(|s| OffsetFetchRequestTopic { name: s.string(), partition_indexes: s.ids() });

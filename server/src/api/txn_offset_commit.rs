@@ -1,0 +1,134 @@
+//! TxnOffsetCommit: offsets that count when the transaction is committed. Answered when they are durable
+//! (D9).
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use strandline_engine::types::{ProducerEpoch, ProducerId};
+use strandline_engine::{Participation, Producer};
+use strandline_protocol::messages::{
+    TxnOffsetCommitRequest, TxnOffsetCommitRequestTopic, TxnOffsetCommitResponse,
+    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+};
+use strandline_protocol::wire::ErrorCode;
+
+use crate::api::NO_TRANSACTIONS;
+use crate::broker::Broker;
+use crate::coordination::Transactional;
+use crate::groups::records::OffsetValue;
+use crate::groups::{ByPartition, Commit, Identity};
+
+/// The first version whose clients know what it means that a coordinator loads (KAFKA-7296).
+const LOADING_FROM: i16 = 2;
+
+/// What became of each offset.
+pub async fn handle(
+    broker: &Broker,
+    version: i16,
+    mut request: TxnOffsetCommitRequest,
+) -> TxnOffsetCommitResponse {
+    let topics = std::mem::take(&mut request.topics);
+    let asked: ByPartition<()> = topics
+        .iter()
+        .map(|topic| {
+            let partitions = topic.partitions.iter().map(|partition| (partition.partition_index, ()));
+            (topic.name.clone(), partitions.collect())
+        })
+        .collect();
+    let codes = match commit(broker, version, request, topics).await {
+        Ok(codes) => codes,
+        Err(error) => {
+            let all = asked.into_iter().map(|(topic, partitions)| {
+                (topic, partitions.into_iter().map(|(at, ())| (at, error)).collect())
+            });
+            all.collect()
+        }
+    };
+    let topics = codes.into_iter().map(|(name, partitions)| TxnOffsetCommitResponseTopic {
+        name,
+        partitions: partitions
+            .into_iter()
+            .map(|(partition_index, code)| TxnOffsetCommitResponsePartition {
+                partition_index,
+                error_code: known_to(version, code).code(),
+            })
+            .collect(),
+    });
+    TxnOffsetCommitResponse { topics: topics.collect(), ..Default::default() }
+}
+
+async fn commit(
+    broker: &Broker,
+    version: i16,
+    request: TxnOffsetCommitRequest,
+    topics: Vec<TxnOffsetCommitRequestTopic>,
+) -> Result<ByPartition<ErrorCode>, ErrorCode> {
+    if !is_any_there(broker, &topics) {
+        return Err(ErrorCode::UnknownTopicOrPartition);
+    }
+    if request.group_id.is_empty() {
+        return Err(ErrorCode::InvalidGroupId);
+    }
+    let producer =
+        Producer { id: ProducerId(request.producer_id), epoch: ProducerEpoch(request.producer_epoch) };
+    let verified = verify(broker, version, &request, producer).await?;
+    let identity = Identity {
+        member_id: request.member_id,
+        instance_id: request.group_instance_id,
+        generation: request.generation_id,
+    };
+    let commit = Commit {
+        identity,
+        unknown: ErrorCode::IllegalGeneration,
+        offsets: offsets(topics),
+        transaction: Some(Transactional { producer, verified }),
+    };
+    broker.groups.commit(&broker.shard, request.group_id, commit).await
+}
+
+/// Whether an offset is of a partition that exists: without one, nobody asks who commits it.
+fn is_any_there(broker: &Broker, topics: &[TxnOffsetCommitRequestTopic]) -> bool {
+    let known = broker.shard.topics();
+    topics.iter().any(|topic| {
+        let known = known.by_name(&topic.name);
+        let is_there = |at| known.is_some_and(|topic| topic.partition(at).is_some());
+        topic.partitions.iter().any(|partition| is_there(partition.partition_index))
+    })
+}
+
+/// Whether the group's partition is part of the transaction, as its coordinator says; `None` when that need
+/// not be known.
+async fn verify(
+    _: &Broker,
+    _: i16,
+    _: &TxnOffsetCommitRequest,
+    _: Producer,
+) -> Result<Option<Participation>, ErrorCode> {
+    Err(NO_TRANSACTIONS)
+}
+
+/// The code as this version knows it.
+fn known_to(version: i16, code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::CoordinatorLoadInProgress if version < LOADING_FROM => ErrorCode::CoordinatorNotAvailable,
+        code => code,
+    }
+}
+
+fn offsets(topics: Vec<TxnOffsetCommitRequestTopic>) -> ByPartition<OffsetValue> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let commit_timestamp = since.map_or(0, |since| since.as_millis() as i64);
+    let topics = topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|asked| {
+            let value = OffsetValue {
+                offset: asked.committed_offset,
+                leader_epoch: asked.committed_leader_epoch,
+                metadata: asked.committed_metadata.unwrap_or_default(),
+                commit_timestamp,
+                ..Default::default()
+            };
+            (asked.partition_index, value)
+        });
+        (topic.name, partitions.collect())
+    });
+    topics.collect()
+}
