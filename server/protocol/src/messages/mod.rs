@@ -20,6 +20,8 @@
 //!
 //! Frames are given with their size and taken without it. To add an API, add its file and its line here.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
@@ -49,6 +51,7 @@ mod describe_topic_partitions;
 mod describe_transactions;
 mod describe_user_scram_credentials;
 mod elect_leaders;
+mod end_txn;
 mod expire_delegation_token;
 mod fetch;
 mod find_coordinator;
@@ -74,7 +77,10 @@ mod sync_group;
 mod txn_offset_commit;
 mod unregister_broker;
 mod update_features;
+mod write_txn_markers;
 
+pub use add_offsets_to_txn::*;
+pub use add_partitions_to_txn::*;
 pub use alter_client_quotas::*;
 pub use alter_configs::*;
 pub use alter_partition_reassignments::*;
@@ -104,6 +110,7 @@ pub use describe_topic_partitions::*;
 pub use describe_transactions::*;
 pub use describe_user_scram_credentials::*;
 pub use elect_leaders::*;
+pub use end_txn::*;
 pub use expire_delegation_token::*;
 pub use fetch::*;
 pub use find_coordinator::*;
@@ -132,6 +139,7 @@ pub use sync_group::*;
 pub use txn_offset_commit::*;
 pub use unregister_broker::*;
 pub use update_features::*;
+pub use write_txn_markers::*;
 
 use crate::wire::Message;
 

@@ -117,6 +117,14 @@ fn targets() -> Vec<Target> {
     responses(to, samples::list_transactions_response);
     requests(to, samples::describe_transactions_request);
     responses(to, samples::describe_transactions_response);
+    requests(to, samples::add_partitions_to_txn_request);
+    responses(to, samples::add_partitions_to_txn_response);
+    requests(to, samples::add_offsets_to_txn_request);
+    responses(to, samples::add_offsets_to_txn_response);
+    requests(to, samples::end_txn_request);
+    responses(to, samples::end_txn_response);
+    requests(to, samples::write_txn_markers_request);
+    responses(to, samples::write_txn_markers_response);
     requests(to, samples::list_config_resources_request);
     responses(to, samples::list_config_resources_response);
     requests(to, samples::describe_client_quotas_request);

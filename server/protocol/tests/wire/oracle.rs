@@ -5,6 +5,8 @@
 //! sample. The comparison is of the `Debug` texts: struct and field names are Kafka's on both sides, so a
 //! pair of fields of one type in the wrong order shows.
 
+mod transactions;
+
 use crate::samples::{self, Seed};
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages as theirs;
@@ -46,6 +48,8 @@ fn names_and_values(value: &impl Debug) -> String {
     }
     // DescribeLogDirs 5 is younger than the oracle.
     text = text.replace(", is_cordoned: false", "");
+    // So is WriteTxnMarkers 2.
+    text = text.replace(", transaction_version: 0", "");
     // Structs whose name Kafka has twice.
     for (ours, both) in [
         ("IncrementalAlterConfigsResource {", "AlterConfigsResource {"),
@@ -239,12 +243,6 @@ fn list_offsets_agrees_with_the_oracle() {
 }
 
 #[test]
-fn init_producer_id_agrees_with_the_oracle() {
-    check_request::<_, theirs::InitProducerIdRequest>(samples::init_producer_id_request);
-    check_response::<_, theirs::InitProducerIdResponse>(samples::init_producer_id_response, Some(5));
-}
-
-#[test]
 fn describe_cluster_agrees_with_the_oracle() {
     check_request::<_, theirs::DescribeClusterRequest>(samples::describe_cluster_request);
     check_response::<_, theirs::DescribeClusterResponse>(samples::describe_cluster_response, Some(2));
@@ -408,21 +406,6 @@ fn describe_quorum_agrees_with_the_oracle() {
 fn describe_producers_agrees_with_the_oracle() {
     check_request::<_, theirs::DescribeProducersRequest>(samples::describe_producers_request);
     check_response::<_, theirs::DescribeProducersResponse>(samples::describe_producers_response, Some(0));
-}
-
-#[test]
-fn list_transactions_agrees_with_the_oracle() {
-    check_request::<_, theirs::ListTransactionsRequest>(samples::list_transactions_request);
-    check_response::<_, theirs::ListTransactionsResponse>(samples::list_transactions_response, Some(2));
-}
-
-#[test]
-fn describe_transactions_agrees_with_the_oracle() {
-    check_request::<_, theirs::DescribeTransactionsRequest>(samples::describe_transactions_request);
-    check_response::<_, theirs::DescribeTransactionsResponse>(
-        samples::describe_transactions_response,
-        Some(0),
-    );
 }
 
 #[test]

@@ -1045,6 +1045,106 @@ pub(crate) fn describe_transactions_response(_version: i16, s: &mut Seed) -> Des
     }
 }
 
+pub(crate) fn add_partitions_to_txn_request(version: i16, s: &mut Seed) -> AddPartitionsToTxnRequest {
+    let is_batch = version >= 4;
+    let topics =
+        |s: &mut Seed| s.several(|s| AddPartitionsToTxnTopic { name: s.string(), partitions: s.ids() });
+    let transactions = s.several(|s| AddPartitionsToTxnTransaction {
+        transactional_id: s.string(),
+        producer_id: s.i64(),
+        producer_epoch: s.i16(),
+        verify_only: true,
+        topics: topics(s),
+    });
+    AddPartitionsToTxnRequest {
+        transactions: only(is_batch, transactions),
+        v3_and_below_transactional_id: only(!is_batch, s.string()),
+        v3_and_below_producer_id: only(!is_batch, s.i64()),
+        v3_and_below_producer_epoch: only(!is_batch, s.i16()),
+        v3_and_below_topics: only(!is_batch, topics(s)),
+    }
+}
+
+pub(crate) fn add_partitions_to_txn_response(version: i16, s: &mut Seed) -> AddPartitionsToTxnResponse {
+    let is_batch = version >= 4;
+    let results = |s: &mut Seed| {
+        s.several(|s| AddPartitionsToTxnTopicResult {
+            name: s.string(),
+            results_by_partition: s.several(|s| AddPartitionsToTxnPartitionResult {
+                partition_index: s.i32(),
+                partition_error_code: s.i16(),
+            }),
+        })
+    };
+    let by_transaction =
+        s.several(|s| AddPartitionsToTxnResult { transactional_id: s.string(), topic_results: results(s) });
+    AddPartitionsToTxnResponse {
+        throttle_time_ms: s.i32(),
+        error_code: s.i16(),
+        results_by_transaction: only(is_batch, by_transaction),
+        results_by_topic_v3_and_below: only(!is_batch, results(s)),
+    }
+}
+
+pub(crate) fn add_offsets_to_txn_request(_version: i16, s: &mut Seed) -> AddOffsetsToTxnRequest {
+    AddOffsetsToTxnRequest {
+        transactional_id: s.string(),
+        producer_id: s.i64(),
+        producer_epoch: s.i16(),
+        group_id: s.string(),
+    }
+}
+
+pub(crate) fn add_offsets_to_txn_response(_version: i16, s: &mut Seed) -> AddOffsetsToTxnResponse {
+    AddOffsetsToTxnResponse { throttle_time_ms: s.i32(), error_code: s.i16() }
+}
+
+pub(crate) fn end_txn_request(_version: i16, s: &mut Seed) -> EndTxnRequest {
+    EndTxnRequest {
+        transactional_id: s.string(),
+        producer_id: s.i64(),
+        producer_epoch: s.i16(),
+        committed: true,
+    }
+}
+
+pub(crate) fn end_txn_response(_version: i16, s: &mut Seed) -> EndTxnResponse {
+    EndTxnResponse {
+        throttle_time_ms: s.i32(),
+        error_code: s.i16(),
+        producer_id: s.i64(),
+        producer_epoch: s.i16(),
+    }
+}
+
+pub(crate) fn write_txn_markers_request(_version: i16, s: &mut Seed) -> WriteTxnMarkersRequest {
+    WriteTxnMarkersRequest {
+        markers: s.several(|s| WritableTxnMarker {
+            producer_id: s.i64(),
+            producer_epoch: s.i16(),
+            transaction_result: true,
+            topics: s.several(|s| WritableTxnMarkerTopic { name: s.string(), partition_indexes: s.ids() }),
+            coordinator_epoch: s.i32(),
+            transaction_version: s.i8(),
+        }),
+    }
+}
+
+pub(crate) fn write_txn_markers_response(_version: i16, s: &mut Seed) -> WriteTxnMarkersResponse {
+    WriteTxnMarkersResponse {
+        markers: s.several(|s| WritableTxnMarkerResult {
+            producer_id: s.i64(),
+            topics: s.several(|s| WritableTxnMarkerTopicResult {
+                name: s.string(),
+                partitions: s.several(|s| WritableTxnMarkerPartitionResult {
+                    partition_index: s.i32(),
+                    error_code: s.i16(),
+                }),
+            }),
+        }),
+    }
+}
+
 pub(crate) fn list_config_resources_request(version: i16, s: &mut Seed) -> ListConfigResourcesRequest {
     ListConfigResourcesRequest { resource_types: only(version >= 1, s.several(Seed::i8)) }
 }
