@@ -77,6 +77,15 @@ impl Sockets {
         self.ring.readable(descriptor).await
     }
 
+    /// Waits until the peer of the socket has ended its side, or the socket has failed. What it has sent
+    /// before may still be there to be received.
+    ///
+    /// # Errors
+    /// As [`Sockets::readable`].
+    pub async fn hung_up(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        self.ring.hung_up(descriptor).await
+    }
+
     /// Receives into the buffer's spare capacity, which must not be empty, as soon as something has come. The
     /// buffer comes back unchanged when the peer has ended. What is received after the future was dropped is
     /// lost.

@@ -31,7 +31,8 @@ entries! {
         "Part of each thread's time that compaction and scrub may take while the thread has other work; up to a half while compaction falls behind. Not in Kafka."
     "broker.id" Int = "-1", Whole(-1, i32::MAX as i64); "The old name of node.id; -1 for none."
     "broker.rack" Text = null, Any; "The rack that clients are told this node stands in."
-    "connections.max.idle.ms" Long = "600000", Whole(1, i64::MAX); "Time after which a silent connection is closed."
+    "connections.max.idle.ms" Long = "600000", Whole(1, i64::MAX);
+        "Time after which a silent connection is closed. A fetch waits for half of it at most, whatever it asks for."
     "controller.listener.names" List = "", Any;
         "Listeners that are for controllers: a single node needs none, and passes over theirs."
     "controller.quorum.voters" List = "", Any; "The controllers: this node alone, as ID@HOST:PORT, or nothing."

@@ -41,6 +41,12 @@ pub trait Transport: 'static {
     /// Waits until there is something to be received, or the peer has ended.
     fn readable(&self) -> impl Future<Output = io::Result<()>>;
 
+    /// Waits until the peer has ended its side, or the transport has failed, whether anything is left to be
+    /// received or not. A transport that does not know without receiving waits for ever.
+    fn hung_up(&self) -> impl Future<Output = io::Result<()>> {
+        std::future::pending()
+    }
+
     /// Receives what there is into the buffer's spare capacity, which must not be empty; 0 when the peer has
     /// ended, `None` when nothing has come.
     fn receive_ready(&self, buffer: &mut BytesMut) -> io::Result<Option<usize>>;
@@ -129,6 +135,10 @@ impl Plain {
 impl Transport for Plain {
     async fn readable(&self) -> io::Result<()> {
         self.sockets.readable(self.fd()).await
+    }
+
+    async fn hung_up(&self) -> io::Result<()> {
+        self.sockets.hung_up(self.fd()).await
     }
 
     fn receive_ready(&self, buffer: &mut BytesMut) -> io::Result<Option<usize>> {

@@ -9,7 +9,7 @@ use strandline_protocol::messages::*;
 use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
-use crate::client::{PATIENCE, batch, fetch, produce};
+use crate::client::{Client, PATIENCE, batch, fetch, produce};
 
 fn hello() -> ApiVersionsRequest {
     ApiVersionsRequest { client_software_name: "test".to_owned(), client_software_version: "1".to_owned() }
@@ -205,19 +205,8 @@ fn connections_above_the_limit_are_closed_at_once() {
     kept[0].call(4, &hello());
 }
 
-#[test]
-fn a_client_that_goes_away_while_it_waits_leaves_nothing_behind() {
-    let dir = data_dir();
-    let broker = Broker::start(dir.path(), &["-o", "max.connections=2"]);
-    let mut client = broker.client();
-    client.create("t", 1, &[]);
-    let mut waiting = broker.client();
-    let mut request = fetch("t", &[(0, 0)]);
-    request.max_wait_ms = i32::MAX;
-    waiting.send(12, &request);
-    std::thread::sleep(Duration::from_millis(50));
-    drop(waiting);
-    // Its place becomes free again, which the limit shows.
+/// Waits until the limit of connections shows that the place of one is free again.
+fn assert_place_becomes_free(broker: &Broker) {
     let began = Instant::now();
     loop {
         let mut next = broker.client();
@@ -227,5 +216,46 @@ fn a_client_that_goes_away_while_it_waits_leaves_nothing_behind() {
         }
         assert!(began.elapsed() < PATIENCE, "its place stays taken");
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A client that waits for records, with so many requests behind, all of which the broker has.
+fn waiting(broker: &Broker, behind: usize) -> Client {
+    let mut waiting = broker.client();
+    let mut request = fetch("t", &[(0, 0)]);
+    request.max_wait_ms = i32::MAX;
+    waiting.send(12, &request);
+    for _ in 0..behind {
+        waiting.send(4, &hello());
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    waiting
+}
+
+#[test]
+fn a_client_that_goes_away_while_it_waits_leaves_nothing_behind() {
+    // More than the broker takes of one connection at a time, too.
+    for behind in [0, 10, 200] {
+        let dir = data_dir();
+        let broker = Broker::start(dir.path(), &["-o", "max.connections=2"]);
+        let mut client = broker.client();
+        client.create("t", 1, &[]);
+        drop(waiting(&broker, behind));
+        assert_place_becomes_free(&broker);
+    }
+}
+
+#[test]
+fn a_client_that_sends_nothing_more_is_answered_all_that_it_has_asked_for() {
+    let dir = data_dir();
+    let broker = Broker::start(dir.path(), &[]);
+    broker.client().create("t", 1, &[]);
+    for behind in [0, 200] {
+        let mut client = waiting(&broker, behind);
+        client.stream().shutdown(Shutdown::Write).unwrap();
+        for number in 0..=behind {
+            assert!(client.read_frame().is_ok(), "answer {number} of {behind}");
+        }
+        assert!(client.is_closed());
     }
 }

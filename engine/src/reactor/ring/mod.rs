@@ -120,6 +120,11 @@ impl RingDisk {
         self.ready(descriptor, libc::POLLOUT).await
     }
 
+    /// Waits until the peer of the socket has ended its side, or the socket has failed.
+    pub async fn hung_up(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        self.ready(descriptor, libc::POLLRDHUP).await
+    }
+
     /// Receives into the buffer's spare capacity, which must not be empty, as soon as something has come. The
     /// buffer comes back unchanged when the peer has ended. What is received after the future was dropped is
     /// lost.

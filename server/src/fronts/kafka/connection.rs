@@ -9,6 +9,8 @@
 //!   the queue; then its requests are not read any more.
 //! * When reading ends (the client has gone, the bytes make no sense, the broker stops), what is owed is
 //!   still answered; requests that wait for records are answered at once. When writing fails, reading ends.
+//! * A client that has gone is noticed while the queue is full, too: what it waits for is answered at once,
+//!   and what it has sent before is read.
 //! * A long answer is made while it is sent. A client that does not take it gives up its seat to those who
 //!   wait ([`crate::room`]).
 //! * No append is ever cancelled: what has been handed over is written whether anybody waits for it or not.
@@ -20,7 +22,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use async_channel::Sender;
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use futures_util::future::{Either, join, select};
 use futures_util::poll;
 use strandline_engine::reactor::{SendFileError, yield_if_needed};
@@ -104,7 +108,7 @@ pub(super) async fn serve<T: Transport>(connection: &Connection<T>, broker: &Rc<
     let (end, ending) = async_channel::bounded(1);
     let mut session = Rc::new(Session::new(connection.origin()));
     let reading = async {
-        let why = serving.read(&mut session, pusher, Ending(ending)).await;
+        let why = serving.read(&mut session, pusher, &end, Ending(ending)).await;
         drop(end);
         why
     };
@@ -126,8 +130,14 @@ pub(super) async fn serve<T: Transport>(connection: &Connection<T>, broker: &Rc<
 impl<T: Transport> Serving<'_, T> {
     // ---- requests -----------------------------------------------------------------------------------------
 
-    async fn read(&self, session: &mut Rc<Session>, queue: Pusher<Owed>, ending: Ending) -> ReadEnd {
-        match self.read_requests(session, &queue, &ending).await {
+    async fn read(
+        &self,
+        session: &mut Rc<Session>,
+        queue: Pusher<Owed>,
+        end: &Sender<()>,
+        ending: Ending,
+    ) -> ReadEnd {
+        match self.read_requests(session, &queue, end, &ending).await {
             Ok(never) => match never {},
             Err(end) => end,
         }
@@ -137,14 +147,24 @@ impl<T: Transport> Serving<'_, T> {
         &self,
         session: &mut Rc<Session>,
         queue: &Pusher<Owed>,
+        end: &Sender<()>,
         ending: &Ending,
     ) -> Result<std::convert::Infallible, ReadEnd> {
         let mut buffer = FrameBuffer::new(self.broker.config.request_bytes_max);
         let mut drained = false;
+        // Asked for when the queue is full for the first time.
+        let mut gone = pin!(self.connection.transport().hung_up().fuse());
         loop {
             while let Some(frame) = buffer.next()? {
                 let bytes = frame.len();
-                if !queue.room(bytes).await {
+                let has_room = match select(pin!(queue.room(bytes)), gone.as_mut()).await {
+                    Either::Left((has_room, _)) => has_room,
+                    Either::Right((_, room)) => {
+                        end.close();
+                        room.await
+                    }
+                };
+                if !has_room {
                     return Err(ReadEnd::Writing);
                 }
                 let owed = dispatch::arrive(self.broker.clone(), session, frame, ending.clone()).await?;
