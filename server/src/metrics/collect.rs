@@ -14,7 +14,7 @@ use super::text::{Metric, Text};
 use crate::counters::RequestStats;
 use crate::fronts::kafka::{KafkaFront, RequestCounts};
 use crate::groups::{GroupReport, State};
-use crate::net::Report;
+use crate::net::{ListenerReport, Report};
 
 /// Groups that have series of their own. Clients make up ids; a tool that makes a new one at each run must
 /// not drown who scrapes.
@@ -78,12 +78,18 @@ impl Numbers {
 
     fn write_requests(&self, text: &mut Text) {
         let names: Vec<String> = (0..self.fronts.len()).map(|shard| shard.to_string()).collect();
-        let by_shard = |of: fn(&Report<RequestCounts>) -> u64| {
-            names.iter().zip(&self.fronts).map(move |(shard, front)| ([shard.as_str()], of(front)))
+        let by_listener = |of: fn(&ListenerReport) -> u64| {
+            names.iter().zip(&self.fronts).flat_map(move |(shard, front)| {
+                front.listeners.iter().map(move |found| ([shard.as_str(), &*found.listener], of(found)))
+            })
         };
-        text.write(&CONNECTIONS, by_shard(|front| front.connections));
-        text.write(&ACCEPTED, by_shard(|front| front.accepted));
-        text.write_one(&REFUSED, self.fronts.iter().map(|front| front.refused).sum::<u64>());
+        text.write(&CONNECTIONS, by_listener(|found| found.connections));
+        text.write(&ACCEPTED, by_listener(|found| found.accepted));
+        let mut refused: BTreeMap<&str, u64> = BTreeMap::new();
+        for found in self.fronts.iter().flat_map(|front| &front.listeners) {
+            *refused.entry(&found.listener).or_default() += found.refused;
+        }
+        text.write(&REFUSED, refused.into_iter().map(|(listener, count)| ([listener], count)));
 
         let mut sums = BTreeMap::<ApiKey, RequestStats>::new();
         for (key, stats) in self.fronts.iter().flat_map(|front| &front.counts) {

@@ -30,9 +30,9 @@ metrics! {
     DAMAGES Gauge "strandline_damaged_places" ["shard"], "Damaged places found in the files of open partitions; the log names each.";
     OPEN_PARTITIONS Gauge "strandline_open_partitions" ["shard"], "Partitions that were used since the start.";
 
-    CONNECTIONS Gauge "strandline_connections" ["shard"], "Connections of clients.";
-    ACCEPTED Counter "strandline_connections_accepted_total" ["shard"], "Connections that were accepted.";
-    REFUSED Counter "strandline_connections_refused_total" [], "Connections that were closed at once: max.connections, that of the listener or max.connections.per.ip was reached, or files need the descriptors that are left.";
+    CONNECTIONS Gauge "strandline_connections" ["shard", "listener"], "Connections of clients.";
+    ACCEPTED Counter "strandline_connections_accepted_total" ["shard", "listener"], "Connections that were accepted.";
+    REFUSED Counter "strandline_connections_refused_total" ["listener"], "Connections that were closed at once: max.connections, that of the listener or max.connections.per.ip was reached, or files need the descriptors that are left.";
     REQUESTS Counter "strandline_requests_total" ["api"], "Requests that have come in.";
     REQUEST_BYTES Counter "strandline_request_bytes_total" ["api"], "Their bytes.";
     RESPONSE_BYTES Counter "strandline_response_bytes_total" ["api"], "Bytes of their answers.";

@@ -85,14 +85,42 @@ pub trait Protocol: 'static {
 /// What a shard has counted of a front's connections.
 #[derive(Clone, Debug, Default)]
 pub struct Report<C> {
+    /// By listener.
+    pub listeners: Vec<ListenerReport>,
+    /// What the protocol has counted.
+    pub counts: C,
+}
+
+/// What a shard has counted of the connections of one listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerReport {
+    /// The listener.
+    pub listener: Arc<str>,
     /// Connections there are.
     pub connections: u64,
     /// Connections that were accepted for this shard.
     pub accepted: u64,
     /// Connections that got no seat. Counted where connections are accepted, on shard 0.
     pub refused: u64,
-    /// What the protocol has counted.
-    pub counts: C,
+}
+
+/// What a shard counts of the connections of one listener.
+struct Tally {
+    listener: Arc<str>,
+    connections: Cell<u64>,
+    accepted: Cell<u64>,
+    refused: Cell<u64>,
+}
+
+impl Tally {
+    fn report(&self) -> ListenerReport {
+        ListenerReport {
+            listener: self.listener.clone(),
+            connections: self.connections.get(),
+            accepted: self.accepted.get(),
+            refused: self.refused.get(),
+        }
+    }
 }
 
 /// The listeners of a front, and the way to each shard; `C` is what its protocol counts.
@@ -156,15 +184,19 @@ impl<C: Send + 'static> Listeners<C> {
 
     /// Serves one shard's connections until the engine stops and all of them have ended.
     pub async fn serve<P: Protocol<Counts = C>>(&self, shard: &Local, protocol: Rc<P>) {
-        let refused = Rc::new(Cell::new(0));
+        let tally = |listener: &Listener| {
+            let [connections, accepted, refused] = std::array::from_fn(|_| Cell::new(0));
+            Rc::new(Tally { listener: listener.name.clone(), connections, accepted, refused })
+        };
+        let tallies: Vec<Rc<Tally>> = self.0.listeners.iter().map(tally).collect();
         let accepting: Vec<Task<()>> = match shard.index() {
             0 => (0..self.0.listeners.len())
-                .map(|at| self.0.clone().accept(at, shard.clone(), refused.clone()))
+                .map(|at| self.0.clone().accept(at, shard.clone(), tallies[at].clone()))
                 .map(|accepting| reactor::spawn(Queue::Net, accepting))
                 .collect(),
             _ => Vec::new(),
         };
-        let mut served = Served::new(protocol, self.0.config.connection_idle);
+        let mut served = Served::new(protocol, tallies, self.0.config.connection_idle);
         let mut handed_over = pin!(self.0.ways[shard.index()].receiver.clone());
         let mut stopped = pin!(shard.stopped().fuse());
         loop {
@@ -173,7 +205,7 @@ impl<C: Send + 'static> Listeners<C> {
                 _ = served.tasks.select_next_some() => {}
                 next = handed_over.select_next_some() => match next {
                     ToShard::Serve(accepted) => served.begin(shard, accepted),
-                    ToShard::Report(reply) => drop(reply.send(served.report(refused.get()))),
+                    ToShard::Report(reply) => drop(reply.send(served.report())),
                 },
             }
         }
@@ -187,10 +219,10 @@ impl<C: Send + 'static> Listeners<C> {
 
 impl<C: Send + 'static> Shared<C> {
     /// Accepts from a listener for ever.
-    async fn accept(self: Arc<Self>, at: usize, shard: Local, refused: Rc<Cell<u64>>) {
+    async fn accept(self: Arc<Self>, at: usize, shard: Local, tally: Rc<Tally>) {
         let Listener { name, socket } = &self.listeners[at];
         let note_refusal = |peer: SocketAddr, why: &dyn fmt::Display| {
-            refused.set(refused.get() + 1);
+            tally.refused.set(tally.refused.get() + 1);
             tracing::warn!(%peer, listener = %name, %why, "connection refused");
         };
         // A second descriptor of the listener: what it is does not matter.
@@ -251,38 +283,42 @@ struct Served<P> {
     protocol: Rc<P>,
     open: Open,
     tasks: FuturesUnordered<Task<()>>,
-    accepted: u64,
+    /// The number of the last connection.
+    last: u64,
+    /// One for each listener.
+    tallies: Vec<Rc<Tally>>,
     sweeping: Task<()>,
 }
 
 impl<P: Protocol> Served<P> {
-    fn new(protocol: Rc<P>, idle: Duration) -> Served<P> {
+    fn new(protocol: Rc<P>, tallies: Vec<Rc<Tally>>, idle: Duration) -> Served<P> {
         let open = Open::default();
         let sweeping = reactor::spawn(Queue::Net, sweep(open.clone(), idle));
-        Served { protocol, open, tasks: FuturesUnordered::new(), accepted: 0, sweeping }
+        Served { protocol, open, tasks: FuturesUnordered::new(), last: 0, tallies, sweeping }
     }
 
     fn begin(&mut self, shard: &Local, accepted: Accepted) {
         let Accepted { stream, origin, seat } = accepted;
+        let tally = self.tallies.iter().find(|tally| tally.listener == origin.listener);
+        let tally = tally.expect("a connection comes in by one of the listeners").clone();
+        tally.accepted.set(tally.accepted.get() + 1);
+        tally.connections.set(tally.connections.get() + 1);
         let connection = Rc::new(Connection::new(Plain::new(stream, shard.sockets()), origin));
-        self.accepted += 1;
-        let number = self.accepted;
+        self.last += 1;
+        let number = self.last;
         self.open.borrow_mut().insert(number, connection.clone());
         let (protocol, open) = (self.protocol.clone(), self.open.clone());
         self.tasks.push(reactor::spawn(Queue::Net, async move {
             protocol.serve(connection).await;
             open.borrow_mut().remove(&number);
+            tally.connections.set(tally.connections.get() - 1);
             drop(seat);
         }));
     }
 
-    fn report(&self, refused: u64) -> Report<P::Counts> {
-        Report {
-            connections: self.open.borrow().len() as u64,
-            accepted: self.accepted,
-            refused,
-            counts: self.protocol.counts(),
-        }
+    fn report(&self) -> Report<P::Counts> {
+        let listeners = self.tallies.iter().map(|tally| tally.report()).collect();
+        Report { listeners, counts: self.protocol.counts() }
     }
 
     /// Ends all connections: first what comes in, then, for those that do not take what they are owed, all.

@@ -21,6 +21,6 @@ mod transport;
 
 pub use accept::{accept, bind};
 pub use connection::{Connection, Origin};
-pub use listener::{Listener, Listeners, Protocol, Report};
+pub use listener::{Listener, ListenerReport, Listeners, Protocol, Report};
 pub use seats::{Refusal, Seat, Seats};
 pub use transport::{Plain, SendRangeError, Transport};

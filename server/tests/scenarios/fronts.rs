@@ -307,9 +307,12 @@ fn any_protocol_has_seats_ends_silent_connections_and_answers_what_it_owes_at_th
     assert!(echoed(&silent, "one") && echoed(&busy, "other"));
     assert_eq!(connect().read(&mut [0]).unwrap_or(0), 0, "there are two seats");
     let reports = block_on(listeners.reports());
-    let of_each: Vec<_> = reports.iter().map(|report| (report.connections, report.accepted)).collect();
+    let of_each: Vec<_> = reports
+        .iter()
+        .map(|report| (report.listeners[0].connections, report.listeners[0].accepted))
+        .collect();
     assert_eq!(of_each, [(1, 1), (1, 1)], "each shard has one");
-    assert_eq!(reports.iter().map(|report| report.refused).sum::<u64>(), 1);
+    assert_eq!(reports.iter().map(|report| report.listeners[0].refused).sum::<u64>(), 1);
     assert_eq!(reports.iter().map(|report| report.counts).sum::<u64>(), 8);
 
     let ended = std::thread::spawn(move || (&silent).read(&mut [0]).unwrap_or(0));

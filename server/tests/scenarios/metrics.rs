@@ -122,7 +122,15 @@ fn what_was_produced_read_and_refused_is_in_the_metrics() {
     );
     assert!(of_shards("strandline_journal_size_bytes") >= 6.0 * f64::from(1 << 20));
     assert!(of_shards("strandline_journal_used_bytes") > 0.0);
-    assert_eq!(of_shards("strandline_connections"), 1.0);
+    let of_listener = |name: &str| {
+        ["0", "1"]
+            .iter()
+            .map(|shard| of(&format!("{name}{{shard=\"{shard}\",listener=\"PLAINTEXT\"}}")))
+            .sum::<f64>()
+    };
+    assert_eq!(of_listener("strandline_connections"), 1.0);
+    assert!(of_listener("strandline_connections_accepted_total") >= 1.0);
+    assert_eq!(of("strandline_connections_refused_total{listener=\"PLAINTEXT\"}"), 0.0);
     assert_eq!(of("strandline_requests_total{api=\"Produce\"}"), 4.0);
     assert_eq!(of("strandline_request_duration_seconds_count{api=\"Produce\"}"), 4.0);
     assert_eq!(of("strandline_request_errors_total{api=\"Produce\",error=\"INVALID_RECORD\"}"), 1.0);
