@@ -12,7 +12,7 @@ use strandline_engine::error::StartError;
 use strandline_engine::{Engine, Front, Handle, NoFront, RecoveryReport, ShardStats, StopError, Watch};
 
 use crate::cluster::Endpoint;
-use crate::config::{BrokerConfig, HostPort, ListenerConfig};
+use crate::config::{Advertised, BrokerConfig, HostPort, ListenerConfig};
 use crate::descriptors::{Descriptors, TooFew};
 use crate::fronts::kafka::KafkaFront;
 use crate::metrics::{self, Sources};
@@ -52,8 +52,8 @@ pub struct Listening {
     pub name: Arc<str>,
     /// Where it listens.
     pub address: SocketAddr,
-    /// Where its clients are told to connect to.
-    pub advertised: HostPort,
+    /// Where its clients are told to connect to, if anywhere.
+    pub advertised: Option<HostPort>,
 }
 
 impl Server {
@@ -100,7 +100,7 @@ impl Server {
             );
         }
         let seats = Seats::new(fit, shards);
-        let endpoints = listeners.iter().map(endpoint).collect();
+        let endpoints = listeners.iter().filter_map(endpoint).collect();
         let kafka = Listeners::new(sockets, config.clone(), seats, shards);
         let kafka = KafkaFront::new(kafka, endpoints, config.clone(), shards);
         let engine = Engine::start(engine_config, (kafka.clone(), other))?;
@@ -204,18 +204,22 @@ fn listen(config: &ListenerConfig) -> Result<(Listener, Listening), ServeError> 
 
 /// Where clients are told to connect to: what was set, or where we listen, or this machine's name when we
 /// listen everywhere.
-fn advertised(config: &ListenerConfig, address: SocketAddr) -> HostPort {
-    let mut place = config.advertised.clone().unwrap_or_else(|| config.listen.clone());
+fn advertised(config: &ListenerConfig, address: SocketAddr) -> Option<HostPort> {
+    let mut place = match &config.advertised {
+        Advertised::AsBound => config.listen.clone(),
+        Advertised::At(place) => place.clone(),
+        Advertised::Nowhere => return None,
+    };
     if place.is_any() {
         place.host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     }
     if place.port == 0 {
         place.port = address.port();
     }
-    place
+    Some(place)
 }
 
-fn endpoint(listening: &Listening) -> Endpoint {
-    let Listening { name, advertised: HostPort { host, port }, .. } = listening.clone();
-    Endpoint { listener: name, host, port }
+fn endpoint(listening: &Listening) -> Option<Endpoint> {
+    let HostPort { host, port } = listening.advertised.clone()?;
+    Some(Endpoint { listener: listening.name.clone(), host, port })
 }

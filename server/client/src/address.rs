@@ -1,6 +1,7 @@
 //! Where a broker listens, as people write it.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// The port of an address without one.
@@ -30,6 +31,14 @@ pub enum AddressError {
     /// `[` without `]`.
     #[error("[ without ]")]
     Bracket,
+    /// More colons than a host and a port have, and no IPv6 address or two of them.
+    #[error("an IPv6 address with a port stands in brackets: [{host}]:{port}")]
+    Unbracketed {
+        /// What stands before the last colon.
+        host: String,
+        /// What stands behind it.
+        port: String,
+    },
 }
 
 impl FromStr for Address {
@@ -44,8 +53,7 @@ impl FromStr for Address {
                     port => (host, port),
                 }
             }
-            // An IPv6 address needs brackets only when a port follows.
-            None if text.matches(':').count() > 1 => (text, None),
+            None if text.matches(':').count() > 1 => unbracketed(text)?,
             None => match text.split_once(':') {
                 Some((host, port)) => (host, Some(port)),
                 None => (text, None),
@@ -62,6 +70,19 @@ impl FromStr for Address {
             },
         };
         Ok(Address { host: host.to_owned(), port })
+    }
+}
+
+/// The host and the port of a text with several colons: an IPv6 address, with a port where only that makes
+/// sense of it.
+fn unbracketed(text: &str) -> Result<(&str, Option<&str>), AddressError> {
+    let (host, port) = text.rsplit_once(':').expect("it has several");
+    let is_address = |text: &str| text.split('%').next().unwrap_or(text).parse::<Ipv6Addr>().is_ok();
+    match (is_address(text), is_address(host)) {
+        (true, false) => Ok((text, None)),
+        (false, true) => Ok((host, Some(port))),
+        // Both, as ::1:9092 is; or neither.
+        _ => Err(AddressError::Unbracketed { host: host.to_owned(), port: port.to_owned() }),
     }
 }
 
@@ -86,6 +107,8 @@ mod tests {
             ("[::1]:1", "[::1]:1"),
             ("[::1]", "[::1]:9092"),
             ("fe80::1", "[fe80::1]:9092"),
+            ("fe80::1%eth0", "[fe80::1%eth0]:9092"),
+            ("::1:29723", "[::1]:29723"),
         ] {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), shown);
@@ -98,6 +121,12 @@ mod tests {
         assert_eq!("".parse::<Address>(), Err(AddressError::NoHost));
         assert_eq!(":9092".parse::<Address>(), Err(AddressError::NoHost));
         assert_eq!("[::1".parse::<Address>(), Err(AddressError::Bracket));
+        for (text, hint) in
+            [("::1:9092", "[::1]:9092"), ("2001:db8::5:1", "[2001:db8::5]:1"), ("a:b:1", "[a:b]:1")]
+        {
+            let said = text.parse::<Address>().unwrap_err().to_string();
+            assert!(said.ends_with(hint), "{text}: {said}");
+        }
         for (text, port) in [("a:", ""), ("a:0", "0"), ("a:65536", "65536"), ("[::1]9092", "9092")] {
             assert_eq!(text.parse::<Address>(), Err(AddressError::Port { port: port.to_owned() }), "{text}");
         }

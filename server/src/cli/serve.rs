@@ -175,15 +175,15 @@ fn configure(args: &Args) -> Result<BrokerConfig, SettingError> {
         settings.set(name, value)?;
     }
     if let Some(listen) = &args.listen {
-        settings.set("listeners", &format!("PLAINTEXT://{listen}"))?;
+        settings.listen(listen)?;
     }
     if let Some(advertise) = &args.advertise {
-        settings.set("advertised.listeners", &format!("PLAINTEXT://{advertise}"))?;
+        settings.advertise(advertise)?;
     }
     if let Some(metrics) = &args.metrics_listen {
         settings.set("metrics.listen", &metrics.to_string())?;
     }
-    let mut config = BrokerConfig::resolve(settings)?;
+    let mut config = BrokerConfig::resolve(settings).map_err(|error| as_given(error, args))?;
     for (reason, names) in config.without_effect() {
         tracing::warn!(names = names.join(" "), reason, "settings have no effect here");
     }
@@ -195,6 +195,17 @@ fn configure(args: &Args) -> Result<BrokerConfig, SettingError> {
         config.data_dir = data_dir.clone();
     }
     Ok(config)
+}
+
+/// The refusal of a setting that an argument has made, in the words of the argument.
+fn as_given(error: SettingError, args: &Args) -> SettingError {
+    let SettingError::BadValue { name, value, expected } = error else { return error };
+    let (name, value) = match (&*name, &args.listen, &args.advertise) {
+        ("listeners", Some(listen), _) => ("--listen".into(), listen.to_string()),
+        ("advertised.listeners", _, Some(advertise)) => ("--advertise".into(), advertise.to_string()),
+        _ => (name, value),
+    };
+    SettingError::BadValue { name, value, expected }
 }
 
 /// Takes all descriptors that we may have: each connection needs one, each open segment another.
@@ -211,13 +222,18 @@ fn each(server: &Server, of: impl Fn(&Listening) -> String) -> String {
     server.listeners().iter().map(of).collect::<Vec<_>>().join(",")
 }
 
+/// Where the clients of a listener are told to connect to.
+fn told(listening: &Listening) -> String {
+    listening.advertised.as_ref().map_or("nothing".to_owned(), HostPort::to_string)
+}
+
 /// The start in the log: what [`greet`] tells people.
 fn tell_start(server: &Server, data_dir: &Path, began: Instant) {
     let (report, took) = server.recovery();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = each(server, |listening| listening.address.to_string()),
-        advertised = each(server, |listening| listening.advertised.to_string()),
+        advertised = each(server, told),
         metrics = server.metrics_address().map(tracing::field::display),
         data_dir = %data_dir.display(),
         shards = server.handle().shards(),
@@ -242,14 +258,16 @@ fn greet(server: &Server, data_dir: &Path, began: Instant) -> std::io::Result<()
     let mut out = std::io::stdout().lock();
     let (report, recovery) = server.recovery();
     let listeners = server.listeners();
-    let place = &listeners[0].advertised;
+    let place = listeners.iter().find_map(|listening| listening.advertised.as_ref());
+    let place = place.map(HostPort::to_string).unwrap_or_default();
     let data_dir = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
     let topics = server.handle().topics().len();
     writeln!(out, "strandline {}", env!("CARGO_PKG_VERSION"))?;
-    for Listening { name, address, advertised } in listeners {
+    for listening in listeners {
         // Who has one need not know its name.
-        let name = if listeners.len() > 1 { format!("{name}: ") } else { String::new() };
-        writeln!(out, "  listens on   {address} ({name}clients are told {advertised})")?;
+        let name = if listeners.len() > 1 { format!("{}: ", listening.name) } else { String::new() };
+        let (address, told) = (listening.address, told(listening));
+        writeln!(out, "  listens on   {address} ({name}clients are told {told})")?;
     }
     if let Some(metrics) = server.metrics_address() {
         writeln!(out, "  metrics      http://{metrics}/metrics, /healthz, /readyz")?;

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use super::error::Expected;
+
 /// The exceptions from `max.connections.per.ip`.
 pub(super) const OVERRIDES: &str = "max.connections.per.ip.overrides";
 
@@ -17,16 +19,27 @@ pub struct ConnectionLimits {
 }
 
 /// What a value of [`OVERRIDES`] is expected to be.
-pub(super) const COUNTS_OF_ADDRESSES: &str = "ADDRESS:COUNT,ADDRESS:COUNT,... with addresses and not names";
+const COUNTS_OF_ADDRESSES: &str = "ADDRESS:COUNT,ADDRESS:COUNT,... with addresses and not names";
 
-/// `10.0.0.1:5,::1:7`; `None` when it is something else.
-pub(super) fn counts_of_addresses(text: &str) -> Option<Vec<(IpAddr, usize)>> {
+/// `10.0.0.1:5,::1:7`: each address with its count.
+///
+/// # Errors
+/// What is expected, when it is something else, or has an address twice.
+pub(super) fn counts_of_addresses(text: &str) -> Result<Vec<(IpAddr, usize)>, Expected> {
     let one = |text: &str| {
         let (address, count) = text.trim().rsplit_once(':')?;
         let address: IpAddr = address.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
         Some((address.to_canonical(), count.trim().parse().ok()?))
     };
-    text.split(',').filter(|_| !text.trim().is_empty()).map(one).collect()
+    let mut counts: Vec<(IpAddr, usize)> = Vec::new();
+    for text in text.split(',').filter(|_| !text.trim().is_empty()) {
+        let (address, count) = one(text).ok_or(COUNTS_OF_ADDRESSES)?;
+        if counts.iter().any(|(other, _)| *other == address) {
+            return Err(Expected::AddressOnce { address });
+        }
+        counts.push((address, count));
+    }
+    Ok(counts)
 }
 
 #[cfg(test)]
@@ -36,15 +49,20 @@ mod tests {
     #[test]
     fn counts_of_addresses_are_of_either_family() {
         let of = |text| {
-            counts_of_addresses(text).map(|counts| {
-                counts.into_iter().map(|(of, count)| format!("{of} {count}")).collect::<Vec<_>>()
-            })
+            let counts = counts_of_addresses(text).map_err(|expected| expected.to_string())?;
+            Ok(counts.into_iter().map(|(of, count)| format!("{of} {count}")).collect::<Vec<_>>())
         };
-        assert_eq!(of(""), Some(vec![]));
+        assert_eq!(of(""), Ok(vec![]));
         assert_eq!(of("10.0.0.1:5, ::1:7,[::2]:8").unwrap(), ["10.0.0.1 5", "::1 7", "::2 8"]);
         assert_eq!(of("::ffff:10.0.0.1:5").unwrap(), ["10.0.0.1 5"], "the same address, as it was mapped");
         for bad in ["10.0.0.1", "host:5", "10.0.0.1:-1", "10.0.0.1:5,", "10.0.0.1:"] {
-            assert_eq!(of(bad), None, "{bad}");
+            assert_eq!(of(bad), Err(COUNTS_OF_ADDRESSES.to_owned()), "{bad}");
+        }
+        for twice in ["::1:3,[::1]:4", "10.0.0.1:5,10.0.0.2:5,::ffff:10.0.0.1:5"] {
+            assert!(
+                of(twice).is_err_and(|expected: String| expected.contains("stands there twice")),
+                "{twice}"
+            );
         }
     }
 }

@@ -5,8 +5,9 @@ use strandline_engine::config::{
 };
 use strandline_engine::topics::ConfigChange;
 
-use super::connections::{COUNTS_OF_ADDRESSES, OVERRIDES, counts_of_addresses};
+use super::connections::{OVERRIDES, counts_of_addresses};
 use super::resolve::BrokerConfig;
+use super::settings::is_prefixed;
 use super::table::{broker_config_entry, shown_name};
 
 /// Every place that gives a broker setting a value, the one in force first.
@@ -36,8 +37,10 @@ pub fn changed(
     change: &ConfigChange,
 ) -> Result<DynamicSettings, ConfigError> {
     let find = |name: &str| {
-        let entry =
-            broker_config_entry(name).ok_or_else(|| ConfigError::UnknownName { name: name.to_owned() })?;
+        let entry = broker_config_entry(name).ok_or_else(|| match is_prefixed(name) {
+            true => ConfigError::OnlyAtStart { name: name.to_owned() },
+            false => ConfigError::UnknownName { name: name.to_owned() },
+        })?;
         match (entry.mode, scope) {
             (ConfigMode::ReadOnly, _) => Err(ConfigError::ReadOnly { name: shown_name(entry) }),
             (ConfigMode::PerBroker, Origin::AllBrokers) => {
@@ -75,8 +78,10 @@ pub fn changed(
             }
             other => other,
         })?;
-        if entry.name == OVERRIDES && counts_of_addresses(value).is_none() {
-            let (name, expected) = (shown_name(entry), COUNTS_OF_ADDRESSES.to_owned());
+        if entry.name == OVERRIDES
+            && let Err(expected) = counts_of_addresses(value)
+        {
+            let (name, expected) = (shown_name(entry), expected.to_string());
             return Err(ConfigError::BadValue { name, value: value.clone(), expected });
         }
     }

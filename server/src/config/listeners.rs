@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
+use super::error::{Expected, SettingError, bad};
 use super::host_port::HostPort;
-use super::settings::{SettingError, Settings, bad};
+use super::settings::Settings;
 
 /// A listener of clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,10 +17,22 @@ pub struct ListenerConfig {
     pub name: Arc<str>,
     /// Where it listens.
     pub listen: HostPort,
-    /// Where its clients are told to connect to, when it is not where it listens.
-    pub advertised: Option<HostPort>,
+    /// Where its clients are told to connect to.
+    pub advertised: Advertised,
     /// Connections at a time, where it has a limit of its own.
     pub connections_max: Option<usize>,
+}
+
+/// Where clients of a listener are told to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Advertised {
+    /// Where it listens: nothing was said of any listener.
+    AsBound,
+    /// There.
+    At(HostPort),
+    /// Nowhere: other listeners are advertised, and this one is not among them. As in Kafka, its clients are
+    /// told of no broker.
+    Nowhere,
 }
 
 /// The listeners as this broker serves them.
@@ -33,17 +46,22 @@ pub(super) struct Listeners {
 /// Controllers' by custom, where no `controller.listener.names` says so.
 const CONTROLLER: &str = "CONTROLLER";
 
+/// The protocol that this broker speaks.
+const PLAINTEXT: &str = "PLAINTEXT";
+
+/// Names of protocols, which are names of listeners as well.
+const PROTOCOLS: [&str; 4] = [PLAINTEXT, "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+
+/// The listener by which brokers would find each other.
+const BETWEEN_BROKERS: &str = "inter.broker.listener.name";
+
 /// Finds the listeners of clients.
 ///
 /// # Errors
 /// [`SettingError::BadValue`] where there is none, or one that is not plaintext, or two that cannot be told
 /// apart.
 pub(super) fn of(settings: &Settings) -> Result<Listeners, SettingError> {
-    let controllers = settings.text("controller.listener.names");
-    let is_controllers = |name: &str| {
-        let mut names = controllers.split(',').map(str::trim).chain([CONTROLLER]);
-        names.any(|controller| controller.eq_ignore_ascii_case(name))
-    };
+    let is_controllers = |name: &str| is_controllers(settings, name);
     let written = settings.text("listeners");
     let (passed_over, clients): (Vec<_>, Vec<_>) =
         parse("listeners", written)?.into_iter().partition(|listener| is_controllers(listener.name));
@@ -53,41 +71,24 @@ pub(super) fn of(settings: &Settings) -> Result<Listeners, SettingError> {
     }
     for (at, listener) in clients.iter().enumerate() {
         let protocol = protocol(settings, listener.name)?;
-        if !protocol.eq_ignore_ascii_case("PLAINTEXT") {
-            let expected = format!(
-                "a listener in PLAINTEXT: {} is {protocol}, and there is no TLS and no SASL",
-                listener.name
-            );
-            return Err(bad("listeners", written, &expected));
+        if !protocol.eq_ignore_ascii_case(PLAINTEXT) {
+            let (listener, protocol) = (listener.name.to_owned(), protocol.to_owned());
+            return Err(bad("listeners", written, Expected::Plaintext { listener, protocol }));
         }
         for other in &clients[..at] {
-            if other.is(listener.name) {
-                let expected = format!("each name once, and {} stands there twice", listener.name);
-                return Err(bad("listeners", written, &expected));
-            }
             if other.place == listener.place && other.place.port != 0 {
-                let expected =
-                    format!("a place of its own for each: {} and {} have one", other.name, listener.name);
-                return Err(bad("listeners", written, &expected));
+                let (one, other) = (other.name.to_owned(), listener.name.to_owned());
+                return Err(bad("listeners", written, Expected::OwnPlaces { one, other }));
             }
         }
     }
-    let written = settings.text("advertised.listeners");
-    let told = parse("advertised.listeners", written)?;
-    let advertised = |name: &str| told.iter().find(|told| told.is(name)).map(|told| told.place.clone());
-    if let Some(stranger) = told
-        .iter()
-        .find(|told| !is_controllers(told.name) && !clients.iter().any(|other| other.is(told.name)))
-    {
-        let expected = format!("names of listeners, of which {} is none", stranger.name);
-        return Err(bad("advertised.listeners", written, &expected));
-    }
-    if let Some(missing) =
-        clients.iter().find(|listener| !told.is_empty() && advertised(listener.name).is_none())
-    {
-        let expected = format!("{}://HOST:PORT among them, as the listener is named", missing.name);
-        return Err(bad("advertised.listeners", written, &expected));
-    }
+    let told = parse("advertised.listeners", settings.text("advertised.listeners"))?;
+    check_advertised(settings, &told, &clients, &is_controllers)?;
+    let advertised = |name: &str| match told.iter().find(|told| told.is(name)) {
+        Some(told) => Advertised::At(told.place.clone()),
+        None if told.is_empty() => Advertised::AsBound,
+        None => Advertised::Nowhere,
+    };
     let client = |listener: &Listener<'_>| ListenerConfig {
         name: listener.name.to_ascii_uppercase().into(),
         listen: listener.place.clone(),
@@ -103,6 +104,83 @@ pub(super) fn of(settings: &Settings) -> Result<Listeners, SettingError> {
     })
 }
 
+/// Holds what is advertised against the listeners, by Kafka's rules.
+fn check_advertised(
+    settings: &Settings,
+    told: &[Listener<'_>],
+    clients: &[Listener<'_>],
+    is_controllers: &dyn Fn(&str) -> bool,
+) -> Result<(), SettingError> {
+    let refused = |expected: Expected| {
+        let setting = "advertised.listeners";
+        bad(setting, settings.text(setting), expected)
+    };
+    for told in told {
+        // An empty host stands for this machine's name.
+        if told.place.is_any() && !told.place.host.is_empty() {
+            return Err(refused(Expected::Routable { place: told.place.clone() }));
+        }
+        if !is_controllers(told.name) && !clients.iter().any(|client| client.is(told.name)) {
+            return Err(refused(Expected::Listener { listener: told.name.to_owned() }));
+        }
+    }
+    let is_told = |client: &&Listener<'_>| told.is_empty() || told.iter().any(|told| told.is(client.name));
+    let names: Vec<String> =
+        clients.iter().filter(is_told).map(|client| client.name.to_ascii_uppercase()).collect();
+    if names.is_empty() {
+        return Err(refused("at least one listener of clients among them".into()));
+    }
+    // Brokers would not find each other, there.
+    match settings.value(BETWEEN_BROKERS) {
+        Some(name) if !name.is_empty() && !names.iter().any(|told| told.eq_ignore_ascii_case(name)) => {
+            Err(bad(BETWEEN_BROKERS, name, Expected::Advertised { names }))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Settings {
+    /// Has the one listener listen there, as an argument of the command line says.
+    ///
+    /// # Errors
+    /// [`SettingError::SeveralListeners`] where it is not the only one.
+    pub fn listen(&mut self, place: &HostPort) -> Result<(), SettingError> {
+        let name = self.only_listener(("--listen", "listeners"))?;
+        self.set("listeners", &format!("{name}://{place}"))
+    }
+
+    /// Has its clients told to connect there.
+    ///
+    /// # Errors
+    /// [`SettingError::SeveralListeners`] where it is not the only one.
+    pub fn advertise(&mut self, place: &HostPort) -> Result<(), SettingError> {
+        let name = self.only_listener(("--advertise", "advertised.listeners"))?;
+        self.set("advertised.listeners", &format!("{name}://{place}"))
+    }
+
+    /// The name of the listener of clients.
+    fn only_listener(
+        &self,
+        (argument, setting): (&'static str, &'static str),
+    ) -> Result<String, SettingError> {
+        let written = self.text("listeners");
+        let mut clients = parse("listeners", written)?;
+        clients.retain(|listener| !is_controllers(self, listener.name));
+        match &clients[..] {
+            [] => Ok(PLAINTEXT.to_owned()),
+            [one] => Ok(one.name.to_owned()),
+            _ => Err(SettingError::SeveralListeners { argument, listeners: written.to_owned(), setting }),
+        }
+    }
+}
+
+/// Whether a listener is one of controllers.
+fn is_controllers(settings: &Settings, name: &str) -> bool {
+    let controllers = settings.text("controller.listener.names");
+    let mut names = controllers.split(',').map(str::trim).chain([CONTROLLER]);
+    names.any(|controller| controller.eq_ignore_ascii_case(name))
+}
+
 struct Listener<'a> {
     name: &'a str,
     place: HostPort,
@@ -115,13 +193,22 @@ impl Listener<'_> {
     }
 }
 
+/// The listeners that a setting names, each once.
 fn parse<'a>(setting: &'static str, written: &'a str) -> Result<Vec<Listener<'a>>, SettingError> {
     let one = |text: &'a str| {
         let (name, place) = text.split_once("://").filter(|(name, _)| !name.is_empty())?;
         Some(Listener { name, place: place.parse().ok()? })
     };
-    let each = written.split(',').map(str::trim).filter(|_| !written.is_empty());
-    each.map(|text| one(text).ok_or_else(|| bad(setting, written, "NAME://HOST:PORT"))).collect()
+    let mut listeners: Vec<Listener<'_>> = Vec::new();
+    for text in written.split(',').map(str::trim).filter(|_| !written.is_empty()) {
+        let listener = one(text).ok_or_else(|| bad(setting, written, "NAME://HOST:PORT"))?;
+        if listeners.iter().any(|other| other.is(listener.name)) {
+            let listener = listener.name.to_owned();
+            return Err(bad(setting, written, Expected::NameOnce { listener }));
+        }
+        listeners.push(listener);
+    }
+    Ok(listeners)
 }
 
 /// The protocol of the listener `name`: the map's, or the name itself where it is a protocol's.
@@ -135,6 +222,9 @@ fn protocol<'a>(settings: &'a Settings, name: &'a str) -> Result<&'a str, Settin
             return Ok(protocol.trim());
         }
     }
-    let expected = format!("{name}:PLAINTEXT among its pairs: it names the protocol of every listener");
-    Err(bad("listener.security.protocol.map", map, &expected))
+    let own = PROTOCOLS.into_iter().find(|protocol| protocol.eq_ignore_ascii_case(name));
+    own.ok_or_else(|| {
+        let expected = Expected::Protocol { listener: name.to_owned() };
+        bad("listener.security.protocol.map", map, expected)
+    })
 }

@@ -10,6 +10,7 @@
 
 mod connections;
 mod dynamic;
+mod error;
 mod host_port;
 mod listeners;
 mod resolve;
@@ -19,10 +20,11 @@ mod without_effect;
 
 pub use connections::ConnectionLimits;
 pub use dynamic::{changed, layers};
+pub use error::{Expected, SettingError};
 pub use host_port::{HostPort, NotHostPort};
-pub use listeners::ListenerConfig;
+pub use listeners::{Advertised, ListenerConfig};
 pub use resolve::BrokerConfig;
-pub use settings::{SettingError, Settings};
+pub use settings::Settings;
 pub use table::{BROKER_CONFIGS, broker_config_entry, broker_configs};
 pub use without_effect::WITHOUT_EFFECT;
 
@@ -53,7 +55,7 @@ mod tests {
         let config = settings(&[]).unwrap();
         let [listener] = &config.listeners[..] else { panic!("one listener") };
         assert_eq!((&*listener.name, listener.listen.to_string().as_str()), ("PLAINTEXT", "127.0.0.1:9092"));
-        assert_eq!((&listener.advertised, listener.connections_max), (&None, None));
+        assert_eq!((&listener.advertised, listener.connections_max), (&Advertised::AsBound, None));
         assert_eq!(config.data_dir, Path::new("./strandline-data"));
         assert_eq!((config.num_partitions, config.node_id), (1, None));
         assert_eq!(config.request_bytes_max, 100 << 20);
@@ -137,18 +139,76 @@ mod tests {
         assert_eq!(config.passed_over, ["CONTROLLER://:9094"]);
         let told = ("advertised.listeners", "OUT://far:1,in://near:2");
         let config = listeners(&[told, ("listener.name.out.max.connections", "7")]).unwrap();
-        let told = config
-            .listeners
-            .iter()
-            .map(|listener| (listener.advertised.as_ref().unwrap().to_string(), listener.connections_max));
-        assert!(told.eq([("near:2".to_owned(), None), ("far:1".to_owned(), Some(7))]));
+        let place = |text: &str| Advertised::At(text.parse().unwrap());
+        let told = config.listeners.iter().map(|found| (found.advertised.clone(), found.connections_max));
+        assert!(told.eq([(place("near:2"), None), (place("far:1"), Some(7))]));
 
         let limits = |listener| config.connection_limits(&Default::default(), listener, [10, 0, 0, 1].into());
         assert_eq!((limits("IN").all, limits("IN").listener), (10_000, usize::MAX));
         assert_eq!((limits("OUT").listener, limits("OUT").address), (7, i32::MAX as usize));
-        let told = ("advertised.listeners", "IN://near:2");
-        let said = listeners(&[told]).unwrap_err().to_string();
-        assert!(said.contains("out://HOST:PORT among them"), "{said}");
+        // As in Kafka, a listener that is not among them is open, and clients are told of nothing there.
+        let config = listeners(&[("advertised.listeners", "IN://near:2")]).unwrap();
+        let told: Vec<_> = config.listeners.iter().map(|listener| listener.advertised.clone()).collect();
+        assert_eq!(told, [place("near:2"), Advertised::Nowhere]);
+        for (refused, because) in [
+            ("IN://near:2,NOPE://far:1", "names of listeners, of which NOPE is none"),
+            ("IN://near:2,OUT://far:1,in://far:3", "each name once, and in stands there twice"),
+            ("IN://0.0.0.0:1", "places that clients can connect to: 0.0.0.0:1 stands for every address"),
+            ("IN://[::]:1", "places that clients can connect to: [::]:1 stands for every address"),
+            ("CONTROLLER://far:1", "at least one listener of clients"),
+        ] {
+            let said = listeners(&[("advertised.listeners", refused)]).unwrap_err().to_string();
+            let start = format!("advertised.listeners={refused}: expected {because}");
+            assert!(said.starts_with(&start), "{said}");
+        }
+        let between =
+            |name| listeners(&[("advertised.listeners", "IN://a:2"), ("inter.broker.listener.name", name)]);
+        assert!(between("in").is_ok());
+        for refused in ["OUT", "NOPE", "CONTROLLER"] {
+            assert_eq!(
+                between(refused).unwrap_err().to_string(),
+                format!(
+                    "inter.broker.listener.name={refused}: expected the name of a listener that is advertised, of \
+                     which there are: IN"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn the_limit_of_a_listener_is_known_by_its_name_in_lower_case() {
+        let (key, value) = ("listener.name.OUT.max.connections", "7");
+        assert_eq!(refusal(&[(key, "0")]), format!("{key}=0: expected a whole number above 0"));
+        let map = ("listener.security.protocol.map", "OUT:PLAINTEXT");
+        let unknown = "listener.name.nope.max.connections";
+        let config = settings(&[map, ("listeners", "OUT://:0"), (key, value), (unknown, "3")]).unwrap();
+        assert_eq!(config.listeners[0].connections_max, None);
+        let told: Vec<_> = config.without_effect().into_iter().collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].1, [key, unknown]);
+    }
+
+    #[test]
+    fn what_an_argument_says_of_the_one_listener_is_said_with_its_name() {
+        let place: HostPort = "far:1".parse().unwrap();
+        let given = |listeners: Option<&str>| {
+            let mut settings = Settings::default();
+            settings.set("listener.security.protocol.map", "IN:PLAINTEXT,OUT:PLAINTEXT")?;
+            listeners.map_or(Ok(()), |listeners| settings.set("listeners", listeners))?;
+            settings.listen(&"127.0.0.1:7".parse().unwrap())?;
+            settings.advertise(&place)?;
+            let listener = BrokerConfig::resolve(settings)?.listeners.remove(0);
+            Ok((listener.name.to_string(), listener.listen.port, listener.advertised))
+        };
+        let told = Advertised::At(place.clone());
+        for (listeners, name) in
+            [(None, "PLAINTEXT"), (Some("IN://:9092"), "IN"), (Some("OUT://:1,CONTROLLER://:2"), "OUT")]
+        {
+            let given: Result<_, SettingError> = given(listeners);
+            assert_eq!(given.unwrap(), (name.to_owned(), 7, told.clone()));
+        }
+        let several: SettingError = given(Some("IN://:1,OUT://:2")).unwrap_err();
+        assert!(several.to_string().starts_with("--listen is for a broker with one listener"), "{several}");
     }
 
     #[test]
@@ -185,9 +245,7 @@ mod tests {
         assert_eq!(unknown, ["zookeeper.connect"]);
         let config = BrokerConfig::resolve(settings).unwrap();
         assert_eq!((config.num_partitions, config.data_dir), (3, "/tmp/ab".into()));
-        assert!(matches!(
-            file("num.partitions=x"),
-            Err(SettingError::BadValue { name: "num.partitions", .. })
-        ));
+        let refused = file("num.partitions=x").unwrap_err();
+        assert!(matches!(refused, SettingError::BadValue { name, .. } if name == "num.partitions"));
     }
 }

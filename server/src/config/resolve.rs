@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use strandline_engine::config::{CleanerConfig, DynamicSettings, TopicDefaults};
 
-use super::connections::{COUNTS_OF_ADDRESSES, ConnectionLimits, OVERRIDES, counts_of_addresses};
+use super::connections::{ConnectionLimits, OVERRIDES, counts_of_addresses};
+use super::error::{SettingError, bad};
 use super::host_port::HostPort;
 use super::listeners::{self, ListenerConfig};
-use super::settings::{SettingError, Settings, bad};
+use super::settings::Settings;
 
 /// The broker's settings, ready for use.
 #[derive(Clone, Debug)]
@@ -64,9 +65,8 @@ impl BrokerConfig {
             "" => None,
             text => Some(text.parse().map_err(|_| bad("metrics.listen", text, "HOST:PORT"))?),
         };
-        if counts_of_addresses(settings.text(OVERRIDES)).is_none() {
-            return Err(bad(OVERRIDES, settings.text(OVERRIDES), COUNTS_OF_ADDRESSES));
-        }
+        let overrides = settings.text(OVERRIDES);
+        counts_of_addresses(overrides).map_err(|expected| bad(OVERRIDES, overrides, expected))?;
         let data_dir = match settings.text("log.dirs") {
             "" => settings.text("log.dir"),
             directories => directories,
@@ -102,8 +102,9 @@ impl BrokerConfig {
     }
 
     /// What was set and has no effect: each reason with the names that it holds for.
-    pub fn without_effect(&self) -> BTreeMap<&'static str, Vec<&str>> {
-        self.settings.without_effect()
+    pub fn without_effect(&self) -> BTreeMap<&'static str, Vec<String>> {
+        let listeners: Vec<&str> = self.listeners.iter().map(|listener| &*listener.name).collect();
+        self.settings.without_effect(&listeners)
     }
 
     /// The number that a setting of the table has, for the service that it is a setting of.

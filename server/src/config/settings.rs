@@ -2,30 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use strandline_engine::config::{TOPIC_CONFIGS, TopicDefaults};
 
+use super::error::{Expected, SettingError, bad};
 use super::table::{BROKER_CONFIGS, broker_config_entry, shown_name};
 
 /// Settings as they were given: names that exist, values that each could be.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, String>,
-    /// `max.connections` of single listeners, by their names in lower case.
+    /// `max.connections` of single listeners, by their names as they were written.
     connections_max: BTreeMap<String, usize>,
     /// Names that their user made, see [`is_prefixed`].
     prefixed: Vec<String>,
 }
 
+/// What the name of a setting of one listener begins with.
+const OF_LISTENER: &str = "listener.name.";
+
 /// Whether a name is made by its user: of one listener, or of a plug-in that is not there.
-fn is_prefixed(name: &str) -> bool {
-    ["listener.name.", "rsm.config.", "rlmm.config."].iter().any(|prefix| name.starts_with(prefix))
+pub(super) fn is_prefixed(name: &str) -> bool {
+    [OF_LISTENER, "rsm.config.", "rlmm.config."].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The listener whose own `max.connections` a name sets.
 fn listener_with_connections_max(name: &str) -> Option<&str> {
-    name.strip_prefix("listener.name.")?.strip_suffix(".max.connections").filter(|name| !name.is_empty())
+    name.strip_prefix(OF_LISTENER)?.strip_suffix(".max.connections").filter(|name| !name.is_empty())
 }
 
 impl Settings {
@@ -61,15 +65,15 @@ impl Settings {
             }
             if let Some(listener) = listener_with_connections_max(name) {
                 let most = value.trim().parse().ok().filter(|most| *most > 0);
-                let most = most.ok_or_else(|| bad("max.connections", value, "a whole number above 0"))?;
-                self.connections_max.insert(listener.to_ascii_lowercase(), most);
+                let most = most.ok_or_else(|| bad(name.to_owned(), value, "a whole number above 0"))?;
+                self.connections_max.insert(listener.to_owned(), most);
                 return Ok(());
             }
             self.prefixed.push(name.to_owned());
             return Ok(());
         };
         let name = shown_name(entry);
-        let value = entry.canonical(value).map_err(|_| bad(name, value.trim(), &entry.expected()))?;
+        let value = entry.canonical(value).map_err(|_| bad(name, value.trim(), Expected::Declared(entry)))?;
         self.values.insert(name, value);
         Ok(())
     }
@@ -79,25 +83,33 @@ impl Settings {
         self.values.get(name).map(String::as_str)
     }
 
-    /// Connections that the listener may have, where it has a limit of its own.
+    /// Connections that the listener may have, where it has a limit of its own. As in Kafka, the name of the
+    /// setting has the listener's in lower case.
     pub(super) fn connections_max_of(&self, listener: &str) -> Option<usize> {
         self.connections_max.get(&listener.to_ascii_lowercase()).copied()
     }
 
-    /// What was set and has no effect: each reason with the names that it holds for.
-    pub(super) fn without_effect(&self) -> BTreeMap<&'static str, Vec<&str>> {
-        let mut found: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    /// What was set and has no effect beside these listeners: each reason with the names that it holds for.
+    pub(super) fn without_effect(&self, listeners: &[&str]) -> BTreeMap<&'static str, Vec<String>> {
+        let mut found: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        let is_of_one = |name: &str| listeners.iter().any(|listener| listener.to_ascii_lowercase() == name);
+        for name in self.connections_max.keys().filter(|name| !is_of_one(name)) {
+            found
+                .entry("no listener of clients has that name, which stands there in lower case")
+                .or_default()
+                .push(format!("{OF_LISTENER}{name}.max.connections"));
+        }
         for name in &self.prefixed {
             found
                 .entry(
                     "listeners have no settings of their own but max.connections, and there are no plug-ins",
                 )
                 .or_default()
-                .push(name);
+                .push(name.clone());
         }
         for name in self.values.keys() {
             if let Some(entry) = broker_config_entry(name).filter(|entry| !entry.has_effect) {
-                found.entry(entry.doc).or_default().push(name);
+                found.entry(entry.doc).or_default().push((*name).to_owned());
             }
         }
         found
@@ -128,7 +140,7 @@ impl Settings {
         };
         match (set("node.id"), set("broker.id")) {
             (Some(node), Some(broker)) if node != broker => {
-                Err(bad("broker.id", &broker.to_string(), &format!("the same as node.id, {node}")))
+                Err(bad("broker.id", &broker.to_string(), Expected::NodeId { node_id: node }))
             }
             (node, broker) => Ok(node.or(broker)),
         }
@@ -156,7 +168,7 @@ impl Settings {
     pub(super) fn topic_defaults(&self) -> Result<TopicDefaults, SettingError> {
         let mut defaults = TopicDefaults::default();
         let mut set = |name: &'static str, from: &'static str, value: &str| {
-            defaults.set(name, value).map_err(|error| bad(from, value, &error.to_string()))
+            defaults.set(name, value).map_err(|error| bad(from, value, error))
         };
         // Kafka's precedence: milliseconds before minutes before hours. The last one that is set stays.
         for (name, from, unit) in [
@@ -179,45 +191,4 @@ impl Settings {
         }
         Ok(defaults)
     }
-}
-
-/// Why settings were refused.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingError {
-    /// The file can not be read.
-    #[error("can not read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is not in the properties form.
-    #[error("{path}: {source}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Where and what.
-        source: java_properties::PropertiesError,
-    },
-    /// No setting of that name.
-    #[error("there is no setting {name}")]
-    Unknown {
-        /// The name.
-        name: String,
-    },
-    /// The setting does not take this value.
-    #[error("{name}={value}: expected {expected}")]
-    BadValue {
-        /// The setting.
-        name: &'static str,
-        /// The value.
-        value: String,
-        /// What it takes.
-        expected: String,
-    },
-}
-
-pub(super) fn bad(name: &'static str, value: &str, expected: &str) -> SettingError {
-    SettingError::BadValue { name, value: value.to_owned(), expected: expected.to_owned() }
 }

@@ -25,7 +25,7 @@ macro_rules! entries {
 
 entries! {
     "advertised.listeners" List = null, Any;
-        "Where clients of each listener are told to connect to: NAME://HOST:PORT,... with the names of listeners. Default: listeners."
+        "Where clients of each listener are told to connect to: NAME://HOST:PORT,... with the names of listeners. One that is not among them is open, and its clients are told of no broker. Default: listeners."
     "auto.create.topics.enable" Bool = "true", Any; "Whether asking for a topic creates it."
     "background.time.share" Double = "0.1", Fraction(0.001, 1.0);
         "Part of each thread's time that compaction and scrub may take while the thread has other work; up to a half while compaction falls behind. Not in Kafka."
@@ -65,7 +65,7 @@ entries! {
     "log.scrub.bytes.per.second" Long = "16777216", Whole(0, i64::MAX);
         "Bytes that are read in a second in search of rotten ones, of all shards together, past the page cache; 0 for none. Not in Kafka."
     "max.connections" Int dynamic = "10000", Whole(1, i32::MAX as i64);
-        "Connections at a time; more are closed at once. The limit on open files may leave room for fewer. listener.name.NAME.max.connections is the same for one listener."
+        "Connections at a time; more are closed at once. The limit on open files may leave room for fewer. listener.name.NAME.max.connections, with NAME in lower case, is the same for one listener, and does not change while the broker runs."
     "max.connections.per.ip" Int dynamic = "2147483647", Whole(0, i32::MAX as i64);
         "Connections of one address at a time; more are closed at once."
     "max.connections.per.ip.overrides" Text dynamic = "", Any;

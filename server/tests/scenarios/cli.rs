@@ -519,6 +519,26 @@ fn two_members_share_the_partitions_and_one_takes_over_from_the_other() {
 }
 
 #[test]
+fn an_ipv6_address_is_understood_with_its_brackets_and_without_where_it_is_clear() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let serving = Serving::start(directory.path(), &["--listen", "[::1]:0"]);
+    let port = serving.address.port();
+    for (number, address) in [format!("[::1]:{port}"), format!("::1:{port}")].into_iter().enumerate() {
+        let broker = Broker { address, serving: None };
+        broker.done(&["produce", "t"], "line\n");
+        let found = broker.done(&["consume", "t", "--exit-at-end"], "");
+        assert_eq!(found.lines().count(), number + 1);
+    }
+    let line = ["topic", "list", "--bootstrap", "::1:9092"];
+    let output = Command::new(STRANDLINE).args(line).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && error.contains("in brackets: [::1]:9092"), "{error}");
+}
+
+#[test]
 fn nobody_there_is_exit_code_1_and_nonsense_is_2() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let broker = Broker { address: nobody.to_string(), serving: None };

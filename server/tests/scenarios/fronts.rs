@@ -17,13 +17,13 @@ use futures_util::future::{Either, select};
 use strandline::config::{BrokerConfig, Settings};
 use strandline::fronts::kafka::KafkaFront;
 use strandline::net::{Connection, Listener, Listeners, Origin, Protocol, Seats, Transport, bind};
-use strandline::serve::Server;
+use strandline::serve::{Listening, Server};
 use strandline_engine::config::EngineConfig;
 use strandline_engine::reactor;
 use strandline_engine::types::{Offset, PartitionId};
 use strandline_engine::{Engine, Front, Local, ReadRequest, Reader};
 use strandline_protocol::messages::*;
-use strandline_protocol::wire::Encode;
+use strandline_protocol::wire::{Encode, ErrorCode};
 
 use crate::broker::data_dir;
 use crate::client::{Client, PATIENCE, batch, fetch, produce, values};
@@ -101,6 +101,33 @@ fn a_client_is_told_the_addresses_of_the_listener_that_it_came_in_by() {
     client.create("t", 1, &[]);
     assert_eq!(client.produce("t", 0, batch(&["a"])).error_code, 0);
     assert_eq!(Client::connect(outside.address).read_all("t", 0, 0), [(0, "a".to_owned())]);
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_listener_that_is_not_advertised_is_open_and_its_clients_are_told_of_no_broker() {
+    let dir = data_dir();
+    let config = config(
+        dir.path(),
+        &[
+            ("listeners", "IN://127.0.0.1:0,OUT://127.0.0.1:0"),
+            ("listener.security.protocol.map", "IN:PLAINTEXT,OUT:PLAINTEXT"),
+            ("advertised.listeners", "IN://near.example:7"),
+        ],
+    );
+    let server = Server::start(config, Some(1)).unwrap();
+    let [inside, outside] = server.listeners() else { panic!("two listeners") };
+    let told = |listening: &Listening| {
+        let mut client = Client::connect(listening.address);
+        let metadata = client.call(12, &MetadataRequest::default());
+        let cluster = client.call(2, &DescribeClusterRequest::default());
+        let request = FindCoordinatorRequest { key: "group".to_owned(), ..Default::default() };
+        let coordinator = client.call(3, &request);
+        (metadata.brokers.len(), cluster.brokers.len(), coordinator.error_code)
+    };
+    assert_eq!(told(inside), (1, 1, ErrorCode::None.code()));
+    assert_eq!(told(outside), (0, 0, ErrorCode::CoordinatorNotAvailable.code()));
+    assert_eq!(outside.advertised, None);
     server.stop().unwrap();
 }
 

@@ -306,6 +306,13 @@ fn every_dynamic_setting_of_a_kafka_broker_can_be_set_where_kafka_lets_it() {
     }
     let read_only = alter(&mut client, 4, "1", &[("replica.fetch.max.bytes", "1")]);
     assert_eq!(read_only.0, ErrorCode::InvalidRequest);
+    let of_listener = alter(&mut client, 4, "1", &[("listener.name.plaintext.max.connections", "7")]);
+    assert_eq!(of_listener.0, ErrorCode::InvalidRequest);
+    assert!(
+        of_listener.1.contains("max.connections cannot be changed while the broker runs"),
+        "{}",
+        of_listener.1
+    );
     let settings = described(&mut client, 4, "1");
     let rate = &settings["leader.replication.throttled.rate"];
     assert_eq!((rate.value.as_deref(), rate.config_source), (Some("9223372036854775807"), 2));

@@ -1,0 +1,145 @@
+//! Why settings are refused: which one, what it was, what it takes.
+
+use std::borrow::Cow;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use strandline_engine::config::{ConfigError, TopicConfigEntry};
+
+use super::host_port::HostPort;
+
+/// Why settings were refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingError {
+    /// The file can not be read.
+    #[error("can not read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not in the properties form.
+    #[error("{path}: {source}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        source: java_properties::PropertiesError,
+    },
+    /// No setting of that name.
+    #[error("there is no setting {name}")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// The setting does not take this value.
+    #[error("{name}={value}: expected {expected}")]
+    BadValue {
+        /// The setting, or the argument that stands for it.
+        name: Cow<'static, str>,
+        /// The value.
+        value: String,
+        /// What it takes.
+        expected: Expected,
+    },
+    /// The argument is for a broker with one listener.
+    #[error(
+        "{argument} is for a broker with one listener, and listeners={listeners} has several: change {setting} instead"
+    )]
+    SeveralListeners {
+        /// The argument.
+        argument: &'static str,
+        /// What was set.
+        listeners: String,
+        /// The setting that it stands for.
+        setting: &'static str,
+    },
+}
+
+/// What a setting takes.
+#[derive(Debug, thiserror::Error)]
+pub enum Expected {
+    /// These words say it.
+    #[error("{0}")]
+    Words(&'static str),
+    /// What its declaration says.
+    #[error("{}", .0.expected())]
+    Declared(&'static TopicConfigEntry),
+    /// What the topic setting takes that it gives a default to.
+    #[error(transparent)]
+    Topic(#[from] ConfigError),
+    /// The other name's value.
+    #[error("the same as node.id, {node_id}")]
+    NodeId {
+        /// That value.
+        node_id: i32,
+    },
+    /// Another protocol.
+    #[error("a listener in PLAINTEXT: {listener} is {protocol}, and there is no TLS and no SASL")]
+    Plaintext {
+        /// The listener.
+        listener: String,
+        /// Its protocol.
+        protocol: String,
+    },
+    /// Names that differ.
+    #[error("each name once, and {listener} stands there twice")]
+    NameOnce {
+        /// The one that is there twice.
+        listener: String,
+    },
+    /// Places that differ.
+    #[error("a place of its own for each: {one} and {other} have one")]
+    OwnPlaces {
+        /// One listener.
+        one: String,
+        /// Another one at the same place.
+        other: String,
+    },
+    /// Names that `listeners` has.
+    #[error("names of listeners, of which {listener} is none")]
+    Listener {
+        /// The name that it has not.
+        listener: String,
+    },
+    /// A protocol for every name.
+    #[error("{listener}:PLAINTEXT among its pairs: it names the protocol of every listener")]
+    Protocol {
+        /// The name without one.
+        listener: String,
+    },
+    /// A place that somebody can connect to.
+    #[error("places that clients can connect to: {place} stands for every address of a machine")]
+    Routable {
+        /// The place that is none.
+        place: HostPort,
+    },
+    /// A listener that clients are told of.
+    #[error("the name of a listener that is advertised, of which there are: {}", names.join(", "))]
+    Advertised {
+        /// Those that there are.
+        names: Vec<String>,
+    },
+    /// Addresses that differ.
+    #[error("each address once, and {address} stands there twice")]
+    AddressOnce {
+        /// The one that is there twice.
+        address: IpAddr,
+    },
+}
+
+impl From<&'static str> for Expected {
+    fn from(words: &'static str) -> Expected {
+        Expected::Words(words)
+    }
+}
+
+pub(super) fn bad(
+    name: impl Into<Cow<'static, str>>,
+    value: &str,
+    expected: impl Into<Expected>,
+) -> SettingError {
+    SettingError::BadValue { name: name.into(), value: value.to_owned(), expected: expected.into() }
+}
