@@ -185,6 +185,21 @@ impl Producers {
         forgotten
     }
 
+    /// Whether anything is remembered of a producer.
+    pub(crate) fn knows(&self, id: ProducerId) -> bool {
+        self.states.contains_key(&id)
+    }
+
+    /// Takes over the producers of another log, or part of it, that have an open transaction there.
+    pub(crate) fn take_open(&mut self, others: Producers) {
+        for (id, state) in others.states {
+            if let Some(first) = state.open {
+                self.open.insert(first, id, state.last_timestamp);
+                self.states.insert(id, state);
+            }
+        }
+    }
+
     /// Takes over what a draft has noted. Gives the transactions that it has aborted, in the order of their
     /// markers.
     pub(crate) fn adopt(&mut self, draft: DraftProducers) -> Vec<AbortedRow> {
@@ -361,7 +376,9 @@ impl DraftProducers {
         let Some(producer) = header.producer() else { return Ok(SequenceCheck::New) };
         match self.state(settled, producer.id) {
             Some(state) => state.check(producer, header, origin),
-            None if !header.is_transactional() || may_begin(origin, None) => Ok(SequenceCheck::New),
+            // A guard that has outlived what was remembered of the producer is as good as any: a marker is
+            // not forgotten in a day.
+            None if !header.is_transactional() || origin != Origin::Client => Ok(SequenceCheck::New),
             None => Err(AppendError::InvalidTransactionState {
                 producer_id: producer.id,
                 transaction_start: None,

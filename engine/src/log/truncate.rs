@@ -70,9 +70,24 @@ impl<D: Disk> Log<D> {
     /// The producers as they were when the log ended at `end`.
     async fn producers_before(&self, end: Offset) -> Result<Producers, Fault> {
         let mut producers = self.producers.borrow().clone();
-        let forgotten = producers.roll_back(end);
+        let mut forgotten = producers.roll_back(end);
+        forgotten.extend(self.ended_from(end).await?.into_iter().filter(|id| !producers.knows(*id)));
         self.recall(&mut producers, &forgotten, end).await?;
         Ok(producers)
+    }
+
+    /// The producers with markers at or behind `end`: of one that was silent for long nothing else tells that
+    /// its transaction is open again. What lies behind damage is not known.
+    async fn ended_from(&self, end: Offset) -> Result<HashSet<ProducerId>, Fault> {
+        let mut ended = HashSet::new();
+        let segments = self.segments.borrow().clone();
+        for segment in segments.iter().filter(|segment| segment.end().next_offset > end) {
+            match ended_in(segment, end, &mut ended).await {
+                Err(fault) if !fault.is_damage() => return Err(fault),
+                _ => {}
+            }
+        }
+        Ok(ended)
     }
 
     /// Has the batches before `end` tell of producers of whom nothing else is known.
@@ -98,6 +113,33 @@ impl<D: Disk> Log<D> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Has the batches before `end` tell of open transactions of producers that are not known: their markers
+    /// may have been cut off.
+    async fn recall_open(&self, producers: &mut Producers, end: Offset) -> Result<(), Fault> {
+        let mut others = Producers::default();
+        let segments = self.segments.borrow().clone();
+        for segment in segments.iter().filter(|segment| segment.base() < end) {
+            let mut scan = HeaderScan::new(segment, Position::ZERO, segment.end().position);
+            loop {
+                match scan.next_with_marker().await {
+                    Ok(Some((header, marker))) if header.next_offset() <= end => {
+                        if header.is_transactional() && !producers.knows(header.producer_id()) {
+                            others.note(&header, marker);
+                        }
+                    }
+                    Ok(_) => break,
+                    Err(fault) if !fault.is_damage() => return Err(fault),
+                    Err(fault) => {
+                        tracing::error!(%fault, "what stands behind is not known of transactions");
+                        break;
+                    }
+                }
+            }
+        }
+        producers.take_open(others);
         Ok(())
     }
 
@@ -172,10 +214,25 @@ impl<D: Disk> Log<D> {
         if recovery.log.damage().is_none() {
             let mut producers = recovery.log.producers.borrow().clone();
             recovery.log.recall(&mut producers, &forgotten, truncation.end).await?;
+            recovery.log.recall_open(&mut producers, truncation.end).await?;
             recovery.set_producers(producers);
         }
         Ok(recovery)
     }
+}
+
+/// Adds the producers with markers in a segment, at or behind `end`.
+async fn ended_in<D: Disk>(
+    segment: &Rc<Segment<D>>,
+    end: Offset,
+    ended: &mut HashSet<ProducerId>,
+) -> Result<(), Fault> {
+    let Some((position, first)) = segment.locate(end).await? else { return Ok(()) };
+    let mut scan = HeaderScan::at(segment, position, first, segment.end().position);
+    while let Some((_, header)) = scan.next().await? {
+        ended.extend(header.is_control().then(|| header.producer_id()));
+    }
+    Ok(())
 }
 
 /// The recovery point of a log that was cut off, as far as the one from before tells, and the producers of

@@ -419,3 +419,11 @@ fn an_emptied_batch_begins_no_transaction() {
     assert_eq!(producers.first_open(), None);
     assert_eq!(judge(&producers, &batch(0, 1, 1, 1)).unwrap(), SequenceCheck::New, "its sequence is known");
 }
+
+#[test]
+fn a_guard_outlives_what_is_remembered_of_its_producer() {
+    let mut producers = noted(&[part(7, 0, 0, 0), end(7, 0, COMMIT, 1)]);
+    let guard = Origin::Transaction(guard(&producers, 7, 0));
+    producers.expire(Timestamp(5000));
+    assert_eq!(judge_as(&producers, &part(7, 0, 1, 2), guard).unwrap(), SequenceCheck::New);
+}
