@@ -49,6 +49,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod transactions;
+#[cfg(test)]
 mod watermarks;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::machine::{DATA_DIR, Ending, Process, Settings, start};
 use super::plan::{Operation, Plan, Trouble};
 use super::run::Run;
 use super::table::Table;
+use super::transactions::Transactions;
 use super::{for_plans, for_seeds};
 use crate::config::topic_config_entry;
 use crate::error::AppendError;
@@ -276,6 +277,40 @@ fn d8_a_lost_checkpoint_costs_no_record_of_a_compacted_log() {
     for_seeds("d8_a_lost_checkpoint_costs_no_record_of_a_compacted_log", 0..300, |seed| {
         Table::new(seed, false).generations(4, true);
     });
+}
+
+#[test]
+fn d10_a_transaction_counts_as_a_whole_after_every_crash() {
+    for_seeds("d10_a_transaction_counts_as_a_whole_after_every_crash", 0..300, |seed| {
+        Transactions::new(seed, false, false).generations(4);
+    });
+}
+
+#[test]
+fn d10_a_transaction_counts_as_a_whole_where_logs_are_cut_off() {
+    for_seeds("d10_a_transaction_counts_as_a_whole_where_logs_are_cut_off", 0..300, |seed| {
+        Transactions::new(seed, false, true).generations(4);
+    });
+}
+
+#[test]
+fn d10_a_transaction_counts_as_a_whole_after_failing_writes_and_syncs() {
+    for_seeds("d10_a_transaction_counts_as_a_whole_after_failing_writes_and_syncs", 0..300, |seed| {
+        Transactions::new(seed, true, false).generations(4);
+    });
+}
+
+#[test]
+fn d10_no_crash_at_any_moment_shows_a_part_of_a_transaction() {
+    let counts = Rc::new(RefCell::new(Counts::default()));
+    for_seeds("d10_no_crash_at_any_moment_shows_a_part_of_a_transaction", 0..6, |seed| {
+        let mut transactions = Transactions::new(seed, false, seed % 2 == 1);
+        transactions.questions_max = 60;
+        transactions.images = Some(Images::new(counts.clone()));
+        transactions.generations(2);
+        counts.borrow_mut().seeds += 1;
+    });
+    eprintln!("{}", counts.borrow());
 }
 
 /// Settings of the broker are changed until the machine stops somewhere; then the newest that was
