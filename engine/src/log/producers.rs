@@ -311,7 +311,7 @@ impl ProducerState {
     ) -> Result<(), AppendError> {
         let is_open = self.open.is_some() && producer.epoch == self.epoch;
         let fits = match header.is_transactional() {
-            true => is_open || may_begin(origin, self.marker),
+            true => is_open || may_begin(origin, Some(self)),
             false => self.open.is_none(),
         };
         match fits {
@@ -344,12 +344,13 @@ impl ProducerState {
     }
 }
 
-/// Whether a transaction may begin behind the producer's last marker.
-fn may_begin(origin: Origin, marker: Option<Offset>) -> bool {
+/// Whether a transaction may begin behind the producer's last marker. A guard that has outlived what was
+/// remembered of its producer is as good as any: a marker is not forgotten in a day.
+fn may_begin(origin: Origin, known: Option<&ProducerState>) -> bool {
     match origin {
         Origin::Client | Origin::Coordinator(Some(Participation::Open)) => false,
         Origin::Transaction(guard) | Origin::Coordinator(Some(Participation::Absent(guard))) => {
-            guard == VerificationGuard::behind(marker)
+            known.is_none_or(|state| guard == VerificationGuard::behind(state.marker))
         }
         Origin::Coordinator(None) => true,
     }
@@ -376,9 +377,7 @@ impl DraftProducers {
         let Some(producer) = header.producer() else { return Ok(SequenceCheck::New) };
         match self.state(settled, producer.id) {
             Some(state) => state.check(producer, header, origin),
-            // A guard that has outlived what was remembered of the producer is as good as any: a marker is
-            // not forgotten in a day.
-            None if !header.is_transactional() || origin != Origin::Client => Ok(SequenceCheck::New),
+            None if !header.is_transactional() || may_begin(origin, None) => Ok(SequenceCheck::New),
             None => Err(AppendError::InvalidTransactionState {
                 producer_id: producer.id,
                 transaction_start: None,
