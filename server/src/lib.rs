@@ -13,8 +13,9 @@
 //! call        one request on its way, and its answer
 //! broker      the services of a shard, and the questions that all handlers ask
 //! cluster     who the brokers are, and who leads which partition
+//! transactions  what producers write to several partitions, whole or not at all
 //! groups      who reads what, and how far
-//! coordination  the runtime of coordinators: groups, and those to come
+//! coordination  the runtime of all coordinators
 //! session     who is at the other end of a connection
 //! net         listeners, seats, transports: what every front needs of the network
 //! answer room counters config descriptors log      long answers, their memory; what is counted; what can be set; descriptors; log lines
@@ -40,3 +41,4 @@ pub mod net;
 pub mod room;
 pub mod serve;
 pub mod session;
+pub mod transactions;

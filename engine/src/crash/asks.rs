@@ -10,7 +10,7 @@ use crate::config::{DynamicSettings, InForce};
 use crate::error::{DeleteRecordsError, TopicError};
 use crate::message::{CatalogMessage, DeleteBefore, Message};
 use crate::topics::{ConfigChange, Replica, Topic, TopicDelta};
-use crate::types::{Offset, PartitionId, ProducerId, TopicId};
+use crate::types::{Offset, PartitionId, TopicId};
 
 impl Process {
     /// Has these settings for all brokers, instead of those there are.
@@ -60,9 +60,5 @@ impl Process {
         let replicas = BTreeMap::from([(id.index, replica)]);
         let deltas = vec![TopicDelta::Place { topic: id.topic, replicas }];
         Only(self.ask_catalog(|reply| CatalogMessage::Apply { deltas, reply }).await)
-    }
-
-    pub(super) async fn allocate_producer_id(&self) -> oneshot::Receiver<Result<ProducerId, TopicError>> {
-        self.ask_catalog(|reply| CatalogMessage::AllocateProducerId { reply }).await
     }
 }

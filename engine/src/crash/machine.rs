@@ -34,7 +34,7 @@ use crate::shard::{Shard, ShardStart};
 use crate::sim::{Faults, SimDisk, SimFile, Simulation};
 use crate::sync::Published;
 use crate::topics::{NewTopic, Topic, TopicTable};
-use crate::types::{Offset, PartitionId, Timestamp, TopicId};
+use crate::types::{Offset, PartitionId, ProducerId, Timestamp, TopicId};
 
 /// What a shard runs on: as in production, with the simulated disk in place of the ring.
 type CrashDisk = Latch<SimDisk>;
@@ -324,6 +324,11 @@ impl Process {
         let (reply, answer) = oneshot::channel();
         let _ = self.mailboxes[0].send(Message::Catalog(message(reply))).await;
         answer
+    }
+
+    /// Asks for a producer id.
+    pub async fn allocate_producer_id(&self) -> oneshot::Receiver<Result<ProducerId, TopicError>> {
+        self.ask_catalog(|reply| CatalogMessage::AllocateProducerId { reply }).await
     }
 
     /// Asks for a topic.

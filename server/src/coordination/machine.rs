@@ -10,7 +10,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use strandline_engine::topics::TopicSnapshot;
-use strandline_engine::types::{Offset, ProducerId};
+use strandline_engine::types::{LeaderEpoch, Offset, ProducerId};
 use strandline_engine::{Participation, Producer, TransactionResult};
 use strandline_protocol::wire::EncodeError;
 
@@ -115,6 +115,8 @@ pub struct Transactional {
 pub struct Turn<'a, M: Machine> {
     /// The time, in milliseconds since 1970. It never goes back.
     pub now: i64,
+    /// The epoch in which the partition is coordinated.
+    pub epoch: LeaderEpoch,
     topics: &'a dyn Fn() -> TopicSnapshot,
     in_flight: &'a HashMap<String, usize>,
     writes: Vec<Write<M>>,
@@ -123,10 +125,11 @@ pub struct Turn<'a, M: Machine> {
 impl<'a, M: Machine> Turn<'a, M> {
     pub(crate) fn new(
         now: i64,
+        epoch: LeaderEpoch,
         topics: &'a dyn Fn() -> TopicSnapshot,
         in_flight: &'a HashMap<String, usize>,
     ) -> Turn<'a, M> {
-        Turn { now, topics, in_flight, writes: Vec::new() }
+        Turn { now, epoch, topics, in_flight, writes: Vec::new() }
     }
 
     /// All topics at this moment.

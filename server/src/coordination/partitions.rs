@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use strandline_engine::error::{AppendError, ReadError, TopicError};
 use strandline_engine::io::is_shortage;
 use strandline_engine::topics::{NewTopic, Topic, TopicSnapshot};
-use strandline_engine::types::{Offset, PartitionId};
+use strandline_engine::types::{Offset, PartitionId, ProducerId};
 use strandline_engine::{Local, Marker, Origin, Participation, PendingAppend, ReadRequest, reactor};
 
 /// The engine as a coordinator sees it, from one shard's thread.
@@ -32,6 +32,9 @@ pub trait Partitions: Clone + 'static {
 
     /// Creates a topic, durably.
     async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError>;
+
+    /// A producer id that nobody has.
+    async fn allocate_producer_id(&self) -> Result<ProducerId, TopicError>;
 
     /// Hands a record batch over, after those that were handed over before.
     async fn append(&self, partition: PartitionId, batch: BytesMut) -> Result<Self::Pending, AppendError>;
@@ -118,6 +121,10 @@ impl Partitions for Local {
 
     async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
         self.handle().create_topic(new).await
+    }
+
+    async fn allocate_producer_id(&self) -> Result<ProducerId, TopicError> {
+        self.handle().allocate_producer_id().await
     }
 
     async fn append(&self, partition: PartitionId, batch: BytesMut) -> Result<PendingAppend, AppendError> {

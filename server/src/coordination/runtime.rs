@@ -338,8 +338,9 @@ impl<M: Machine> Runtime<M> {
         operation: impl FnOnce(&mut M, &mut Turn<'_, M>) -> T,
     ) -> Result<T, Unavailable> {
         let partition = self.partitions.get_mut(&index).ok_or(Unavailable::NotHere)?;
+        let epoch = partition.epoch;
         let active = partition.stage.active()?;
-        let mut turn = Turn::new(self.now, &*self.topics, &active.in_flight);
+        let mut turn = Turn::new(self.now, epoch, &*self.topics, &active.in_flight);
         let result = operation(&mut active.machine, &mut turn);
         for write in turn.into_writes() {
             self.write(index, write, None);

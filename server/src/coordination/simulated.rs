@@ -12,7 +12,7 @@ use strandline_engine::crash::Process;
 use strandline_engine::error::{AppendError, TopicError};
 use strandline_engine::sim::Clock;
 use strandline_engine::topics::{NewTopic, Topic, TopicSnapshot};
-use strandline_engine::types::{Offset, PartitionId};
+use strandline_engine::types::{Offset, PartitionId, ProducerId};
 use strandline_engine::{Appended, Marker, Origin, Participation};
 
 use super::partitions::{Partitions, RecordsError};
@@ -77,6 +77,10 @@ impl Partitions for Simulated {
 
     async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
         self.process.create_topic(new).await.await.unwrap_or(Err(TopicError::Stopping))
+    }
+
+    async fn allocate_producer_id(&self) -> Result<ProducerId, TopicError> {
+        self.process.allocate_producer_id().await.await.unwrap_or(Err(TopicError::Stopping))
     }
 
     async fn append(&self, partition: PartitionId, batch: BytesMut) -> Result<Self::Pending, AppendError> {

@@ -229,6 +229,10 @@ impl Partitions for Written {
         Err(TopicError::Stopping)
     }
 
+    async fn allocate_producer_id(&self) -> Result<ProducerId, TopicError> {
+        Err(TopicError::Stopping)
+    }
+
     async fn append(&self, _: PartitionId, _: BytesMut) -> Result<(), AppendError> {
         Err(AppendError::Stopping)
     }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use strandline_engine::topics::TopicTable;
+use strandline_engine::types::LeaderEpoch;
 
 use super::*;
 use crate::groups::records::OffsetValue;
@@ -52,7 +53,7 @@ fn later_records_replace_earlier_ones_and_tombstones_leave_nothing() {
     assert!(groups.groups["g"].offsets.get("t", 1).is_none());
     [group(None), offset(0, None)].into_iter().for_each(|change| groups.replay(0, Offset::ZERO, change));
     let (topics, in_flight) = (|| Rc::new(Arc::new(TopicTable::default())), HashMap::new());
-    groups.begin(&mut Turn::new(0, &topics, &in_flight));
+    groups.begin(&mut Turn::new(0, LeaderEpoch::FIRST, &topics, &in_flight));
     assert_eq!(groups.count(), 0);
 }
 
@@ -63,11 +64,11 @@ fn a_group_that_is_served_is_not_replaced_by_its_own_record_and_goes_with_its_to
         .into_iter()
         .for_each(|change| groups.replay(0, Offset::ZERO, change));
     let (topics, in_flight) = (|| Rc::new(Arc::new(TopicTable::default())), HashMap::new());
-    groups.begin(&mut Turn::new(0, &topics, &in_flight));
+    groups.begin(&mut Turn::new(0, LeaderEpoch::FIRST, &topics, &in_flight));
     groups.replay(0, Offset::ZERO, group(Some(3)));
     assert_eq!(groups.groups["g"].group.generation(), 4);
     [offset(0, None), group(None)].into_iter().for_each(|change| groups.replay(0, Offset::ZERO, change));
-    let turn = &mut Turn::new(0, &topics, &in_flight);
+    let turn = &mut Turn::new(0, LeaderEpoch::FIRST, &topics, &in_flight);
     groups.settled(turn, Some("g"), Then::Interred(None), Ok(()));
     assert_eq!(groups.count(), 0);
 }
@@ -79,9 +80,9 @@ fn d9_offsets_do_not_expire_under_a_commit_that_is_on_its_way() {
     (groups.settings.offsets_retention_ms, groups.settings.retention_check_ms) = (1000, 100);
     groups.replay(0, Offset::ZERO, offset(0, Some(5)));
     let (topics, mut in_flight) = (|| Rc::new(Arc::new(TopicTable::default())), HashMap::new());
-    groups.begin(&mut Turn::new(0, &topics, &in_flight));
+    groups.begin(&mut Turn::new(0, LeaderEpoch::FIRST, &topics, &in_flight));
     let written = |groups: &mut GroupCoordinator, now, in_flight: &HashMap<String, usize>| {
-        let mut turn = Turn::new(now, &topics, in_flight);
+        let mut turn = Turn::new(now, LeaderEpoch::FIRST, &topics, in_flight);
         groups.tick(&mut turn);
         turn.into_writes().len()
     };

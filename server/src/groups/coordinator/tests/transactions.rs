@@ -2,7 +2,7 @@
 
 use strandline_engine::Producer;
 use strandline_engine::topics::TopicSnapshot;
-use strandline_engine::types::ProducerEpoch;
+use strandline_engine::types::{LeaderEpoch, ProducerEpoch};
 
 use super::*;
 use crate::coordination::{Outcome, Transactional};
@@ -48,7 +48,7 @@ impl Room {
         now: i64,
         call: impl FnOnce(&mut GroupCoordinator, &mut GroupTurn<'_>) -> T,
     ) -> (T, Vec<(Vec<Change>, Then)>) {
-        let mut turn = Turn::new(now, &topics, &self.in_flight);
+        let mut turn = Turn::new(now, LeaderEpoch::FIRST, &topics, &self.in_flight);
         let result = call(&mut self.groups, &mut turn);
         let writes = turn.into_writes().into_iter().map(|write| (write.records, write.then));
         (result, writes.collect())
