@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::config::ConfigError;
 use crate::format::check::CheckError;
 use crate::format::envelope::EnvelopeError;
-use crate::io::{is_out_of_descriptors, is_shortage};
+use crate::io::{is_no_space, is_out_of_descriptors, is_shortage};
 use crate::types::{LeaderEpoch, Offset, PartitionId, Position, ProducerEpoch, ProducerId, Sequence};
 
 /// Why a file, and what it holds, can not be trusted any more (D3, D5). Cheap to clone: one fault answers
@@ -96,6 +96,11 @@ impl FaultKind {
             FaultKind::Io { operation: "sync", source, .. } => is_out_of_descriptors(source),
             FaultKind::Io { source, .. } => is_shortage(source),
         }
+    }
+
+    /// Whether there was no room on the disk (D7). A failed sync is never one of these (D3).
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, FaultKind::Io { operation, source, .. } if *operation != "sync" && is_no_space(source))
     }
 }
 

@@ -319,6 +319,7 @@ def log_of(directory, row, journaled):
         tail.append(batch)
         end = batch.end
     check_epochs(directory, epochs, point, log + tail)
+    check_aborted(os.path.join(directory, "aborted"), start, point, log + tail)
     return start, log + tail
 
 def check_epochs(directory, epochs, point, batches):
@@ -329,6 +330,41 @@ def check_epochs(directory, epochs, point, batches):
         if batch.leader_epoch < last or known and batch.leader_epoch != known[-1]:
             problem(directory, f"offset {batch.base}: leader epoch {batch.leader_epoch}")
         last = max(last, batch.leader_epoch)
+
+def aborted_rows(data, point):
+    """Marker -> (producer, first offset, last stable offset) of the rows before the recovery point that are whole and follow."""
+    magic, version, _, crc, purged = struct.unpack_from("<8sHHIq", data)
+    demand((magic, version, zlib.crc32(zeroed(data[:24], 12))) == (b"STRLABRT", 1, crc) and purged >= 0, "header")
+    rows, last = {}, (purged - 1, 0)
+    for at in range(24, len(data) - 35, 36):
+        producer, first, marker, stable, crc = struct.unpack_from("<qqqqI", data, at)
+        follows = marker > last[0] and stable >= last[1] and producer >= 0 and 0 <= first < marker and stable <= marker + 1
+        if marker >= point or not follows or zlib.crc32(zeroed(data[at:at + 36], 32)) != crc:
+            break
+        rows[marker], last = (producer, first, stable), (marker, stable)
+    return rows
+
+def check_aborted(path, start, point, batches):
+    """Each row is of an ABORT marker, and no transaction with records is left out before the last row."""
+    told, open_transactions, markers = {}, {}, {}
+    for batch in (batch for batch in batches if batch.producer >= 0 and batch.attributes & 16):
+        if not batch.attributes & 32:
+            batch.count > 0 and open_transactions.setdefault(batch.producer, batch.base)
+            continue
+        first = open_transactions.pop(batch.producer, None)
+        if any(record["key"][4:8] == "0000" for record in batch.records()):
+            markers[batch.base] = batch.producer
+            if first is not None:
+                told[batch.base] = (batch.producer, first, min(open_transactions.values(), default=batch.end))
+    try:
+        rows = aborted_rows(read(path), point) if os.path.exists(path) else {}
+        for marker, (producer, _, _) in rows.items():
+            demand(marker < start or markers.get(marker) == producer, f"no marker at {marker}")
+        for marker in (marker for marker in told if marker <= max(rows, default=-1)):
+            demand(marker in rows, f"no row for the marker at {marker}")
+            demand(all(found <= least for found, least in zip(rows[marker][1:], told[marker][1:])), f"marker at {marker}: offsets")
+    except (Damaged, struct.error) as error:
+        problem(path, error)
 
 def main(root):
     rows, journaled, shards = {}, {}, os.path.join(root, "shards")

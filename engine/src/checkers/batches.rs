@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::BytesMut;
 
 use super::input::Input;
-use crate::compaction::{Cleaned, Cleaner, HashKeys, OffsetMap};
+use crate::compaction::{Cleaned, Cleaner, HashKeys, OffsetMap, Part};
 use crate::config::CompressionLevels;
 use crate::format::batch::{
     self, BATCH_HEADER_BYTES, BATCH_MAGIC, BATCH_OVERHEAD_BYTES, BatchHeader, Batches, TimestampType,
@@ -228,7 +228,9 @@ fn cleaned(header: &BatchHeader, batch: &[u8], records: &[Owned], now: Timestamp
         delete_retention_ms: i64::MAX,
         levels: CompressionLevels::default(),
     };
-    let left = match cleaner.clean(batch).expect("it was read before") {
+    let is_control = BatchHeader::peek(batch).expect("it was read before").is_control();
+    let part = if is_control { Part::Marker } else { Part::Data };
+    let left = match cleaner.clean(batch, part).expect("it was read before") {
         Cleaned::Same => records.len(),
         Cleaned::Removed => 0,
         Cleaned::Rewritten(left) => {

@@ -2,14 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use bytes::BytesMut;
+
 use super::input::Input;
 use crate::compaction::{
-    Cleaned, Cleaner, HashKeys, OffsetMap, Row, SealedSegment, Unpacked, group, verified,
+    Cleaned, Cleaner, HashKeys, LastOfProducer, OffsetMap, Part, Row, SealedSegment, Transactions, Unpacked,
+    group, verified,
 };
 use crate::config::CompressionLevels;
-use crate::format::batch::{self, BatchHeader, TimestampType};
+use crate::format::aborted::AbortedRow;
+use crate::format::batch::{self, BatchHeader, Producer, TimestampType};
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;
+use crate::format::marker::{EndMarker, Marker, TransactionResult};
 use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 pub(crate) const KEYS: HashKeys = HashKeys(1, 2);
@@ -27,7 +32,12 @@ pub(crate) struct Seen {
 #[derive(Default)]
 pub(crate) struct Log {
     pub(crate) segments: Vec<Segment>,
-    pub(crate) producers: HashMap<ProducerId, Offset>,
+    pub(crate) producers: HashMap<ProducerId, LastOfProducer>,
+    /// The aborted transactions of which something may be left.
+    pub(crate) rows: Vec<AbortedRow>,
+    /// The offsets of the records of each transaction that is open, and of those that were aborted.
+    open: BTreeMap<ProducerId, Vec<i64>>,
+    aborted: BTreeSet<i64>,
 }
 
 pub(crate) struct Segment {
@@ -46,8 +56,8 @@ pub(crate) struct Rounds {
 }
 
 /// Some segments, compacted; then more of them, and another pass when the tombstones of the first are old
-/// enough and those of the second are not. Either way the newest record of each key is left, and nothing
-/// else.
+/// enough and those of the second are not. Either way the newest record of each key that was not aborted is
+/// left, and nothing else; a reader that is told of aborted transactions sees the same at every moment.
 pub(super) fn compaction_against_model(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let mut log = Log::default();
@@ -60,17 +70,33 @@ pub(super) fn compaction_against_model(bytes: &[u8]) {
     log.append_segments(&mut input);
     let first_end = log.end();
     let (before, epochs) = (log.records(), log.epochs());
+    assert_eq!(log.read_committed(), log.committed(), "the list says what was aborted");
+    let expected = newest(&log.committed());
     log.clean_all(Offset::ZERO, rounds);
-    assert_eq!(log.records(), newest(&before));
+    assert_eq!(log.data(), expected);
     log.assert_sound(&before, &epochs);
 
     log.append_segments(&mut input);
     let (before, epochs) = (log.records(), log.epochs());
-    log.clean_all(first_end, Rounds { now: rounds.now.plus(1_000), ..rounds });
-    let mut expected = newest(&before);
+    let mut expected = newest(&log.committed());
     expected.retain(|record| !record.is_tombstone || record.offset >= first_end.get());
-    assert_eq!(log.records(), expected);
+    log.clean_all(first_end, Rounds { now: rounds.now.plus(1_000), ..rounds });
+    assert_eq!(log.data(), expected);
     log.assert_sound(&before, &epochs);
+
+    // Nothing is left that a marker, or a row, could be needed for but what was kept of producers.
+    let late = Rounds { now: rounds.now.plus(10_000), ..rounds };
+    for now in [late.now, late.now.plus(1_000), late.now.plus(2_000)] {
+        let end = log.end();
+        log.begin_segment();
+        log.append(something_dirty());
+        log.clean_all(end, Rounds { now, ..late });
+    }
+    for header in log.batches().map(|batch| *BatchHeader::peek(batch).expect("a batch of ours")) {
+        let last = log.producers.get(&header.producer_id());
+        let is_kept = last.is_some_and(|last| last.epoch == header.producer_epoch() && last.offset.is_none());
+        assert!(!header.is_control() || is_kept || log.has_before(&header), "a marker that nobody needs");
+    }
 }
 
 impl Log {
@@ -84,32 +110,78 @@ impl Log {
     }
 
     pub(crate) fn append(&mut self, batch: BatchBuilder) {
-        let mut bytes = batch.build();
+        self.append_bytes(batch.build());
+    }
+
+    fn append_bytes(&mut self, mut bytes: BytesMut) {
         // Every eighth offset another leader.
         batch::stamp(&mut bytes, self.end(), LeaderEpoch((self.end().get() / 8) as i32));
         let header = *BatchHeader::peek(&bytes).expect("a batch of ours");
         if let Some(producer) = header.producer() {
-            self.producers.insert(producer.id, header.last_offset());
+            let last = self.producers.entry(producer.id);
+            let last = last.or_insert(LastOfProducer { epoch: producer.epoch, offset: None });
+            if last.epoch != producer.epoch {
+                *last = LastOfProducer { epoch: producer.epoch, offset: None };
+            }
+            if !header.is_control() {
+                last.offset = Some(header.last_offset());
+            }
+            if header.is_transactional() && !header.is_control() {
+                let offsets = header.base_offset().get()..header.next_offset().get();
+                self.open.entry(producer.id).or_default().extend(offsets);
+            }
         }
         let segment = self.segments.last_mut().expect("a segment was begun");
         segment.next_offset = header.next_offset();
         segment.batches.push(bytes.to_vec());
     }
 
-    /// Segments of batches that the input chooses: few keys, all codecs, some producers.
+    /// Ends the transaction of a producer, if one is open, or sends a marker again.
+    pub(crate) fn end_transaction(&mut self, producer: Producer, result: TransactionResult) {
+        let marker = Marker { producer, coordinator_epoch: 3, result, bumped: false };
+        let marker_offset = self.end();
+        self.append_bytes(marker.build(Timestamp(marker_offset.get())));
+        let Some(offsets) = self.open.remove(&producer.id) else { return };
+        if result == TransactionResult::Abort {
+            let first_open = self.open.values().map(|offsets| Offset::new(offsets[0])).min();
+            self.rows.push(AbortedRow {
+                producer_id: producer.id,
+                first_offset: Offset::new(offsets[0]),
+                marker_offset,
+                last_stable: first_open.unwrap_or(marker_offset.plus(1)),
+            });
+            self.aborted.extend(offsets);
+        }
+    }
+
+    /// A marker that the input chooses: some raise the epoch of the producer.
+    fn append_marker(&mut self, id: ProducerId, choice: u8) {
+        let epoch = self.producers.get(&id).map_or(ProducerEpoch::FIRST, |last| last.epoch);
+        let epoch = if choice & 2 == 0 { epoch } else { ProducerEpoch(epoch.0 + 1) };
+        let result = if choice & 1 == 0 { TransactionResult::Abort } else { TransactionResult::Commit };
+        self.end_transaction(Producer { id, epoch }, result);
+    }
+
+    /// Segments of batches that the input chooses: few keys, all codecs, some producers, of whose
+    /// transactions all are decided in the end.
     fn append_segments(&mut self, input: &mut Input<'_>) {
         for _ in 0..1 + input.below(5) {
             self.begin_segment();
             for _ in 0..1 + input.below(7) {
                 let kind = input.byte();
+                let id = ProducerId(i64::from(kind >> 5 & 3));
+                let choice = input.byte();
+                if choice & 0xc0 == 0xc0 {
+                    self.append_marker(id, choice);
+                    continue;
+                }
                 let codec = Codec::ALL[usize::from(kind & 7) % Codec::ALL.len()];
                 let mut batch = BatchBuilder::new(codec);
-                if kind & 0x80 != 0 {
-                    batch = batch.producer(
-                        ProducerId(i64::from(kind >> 5 & 3)),
-                        ProducerEpoch::FIRST,
-                        Sequence(i32::from(input.byte())),
-                    );
+                if kind & 0x80 != 0 || self.open.contains_key(&id) {
+                    let epoch = self.producers.get(&id).map_or(ProducerEpoch::FIRST, |last| last.epoch);
+                    let is_transactional = choice & 0x80 != 0 || self.open.contains_key(&id);
+                    let sequence = Sequence(i32::from(input.byte()));
+                    batch = batch.producer(id, epoch, sequence).transactional(is_transactional);
                 }
                 for _ in 0..1 + (kind >> 3 & 3) {
                     let record = input.byte();
@@ -119,6 +191,9 @@ impl Log {
                 }
                 self.append(batch);
             }
+        }
+        while let Some(id) = self.open.keys().next().copied() {
+            self.append_marker(id, input.byte());
         }
     }
 
@@ -137,9 +212,14 @@ impl Log {
     pub(crate) fn clean(&mut self, first_dirty: Offset, rounds: Rounds) -> Offset {
         const SOUND: &str = "a batch of ours";
         let mut map = OffsetMap::new(first_dirty, u64::MAX, rounds.map_bytes, KEYS);
+        let mut transactions = Transactions::default();
         let dirty = self.segments.iter().filter(|segment| segment.next_offset > first_dirty);
         for batch in dirty.flat_map(|segment| &segment.batches) {
-            if !map.note_batch(batch).expect(SOUND) {
+            let noted = match self.part_of(&mut transactions, batch) {
+                Part::Aborted => map.skip_batch(batch).map(|()| true),
+                _ => map.note_batch(batch),
+            };
+            if !noted.expect(SOUND) {
                 break;
             }
         }
@@ -153,6 +233,7 @@ impl Log {
         let groups = group(&self.facts(), map.end(), rounds.segment_bytes);
         let untouched = groups.last().map_or(0, |group| group.end);
         let mut cleaned = Vec::new();
+        let mut transactions = Transactions::default();
         for group in groups {
             let parts = &self.segments[group];
             let (base, next_offset) =
@@ -160,7 +241,8 @@ impl Log {
             let mut row = Row::new(base, &cleaner);
             let mut batches = Vec::new();
             for batch in parts.iter().flat_map(|segment| &segment.batches) {
-                batches.extend(match cleaner.clean(batch).expect(SOUND) {
+                let part = self.part_of(&mut transactions, batch);
+                batches.extend(match cleaner.clean(batch, part).expect(SOUND) {
                     Cleaned::Same => row.push(batch.clone().into()),
                     Cleaned::Rewritten(other) => row.push(other.freeze()),
                     Cleaned::Removed => {
@@ -177,7 +259,20 @@ impl Log {
         }
         cleaned.extend(self.segments.drain(untouched..));
         self.segments = cleaned;
+        // Rows and what is left of their transactions agree at every moment.
+        let visible = self.read_committed();
+        self.rows.retain(|row| row.marker_offset >= map.end());
+        assert_eq!(self.read_committed(), visible, "a row goes when nothing of its transaction is left");
         map.end()
+    }
+
+    fn part_of(&self, transactions: &mut Transactions, batch: &[u8]) -> Part {
+        let header = BatchHeader::peek(batch).expect("a batch of ours");
+        if let Some((start, end)) = transactions.wants(header) {
+            let rows = self.rows.iter().filter(|row| row.overlaps(start, end));
+            transactions.give(end, rows.copied().collect());
+        }
+        transactions.pass(header)
     }
 
     /// As many rounds as it takes.
@@ -196,6 +291,52 @@ impl Log {
 
     pub(crate) fn records(&self) -> Vec<Seen> {
         self.batches().flat_map(|batch| seen(batch)).collect()
+    }
+
+    /// The records that are no markers.
+    pub(crate) fn data(&self) -> Vec<Seen> {
+        let is_data = |batch: &&Vec<u8>| !BatchHeader::peek(batch).expect("a batch of ours").is_control();
+        self.batches().filter(is_data).flat_map(|batch| seen(batch)).collect()
+    }
+
+    /// Those of them that were not aborted, as the model knows it.
+    fn committed(&self) -> Vec<Seen> {
+        let mut records = self.data();
+        records.retain(|record| !self.aborted.contains(&record.offset));
+        records
+    }
+
+    /// What a `read_committed` consumer makes of the log and the list of aborted transactions, by the rules
+    /// of Kafka's.
+    pub(crate) fn read_committed(&self) -> Vec<Seen> {
+        let mut rows = self.rows.clone();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.first_offset));
+        let (mut dropped, mut records) = (BTreeSet::new(), Vec::new());
+        for batch in self.batches() {
+            let header = BatchHeader::peek(batch).expect("a batch of ours");
+            while let Some(row) = rows.pop_if(|row| row.first_offset <= header.last_offset()) {
+                dropped.insert(row.producer_id);
+            }
+            if header.is_control() {
+                if EndMarker::read(batch).is_some_and(|end| end.result == TransactionResult::Abort) {
+                    dropped.remove(&header.producer_id());
+                }
+            } else if !header.is_transactional() || !dropped.contains(&header.producer_id()) {
+                records.extend(seen(batch));
+            }
+        }
+        records
+    }
+
+    /// Whether a transactional batch of this marker's producer stands before it, behind the one before.
+    fn has_before(&self, marker: &BatchHeader) -> bool {
+        let headers = self.batches().map(|batch| *BatchHeader::peek(batch).expect("a batch of ours"));
+        let before = headers.filter(|header| {
+            header.producer_id() == marker.producer_id()
+                && header.base_offset() < marker.base_offset()
+                && header.is_transactional()
+        });
+        before.last().is_some_and(|header| !header.is_control())
     }
 
     /// The leader epoch of each batch, by its base offset.
@@ -229,11 +370,29 @@ impl Log {
         for (id, last) in &self.producers {
             let is_there = |bytes: &Vec<u8>| {
                 let header = BatchHeader::peek(bytes).expect("a batch of ours");
-                header.producer_id() == *id && header.last_offset() == *last
+                let is_last = last.offset.is_none_or(|offset| header.last_offset() == offset);
+                header.producer_id() == *id && header.producer_epoch() == last.epoch && is_last
             };
-            assert!(self.batches().any(is_there), "the last sequence of producer {id}");
+            assert!(self.batches().any(is_there), "the last sequence and epoch of producer {id}");
         }
+        let mut open = BTreeSet::new();
+        for header in self.batches().map(|batch| BatchHeader::peek(batch).expect("a batch of ours")) {
+            match header.is_control() {
+                true => drop(open.remove(&header.producer_id())),
+                false if header.is_transactional() => drop(open.insert(header.producer_id())),
+                false => {}
+            }
+        }
+        assert!(open.is_empty(), "a marker went before its transaction: {open:?}");
+        assert_eq!(self.read_committed(), self.committed(), "what is left was committed");
     }
+}
+
+/// A batch that makes the log worth a round.
+fn something_dirty() -> BatchBuilder {
+    let mut batch = BatchBuilder::new(Codec::None);
+    batch.push(Timestamp(1), Some(b"another key"), Some(b"v"), &[]);
+    batch
 }
 
 pub(crate) fn seen(batch: &[u8]) -> Vec<Seen> {

@@ -6,6 +6,7 @@
 //! | `record_batch` | record batches | the walk, the sums and the rules for clients agree; what is let in is read, cleaned and built again |
 //! | `records` | codec, count, packed records | limits are exact, packing again gives the same, a walk takes all or ends |
 //! | `journal` | a commit; choices for a file with a broken byte | written the same again; all before the break is found, nothing that nobody wrote |
+//! | `aborted` | a file of aborted transactions | rows ascend, written the same again, a row read by itself is the same |
 //! | `index` | an index file | columns ascend, lookups find what a scan finds, written the same again |
 //! | `small_files` | a choice of file and its body; a name | written the same again; no flipped bit is let through |
 //! | `recovery` | choices of files in a data directory, and of damage | a start ends; nothing broken is read; further starts find the same |
@@ -18,6 +19,7 @@
 
 #![allow(clippy::print_stderr, reason = "whoever runs a checker is told what did not pass, before it panics")]
 
+mod aborted;
 mod batches;
 pub(crate) mod compaction;
 mod directory;
@@ -47,7 +49,7 @@ pub struct Checker {
 
 /// The checkers of the engine. A decoder takes twice its input at most; the rest is what the checker itself
 /// compares with.
-pub const CHECKERS: [Checker; 8] = [
+pub const CHECKERS: [Checker; 9] = [
     Checker {
         name: "record_batch",
         check: batches::record_batch,
@@ -56,6 +58,7 @@ pub const CHECKERS: [Checker; 8] = [
     },
     Checker { name: "records", check: batches::records, bytes_per_byte: 4, bytes_constant: UNPACKED },
     Checker { name: "journal", check: journal::journal, bytes_per_byte: 8, bytes_constant: 1 << 20 },
+    Checker { name: "aborted", check: aborted::aborted, bytes_per_byte: 8, bytes_constant: 4 << 10 },
     Checker { name: "index", check: index::index, bytes_per_byte: 8, bytes_constant: 4 << 10 },
     Checker {
         name: "small_files",

@@ -4,13 +4,15 @@
 //! |---|---|
 //! | at or behind the end of the offset map | yes: nothing is known about it yet |
 //! | without a key | no: no topic that is compacted takes one, but it may have been another kind of topic before |
+//! | of an aborted transaction | no |
 //! | older than its key's newest | no |
 //! | a tombstone, newest of its key or of none that is dirty | until its batch's delete horizon |
 //! | anything else | yes |
 //!
 //! | a batch | becomes |
 //! |---|---|
-//! | of markers, or wholly behind the end of the map | itself, byte for byte |
+//! | of markers that are needed, or wholly behind the end of the map | itself, byte for byte |
+//! | of a marker that is not needed | itself, with a delete horizon; behind that nothing, unless it has the last epoch of its producer |
 //! | all records stay | itself, byte for byte; if there is a tombstone and no delete horizon yet, rewritten with one |
 //! | some stay | rewritten with those |
 //! | none stays | nothing; its header alone if it has its producer's last sequence |
@@ -23,25 +25,34 @@ use std::collections::HashMap;
 use bytes::BytesMut;
 
 use super::unpacked::{Unpacked, verified};
-use super::{CompactionError, OffsetMap};
+use super::{CompactionError, OffsetMap, Part};
 use crate::config::CompressionLevels;
 use crate::format::batch::{self, BatchHeader, Remains, TimestampType};
 use crate::format::compression::{Codec, compress};
 use crate::format::record::{self, Records};
-use crate::types::{Offset, ProducerId, Timestamp};
+use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp};
 
 /// The rules of one round.
 pub struct Cleaner<'a> {
     /// The newest offset of each key.
     pub map: &'a OffsetMap,
-    /// The last offset that each active producer has appended.
-    pub producers: &'a HashMap<ProducerId, Offset>,
+    /// What has to stay of each active producer.
+    pub producers: &'a HashMap<ProducerId, LastOfProducer>,
     /// The time of the round.
     pub now: Timestamp,
     /// Milliseconds that a tombstone stays (`delete.retention.ms`).
     pub delete_retention_ms: i64,
     /// How thoroughly what is left is packed.
     pub levels: CompressionLevels,
+}
+
+/// The last that the log has of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastOfProducer {
+    /// Its epoch.
+    pub epoch: ProducerEpoch,
+    /// The last offset that it has appended in this epoch; `None` where the epoch has come with a marker.
+    pub offset: Option<Offset>,
 }
 
 /// What is left of a batch.
@@ -69,19 +80,21 @@ impl Cleaner<'_> {
     ///
     /// # Errors
     /// [`CompactionError`] for a batch that is damaged.
-    pub fn clean(&self, batch: &[u8]) -> Result<Cleaned, CompactionError> {
+    pub fn clean(&self, batch: &[u8], part: Part) -> Result<Cleaned, CompactionError> {
         let header = verified(batch)?;
-        if header.is_control() || header.base_offset() >= self.map.end() {
+        if part == Part::Marker || header.base_offset() >= self.map.end() {
             return Ok(Cleaned::Same);
         }
+        if part == Part::Aborted {
+            return Ok(self.without_records(header));
+        }
         let unpacked = Unpacked::new(header, batch)?;
+        if part == Part::SpentMarker {
+            return self.spent(&unpacked);
+        }
         let survivors = self.survivors(&unpacked)?;
         if survivors.count == 0 {
-            return Ok(match self.is_last_of_producer(header) {
-                true if header.record_count() == 0 => Cleaned::Same,
-                true => Cleaned::Rewritten(emptied(header)),
-                false => Cleaned::Removed,
-            });
+            return Ok(self.without_records(header));
         }
         let horizon = (survivors.has_tombstone && !header.has_delete_horizon())
             .then(|| self.now.plus(self.delete_retention_ms));
@@ -91,12 +104,39 @@ impl Cleaner<'_> {
         Ok(Cleaned::Rewritten(rewritten(&unpacked, &survivors, horizon, &self.levels)))
     }
 
+    /// What is left of a batch without any record.
+    fn without_records(&self, header: &BatchHeader) -> Cleaned {
+        match self.is_last_of_producer(header) {
+            true if header.record_count() == 0 => Cleaned::Same,
+            true => Cleaned::Rewritten(emptied(header)),
+            false => Cleaned::Removed,
+        }
+    }
+
+    /// What is left of a marker whose transaction has no record any more.
+    fn spent(&self, unpacked: &Unpacked<'_>) -> Result<Cleaned, CompactionError> {
+        let header = unpacked.header;
+        if header.record_count() > 0 && !header.has_delete_horizon() {
+            let mut all = Survivors::none();
+            for record in unpacked.records() {
+                all.count += 1;
+                all.max_timestamp = all.max_timestamp.max(record?.timestamp);
+            }
+            let horizon = Some(self.now.plus(self.delete_retention_ms));
+            return Ok(Cleaned::Rewritten(rewritten(unpacked, &all, horizon, &self.levels)));
+        }
+        let is_over = header.record_count() == 0 || self.now >= header.base_timestamp();
+        Ok(match is_over && !self.is_last_of_producer(header) {
+            true => Cleaned::Removed,
+            false => Cleaned::Same,
+        })
+    }
+
     fn survivors(&self, unpacked: &Unpacked<'_>) -> Result<Survivors, CompactionError> {
         let header = unpacked.header;
         let horizon = header.has_delete_horizon().then(|| header.base_timestamp());
         let keeps_tombstones = horizon.is_none_or(|horizon| self.now < horizon);
-        let mut survivors =
-            Survivors { bytes: None, count: 0, max_timestamp: Timestamp::NONE, has_tombstone: false };
+        let mut survivors = Survivors::none();
         let mut passed = 0;
         for record in unpacked.records() {
             let record = record?;
@@ -121,10 +161,19 @@ impl Cleaner<'_> {
         Ok(survivors)
     }
 
-    /// Whether no later sequence of its producer is in the log.
+    /// Whether no later batch in the log has the last sequence of its producer, or else the last epoch.
     pub(super) fn is_last_of_producer(&self, header: &BatchHeader) -> bool {
-        let last = header.producer().and_then(|producer| self.producers.get(&producer.id));
-        last.is_some_and(|last| *last == header.last_offset())
+        let Some(producer) = header.producer() else { return false };
+        self.producers.get(&producer.id).is_some_and(|last| match last.offset {
+            Some(offset) => offset == header.last_offset(),
+            None => header.is_control() && producer.epoch == last.epoch,
+        })
+    }
+}
+
+impl Survivors {
+    fn none() -> Survivors {
+        Survivors { bytes: None, count: 0, max_timestamp: Timestamp::NONE, has_tombstone: false }
     }
 }
 

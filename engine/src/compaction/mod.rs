@@ -15,6 +15,8 @@
 //! 3. [`group`] puts small segments together, [`Cleaner::clean`] says of each of their batches what is left
 //!    of it, and a [`Row`] closes the gaps.
 //!
+//! Both go through the log from front to back, with the [`Transactions`] that they meet.
+//!
 //! What holds afterwards:
 //!
 //! * No record gets another offset or timestamp; a batch keeps its base offset, producer, sequence and codec.
@@ -22,7 +24,9 @@
 //!   the first offset of a group to its last, so that a base offset that has rotted is found (D5), and a
 //!   segment is never empty.
 //! * The batch with a producer's last sequence stays, without records if need be, so that a log read from its
-//!   beginning still tells a batch that is sent again.
+//!   beginning still tells a batch that is sent again; and so does the marker that has its last epoch, where
+//!   no record has.
+//! * Records of aborted transactions are gone, and their markers follow in a later round ([`Transactions`]).
 //! * A batch whose checksum does not hold stops the round: rewriting it would make damage look sound (D5).
 //! * A tombstone goes no earlier than `delete.retention.ms` after the round that removed what it deletes
 //!   (KIP-534), and groups are replaced front to back: what it deletes lies before it, and is gone first.
@@ -36,11 +40,13 @@ mod plan;
 mod row;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod unpacked;
 
-pub use cleaner::{Cleaned, Cleaner};
+pub use cleaner::{Cleaned, Cleaner, LastOfProducer};
 pub use offset_map::{HashKeys, OffsetMap};
 pub use pace::{Behind, Pace, SHARE_MAX};
 pub use plan::{Round, SealedSegment, group, plan};
 pub use row::Row;
+pub use transactions::{Part, Transactions};
 pub use unpacked::{CompactionError, Placed, Unpacked, verified};

@@ -77,6 +77,15 @@ impl OffsetMap {
         Ok(true)
     }
 
+    /// Passes a batch whose records do not count, since their transaction was aborted.
+    ///
+    /// # Errors
+    /// [`CompactionError`] for a batch that is damaged.
+    pub fn skip_batch(&mut self, batch: &[u8]) -> Result<(), CompactionError> {
+        self.end = self.end.max(verified(batch)?.next_offset());
+        Ok(())
+    }
+
     /// Notes that `key` has a record at `offset`; false when there is no room for another key.
     fn note(&mut self, key: &[u8], offset: Offset) -> bool {
         let hash = self.hash(key);

@@ -6,9 +6,10 @@ use super::*;
 use crate::checkers::compaction::{KEYS, Log, Rounds};
 use crate::checkers::{CHECKERS, Checker};
 use crate::config::CompressionLevels;
-use crate::format::batch::{self, BatchError, BatchHeader};
+use crate::format::batch::{self, BatchError, BatchHeader, Producer};
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;
+use crate::format::marker::TransactionResult;
 use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 const DAY: i64 = 86_400_000;
@@ -309,15 +310,101 @@ fn damage_is_refused_and_never_made_to_look_sound() {
     for bit in 16 * 8..sound.len() * 8 {
         let mut bytes = sound.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
-        assert!(cleaner.clean(&bytes).is_err(), "bit {bit}");
+        assert!(cleaner.clean(&bytes, Part::Data).is_err(), "bit {bit}");
         assert!(OffsetMap::new(Offset::ZERO, 10, 1 << 10, KEYS).note_batch(&bytes).is_err(), "bit {bit}");
     }
     let truncated = CompactionError::Batch(BatchError::Truncated { needed: 61, found: 10 });
-    assert_eq!(cleaner.clean(&sound[..10]), Err(truncated));
+    assert_eq!(cleaner.clean(&sound[..10], Part::Data), Err(truncated));
 
     // A sum that holds over records that do not.
     let mut bytes = sound;
     bytes[23..27].copy_from_slice(&0i32.to_be_bytes());
     batch::set_max_timestamp(&mut bytes, Timestamp(1));
-    assert_eq!(cleaner.clean(&bytes), Err(CompactionError::OffsetDelta { least: 1, most: 0, found: 1 }));
+    assert_eq!(
+        cleaner.clean(&bytes, Part::Data),
+        Err(CompactionError::OffsetDelta { least: 1, most: 0, found: 1 })
+    );
+}
+
+fn transactional(id: i64, epoch: i16, sequence: i32, records: &[Input<'_>]) -> BatchBuilder {
+    let batch = batch(Codec::None, records);
+    batch.producer(ProducerId(id), ProducerEpoch(epoch), Sequence(sequence)).transactional(true)
+}
+
+fn producer(id: i64, epoch: i16) -> Producer {
+    Producer { id: ProducerId(id), epoch: ProducerEpoch(epoch) }
+}
+
+#[test]
+fn records_of_an_aborted_transaction_go_and_remove_nothing() {
+    let mut log = log([batch(Codec::None, &[("a", Some("old"), 3), ("b", Some("old"), 3)])]);
+    log.append(transactional(7, 0, 0, &[("a", Some("aborted"), 4)]));
+    log.append(transactional(8, 0, 0, &[("b", Some("committed"), 4)]));
+    log.end_transaction(producer(7, 0), TransactionResult::Abort);
+    log.append(transactional(7, 0, 1, &[("c", Some("committed"), 5)]));
+    log.end_transaction(producer(8, 0), TransactionResult::Commit);
+    log.end_transaction(producer(7, 0), TransactionResult::Commit);
+    assert_eq!(log.rows.len(), 1);
+    log.clean(Offset::ZERO, ROUNDS);
+    assert_eq!(log.data().iter().map(|record| record.offset).collect::<Vec<_>>(), [0, 3, 5]);
+    assert_eq!(log.rows, [], "no record of it is left");
+    let markers =
+        |log: &Log| log.batches().filter(|bytes| BatchHeader::peek(bytes).unwrap().is_control()).count();
+    assert_eq!(markers(&log), 3);
+}
+
+#[test]
+fn a_marker_goes_when_its_records_have_gone_before_and_the_horizon_has_passed() {
+    let mut log = log([transactional(7, 0, 0, &[("a", Some("aborted"), 4)])]);
+    log.end_transaction(producer(7, 0), TransactionResult::Abort);
+    log.append(transactional(7, 0, 1, &[("b", Some("committed"), 5)]));
+    log.end_transaction(producer(7, 0), TransactionResult::Commit);
+    let round = |log: &mut Log, now: i64| {
+        let dirty = log.end();
+        log.append(batch(Codec::None, &[("z", Some("dirty"), 9)]));
+        log.clean(dirty.min(Offset::new(4)), Rounds { now: ROUNDS.now.plus(now), ..ROUNDS });
+        let header = |bytes: &Vec<u8>| *BatchHeader::peek(bytes).unwrap();
+        let told = |header: BatchHeader| (header.base_offset().get(), header.has_delete_horizon());
+        log.batches().map(header).filter(BatchHeader::is_control).map(told).collect::<Vec<_>>()
+    };
+    log.clean(Offset::ZERO, ROUNDS);
+    let kept = log.segments[0].batches.clone();
+    assert_eq!(round(&mut log, 0), [(1, true), (3, false)], "its records went in the round before");
+    let stamped = log.batches().find(|bytes| BatchHeader::peek(bytes).unwrap().is_control()).unwrap().clone();
+    let header = BatchHeader::peek(&stamped).unwrap();
+    assert_eq!((header.record_count(), header.max_timestamp()), (1, Timestamp(1)), "it is the same marker");
+    assert_eq!(round(&mut log, DAY - 1), [(1, true), (3, false)]);
+    assert!(log.batches().any(|bytes| *bytes == stamped), "no later round moves the horizon");
+    assert_eq!(round(&mut log, DAY), [(3, false)]);
+    assert!(kept.len() > 2 && log.offsets().contains(&2), "what was committed stays, and so does its marker");
+}
+
+#[test]
+fn a_marker_whose_row_is_there_stays() {
+    let mut log = log([transactional(7, 0, 0, &[("a", Some("aborted"), 4)])]);
+    log.end_transaction(producer(7, 0), TransactionResult::Abort);
+    let row = log.rows[0];
+    let header = *BatchHeader::peek(&log.segments[0].batches[1]).unwrap();
+    let mut transactions = Transactions::default();
+    transactions.give(Offset::new(100), vec![row]);
+    assert_eq!(transactions.pass(&header), Part::Marker);
+    transactions.give(Offset::new(100), vec![]);
+    assert_eq!(transactions.pass(&header), Part::SpentMarker);
+}
+
+#[test]
+fn the_marker_with_the_last_epoch_of_a_producer_stays() {
+    let mut log = log([transactional(7, 0, 0, &[("a", Some("aborted"), 4)])]);
+    log.end_transaction(producer(7, 1), TransactionResult::Abort);
+    for days in 0..4 {
+        let dirty = log.end();
+        log.append(batch(Codec::None, &[("z", Some("dirty"), 9)]));
+        log.clean(dirty.min(Offset::new(days * 2)), Rounds { now: ROUNDS.now.plus(days * DAY), ..ROUNDS });
+    }
+    let header = |bytes: &Vec<u8>| *BatchHeader::peek(bytes).unwrap();
+    let left = log.batches().map(header).find(|header| header.producer_id() == ProducerId(7));
+    assert_eq!(
+        left.map(|header| (header.is_control(), header.producer_epoch())),
+        Some((true, ProducerEpoch(1)))
+    );
 }

@@ -11,7 +11,9 @@
 //!   two while the log was read.
 //!
 //! A producer that sends again what was acknowledged last is answered with the same offset, whatever was
-//! compacted.
+//! compacted. Where producers have transactions, `transactions` says what else must hold.
+
+mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -27,11 +29,13 @@ use crate::format::builder::BatchBuilder;
 use crate::format::check::check;
 use crate::format::compression::{Codec, decompress};
 use crate::format::record::Records;
-use crate::message::{Appended, OffsetQuery};
+use crate::log::Origin;
+use crate::message::{Appended, Appending, OffsetQuery};
 use crate::sim::{Clock, Simulation};
 use crate::stats::ShardStats;
 use crate::topics::NewTopic;
 use crate::types::{Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use transactions::Transactions;
 
 /// How long tombstones stay.
 const DELETE_RETENTION_MS: i64 = 3000;
@@ -43,6 +47,8 @@ struct Sent {
     timestamp: Timestamp,
     /// When it was given to the engine.
     sent_at: Timestamp,
+    /// The transaction that it belongs to.
+    transaction: Option<usize>,
 }
 
 /// Consecutive numbers, and who sent them.
@@ -58,6 +64,8 @@ struct Producer {
     epoch: ProducerEpoch,
     next_sequence: Sequence,
     last: Option<(Batch, i64)>,
+    /// Its transaction that is not decided.
+    open: Option<usize>,
 }
 
 pub(super) struct Table {
@@ -72,6 +80,9 @@ pub(super) struct Table {
     gone: BTreeSet<usize>,
     producers: BTreeMap<ProducerId, Producer>,
     pending: Vec<(Batch, Receiver<Result<Appended, AppendError>>)>,
+    /// Whether producers have transactions.
+    pub(super) is_transactional: bool,
+    transactions: Transactions,
     /// What the shards have counted, all generations together.
     pub(super) stats: ShardStats,
     /// Questions in one generation.
@@ -98,6 +109,8 @@ impl Table {
             gone: BTreeSet::new(),
             producers: BTreeMap::new(),
             pending: Vec::new(),
+            is_transactional: false,
+            transactions: Transactions::default(),
             stats: ShardStats::default(),
             questions_max: 250,
             images: None,
@@ -126,6 +139,7 @@ impl Table {
             for (batch, _) in std::mem::take(&mut self.pending) {
                 self.begin_epoch(batch.producer);
             }
+            self.transactions.forget_answers();
             if loses_checkpoints && self.rng.bool() {
                 self.rot_checkpoints();
             }
@@ -194,6 +208,7 @@ impl Table {
         let begun = if self.partition.is_none() { self.create(&process) } else { Some(()) };
         let begun =
             begun.and_then(|()| self.compare(&process, true)).and_then(|()| self.send_again(&process));
+        let begun = begun.and_then(|()| self.decide_all(&process));
         assert!(begun.is_some(), "nothing stops it");
         process
     }
@@ -256,6 +271,9 @@ impl Table {
                 }
                 _ => self.compare(process, false)?,
             }
+            if self.is_transactional {
+                self.begin_or_end(process)?;
+            }
         }
         process.disk.set_faults(ORDINARY);
         if ending == Ending::Stop {
@@ -270,13 +288,16 @@ impl Table {
     fn append(&mut self, process: &Process) -> Option<()> {
         let id = ProducerId(self.rng.i64(1..4));
         // One batch at a time: the one before has settled.
-        if self.pending.iter().any(|(batch, _)| batch.producer == id) {
+        if self.is_waiting(id) {
             return Some(());
         }
-        let fresh = Producer { epoch: ProducerEpoch::FIRST, next_sequence: Sequence::FIRST, last: None };
+        let (epoch, next_sequence) = (ProducerEpoch::FIRST, Sequence::FIRST);
+        let fresh = Producer { epoch, next_sequence, last: None, open: None };
         let producer = self.producers.entry(id).or_insert(fresh);
         let codec = *self.rng.choice(&Codec::ALL).expect("five");
         let mut builder = BatchBuilder::new(codec).producer(id, producer.epoch, producer.next_sequence);
+        let transaction = producer.open;
+        builder = builder.transactional(transaction.is_some());
         let first = self.sent.len();
         for _ in 0..self.rng.usize(1..5) {
             let (key, timestamp) = (self.rng.u8(..8), self.clock.timestamp().plus(self.rng.i64(-500..500)));
@@ -284,7 +305,7 @@ impl Table {
             let number = (self.sent.len() as u64).to_le_bytes();
             builder.push(timestamp, Some(&[key]), value.as_deref(), &[("number", Some(&number))]);
             let sent_at = self.clock.timestamp();
-            self.sent.push(Sent { key, is_tombstone: value.is_none(), timestamp, sent_at });
+            self.sent.push(Sent { key, is_tombstone: value.is_none(), timestamp, sent_at, transaction });
         }
         producer.next_sequence = producer.next_sequence.plus(builder.len() as i32);
         let batch = Batch { first, bytes: builder.build().to_vec(), producer: id };
@@ -299,14 +320,19 @@ impl Table {
         let config = &topics.by_id(id.topic).expect("it is there").config;
         let rules = config.check_rules(self.clock.timestamp());
         let checked = check(batch.bytes[..].into(), &rules).expect("the batch keeps the rules");
-        self.drive(process.owner(id).append(id, checked))
+        let origin = match checked.header().is_transactional() {
+            true => self.origin(process, checked.header())?,
+            false => Origin::Client,
+        };
+        self.drive(process.owner(id).append(id, Appending::Batch(checked, origin)))
     }
 
     /// Nobody knows what became of the producer's last batch.
     fn begin_epoch(&mut self, id: ProducerId) {
         let producer = self.producers.get_mut(&id).expect("it has sent");
         let epoch = ProducerEpoch(producer.epoch.0 + 1);
-        *producer = Producer { epoch, next_sequence: Sequence::FIRST, last: None };
+        let open = producer.open;
+        *producer = Producer { epoch, next_sequence: Sequence::FIRST, last: None, open };
     }
 
     fn know(&mut self, number: usize, offset: i64) {
@@ -324,24 +350,32 @@ impl Table {
             assert!(!self.gone.contains(number), "record {number} has come back at {offset}");
             self.know(*number, *offset);
         }
+        // What was aborted neither stays nor removes anything.
+        let counts = |number: usize, key: u8| self.sent[number].key == key && !self.is_aborted(number);
         let newest_found = |key: u8| {
-            let of_key = found.iter().filter(|(number, _)| self.sent[**number].key == key);
+            let of_key = found.iter().filter(|(number, _)| counts(**number, key));
             of_key.map(|(_, offset)| *offset).max()
         };
         let oldest_found = |key: u8| {
-            let of_key = found.iter().filter(|(number, _)| self.sent[**number].key == key);
+            let of_key = found.iter().filter(|(number, _)| counts(**number, key));
             of_key.map(|(_, offset)| *offset).min()
         };
         let mut gone = Vec::new();
         for number in known_before.into_iter().filter(|number| !found.contains_key(number)) {
+            if self.is_aborted(number) {
+                gone.push(number);
+                continue;
+            }
             let Sent { key, is_tombstone, sent_at, .. } = self.sent[number];
             let offset = self.known[&number];
             let has_newer = newest_found(key).is_some_and(|newest| newest > offset);
             // A tombstone that was newest may go, and so may what it has deleted.
             let now = self.clock.timestamp();
             let deleted = self.known.iter().any(|(other, at)| {
+                let counts = !self.is_aborted(*other);
                 let other = &self.sent[*other];
-                other.key == key
+                counts
+                    && other.key == key
                     && *at >= offset
                     && other.is_tombstone
                     && now >= other.sent_at.plus(DELETE_RETENTION_MS)
@@ -355,7 +389,10 @@ impl Table {
             gone.push(number);
         }
         self.gone.extend(gone);
-        Some(())
+        match self.is_transactional {
+            true => self.compare_committed(process, &found, quiet),
+            false => Some(()),
+        }
     }
 
     /// The numbers of all records, with their offsets; `None` where a disk that fails is to blame.
@@ -394,6 +431,9 @@ impl Table {
     /// Notes a batch's records from `next` on: like every client, since a batch may begin before the offset
     /// that was asked for. Compaction may just have stretched it over that.
     fn take_batch(&self, header: &BatchHeader, batch: &[u8], next: Offset, found: &mut BTreeMap<usize, i64>) {
+        if header.is_control() {
+            return;
+        }
         let records = decompress(header.codec().expect("a codec"), &batch[BATCH_HEADER_BYTES..], 1 << 20);
         let records = records.expect("what can be unpacked");
         for record in Records::new(&records, header.record_count() as u32) {
@@ -428,7 +468,9 @@ impl Table {
             }
         };
         assert!(largest.is_none() || answer.is_some(), "there is a record, so one has the largest timestamp");
-        assert!(!quiet || answer.map(|found| found.timestamp) == largest, "{answer:?}, not {largest:?}");
+        // It may be that of a marker.
+        let is_exact = quiet && !self.is_transactional;
+        assert!(!is_exact || answer.map(|found| found.timestamp) == largest, "{answer:?}, not {largest:?}");
         Some(())
     }
 }
@@ -454,6 +496,8 @@ impl Subject for Table {
             known: self.known.clone(),
             gone: self.gone.clone(),
             producers: self.producers.clone(),
+            is_transactional: self.is_transactional,
+            transactions: self.transactions.without_answers(),
             images: image.images,
             ..Table::on(machine, self.errors)
         };
@@ -469,6 +513,7 @@ impl Subject for Table {
     }
 
     fn harvest(&mut self) {
+        self.take_ends();
         for (batch, mut answer) in std::mem::take(&mut self.pending) {
             match answer.try_recv() {
                 Ok(None) => self.pending.push((batch, answer)),

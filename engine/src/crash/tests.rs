@@ -313,6 +313,42 @@ fn d10_no_crash_at_any_moment_shows_a_part_of_a_transaction() {
     eprintln!("{}", counts.borrow());
 }
 
+#[test]
+fn d10_what_was_aborted_is_left_out_after_compaction_and_every_crash() {
+    let rounds = Cell::new(0);
+    for_seeds("d10_what_was_aborted_is_left_out_after_compaction_and_every_crash", 0..300, |seed| {
+        let mut table = Table::new(seed, false);
+        table.is_transactional = true;
+        table.generations(4, seed % 3 == 2);
+        rounds.set(rounds.get() + table.stats.compactions);
+    });
+    assert!(rounds.get() > 0, "nothing was ever compacted");
+}
+
+#[test]
+fn d10_no_crash_at_any_moment_shows_what_was_aborted() {
+    let name = "d10_no_crash_at_any_moment_shows_what_was_aborted";
+    let counts = Rc::new(RefCell::new(Counts::default()));
+    for_seeds(name, 0..6, |seed| {
+        let mut table = Table::new(seed, false);
+        table.is_transactional = true;
+        table.questions_max = 60;
+        table.images = Some(Images::new(counts.clone()));
+        table.generations(2, false);
+        counts.borrow_mut().seeds += 1;
+    });
+    eprintln!("{}", counts.borrow());
+}
+
+#[test]
+fn d3_what_was_aborted_is_left_out_when_writes_and_syncs_fail() {
+    for_seeds("d3_what_was_aborted_is_left_out_when_writes_and_syncs_fail", 0..300, |seed| {
+        let mut table = Table::new(seed, true);
+        table.is_transactional = true;
+        table.generations(4, false);
+    });
+}
+
 /// Settings of the broker are changed until the machine stops somewhere; then the newest that was
 /// acknowledged is in force, or the one that was under way.
 #[test]

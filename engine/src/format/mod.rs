@@ -6,6 +6,7 @@
 //! marker                             the end of a transaction                              (Kafka's control batch)
 //! journal                            the shard's write-ahead journal                        (ours, little-endian)
 //! index                              a segment's sparse index by offset and by time         (ours, little-endian)
+//! aborted                            a partition's aborted transactions, row by row         (ours, little-endian)
 //! envelope > meta, topics, settings,           small files that are replaced whole                    (ours, little-endian)
 //!            checkpoint, producer_ids,
 //!            compacted
@@ -16,6 +17,7 @@
 //! nothing here panics, and nothing allocates by a number that was read but not yet compared with the bytes
 //! that are there.
 
+pub mod aborted;
 pub mod batch;
 pub mod builder;
 pub mod check;

@@ -3,7 +3,7 @@
 //! ```text
 //! <data>/lock meta topics settings producer-ids reserve-<n>      Scope::DataDir
 //! <data>/shards/<n>/journal-<k> checkpoint checkpoint.copy       Scope::Shard
-//! <data>/<topic>-<partition>/<base>.log .index compacted ...     Scope::Partition
+//! <data>/<topic>-<partition>/<base>.log .index compacted aborted Scope::Partition
 //! <data>/<topic>-<partition>.<32 hex digits>-stray               set aside: no topic claims it, and nothing removes it
 //! ```
 //! Parsers accept exactly what the formatters write: whatever else lies in a directory is not ours.
@@ -47,6 +47,8 @@ pub enum DataFile {
     Swap,
     /// How far a partition was compacted.
     Compacted,
+    /// The transactions that were aborted in a partition.
+    Aborted,
     /// A small file that is being written, in any directory.
     Temporary,
 }
@@ -112,7 +114,8 @@ pub fn follows_meta(name: &str, is_dir: bool) -> bool {
             | DataFile::SegmentIndex
             | DataFile::Cleaned
             | DataFile::Swap
-            | DataFile::Compacted,
+            | DataFile::Compacted
+            | DataFile::Aborted,
         ) => unreachable!("they stand in other directories"),
         None => is_dir && name == SHARDS_DIR,
     }
@@ -139,7 +142,8 @@ impl DataFile {
             DataFile::Settings | DataFile::Compacted => Missing::Nothing,
             // A segment that is missing shows in the offsets around it; the others are made when they are
             // needed.
-            DataFile::Lock
+            DataFile::Aborted
+            | DataFile::Lock
             | DataFile::Reserve
             | DataFile::Journal
             | DataFile::SegmentLog
@@ -151,7 +155,7 @@ impl DataFile {
     }
 
     /// All kinds.
-    pub const ALL: [DataFile; 15] = [
+    pub const ALL: [DataFile; 16] = [
         DataFile::Lock,
         DataFile::Meta,
         DataFile::Topics,
@@ -166,6 +170,7 @@ impl DataFile {
         DataFile::Cleaned,
         DataFile::Swap,
         DataFile::Compacted,
+        DataFile::Aborted,
         DataFile::Temporary,
     ];
 
@@ -206,7 +211,8 @@ impl DataFile {
             | DataFile::SegmentIndex
             | DataFile::Cleaned
             | DataFile::Swap
-            | DataFile::Compacted => Scope::Partition,
+            | DataFile::Compacted
+            | DataFile::Aborted => Scope::Partition,
         }
     }
 
@@ -221,6 +227,7 @@ impl DataFile {
             DataFile::Checkpoint => Some(CHECKPOINT_FILE),
             DataFile::CheckpointCopy => Some(CHECKPOINT_COPY_FILE),
             DataFile::Compacted => Some(COMPACTED_FILE),
+            DataFile::Aborted => Some(ABORTED_FILE),
             DataFile::Reserve
             | DataFile::Journal
             | DataFile::SegmentLog
@@ -252,7 +259,8 @@ impl DataFile {
             | DataFile::SegmentLog
             | DataFile::SegmentIndex
             | DataFile::Cleaned
-            | DataFile::Swap => Sum::Parts,
+            | DataFile::Swap
+            | DataFile::Aborted => Sum::Parts,
             DataFile::Lock | DataFile::Reserve | DataFile::Temporary => Sum::None,
         }
     }
@@ -416,6 +424,9 @@ fn parse_offset(digits: &str) -> Option<Offset> {
 
 /// The file that says how far a partition was compacted.
 pub const COMPACTED_FILE: &str = "compacted";
+
+/// The file with the transactions that were aborted in a partition.
+pub const ABORTED_FILE: &str = "aborted";
 
 /// The name of a partition's directory.
 pub fn partition_dir(topic: &str, index: u32) -> String {

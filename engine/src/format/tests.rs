@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 
+use super::aborted::{AbortedRow, decode_aborted, encode_aborted};
 use super::batch::{self, BatchHeader, Batches, Producer, TimestampType};
 use super::builder::BatchBuilder;
 use super::check::{CheckRules, check};
@@ -42,6 +43,7 @@ const SETTINGS: &str = include_str!("../../tests/golden/settings-v1.hex");
 const TOPICS: &str = include_str!("../../tests/golden/topics-v1.hex");
 const TOPICS_V2: &str = include_str!("../../tests/golden/topics-v2.hex");
 const TOPICS_V3: &str = include_str!("../../tests/golden/topics-v3.hex");
+const ABORTED: &str = include_str!("../../tests/golden/aborted-v1.hex");
 const CHECKPOINT: &str = include_str!("../../tests/golden/checkpoint-v3.hex");
 const CHECKPOINT_V2: &str = include_str!("../../tests/golden/checkpoint-v2.hex");
 const CHECKPOINT_V1: &str = include_str!("../../tests/golden/checkpoint-v1.hex");
@@ -337,6 +339,29 @@ fn an_index_is_written_and_read_as_documented() {
         assert_eq!(read.entries, entries[..read.entries.len()], "{damage}: only what was written");
         let ends = [24, 24 + 12 + 32, bytes.len()];
         assert_eq!(read.valid_bytes, ends[read.entries.len().div_ceil(2)], "{damage}");
+        assert!(damaged.len() < bytes.len() || read.valid_bytes < bytes.len(), "{damage}: a flip is noticed");
+    });
+}
+
+#[test]
+fn aborted_transactions_are_written_and_read_as_documented() {
+    let bytes = golden(ABORTED);
+    let row = |producer, first, marker, last_stable| AbortedRow {
+        producer_id: ProducerId(producer),
+        first_offset: Offset::new(first),
+        marker_offset: Offset::new(marker),
+        last_stable: Offset::new(last_stable),
+    };
+    let rows = [row(4242, 1000, 1004, 1003), row(7, 1003, 1010, 1011), row(4242, 1020, 1 << 40, 1 << 40)];
+    assert_eq!(encode_aborted(Offset::new(1000), &rows), bytes);
+    let read = decode_aborted(&bytes).expect("the golden file");
+    assert_eq!(
+        (read.purged_end, &read.rows[..], read.valid_bytes),
+        (Offset::new(1000), &rows[..], bytes.len())
+    );
+    every_damage(&bytes, |damaged, damage| {
+        let Ok(read) = decode_aborted(damaged) else { return };
+        assert_eq!(read.rows, rows[..read.rows.len()], "{damage}: only what was written");
         assert!(damaged.len() < bytes.len() || read.valid_bytes < bytes.len(), "{damage}: a flip is noticed");
     });
 }

@@ -123,6 +123,8 @@ pub struct PartitionDir {
     pub segments: Vec<SegmentFile>,
     /// How far the partition was compacted.
     pub compacted: Compacted,
+    /// The file with its aborted transactions, if it has one.
+    pub aborted: Option<PathBuf>,
     /// Whether a file of ours stands in it.
     pub is_ours: bool,
     /// Whether it is Kafka's: any offsets may be missing, and the indexes are not ours.
@@ -296,7 +298,8 @@ impl DataDir {
                     | DataFile::SegmentIndex
                     | DataFile::Cleaned
                     | DataFile::Swap
-                    | DataFile::Compacted,
+                    | DataFile::Compacted
+                    | DataFile::Aborted,
                 ) => unreachable!("they stand in other directories"),
                 None if meta.is_dir() && names::is_stray_dir(name) => {
                     self.note(path.clone(), What::Stray);
@@ -365,7 +368,8 @@ impl DataDir {
                         | DataFile::SegmentIndex
                         | DataFile::Cleaned
                         | DataFile::Swap
-                        | DataFile::Compacted,
+                        | DataFile::Compacted
+                        | DataFile::Aborted,
                     ) => unreachable!("they stand in other directories"),
                     None => self.note(path, What::Foreign),
                 }
@@ -482,6 +486,7 @@ impl PartitionDir {
             id: None,
             segments: Vec::new(),
             compacted: Compacted::default(),
+            aborted: None,
             is_ours: false,
             is_kafka: false,
             kafka_log_start: None,
@@ -519,6 +524,10 @@ impl PartitionDir {
                 Some(DataFile::Cleaned | DataFile::Temporary) => What::Leftover,
                 Some(DataFile::Compacted) => {
                     dir.read_compacted(&file);
+                    continue;
+                }
+                Some(DataFile::Aborted) => {
+                    dir.aborted = Some(file);
                     continue;
                 }
                 Some(

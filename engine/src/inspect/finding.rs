@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use super::segment::SegmentProblem;
 use crate::compaction::CompactionError;
+use crate::format::aborted::AbortedError;
 use crate::format::batch::BATCH_PREFIX_BYTES;
 use crate::format::envelope::EnvelopeError;
 use crate::format::index::IndexError;
 use crate::format::journal::End;
-use crate::types::{Offset, Position, Timestamp};
+use crate::types::{Offset, Position, ProducerId, Timestamp};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +106,41 @@ pub enum What {
         expected: Timestamp,
         /// What the entry says.
         found: Timestamp,
+    },
+    /// A file of aborted transactions that is none.
+    #[error("{0}; it is made anew from the log")]
+    Aborted(#[from] AbortedError),
+    /// One with bytes that are no row that follows.
+    #[error("{bytes} bytes behind the last whole row that follows")]
+    AbortedTail {
+        /// Bytes that do not count.
+        bytes: u64,
+    },
+    /// One that lacks rows.
+    #[error(
+        "the rows of {rows} aborted transactions are missing, the first is that of the marker at {marker}"
+    )]
+    AbortedMissing {
+        /// The first marker without a row.
+        marker: Offset,
+        /// How many there are.
+        rows: usize,
+    },
+    /// A row without a marker. It would be believed.
+    #[error(
+        "a row says that producer {producer} has aborted at offset {marker}, where no such marker stands"
+    )]
+    AbortedMarker {
+        /// The producer in the row.
+        producer: ProducerId,
+        /// The marker offset in the row.
+        marker: Offset,
+    },
+    /// A row that leaves out what it has to tell. It would be believed.
+    #[error("the row of the marker at {marker} has a first or a last stable offset behind that of the log")]
+    AbortedRow {
+        /// The marker.
+        marker: Offset,
     },
     /// A journal whose sequence of commits breaks off before its end.
     #[error("the journal breaks off, and goes on {bytes} bytes behind: {end}")]

@@ -6,6 +6,7 @@
 //!          journal         one journal file, commit by commit, likewise
 //! directory                what stands in a data directory; ours, Kafka's, or one partition's
 //! partition                one log as a start would leave it: segments, and the journals laid over them
+//! aborted                  a partition's aborted transactions, held against its log
 //! finding, verify          everything held against everything else
 //! writer, salvage          everything that is whole, into a new directory
 //! repair                   what can be put right in place, and nothing else
@@ -16,6 +17,7 @@
 //! for what is wrong with it. A directory is locked meanwhile, so that no broker starts on it; but not for
 //! strays, which no broker looks at.
 
+mod aborted;
 mod directory;
 mod finding;
 mod journal;

@@ -4,6 +4,7 @@
 //! | found | done |
 //! |---|---|
 //! | an index that is damaged, or contradicts its segment | made anew from the batches |
+//! | aborted transactions that are damaged, or contradict the log | made anew from the batches |
 //! | a torn tail behind the recovery point | cut off |
 //! | a batch with a wrong base offset, length, leader epoch or version, none of which a checksum covers | what was there, where nothing else fits ([`segment`](super::segment)) |
 //! | what a crash has left over | removed |
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::aborted::Told;
 use super::directory::{DataDir, InspectError, failed};
 use super::finding::{Severity, What};
 use super::partition::{Item, PartitionWalk, read_journals};
@@ -105,6 +107,10 @@ pub fn plan_repair(dir: &DataDir, accept_loss: bool, progress: &mut dyn FnMut(u6
                 }
                 Some(Repair::Restore { path: path.clone(), batches: vec![batch] })
             }
+            What::Aborted(_) | What::AbortedTail { .. } | What::AbortedMissing { .. } => {
+                remade_aborted(dir, path)
+            }
+            What::AbortedMarker { .. } | What::AbortedRow { .. } => remade_aborted(dir, path),
             What::Leftover => Some(Repair::Remove { path: path.clone() }),
             What::SmallFile(_) | What::NoFile => remade(dir, path),
             What::Gone if accept_loss => return,
@@ -172,6 +178,25 @@ fn rebuilt_index(index: &Path) -> Option<Repair> {
         }
     }
     Some(Repair::Rewrite { path: index.to_owned(), bytes: builder.finish().into(), lost: None })
+}
+
+/// The aborted transactions that the log of a partition tells, as far as the recovery point. Nothing where
+/// the log is damaged, since some would be missing.
+fn remade_aborted(dir: &DataDir, path: &Path) -> Option<Repair> {
+    let partition = dir.partitions.iter().find(|partition| path.starts_with(&partition.path))?;
+    let point = dir.points.get(&partition.id?)?;
+    let (journals, _) = read_journals(dir);
+    let mut told = Told::default();
+    for item in PartitionWalk::new(partition, Some(point), journals.get(&partition.id?)) {
+        match item {
+            Item::Batch { batch, .. } => told.pass(&batch.header, &batch.bytes),
+            Item::Segment(_) | Item::Deleted(_) => {}
+            Item::Damage { is_synced: false, .. } => {}
+            Item::Damage { .. } | Item::Unreadable(..) | Item::Missing(_) => return None,
+        }
+    }
+    let path = partition.path.join(names::ABORTED_FILE);
+    Some(Repair::Rewrite { path, bytes: told.file(point.next_offset).into(), lost: None })
 }
 
 /// A small file that can be mended or made anew, or taken from its copy.
@@ -243,6 +268,7 @@ fn remade(dir: &DataDir, path: &Path) -> Option<Repair> {
         | DataFile::SegmentIndex
         | DataFile::Cleaned
         | DataFile::Swap
+        | DataFile::Aborted
         | DataFile::Temporary => return None,
     };
     Some(Repair::Rewrite { path: path.to_owned(), bytes, lost: Some(lost) })

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use super::aborted::Told;
 use super::directory::{DataDir, InspectError, Owner, PartitionDir, failed};
 use super::partition::{Item, Journals, PartitionJournal, PartitionWalk, read_journals};
 use super::writer::LogWriter;
@@ -144,7 +145,8 @@ pub fn salvage(
             | DataFile::SegmentIndex
             | DataFile::Cleaned
             | DataFile::Swap
-            | DataFile::Compacted => continue,
+            | DataFile::Compacted
+            | DataFile::Aborted => continue,
         };
         write(&target.join(file.fixed_name().expect("there is one of each")), &content)?;
     }
@@ -231,6 +233,26 @@ impl Salvaged {
     }
 }
 
+/// What stands beside the segments of a partition.
+fn write_side_files(
+    directory: &Path,
+    compacted: Compacted,
+    told: &Told,
+    log_end: Offset,
+) -> Result<(), InspectError> {
+    if !directory.exists() {
+        return Ok(());
+    }
+    if compacted != Compacted::default() {
+        let compacted = Compacted { gaps_end: Offset::ZERO, ..compacted };
+        write(&directory.join(names::COMPACTED_FILE), &compacted.encode())?;
+    }
+    if !told.rows.is_empty() {
+        write(&directory.join(names::ABORTED_FILE), &told.file(log_end).into())?;
+    }
+    sync_dir(directory)
+}
+
 struct Partition<'a> {
     dir: &'a DataDir,
     topic: &'a TopicRecord,
@@ -258,6 +280,7 @@ impl Partition<'_> {
             (producers, noted) = (Producers::default(), Offset::ZERO);
         }
         let mut log = LogWriter::new(&directory);
+        let mut told = Told::default();
         let mut salvaged = Salvaged::of(&self.topic.name, self.id.index, walk.log_start());
         let mut rolls = false;
         let mut next = walk.log_start();
@@ -278,6 +301,7 @@ impl Partition<'_> {
                         log.roll(header.base_offset()).map_err(&write_failed)?;
                     }
                     log.push(&batch.bytes).map_err(&write_failed)?;
+                    told.pass(header, &batch.bytes);
                     next = header.next_offset();
                     if header.base_offset() >= noted {
                         producers.note(header, EndMarker::read(&batch.bytes));
@@ -307,11 +331,7 @@ impl Partition<'_> {
         producers.roll_back(salvaged.log_end);
         let epochs = log.epochs().to_vec();
         log.finish().map_err(&write_failed)?;
-        if found.compacted != Compacted::default() && directory.exists() {
-            let compacted = Compacted { gaps_end: Offset::ZERO, ..found.compacted };
-            write(&directory.join(names::COMPACTED_FILE), &compacted.encode())?;
-            sync_dir(&directory)?;
-        }
+        write_side_files(&directory, found.compacted, &told, salvaged.log_end)?;
         let row = PartitionCheckpoint {
             partition: self.id,
             log_start: salvaged.log_start,
@@ -321,7 +341,7 @@ impl Partition<'_> {
             max_timestamp: Timestamp::NONE,
             high_watermark: salvaged.log_end,
             truncations: 0,
-            last_aborted: None,
+            last_aborted: told.rows.last().map(|row| row.marker_offset),
             epochs,
             producers: producers.to_checkpoint(),
         };

@@ -5,12 +5,14 @@
 //! * that offsets grow, and that none is missing but where Kafka or an older release has compacted, or a
 //!   journal has the batch;
 //! * every entry of every index against the batches;
+//! * every row of aborted transactions against markers and records;
 //! * journals, checkpoints, the topic table and the other small files by their sums, and against each other;
 //! * what is left over, which is no damage.
 
 use std::collections::VecDeque;
 use std::path::Path;
 
+use super::aborted::{Told, Wrong, held_against};
 use super::directory::{DataDir, Owner, PartitionDir, SegmentFile};
 use super::finding::{Finding, Severity, What};
 use super::partition::{Item, Journaled, Journals, PartitionJournal, PartitionWalk, read_journals};
@@ -66,6 +68,7 @@ pub fn verify(dir: &DataDir, report: &mut dyn FnMut(&Finding), progress: &mut dy
             partition,
             segment: None,
             torn: Vec::new(),
+            told: Told::default(),
         };
         check.run(journal, progress);
     }
@@ -108,6 +111,8 @@ struct Check<'a> {
     segment: Option<(&'a SegmentFile, IndexCheck)>,
     /// Damage behind the recovery point, until it is known whether something whole follows.
     torn: Vec<(Position, Offset, Finding)>,
+    /// What the log tells of aborted transactions.
+    told: Told,
 }
 
 impl<'a> Check<'a> {
@@ -174,6 +179,25 @@ impl<'a> Check<'a> {
         }
         self.settle_torn(Severity::Note);
         self.end_segment();
+        if !self.partition.is_kafka {
+            let end = point.map_or(self.partition.compacted.compacted_end, |point| point.next_offset);
+            self.aborted(walk.log_start(), end);
+        }
+    }
+
+    /// Holds the file of aborted transactions against what has passed.
+    fn aborted(&mut self, log_start: Offset, end: Offset) {
+        let path = self.partition.aborted.as_deref();
+        let named = path.unwrap_or(&self.partition.path).to_owned();
+        match held_against(path, &self.told, log_start, end) {
+            Err(error) => self.tell(Severity::Damage, &named, None, None, error.into()),
+            Ok(wrong) => {
+                for Wrong { severity, position, what } in wrong {
+                    let position = position.map(|position| Position(position as u64));
+                    self.tell(severity, &named, position, None, what);
+                }
+            }
+        }
     }
 
     fn tell(
@@ -189,6 +213,7 @@ impl<'a> Check<'a> {
 
     fn batch(&mut self, batch: &FoundBatch, in_segment: bool) {
         self.counts.batches += 1;
+        self.told.pass(&batch.header, &batch.bytes);
         if in_segment && let Some((_, index)) = &mut self.segment {
             index.pass(batch);
         }

@@ -34,6 +34,7 @@ use futures_util::lock::Mutex;
 
 use aborted::Aborted;
 pub use aborted::AbortedTransaction;
+pub(crate) use aborted::CHECK_ROWS_BYTES;
 pub(crate) use draft::{Draft, Place};
 pub(crate) use open::gone;
 pub use producers::ActiveProducer;
@@ -42,8 +43,10 @@ pub(crate) use replace::Replacement;
 pub use transactions::{Origin, Participation, VerificationGuard};
 pub(crate) use truncate::Cut;
 
+use crate::compaction::LastOfProducer;
 use crate::config::{DECOMPRESSED_BYTES_MAX, RetentionLimits, TopicConfig};
 use crate::error::Fault;
+use crate::format::aborted::AbortedRow;
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader, Producer, TimestampType};
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::compacted::Compacted;
@@ -75,7 +78,7 @@ pub(crate) struct Log<D: Disk> {
     /// Whether a file of a draft was removed, and the directory not synced since.
     removed: Cell<bool>,
     producers: RefCell<Producers>,
-    aborted: RefCell<Aborted>,
+    aborted: Aborted<D>,
     /// The entries of the directory, and its own entry in the one above.
     entries: Entries,
     own_entry: Entries,
@@ -228,7 +231,7 @@ impl<D: Disk> Log<D> {
             self.home.epochs.begin(epoch, start);
         }
         for row in self.producers.borrow_mut().adopt(draft.producers) {
-            self.aborted.borrow_mut().note(row);
+            self.aborted.note(row);
         }
     }
 
@@ -340,7 +343,6 @@ impl<D: Disk> Log<D> {
         assert!(self.log_start.get() <= offset && offset <= self.end(), "a log starts before its end");
         self.log_start.set(offset);
         self.home.epochs.raise_start(offset);
-        self.aborted.borrow_mut().raise_start(offset);
     }
 
     /// Takes out the first segment, if all of it lies before the log start and its base before
@@ -395,6 +397,7 @@ impl<D: Disk> Log<D> {
             return Err(fault.clone());
         }
         let checkpoint = self.checkpoint();
+        self.save_aborted().await?;
         let dirty: Vec<_> =
             self.segments.borrow().iter().filter(|segment| segment.is_dirty()).cloned().collect();
         for segment in dirty {
@@ -449,7 +452,7 @@ impl<D: Disk> Log<D> {
             max_timestamp: end.map_or(Timestamp::NONE, |(_, end)| end.max_timestamp),
             high_watermark: self.end(),
             truncations: self.truncations.get(),
-            last_aborted: self.aborted.borrow().last_marker(),
+            last_aborted: self.aborted.last_marker(),
             epochs: self.home.epochs.to_vec(),
             producers: self.producers.borrow().to_checkpoint(),
         }
@@ -458,13 +461,18 @@ impl<D: Disk> Log<D> {
     /// Notes what the header of a batch tells that was found in the log; `marker` is what a control batch
     /// says.
     fn note(&self, header: &BatchHeader, marker: Option<EndMarker>) {
-        if let Some(row) = self.producers.borrow_mut().note(header, marker) {
-            self.aborted.borrow_mut().note(row);
+        if let Some(row) = self.note_known(header, marker) {
+            self.aborted.note(row);
         }
+    }
+
+    /// The same where the row of a transaction that it aborts is known. Gives that row.
+    fn note_known(&self, header: &BatchHeader, marker: Option<EndMarker>) -> Option<AbortedRow> {
         // One that goes back is damaged, and is told when it is read.
         if header.leader_epoch() >= self.home.epochs.last() {
             self.home.epochs.begin(header.leader_epoch(), header.base_offset());
         }
+        self.producers.borrow_mut().note(header, marker)
     }
 
     // ---- leader epochs ------------------------------------------------------------------------------------
@@ -491,9 +499,9 @@ impl<D: Disk> Log<D> {
 
     // ---- producers ----------------------------------------------------------------------------------------
 
-    /// The last offset that each idempotent producer has appended.
-    pub(crate) fn producers_last_offsets(&self) -> HashMap<ProducerId, Offset> {
-        self.producers.borrow().last_offsets()
+    /// What compaction has to leave of each producer.
+    pub(crate) fn last_of_producers(&self) -> HashMap<ProducerId, LastOfProducer> {
+        self.producers.borrow().last_of_each()
     }
 
     /// The idempotent producers that are remembered, by id.
@@ -522,16 +530,6 @@ impl<D: Disk> Log<D> {
     /// Whether a transaction of this producer is open.
     pub(crate) fn participation(&self, producer: Producer) -> Participation {
         self.producers.borrow().participation(producer)
-    }
-
-    /// The aborted transactions that whoever reads from `from` up to `upto` has to know, and perhaps some
-    /// that lie just behind.
-    pub(crate) async fn aborted_between(
-        &self,
-        from: Offset,
-        upto: Offset,
-    ) -> Result<Vec<AbortedTransaction>, Fault> {
-        Ok(self.aborted.borrow().between(from, upto))
     }
 
     /// Appends to the index files what lies before `checkpoint`. Losing it costs reading, never records.
@@ -621,7 +619,7 @@ impl<D: Disk> Log<D> {
                     Some(stop) => intact.end >= stop,
                     None => is_last && intact.end >= segment.end().position,
                 };
-                let is_clear = self.aborted.borrow().is_clear_from(offset);
+                let is_clear = self.aborted.last_marker().is_none_or(|last| last < offset);
                 let upto = match is_clear {
                     true => limit,
                     false => limit.min(segment.offset_behind(intact.end).await?),

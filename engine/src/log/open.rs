@@ -38,6 +38,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::lock::Mutex;
 
+use super::aborted::{Aborted, Known};
 use super::producers::Producers;
 use super::replace::finish_swap;
 use super::{Entries, Log};
@@ -90,6 +91,8 @@ impl<D: Disk> Log<D> {
         let compacted = read_compacted(&disk, directory, checkpoint).await?;
         let entries = list(&disk, directory).await?;
         let is_there = entries.is_some();
+        let is_aborted = |entry: &Entry| entry.name == names::ABORTED_FILE;
+        let has_aborted = entries.iter().flatten().any(is_aborted);
         let (mut found, orphans) = segments_of(&entries.unwrap_or_default());
         for base in orphans {
             remove_files(&disk, directory, base).await?;
@@ -122,11 +125,17 @@ impl<D: Disk> Log<D> {
         // begins where they ended.
         let first_synced = first_base.filter(|base| *base <= point.segment_base);
         let log_start = point.log_start.max(first_synced.unwrap_or(Offset::ZERO));
-        let home = Home { disk, files, directory: directory.to_owned(), epochs: Epochs::default() };
+        let home = Rc::new(Home { disk, files, directory: directory.to_owned(), epochs: Epochs::default() });
         home.epochs.reset(&point.epochs, log_start);
+        let known = match checkpoint {
+            Some(_) if point.last_aborted < Some(point.next_offset) => Known::Last(point.last_aborted),
+            // There is no checkpoint, or the log was cut off behind what it says.
+            _ => Known::Before(point.next_offset),
+        };
+        let aborted = Aborted::open(home.clone(), has_aborted, known).await?;
         let log = Log {
             partition,
-            home: Rc::new(home),
+            home,
             segments: RefCell::new(Vec::new()),
             log_start: Cell::new(log_start),
             rolled: Cell::new(false),
@@ -134,7 +143,7 @@ impl<D: Disk> Log<D> {
             leftovers: RefCell::default(),
             removed: Cell::new(false),
             producers: RefCell::new(Producers::from_checkpoint(&point.producers)),
-            aborted: RefCell::default(),
+            aborted,
             entries: Entries::found(u64::from(is_there)),
             own_entry: Entries::found(u64::from(is_there)),
             compacted: Cell::new(compacted),
@@ -148,6 +157,7 @@ impl<D: Disk> Log<D> {
         let mut recovery =
             Recovery { log, scanned: Vec::new(), replayed: None, recovery_point: point.clone() };
         recovery.take_synced(&found, &point, is_there);
+        recovery.find_aborted().await?;
         if checkpoint.is_none() {
             recovery.note_synced_headers().await?;
         }
@@ -226,6 +236,19 @@ impl<D: Disk> Recovery<D> {
         }
     }
 
+    /// Looks in the log for the aborted transactions that their file has lost. Where the log is damaged, too,
+    /// readers that need them are told.
+    async fn find_aborted(&mut self) -> Result<(), Fault> {
+        match self.log.fill_gap().await {
+            Err(fault) if fault.is_damage() => {
+                tracing::error!(%fault, "some aborted transactions are not known");
+            }
+            found => found?,
+        }
+        self.recovery_point.last_aborted = self.log.aborted.last_marker();
+        Ok(())
+    }
+
     /// Has the batches before the recovery point tell what a lost checkpoint would have of producers and
     /// leader epochs: compaction keeps the last one of each producer.
     async fn note_synced_headers(&mut self) -> Result<(), Fault> {
@@ -234,7 +257,7 @@ impl<D: Disk> Recovery<D> {
             let mut scan = HeaderScan::new(segment, Position::ZERO, segment.end().position);
             loop {
                 match scan.next_with_marker().await {
-                    Ok(Some((header, marker))) => self.log.note(&header, marker),
+                    Ok(Some((header, marker))) => drop(self.log.note_known(&header, marker)),
                     Ok(None) => break,
                     Err(fault) if fault.is_shortage() => return Err(fault),
                     Err(fault) => {
@@ -245,7 +268,6 @@ impl<D: Disk> Recovery<D> {
             }
         }
         self.recovery_point.producers = self.log.producers.borrow().to_checkpoint();
-        self.recovery_point.last_aborted = self.log.aborted.borrow().last_marker();
         self.recovery_point.epochs = self.log.home.epochs.to_vec();
         Ok(())
     }
@@ -436,7 +458,7 @@ impl<D: Disk> Recovery<D> {
         };
         let cut = self.scanned.split_off(first);
         *self.log.producers.borrow_mut() = Producers::from_checkpoint(&self.recovery_point.producers);
-        self.log.aborted.borrow_mut().truncate(self.recovery_point.next_offset);
+        self.log.aborted.forget_from(self.recovery_point.next_offset);
         self.log.home.epochs.reset(&self.recovery_point.epochs, self.log.log_start());
         for kept in &self.scanned {
             self.log.note(&kept.batch.header, kept.batch.marker);

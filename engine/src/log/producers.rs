@@ -7,9 +7,10 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::aborted::AbortedRow;
 use super::transactions::{Change, OpenTransactions, Origin, Participation, VerificationGuard};
+use crate::compaction::LastOfProducer;
 use crate::error::AppendError;
+use crate::format::aborted::AbortedRow;
 use crate::format::batch::{BatchHeader, Producer};
 use crate::format::checkpoint::{ProducerBatch, ProducerCheckpoint};
 use crate::format::marker::{EndMarker, Marker, TransactionResult};
@@ -101,11 +102,13 @@ impl Producers {
         producers
     }
 
-    /// The last offset that each producer has appended.
-    pub(crate) fn last_offsets(&self) -> HashMap<ProducerId, Offset> {
-        let last =
-            |(id, state): (&ProducerId, &ProducerState)| Some((*id, last_offset(state.batches.back()?)));
-        self.states.iter().filter_map(last).collect()
+    /// What compaction has to leave of each producer.
+    pub(crate) fn last_of_each(&self) -> HashMap<ProducerId, LastOfProducer> {
+        let last = |(id, state): (&ProducerId, &ProducerState)| {
+            let offset = state.batches.back().map(last_offset);
+            (*id, LastOfProducer { epoch: state.epoch, offset })
+        };
+        self.states.iter().map(last).collect()
     }
 
     /// What is remembered of each, by id.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::aborted::AbortedRow;
+use crate::format::aborted::AbortedRow;
 use crate::types::{Offset, ProducerId, Timestamp};
 
 /// Who appends a batch, and so what is asked of it.
@@ -85,7 +85,13 @@ impl OpenTransactions {
             Change::Ended { producer, first, marker, is_aborted } => {
                 self.remove(first);
                 let last_stable = self.first().unwrap_or(marker.plus(1));
-                is_aborted.then_some(AbortedRow { producer_id: producer, first, marker, last_stable })
+                let (first_offset, marker_offset) = (first, marker);
+                is_aborted.then_some(AbortedRow {
+                    producer_id: producer,
+                    first_offset,
+                    marker_offset,
+                    last_stable,
+                })
             }
         }
     }

@@ -167,7 +167,7 @@ impl<D: Disk> Log<D> {
         self.rolled.set(truncation.position == Position::ZERO && self.active().is_some());
         self.home.epochs.cut(truncation.end);
         *self.producers.borrow_mut() = producers;
-        self.aborted.borrow_mut().truncate(truncation.end);
+        self.aborted.forget_from(truncation.end);
         self.truncations.set(truncation.truncations);
         self.acknowledged_end.set(truncation.end);
         removed
@@ -186,6 +186,7 @@ impl<D: Disk> Log<D> {
                 last.remove_index().await?;
             }
             self.note_compacted(lowered(self.compacted(), self.end())).await?;
+            self.cut_aborted(self.end()).await?;
             let directory = &self.home.directory;
             let synced = self.home.disk.sync_dir(directory).await;
             synced.map_err(|error| io_fault("sync", &**directory, Position::ZERO, error))
@@ -253,7 +254,7 @@ fn lowered_point(
         max_timestamp: truncation.max_timestamp,
         high_watermark: point.high_watermark.min(end),
         truncations: truncation.truncations,
-        last_aborted: point.last_aborted.filter(|marker| *marker < end),
+        last_aborted: point.last_aborted,
         epochs: point.epochs.iter().copied().filter(|row| row.start < end).collect(),
         producers: producers.to_checkpoint(),
     };

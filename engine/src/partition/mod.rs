@@ -530,9 +530,11 @@ impl<D: Disk> Partition<D> {
         reader: Reader,
     ) -> Result<ReadResult<D::File>, ReadError> {
         loop {
-            let truncations = self.log.truncations();
+            let seen = (self.log.truncations(), self.log.aborted_removals());
             let result = self.read_once(offset, bytes_max, first_whole, reader).await;
-            if self.log.truncations() == truncations {
+            // What compaction has removed of an aborted transaction may be among the batches, and its row not
+            // in the list.
+            if (self.log.truncations(), self.log.aborted_removals()) == seen {
                 if let Err(ReadError::Faulty { fault, .. }) = &result {
                     self.note_fault(fault);
                 }

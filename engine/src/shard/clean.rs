@@ -8,7 +8,11 @@
 //!
 //! Only what the checkpoint on the disk has as durable and closed is compacted, so that no recovery and no
 //! journal looks at it again; and only what lies before the last stable offset: what is undecided, or may be
-//! cut off, stays as it is.
+//! cut off, stays as it is. The markers that have decided are durable as well, or a crash could open a
+//! transaction again of which records are gone.
+//!
+//! The rows of aborted transactions go once all of their records are gone for good, which is before their
+//! markers may go: a round begins with those that the round before could not remove.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -19,7 +23,8 @@ use bytes::Bytes;
 use super::Shard;
 use super::rate::Rate;
 use crate::compaction::{
-    Behind, Cleaned, Cleaner, HashKeys, OffsetMap, Pace, Round, Row, SealedSegment, group, plan,
+    Behind, Cleaned, Cleaner, HashKeys, OffsetMap, Pace, Part, Round, Row, SealedSegment, Transactions,
+    group, plan,
 };
 use crate::config::{CleanerConfig, TopicConfig};
 use crate::error::{Fault, FaultKind};
@@ -260,9 +265,11 @@ impl<D: Disk> Shard<D> {
 
     async fn clean_round(&self, partition: &Rc<Partition<D>>) -> Result<bool, Stop> {
         let config = partition.config();
-        self.make_cleanable(partition).await?;
+        let last_stable = partition.watermarks().last_stable;
+        self.make_cleanable(partition, last_stable).await?;
         let truncations = partition.log.truncations();
-        let stable_end = partition.checkpointed_base().min(partition.watermarks().last_stable);
+        let stable_end =
+            partition.checkpointed_base().min(last_stable).min(partition.watermarks().last_stable);
         let segments = partition.log.sealed_segments(stable_end);
         let facts = facts(&segments, &config).await?;
         let clean_end = partition.log.compacted().clean_end;
@@ -271,8 +278,9 @@ impl<D: Disk> Shard<D> {
             return Ok(false);
         };
 
-        let map = self.read_dirty(&segments, &round).await?;
-        let producers = partition.log.producers_last_offsets();
+        self.remove_aborted(partition, clean_end).await?;
+        let map = self.read_dirty(partition, &segments, &round).await?;
+        let producers = partition.log.last_of_producers();
         let cleaner = Cleaner {
             map: &map,
             producers: &producers,
@@ -280,13 +288,14 @@ impl<D: Disk> Shard<D> {
             delete_retention_ms: config.delete_retention_ms,
             levels: config.levels,
         };
+        let mut transactions = Transactions::default();
         let mut cleaned_end = Offset::ZERO;
         for group in group(&facts, map.end(), config.segment_bytes) {
             let group = &segments[group];
-            self.clean_group(partition, group, &cleaner, &config).await?;
+            self.clean_group(partition, group, &cleaner, &mut transactions, &config).await?;
             cleaned_end = group[group.len() - 1].end().next_offset;
         }
-        let _step = self.step(partition).await?;
+        let step = self.step(partition).await?;
         if partition.log.truncations() != truncations {
             return Err(Stop::Overtaken);
         }
@@ -296,6 +305,8 @@ impl<D: Disk> Shard<D> {
             compacted.gaps_end = Offset::ZERO;
         }
         partition.log.note_compacted(compacted).await?;
+        drop(step);
+        self.remove_aborted(partition, map.end()).await?;
         let now = (self.clock)();
         self.counters.add(|stats| {
             stats.compactions += 1;
@@ -305,9 +316,10 @@ impl<D: Disk> Shard<D> {
         Ok(true)
     }
 
-    /// Makes the closed segments durable, and the checkpoint say so.
-    async fn make_cleanable(&self, partition: &Rc<Partition<D>>) -> Result<(), Stop> {
-        let closed = partition.log.sealed_segments(partition.watermarks().last_stable);
+    /// Makes the closed segments before `last_stable` durable, and the checkpoint say so. What has decided
+    /// the transactions in them is durable, however relaxed the topic is.
+    async fn make_cleanable(&self, partition: &Rc<Partition<D>>, last_stable: Offset) -> Result<(), Stop> {
+        let closed = partition.log.sealed_segments(last_stable);
         let wanted = closed.last().map_or(Offset::ZERO, |segment| segment.end().next_offset);
         if wanted <= partition.checkpointed_base() {
             return Ok(());
@@ -321,8 +333,14 @@ impl<D: Disk> Shard<D> {
     }
 
     /// The newest offsets of what is dirty.
-    async fn read_dirty(&self, segments: &[Rc<Segment<D>>], round: &Round) -> Result<OffsetMap, Stop> {
+    async fn read_dirty(
+        &self,
+        partition: &Partition<D>,
+        segments: &[Rc<Segment<D>>],
+        round: &Round,
+    ) -> Result<OffsetMap, Stop> {
         let mut map = self.cleaning.new_map(round);
+        let mut transactions = Transactions::default();
         let dirty = |segment: &&Rc<Segment<D>>| {
             segment.end().next_offset > round.first_dirty && segment.base() < round.end
         };
@@ -330,7 +348,10 @@ impl<D: Disk> Shard<D> {
             let mut scan = BatchScan::new(segment.clone());
             while let Some((position, batch)) = scan.next().await? {
                 self.pay_cleaning(batch.len()).await?;
-                let noted = map.note_batch(&batch);
+                let noted = match part_of(partition, &mut transactions, &batch).await? {
+                    Part::Aborted => map.skip_batch(&batch).map(|()| true),
+                    Part::Data | Part::Marker | Part::SpentMarker => map.note_batch(&batch),
+                };
                 if !noted.map_err(|error| segment.damage(position, error.to_string()))? {
                     return Ok(map);
                 }
@@ -345,13 +366,14 @@ impl<D: Disk> Shard<D> {
         partition: &Rc<Partition<D>>,
         segments: &[Rc<Segment<D>>],
         cleaner: &Cleaner<'_>,
+        transactions: &mut Transactions,
         config: &TopicConfig,
     ) -> Result<(), Stop> {
         let mut replacement = {
             let _step = self.step(partition).await?;
             partition.log.begin_replacement(segments.to_vec(), config.index_interval_bytes).await?
         };
-        let rewritten = self.rewrite(segments, cleaner, &mut replacement).await;
+        let rewritten = self.rewrite(partition, segments, cleaner, transactions, &mut replacement).await;
         let step = self.step(partition).await;
         let counts = match (&rewritten, &step) {
             (Ok(counts), Ok(_)) => *counts,
@@ -388,8 +410,10 @@ impl<D: Disk> Shard<D> {
     /// segment again.
     async fn rewrite(
         &self,
+        partition: &Partition<D>,
         segments: &[Rc<Segment<D>>],
         cleaner: &Cleaner<'_>,
+        transactions: &mut Transactions,
         replacement: &mut Replacement<D>,
     ) -> Result<Option<(u64, u64)>, Stop> {
         let mut changed = segments.len() > 1;
@@ -399,7 +423,8 @@ impl<D: Disk> Shard<D> {
         for segment in segments {
             let mut scan = BatchScan::new(segment.clone());
             while let Some((position, batch)) = scan.next().await? {
-                let cleaned = cleaner.clean(&batch);
+                let part = part_of(partition, transactions, &batch).await?;
+                let cleaned = cleaner.clean(&batch, part);
                 let cleaned = cleaned.map_err(|error| segment.damage(position, error.to_string()))?;
                 let header = BatchHeader::peek(&batch).expect("the cleaner has verified it");
                 // An older release has left a gap: it is closed.
@@ -429,6 +454,19 @@ impl<D: Disk> Shard<D> {
         Ok(changed.then_some((records, records_left)))
     }
 
+    /// Removes the rows of aborted transactions with a marker before `end`, of which no record is left.
+    async fn remove_aborted(&self, partition: &Rc<Partition<D>>, end: Offset) -> Result<(), Stop> {
+        let _step = self.step(partition).await?;
+        match partition.log.purge_cleaned(end).await {
+            // As long as a row is there, its marker is: the next round tries again.
+            Err(fault) if is_full(&fault) || fault.is_shortage() => {
+                tracing::warn!(partition = %partition.id, %fault, "the rows of aborted transactions stay for the moment");
+                Ok(())
+            }
+            removed => Ok(removed?),
+        }
+    }
+
     async fn write_row(&self, row: &[Bytes], replacement: &mut Replacement<D>) -> Result<(), Stop> {
         for batch in row {
             if !replacement.has_room(batch.len()) {
@@ -451,6 +489,19 @@ impl<D: Disk> Shard<D> {
     async fn pay_cleaning(&self, bytes: usize) -> Result<(), Stop> {
         if self.cleaning.rate.pay(bytes).await { Ok(()) } else { Err(Stop::Overtaken) }
     }
+}
+
+/// What a batch is to a pass over the log.
+async fn part_of<D: Disk>(
+    partition: &Partition<D>,
+    transactions: &mut Transactions,
+    batch: &[u8],
+) -> Result<Part, Fault> {
+    let header = BatchHeader::peek(batch).expect("a scan gives whole batches");
+    if let Some((start, end)) = transactions.wants(header) {
+        transactions.give(end, partition.log.aborted_rows(start, end).await?);
+    }
+    Ok(transactions.pass(header))
 }
 
 /// What a plan needs to know. Timestamps are looked up only where a lag asks for them.

@@ -349,6 +349,9 @@ impl<D: Disk> Shard<D> {
             let _ = reply.send(Ok(Appended { log_start, ..appended }));
         }
         partition.wake();
+        if partition.log.wants_sync() {
+            self.flushes.push(partition.clone());
+        }
         if let Some(segment) = partition.log.wants_write_back() {
             self.write_backs.push(segment);
         }

@@ -22,7 +22,7 @@ use super::rate::Rate;
 use crate::error::{Fault, io_fault};
 use crate::format::names::{self, DataFile, Scope, Sum};
 use crate::io::{Disk, OpenMode, is_shortage};
-use crate::log::Log;
+use crate::log::{CHECK_ROWS_BYTES, Log};
 use crate::partition::Partition;
 use crate::segment::{OpenFiles, Segment, Walk};
 use crate::types::{PartitionId, Position, Timestamp};
@@ -146,6 +146,7 @@ impl<D: Disk> Shard<D> {
         for (segment, end) in partition.log.durable_segments(&partition.durable()) {
             self.scrub_segment(partition, &segment, end).await?;
         }
+        self.scrub_aborted(partition).await?;
         self.scrub_small_files(Scope::Partition, partition.log.directory()).await
     }
 
@@ -212,6 +213,33 @@ impl<D: Disk> Shard<D> {
             }
         }
         Ok(())
+    }
+
+    /// Reads the rows of aborted transactions. Who needs one that is damaged has it made anew.
+    async fn scrub_aborted(&self, partition: &Rc<Partition<D>>) -> Result<(), Ended> {
+        let mut next = 0;
+        loop {
+            match partition.log.check_aborted(next).await {
+                Ok(Some(rows)) => next = rows,
+                Ok(None) => return Ok(()),
+                Err(refused) if refused.is_shortage() => {
+                    self.note_shortage(&refused);
+                    return Ok(());
+                }
+                Err(found) => {
+                    let id = partition.id;
+                    let other = |open: &Rc<Partition<D>>| !Rc::ptr_eq(open, partition);
+                    // Where it was opened meanwhile, the next round looks at what is there then.
+                    let was_opened = self.partitions.borrow().get(&id).is_some_and(other);
+                    if !was_opened && let Ok(Some(partition)) = self.partition(id).await {
+                        partition.note_fault(&found);
+                    }
+                    return Ok(());
+                }
+            }
+            self.counters.add(|stats| stats.scrubbed_bytes += CHECK_ROWS_BYTES as u64);
+            self.pay_scrub(CHECK_ROWS_BYTES).await?;
+        }
     }
 
     /// Reads a small file whole, if it is there.

@@ -300,12 +300,29 @@ impl<D: Disk> Shard<D> {
                         self.note_deleted(&segment);
                         self.trims.dropped.borrow_mut().push_back((partition.id, segment));
                     }
-                    let log_start = partition.log.log_start();
+                    let (partition, log_start) = (partition.clone(), partition.log.log_start());
                     tracing::debug!(partition = %partition.id, %log_start, asked = go.reply.is_some(), "log start moved");
                     go.answer(Ok(log_start));
+                    self.purge_aborted(&partition).await;
                 }
             }
             Err(refusal) => self.refuse_moves(moves, &refusal).await,
+        }
+    }
+
+    /// Removes the rows of aborted transactions that lie before the log start, once they are many.
+    async fn purge_aborted(&self, partition: &Partition<D>) {
+        match partition.log.purge_deleted().await {
+            Ok(()) => {}
+            // The next move of the log start tries again.
+            Err(fault) if fault.is_no_space() || fault.is_shortage() => {
+                tracing::debug!(partition = %partition.id, %fault, "the rows of aborted transactions stay for the moment");
+            }
+            // They may come back, or stay: either does no harm, as long as their markers do not go.
+            Err(fault) => {
+                tracing::error!(partition = %partition.id, %fault, "the rows of aborted transactions were not removed");
+                partition.set_uncleanable();
+            }
         }
     }
 

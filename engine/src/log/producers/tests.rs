@@ -320,8 +320,8 @@ fn the_first_open_transaction_is_where_what_is_decided_ends() {
     };
     let row = AbortedRow {
         producer_id: ProducerId(7),
-        first: Offset::ZERO,
-        marker: Offset::new(3),
+        first_offset: Offset::ZERO,
+        marker_offset: Offset::new(3),
         last_stable: Offset::new(1),
     };
     assert_eq!(note(end(7, 0, ABORT, 3)), (Some(row), Some(Offset::new(1))));
@@ -330,8 +330,8 @@ fn the_first_open_transaction_is_where_what_is_decided_ends() {
     assert_eq!(note(part(8, 0, 1, 6)), (None, Some(Offset::new(6))));
     let row = AbortedRow {
         producer_id: ProducerId(8),
-        first: Offset::new(6),
-        marker: Offset::new(7),
+        first_offset: Offset::new(6),
+        marker_offset: Offset::new(7),
         last_stable: Offset::new(8),
     };
     assert_eq!(note(end(8, 0, ABORT, 7)), (Some(row), None));

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use strandline_engine::format::batch::{BatchHeader, TimestampType};
 use strandline_engine::format::names::{self, DataFile, Scope, Sum};
 use strandline_engine::format::{
-    checkpoint, compacted, envelope, index, meta, producer_ids, settings, topics,
+    aborted, checkpoint, compacted, envelope, index, marker, meta, producer_ids, settings, topics,
 };
 use strandline_engine::inspect::{
     DataDir, FoundBatch, JournalItem, JournalWalk, Owner, PartitionDir, SegmentItem, SegmentWalk, Source,
@@ -126,7 +126,8 @@ impl<W: Write> Dump<'_, W> {
             .into_iter()
             .find_map(|scope| DataFile::parse(scope, &name));
         let is_small = |file: &DataFile| matches!(file.sum(), Sum::Whole(..));
-        let is_read = |file: DataFile| is_small(&file) || file == DataFile::Journal;
+        let is_read =
+            |file: DataFile| is_small(&file) || matches!(file, DataFile::Journal | DataFile::Aborted);
         if !kind.starts_with(b"STRL") && !named.is_some_and(is_read) {
             // An index, a table of times or of producers, in Kafka's format.
             return Ok(self.entry("file", path, json!({"bytes": source.length(), "kind": "not ours"}))?);
@@ -141,6 +142,9 @@ impl<W: Write> Dump<'_, W> {
                 }
             }
             None if kind == *b"STRLINDX" => self.index(path, &bytes)?,
+            None if kind == aborted::ABORTED_MAGIC || named == Some(DataFile::Aborted) => {
+                self.aborted(path, &bytes)?;
+            }
             None => self.journal(path, &bytes)?,
         }
         Ok(())
@@ -181,7 +185,7 @@ impl<W: Write> Dump<'_, W> {
         if header.last_offset().get() < self.args.from || header.base_offset().get() > self.args.to {
             return Ok(());
         }
-        let mut fields = header_fields(header);
+        let mut fields = batch_fields(header, &batch.bytes);
         fields["position"] = json!(batch.position.0);
         fields["crc"] = json!(crc);
         self.entry("batch", path, fields)?;
@@ -256,6 +260,35 @@ impl<W: Write> Dump<'_, W> {
         Ok(())
     }
 
+    /// The transactions that were aborted in a partition.
+    fn aborted(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let decoded = match aborted::decode_aborted(bytes) {
+            Ok(decoded) => decoded,
+            Err(error) => return self.damage(path, json!({"position": 0, "what": error.to_string()})),
+        };
+        let fields = json!({
+            "bytes": bytes.len(), "transactions": decoded.rows.len(), "purged_end": decoded.purged_end.get(),
+        });
+        self.entry("aborted", path, fields)?;
+        for row in &decoded.rows {
+            let (first, marker) = (row.first_offset.get(), row.marker_offset.get());
+            if marker < self.args.from || first > self.args.to {
+                continue;
+            }
+            let fields = json!({
+                "producer_id": row.producer_id.0, "first_offset": first, "marker_offset": marker,
+                "last_stable_offset": row.last_stable.get(),
+            });
+            self.entry("aborted_transaction", path, fields)?;
+        }
+        if decoded.valid_bytes < bytes.len() {
+            let left = bytes.len() - decoded.valid_bytes;
+            let what = "no whole row that follows";
+            self.damage(path, json!({"position": decoded.valid_bytes, "bytes": left, "what": what}))?;
+        }
+        Ok(())
+    }
+
     fn journal(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.entry("journal", path, json!({"bytes": bytes.len()}))?;
         for item in JournalWalk::new(bytes) {
@@ -282,7 +315,7 @@ impl<W: Write> Dump<'_, W> {
                             continue;
                         }
                         let position = position + batch.range.start as u64;
-                        let mut fields = header_fields(header);
+                        let mut fields = batch_fields(header, batch.bytes);
                         fields["position"] = json!(position.0);
                         fields["topic_id"] = json!(batch.partition.topic.to_string());
                         fields["partition"] = json!(batch.partition.index);
@@ -364,6 +397,7 @@ impl<W: Write> Dump<'_, W> {
                 | DataFile::SegmentIndex
                 | DataFile::Cleaned
                 | DataFile::Swap
+                | DataFile::Aborted
                 | DataFile::Temporary => unreachable!("they have no kind of small file"),
             }
             Ok(())
@@ -393,7 +427,7 @@ impl<W: Write> Dump<'_, W> {
             FormatName::Text => {
                 write!(self.out, "{kind}")?;
                 // Inside a file, its name stands in the line that opens it.
-                if matches!(kind, "segment" | "index" | "journal" | "file" | "damage") {
+                if matches!(kind, "segment" | "index" | "aborted" | "journal" | "file" | "damage") {
                     write!(self.out, " path={}", Value::String(path))?;
                 }
                 for (name, value) in &fields {
@@ -403,6 +437,19 @@ impl<W: Write> Dump<'_, W> {
         }
         self.out.write_all(b"\n")
     }
+}
+
+/// The header, and of a marker what it says.
+fn batch_fields(header: &BatchHeader, batch: &[u8]) -> Value {
+    let mut fields = header_fields(header);
+    if let Some(end) = marker::EndMarker::read(batch) {
+        fields["marker"] = json!(match end.result {
+            marker::TransactionResult::Commit => "COMMIT",
+            marker::TransactionResult::Abort => "ABORT",
+        });
+        fields["coordinator_epoch"] = json!(end.coordinator_epoch);
+    }
+    fields
 }
 
 fn header_fields(header: &BatchHeader) -> Value {
