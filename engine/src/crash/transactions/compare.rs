@@ -15,8 +15,6 @@ use crate::message::{OffsetQuery, ReadRequest};
 use crate::partition::{Isolation, Reader};
 use crate::types::{Offset, ProducerId};
 
-/// Whether a start knows the aborted transactions of before.
-const KEEPS_ABORTED: bool = false;
 const COMMITTED: Reader = Reader::Consumer(Isolation::ReadCommitted);
 
 /// A batch or a marker that was found in a log.
@@ -211,11 +209,6 @@ impl Transactions {
             if bytes.is_empty() {
                 break;
             }
-            if !KEEPS_ABORTED {
-                let last = Batches::new(&bytes).last().expect("it is not empty").expect("a batch");
-                next = last.0.next_offset().get();
-                continue;
-            }
             next = self.filter(&bytes, &result.aborted, &mut seen);
             assert!(next <= stable, "{id}: {next} is read, what is decided ends at {stable}");
         }
@@ -223,9 +216,6 @@ impl Transactions {
         let wanted = |(_, offset): &(&usize, &i64)| **offset >= from && **offset < stable;
         let expected: BTreeMap<_, _> =
             judged.committed.iter().filter(wanted).map(|(number, offset)| (*number, *offset)).collect();
-        if !KEEPS_ABORTED {
-            return Some(());
-        }
         // The batch that holds the first offset is read whole.
         seen.retain(|_, offset| *offset >= from);
         assert_eq!(seen, expected, "{id}: what counts from {from} on");
