@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use futures_channel::oneshot::Receiver;
 
 use super::Table;
@@ -19,11 +20,15 @@ use crate::crash::machine::Process;
 use crate::error::{AppendError, ReadError};
 use crate::format::batch::{self, BatchHeader, Batches};
 use crate::format::marker::{EndMarker, Marker, TransactionResult};
+use crate::io::latch::LatchedFile;
 use crate::log::{Origin, Participation};
 use crate::message::{Appended, Appending, ReadRequest};
 use crate::partition::{Isolation, ReadResult, Reader};
 use crate::sim::SimFile;
 use crate::types::{Offset, ProducerId};
+
+/// What a read says, and the batches that it gives.
+type Read = (ReadResult<LatchedFile<SimFile>>, Bytes);
 
 #[derive(Clone, Copy, Debug)]
 struct Transaction {
@@ -212,7 +217,7 @@ impl Table {
         process: &Process,
         offset: Offset,
         bytes_max: u64,
-    ) -> Option<Result<(ReadResult<crate::io::latch::LatchedFile<SimFile>>, bytes::Bytes), ReadError>> {
+    ) -> Option<Result<Read, ReadError>> {
         let id = self.partition.expect("it was made");
         let reader = Reader::Consumer(Isolation::ReadCommitted);
         self.drive(process.read_as(ReadRequest { reader, ..ReadRequest::new(id, offset, bytes_max) }))
