@@ -18,6 +18,7 @@ use crate::config::BrokerConfig;
 use crate::counters::RequestCounters;
 use crate::groups::Groups;
 use crate::room::Room;
+use crate::transactions::Transactions;
 
 /// The broker as a handler on one shard sees it.
 pub struct Broker {
@@ -31,6 +32,8 @@ pub struct Broker {
     pub config: Arc<BrokerConfig>,
     /// The coordinators of groups.
     pub groups: Groups,
+    /// The coordinators of transactions.
+    pub transactions: Transactions,
     /// What this shard counts.
     pub requests: RequestCounters,
     /// The memory for long answers.

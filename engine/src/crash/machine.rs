@@ -26,9 +26,9 @@ use crate::format::marker::Marker;
 use crate::io::Disk;
 use crate::io::latch::Latch;
 use crate::journal::Journal;
-use crate::log::{Origin, Participation};
+use crate::log::{AbortedTransaction, Origin, Participation};
 use crate::message::{Appended, Appending, CatalogMessage, Message, ReadRequest};
-use crate::partition::ReadResult;
+use crate::partition::{Isolation, ReadResult, Reader};
 use crate::recovery::{RecoveryReport, recover};
 use crate::shard::{Shard, ShardStart};
 use crate::sim::{Faults, SimDisk, SimFile, Simulation};
@@ -300,6 +300,23 @@ impl Process {
         self.shards.iter().map(|shard| shard.stats().compactions).sum()
     }
 
+    /// What a reader of committed records finds from an offset on.
+    ///
+    /// # Errors
+    /// Why there is nothing.
+    pub async fn read_committed(
+        &self,
+        partition: PartitionId,
+        offset: Offset,
+        bytes_max: u64,
+    ) -> Result<(Found, Bytes), ReadError> {
+        let reader = Reader::Consumer(Isolation::ReadCommitted);
+        let request = ReadRequest { reader, ..ReadRequest::new(partition, offset, bytes_max) };
+        let (result, bytes) = self.read_as(request).await?;
+        let ReadResult { last_stable, high_watermark, aborted, .. } = result;
+        Ok((Found { last_stable, high_watermark, aborted }, bytes))
+    }
+
     /// The record batches from an offset on.
     ///
     /// # Errors
@@ -384,6 +401,17 @@ impl Process {
         }
         result
     }
+}
+
+/// What a read says beside the records.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// How far a reader of committed records may come.
+    pub last_stable: Offset,
+    /// How far any consumer may come.
+    pub high_watermark: Offset,
+    /// Of what was read, the transactions that were aborted.
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 /// The answer to a change of one topic, which the catalog takes by the many.

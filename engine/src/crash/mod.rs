@@ -62,7 +62,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use plan::Plan;
 
 pub use images::{Counts, Image, Images, Subject};
-pub use machine::{DATA_DIR, Ending, ORDINARY, Process, Settings, start};
+pub use machine::{DATA_DIR, Ending, Found, ORDINARY, Process, Settings, start};
 
 /// Plays a plan for each seed of the range, or of those that the environment names; cuts down one that fails.
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! against any broker since Kafka 0.11.
 //!
 //! ```text
-//! cli > Client (metadata, admin, settings, offsets, groups) > Connection (frames, versions) > TcpStream
+//! cli > Client (metadata, admin, settings, offsets, groups, transactions) > Connection (frames, versions) > TcpStream
 //!     > Producer  one request a leader in flight, one batch a partition
 //!     > Consumer  one fetch a leader in flight
 //!     > GroupConsumer > Consumer, of the partitions that the group gives it
@@ -19,8 +19,8 @@
 //! * Memory is bounded: responses by [`RESPONSE_BYTES_MAX`], what a batch unpacks to by
 //!   [`UNPACKED_BYTES_MAX`].
 //!
-//! No TLS, no SASL, no transactions; groups in the classic protocol, with the range assignor, of one topic a
-//! member.
+//! No TLS, no SASL, no transactional producer; groups in the classic protocol, with the range assignor, of
+//! one topic a member.
 
 mod address;
 mod admin;
@@ -39,6 +39,7 @@ mod retry;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod transactions;
 
 pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use admin::{AdminError, Subject, TopicSpec};
@@ -53,3 +54,4 @@ pub use offsets::{ListOffsetsError, Moment};
 pub use partitioner::{murmur2, partition_of_key};
 pub use producer::{Acks, NewRecord, ProduceError, Producer, ProducerOptions};
 pub use settings::{Setting, Source};
+pub use transactions::{TransactionDescription, TransactionError, TransactionSummary};

@@ -23,6 +23,7 @@ pub fn answer(
         api_keys: rows.collect(),
         supported_features: features::supported(version),
         finalized_features_epoch: features::FINALIZED_EPOCH,
+        finalized_features: features::finalized(),
         ..Default::default()
     }
 }

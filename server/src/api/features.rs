@@ -1,23 +1,26 @@
 //! The features of the cluster: what Kafka switches on for all brokers at once, by level. Level 0 is a
 //! cluster without the feature.
 //!
-//! ApiVersions tells the levels that could be; UpdateFeatures would change them. Kafka's other features,
-//! `metadata.version` first, are about logs and records between its brokers, which are not here.
+//! ApiVersions tells the levels that could be, and those that are in force; UpdateFeatures would change them.
+//! `transaction.version` is at its highest: clients that know KIP-890 raise their epoch with each
+//! transaction, and all others go on as before. Kafka's other features, `metadata.version` first, are about
+//! logs and records between its brokers, which are not here.
 
 use strandline_protocol::messages::{
-    FeatureUpdateKey, SupportedFeatureKey, UpdatableFeatureResult, UpdateFeaturesRequest,
-    UpdateFeaturesResponse,
+    FeatureUpdateKey, FinalizedFeatureKey, SupportedFeatureKey, UpdatableFeatureResult,
+    UpdateFeaturesRequest, UpdateFeaturesResponse,
 };
 use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::Broker;
 
-/// Each feature with the highest level that this broker could work at. All work at level 0.
+/// Each feature with the highest level that this broker knows, at which it works.
 const FEATURES: [(&str, i16); 4] =
-    [("group.version", 0), ("share.version", 0), ("streams.version", 0), ("transaction.version", 0)];
+    [("group.version", 0), ("share.version", 0), ("streams.version", 0), ("transaction.version", 2)];
 
-/// The version of the set of finalized levels. It never changes.
-pub const FINALIZED_EPOCH: i64 = 0;
+/// The version of the set of finalized levels: it is raised when that changes, or clients that stay connected
+/// to a broker of before go by what they know.
+pub const FINALIZED_EPOCH: i64 = 1;
 
 /// The first version of ApiVersions that may tell of a level 0 (KAFKA-17492).
 const LEVEL_ZERO_FROM: i16 = 4;
@@ -39,6 +42,17 @@ pub fn supported(version: i16) -> Vec<SupportedFeatureKey> {
         max_version: *max_version,
     };
     FEATURES.iter().map(feature).collect()
+}
+
+/// The levels that are in force; those of 0 are not told of.
+pub fn finalized() -> Vec<FinalizedFeatureKey> {
+    let in_force = FEATURES.iter().filter(|(_, level)| *level > 0);
+    let finalized = in_force.map(|(name, level)| FinalizedFeatureKey {
+        name: (*name).to_owned(),
+        max_version_level: *level,
+        min_version_level: *level,
+    });
+    finalized.collect()
 }
 
 /// Takes the levels that are in force, and refuses all others.
@@ -65,9 +79,9 @@ fn check(update: &FeatureUpdateKey) -> Result<(), String> {
     if !UPGRADE_TYPES.contains(upgrade_type) {
         return Err(format!("there is no upgrade type {upgrade_type}"));
     }
-    match (0..=*highest).contains(level) {
+    match level == highest {
         true => Ok(()),
-        false => Err(format!("{feature} cannot be at level {level}: this broker knows 0 to {highest}")),
+        false => Err(format!("{feature} cannot be at level {level}: this broker works at {highest}")),
     }
 }
 
@@ -81,10 +95,13 @@ mod tests {
             let feature = feature.to_owned();
             check(&FeatureUpdateKey { feature, max_version_level, upgrade_type, ..Default::default() })
         };
-        assert_eq!(update("transaction.version", 0, 1), Ok(()));
-        assert!(update("transaction.version", 2, 1).unwrap_err().contains("transaction.version"));
-        assert!(update("transaction.version", -1, 1).is_err());
-        assert!(update("transaction.version", 0, 0).is_err());
+        assert_eq!(update("transaction.version", 2, 1), Ok(()));
+        assert_eq!(update("group.version", 0, 1), Ok(()));
+        for level in [-1, 0, 1, 3] {
+            let refused = update("transaction.version", level, 2).unwrap_err();
+            assert!(refused.contains("transaction.version"), "{refused}");
+        }
+        assert!(update("transaction.version", 2, 0).is_err());
         assert!(update("metadata.version", 0, 1).is_err());
     }
 

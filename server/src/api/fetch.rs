@@ -7,7 +7,8 @@
 //! * The first partition that has records gives at least one whole batch, whatever the limits; after that
 //!   they hold ([`Budget`]). Batches are never cut.
 //! * There are no sessions: session 0 in every answer tells clients to send whole requests (KIP-227).
-//! * There are no transactions yet: nothing was aborted.
+//! * A consumer that reads committed records only is told with each partition which transactions that overlap
+//!   its records were aborted; it passes over their records by itself.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,8 +20,8 @@ use strandline_engine::topics::Topic;
 use strandline_engine::types::Offset;
 use strandline_engine::{File, FileRange, Isolation, ReadRequest, ReadResult, Reader, reactor};
 use strandline_protocol::messages::{
-    FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
-    RecordsGap, decode_request,
+    AbortedTransaction, FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse,
+    PartitionData, RecordsGap, decode_request,
 };
 use strandline_protocol::wire::writer::PART_BYTES;
 use strandline_protocol::wire::{ApiKey, ErrorCode};
@@ -36,7 +37,7 @@ const BY_ID_FROM: i16 = 13;
 /// Partitions that are looked at before others get the thread.
 const STEP: usize = 64;
 
-/// About what a partition takes of the memory until its answer has left.
+/// The same without what was aborted.
 const PARTITION_BYTES: usize = 256;
 
 /// The answer, when its turn has come.
@@ -50,13 +51,19 @@ pub fn answer(mut call: Call) -> Pending {
             call.broker.requests.failed(call.header.key, partition.error_code);
         }
         let mut seat = call.broker.room.seat();
-        let partitions: usize = response.responses.iter().map(|topic| topic.partitions.len()).sum();
-        if partitions * PARTITION_BYTES > PART_BYTES {
-            seat.reserve(partitions * PARTITION_BYTES).await;
+        let bytes: usize = response.responses.iter().flat_map(|topic| &topic.partitions).map(footprint).sum();
+        if bytes > PART_BYTES {
+            seat.reserve(bytes).await;
         }
         let pieces = response.encode(version, call.header.correlation_id).map_err(CallError::from)?;
         Ok(Answer::Records { pieces, ranges, seat })
     })
+}
+
+/// About what a partition takes of the memory until its answer has left.
+fn footprint(partition: &PartitionData<RecordsGap>) -> usize {
+    let aborted = partition.aborted_transactions.as_ref().map_or(0, Vec::len);
+    PARTITION_BYTES + 2 * aborted * size_of::<AbortedTransaction>()
 }
 
 /// A partition of the request.
@@ -126,7 +133,7 @@ async fn handle(
     let mut ranges = Vec::new();
     let mut found = asked.iter().zip(found);
     let mut responses = Vec::with_capacity(request.topics.len());
-    let aborted = (isolation == Isolation::ReadCommitted).then(Vec::new);
+    let is_committed = isolation == Isolation::ReadCommitted;
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for (partition, (asked, found)) in topic.partitions.iter().zip(&mut found) {
@@ -136,7 +143,7 @@ async fn handle(
             };
             let mut data = PartitionData {
                 partition_index: partition.partition,
-                aborted_transactions: aborted.clone(),
+                aborted_transactions: is_committed.then(Vec::new),
                 ..PartitionData::default()
             };
             match found {
@@ -144,6 +151,7 @@ async fn handle(
                     data.high_watermark = found.high_watermark.get();
                     data.last_stable_offset = found.last_stable.get();
                     data.log_start_offset = found.log_start.get();
+                    data.aborted_transactions = is_committed.then(|| aborted(&found));
                     if let Some(range) = found.batches {
                         data.records = RecordsGap { index: ranges.len(), length: range.length as u32 };
                         ranges.push(range);
@@ -253,6 +261,18 @@ async fn read(broker: &Broker, asked: &[Asked]) -> Vec<Found> {
             Err(error) => Err(error.into()),
         })
         .collect()
+}
+
+/// The aborted transactions that overlap the records; none without records, as in Kafka.
+fn aborted(found: &ReadResult<File>) -> Vec<AbortedTransaction> {
+    if found.batches.is_none() {
+        return Vec::new();
+    }
+    let aborted = found.aborted.iter().map(|aborted| AbortedTransaction {
+        producer_id: aborted.producer_id.0,
+        first_offset: aborted.first_offset.get(),
+    });
+    aborted.collect()
 }
 
 /// Takes a partition's share out of the budget; reads again with less where that is what is left.

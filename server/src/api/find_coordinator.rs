@@ -1,10 +1,13 @@
-//! FindCoordinator: this broker coordinates every group. The topic that groups are kept in is made by the
-//! first request for one.
+//! FindCoordinator: this broker coordinates every group and every transaction. The topic that they are kept
+//! in is made by the first request for one.
 
+use std::sync::Arc;
+
+use strandline_engine::error::TopicError;
+use strandline_engine::topics::Topic;
 use strandline_protocol::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use strandline_protocol::wire::ErrorCode;
 
-use crate::api::NO_TRANSACTIONS;
 use crate::api::distinct::distinct;
 use crate::api::refusal::{Refusal, told};
 use crate::call::Call;
@@ -43,23 +46,23 @@ pub async fn handle(call: &Call, request: FindCoordinatorRequest) -> FindCoordin
 /// coordinator that is yet to come, and asks again until its own time is over.
 async fn find(call: &Call, key_type: i8) -> Result<(i32, Endpoint), Refusal> {
     let broker = &call.broker;
-    let (code, message) = match key_type {
-        GROUP => match broker.groups.topic(&broker.shard).await {
-            Ok(_) => {
-                let me = broker.cluster.me();
-                if let Some(endpoint) = me.endpoint(&call.session.listener) {
-                    return Ok((me.id, endpoint.clone()));
-                }
-                (ErrorCode::CoordinatorNotAvailable, "the coordinator has no such listener")
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the topic that groups are kept in was not made");
-                (ErrorCode::CoordinatorNotAvailable, "the topic that groups are kept in was not made")
-            }
-        },
-        TRANSACTION => (NO_TRANSACTIONS, "this broker has no transactions"),
-        SHARE => (ErrorCode::InvalidRequest, "this broker has no share groups"),
-        _ => (ErrorCode::InvalidRequest, "there is no such type of coordinator"),
-    };
-    Err(Refusal::new(code, message))
+    match key_type {
+        GROUP => here(call, broker.groups.topic(&broker.shard).await, "groups are"),
+        TRANSACTION => here(call, broker.transactions.topic(&broker.shard).await, "transactions are"),
+        SHARE => Err(Refusal::new(ErrorCode::InvalidRequest, "this broker has no share groups")),
+        _ => Err(Refusal::new(ErrorCode::InvalidRequest, "there is no such type of coordinator")),
+    }
+}
+
+/// This broker, once there is the topic that it keeps them in.
+fn here(call: &Call, topic: Result<Arc<Topic>, TopicError>, what: &str) -> Result<(i32, Endpoint), Refusal> {
+    let refused = |message: String| Refusal::new(ErrorCode::CoordinatorNotAvailable, message);
+    if let Err(error) = topic {
+        tracing::warn!(%error, "the topic that {what} kept in was not made");
+        return Err(refused(format!("the topic that {what} kept in was not made")));
+    }
+    let me = call.broker.cluster.me();
+    let endpoint = me.endpoint(&call.session.listener);
+    let endpoint = endpoint.ok_or_else(|| refused("the coordinator has no such listener".to_owned()))?;
+    Ok((me.id, endpoint.clone()))
 }

@@ -3,6 +3,8 @@
 //! What the engine refuses becomes one of Kafka's error codes here, in one place for each kind of refusal.
 
 pub mod acls;
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
@@ -24,10 +26,12 @@ pub mod describe_quorum;
 pub mod describe_topic_partitions;
 mod distinct;
 pub mod elect_leaders;
+pub mod end_txn;
 pub mod features;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
+mod in_transaction;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
@@ -49,6 +53,7 @@ mod together;
 pub mod transactions;
 pub mod txn_offset_commit;
 pub mod unregister_broker;
+pub mod write_txn_markers;
 
 use strandline_engine::Isolation;
 use strandline_engine::config::ConfigError;
@@ -57,10 +62,6 @@ use strandline_engine::format::check::CheckError;
 use strandline_engine::format::compression::DecompressError;
 use strandline_engine::types::LeaderEpoch;
 use strandline_protocol::wire::{ApiKey, ErrorCode};
-
-/// The code for whoever wants a transaction: there are none. It is the one that ends every client at once;
-/// librdkafka, for one, asks again for as long as it may after UNSUPPORTED_VERSION.
-pub(crate) const NO_TRANSACTIONS: ErrorCode = ErrorCode::TransactionalIdAuthorizationFailed;
 
 /// The code for an append that was refused. Corrupt bytes are retriable, so that a client sends them again;
 /// rules that the same bytes break again are not.

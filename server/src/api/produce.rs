@@ -5,6 +5,9 @@
 //! in turn      each PendingAppend::settled > response                 (all of one request together)
 //! ```
 //!
+//! Of a transaction, the first batch in a partition is waited for on arrival, until the coordinator has said
+//! that the transaction takes part there ([`super::in_transaction`]).
+//!
 //! The checks stand in Kafka's order. acks=1 and acks=all mean the same: durable, on the one replica there
 //! is. With acks=0 there is no response at all; what fails then closes the connection, so that the client
 //! looks again at whom it talks to.
@@ -12,6 +15,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use futures_util::future::LocalBoxFuture;
 use strandline_engine::error::AppendError;
 use strandline_engine::format::batch::BatchHeader;
@@ -19,7 +23,8 @@ use strandline_engine::format::check::CheckError;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::Topic;
-use strandline_engine::{Appended, PendingAppend};
+use strandline_engine::types::PartitionId;
+use strandline_engine::{Appended, Origin, PendingAppend};
 use strandline_protocol::Uuid;
 use strandline_protocol::messages::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
@@ -27,6 +32,7 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::{ApiKey, ErrorCode};
 
+use crate::api::in_transaction::{Asked, origins};
 use crate::api::refusal::Refusal;
 use crate::api::{append_error, known_to};
 use crate::broker::{Broker, TopicKey};
@@ -72,6 +78,20 @@ impl From<AppendError> for Rejected {
 /// The first version that gives topics by id.
 const BY_ID_FROM: i16 = 13;
 
+/// A topic's partitions that are to be appended to.
+struct Arrived {
+    name: String,
+    topic_id: Uuid,
+    partitions: Vec<(i32, Result<Batch, Rejected>)>,
+}
+
+/// A batch that may be appended, as far as the protocol goes.
+struct Batch {
+    partition: PartitionId,
+    records: BytesMut,
+    origin: Origin,
+}
+
 /// A topic's partitions on their way.
 struct Sent {
     name: String,
@@ -84,25 +104,51 @@ pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>>
     Box::pin(async move {
         let Call { broker, header, body, .. } = call;
         let request = ProduceRequest::decode(body, header.version)?;
-        let acks = request.acks;
-        let whole = refuse_whole(&request);
-        let mut sent = Vec::with_capacity(request.topic_data.len());
-        for topic in request.topic_data {
-            let found = broker.topic(key(header.version, &topic));
-            let mut partitions = Vec::with_capacity(topic.partition_data.len());
-            for partition in topic.partition_data {
-                let index = partition.index;
-                let outcome = match whole {
-                    Some(code) => Err(code.into()),
-                    None => append(&broker, header.version, &found, partition).await,
+        let (acks, transactional_id) = (request.acks, request.transactional_id.clone());
+        let mut arrived = look(&broker, header.version, request).await;
+        if let Some(id) = transactional_id {
+            ask_coordinator(&broker, header.version, &id, &mut arrived).await;
+        }
+        let mut sent = Vec::with_capacity(arrived.len());
+        for Arrived { name, topic_id, partitions: batches } in arrived {
+            let mut partitions = Vec::with_capacity(batches.len());
+            for (index, batch) in batches {
+                let outcome = match batch {
+                    Ok(Batch { partition, records, origin }) => {
+                        broker.shard.append_as(partition, records, origin).await.map_err(Rejected::from)
+                    }
+                    Err(rejected) => Err(rejected),
                 };
                 partitions.push((index, outcome));
                 yield_if_needed().await;
             }
-            sent.push(Sent { name: topic.name, topic_id: topic.topic_id, partitions });
+            sent.push(Sent { name, topic_id, partitions });
         }
         Ok(Box::pin(settle(broker, header, acks, sent)) as Pending)
     })
+}
+
+/// Finds the partitions, and holds the batches against the protocol's rules.
+async fn look(broker: &Broker, version: i16, request: ProduceRequest) -> Vec<Arrived> {
+    let whole = refuse_whole(&request);
+    let mut arrived = Vec::with_capacity(request.topic_data.len());
+    for topic in request.topic_data {
+        let found = broker.topic(key(version, &topic));
+        let mut partitions = Vec::with_capacity(topic.partition_data.len());
+        for partition in topic.partition_data {
+            let index = partition.index;
+            let outcome = match whole {
+                Some(code) => Err(code.into()),
+                None => resolve(broker, version, &found, partition),
+            };
+            partitions.push((index, outcome));
+            yield_if_needed().await;
+        }
+        // By its id, the request does not name it.
+        let name = found.map_or(topic.name, |found| found.name.clone());
+        arrived.push(Arrived { name, topic_id: topic.topic_id, partitions });
+    }
+    arrived
 }
 
 /// What makes all of a request fail.
@@ -111,15 +157,36 @@ fn refuse_whole(request: &ProduceRequest) -> Option<ErrorCode> {
         return Some(ErrorCode::InvalidRequiredAcks);
     }
     let batches = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
-    let mut headers = batches.filter_map(|partition| BatchHeader::peek(partition.records.as_deref()?).ok());
-    if !headers.any(BatchHeader::is_transactional) {
-        return None;
+    let headers = batches.filter_map(|partition| BatchHeader::peek(partition.records.as_deref()?).ok());
+    let mut producers = headers.filter(|header| header.is_transactional()).map(BatchHeader::producer);
+    let first = producers.next()?;
+    if request.transactional_id.is_none() {
+        return Some(ErrorCode::TransactionalIdAuthorizationFailed);
     }
-    // No transaction has begun, since none can.
-    Some(match request.transactional_id {
-        None => ErrorCode::TransactionalIdAuthorizationFailed,
-        Some(_) => ErrorCode::InvalidTxnState,
-    })
+    // A transaction has one producer.
+    producers.any(|other| other != first).then_some(ErrorCode::InvalidProducerIdMapping)
+}
+
+/// Has the coordinator of a transaction say which batches may be its first in their partitions.
+async fn ask_coordinator(broker: &Broker, version: i16, id: &str, arrived: &mut [Arrived]) {
+    let (mut asked, mut batches) = (Vec::new(), Vec::new());
+    for Arrived { name, partitions, .. } in arrived {
+        for (_, outcome) in partitions {
+            let Ok(batch) = outcome else { continue };
+            let header = BatchHeader::peek(&batch.records).ok().filter(|header| header.is_transactional());
+            // One without a producer is no batch.
+            let Some(producer) = header.and_then(BatchHeader::producer) else { continue };
+            asked.push(Asked { topic: name.clone(), partition: batch.partition, producer });
+            batches.push(outcome);
+        }
+    }
+    for (outcome, origin) in batches.into_iter().zip(origins(broker, version, id, &asked).await) {
+        match (outcome, origin) {
+            (Ok(batch), Ok(origin)) => batch.origin = origin,
+            (outcome, Err(code)) => *outcome = Err(code.into()),
+            (Err(_), Ok(_)) => unreachable!("only batches are asked for"),
+        }
+    }
 }
 
 /// The topic by its name, or by its id, where the version has that.
@@ -130,12 +197,12 @@ fn key(version: i16, topic: &TopicProduceData) -> TopicKey<'_> {
     }
 }
 
-async fn append(
+fn resolve(
     broker: &Broker,
     version: i16,
     topic: &Result<Arc<Topic>, ErrorCode>,
     data: PartitionProduceData,
-) -> Result<PendingAppend, Rejected> {
+) -> Result<Batch, Rejected> {
     let topic = topic.as_ref().map_err(|code| *code)?;
     let partition = broker.partition(topic, data.index)?;
     // What a coordinator keeps in memory would not be what its log says.
@@ -144,7 +211,7 @@ async fn append(
     }
     let records = data.records.unwrap_or_default();
     check_front_rules(&records, version, topic)?;
-    Ok(broker.shard.append(partition, records).await?)
+    Ok(Batch { partition, records, origin: Origin::Client })
 }
 
 /// The rules that are the protocol's; those of the format and of the topic are the engine's.

@@ -11,14 +11,20 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::ErrorCode;
 
-use crate::api::NO_TRANSACTIONS;
+use crate::api::in_transaction::{Asked, Way, participations};
 use crate::broker::Broker;
 use crate::coordination::Transactional;
 use crate::groups::records::OffsetValue;
-use crate::groups::{ByPartition, Commit, Identity};
+use crate::groups::{ByPartition, Commit, Identity, OFFSETS_TOPIC};
 
 /// The first version whose clients know what it means that a coordinator loads (KAFKA-7296).
 const LOADING_FROM: i16 = 2;
+
+/// The first version whose clients know TRANSACTION_ABORTABLE.
+const ABORTABLE_FROM: i16 = 4;
+
+/// The first version that makes the group part of the transaction (KIP-890).
+const ADDS_FROM: i16 = 5;
 
 /// What became of each offset.
 pub async fn handle(
@@ -95,15 +101,38 @@ fn is_any_there(broker: &Broker, topics: &[TxnOffsetCommitRequestTopic]) -> bool
     })
 }
 
-/// Whether the group's partition is part of the transaction, as its coordinator says; `None` when that need
-/// not be known.
+/// Whether the group's partition is part of the transaction, as its coordinator says, or has become so.
 async fn verify(
-    _: &Broker,
-    _: i16,
-    _: &TxnOffsetCommitRequest,
-    _: Producer,
+    broker: &Broker,
+    version: i16,
+    request: &TxnOffsetCommitRequest,
+    producer: Producer,
 ) -> Result<Option<Participation>, ErrorCode> {
-    Err(NO_TRANSACTIONS)
+    if request.transactional_id.is_empty() {
+        return Err(ErrorCode::InvalidRequest);
+    }
+    let partition = broker.groups.partition(&broker.shard, &request.group_id).await.map_err(|error| {
+        tracing::warn!(%error, "the topic that groups are kept in was not made");
+        ErrorCode::CoordinatorNotAvailable
+    })?;
+    let way = if version >= ADDS_FROM { Way::Add } else { Way::Verify };
+    let asked = [Asked { topic: OFFSETS_TOPIC.to_owned(), partition, producer }];
+    let mut found = participations(broker, way, &request.transactional_id, &asked).await;
+    found.pop().expect("one answer to one question").map(Some).map_err(|error| translated(version, error))
+}
+
+/// What the coordinator of the transaction has said, as a client that asks the one of its group knows it.
+fn translated(version: i16, error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
+        ErrorCode::TransactionAbortable if version < ABORTABLE_FROM => ErrorCode::InvalidTxnState,
+        ErrorCode::ConcurrentTransactions if version >= ADDS_FROM => error,
+        // It looks for the coordinator of its group again, and comes back.
+        ErrorCode::ConcurrentTransactions
+        | ErrorCode::CoordinatorLoadInProgress
+        | ErrorCode::NotCoordinator => ErrorCode::CoordinatorNotAvailable,
+        error => error,
+    }
 }
 
 /// The code as this version knows it.

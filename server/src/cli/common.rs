@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use strandline_client::{
     Address, AdminError, Client, Code, ConsumeError, GroupConsumeError, GroupError, Limits, ListOffsetsError,
-    MetadataError,
+    MetadataError, TransactionError,
 };
 
 use strandline_protocol::wire::ErrorCode;
@@ -70,6 +70,8 @@ pub(super) enum CommandError {
     Consume(#[from] ConsumeError),
     #[error(transparent)]
     Group(#[from] GroupError),
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
     #[error(transparent)]
     GroupConsume(#[from] GroupConsumeError),
     #[error(

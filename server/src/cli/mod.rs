@@ -5,6 +5,7 @@
 //! strandline topic create|list|describe|alter|...   topic.rs
 //! strandline group list|describe|reset-offsets|delete
 //!                                                  group.rs
+//! strandline transaction list|describe|abort       transaction.rs
 //! strandline config describe                       config.rs
 //! strandline log dump|verify|repair|salvage|strays log/
 //! strandline produce                               produce.rs
@@ -26,6 +27,7 @@ mod produce;
 mod serve;
 mod start;
 mod topic;
+mod transaction;
 
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
@@ -58,6 +60,8 @@ enum Command {
     Topic(topic::Args),
     /// List, describe and delete consumer groups, and set how far they have read
     Group(group::Args),
+    /// List and describe transactional ids, and abort a transaction that nobody ends
+    Transaction(transaction::Args),
     /// Show what the broker or a topic is set to
     Config(config::Args),
     /// Append lines from stdin or a file to a topic
@@ -82,6 +86,7 @@ pub(crate) fn run() -> ExitCode {
         }
         Command::Topic(args) => common::report(topic::run(args)),
         Command::Group(args) => common::report(group::run(args)),
+        Command::Transaction(args) => common::report(transaction::run(args)),
         Command::Config(args) => common::report(config::run(args)),
         Command::Produce(args) => common::report(produce::run(args)),
         Command::Consume(args) => common::report(consume::run(args)),

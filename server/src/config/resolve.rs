@@ -134,6 +134,12 @@ impl BrokerConfig {
         }
     }
 
+    /// Whether a coordinator is asked before the first batch of a transaction is appended in a partition.
+    pub fn verifies_transactions(&self, dynamic: &DynamicSettings) -> bool {
+        let name = "transaction.partition.verification.enable";
+        dynamic.get(name).unwrap_or_else(|| self.settings.text(name)) == "true"
+    }
+
     /// The value that was set for a broker setting; `None` when the default is in force.
     pub fn set_value(&self, name: &str) -> Option<&str> {
         self.settings.value(name)

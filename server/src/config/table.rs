@@ -24,6 +24,10 @@ macro_rules! entries {
 }
 
 entries! {
+    "add.partitions.to.txn.retry.backoff.max.ms" Int = "100", Whole(0, i32::MAX as i64);
+        "How long a produce request waits for the transaction before its own to be ended."
+    "add.partitions.to.txn.retry.backoff.ms" Int = "20", Whole(1, i32::MAX as i64);
+        "How long it waits before it looks again whether that has ended."
     "advertised.listeners" List = null, Any;
         "Where clients of each listener are told to connect to: NAME://HOST:PORT,... with the names of listeners. One that is not among them is open, and its clients are told of no broker. Default: listeners."
     "auto.create.topics.enable" Bool = "true", Any; "Whether asking for a topic creates it."
@@ -83,6 +87,20 @@ entries! {
     "process.roles" List = "broker,controller", Words(&["broker", "controller"]);
         "What this node is: a broker, and what a controller does for it. Either alone would need another node."
     "socket.request.max.bytes" Int = "104857600", Whole(1024, i32::MAX as i64); "Largest request."
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms" Int = "10000", Whole(1, i32::MAX as i64);
+        "How often it is looked for transactions that have been open for longer than their timeout."
+    "transaction.max.timeout.ms" Int = "900000", Whole(1, i32::MAX as i64);
+        "Longest timeout that a transactional producer may ask for."
+    "transaction.partition.verification.enable" Bool dynamic = "true", Any;
+        "Whether the first batch of a transaction in a partition is appended only after its coordinator has said that the partition was added. It is for clients before KIP-890; of others the partition is added."
+    "transaction.remove.expired.transaction.cleanup.interval.ms" Int = "3600000", Whole(1, i32::MAX as i64);
+        "How often it is looked for transactional ids that have expired."
+    "transaction.state.log.num.partitions" Int = "50", Whole(1, 100_000);
+        "Partitions that the topic of transactions is made with; it keeps what it was made with."
+    "transaction.state.log.segment.bytes" Int = "104857600", Whole(1, i32::MAX as i64);
+        "Bytes of a segment of the topic of transactions, when it is made; at least 1048576."
+    "transactional.id.expiration.ms" Int = "604800000", Whole(1, i32::MAX as i64);
+        "How long a transactional id is kept that no producer uses."
 }
 
 /// Every broker setting: those of the broker alone, with and without an effect, and those that give topics

@@ -77,6 +77,8 @@ without_effect! {
         "replica.socket.timeout.ms" Int = "30000", Any;
         "replication.quota.window.num" Int = "11", Whole(1, MAX);
         "replication.quota.window.size.seconds" Int = "1", Whole(1, MAX);
+        "transaction.state.log.min.isr" Int = "2", Whole(1, MAX);
+        "transaction.state.log.replication.factor" Short = "3", Whole(1, MAX);
     }
     "a single node has no controllers to talk to, and is known to itself" {
         "broker.heartbeat.interval.ms" Int = "2000", Any;
@@ -111,21 +113,6 @@ without_effect! {
         "metadata.log.segment.ms" Long = "604800000", Any;
         "metadata.max.retention.bytes" Long = "104857600", Any;
         "metadata.max.retention.ms" Long = "604800000", Any;
-    }
-    "there are no transactions" {
-        "add.partitions.to.txn.retry.backoff.max.ms" Int = "100", Whole(0, MAX);
-        "add.partitions.to.txn.retry.backoff.ms" Int = "20", Whole(1, MAX);
-        "transaction.abort.timed.out.transaction.cleanup.interval.ms" Int = "10000", Whole(1, MAX);
-        "transaction.max.timeout.ms" Int = "900000", Whole(1, MAX);
-        "transaction.partition.verification.enable" Bool dynamic = "true", Any;
-        "transaction.remove.expired.transaction.cleanup.interval.ms" Int = "3600000", Whole(1, MAX);
-        "transaction.state.log.load.buffer.size" Int = "5242880", Whole(1, MAX);
-        "transaction.state.log.min.isr" Int = "2", Whole(1, MAX);
-        "transaction.state.log.num.partitions" Int = "50", Whole(1, MAX);
-        "transaction.state.log.replication.factor" Short = "3", Whole(1, MAX);
-        "transaction.state.log.segment.bytes" Int = "104857600", Whole(1, MAX);
-        "transaction.two.phase.commit.enable" Bool = "false", Any;
-        "transactional.id.expiration.ms" Int = "604800000", Whole(1, MAX);
     }
     "there are no consumer groups of the new protocol" {
         "group.consumer.assignment.interval.ms" Int dynamic = "1000", Whole(0, MAX);
@@ -208,6 +195,12 @@ without_effect! {
         "offsets.load.buffer.size" Int = "5242880", Whole(1, MAX);
         "offsets.topic.compression.codec" Int = "0", Any;
         "offsets.topic.segment.bytes" Int = "104857600", Whole(1, MAX);
+    }
+    "transactions are coordinated on the threads of the shards" {
+        "transaction.state.log.load.buffer.size" Int = "5242880", Whole(1, MAX);
+    }
+    "no transaction waits for another system" {
+        "transaction.two.phase.commit.enable" Bool = "false", Only("false", "no transaction waits for another system");
     }
     "there is no tiered storage" {
         "remote.log.storage.system.enable" Bool = "false", Only("false", "there is no tiered storage");

@@ -15,6 +15,7 @@ use crate::counters::RequestStats;
 use crate::fronts::kafka::{KafkaFront, RequestCounts};
 use crate::groups::{GroupReport, State};
 use crate::net::{ListenerReport, Report};
+use crate::transactions;
 
 /// Groups that have series of their own. Clients make up ids; a tool that makes a new one at each run must
 /// not drown who scrapes.
@@ -34,6 +35,7 @@ pub(super) struct Numbers {
     shards: Vec<ShardReport>,
     fronts: Vec<Report<RequestCounts>>,
     groups: Vec<GroupReport>,
+    transactions: transactions::Report,
 }
 
 /// A metric, and where a shard counts it.
@@ -52,10 +54,15 @@ impl Numbers {
     /// Asks every shard.
     pub(super) async fn ask(sources: &Sources) -> Numbers {
         let reports = sources.handle.reports();
-        let (shards, fronts, mut groups) =
-            futures_util::join!(reports, sources.front.reports(), sources.front.groups().reports());
+        let front = &sources.front;
+        let (shards, fronts, mut groups, transactions) = futures_util::join!(
+            reports,
+            front.reports(),
+            front.groups().reports(),
+            front.transactions().report()
+        );
         groups.sort_by(|one, other| one.group.cmp(&other.group));
-        Numbers { shards, fronts, groups }
+        Numbers { shards, fronts, groups, transactions }
     }
 
     /// `/metrics`.
@@ -72,6 +79,7 @@ impl Numbers {
         self.write_requests(&mut text);
         self.write_shards(&mut text);
         self.write_topics(&mut text, &sources.handle.topics());
+        self.write_transactions(&mut text);
         self.write_groups(&mut text, &sources.handle.topics());
         text.finish()
     }
@@ -212,6 +220,21 @@ impl Numbers {
         write(&TOPIC_SEGMENTS, |sum| sum.segments);
         write(&TOPIC_SIZE, |sum| sum.bytes);
         text.write(&TOPIC_DIRTY, sums.iter().filter_map(|(topic, sum)| Some(([*topic], sum.dirty_ratio?))));
+    }
+
+    fn write_transactions(&self, text: &mut Text) {
+        let transactions::Report { ids, open, ending, oldest, counts } = self.transactions;
+        text.write_one(&TRANSACTIONAL_IDS, ids);
+        text.write_one(&TRANSACTIONS_OPEN, open);
+        text.write_one(&TRANSACTIONS_ENDING, ending);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = since.map_or(0, |since| since.as_millis() as i64);
+        let age_ms = oldest.map_or(0, |oldest| (now - oldest).max(0));
+        text.write_one(&TRANSACTION_OLDEST, age_ms as f64 / 1e3);
+        text.write_one(&COMMITTED, counts.committed);
+        text.write_one(&ABORTED, counts.aborted);
+        text.write_one(&TIMED_OUT, counts.timed_out);
+        text.write_one(&FENCED_PRODUCERS, counts.fenced);
     }
 
     fn write_groups(&self, text: &mut Text, topics: &TopicTable) {

@@ -91,6 +91,15 @@ metrics! {
     TOPIC_SIZE Gauge "strandline_topic_size_bytes" ["topic"], "Their bytes.";
     TOPIC_DIRTY Gauge "strandline_topic_dirty_ratio" ["topic"], "Of a compacted topic: the largest share of a partition's closed segments that is not compacted.";
 
+    TRANSACTIONAL_IDS Gauge "strandline_transactional_ids" [], "Transactional ids that are kept.";
+    TRANSACTIONS_OPEN Gauge "strandline_transactions_open" [], "Transactions that have begun and have not been ended.";
+    TRANSACTIONS_ENDING Gauge "strandline_transactions_ending" [], "Transactions that have been ended, and whose markers are not all written.";
+    TRANSACTION_OLDEST Gauge "strandline_transaction_oldest_age_seconds" [], "Since when the oldest of both has been running; 0 for none.";
+    COMMITTED Counter "strandline_transactions_committed_total" [], "Transactions that were committed.";
+    ABORTED Counter "strandline_transactions_aborted_total" [], "Transactions that were aborted.";
+    TIMED_OUT Counter "strandline_transactions_timed_out_total" [], "Those of them whose time was up.";
+    FENCED_PRODUCERS Counter "strandline_fenced_producer_requests_total" [], "Requests of transactional producers that a newer instance, or a timeout, has fenced.";
+
     GROUPS Gauge "strandline_groups" ["state"], "Consumer groups.";
     GROUPS_LEFT_OUT Gauge "strandline_groups_left_out" [], "Groups beyond the first 1000, by name, which have no series of their own.";
     GROUP_STATE Gauge "strandline_group_state" ["group", "state"], "1 for the state that the group is in.";

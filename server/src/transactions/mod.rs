@@ -16,6 +16,8 @@
 //! read again at the next start. How that is done is `coordination`'s.
 
 mod coordinator;
+#[cfg(test)]
+mod crash;
 mod markers;
 mod records;
 mod service;

@@ -57,6 +57,8 @@ NON_EMPTY_GROUP = 68
 GROUP_ID_NOT_FOUND = 69
 GROUP_SUBSCRIBED_TO_TOPIC = 86
 INVALID_RECORD = 87
+# INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, PRODUCER_FENCED.
+FENCED = (47, 48, 90)
 
 
 def needs(what):
@@ -93,7 +95,8 @@ class Driver:
         self.process = subprocess.Popen([*command, bootstrap], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.replies, self.consumers, self.lock = queue.Queue(), {}, threading.Lock()
         threading.Thread(target=self.listen, daemon=True).start()
-        self.lacks = self.reply()["lacks"]
+        ready = self.reply()
+        self.lacks, self.has = ready["lacks"], ready.get("has", [])
 
     def listen(self):
         for line in self.process.stdout:
@@ -189,7 +192,8 @@ class Driver:
     # Producers.
 
     def producer(self, **settings):
-        """acks (all, 1, 0), codec, idempotent, request_bytes_max; what is not given is the client's default."""
+        """acks (all, 1, 0), codec, idempotent, request_bytes_max, transactional (an id) with timeout_ms; what is not given
+        is the client's default."""
         name = fresh("producer")
         self.do("producer", producer=name, **settings)
         return name
@@ -201,6 +205,10 @@ class Driver:
         callback: each on its own, all at once, calls says how often an answer came; forget: answers are not looked at.
         """
         return self.do("send", producer=producer, how=how, records=[{**r, "topic": topic} for r in records])
+
+    def transaction(self, producer, what, **how):
+        """begin, commit, abort, or offsets: of a group, in a topic, as part of it."""
+        self.do("transaction", producer=producer, what=what, **how)
 
     def close_producer(self, producer):
         self.do("close-producer", producer=producer)
@@ -632,6 +640,110 @@ def read_committed():
     send_one(topic, b"100")
     equal(offsets(consumer.take(1)), [100])
     consumer.close()
+
+
+def transactional(name, timeout_ms=60_000):
+    if "transactions" not in d.has:
+        raise Impossible("transactions are not written for this client")
+    return d.producer(transactional=name, timeout_ms=timeout_ms)
+
+
+def spread(count, start, partitions):
+    return [record(b"%d" % i, partition=p) for i in range(start, start + count) for p in range(partitions)]
+
+
+def by_partition(records):
+    found = defaultdict(list)
+    for r in records:
+        found[r.partition].append(int(r.value))
+    return dict(found)
+
+
+def transactions():
+    topic, partitions = d.create_topic(fresh(scenario), 8), 8
+    producer = transactional(fresh("id"))
+    for round, end in enumerate(("commit", "abort", "commit")):
+        d.transaction(producer, "begin")
+        acknowledged(d.send(producer, topic, spread(20, 20 * round, partitions)))
+        d.transaction(producer, end)
+    d.close_producer(producer)
+    kept = list(range(20)) + list(range(40, 60))
+    found = read(topic, partitions * 40, partitions, isolation="read_committed")
+    equal(by_partition(found), {p: kept for p in range(partitions)})
+    found = read(topic, partitions * 60, partitions, isolation="read_uncommitted")
+    equal(by_partition(found), {p: list(range(60)) for p in range(partitions)})
+
+
+def transaction_offsets():
+    source, target, group = filled(30), d.create_topic(fresh(scenario)), fresh("group")
+    producer = transactional(fresh("id"))
+    for begin, end, how in ((0, 10, "commit"), (10, 20, "abort"), (10, 30, "commit")):
+        d.transaction(producer, "begin")
+        acknowledged(d.send(producer, target, numbered(end - begin, begin)))
+        d.transaction(producer, "offsets", group=group, topic=source, offsets={"0": end})
+        d.transaction(producer, how)
+        expected = end if how == "commit" else begin
+        until("the offset is that of the transaction", lambda: d.group_offsets(group, source) == {0: expected})
+    d.close_producer(producer)
+    equal(numbers(read(target, 30, isolation="read_committed")), list(range(30)))
+
+
+def transaction_fenced():
+    topic, name = d.create_topic(fresh(scenario)), fresh("id")
+    zombie = transactional(name)
+    d.transaction(zombie, "begin")
+    acknowledged(d.send(zombie, topic, numbered(5)))
+    producer = transactional(name)
+    d.transaction(producer, "begin")
+    acknowledged(d.send(producer, topic, numbered(5, 5)))
+    d.transaction(producer, "commit")
+    try:
+        d.transaction(zombie, "commit")
+        raise AssertionError("a fenced producer has committed")
+    except Refused as e:
+        assert e.code in FENCED, e
+    equal(numbers(read(topic, 5, isolation="read_committed")), list(range(5, 10)))
+
+
+def transaction_timeout():
+    topic = d.create_topic(fresh(scenario))
+    producer = transactional(fresh("id"), 2000)
+    d.transaction(producer, "begin")
+    acknowledged(d.send(producer, topic, numbered(5)))
+    send_one(topic, b"5")
+    consumer = d.assign(topic, isolation="read_committed")
+    consumer.wait("the record behind it", lambda: len(consumer.records) == 1)
+    equal(numbers(consumer.take(1)), [5])
+    consumer.close()
+    try:
+        d.transaction(producer, "commit")
+        raise AssertionError("a transaction whose time was up is committed")
+    except Refused as e:
+        assert e.code in FENCED, e
+
+
+def broker_transactions():
+    topic, partitions = d.create_topic(fresh(scenario), 4), 4
+    producer, number, kept = transactional(fresh("id")), 0, []
+    for kill in range(3):
+        for _ in range(20):
+            d.transaction(producer, "begin")
+            acknowledged(d.send(producer, topic, spread(1, number, partitions)))
+            if number % 5 == 4:
+                d.transaction(producer, "abort")
+            else:
+                d.transaction(producer, "commit")
+                kept.append(number)
+            number += 1
+        if kill < 2:
+            d.transaction(producer, "begin")
+            acknowledged(d.send(producer, topic, spread(1, number, partitions)))
+            subprocess.run(restart, shell=True, check=True)
+            d.transaction(producer, "commit")
+            kept.append(number)
+            number += 1
+    found = read(topic, partitions * len(kept), partitions, isolation="read_committed")
+    equal(by_partition(found), {p: kept for p in range(partitions)})
 
 
 def pause_resume():

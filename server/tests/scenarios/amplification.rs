@@ -331,14 +331,6 @@ fn ask(world: &mut World, key: ApiKey, version: i16, copies: usize) -> Sizes {
             world.sizes(version, &DescribeProducersRequest { topics })
         }
         ApiKey::UnregisterBroker => world.sizes(version, &UnregisterBrokerRequest { broker_id: 9 }),
-        ApiKey::DescribeTransactions => {
-            let transactional_ids = times(copies, "none".to_owned());
-            world.sizes(version, &DescribeTransactionsRequest { transactional_ids })
-        }
-        ApiKey::ListTransactions => {
-            let state_filters = times(copies, "Asleep".to_owned());
-            world.sizes(version, &ListTransactionsRequest { state_filters, ..Default::default() })
-        }
         ApiKey::ListConfigResources => {
             let resource_types = if version >= 1 { times(copies, 2) } else { Vec::new() };
             world.sizes(version, &ListConfigResourcesRequest { resource_types })
@@ -347,6 +339,51 @@ fn ask(world: &mut World, key: ApiKey, version: i16, copies: usize) -> Sizes {
         ApiKey::DescribeTopicPartitions => {
             let topics = times(copies, TopicRequest { name: wide() });
             world.sizes(version, &DescribeTopicPartitionsRequest { topics, ..Default::default() })
+        }
+        key => ask_of_transactions(world, key, version, copies),
+    }
+}
+
+/// The same of the APIs that are about transactions.
+fn ask_of_transactions(world: &mut World, key: ApiKey, version: i16, copies: usize) -> Sizes {
+    match key {
+        ApiKey::DescribeTransactions => {
+            let transactional_ids = times(copies, "none".to_owned());
+            world.sizes(version, &DescribeTransactionsRequest { transactional_ids })
+        }
+        ApiKey::ListTransactions => {
+            let state_filters = times(copies, "Asleep".to_owned());
+            world.sizes(version, &ListTransactionsRequest { state_filters, ..Default::default() })
+        }
+        ApiKey::AddPartitionsToTxn => {
+            let topic = AddPartitionsToTxnTopic { name: wide(), partitions: times(copies, 0) };
+            let topics = times(copies.min(8), topic);
+            match version {
+                ..4 => {
+                    let v3_and_below_topics = topics;
+                    world.sizes(
+                        version,
+                        &AddPartitionsToTxnRequest { v3_and_below_topics, ..Default::default() },
+                    )
+                }
+                _ => {
+                    let transactions = vec![AddPartitionsToTxnTransaction { topics, ..Default::default() }];
+                    world.sizes(version, &AddPartitionsToTxnRequest { transactions, ..Default::default() })
+                }
+            }
+        }
+        ApiKey::AddOffsetsToTxn => world.sizes(version, &AddOffsetsToTxnRequest::default()),
+        ApiKey::EndTxn => world.sizes(version, &EndTxnRequest::default()),
+        ApiKey::WriteTxnMarkers => {
+            let topic = WritableTxnMarkerTopic { name: wide(), partition_indexes: times(copies, 0) };
+            let marker = WritableTxnMarker { topics: times(copies.min(8), topic), ..Default::default() };
+            world.sizes(version, &WriteTxnMarkersRequest { markers: vec![marker] })
+        }
+        ApiKey::TxnOffsetCommit => {
+            let partitions = times(copies, TxnOffsetCommitRequestPartition::default());
+            let topic = TxnOffsetCommitRequestTopic { name: wide(), partitions };
+            let topics = times(copies.min(8), topic);
+            world.sizes(version, &TxnOffsetCommitRequest { topics, ..Default::default() })
         }
         other => panic!("say here how a {other} request names things, so that it can name them often"),
     }

@@ -146,11 +146,14 @@ pub(crate) fn now() -> Timestamp {
     Timestamp(since.as_millis() as i64)
 }
 
-/// The values of record batches, with their offsets.
+/// The values of record batches, with their offsets; markers have none.
 pub(crate) fn values(records: &[u8]) -> Vec<(i64, String)> {
     let mut found = Vec::new();
     for batch in Batches::new(records) {
         let (header, batch) = batch.unwrap();
+        if header.is_control() {
+            continue;
+        }
         for record in Records::new(&batch[BATCH_HEADER_BYTES..], header.record_count() as u32) {
             let record = record.unwrap();
             let offset = header.base_offset().get() + i64::from(record.offset_delta);

@@ -20,6 +20,7 @@ use strandline_protocol::wire::ErrorCode;
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, batch, fetch, now};
 use crate::metrics::get;
+use crate::transactions::{Level, Producer, code, read, sees};
 use strandline_engine::types::Timestamp;
 
 /// A setting, the file of the test that sees its effect, the test, and a word of it that stands for the
@@ -247,6 +248,35 @@ const SEEN: &[(&str, &str, &str, &str)] = &[
         "requests_and_answers_are_as_large_as_the_broker_allows",
         "socket.request.max.bytes",
     ),
+    (
+        "add.partitions.to.txn.retry.backoff.max.ms",
+        HERE,
+        ENDING,
+        "add.partitions.to.txn.retry.backoff.max.ms",
+    ),
+    ("add.partitions.to.txn.retry.backoff.ms", HERE, ENDING, "add.partitions.to.txn.retry.backoff.ms"),
+    (
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+        HERE,
+        "an_open_transaction_is_looked_for_as_often_as_the_broker_says",
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+    ),
+    ("transaction.max.timeout.ms", HERE, IDS, "transaction.max.timeout.ms"),
+    (
+        "transaction.partition.verification.enable",
+        HERE,
+        "a_partition_that_was_not_added_is_refused_unless_the_broker_does_not_ask",
+        "transaction.partition.verification.enable",
+    ),
+    (
+        "transaction.remove.expired.transaction.cleanup.interval.ms",
+        HERE,
+        IDS,
+        "transaction.remove.expired.transaction.cleanup.interval.ms",
+    ),
+    ("transaction.state.log.num.partitions", HERE, IDS, "transaction.state.log.num.partitions"),
+    ("transaction.state.log.segment.bytes", HERE, IDS, "transaction.state.log.segment.bytes"),
+    ("transactional.id.expiration.ms", HERE, IDS, "transactional.id.expiration.ms"),
 ];
 
 const HERE: &str = "server/tests/scenarios/effects.rs";
@@ -258,6 +288,8 @@ const TIMES: &str = "a_record_is_from_the_time_that_its_topic_allows";
 const LEVELS: &str = "a_topic_packs_as_thoroughly_as_its_level_asks_for";
 const GROUPS: &str = "groups_keep_to_the_bounds_of_their_broker";
 const LISTENERS: &str = "what_asks_for_other_nodes_or_for_security_is_refused_with_the_reason";
+const ENDING: &str = "a_batch_waits_as_long_as_the_broker_says_for_the_transaction_before_it";
+const IDS: &str = "transactional_ids_keep_to_the_bounds_of_their_broker";
 const UNITS: &str = "the_finer_unit_wins";
 
 #[test]
@@ -292,7 +324,7 @@ fn of_time(timestamp: Timestamp) -> BytesMut {
 }
 
 /// Waits for what comes by itself; how long that takes is not asked.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let give_up = Instant::now() + Duration::from_secs(30);
     while !holds() {
         assert!(Instant::now() < give_up, "{what}");
@@ -606,6 +638,10 @@ fn what_asks_for_other_nodes_or_for_security_is_refused_with_the_reason() {
             "requests are not authorized",
         ),
         (&[("create.topic.policy.class.name", "com.example.Policy")], "no classes are loaded"),
+        (
+            &[("transaction.two.phase.commit.enable", "true")],
+            "expected false: no transaction waits for another system",
+        ),
         (&[("remote.log.storage.system.enable", "true")], "expected false: there is no tiered storage"),
         (&[("log.cleaner.enable", "false")], "compaction cannot be switched off"),
         (&[("config.providers", "env")], "values are taken as they are written"),
@@ -614,4 +650,109 @@ fn what_asks_for_other_nodes_or_for_security_is_refused_with_the_reason() {
         assert!(said.contains(words), "{pairs:?}: {said}");
         assert!(words == "accepted" || said.split_once('=').is_some(), "it names the setting: {said}");
     }
+}
+
+#[test]
+fn transactional_ids_keep_to_the_bounds_of_their_broker() {
+    let dir = data_dir();
+    let options = [
+        "transaction.max.timeout.ms=1000",
+        "transaction.remove.expired.transaction.cleanup.interval.ms=50",
+        "transaction.state.log.num.partitions=3",
+        "transaction.state.log.segment.bytes=1048576",
+        "transactional.id.expiration.ms=300",
+    ];
+    let options = options.iter().flat_map(|option| ["-o", option]).collect::<Vec<_>>();
+    let broker = Broker::start(dir.path(), &options);
+    let mut client = broker.client();
+    let producer = Producer::with_timeout(&broker, "x", Level::New, 1000);
+    let longer = InitProducerIdRequest {
+        transactional_id: Some("x".to_owned()),
+        transaction_timeout_ms: 1001,
+        ..Default::default()
+    };
+    assert_eq!(code(client.call(5, &longer).error_code), ErrorCode::InvalidTransactionTimeout);
+    let metadata = client.call(12, &MetadataRequest { topics: None, ..Default::default() });
+    let state = metadata.topics.iter().find(|topic| topic.name.as_deref() == Some("__transaction_state"));
+    assert_eq!(state.unwrap().partitions.len(), 3);
+    let resource = DescribeConfigsResource {
+        resource_type: 2,
+        resource_name: "__transaction_state".to_owned(),
+        configuration_keys: Some(vec!["segment.bytes".to_owned()]),
+    };
+    let described =
+        client.call(4, &DescribeConfigsRequest { resources: vec![resource], ..Default::default() });
+    assert_eq!(described.results[0].configs[0].value.as_deref(), Some("1048576"));
+    until("the id is forgotten", || {
+        let transactional_ids = vec!["x".to_owned()];
+        let told = client.call(0, &DescribeTransactionsRequest { transactional_ids }).transaction_states;
+        code(told[0].error_code) == ErrorCode::TransactionalIdNotFound
+    });
+    let again = Producer::with_timeout(&broker, "x", Level::New, 1000);
+    assert_ne!(again.producer_id, producer.producer_id);
+}
+
+#[test]
+fn an_open_transaction_is_looked_for_as_often_as_the_broker_says() {
+    let seen_after = |interval: &str| {
+        let dir = data_dir();
+        let option = format!("transaction.abort.timed.out.transaction.cleanup.interval.ms={interval}");
+        let broker = Broker::start(dir.path(), &["-o", &option]);
+        let mut client = broker.client();
+        client.create("t", 1, &[]);
+        let mut producer = Producer::with_timeout(&broker, "x", Level::New, 1);
+        let since = Instant::now();
+        producer.write("t", 0, &["lost"]);
+        client.produce("t", 0, batch(&["plain"]));
+        sees(&mut client, "t", 0, &["plain"]);
+        since.elapsed()
+    };
+    assert!(seen_after("3000") > Duration::from_millis(1500));
+    // Ten seconds are the default.
+    assert!(seen_after("20") < Duration::from_secs(8));
+}
+
+#[test]
+fn a_partition_that_was_not_added_is_refused_unless_the_broker_does_not_ask() {
+    for (is_asked, expected) in [("true", ErrorCode::TransactionAbortable), ("false", ErrorCode::None)] {
+        let dir = data_dir();
+        let option = format!("transaction.partition.verification.enable={is_asked}");
+        let broker = Broker::start(dir.path(), &["-o", &option]);
+        let mut client = broker.client();
+        client.create("t", 1, &[]);
+        let mut producer = Producer::begin(&broker, "x", Level::Old);
+        let request = producer.produce_request("t", 0, &["a"]);
+        let mut answer = client.call(11, &request);
+        let partition = answer.responses.remove(0).partition_responses.remove(0);
+        assert_eq!(code(partition.error_code), expected);
+    }
+}
+
+/// While a transaction is being ended, the first batch of the next one waits, up to a bound.
+#[test]
+fn a_batch_waits_as_long_as_the_broker_says_for_the_transaction_before_it() {
+    let dir = data_dir();
+    let options = [
+        "-o",
+        "add.partitions.to.txn.retry.backoff.max.ms=20000",
+        "-o",
+        "add.partitions.to.txn.retry.backoff.ms=1",
+    ];
+    let broker = Broker::start(dir.path(), &options);
+    let mut client = broker.client();
+    client.create("t", 64, &[]);
+    let mut producer = Producer::begin(&broker, "x", Level::New);
+    for round in 0..5 {
+        for partition in 0..64 {
+            producer.write("t", partition, &["a"]);
+        }
+        producer.commit();
+        let request = producer.produce_request("t", 0, &["b"]);
+        let mut answer = client.call(12, &request);
+        let partition = answer.responses.remove(0).partition_responses.remove(0);
+        assert_eq!(code(partition.error_code), ErrorCode::None, "round {round}");
+    }
+    producer.abort();
+    let kept = ["a", "b", "a", "b", "a", "b", "a", "b", "a"];
+    until("all is ended", || read(&mut client, "t", 0, true) == kept);
 }

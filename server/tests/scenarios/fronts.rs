@@ -542,7 +542,7 @@ fn a_transport_that_cannot_send_files_carries_the_same_bytes_and_so_do_answers_t
         }
     }
 
-    let short = frame(1, &ListTransactionsRequest::default());
+    let short = frame(0, &ListPartitionReassignmentsRequest::default());
     let long = frame(12, &limited(50 << 20));
     let requests = [&short, &short, &long, &short, &long, &long, &short].map(Bytes::clone);
     let one_by_one: Vec<Bytes> = requests.iter().map(|request| call(client.stream(), request)).collect();

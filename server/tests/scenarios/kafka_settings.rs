@@ -86,7 +86,11 @@ const DIFFERENT: &[(&[&str], &str, &str)] = &[
         "values",
         "a value that means nothing is refused when it is set, not found out later",
     ),
-    (&["num.partitions", "offsets.topic.num.partitions"], "values", "a topic has 100,000 partitions at most"),
+    (
+        &["num.partitions", "offsets.topic.num.partitions", "transaction.state.log.num.partitions"],
+        "values",
+        "a topic has 100,000 partitions at most",
+    ),
 ];
 
 fn kind(kind: ConfigKind) -> &'static str {
@@ -394,7 +398,7 @@ fn the_file_that_kafka_is_delivered_with_starts_the_broker_and_what_does_nothing
         line.to_owned()
     };
     assert!(line("num.io.threads").contains("a thread per core does all work"));
-    assert!(line("transaction.state.log.min.isr").contains("there are no transactions"));
+    assert!(line("transaction.state.log.min.isr").contains("a single node replicates nothing"));
     assert!(line("listener.name.plaintext.ssl.keystore.location").contains("no settings of their own"));
     assert!(line("zookeeper.connect").contains("settings that nobody knows are passed over"));
     assert!(line("CONTROLLER://:9093").contains("listeners of controllers are passed over"));

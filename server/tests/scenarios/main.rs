@@ -24,5 +24,7 @@ mod restart;
 mod retention;
 mod single_node;
 mod topics;
+mod transactional_offsets;
+mod transactions;
 #[path = "../../protocol/tests/wire/samples.rs"]
 mod wire_samples;

@@ -75,6 +75,10 @@ fn requests(seed: fn(u64) -> Seed, first_id: i32) -> Vec<(ApiKey, i16, Vec<u8>)>
     add(to, samples::unregister_broker_request);
     add(to, samples::describe_transactions_request);
     add(to, samples::list_transactions_request);
+    add(to, samples::add_partitions_to_txn_request);
+    add(to, samples::add_offsets_to_txn_request);
+    add(to, samples::end_txn_request);
+    add(to, samples::write_txn_markers_request);
     add(to, samples::list_config_resources_request);
     add(to, samples::describe_topic_partitions_request);
     for api in APIS {

@@ -82,19 +82,6 @@ fn a_batch_that_is_sent_again_keeps_its_offset_also_after_a_restart() {
 }
 
 #[test]
-fn a_transactional_producer_is_told_that_there_are_no_transactions() {
-    let dir = data_dir();
-    let broker = Broker::start(dir.path(), &[]);
-    let mut client = broker.client();
-    let ask = |client: &mut Client, id: &str| {
-        let request = InitProducerIdRequest { transactional_id: Some(id.to_owned()), ..Default::default() };
-        client.call(4, &request).error_code
-    };
-    assert_eq!(ask(&mut client, "tx"), ErrorCode::TransactionalIdAuthorizationFailed.code());
-    assert_eq!(ask(&mut client, ""), ErrorCode::InvalidRequest.code());
-}
-
-#[test]
 fn a_second_broker_on_the_same_data_is_refused_with_the_reason() {
     let dir = data_dir();
     let broker = Broker::start(dir.path(), &[]);

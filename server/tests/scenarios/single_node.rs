@@ -1,4 +1,4 @@
-//! What Kafka has for clusters, for users and for transactions, asked of one node that has none of it: each
+//! What Kafka has for clusters and for users, asked of one node that has none of it: each
 //! request is answered with what is true here, in the codes that Kafka's tools and admin clients know. Kafka
 //! 4.3.1 gives the same codes, but where a test says otherwise.
 
@@ -147,7 +147,7 @@ fn the_producers_of_a_partition_are_told_once_each() {
 }
 
 #[test]
-fn there_are_no_transactions() {
+fn what_has_no_transaction_is_not_found() {
     let dir = data_dir();
     let broker = Broker::start(dir.path(), &[]);
     let mut client = broker.client();
@@ -247,7 +247,7 @@ fn the_quorum_is_this_broker_and_no_other_can_be_forgotten() {
 }
 
 #[test]
-fn the_features_stand_at_level_zero() {
+fn the_features_stand_at_the_levels_that_are_served() {
     let dir = data_dir();
     let broker = Broker::start(dir.path(), &[]);
     let mut client = broker.client();
@@ -257,19 +257,25 @@ fn the_features_stand_at_level_zero() {
     let features: Vec<_> =
         told.supported_features.iter().map(|at| (at.name.as_str(), at.max_version)).collect();
     let names = ["group.version", "share.version", "streams.version", "transaction.version"];
-    assert_eq!(features, names.map(|name| (name, 0)));
-    assert!(told.finalized_features.is_empty());
+    assert_eq!(features, names.map(|name| (name, if name == "transaction.version" { 2 } else { 0 })));
+    let finalized: Vec<_> = told
+        .finalized_features
+        .iter()
+        .map(|at| (at.name.as_str(), at.min_version_level, at.max_version_level))
+        .collect();
+    assert_eq!(finalized, [("transaction.version", 2, 2)]);
     // Finalized features are looked at only with an epoch; a client of version 3 cannot read a level 0.
     assert!(told.finalized_features_epoch >= 0);
     assert!(client.call(3, &hello).supported_features.is_empty());
+    assert_eq!(client.call(3, &hello).finalized_features.len(), 1);
 
     let mut update = |version, feature: &str, max_version_level| {
         let update =
             FeatureUpdateKey { feature: feature.to_owned(), max_version_level, ..Default::default() };
         client.call(version, &UpdateFeaturesRequest { feature_updates: vec![update], ..Default::default() })
     };
-    assert_eq!(update(2, "transaction.version", 0).error_code, 0);
-    let refused = update(2, "transaction.version", 2);
+    assert_eq!(update(2, "transaction.version", 2).error_code, 0);
+    let refused = update(2, "transaction.version", 1);
     assert_eq!(code(refused.error_code), ErrorCode::InvalidUpdateVersion);
     assert!(refused.error_message.unwrap().contains("transaction.version"));
     let refused = update(1, "metadata.version", 25);

@@ -25,6 +25,7 @@ use crate::counters::{RequestCounters, RequestStats};
 use crate::groups::Groups;
 use crate::net::{Connection, Listeners, Protocol, Report, Transport};
 use crate::room::Room;
+use crate::transactions::Transactions;
 
 /// What a shard counts of its requests, by API.
 pub type RequestCounts = BTreeMap<ApiKey, RequestStats>;
@@ -38,6 +39,7 @@ struct Shared {
     endpoints: Vec<Endpoint>,
     config: Arc<BrokerConfig>,
     groups: Groups,
+    transactions: Transactions,
 }
 
 impl KafkaFront {
@@ -49,12 +51,18 @@ impl KafkaFront {
         shards: usize,
     ) -> KafkaFront {
         let groups = Groups::new((&*config).into(), shards);
-        KafkaFront(Arc::new(Shared { listeners, endpoints, config, groups }))
+        let transactions = Transactions::new(&(&*config).into(), shards);
+        KafkaFront(Arc::new(Shared { listeners, endpoints, config, groups, transactions }))
     }
 
     /// The coordinators of groups.
     pub fn groups(&self) -> &Groups {
         &self.0.groups
+    }
+
+    /// The coordinators of transactions.
+    pub fn transactions(&self) -> &Transactions {
+        &self.0.transactions
     }
 
     /// What every shard has counted. Waits for ever when a shard has stopped.
@@ -64,7 +72,7 @@ impl KafkaFront {
 
     /// What serves the connections of a shard, on its thread.
     pub fn on_shard(&self, shard: &Local) -> KafkaProtocol {
-        let Shared { endpoints, config, groups, .. } = &*self.0;
+        let Shared { endpoints, config, groups, transactions, .. } = &*self.0;
         let meta = shard.handle().meta();
         let me = Node { id: meta.node_id, rack: config.rack.clone(), endpoints: endpoints.clone() };
         KafkaProtocol(Rc::new(Broker {
@@ -73,6 +81,7 @@ impl KafkaFront {
             cluster: Rc::new(ClusterView::standalone(meta.cluster_id, me)),
             config: config.clone(),
             groups: groups.clone(),
+            transactions: transactions.clone(),
             requests: RequestCounters::default(),
             room: Room::of_shard(shard.shards()),
         }))
@@ -82,9 +91,12 @@ impl KafkaFront {
 impl Front for KafkaFront {
     async fn run(self, shard: Local) {
         let protocol = Rc::new(self.on_shard(&shard));
-        let coordinating = reactor::spawn(Queue::Net, self.groups().clone().run(shard.clone()));
+        let groups = reactor::spawn(Queue::Net, self.groups().clone().run(shard.clone()));
+        let transactions = self.transactions().clone().run(shard.clone(), self.groups().clone());
+        let transactions = reactor::spawn(Queue::Net, transactions);
         self.0.listeners.serve(&shard, protocol).await;
-        coordinating.cancel().await;
+        transactions.cancel().await;
+        groups.cancel().await;
     }
 }
 

@@ -123,6 +123,25 @@ class Producer:
     def close(self):
         raise NotImplementedError
 
+    # Of a transactional producer.
+
+    def init(self):
+        raise Impossible("transactions are not written for this client")
+
+    def begin(self):
+        raise NotImplementedError
+
+    def commit(self):
+        """Raises `Refused`."""
+        raise NotImplementedError
+
+    def abort(self):
+        raise NotImplementedError
+
+    def send_offsets(self, offsets, consumer):
+        """{partition: next offset}, of the group of the consumer"""
+        raise NotImplementedError
+
 
 class Consumer:
     """Where partitions are taken away on a thread of the library, `lock` is held by whoever handles records and by the
@@ -426,6 +445,7 @@ def main(library, *impossible):
     """Runs the scenario that the command line names; `impossible` are pairs of a scenario and the library's reason."""
     import groups
     import records
+    import transactions
 
     scenario, bootstrap = sys.argv[1], sys.argv[2]
     kafka = library(bootstrap)
@@ -440,6 +460,7 @@ def main(library, *impossible):
         else:
             name = scenario.replace("-", "_")
             run = getattr(records, name, None) or getattr(groups, name, None)
+            run = run or getattr(transactions, name, None)
             if not run:
                 raise Impossible("not written for this client")
             run(kafka)

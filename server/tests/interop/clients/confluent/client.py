@@ -6,6 +6,7 @@ client.py SCENARIO BOOTSTRAP WORKDIR: exits 0 when the broker did what the scena
 import functools
 import pathlib
 import sys
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))
@@ -74,6 +75,37 @@ class ConfluentProducer(kit.Producer):
 
     def close(self):
         self.flush()
+
+    @asks
+    def init(self):
+        self.producer.init_transactions(kit.PATIENCE_SECONDS)
+
+    def begin(self):
+        self.producer.begin_transaction()
+
+    @asks
+    def commit(self):
+        self._again(self.producer.commit_transaction)
+
+    @asks
+    def abort(self):
+        self._again(self.producer.abort_transaction)
+
+    @asks
+    def send_offsets(self, offsets, consumer):
+        offsets = [TopicPartition(*p, offset) for p, offset in offsets.items()]
+        group = consumer.consumer.consumer_group_metadata()
+        self._again(self.producer.send_offsets_to_transaction, offsets, group)
+
+    def _again(self, ask, *arguments):
+        """What the library wants to be asked again, while the broker is away."""
+        deadline = time.monotonic() + 2 * kit.PATIENCE_SECONDS
+        while True:
+            try:
+                return ask(*arguments)
+            except KafkaException as e:
+                if not e.args[0].retriable() or time.monotonic() > deadline:
+                    raise
 
 
 class ConfluentConsumer(kit.Consumer):

@@ -31,6 +31,7 @@ import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.RecordsToDelete;
+import org.apache.kafka.clients.consumer.ConsumerGroupMetadata;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
@@ -79,7 +80,7 @@ public final class Client {
         }
         bootstrap = arguments[0];
         var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        say(Map.of("ready", "java", "lacks", Map.of()));
+        say(Map.of("ready", "java", "lacks", Map.of(), "has", List.of("transactions")));
         try (Admin admin = Admin.create(properties(Map.of()))) {
             for (String line = lines.readLine(); line != null; line = lines.readLine()) {
                 Map<String, Object> reply = new HashMap<>();
@@ -198,6 +199,9 @@ public final class Client {
                 return null;
             case "send":
                 return send(PRODUCERS.get(a.get("producer").asText()), a.get("how").asText(), a.get("records"));
+            case "transaction":
+                transaction(PRODUCERS.get(a.get("producer").asText()), a);
+                return null;
             case "close-producer":
                 PRODUCERS.remove(a.get("producer").asText()).close();
                 return null;
@@ -266,6 +270,8 @@ public final class Client {
                 case "acks" -> settings.put("acks", setting.getValue().asText());
                 case "codec" -> settings.put("compression.type", setting.getValue().asText());
                 case "idempotent" -> settings.put("enable.idempotence", setting.getValue().asBoolean());
+                case "transactional" -> settings.put("transactional.id", setting.getValue().asText());
+                case "timeout_ms" -> settings.put("transaction.timeout.ms", setting.getValue().asInt());
                 case "request_bytes_max" -> {
                     settings.put("max.request.size", setting.getValue().asInt());
                     settings.put("batch.size", setting.getValue().asInt() / 2);
@@ -273,7 +279,27 @@ public final class Client {
                 default -> { }
             }
         });
-        return new KafkaProducer<>(properties(settings), new ByteArraySerializer(), new ByteArraySerializer());
+        var producer = new KafkaProducer<>(properties(settings), new ByteArraySerializer(), new ByteArraySerializer());
+        if (a.has("transactional")) {
+            producer.initTransactions();
+        }
+        return producer;
+    }
+
+    private static void transaction(KafkaProducer<byte[], byte[]> producer, JsonNode a) {
+        switch (a.get("what").asText()) {
+            case "begin" -> producer.beginTransaction();
+            case "commit" -> producer.commitTransaction();
+            case "abort" -> producer.abortTransaction();
+            case "offsets" -> {
+                Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
+                a.get("offsets").properties().forEach(o -> offsets.put(
+                    new TopicPartition(a.get("topic").asText(), Integer.parseInt(o.getKey())),
+                    new OffsetAndMetadata(o.getValue().asLong())));
+                producer.sendOffsetsToTransaction(offsets, new ConsumerGroupMetadata(a.get("group").asText()));
+            }
+            default -> throw new Failure("no such step of a transaction: " + a.get("what"));
+        }
     }
 
     private static byte[] bytes(JsonNode node) throws Exception {

@@ -1,0 +1,173 @@
+//! What batches of a transaction may rely on when they are appended: that the transaction takes part in their
+//! partitions, as its coordinator says.
+//!
+//! ```text
+//!                    is it open there already?            what its coordinator says
+//! batch > Local::participation > Open ------------------------------------------------> append
+//!                              > Absent(guard) > Produce up to 11: was it added?  ----> append, with the guard
+//!                                                Produce from 12: it is added     ----'
+//! ```
+//!
+//! The first batch of a transaction in a partition waits for its coordinator; those behind it, of the same
+//! connection, wait with it, so that the order stays. Nobody else waits. A transaction that is being ended is
+//! waited for a little: the client that begins the next one need not come again.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use strandline_engine::format::batch::Producer;
+use strandline_engine::types::PartitionId;
+use strandline_engine::{Origin, Participation, reactor};
+use strandline_protocol::wire::ErrorCode;
+
+use crate::api::append_error;
+use crate::broker::Broker;
+use crate::transactions::{BUMPING_LEVEL, ByTopic};
+
+/// The first version of Produce whose clients know TRANSACTION_ABORTABLE.
+const ABORTABLE_FROM: i16 = 11;
+
+/// The first version of Produce that adds partitions to its transaction (KIP-890).
+const ADDS_FROM: i16 = 12;
+
+/// A batch of a transaction.
+pub(super) struct Asked {
+    /// The name of its topic.
+    pub(super) topic: String,
+    /// Where it is to go.
+    pub(super) partition: PartitionId,
+    /// Who sends it.
+    pub(super) producer: Producer,
+}
+
+/// How a coordinator is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Whether the client has added the partitions.
+    Verify,
+    /// To add them (KIP-890).
+    Add,
+}
+
+/// For each batch, what its append may rely on, or why it is refused, as the coordinator says it. All are of
+/// one producer. While the transaction before is being ended, its coordinator is asked again for a while.
+pub(super) async fn participations(
+    broker: &Broker,
+    way: Way,
+    id: &str,
+    asked: &[Asked],
+) -> Vec<Result<Participation, ErrorCode>> {
+    let [backoff, backoff_max] =
+        ["add.partitions.to.txn.retry.backoff.ms", "add.partitions.to.txn.retry.backoff.max.ms"]
+            .map(|name| Duration::from_millis(broker.config.whole(name) as u64));
+    let until = Instant::now() + backoff_max;
+    let is_asked = way == Way::Add || broker.config.verifies_transactions(&broker.engine.settings().dynamic);
+    let mut known = known(broker, asked).await;
+    loop {
+        let is_absent = |at: &usize| matches!(known[*at], Ok(Participation::Absent(_)));
+        let absent: Vec<usize> = (0..known.len()).filter(is_absent).collect();
+        if absent.is_empty() || !is_asked {
+            return known;
+        }
+        let entries: Vec<&Asked> = absent.iter().map(|at| &asked[*at]).collect();
+        let answers = ask(broker, way, id, &entries).await;
+        let is_ending = answers.contains(&Err(ErrorCode::ConcurrentTransactions));
+        let is_time = Instant::now() + backoff > until;
+        if is_ending && !is_time {
+            reactor::sleep(backoff).await;
+        }
+        // The marker of the transaction before may have come since: then what the coordinator has said is to
+        // be asked once more.
+        let again = self::known(broker, asked).await;
+        let is_stale = again != known && answers.iter().any(Result::is_ok);
+        if (is_ending || is_stale) && !is_time {
+            known = again;
+            continue;
+        }
+        for (at, answer) in absent.into_iter().zip(answers) {
+            if let Err(error) = answer {
+                known[at] = Err(error);
+            }
+        }
+        return known;
+    }
+}
+
+/// What the partitions themselves say.
+async fn known(broker: &Broker, asked: &[Asked]) -> Vec<Result<Participation, ErrorCode>> {
+    let found = asked.iter().map(|asked| broker.shard.participation(asked.partition, asked.producer));
+    let found = join_all(found).await.into_iter();
+    found.map(|found| found.map_err(|error| append_error(&error))).collect()
+}
+
+/// For each batch of a produce request, what its append may rely on, or why it is refused.
+pub(super) async fn origins(
+    broker: &Broker,
+    version: i16,
+    id: &str,
+    asked: &[Asked],
+) -> Vec<Result<Origin, ErrorCode>> {
+    let way = if version >= ADDS_FROM { Way::Add } else { Way::Verify };
+    let found = participations(broker, way, id, asked).await.into_iter();
+    let origin = |participation| match participation {
+        Participation::Open => Origin::Client,
+        Participation::Absent(guard) => Origin::Transaction(guard),
+    };
+    found.map(|found| found.map(origin).map_err(|error| translated(version, error))).collect()
+}
+
+/// Asks the coordinator.
+async fn ask(broker: &Broker, way: Way, id: &str, asked: &[&Asked]) -> Vec<Result<(), ErrorCode>> {
+    let (transactions, shard, id) = (&broker.transactions, &broker.shard, id.to_owned());
+    let producer = asked.first().expect("somebody asks").producer;
+    let partitions = asked.iter().map(|asked| (asked.topic.clone(), asked.partition.index as i32));
+    if way == Way::Verify {
+        let verified = transactions.verify_partitions(shard, id, producer, partitions.collect()).await;
+        return verified.unwrap_or_else(|error| vec![Err(error); asked.len()]);
+    }
+    let mut added: ByTopic = BTreeMap::new();
+    for (topic, index) in partitions {
+        added.entry(topic).or_default().insert(index);
+    }
+    let added = transactions.add_partitions(shard, id, producer, added, BUMPING_LEVEL).await;
+    vec![added; asked.len()]
+}
+
+/// The code as a producer knows it: of what may pass, the one with which every client sends the batch again.
+fn translated(version: i16, error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
+        ErrorCode::TransactionAbortable if version < ABORTABLE_FROM => ErrorCode::InvalidTxnState,
+        ErrorCode::ConcurrentTransactions if version >= ADDS_FROM => error,
+        ErrorCode::ConcurrentTransactions
+        | ErrorCode::CoordinatorLoadInProgress
+        | ErrorCode::CoordinatorNotAvailable
+        | ErrorCode::NotCoordinator => ErrorCode::NotEnoughReplicas,
+        error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_producer_is_told_what_its_version_knows() {
+        let old = |error| translated(10, error);
+        assert_eq!(old(ErrorCode::ProducerFenced), ErrorCode::InvalidProducerEpoch);
+        assert_eq!(old(ErrorCode::TransactionAbortable), ErrorCode::InvalidTxnState);
+        assert_eq!(translated(11, ErrorCode::TransactionAbortable), ErrorCode::TransactionAbortable);
+        for passes in [
+            ErrorCode::ConcurrentTransactions,
+            ErrorCode::CoordinatorLoadInProgress,
+            ErrorCode::CoordinatorNotAvailable,
+            ErrorCode::NotCoordinator,
+        ] {
+            assert_eq!(old(passes), ErrorCode::NotEnoughReplicas);
+        }
+        assert_eq!(translated(12, ErrorCode::ConcurrentTransactions), ErrorCode::ConcurrentTransactions);
+        assert_eq!(translated(12, ErrorCode::NotCoordinator), ErrorCode::NotEnoughReplicas);
+        assert_eq!(old(ErrorCode::InvalidProducerIdMapping), ErrorCode::InvalidProducerIdMapping);
+    }
+}

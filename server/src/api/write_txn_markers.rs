@@ -1,0 +1,67 @@
+//! WriteTxnMarkers: transactions end in some partitions, whatever their coordinators say. It is how a
+//! transaction is ended by hand that nobody coordinates any more (KIP-664).
+
+use strandline_engine::format::batch::Producer;
+use strandline_engine::reactor::yield_if_needed;
+use strandline_engine::types::{ProducerEpoch, ProducerId};
+use strandline_engine::{Marker, TransactionResult};
+use strandline_protocol::messages::{
+    WritableTxnMarker, WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopic,
+    WritableTxnMarkerTopicResult, WriteTxnMarkersRequest, WriteTxnMarkersResponse,
+};
+use strandline_protocol::wire::ErrorCode;
+
+use crate::api::append_error;
+use crate::api::distinct::distinct_by_name;
+use crate::api::together::together;
+use crate::broker::{Broker, TopicKey};
+use crate::groups::OFFSETS_TOPIC;
+use crate::transactions::BUMPING_LEVEL;
+
+/// What became of each marker.
+pub async fn handle(broker: &Broker, _: i16, request: WriteTxnMarkersRequest) -> WriteTxnMarkersResponse {
+    let mut markers = Vec::with_capacity(request.markers.len());
+    for asked in request.markers {
+        markers.push(write(broker, asked).await);
+        yield_if_needed().await;
+    }
+    WriteTxnMarkersResponse { markers }
+}
+
+async fn write(broker: &Broker, asked: WritableTxnMarker) -> WritableTxnMarkerResult {
+    let marker = Marker {
+        producer: Producer { id: ProducerId(asked.producer_id), epoch: ProducerEpoch(asked.producer_epoch) },
+        coordinator_epoch: asked.coordinator_epoch,
+        result: match asked.transaction_result {
+            true => TransactionResult::Commit,
+            false => TransactionResult::Abort,
+        },
+        bumped: i16::from(asked.transaction_version) >= BUMPING_LEVEL,
+    };
+    let named = asked.topics.into_iter();
+    let named = named.map(|WritableTxnMarkerTopic { name, partition_indexes }| (name, partition_indexes));
+    let mut topics = Vec::new();
+    for (name, indexes) in distinct_by_name(named.collect(), |index: &i32| *index).await {
+        let partitions = together(&indexes, async |index| {
+            let error = append(broker, &name, *index, marker).await.err().unwrap_or(ErrorCode::None);
+            WritableTxnMarkerPartitionResult { partition_index: *index, error_code: error.code() }
+        });
+        let partitions = partitions.await;
+        topics.push(WritableTxnMarkerTopicResult { name, partitions });
+    }
+    WritableTxnMarkerResult { producer_id: asked.producer_id, topics }
+}
+
+async fn append(broker: &Broker, topic: &str, index: i32, marker: Marker) -> Result<(), ErrorCode> {
+    let is_nobody = marker.producer.id.is_none() || marker.producer.epoch < ProducerEpoch::FIRST;
+    if is_nobody || marker.coordinator_epoch < 0 {
+        return Err(ErrorCode::InvalidRequest);
+    }
+    let found = broker.topic(TopicKey::Name(topic))?;
+    let partition = broker.partition(&found, index)?;
+    let ended = match topic {
+        OFFSETS_TOPIC => broker.groups.end_transaction(&broker.shard, partition, marker).await?,
+        _ => broker.shard.end_transaction(partition, marker).await.settled().await.map(drop),
+    };
+    ended.map_err(|error| append_error(&error))
+}
