@@ -206,9 +206,9 @@ class Driver:
         """
         return self.do("send", producer=producer, how=how, records=[{**r, "topic": topic} for r in records])
 
-    def transaction(self, producer, what, **how):
+    def transaction(self, producer, step, **how):
         """begin, commit, abort, or offsets: of a group, in a topic, as part of it."""
-        self.do("transaction", producer=producer, what=what, **how)
+        self.do("transaction", producer=producer, step=step, **how)
 
     def close_producer(self, producer):
         self.do("close-producer", producer=producer)

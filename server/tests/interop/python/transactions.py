@@ -5,8 +5,8 @@ from collections import defaultdict
 from groups import restart_broker
 from kit import Refused, Sender, filled, fresh, numbers, read, reader, until
 
-# INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, PRODUCER_FENCED.
-FENCED = (47, 48, 90)
+# INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, PRODUCER_FENCED; what librdkafka says of its own.
+FENCED = (47, 48, 90, -144)
 
 
 def transactional(kafka, name, timeout_ms=60_000):

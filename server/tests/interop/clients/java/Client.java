@@ -286,8 +286,10 @@ public final class Client {
         return producer;
     }
 
+    // The one way to metadata of a group without a member of it.
+    @SuppressWarnings("removal")
     private static void transaction(KafkaProducer<byte[], byte[]> producer, JsonNode a) {
-        switch (a.get("what").asText()) {
+        switch (a.get("step").asText()) {
             case "begin" -> producer.beginTransaction();
             case "commit" -> producer.commitTransaction();
             case "abort" -> producer.abortTransaction();
@@ -298,7 +300,7 @@ public final class Client {
                     new OffsetAndMetadata(o.getValue().asLong())));
                 producer.sendOffsetsToTransaction(offsets, new ConsumerGroupMetadata(a.get("group").asText()));
             }
-            default -> throw new Failure("no such step of a transaction: " + a.get("what"));
+            default -> throw new Failure("no such step of a transaction: " + a.get("step"));
         }
     }
 
