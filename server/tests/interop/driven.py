@@ -738,7 +738,7 @@ def broker_transactions():
         if kill < 2:
             d.transaction(producer, "begin")
             acknowledged(d.send(producer, topic, spread(1, number, partitions)))
-            subprocess.run(restart, shell=True, check=True)
+            subprocess.run(os.environ["INTEROP_RESTART"], shell=True, check=True)
             d.transaction(producer, "commit")
             kept.append(number)
             number += 1
@@ -1130,7 +1130,7 @@ def broker_restart():
         committed = d.group_offsets(group, topic)
         time.sleep(0.5)  # what is committed has been told by now
         kills.append((committed, [len(m.records) for m in members]))
-        subprocess.run(restart, shell=True, check=True)
+        subprocess.run(os.environ["INTEROP_RESTART"], shell=True, check=True)
         until("the commits are there", lambda: kept(committed), 60)
     flows()
     sent = set(flow.stop())
