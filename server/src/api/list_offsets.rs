@@ -79,8 +79,15 @@ async fn find(
     };
     let leader_epoch = known_epoch(asked.current_leader_epoch);
     let found = broker.shard.find_offset(partition, query, leader_epoch).await;
-    let found = found.map_err(|error| read_error(&error))?;
-    Ok(found.filter(|_| !is_tiered))
+    let found = found.map_err(|error| read_error(&error))?.filter(|_| !is_tiered);
+    let is_of_time = matches!(query, OffsetQuery::AtTimestamp(_) | OffsetQuery::MaxTimestamp);
+    if found.is_none() || !is_of_time || isolation == Isolation::ReadUncommitted {
+        return Ok(found);
+    }
+    // As in Kafka, what a consumer of committed records may not read yet is as good as not there.
+    let stable = broker.shard.find_offset(partition, OffsetQuery::LatestStable, leader_epoch).await;
+    let stable = stable.map_err(|error| read_error(&error))?;
+    Ok(found.filter(|found| stable.is_some_and(|end| found.offset < end.offset)))
 }
 
 /// The special values of `timestamp`, each of which is younger than the request itself.

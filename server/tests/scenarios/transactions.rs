@@ -254,11 +254,19 @@ pub(crate) fn sees(client: &mut Client, topic: &str, partition: i32, expected: &
     }
 }
 
+/// ListOffsets' time for the record with the largest one.
+const LARGEST_TIME: i64 = -3;
+
 fn end_of(client: &mut Client, topic: &str, isolation_level: i8) -> i64 {
-    let partition = ListOffsetsPartition { timestamp: -1, ..Default::default() };
+    offset_at(client, topic, -1, isolation_level)
+}
+
+/// The offset at a time, or at one of ListOffsets' special ones.
+fn offset_at(client: &mut Client, topic: &str, timestamp: i64, isolation_level: i8) -> i64 {
+    let partition = ListOffsetsPartition { timestamp, ..Default::default() };
     let topics = vec![ListOffsetsTopic { name: topic.to_owned(), partitions: vec![partition] }];
     let request = ListOffsetsRequest { isolation_level, topics, ..Default::default() };
-    client.call(6, &request).topics[0].partitions[0].offset
+    client.call(7, &request).topics[0].partitions[0].offset
 }
 
 #[test]
@@ -275,8 +283,13 @@ fn d10_a_transaction_is_seen_when_it_is_committed_and_not_when_it_is_aborted() {
             assert_eq!(read(&mut client, "t", partition, false), ["a", "b"]);
         }
         assert_eq!((end_of(&mut client, "t", 0), end_of(&mut client, "t", 1)), (2, 0));
+        for time in [0, LARGEST_TIME] {
+            let found = [0, 1].map(|isolation| offset_at(&mut client, "t", time, isolation));
+            assert!(found[0] >= 0 && found[1] == -1, "{time}: what is open is not found: {found:?}");
+        }
         producer.commit();
         (0..3).for_each(|partition| sees(&mut client, "t", partition, &["a", "b"]));
+        assert_eq!([0, 1].map(|isolation| offset_at(&mut client, "t", 0, isolation)), [0, 0]);
         assert_eq!((end_of(&mut client, "t", 0), end_of(&mut client, "t", 1)), (3, 3));
         producer.write("t", 0, &["c"]);
         client.produce("t", 0, batch(&["d"]));
