@@ -28,7 +28,7 @@ DEFAULT_START = (f"{shlex.quote(str(TARGET / 'release' / 'strandline'))} serve -
 START_HELP = ("start command of the broker, with {port} and {data} in it; it must stay in the foreground "
               "(default: the release build of strandline)")
 
-READY_SECONDS = 60
+READY_SECONDS = 180
 STOP_SECONDS = 30
 
 
@@ -47,6 +47,12 @@ def install(part):
     CACHE.mkdir(parents=True, exist_ok=True)
     done = subprocess.run([HERE / part / "install", directory], check=True, stdout=subprocess.PIPE, text=True)
     return directory, done.stdout.strip().splitlines()[-1]
+
+
+def go_on_in(python):
+    """Goes on in the interpreter that has what a client's `install` has put there."""
+    if pathlib.Path(sys.executable) != python:
+        os.execv(python, [str(python), *sys.argv])
 
 
 def command_line(*words):
