@@ -96,7 +96,7 @@ class Driver:
         self.replies, self.consumers, self.lock = queue.Queue(), {}, threading.Lock()
         threading.Thread(target=self.listen, daemon=True).start()
         ready = self.reply()
-        self.lacks, self.has = ready["lacks"], ready.get("has", [])
+        self.lacks = ready["lacks"]
 
     def listen(self):
         for line in self.process.stdout:
@@ -192,8 +192,8 @@ class Driver:
     # Producers.
 
     def producer(self, **settings):
-        """acks (all, 1, 0), codec, idempotent, request_bytes_max, transactional (an id) with timeout_ms; what is not given
-        is the client's default."""
+        """acks (all, 1, 0), codec, idempotent, request_bytes_max, transactional (an id) with timeout_ms, and with the group
+        and the source topic that it moves records from; what is not given is the client's default."""
         name = fresh("producer")
         self.do("producer", producer=name, **settings)
         return name
@@ -207,7 +207,8 @@ class Driver:
         return self.do("send", producer=producer, how=how, records=[{**r, "topic": topic} for r in records])
 
     def transaction(self, producer, step, **how):
-        """begin, commit, abort, or offsets: of a group, in a topic, as part of it."""
+        """begin, commit, abort, or offsets: of a group, in a topic, as part of it. A client whose transactions take only
+        what a member has read reads up to them."""
         self.do("transaction", producer=producer, step=step, **how)
 
     def close_producer(self, producer):
@@ -642,10 +643,8 @@ def read_committed():
     consumer.close()
 
 
-def transactional(name, timeout_ms=60_000):
-    if "transactions" not in d.has:
-        raise Impossible("transactions are not written for this client")
-    return d.producer(transactional=name, timeout_ms=timeout_ms)
+def transactional(name, timeout_ms=60_000, **more):
+    return d.producer(transactional=name, timeout_ms=timeout_ms, **more)
 
 
 def spread(count, start, partitions):
@@ -676,7 +675,7 @@ def transactions():
 
 def transaction_offsets():
     source, target, group = filled(30), d.create_topic(fresh(scenario)), fresh("group")
-    producer = transactional(fresh("id"))
+    producer = transactional(fresh("id"), group=group, source=source)
     for begin, end, how in ((0, 10, "commit"), (10, 20, "abort"), (10, 30, "commit")):
         d.transaction(producer, "begin")
         acknowledged(d.send(producer, target, numbered(end - begin, begin)))
@@ -705,6 +704,35 @@ def transaction_fenced():
     equal(numbers(read(topic, 5, isolation="read_committed")), list(range(5, 10)))
 
 
+def transaction_mixed():
+    topic, producer = d.create_topic(fresh(scenario)), transactional(fresh("id"))
+    uncommitted, committed = (d.assign(topic, isolation=level) for level in ("read_uncommitted", "read_committed"))
+    for start, end, kept in ((0, "commit", [0, 1, 2, 3]), (4, "abort", [7])):
+        d.transaction(producer, "begin")
+        acknowledged(d.send(producer, topic, numbered(3, start)))
+        send_one(topic, b"%d" % (start + 3))
+        equal(numbers(uncommitted.take(4)), list(range(start, start + 4)))
+        committed.take(0)
+        d.transaction(producer, end)
+        equal(numbers(committed.take(len(kept))), kept)
+        uncommitted.take(0)
+    for consumer in (uncommitted, committed):
+        consumer.close()
+    d.close_producer(producer)
+
+
+def transaction_large():
+    topic, partitions = d.create_topic(fresh(scenario), 100), 100
+    producer = transactional(fresh("id"))
+    for start, end in ((0, "commit"), (2, "abort"), (4, "commit")):
+        d.transaction(producer, "begin")
+        acknowledged(d.send(producer, topic, spread(2, start, partitions)))
+        d.transaction(producer, end)
+    d.close_producer(producer)
+    found = read(topic, partitions * 4, partitions, isolation="read_committed")
+    equal(by_partition(found), {p: [0, 1, 4, 5] for p in range(partitions)})
+
+
 def transaction_timeout():
     topic = d.create_topic(fresh(scenario))
     producer = transactional(fresh("id"), 2000)
@@ -723,6 +751,8 @@ def transaction_timeout():
 
 
 def broker_transactions():
+    needs("asked-again")
+    needs("several-aborted")
     topic, partitions = d.create_topic(fresh(scenario), 4), 4
     producer, number, kept = transactional(fresh("id")), 0, []
     for kill in range(3):

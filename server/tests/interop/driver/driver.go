@@ -30,6 +30,11 @@ type Args struct {
 	Idempotent      *bool
 	RequestBytesMax int `json:"request_bytes_max"`
 
+	Transactional string
+	TimeoutMs     int64 `json:"timeout_ms"`
+	Source        string
+	Step          string
+
 	Reset       string
 	Commit      string
 	Instance    string

@@ -126,7 +126,7 @@ class Producer:
     # Of a transactional producer.
 
     def init(self):
-        raise Impossible("transactions are not written for this client")
+        raise NotImplementedError
 
     def begin(self):
         raise NotImplementedError

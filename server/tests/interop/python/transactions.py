@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from groups import restart_broker
-from kit import Refused, Sender, filled, fresh, numbers, read, reader, until
+from kit import Refused, Sender, drain, filled, fresh, numbers, read, reader, until
 
 # INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, PRODUCER_FENCED; what librdkafka says of its own.
 FENCED = (47, 48, 90, -144)
@@ -80,6 +80,40 @@ def transaction_fenced(kafka):
     sender.producer.commit()
     is_fenced(zombie.producer.commit)
     assert numbers(read(kafka, topic, 5, isolation_level="read_committed")) == list(range(5, 10))
+
+
+def transaction_mixed(kafka):
+    topic = fresh("mixed")
+    kafka.create(topic)
+    sender, other = transactional(kafka, fresh("id")), Sender(kafka)
+    uncommitted, committed = (reader(kafka, isolation_level=level) for level in ("read_uncommitted", "read_committed"))
+    for consumer in (uncommitted, committed):
+        consumer.assign({(topic, 0): "beginning"})
+    for begin, end, kept in ((0, sender.producer.commit, [0, 1, 2, 3]), (4, sender.producer.abort, [7])):
+        sender.producer.begin()
+        write(sender, topic, range(begin, begin + 3))
+        write(other, topic, [begin + 3])
+        assert numbers(drain(uncommitted, 4)) == list(range(begin, begin + 4))
+        ahead = committed.poll(1)
+        assert not ahead, ahead
+        end()
+        assert numbers(drain(committed, len(kept))) == kept
+        more = uncommitted.poll(1)
+        assert not more, more
+    for consumer in (uncommitted, committed):
+        consumer.close()
+
+
+def transaction_large(kafka):
+    topic, partitions = fresh("large"), 100
+    kafka.create(topic, partitions)
+    sender = transactional(kafka, fresh("id"))
+    for begin, end in ((0, sender.producer.commit), (2, sender.producer.abort), (4, sender.producer.commit)):
+        sender.producer.begin()
+        write(sender, topic, range(begin, begin + 2), partitions)
+        end()
+    found = read(kafka, topic, partitions * 4, partitions, isolation_level="read_committed")
+    assert by_partition(found) == {p: [0, 1, 4, 5] for p in range(partitions)}, by_partition(found)
 
 
 def transaction_timeout(kafka):

@@ -15,18 +15,21 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError, ProducerFenced, for_code
 
 import kit
 
 DEFAULT_CONFIG = 5
+# What the library raises ProducerFenced for, which has no number of its own.
+INVALID_PRODUCER_EPOCH = 47
 
 loop = asyncio.new_event_loop()
 threading.Thread(target=loop.run_forever, daemon=True).start()
 
 
 def refused(error):
-    return kit.Refused(getattr(error, "errno", None), repr(error))
+    code = INVALID_PRODUCER_EPOCH if isinstance(error, ProducerFenced) else getattr(error, "errno", None)
+    return kit.Refused(code, repr(error))
 
 
 def wait(asked):
@@ -114,6 +117,26 @@ class AioProducer(kit.Producer):
     async def close(self):
         await self.producer.stop()
 
+    def init(self):
+        """The library does it when a producer starts."""
+
+    @on_loop
+    async def begin(self):
+        await self.producer.begin_transaction()
+
+    @on_loop
+    async def commit(self):
+        await self.producer.commit_transaction()
+
+    @on_loop
+    async def abort(self):
+        await self.producer.abort_transaction()
+
+    @on_loop
+    async def send_offsets(self, offsets, consumer):
+        offsets = {TopicPartition(*p): offset for p, offset in offsets.items()}
+        await self.producer.send_offsets_to_transaction(offsets, consumer.group)
+
 
 class AioConsumer(kit.Consumer):
     @on_loop
@@ -169,11 +192,17 @@ class AioConsumer(kit.Consumer):
         await self.consumer.commit({TopicPartition(*p): OffsetAndMetadata(*offset) for p, offset in offsets.items()})
 
     def committed(self, partition):
-        # The consumer's own answer leaves the metadata out.
+        # The consumer's own answer leaves the metadata out. A transaction may end between the two.
         partition = TopicPartition(*partition)
-        offset = wait(self.consumer.committed(partition))
-        found = wait(self.kafka.admin.list_consumer_group_offsets(self.group)).get(partition)
-        assert offset == (found and found.offset), f"{offset}, and by the admin client {found}"
+
+        def agreed():
+            nonlocal found
+            offset = wait(self.consumer.committed(partition))
+            found = wait(self.kafka.admin.list_consumer_group_offsets(self.group)).get(partition)
+            return offset == (found and found.offset)
+
+        found = None
+        kit.until("the consumer and the admin client know of the same offset", agreed)
         return found and tuple(found)
 
     @on_loop

@@ -23,7 +23,7 @@ const patience = 20 * time.Second
 var (
 	bootstrap = os.Args[1]
 	admin     *kadm.Client
-	producers = map[string]*kgo.Client{}
+	producers = map[string]*producer{}
 	consumers = map[string]*consumer{}
 )
 
@@ -118,14 +118,17 @@ func run(a *driver.Args) (any, error) {
 		}
 		return nil, err
 	case "producer":
-		producers[a.Producer] = producer(a)
-		return nil, nil
+		producer, err := newProducer(ctx, a)
+		producers[a.Producer] = producer
+		return nil, err
 	case "send":
-		return send(ctx, producers[a.Producer], a)
+		return send(ctx, producers[a.Producer].client, a)
+	case "transaction":
+		return nil, producers[a.Producer].transaction(ctx, a)
 	case "close-producer":
 		// Close alone drops what is buffered; this is how its documentation wants it.
-		err := producers[a.Producer].Flush(ctx)
-		producers[a.Producer].Close()
+		err := producers[a.Producer].client.Flush(ctx)
+		producers[a.Producer].client.Close()
 		return nil, err
 	case "assign", "join":
 		consumers[a.Consumer] = consume(a)
@@ -237,7 +240,71 @@ func (p partitioner) Partition(r *kgo.Record, n int) int {
 	return p.TopicPartitioner.Partition(r, n)
 }
 
-func producer(a *driver.Args) *kgo.Client {
+// producer has a session when it moves records: then it consumes as well, and its transactions take what it has read.
+type producer struct {
+	client  *kgo.Client
+	session *kgo.GroupTransactSession
+}
+
+func newProducer(ctx context.Context, a *driver.Args) (*producer, error) {
+	options := producing(a)
+	if a.Source != "" {
+		options = append(options, kgo.SeedBrokers(bootstrap), kgo.ConsumerGroup(a.Group), kgo.ConsumeTopics(a.Source),
+			kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		session, err := kgo.NewGroupTransactSession(options...)
+		if err != nil {
+			return nil, err
+		}
+		return &producer{session.Client(), session}, nil
+	}
+	p := &producer{client: client(options...)}
+	if a.Transactional == "" {
+		return p, nil
+	}
+	// It would ask for its id with the first record.
+	_, _, err := p.client.ProducerID(ctx)
+	return p, err
+}
+
+func (p *producer) transaction(ctx context.Context, a *driver.Args) error {
+	switch a.Step {
+	case "begin":
+		return p.client.BeginTransaction()
+	case "offsets":
+		return p.readTo(ctx, a)
+	}
+	end := kgo.TransactionEndTry(a.Step == "commit")
+	if p.session != nil {
+		committed, err := p.session.End(ctx, end)
+		if err == nil && committed != bool(end) {
+			err = errors.New("the session has aborted what it was to commit")
+		}
+		return err
+	}
+	// Every record was sent and answered before.
+	return p.client.EndTransaction(ctx, end)
+}
+
+// readTo reads up to the offsets, which the session commits when it ends; aborted, it reads them again.
+func (p *producer) readTo(ctx context.Context, a *driver.Args) error {
+	for partition, offset := range a.Offsets {
+		for read := p.read(a.Topic, partition); read < offset; read = p.read(a.Topic, partition) {
+			if err := p.session.PollRecords(ctx, int(offset-read)).Err(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *producer) read(topic string, partition int32) int64 {
+	if uncommitted, ok := p.client.UncommittedOffsets()[topic][partition]; ok {
+		return uncommitted.Offset
+	}
+	return p.client.CommittedOffsets()[topic][partition].Offset
+}
+
+func producing(a *driver.Args) []kgo.Opt {
 	options := []kgo.Opt{kgo.RecordPartitioner(partitioner{}), kgo.AllowAutoTopicCreation()}
 	switch a.Acks {
 	case "0":
@@ -257,7 +324,10 @@ func producer(a *driver.Args) *kgo.Client {
 	if a.RequestBytesMax > 0 {
 		options = append(options, kgo.ProducerBatchMaxBytes(int32(a.RequestBytesMax)))
 	}
-	return client(options...)
+	if a.Transactional != "" {
+		options = append(options, kgo.TransactionalID(a.Transactional), kgo.TransactionTimeout(time.Duration(a.TimeoutMs)*time.Millisecond))
+	}
+	return options
 }
 
 func send(ctx context.Context, producer *kgo.Client, a *driver.Args) (any, error) {

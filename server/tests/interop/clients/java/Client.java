@@ -80,7 +80,7 @@ public final class Client {
         }
         bootstrap = arguments[0];
         var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        say(Map.of("ready", "java", "lacks", Map.of(), "has", List.of("transactions")));
+        say(Map.of("ready", "java", "lacks", Map.of()));
         try (Admin admin = Admin.create(properties(Map.of()))) {
             for (String line = lines.readLine(); line != null; line = lines.readLine()) {
                 Map<String, Object> reply = new HashMap<>();

@@ -82,6 +82,27 @@ class PythonProducer(kit.Producer):
     def close(self):
         self.producer.close(kit.PATIENCE_SECONDS)
 
+    @asks
+    def init(self):
+        self.producer.init_transactions()
+
+    @asks
+    def begin(self):
+        self.producer.begin_transaction()
+
+    @asks
+    def commit(self):
+        self.producer.commit_transaction()
+
+    @asks
+    def abort(self):
+        self.producer.abort_transaction()
+
+    @asks
+    def send_offsets(self, offsets, consumer):
+        offsets = {TopicPartition(*p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}
+        self.producer.send_offsets_to_transaction(offsets, consumer.consumer.group_metadata())
+
 
 class PythonConsumer(kit.Consumer):
     # A leader of kafka-python 3.0.12 that joins again because its topic's partitions are another number than at its last

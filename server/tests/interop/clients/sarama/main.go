@@ -123,6 +123,8 @@ func run(a *driver.Args) (any, error) {
 		return nil, err
 	case "send":
 		return producers[a.Producer].send(a)
+	case "transaction":
+		return nil, producers[a.Producer].transaction(a)
 	case "close-producer":
 		producers[a.Producer].async.AsyncClose()
 		<-producers[a.Producer].drained
@@ -277,6 +279,15 @@ func newProducer(a *driver.Args) (*producer, error) {
 	if a.RequestBytesMax > 0 {
 		config.Producer.MaxMessageBytes = a.RequestBytesMax
 	}
+	if a.Transactional != "" {
+		config.Producer.Transaction.ID = a.Transactional
+		config.Producer.Transaction.Timeout = time.Duration(a.TimeoutMs) * time.Millisecond
+		config.Producer.RequiredAcks = sarama.WaitForAll
+		config.Producer.Idempotent = true
+		config.Net.MaxOpenRequests = 1
+		// Of three attempts in 0.3 s none may find the leader of a partition that was created just now.
+		config.Producer.Retry.Max = 30
+	}
 	async, err := sarama.NewAsyncProducer([]string{bootstrap}, config)
 	if err != nil {
 		return nil, err
@@ -347,6 +358,22 @@ func (p *producer) send(a *driver.Args) (any, error) {
 	}
 	sent.Wait()
 	return answers, nil
+}
+
+func (p *producer) transaction(a *driver.Args) error {
+	switch a.Step {
+	case "begin":
+		return p.async.BeginTxn()
+	case "commit":
+		return p.async.CommitTxn()
+	case "abort":
+		return p.async.AbortTxn()
+	}
+	offsets := []*sarama.PartitionOffsetMetadata{}
+	for partition, offset := range a.Offsets {
+		offsets = append(offsets, &sarama.PartitionOffsetMetadata{Partition: partition, Offset: offset, LeaderEpoch: -1})
+	}
+	return p.async.AddOffsetsToTxn(map[string][]*sarama.PartitionOffsetMetadata{a.Topic: offsets}, a.Group)
 }
 
 // Consuming.

@@ -37,6 +37,7 @@ fn impossible(scenario: &str) -> Option<&'static str> {
         "produce-fire-and-forget" => "rskafka has no other acks than all",
         "max-timestamp" => "rskafka does not ask for the largest timestamp",
         "read-committed" => "rskafka has no isolation level",
+        name if name.contains("transaction") => "rskafka has no transactions",
         "pause-resume" => "an rskafka consumer has one partition",
         "consume-regex" | "consume-regex-late" | "auto-commit" | "manual-commit" | "two-groups"
         | "broker-restart" => "rskafka has no groups",
