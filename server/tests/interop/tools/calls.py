@@ -66,8 +66,8 @@ METRICS = "what clients report is not collected here"
 CONSUMER = "there are no groups of the consumer protocol here yet"
 SHARE = "there are no share groups here"
 STREAMS = "there are no streams groups here"
-TRANSACTIONS = "there are no transactions here yet"
-FEATURES = "the features stand at level 0 here, and those that are about Kafka's own logs are missing"
+FEATURES = "the features stand at level 0 here, but for transaction.version, and those that are about Kafka's own logs are missing"
+LEVEL = "transaction.version stays at its highest here, where older clients go on as before, too"
 METADATA = "the metadata of the cluster is no log with offsets and voters here"
 INDEXES = "index files have a format of their own here"
 APIS = "what is not served is not listed here"
@@ -215,8 +215,16 @@ call("cluster", "list-endpoints")
 call("cluster", "list-endpoints --include-fenced-brokers")
 call("cluster", "unregister --id 99")
 call("features", "describe", why=FEATURES)
-call("features", "upgrade --feature transaction.version=2", why=FEATURES)
+call("features", "describe", only=lambda text: lines_with("transaction.version")(text).split("Epoch")[0])
+call("features", "upgrade --feature transaction.version=2")
+call("features", "upgrade --feature transaction.version=2 --dry-run")
 call("features", "upgrade --feature transaction.version=9")
+call("features", "upgrade --feature transaction.version=1")
+call("features", "downgrade --feature transaction.version=1", why=LEVEL)
+call("features", "downgrade --feature transaction.version=1 --dry-run", why=LEVEL)
+call("features", "downgrade --feature transaction.version=0", why=LEVEL)
+call("features", "disable --feature transaction.version", why=LEVEL)
+call("features", "upgrade --feature transaction.version=2")
 call("features", "downgrade --feature nothing.version=0")
 call("features", "disable --feature share.version")
 call("features", "version-mapping", at=None)
@@ -260,14 +268,52 @@ call("client-metrics", "--alter --name m1 --interval 1000", why=METRICS)
 # Transactions and producers.
 
 call("transactions", "list")
-call("transactions", "describe --transactional-id t1", why=TRANSACTIONS)
+call("transactions", "describe --transactional-id t1")
 call("transactions", "describe-producers --topic lines --partition 0", only=without_numbers, quick=True)
 call("transactions", "describe-producers --topic nowhere --partition 0")
 call("transactions", "find-hanging --broker {node}")
+call("transactions", "find-hanging --broker-id {node}")
+call("transactions", "find-hanging")
 call("transactions", "forceTerminateTransaction --transactional-id t1")
+call("topics", "--create --topic open --partitions 1", quick=True)
+# It is ended in its first transaction, which stays open.
+call("producer-perf-test", "--topic open --num-records 100000 --record-size 10 --throughput 10 --transactional-id t1 "
+     "--transaction-duration-ms 600000 --command-property transaction.timeout.ms=600000", ends=6, only=lines_with(), quick=True)
+call("console-producer", "--topic open", stdin="behind it\n")
+call("console-consumer", "--topic open --from-beginning --isolation-level read_committed --timeout-ms 3000")
+call("transactions", "list", only=without_numbers, quick=True)
+call("transactions", "list --duration-filter 1", only=without_numbers)
+call("transactions", "list --duration-filter 10000000", only=without_numbers)
+call("transactions", "list --transactional-id-pattern ^t.*", only=without_numbers)
+call("transactions", "list --transactional-id-pattern ^u.*", only=without_numbers)
+call("transactions", "list --transactional-id-pattern *")
+call("transactions", "describe --transactional-id t1", only=without_numbers)
+call("transactions", "describe-producers --topic open --partition 0", only=without_numbers)
+call("transactions", "describe-producers --topic open --partition 0 --broker-id {node}", only=without_numbers)
+call("transactions", "describe-producers --topic open --partition 0 --broker-id 99", only=without_numbers)
+call("transactions", "describe-producers --topic open --partition 9")
+call("transactions", "find-hanging --topic open --max-transaction-timeout 0")
+call("transactions", "find-hanging --partition 0")
+call("transactions", "abort --topic open --partition 0")
+call("transactions", "abort --topic open --partition 0 --producer-id 1")
+call("transactions", "abort --topic open --partition 0 --producer-id 1 --producer-epoch 0")
+call("transactions", "abort --topic open --partition 0 --start-offset 1")
+call("transactions", "abort --topic nowhere --partition 0 --start-offset 0")
+call("transactions", "abort --topic open --partition 0 --start-offset 0", quick=True)
+call("transactions", "abort --topic open --partition 0 --start-offset 0")
+call("transactions", "describe-producers --topic open --partition 0", only=without_numbers, quick=True)
+call("console-consumer", "--topic open --from-beginning --isolation-level read_committed --timeout-ms 3000")
+call("transactions", "abort --topic open --partition 0 --producer-id 123456 --producer-epoch 0 --coordinator-epoch 0")
+call("transactions", "abort --topic open --partition 0 --producer-id 123457 --producer-epoch 3 --coordinator-epoch -1")
+call("transactions", "abort --topic nowhere --partition 0 --producer-id 1 --producer-epoch 0 --coordinator-epoch 0")
+call("transactions", "describe-producers --topic open --partition 0", only=without_numbers)
+call("transactions", "force-terminate --transactional-id t1")
+call("transactions", "describe --transactional-id t1", only=without_numbers)
+call("dump-log", "--files {log:open-0}/00000000000000000000.log --print-data-log", at=None, only=lambda text: without_numbers(
+    lines_with("endTxnMarker")(text)))
 call("producer-perf-test", "--topic orders --num-records 2000 --record-size 100 --throughput -1", only=lambda text: without_numbers(lines_with("2000 records sent")(text)))
 call("producer-perf-test", "--topic orders --num-records 100 --record-size 100 --throughput -1 --transaction-duration-ms 50",
-     only=without_numbers, why=TRANSACTIONS)
+     only=without_numbers)
 call("consumer-perf-test", "--topic orders --num-records 1000 --group perf --hide-header", only=without_numbers)
 call("share-consumer-perf-test", "--topic orders --num-records 10 --group s2 --timeout 5000", only=without_numbers, why=SHARE)
 call("verifiable-producer", "--topic verified --max-messages 500 --acks -1", only=events("producer_send_success", "tool_data"))

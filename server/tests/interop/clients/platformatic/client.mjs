@@ -275,7 +275,7 @@ class Member {
 
 const lacks = {
   'change-topic': 'not written for @platformatic/kafka',
-  'several-aborted': '@platformatic/kafka leaves out the last only of the transactions that a producer has aborted, of those that one fetch brings',
+  'several-aborted': 'of several transactions of one producer that were aborted and come in one fetch, @platformatic/kafka leaves out only the last',
   'static-close': '@platformatic/kafka leaves the group when it is closed, also as a static member',
   'clean-handover': '@platformatic/kafka gives out what a fetch brings after its partitions are gone: some are read twice'
 }
