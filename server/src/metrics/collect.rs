@@ -47,6 +47,7 @@ struct TopicSum {
     traffic: Traffic,
     segments: u64,
     bytes: u64,
+    stable_lag: u64,
     dirty_ratio: Option<f64>,
 }
 
@@ -203,6 +204,8 @@ impl Numbers {
             sum.traffic = sum.traffic.plus(partition.traffic);
             sum.segments += partition.segments;
             sum.bytes += partition.bytes;
+            let stable_lag = partition.log_end.get() - partition.last_stable.get();
+            sum.stable_lag = sum.stable_lag.max(stable_lag.max(0) as u64);
             if let Some(found) = partition.compaction {
                 let closed = (found.dirty_bytes + found.clean_bytes).max(1);
                 let ratio = found.dirty_bytes as f64 / closed as f64;
@@ -219,6 +222,7 @@ impl Numbers {
         write(&TOPIC_READ_BYTES, |sum| sum.traffic.read_bytes);
         write(&TOPIC_SEGMENTS, |sum| sum.segments);
         write(&TOPIC_SIZE, |sum| sum.bytes);
+        write(&TOPIC_STABLE_LAG, |sum| sum.stable_lag);
         text.write(&TOPIC_DIRTY, sums.iter().filter_map(|(topic, sum)| Some(([*topic], sum.dirty_ratio?))));
     }
 
@@ -271,6 +275,7 @@ impl Numbers {
         };
         write(&LOG_START, |partition| Some(partition.log_start.get()));
         write(&LOG_END, |partition| Some(partition.log_end.get()));
+        write(&LAST_STABLE, |partition| Some(partition.last_stable.get()));
         write(&SEGMENTS, |partition| Some(partition.segments as i64));
         write(&SIZE, |partition| Some(partition.bytes as i64));
         write(&PARTITION_FENCED, |partition| Some(i64::from(partition.is_fenced)));

@@ -89,6 +89,7 @@ metrics! {
     TOPIC_READ_BYTES Counter "strandline_topic_read_bytes_total" ["topic"], "Bytes of batches that they gave out.";
     TOPIC_SEGMENTS Gauge "strandline_topic_segments" ["topic"], "Segments of the topic.";
     TOPIC_SIZE Gauge "strandline_topic_size_bytes" ["topic"], "Their bytes.";
+    TOPIC_STABLE_LAG Gauge "strandline_topic_last_stable_lag_records" ["topic"], "Offsets between where consumers of committed records stop and the end of the log: the most of a partition. It grows while a transaction stays open.";
     TOPIC_DIRTY Gauge "strandline_topic_dirty_ratio" ["topic"], "Of a compacted topic: the largest share of a partition's closed segments that is not compacted.";
 
     TRANSACTIONAL_IDS Gauge "strandline_transactional_ids" [], "Transactional ids that are kept.";
@@ -111,6 +112,7 @@ metrics! {
     PARTITION_METRICS: "What `/metrics/partitions` has.";
     LOG_START Gauge "strandline_partition_log_start_offset" ["topic", "partition"], "The first offset of the log.";
     LOG_END Gauge "strandline_partition_log_end_offset" ["topic", "partition"], "The offset behind the last record.";
+    LAST_STABLE Gauge "strandline_partition_last_stable_offset" ["topic", "partition"], "Where consumers of committed records stop: the first offset of the oldest open transaction, or the high watermark.";
     SEGMENTS Gauge "strandline_partition_segments" ["topic", "partition"], "Segments of the log.";
     SIZE Gauge "strandline_partition_size_bytes" ["topic", "partition"], "Their bytes.";
     PARTITION_FENCED Gauge "strandline_partition_fenced" ["topic", "partition"], "1 when the partition takes no appends until the next start.";

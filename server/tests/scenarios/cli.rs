@@ -11,7 +11,12 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use strandline_protocol::wire::ErrorCode;
+
 use crate::broker::Broker as Serving;
+use crate::effects::until;
+use crate::metrics::value_of;
+use crate::transactions::{Level, Producer, sees};
 
 const STRANDLINE: &str = env!("CARGO_BIN_EXE_strandline");
 
@@ -623,4 +628,43 @@ fn a_failure_is_an_exit_code_where_its_words_can_not_be_said() {
             assert_eq!(code, Some(expected), "{line:?}");
         }
     }
+}
+
+#[test]
+fn a_transaction_is_listed_described_and_aborted() {
+    let directory = tempfile::tempdir().unwrap();
+    let serving = Serving::start(directory.path(), &["--metrics-listen", "127.0.0.1:0"]);
+    let address = serving.address.to_string();
+    let broker = Broker { address: address.clone(), serving: None };
+    let topic = broker.topic("payments", "1");
+    let mut producer = Producer::begin(&serving, "till 7\n", Level::New);
+    producer.write(&topic, 0, &["first", "second"]);
+
+    assert_eq!(broker.done(&["transaction", "list"], ""), "till 7\\n\n");
+    assert_eq!(broker.done(&["transaction", "list", "--state", "Empty,CompleteCommit"], ""), "");
+    let listed = broker.json(&["transaction", "list", "--state", "ongoing"]);
+    let id =
+        serde_json::json!([{ "id": "till 7\n", "state": "Ongoing", "producer_id": producer.producer_id }]);
+    assert_eq!(listed, id);
+    let described = broker.json(&["transaction", "describe", "till 7\n"]);
+    assert_eq!(described["state"], "Ongoing");
+    assert_eq!(described["coordinator"]["address"], address);
+    assert_eq!(described["timeout_ms"], 60_000);
+    assert_eq!(described["partitions"], serde_json::json!({ (topic.as_str()): [0] }));
+    let said = broker.done(&["transaction", "describe", "till 7\n"], "");
+    assert!(said.contains("Ongoing") && said.contains(&format!("writes to {topic}:0")), "{said}");
+    let stable_lag = format!("strandline_topic_last_stable_lag_records{{topic=\"{topic}\"}}");
+    assert_eq!(value_of(&serving, &stable_lag), 2.0);
+
+    broker.done(&["transaction", "abort", "till 7\n"], "");
+    // A new instance of its producer has begun in its place.
+    assert_eq!(broker.json(&["transaction", "describe", "till 7\n"])["state"], "Empty");
+    until("its marker is written", || value_of(&serving, &stable_lag) == 0.0);
+    assert_eq!(producer.end(true), ErrorCode::ProducerFenced);
+    sees(&mut serving.client(), &topic, 0, &[]);
+
+    let refused = broker.refused(&["transaction", "describe", "till 8"], "", 0);
+    assert!(refused.contains("till 8"), "{refused}");
+    let refused = broker.refused(&["transaction", "abort", "till 8"], "", 0);
+    assert!(refused.contains("till 8"), "{refused}");
 }
