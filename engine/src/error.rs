@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::ConfigError;
+use crate::format::batch::BatchError;
 use crate::format::check::CheckError;
 use crate::format::envelope::EnvelopeError;
+use crate::format::record::RecordsError;
 use crate::io::{is_no_space, is_out_of_descriptors, is_shortage};
 use crate::types::{LeaderEpoch, Offset, PartitionId, Position, ProducerEpoch, ProducerId, Sequence};
 
@@ -41,7 +43,7 @@ pub enum FaultKind {
         /// The first offset that can not be served.
         offset: Offset,
         /// What was found there.
-        what: String,
+        what: Damage,
     },
     /// Records at the end of a log were acknowledged, and are not in it.
     #[error("{path}: the acknowledged records from {offset} to {} are missing: {cause}", end.get() - 1)]
@@ -65,6 +67,99 @@ pub enum FaultKind {
         /// The offset behind the last one that the journal has.
         end: Offset,
     },
+}
+
+/// What is wrong with bytes that were durable once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// A batch, or its records, cannot be read.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// A small file cannot be read.
+    #[error(transparent)]
+    SmallFile(#[from] EnvelopeError),
+    /// A file is longer than one of its kind can be.
+    #[error("the file has more than {most} bytes")]
+    FileTooLarge {
+        /// The most that such a file may have.
+        most: u64,
+    },
+    /// A file has lost bytes that were synced.
+    #[error("the file has {found} bytes, {synced} were synced")]
+    FileTooShort {
+        /// How long the file is.
+        found: Position,
+        /// How much of it was synced.
+        synced: Position,
+    },
+    /// A file has become shorter while it was open.
+    #[error("the file ends, {known} bytes were there")]
+    FileShortened {
+        /// How much was there.
+        known: Position,
+    },
+    /// The file ends inside a batch.
+    #[error("the file ends after {found} of {needed} bytes of the batch")]
+    BatchCutOff {
+        /// The bytes of the batch that are there.
+        found: usize,
+        /// The bytes that its header speaks of.
+        needed: usize,
+    },
+    /// A batch is longer than what is left of its segment.
+    #[error("a batch of {bytes} bytes crosses the end of the segment")]
+    BatchTooLong {
+        /// The bytes that its header speaks of.
+        bytes: usize,
+    },
+    /// A batch whose offsets do not follow those before it.
+    #[error("a batch with the offset {found}, which does not fit")]
+    BatchOffset {
+        /// Its base offset.
+        found: Offset,
+    },
+    /// A batch whose leader epoch does not follow those before it.
+    #[error("a batch of leader epoch {}, which does not fit", found.0)]
+    BatchEpoch {
+        /// Its leader epoch.
+        found: LeaderEpoch,
+    },
+    /// The last batch of a segment does not reach the next segment.
+    #[error("the batches end here, the next ones begin with the offset {next}")]
+    BatchesEnd {
+        /// Where the next segment begins.
+        next: Offset,
+    },
+    /// The journals contradict each other.
+    #[error("the journals hold two batches for the offset {offset}")]
+    JournaledTwice {
+        /// The offset of both.
+        offset: Offset,
+    },
+    /// A batch of a journal is of an older leader epoch than the log that it continues.
+    #[error("the journal continues it with a batch of leader epoch {}, after {}", found.0, last.0)]
+    JournaledEpoch {
+        /// The batch's leader epoch.
+        found: LeaderEpoch,
+        /// The last one of the log.
+        last: LeaderEpoch,
+    },
+    /// A batch of a journal was whole when the broker started, and is no more.
+    #[error("the batch was whole when the broker started")]
+    JournaledBatch,
+    /// Rows of the file of aborted transactions.
+    #[error("row {row} of the aborted transactions is not whole, or does not follow")]
+    AbortedRow {
+        /// The number of the row, from 0.
+        row: u64,
+    },
+}
+
+impl From<BatchError> for Damage {
+    fn from(error: BatchError) -> Damage {
+        Damage::Records(error.into())
+    }
 }
 
 /// What tells that acknowledged records are missing.

@@ -25,11 +25,11 @@ use std::collections::HashMap;
 use bytes::BytesMut;
 
 use super::unpacked::{Unpacked, verified};
-use super::{CompactionError, OffsetMap, Part};
+use super::{OffsetMap, Part};
 use crate::config::CompressionLevels;
 use crate::format::batch::{self, BatchHeader, Remains, TimestampType};
 use crate::format::compression::{Codec, compress};
-use crate::format::record::{self, Records};
+use crate::format::record::{self, Records, RecordsError};
 use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp};
 
 /// The rules of one round.
@@ -79,8 +79,8 @@ impl Cleaner<'_> {
     /// Decides about exactly one batch.
     ///
     /// # Errors
-    /// [`CompactionError`] for a batch that is damaged.
-    pub fn clean(&self, batch: &[u8], part: Part) -> Result<Cleaned, CompactionError> {
+    /// [`RecordsError`] for a batch that is damaged.
+    pub fn clean(&self, batch: &[u8], part: Part) -> Result<Cleaned, RecordsError> {
         let header = verified(batch)?;
         if part == Part::Marker || header.base_offset() >= self.map.end() {
             return Ok(Cleaned::Same);
@@ -114,7 +114,7 @@ impl Cleaner<'_> {
     }
 
     /// What is left of a marker whose transaction has no record any more.
-    fn spent(&self, unpacked: &Unpacked<'_>) -> Result<Cleaned, CompactionError> {
+    fn spent(&self, unpacked: &Unpacked<'_>) -> Result<Cleaned, RecordsError> {
         let header = unpacked.header;
         if header.record_count() > 0 && !header.has_delete_horizon() {
             let mut all = Survivors::none();
@@ -132,7 +132,7 @@ impl Cleaner<'_> {
         })
     }
 
-    fn survivors(&self, unpacked: &Unpacked<'_>) -> Result<Survivors, CompactionError> {
+    fn survivors(&self, unpacked: &Unpacked<'_>) -> Result<Survivors, RecordsError> {
         let header = unpacked.header;
         let horizon = header.has_delete_horizon().then(|| header.base_timestamp());
         let keeps_tombstones = horizon.is_none_or(|horizon| self.now < horizon);

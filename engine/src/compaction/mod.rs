@@ -49,4 +49,4 @@ pub use pace::{Behind, Pace, SHARE_MAX};
 pub use plan::{Round, SealedSegment, group, plan};
 pub use row::Row;
 pub use transactions::{Part, Transactions};
-pub use unpacked::{CompactionError, Placed, Unpacked, verified};
+pub use unpacked::{Placed, Unpacked, verified};

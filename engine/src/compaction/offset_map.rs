@@ -10,8 +10,8 @@
 
 use siphasher::sip128::SipHasher13;
 
-use super::CompactionError;
 use super::unpacked::{Unpacked, verified};
+use crate::format::record::RecordsError;
 use crate::types::Offset;
 
 /// Halves of a key's hash, and the offset plus 1: all zeros when the slot is free, so that memory is touched
@@ -60,8 +60,8 @@ impl OffsetMap {
     /// the map ends with the record before that one, and so does the round.
     ///
     /// # Errors
-    /// [`CompactionError`] for a batch that is damaged.
-    pub fn note_batch(&mut self, batch: &[u8]) -> Result<bool, CompactionError> {
+    /// [`RecordsError`] for a batch that is damaged.
+    pub fn note_batch(&mut self, batch: &[u8]) -> Result<bool, RecordsError> {
         let header = verified(batch)?;
         if !header.is_control() {
             for record in Unpacked::new(header, batch)?.records() {
@@ -80,8 +80,8 @@ impl OffsetMap {
     /// Passes a batch whose records do not count, since their transaction was aborted.
     ///
     /// # Errors
-    /// [`CompactionError`] for a batch that is damaged.
-    pub fn skip_batch(&mut self, batch: &[u8]) -> Result<(), CompactionError> {
+    /// [`RecordsError`] for a batch that is damaged.
+    pub fn skip_batch(&mut self, batch: &[u8]) -> Result<(), RecordsError> {
         self.end = self.end.max(verified(batch)?.next_offset());
         Ok(())
     }

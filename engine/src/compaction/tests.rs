@@ -10,6 +10,7 @@ use crate::format::batch::{self, BatchError, BatchHeader, Producer};
 use crate::format::builder::BatchBuilder;
 use crate::format::compression::Codec;
 use crate::format::marker::TransactionResult;
+use crate::format::record::RecordsError;
 use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 const DAY: i64 = 86_400_000;
@@ -313,7 +314,7 @@ fn damage_is_refused_and_never_made_to_look_sound() {
         assert!(cleaner.clean(&bytes, Part::Data).is_err(), "bit {bit}");
         assert!(OffsetMap::new(Offset::ZERO, 10, 1 << 10, KEYS).note_batch(&bytes).is_err(), "bit {bit}");
     }
-    let truncated = CompactionError::Batch(BatchError::Truncated { needed: 61, found: 10 });
+    let truncated = RecordsError::Batch(BatchError::Truncated { needed: 61, found: 10 });
     assert_eq!(cleaner.clean(&sound[..10], Part::Data), Err(truncated));
 
     // A sum that holds over records that do not.
@@ -322,7 +323,7 @@ fn damage_is_refused_and_never_made_to_look_sound() {
     batch::set_max_timestamp(&mut bytes, Timestamp(1));
     assert_eq!(
         cleaner.clean(&bytes, Part::Data),
-        Err(CompactionError::OffsetDelta { least: 1, most: 0, found: 1 })
+        Err(RecordsError::OffsetDelta { least: 1, most: 0, found: 1 })
     );
 }
 

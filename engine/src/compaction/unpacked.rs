@@ -4,33 +4,9 @@ use std::borrow::Cow;
 
 use crate::config::DECOMPRESSED_BYTES_MAX;
 use crate::format::batch::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader};
-use crate::format::compression::{Codec, DecompressError, decompress};
-use crate::format::record::{Record, RecordError, Records};
+use crate::format::compression::{Codec, decompress};
+use crate::format::record::{Record, Records, RecordsError};
 use crate::types::{Offset, Timestamp};
-
-/// Why a batch can not be compacted: it is damaged, and the log stays as it is (D5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CompactionError {
-    /// The bytes are not those that were stored.
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    /// The records can not be unpacked.
-    #[error(transparent)]
-    Decompress(#[from] DecompressError),
-    /// The records can not be read.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// A record does not lie between the one before and the end of the batch.
-    #[error("offset delta {found} where {least} to {most} are left")]
-    OffsetDelta {
-        /// The least that it may be.
-        least: i32,
-        /// The batch's last offset delta.
-        most: i32,
-        /// The record's offset delta.
-        found: i32,
-    },
-}
 
 /// A batch whose checksum holds.
 #[derive(Debug)]
@@ -57,8 +33,8 @@ pub struct Placed<'a> {
 /// The header of exactly one batch, whose checksum holds.
 ///
 /// # Errors
-/// [`CompactionError::Batch`].
-pub fn verified(batch: &[u8]) -> Result<&BatchHeader, CompactionError> {
+/// [`RecordsError::Batch`].
+pub fn verified(batch: &[u8]) -> Result<&BatchHeader, RecordsError> {
     let header = BatchHeader::peek(batch)?;
     if header.total_bytes() != batch.len() {
         return Err(BatchError::Truncated { needed: header.total_bytes(), found: batch.len() }.into());
@@ -71,8 +47,8 @@ impl<'a> Unpacked<'a> {
     /// Takes what [`verified`] has passed, with its header.
     ///
     /// # Errors
-    /// [`CompactionError::Batch`] for an unknown codec, [`CompactionError::Decompress`].
-    pub fn new(header: &'a BatchHeader, batch: &'a [u8]) -> Result<Unpacked<'a>, CompactionError> {
+    /// [`RecordsError::Batch`] for an unknown codec, [`RecordsError::Decompress`].
+    pub fn new(header: &'a BatchHeader, batch: &'a [u8]) -> Result<Unpacked<'a>, RecordsError> {
         let packed = &batch[BATCH_HEADER_BYTES..];
         let codec = header.codec()?;
         let records = match codec {
@@ -83,7 +59,7 @@ impl<'a> Unpacked<'a> {
     }
 
     /// The records, in order; nothing follows the first error.
-    pub fn records(&self) -> impl Iterator<Item = Result<Placed<'_>, CompactionError>> {
+    pub fn records(&self) -> impl Iterator<Item = Result<Placed<'_>, RecordsError>> {
         let header = self.header;
         let most = header.last_offset_delta();
         let mut walk = Records::new(&self.records, header.record_count().max(0) as u32);
@@ -96,7 +72,7 @@ impl<'a> Unpacked<'a> {
             };
             let found = record.offset_delta;
             if found < least || found > most {
-                return Some(Err(CompactionError::OffsetDelta { least, most, found }));
+                return Some(Err(RecordsError::OffsetDelta { least, most, found }));
             }
             least = found.saturating_add(1);
             Some(Ok(Placed {

@@ -9,7 +9,33 @@
 //! A length of -1 is a null. The walk borrows everything, never allocates, steps over bodies by their
 //! lengths, and looks at headers only when it is asked to ([`Headers`]).
 
+use super::batch::BatchError;
+use super::compression::DecompressError;
 use super::varint::{self, VarintError};
+
+/// Why the records of a stored batch cannot be read: it is damaged (D5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordsError {
+    /// The bytes are not those that were stored.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// The records can not be unpacked.
+    #[error(transparent)]
+    Decompress(#[from] DecompressError),
+    /// The records can not be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A record does not lie between the one before and the end of the batch.
+    #[error("offset delta {found} where {least} to {most} are left")]
+    OffsetDelta {
+        /// The least that it may be.
+        least: i32,
+        /// The batch's last offset delta.
+        most: i32,
+        /// The record's offset delta.
+        found: i32,
+    },
+}
 
 /// Why a record could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

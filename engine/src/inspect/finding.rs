@@ -5,12 +5,12 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::segment::SegmentProblem;
-use crate::compaction::CompactionError;
 use crate::format::aborted::AbortedError;
 use crate::format::batch::BATCH_PREFIX_BYTES;
 use crate::format::envelope::EnvelopeError;
 use crate::format::index::IndexError;
 use crate::format::journal::End;
+use crate::format::record::RecordsError;
 use crate::types::{Offset, Position, ProducerId, Timestamp};
 
 /// How bad a finding is.
@@ -60,7 +60,7 @@ pub enum What {
     },
     /// The checksum holds, and the records can not be read.
     #[error("the batch's records can not be read: {0}")]
-    Records(#[from] CompactionError),
+    Records(#[from] RecordsError),
     /// Offsets that nothing has and that no compaction explains.
     #[error("no batch has these offsets")]
     Missing,

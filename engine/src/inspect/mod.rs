@@ -32,7 +32,8 @@ mod tests;
 mod verify;
 mod writer;
 
-pub use crate::compaction::{CompactionError as RecordsError, Placed, Unpacked};
+pub use crate::compaction::{Placed, Unpacked};
+pub use crate::format::record::RecordsError;
 pub use directory::{DataDir, InspectError, Owner, PartitionDir, SegmentFile};
 pub use finding::{Finding, Severity, What};
 pub use journal::{JournalItem, JournalWalk};

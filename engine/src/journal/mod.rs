@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 pub use pool::JournalUse;
-pub(crate) use pool::{JournalFile, JournalPool, Refusal, Retired};
+pub(crate) use pool::{JournalFile, JournalPool, PoolFailure, Retired};
 
 use crate::error::{Fault, io_fault};
 use crate::format::journal::{

@@ -68,7 +68,7 @@ pub(crate) struct JournalPool<D: Disk> {
     retired: RefCell<VecDeque<Retired<D>>>,
     /// Files that found no room at the start.
     missing: Cell<usize>,
-    failure: RefCell<Option<Refusal>>,
+    failure: RefCell<Option<PoolFailure>>,
     /// Told when there is something to recycle, or when a commit can not go on without.
     wanted: Signal,
     /// Told when a file was recycled, or could not be.
@@ -77,7 +77,7 @@ pub(crate) struct JournalPool<D: Disk> {
 
 /// Why no fresh file could be had.
 #[derive(Clone)]
-pub(crate) enum Refusal {
+pub(crate) enum PoolFailure {
     NoSpace,
     Fault(Fault),
 }
@@ -213,8 +213,8 @@ impl<D: Disk> JournalPool<D> {
             self.returned.wait().await;
             match self.failure.take() {
                 None => {}
-                Some(Refusal::NoSpace) => return Err(CommitFailure::NoSpace),
-                Some(Refusal::Fault(fault)) => return Err(CommitFailure::Unavailable(fault)),
+                Some(PoolFailure::NoSpace) => return Err(CommitFailure::NoSpace),
+                Some(PoolFailure::Fault(fault)) => return Err(CommitFailure::Unavailable(fault)),
             }
         }
     }
@@ -237,15 +237,15 @@ impl<D: Disk> JournalPool<D> {
     }
 
     /// Makes the files that found no room at the start, as far as there is some now.
-    pub(crate) async fn make_missing(&self) -> Result<(), Refusal> {
+    pub(crate) async fn make_missing(&self) -> Result<(), PoolFailure> {
         self.make_files().await.map_err(|error| self.refusal(self.next_number.get(), error))
     }
 
-    fn refusal(&self, number: u64, error: io::Error) -> Refusal {
+    fn refusal(&self, number: u64, error: io::Error) -> PoolFailure {
         if is_no_space(&error) {
-            Refusal::NoSpace
+            PoolFailure::NoSpace
         } else {
-            Refusal::Fault(io_fault("create", self.path(number), Position::ZERO, error))
+            PoolFailure::Fault(io_fault("create", self.path(number), Position::ZERO, error))
         }
     }
 
@@ -257,7 +257,7 @@ impl<D: Disk> JournalPool<D> {
     /// Takes the oldest retired file back into use: what it covered is durable and the checkpoint says so.
     ///
     /// It is replaced by a larger one while there is one, and by a new one when a write has failed on it.
-    pub(crate) async fn recycle_oldest(&self) -> Result<(), Refusal> {
+    pub(crate) async fn recycle_oldest(&self) -> Result<(), PoolFailure> {
         let Some(retired) = self.retired.borrow_mut().pop_front() else { return Ok(()) };
         let wanted = (retired.file.bytes * GROWTH).min(self.file_bytes_max);
         if !retired.broken && retired.file.bytes >= wanted {
@@ -295,7 +295,7 @@ impl<D: Disk> JournalPool<D> {
     }
 
     /// Keeps the oldest retired file as it is, for the next start: what it covers could not be synced.
-    pub(crate) async fn set_oldest_aside(&self) -> Result<(), Refusal> {
+    pub(crate) async fn set_oldest_aside(&self) -> Result<(), PoolFailure> {
         let oldest = self.retired.borrow().front().map(|retired| (retired.file.number, retired.file.bytes));
         let Some((number, bytes)) = oldest else { return Ok(()) };
         let fault = |error| self.refusal(number, error);
@@ -322,7 +322,7 @@ impl<D: Disk> JournalPool<D> {
     }
 
     /// Tells a waiting commit that nothing could be recycled.
-    pub(crate) fn refuse(&self, refusal: Refusal) {
+    pub(crate) fn refuse(&self, refusal: PoolFailure) {
         *self.failure.borrow_mut() = Some(refusal);
         self.returned.notify();
     }

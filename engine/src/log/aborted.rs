@@ -31,7 +31,7 @@ use bytes::Bytes;
 use futures_util::lock::Mutex;
 
 use super::{Log, give_way};
-use crate::error::{Fault, FaultKind, io_fault};
+use crate::error::{Damage, Fault, FaultKind, io_fault};
 use crate::format::aborted::{
     ABORTED_HEADER_BYTES, ABORTED_ROW_BYTES, AbortedRow, Transactions, decode_header, decode_rows,
     encode_header, row_position, rows_in,
@@ -412,7 +412,7 @@ impl<D: Disk> Aborted<D> {
     }
 
     fn damage(&self, row: u64, offset: Offset) -> Fault {
-        let what = format!("row {row} of the aborted transactions is not whole, or does not follow");
+        let what = Damage::AbortedRow { row };
         FaultKind::Damage { path: self.path(), position: row_position(row), offset, what }.into()
     }
 

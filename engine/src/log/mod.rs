@@ -52,7 +52,7 @@ use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::compacted::Compacted;
 use crate::format::compression::{Codec, DecompressError, PIECE_BYTES, Strictness, Unpacker, decompress};
 use crate::format::marker::EndMarker;
-use crate::format::record::RecordError;
+use crate::format::record::{RecordError, RecordsError};
 use crate::format::walk::{RecordWalk, Seen};
 use crate::io::Disk;
 use crate::retention::SegmentFacts;
@@ -685,12 +685,12 @@ async fn first_at_or_after<D: Disk>(
             let batch = segment.read_batch(position).await?;
             let passes =
                 |record: OffsetAndTimestamp| record.timestamp >= timestamp && record.offset >= log_start;
-            let found = first_record(&batch, passes).await.map_err(|what| segment.damage(position, what))?;
+            let found =
+                first_record(&batch, passes).await.map_err(|error| segment.damage(position, error))?;
             if found.is_some() {
                 return Ok(found);
             }
-            let header =
-                BatchHeader::peek(&batch).map_err(|error| segment.damage(position, error.to_string()))?;
+            let header = BatchHeader::peek(&batch).map_err(|error| segment.damage(position, error))?;
             from = (position + batch.len() as u64, header.next_offset());
         }
     }
@@ -717,7 +717,7 @@ async fn max_timestamp_from<D: Disk>(segment: &Rc<Segment<D>>, offset: Offset) -
             }
             false
         });
-        passed.await.map_err(|what| segment.damage(position, what))?;
+        passed.await.map_err(|error| segment.damage(position, error))?;
     }
     Ok(largest)
 }
@@ -727,9 +727,9 @@ async fn max_timestamp_from<D: Disk>(segment: &Rc<Segment<D>>, offset: Offset) -
 async fn first_record(
     batch: &Bytes,
     mut passes: impl FnMut(OffsetAndTimestamp) -> bool,
-) -> Result<Option<OffsetAndTimestamp>, String> {
-    let header = BatchHeader::peek(batch).map_err(|error| error.to_string())?;
-    let codec = header.codec().map_err(|error| error.to_string())?;
+) -> Result<Option<OffsetAndTimestamp>, RecordsError> {
+    let header = BatchHeader::peek(batch)?;
+    let codec = header.codec()?;
     let packed = &batch[BATCH_HEADER_BYTES..];
     let mut found = None;
     let mut see = |record: Seen| {
@@ -750,21 +750,21 @@ async fn first_record(
     let mut is_first = true;
     loop {
         match unpacker.next(packed) {
-            Ok(Some(piece)) => walk.feed(piece, &mut see).map_err(|error| error.to_string())?,
+            Ok(Some(piece)) => walk.feed(piece, &mut see)?,
             Ok(None) => break,
             // Only a whole frame of linked blocks can be read, and an older version has taken such.
             Err(DecompressError::Invalid { codec: Codec::Lz4 }) if is_first => {
                 let records = decompress(codec, packed, DECOMPRESSED_BYTES_MAX);
-                let records = records.map_err(|error| error.to_string())?;
-                walk.feed(&records, &mut see).map_err(|error| error.to_string())?;
+                let records = records?;
+                walk.feed(&records, &mut see)?;
                 break;
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error.into()),
         }
         is_first = false;
         give_way().await;
     }
-    walk.finish().map_err(|error| error.to_string())?;
+    walk.finish()?;
     Ok(found)
 }
 

@@ -43,7 +43,7 @@ use super::producers::Producers;
 use super::replace::finish_swap;
 use super::{Entries, Log};
 use crate::config::TopicConfig;
-use crate::error::{Fault, FaultKind, MissingCause, io_fault};
+use crate::error::{Damage, Fault, FaultKind, MissingCause, io_fault};
 use crate::format::batch::BatchHeader;
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::compacted::Compacted;
@@ -211,7 +211,7 @@ impl<D: Disk> Recovery<D> {
                         path: log.home.directory.join(names::segment_log(point.segment_base)),
                         position: length,
                         offset: point.segment_base,
-                        what: format!("the file has {length} bytes, {} were synced", point.position),
+                        what: Damage::FileTooShort { found: length, synced: point.position },
                     }
                     .into(),
                 );
@@ -387,10 +387,7 @@ impl<D: Disk> Recovery<D> {
         }
         if let Some(before) = self.replayed.filter(|before| header.base_offset() < before.next_offset()) {
             if before != header {
-                self.note_damage(format!(
-                    "the journals hold two batches for the offset {}",
-                    header.base_offset()
-                ));
+                self.note_damage(Damage::JournaledTwice { offset: header.base_offset() });
             }
             return Ok(());
         }
@@ -412,10 +409,8 @@ impl<D: Disk> Recovery<D> {
             return Ok(());
         }
         if header.leader_epoch() < self.log.last_epoch() {
-            let (epoch, last) = (header.leader_epoch().0, self.log.last_epoch().0);
-            self.note_damage(format!(
-                "the journal continues it with a batch of leader epoch {epoch}, after {last}"
-            ));
+            let (found, last) = (header.leader_epoch(), self.log.last_epoch());
+            self.note_damage(Damage::JournaledEpoch { found, last });
             return Ok(());
         }
         let mut draft = self.log.draft(config).await.map_err(WriteFailure::Fault)?;
@@ -498,7 +493,7 @@ impl<D: Disk> Recovery<D> {
         self.log.rolled.set(last.is_some_and(|base| base < self.recovery_point.segment_base));
     }
 
-    fn note_damage(&self, what: String) {
+    fn note_damage(&self, what: Damage) {
         let end = self.log.end();
         let (path, position) = match self.log.active() {
             Some(segment) => (segment.log_path(), segment.end().position),
@@ -548,15 +543,17 @@ pub(super) async fn read_compacted<D: Disk>(
     let read = read_whole(disk, &path, COMPACTED_BYTES_MAX).await;
     let decoded = match read {
         Ok(None) => return Ok(Compacted::default()),
-        Ok(Some(bytes)) => Compacted::decode(&bytes).map_err(|error| error.to_string()),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(error.to_string()),
+        Ok(Some(bytes)) => Compacted::decode(&bytes).map_err(Damage::from),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(Damage::FileTooLarge { most: COMPACTED_BYTES_MAX })
+        }
         Err(error) => return Err(io_fault("read", path, Position::ZERO, error)),
     };
     match decoded {
         Ok(compacted) => Ok(compacted),
         Err(what) => match checkpoint {
             Some(point) => {
-                tracing::warn!(path = %path.display(), what, "the file is damaged: all of the log is compacted again");
+                tracing::warn!(path = %path.display(), %what, "the file is damaged: all of the log is compacted again");
                 // Only what the checkpoint has as closed is ever compacted, and an older release may have
                 // left gaps there.
                 let end = point.segment_base;

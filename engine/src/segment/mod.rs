@@ -32,10 +32,10 @@ pub(crate) use index_state::{INDEX_STRIDE_BYTES, boundary};
 use index_state::{IndexState, Persisted};
 pub(crate) use open_files::OpenFiles;
 pub(crate) use scan::{BatchScan, HeaderScan, Scanned, scan_checked};
-use verify::Verified;
+use verify::VerifiedStretches;
 pub(crate) use verify::Walk;
 
-use crate::error::{Fault, FaultKind, io_fault};
+use crate::error::{Damage, Fault, FaultKind, io_fault};
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader};
 use crate::format::index::{self, IndexEntry};
 use crate::format::names;
@@ -108,7 +108,7 @@ pub(crate) struct Segment<D: Disk> {
     /// The index file has entries that do not count, on the medium at least: cutting them off has not
     /// succeeded yet.
     index_outlives_cut: Cell<bool>,
-    verified: RefCell<Verified>,
+    verified: RefCell<VerifiedStretches>,
     last_used: Cell<u64>,
 }
 
@@ -229,7 +229,7 @@ impl<D: Disk> Segment<D> {
             let bytes = self.read(at, REWRITE_BYTES.min((end - at) as usize)).await?;
             let length = bytes.len() as u64;
             if length == 0 {
-                return Err(self.damage(at, format!("the file ends, {end} bytes were found before")));
+                return Err(self.damage(at, Damage::FileShortened { known: end }));
             }
             let fault = |error| io_fault("write", self.log_path(), at, error);
             self.home.disk.write(&file, at, vec![bytes]).await.map_err(fault)?;
@@ -566,15 +566,12 @@ impl<D: Disk> Segment<D> {
     /// The whole batch at `position`, its checksum verified.
     pub(crate) async fn read_batch(self: &Rc<Self>, position: Position) -> Result<Bytes, Fault> {
         let head = self.read(position, BATCH_HEADER_BYTES).await?;
-        let total =
-            BatchHeader::peek(&head).map_err(|error| self.damage(position, error.to_string()))?.total_bytes();
+        let total = BatchHeader::peek(&head).map_err(|error| self.damage(position, error))?.total_bytes();
         if position + total as u64 > self.end.get().position {
-            return Err(
-                self.damage(position, format!("a batch of {total} bytes crosses the end of the segment"))
-            );
+            return Err(self.damage(position, Damage::BatchTooLong { bytes: total }));
         }
         let batch = self.read(position, total).await?;
-        crate::format::batch::verify_crc(&batch).map_err(|error| self.damage(position, error.to_string()))?;
+        crate::format::batch::verify_crc(&batch).map_err(|error| self.damage(position, error))?;
         Ok(batch)
     }
 
@@ -585,12 +582,12 @@ impl<D: Disk> Segment<D> {
         self.home.disk.read(&file, position, length).await.map_err(fault)
     }
 
-    pub(crate) fn damage(&self, position: Position, what: String) -> Fault {
-        self.damage_at(position, self.base, what)
+    pub(crate) fn damage(&self, position: Position, what: impl Into<Damage>) -> Fault {
+        self.damage_at(position, self.base, what.into())
     }
 
     /// Damage of the batch that begins with `offset`.
-    pub(crate) fn damage_at(&self, position: Position, offset: Offset, what: String) -> Fault {
+    pub(crate) fn damage_at(&self, position: Position, offset: Offset, what: Damage) -> Fault {
         FaultKind::Damage { path: self.log_path(), position, offset, what }.into()
     }
 

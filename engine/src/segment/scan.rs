@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::{Buf, Bytes};
 
 use super::Segment;
-use crate::error::Fault;
+use crate::error::{Damage, Fault};
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchHeader, verify_crc};
 use crate::format::marker::EndMarker;
 use crate::io::Disk;
@@ -60,10 +60,10 @@ impl Chain {
         bytes: &[u8],
     ) -> Result<BatchHeader, Fault> {
         let damage = |what| segment.damage_at(position, self.next, what);
-        let header = *BatchHeader::peek(bytes).map_err(|error| damage(error.to_string()))?;
+        let header = *BatchHeader::peek(bytes).map_err(|error| damage(error.into()))?;
         let total = header.total_bytes();
         if position + total as u64 > end {
-            return Err(damage(format!("a batch of {total} bytes crosses the end")));
+            return Err(damage(Damage::BatchTooLong { bytes: total }));
         }
         let offset = header.base_offset();
         let expected = if self.exact { Some(self.next) } else { segment.indexed_offset(position) };
@@ -73,11 +73,11 @@ impl Chain {
             && u32::try_from(offset.get() - segment.base().get()).is_ok()
             && u32::try_from(position.0).is_ok();
         if !fits {
-            return Err(damage(format!("a batch with the offset {offset}, which does not fit")));
+            return Err(damage(Damage::BatchOffset { found: offset }));
         }
         let epoch = header.leader_epoch();
         if epoch < self.epoch || segment.home.epochs.contradict(offset, epoch) {
-            return Err(damage(format!("a batch of leader epoch {}, which does not fit", epoch.0)));
+            return Err(damage(Damage::BatchEpoch { found: epoch }));
         }
         Ok(header)
     }
@@ -96,7 +96,7 @@ impl Chain {
         if !is_known || position != end.position || self.next == end.next_offset {
             return Ok(());
         }
-        let what = format!("the batches end here, the next ones begin with the offset {}", end.next_offset);
+        let what = Damage::BatchesEnd { next: end.next_offset };
         Err(segment.damage_at(position, self.next, what))
     }
 }
@@ -195,7 +195,7 @@ impl<D: Disk> BatchScan<D> {
             self.ahead = self.segment.read(position, total.max(CHECK_READ_BYTES).min(left)).await?;
         }
         if self.ahead.len() < total {
-            let what = format!("the file ends, {} bytes were there", end.position);
+            let what = Damage::FileShortened { known: end.position };
             return Err(self.segment.damage_at(position, header.base_offset(), what));
         }
         self.position += total as u64;

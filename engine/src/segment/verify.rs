@@ -21,7 +21,7 @@ use bytes::{Buf, Bytes};
 
 use super::Segment;
 use super::scan::Chain;
-use crate::error::Fault;
+use crate::error::{Damage, Fault};
 use crate::format::batch::{BATCH_HEADER_BYTES, BatchCrc, BatchHeader};
 use crate::io::{Disk, yield_now};
 use crate::types::{Offset, Position};
@@ -47,9 +47,9 @@ struct Stretch {
 
 /// The stretches of a segment that were checked, in order, none touching another.
 #[derive(Debug, Default)]
-pub(super) struct Verified(Vec<Stretch>);
+pub(super) struct VerifiedStretches(Vec<Stretch>);
 
-impl Verified {
+impl VerifiedStretches {
     /// Adds the batches from `start` to `end`, behind which `next` follows.
     pub(super) fn note(&mut self, start: Position, end: Position, next: Offset) {
         if start >= end {
@@ -207,23 +207,23 @@ impl<'a, D: Disk> Walk<'a, D> {
         if self.ahead.len() < total.min(wanted) {
             self.refill(wanted, &read).await?;
         }
-        let damage = |what: String| self.segment.damage_at(self.position, header.base_offset(), what);
+        let damage = |what: Damage| self.segment.damage_at(self.position, header.base_offset(), what);
         let here = self.ahead.len().min(total);
         if here < BATCH_HEADER_BYTES {
-            return Err(damage(format!("the file ends after {here} bytes of the batch")));
+            return Err(damage(Damage::BatchCutOff { found: here, needed: total }));
         }
         let mut crc = BatchCrc::new(&self.ahead[..here]);
         let mut done = here;
         while done < total {
             let more = read(self.position + done as u64, (total - done).min(STEP_BYTES)).await?;
             if more.is_empty() {
-                return Err(damage(format!("the file ends after {done} of {total} bytes of the batch")));
+                return Err(damage(Damage::BatchCutOff { found: done, needed: total }));
             }
             crc.add(&more);
             done += more.len();
             yield_now().await;
         }
-        crc.finish().map_err(|error| damage(error.to_string()))?;
+        crc.finish().map_err(|error| damage(error.into()))?;
         let position = self.position;
         self.position += total as u64;
         self.ahead.advance(here);
@@ -268,7 +268,7 @@ mod tests {
     fn what_is_left_to_check_is_what_a_set_of_bytes_says() {
         for seed in 0..200 {
             let mut rng = fastrand::Rng::with_seed(seed);
-            let (mut verified, mut bytes) = (Verified::default(), [false; 300]);
+            let (mut verified, mut bytes) = (VerifiedStretches::default(), [false; 300]);
             for _ in 0..rng.usize(1..40) {
                 let start = rng.usize(..299);
                 let end = rng.usize(start..300);
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_of_a_segment_is_bounded() {
-        let mut verified = Verified::default();
+        let mut verified = VerifiedStretches::default();
         for at in 0..1000 {
             verified.note(Position(at * 10), Position(at * 10 + 1 + at % 3), Offset::new(0));
         }

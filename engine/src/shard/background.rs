@@ -16,7 +16,7 @@ use crate::error::{Fault, io_fault};
 use crate::format::checkpoint::{CheckpointEncoder, PartitionCheckpoint};
 use crate::format::names;
 use crate::io::{Disk, is_no_space};
-use crate::journal::{Journal, Refusal};
+use crate::journal::{Journal, PoolFailure};
 use crate::partition::Partition;
 use crate::types::{Position, Timestamp};
 
@@ -54,7 +54,7 @@ impl<D: Disk> Shard<D> {
             self.relieve_files().await;
             // What no journal has would be nowhere but in the partition's directory, and nobody would miss
             // that.
-            if has_new && let Err(Refusal::Fault(fault)) = self.write_checkpoint().await {
+            if has_new && let Err(PoolFailure::Fault(fault)) = self.write_checkpoint().await {
                 tracing::error!(%fault, "the checkpoint was not written");
             }
             // A step of what may wait comes after all of what commits wait for.
@@ -106,7 +106,7 @@ impl<D: Disk> Shard<D> {
             let recycled = match (self.write_checkpoint().await, all_synced) {
                 (Ok(()), Ok(())) => self.pool.recycle_oldest().await,
                 // It may be recycled later.
-                (Ok(()), Err(fault)) if fault.is_shortage() => Err(Refusal::Fault(fault)),
+                (Ok(()), Err(fault)) if fault.is_shortage() => Err(PoolFailure::Fault(fault)),
                 (Ok(()), Err(_)) => self.pool.set_oldest_aside().await,
                 (Err(refusal), _) => Err(refusal),
             };
@@ -141,7 +141,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Replaces the shard's checkpoint by what is durable now.
-    pub(crate) async fn write_checkpoint(&self) -> Result<(), Refusal> {
+    pub(crate) async fn write_checkpoint(&self) -> Result<(), PoolFailure> {
         let mut encoder = CheckpointEncoder::new();
         let is_others = |point: &&PartitionCheckpoint| point.partition.shard(self.shards) != self.index;
         for point in self.others.iter().flat_map(|others| others.rows.iter().filter(is_others)) {
@@ -161,9 +161,9 @@ impl<D: Disk> Shard<D> {
         let content = encoder.finish();
         replace_checkpoint(&self.disk, &path, content).await.map_err(|error| {
             if is_no_space(&error) {
-                Refusal::NoSpace
+                PoolFailure::NoSpace
             } else {
-                Refusal::Fault(io_fault("write", &*path, Position::ZERO, error))
+                PoolFailure::Fault(io_fault("write", &*path, Position::ZERO, error))
             }
         })?;
         self.unwritten.take();
@@ -220,7 +220,7 @@ impl<D: Disk> Shard<D> {
             // What is not written is made again by reading.
             let _ = partition.log.persist_indexes(&partition.durable()).await;
         }
-        if let Err(Refusal::Fault(fault)) = self.write_checkpoint().await {
+        if let Err(PoolFailure::Fault(fault)) = self.write_checkpoint().await {
             return Err(fault);
         }
         while self.remove_some().await {}

@@ -352,7 +352,7 @@ impl<D: Disk> Shard<D> {
                     Part::Aborted => map.skip_batch(&batch).map(|()| true),
                     Part::Data | Part::Marker | Part::SpentMarker => map.note_batch(&batch),
                 };
-                if !noted.map_err(|error| segment.damage(position, error.to_string()))? {
+                if !noted.map_err(|error| segment.damage(position, error))? {
                     return Ok(map);
                 }
             }
@@ -425,7 +425,7 @@ impl<D: Disk> Shard<D> {
             while let Some((position, batch)) = scan.next().await? {
                 let part = part_of(partition, transactions, &batch).await?;
                 let cleaned = cleaner.clean(&batch, part);
-                let cleaned = cleaned.map_err(|error| segment.damage(position, error.to_string()))?;
+                let cleaned = cleaned.map_err(|error| segment.damage(position, error))?;
                 let header = BatchHeader::peek(&batch).expect("the cleaner has verified it");
                 // An older release has left a gap: it is closed.
                 changed |= header.base_offset() > next;

@@ -17,7 +17,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::Shard;
-use crate::error::{Fault, FaultKind, MissingCause, io_fault};
+use crate::error::{Damage, Fault, FaultKind, MissingCause, io_fault};
 use crate::format::batch::{BatchHeader, verify_crc};
 use crate::format::names;
 use crate::io::{Disk, OpenMode};
@@ -141,7 +141,7 @@ impl<D: Disk> Shard<D> {
         let epoch = BatchHeader::peek(&bytes).map_or(LeaderEpoch::FIRST, |header| header.leader_epoch());
         if epoch < log.last_epoch() {
             let (path, position, offset) = (journal.clone(), batch.position, batch.base_offset);
-            let what = format!("a batch of leader epoch {}, after {}", epoch.0, log.last_epoch().0);
+            let what = Damage::JournaledEpoch { found: epoch, last: log.last_epoch() };
             return Err(WriteFailure::Fault(FaultKind::Damage { path, position, offset, what }.into()));
         }
         let mut draft = log.draft(&partition.config()).await.map_err(of_fault)?;
@@ -166,7 +166,7 @@ impl<D: Disk> Shard<D> {
             true => Ok(bytes),
             false => {
                 let (path, position, offset) = (journal.clone(), batch.position, batch.base_offset);
-                let what = "the batch was whole when the broker started".to_owned();
+                let what = Damage::JournaledBatch;
                 Err(FaultKind::Damage { path, position, offset, what }.into())
             }
         }

@@ -30,7 +30,7 @@ use crate::config::RetentionLimits;
 use crate::error::{DeleteRecordsError, Fault, ReadError};
 use crate::format::names::{self, SegmentFileKind};
 use crate::io::{Disk, yield_now};
-use crate::journal::Refusal;
+use crate::journal::PoolFailure;
 use crate::message::{DeleteBefore, READS_AT_ONCE, Reply};
 use crate::partition::Partition;
 use crate::retention::plan;
@@ -48,7 +48,7 @@ const FILES_AT_ONCE: usize = 8;
 /// When a shard first looks for old records after its start, at the latest; Kafka waits as long.
 const FIRST_CHECK: Duration = Duration::from_secs(30);
 
-type Answer = Result<Offset, DeleteRecordsError>;
+type Deletion = Result<Offset, DeleteRecordsError>;
 
 /// What waits for a step.
 pub(super) struct Trims<D: Disk> {
@@ -67,7 +67,7 @@ pub(super) struct Trims<D: Disk> {
 struct Asked {
     partition: PartitionId,
     before: DeleteBefore,
-    reply: Reply<Answer>,
+    reply: Reply<Deletion>,
 }
 
 /// A log start on its way.
@@ -75,7 +75,7 @@ struct Move<D: Disk> {
     partition: Rc<Partition<D>>,
     to: Offset,
     /// Who asked; nobody where it is retention.
-    reply: Option<Reply<Answer>>,
+    reply: Option<Reply<Deletion>>,
 }
 
 impl<D: Disk> Trims<D> {
@@ -108,7 +108,7 @@ impl<D: Disk> Trims<D> {
 }
 
 impl<D: Disk> Move<D> {
-    fn answer(self, answer: Answer) {
+    fn answer(self, answer: Deletion) {
         if let Some(reply) = self.reply {
             // An asker that has gone is not missed.
             let _ = reply.send(answer);
@@ -118,7 +118,7 @@ impl<D: Disk> Move<D> {
 
 impl<D: Disk> Shard<D> {
     /// Deletes the records before an offset. Durable when it returns; gives the first offset that is left.
-    pub(crate) async fn delete_records(&self, partition: PartitionId, before: DeleteBefore) -> Answer {
+    pub(crate) async fn delete_records(&self, partition: PartitionId, before: DeleteBefore) -> Deletion {
         let (reply, answer) = oneshot::channel();
         self.trims.asked.borrow_mut().push(Asked { partition, before, reply });
         self.trims.signal.notify();
@@ -374,22 +374,22 @@ impl<D: Disk> Shard<D> {
     }
 
     /// The checkpoint was not written. On a full disk it goes on without, until there is room for one.
-    async fn refuse_moves(&self, moves: Vec<Move<D>>, refusal: &Refusal) {
+    async fn refuse_moves(&self, moves: Vec<Move<D>>, refusal: &PoolFailure) {
         for go in &moves {
             go.partition.revert_log_start();
         }
         for go in moves {
             let partition = go.partition.id;
             match refusal {
-                Refusal::NoSpace if self.free_first_segment(&go).await => match go.reply {
+                PoolFailure::NoSpace if self.free_first_segment(&go).await => match go.reply {
                     None => self.trims.due.borrow_mut().push_front(partition),
                     Some(reply) => {
                         let again = Asked { partition, before: DeleteBefore::Offset(go.to), reply };
                         self.trims.asked.borrow_mut().push(again);
                     }
                 },
-                Refusal::NoSpace => go.answer(Err(DeleteRecordsError::NoSpace(partition))),
-                Refusal::Fault(fault) => {
+                PoolFailure::NoSpace => go.answer(Err(DeleteRecordsError::NoSpace(partition))),
+                PoolFailure::Fault(fault) => {
                     tracing::error!(%partition, %fault, "the log start has not moved");
                     go.answer(Err(DeleteRecordsError::Faulty { partition, fault: fault.clone() }));
                 }

@@ -10,7 +10,7 @@ use super::Shard;
 use super::inbox::AskedTruncation;
 use crate::error::{AppendError, Fault, TruncateError, io_fault};
 use crate::io::Disk;
-use crate::journal::{CommitFailure, Journal, Refusal};
+use crate::journal::{CommitFailure, Journal, PoolFailure};
 use crate::types::{Offset, PartitionId, Position};
 
 impl<D: Disk> Shard<D> {
@@ -62,8 +62,8 @@ impl<D: Disk> Shard<D> {
         partition.log.clear_leftovers().await.map_err(faulty)?;
         partition.sync().await.map_err(faulty)?;
         let written = |refusal| match refusal {
-            Refusal::NoSpace => TruncateError::NoSpace(id),
-            Refusal::Fault(fault) => faulty(fault),
+            PoolFailure::NoSpace => TruncateError::NoSpace(id),
+            PoolFailure::Fault(fault) => faulty(fault),
         };
         // It tells the next start what the log knows of producers and leader epochs, up to where it is cut
         // off.

@@ -16,7 +16,7 @@ use futures_channel::oneshot;
 use rustix::io::Errno;
 
 use super::medium::{Medium, SimFile};
-use super::operation::{OperationKind, Reply, Request};
+use super::operation::{Completion, OperationKind, Request};
 use crate::io::{AlignedBuffer, Disk, Entry, OpenMode};
 use crate::types::Position;
 
@@ -81,7 +81,7 @@ struct Operation {
     request: Request,
     /// Not before so many operations have completed, unless nothing else is left.
     due: u64,
-    reply: oneshot::Sender<io::Result<Reply>>,
+    reply: oneshot::Sender<io::Result<Completion>>,
 }
 
 struct Target {
@@ -273,7 +273,7 @@ impl SimDisk {
     }
 
     /// Queues an operation and waits for it.
-    async fn submit(&self, request: impl FnOnce(&mut Medium) -> Request) -> io::Result<Reply> {
+    async fn submit(&self, request: impl FnOnce(&mut Medium) -> Request) -> io::Result<Completion> {
         let (reply, result) = oneshot::channel();
         self.state.borrow_mut().start(request, reply);
         result.await.expect("the disk lives as long as this handle")
@@ -293,7 +293,7 @@ impl State {
     fn start(
         &mut self,
         request: impl FnOnce(&mut Medium) -> Request,
-        reply: oneshot::Sender<io::Result<Reply>>,
+        reply: oneshot::Sender<io::Result<Completion>>,
     ) {
         let delayed = self.rng.f64() < self.faults.delay;
         let delay = if delayed { self.rng.u64(..=self.faults.delay_operations_max) } else { 0 };
@@ -302,7 +302,7 @@ impl State {
         self.in_flight.push(Operation { request, due: self.completed + delay, reply });
     }
 
-    fn step(&mut self) -> Option<(Operation, io::Result<Reply>)> {
+    fn step(&mut self) -> Option<(Operation, io::Result<Completion>)> {
         if self.in_flight.is_empty() || self.completed >= self.stop_after {
             return None;
         }
@@ -365,21 +365,21 @@ impl Disk for SimDisk {
 
     async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<SimFile> {
         match self.submit(|_| Request::Open { path: path.into(), mode }).await? {
-            Reply::File(file) => Ok(file),
+            Completion::File(file) => Ok(file),
             _ => unreachable!("open gives a file"),
         }
     }
 
     async fn len(&self, file: &SimFile) -> io::Result<u64> {
         match self.submit(|_| Request::Len { file: file.clone() }).await? {
-            Reply::Length(length) => Ok(length),
+            Completion::Length(length) => Ok(length),
             _ => unreachable!("len gives a length"),
         }
     }
 
     async fn read(&self, file: &SimFile, position: Position, length: usize) -> io::Result<Bytes> {
         match self.submit(|_| Request::Read { file: file.clone(), position, length }).await? {
-            Reply::Bytes(bytes) => Ok(bytes),
+            Completion::Bytes(bytes) => Ok(bytes),
             _ => unreachable!("read gives bytes"),
         }
     }
@@ -428,7 +428,7 @@ impl Disk for SimDisk {
 
     async fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         match self.submit(|_| Request::List { path: path.into() }).await? {
-            Reply::Entries(entries) => Ok(entries),
+            Completion::Entries(entries) => Ok(entries),
             _ => unreachable!("list gives entries"),
         }
     }

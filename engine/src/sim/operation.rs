@@ -60,7 +60,7 @@ pub(super) enum Request {
 }
 
 /// What came of it.
-pub(super) enum Reply {
+pub(super) enum Completion {
     Done,
     File(SimFile),
     Length(u64),
@@ -118,14 +118,16 @@ impl Request {
     }
 
     /// It completes.
-    pub(super) fn complete(&self, medium: &mut Medium, rng: &mut Rng) -> io::Result<Reply> {
+    pub(super) fn complete(&self, medium: &mut Medium, rng: &mut Rng) -> io::Result<Completion> {
         match self {
-            Request::Open { path, mode } => return medium.open(path, *mode).map(Reply::File),
-            Request::Len { file } => return Ok(Reply::Length(medium.file(file.node)?.cached.len())),
+            Request::Open { path, mode } => return medium.open(path, *mode).map(Completion::File),
+            Request::Len { file } => return Ok(Completion::Length(medium.file(file.node)?.cached.len())),
             Request::Read { file, position, length } => {
-                return Ok(Reply::Bytes(medium.file(file.node)?.cached.read(position.0, *length).into()));
+                return Ok(Completion::Bytes(
+                    medium.file(file.node)?.cached.read(position.0, *length).into(),
+                ));
             }
-            Request::List { path } => return medium.list(path).map(Reply::Entries),
+            Request::List { path } => return medium.list(path).map(Completion::Entries),
             Request::Write { file, position, bytes } => {
                 medium.write(file.node, position.0, bytes, file.durable, rng)?;
             }
@@ -138,11 +140,11 @@ impl Request {
             Request::RemoveDir { path } => medium.remove_dir(path)?,
             Request::SyncDir { path, covered } => medium.sync_dir(path, *covered)?,
         }
-        Ok(Reply::Done)
+        Ok(Completion::Done)
     }
 
     /// It completes on a disk that lies: what should be durable is only cached.
-    pub(super) fn pretend(&self, medium: &mut Medium, rng: &mut Rng) -> io::Result<Reply> {
+    pub(super) fn pretend(&self, medium: &mut Medium, rng: &mut Rng) -> io::Result<Completion> {
         match self {
             Request::Sync { .. } | Request::SyncDir { .. } => {}
             Request::Write { file, position, bytes } => {
@@ -150,7 +152,7 @@ impl Request {
             }
             _ => return self.complete(medium, rng),
         }
-        Ok(Reply::Done)
+        Ok(Completion::Done)
     }
 
     /// It fails: a sync loses data, a write may leave a part behind when it is `torn`, anything else does

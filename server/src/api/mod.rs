@@ -181,7 +181,7 @@ pub(crate) fn isolation(level: i8) -> Isolation {
 mod tests {
     use std::sync::Arc;
 
-    use strandline_engine::error::FaultKind;
+    use strandline_engine::error::{Damage, FaultKind};
     use strandline_engine::types::{Offset, PartitionId, Position, TopicId};
 
     use super::*;
@@ -192,7 +192,7 @@ mod tests {
             path: "00000000000000000000.log".into(),
             position: Position(7),
             offset: Offset::new(3),
-            what: "a flipped bit".to_owned(),
+            what: Damage::JournaledBatch,
         };
         let refusal = FaultKind::Io {
             operation: "read",

@@ -13,7 +13,7 @@ use strandline_engine::types::{LeaderEpoch, PartitionId};
 use super::error::Unavailable;
 use super::machine::{Machine, Outcome, Turn};
 use super::partitions::Partitions;
-use super::reply::{Answer, Reply};
+use super::reply::{Pending, Reply};
 use super::runtime::{LogStart, Runtime};
 use super::task::{self, Mailbox, Request};
 use super::topic::{InternalTopic, partition_of};
@@ -216,7 +216,7 @@ impl<M: Machine> Coordinators<M> {
         self.answer(shard, answer).await
     }
 
-    async fn answer<T>(&self, shard: usize, answer: Answer<T>) -> Result<T, Unavailable> {
+    async fn answer<T>(&self, shard: usize, answer: Pending<T>) -> Result<T, Unavailable> {
         // The machine that had the reply has gone, or its whole shard.
         let gone = || match self.0.mailboxes[shard].0.is_closed() {
             true => Unavailable::Stopping,

@@ -7,10 +7,10 @@ use super::error::Unavailable;
 /// Where an answer goes. Dropped, it tells whoever asked that there is no coordinator any more.
 pub struct Reply<T>(oneshot::Sender<Result<T, Unavailable>>);
 
-pub(crate) type Answer<T> = oneshot::Receiver<Result<T, Unavailable>>;
+pub(crate) type Pending<T> = oneshot::Receiver<Result<T, Unavailable>>;
 
 impl<T> Reply<T> {
-    pub(crate) fn new() -> (Reply<T>, Answer<T>) {
+    pub(crate) fn new() -> (Reply<T>, Pending<T>) {
         let (sender, receiver) = oneshot::channel();
         (Reply(sender), receiver)
     }

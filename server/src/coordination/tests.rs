@@ -16,7 +16,7 @@ use strandline_protocol::wire::EncodeError;
 
 use super::content::Content;
 use super::machine::{Encoded, Machine, Outcome, Record, Turn, Write};
-use super::reply::{Answer, Reply};
+use super::reply::{Pending, Reply};
 use super::runtime::{Append, LogStart, Runtime};
 use super::{StoreError, Stored, Unavailable};
 
@@ -136,12 +136,12 @@ impl Room {
     }
 
     /// Sets a number; the answer is what became of it.
-    fn set(&mut self, name: &'static str, number: i64, then: &'static str) -> Answer<Stored> {
+    fn set(&mut self, name: &'static str, number: i64, then: &'static str) -> Pending<Stored> {
         let (key, records) = (Some(name.to_owned()), vec![Set(name, Some(number))]);
         self.write(Write { key, records, transaction: None, then })
     }
 
-    fn write(&mut self, write: Write<Numbers>) -> Answer<Stored> {
+    fn write(&mut self, write: Write<Numbers>) -> Pending<Stored> {
         let (reply, answer) = Reply::new();
         self.runtime.change(PARTITION, |_, _| Outcome::Write(write, Box::new(|stored| stored)), reply);
         self.appends.extend(std::iter::from_fn(|| self.runtime.next_append()));
@@ -179,7 +179,7 @@ fn id() -> PartitionId {
     PartitionId::new(TopicId::from_bytes([7; 16]), PARTITION)
 }
 
-fn answered<T>(answer: &mut Answer<T>) -> Option<Result<T, Unavailable>> {
+fn answered<T>(answer: &mut Pending<T>) -> Option<Result<T, Unavailable>> {
     answer.try_recv().unwrap_or(Some(Err(Unavailable::NotHere)))
 }
 

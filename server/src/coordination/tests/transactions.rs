@@ -26,7 +26,7 @@ fn marker(producer: Producer, result: TransactionResult) -> Marker {
 
 impl Room {
     /// Sets numbers as part of a transaction.
-    fn set_in(&mut self, producer: Producer, sets: &[(&'static str, i64)]) -> Answer<Stored> {
+    fn set_in(&mut self, producer: Producer, sets: &[(&'static str, i64)]) -> Pending<Stored> {
         let records = sets.iter().map(|(name, number)| Set(name, Some(*number))).collect();
         self.write(Write {
             key: None,
@@ -36,14 +36,14 @@ impl Room {
         })
     }
 
-    fn end(&mut self, producer: Producer, result: TransactionResult) -> Answer<Result<(), AppendError>> {
+    fn end(&mut self, producer: Producer, result: TransactionResult) -> Pending<Result<(), AppendError>> {
         let (reply, answer) = Reply::new();
         self.runtime.end_transaction(PARTITION, marker(producer, result), reply);
         self.appends.extend(std::iter::from_fn(|| self.runtime.next_append()));
         answer
     }
 
-    fn has_ended(answer: &mut Answer<Result<(), AppendError>>) -> Option<bool> {
+    fn has_ended(answer: &mut Pending<Result<(), AppendError>>) -> Option<bool> {
         answered(answer).map(|ended| ended.expect("it is coordinated here").is_ok())
     }
 }
