@@ -352,7 +352,9 @@ impl ProducerState {
 fn may_begin(origin: Origin, known: Option<&ProducerState>) -> bool {
     match origin {
         Origin::Client | Origin::Coordinator(Some(Participation::Open)) => false,
-        Origin::Transaction(guard) | Origin::Coordinator(Some(Participation::Absent(guard))) => {
+        Origin::Transaction(guard)
+        | Origin::EpochOfItsOwn(guard)
+        | Origin::Coordinator(Some(Participation::Absent(guard))) => {
             known.is_none_or(|state| guard == VerificationGuard::behind(state.marker))
         }
         Origin::Coordinator(None) => true,
@@ -380,6 +382,15 @@ impl DraftProducers {
         let Some(producer) = header.producer() else { return Ok(SequenceCheck::New) };
         match self.state(settled, producer.id) {
             Some(state) => state.check(producer, header, origin),
+            None if matches!(origin, Origin::EpochOfItsOwn(_))
+                && header.base_sequence() != Sequence::FIRST =>
+            {
+                Err(AppendError::OutOfOrderSequence {
+                    producer_id: producer.id,
+                    expected: Sequence::FIRST,
+                    found: header.base_sequence(),
+                })
+            }
             None if !header.is_transactional() || may_begin(origin, None) => Ok(SequenceCheck::New),
             None => Err(AppendError::InvalidTransactionState {
                 producer_id: producer.id,

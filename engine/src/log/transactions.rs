@@ -19,6 +19,9 @@ pub enum Origin {
     /// A producer, of whose transaction the coordinator has said that this partition takes part in it: the
     /// batch may be the first one here.
     Transaction(VerificationGuard),
+    /// The same of a producer that has an epoch of its own for each transaction, so that its sequences begin
+    /// anew: where nothing is known of it, a later sequence means that batches before it were lost (KIP-890).
+    EpochOfItsOwn(VerificationGuard),
     /// A coordinator that keeps a producer's records in a topic of its own: they have no sequences. With what
     /// was found before the coordinator of the transaction gave its word they are held to it: the transaction
     /// that was open still is, or the guard is not stale. With `None` they are taken.

@@ -112,6 +112,7 @@ pub(super) async fn origins(
     let found = participations(broker, way, id, asked).await.into_iter();
     let origin = |participation| match participation {
         Participation::Open => Origin::Client,
+        Participation::Absent(guard) if way == Way::Add => Origin::EpochOfItsOwn(guard),
         Participation::Absent(guard) => Origin::Transaction(guard),
     };
     found.map(|found| found.map(origin).map_err(|error| translated(version, error))).collect()

@@ -194,6 +194,19 @@ fn a_transaction_begins_only_with_the_word_of_its_coordinator() {
 }
 
 #[test]
+fn whoever_has_an_epoch_for_each_transaction_begins_with_the_first_sequence() {
+    let (producers, first, later) = (Producers::default(), part(7, 3, 0, 0), part(7, 3, 4, 0));
+    let guard = guard(&producers, 7, 3);
+    assert_eq!(judge_as(&producers, &first, Origin::EpochOfItsOwn(guard)).unwrap(), SequenceCheck::New);
+    assert!(matches!(
+        judge_as(&producers, &later, Origin::EpochOfItsOwn(guard)),
+        Err(AppendError::OutOfOrderSequence { expected: Sequence::FIRST, found: Sequence(4), .. })
+    ));
+    // Its sequences go on from transaction to transaction, and what they were may be forgotten.
+    assert_eq!(judge_as(&producers, &later, Origin::Transaction(guard)).unwrap(), SequenceCheck::New);
+}
+
+#[test]
 fn a_guard_is_stale_once_a_marker_has_come() {
     let mut producers = Producers::default();
     let before = guard(&producers, 7, 0);
