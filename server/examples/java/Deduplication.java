@@ -161,7 +161,10 @@ final class Deduplication {
         long began = System.nanoTime();
         try (var producer = example.producer()) {
             for (int i = 0; i < messages.size(); i++) {
-                Thread.sleep(Math.max(0, (long) (i * pauseMs) - (System.nanoTime() - began) / 1_000_000));
+                long early = (long) (i * pauseMs) - (System.nanoTime() - began) / 1_000_000;
+                if (early > 0) {
+                    Thread.sleep(early);
+                }
                 var message = messages.get(i);
                 producer.send(new ProducerRecord<>(MESSAGES, null, message.timestamp(), message.id(), message.text()));
             }

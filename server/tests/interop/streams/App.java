@@ -13,7 +13,9 @@ import java.util.Optional;
 import java.util.Properties;
 import java.util.Random;
 import java.util.TreeSet;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.Config;
 import org.apache.kafka.clients.admin.NewTopic;
@@ -117,7 +119,10 @@ public final class App {
         long began = System.nanoTime();
         try (var producer = producer(bootstrap); var file = new PrintWriter(new FileWriter(notes))) {
             for (long number = 0; input.isAlive() && failure.get() == null; number++) {
-                Thread.sleep(Math.max(0, number * 1000 / rate - Duration.ofNanos(System.nanoTime() - began).toMillis()));
+                long early = number * 1000 / rate - Duration.ofNanos(System.nanoTime() - began).toMillis();
+                if (early > 0) {
+                    Thread.sleep(early);
+                }
                 StringBuilder line = new StringBuilder().append(number);
                 for (int i = 0; i < WORDS_A_LINE; i++) {
                     line.append(" w").append(chance.nextInt(WORDS));
@@ -195,6 +200,9 @@ public final class App {
             // Every change of a count is told, so that what is told can be counted.
             Map.entry("statestore.cache.max.bytes", "0"),
             Map.entry("repartition.purge.interval.ms", "5000"),
+            // The logs of stores are compacted while they are written, and read again to restore them.
+            Map.entry("topic.segment.ms", "5000"),
+            Map.entry("topic.min.cleanable.dirty.ratio", "0.01"),
             Map.entry("default.key.serde", Serdes.StringSerde.class.getName()),
             Map.entry("default.value.serde", Serdes.StringSerde.class.getName()),
             // A killed instance is missed soon.
@@ -269,43 +277,58 @@ public final class App {
         }
     }
 
-    /** All records of the topics, each partition in order. */
-    private static void read(String bootstrap, String isolation, Collection<String> topics) {
+    private static KafkaConsumer<String, String> consumer(String bootstrap, String isolation) {
         Properties settings = properties(bootstrap, Map.of("isolation.level", isolation, "auto.offset.reset", "none"));
-        try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer())) {
-            List<TopicPartition> partitions = new ArrayList<>();
-            for (String topic : topics) {
-                consumer.partitionsFor(topic, PATIENCE).forEach(p -> partitions.add(new TopicPartition(topic, p.partition())));
+        return new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer());
+    }
+
+    private static List<TopicPartition> partitions(KafkaConsumer<?, ?> consumer, Collection<String> topics) {
+        List<TopicPartition> partitions = new ArrayList<>();
+        for (String topic : topics) {
+            consumer.partitionsFor(topic, PATIENCE).forEach(p -> partitions.add(new TopicPartition(topic, p.partition())));
+        }
+        return partitions;
+    }
+
+    /** All records of the partitions, of each in order, from their beginning up to where they end now. */
+    private static void read(KafkaConsumer<String, String> consumer, List<TopicPartition> partitions,
+                             Consumer<ConsumerRecord<String, String>> each) {
+        consumer.assign(partitions);
+        consumer.seekToBeginning(partitions);
+        Map<TopicPartition, Long> ends = consumer.endOffsets(partitions, PATIENCE);
+        long quiet = System.nanoTime() + PATIENCE.toNanos();
+        while (partitions.stream().anyMatch(p -> consumer.position(p, PATIENCE) < ends.get(p))) {
+            for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofMillis(200))) {
+                each.accept(record);
+                quiet = System.nanoTime() + PATIENCE.toNanos();
             }
-            consumer.assign(partitions);
-            consumer.seekToBeginning(partitions);
-            Map<TopicPartition, Long> ends = consumer.endOffsets(partitions, PATIENCE);
-            long quiet = System.nanoTime() + PATIENCE.toNanos();
-            while (partitions.stream().anyMatch(p -> consumer.position(p, PATIENCE) < ends.get(p))) {
-                for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofMillis(200))) {
-                    System.out.println(String.join("\t", record.topic(), record.key(), record.value()));
-                    quiet = System.nanoTime() + PATIENCE.toNanos();
-                }
-                if (System.nanoTime() > quiet) {
-                    throw new IllegalStateException("nothing comes from " + ends);
-                }
+            if (System.nanoTime() > quiet) {
+                throw new IllegalStateException("nothing comes up to " + ends);
             }
         }
     }
 
-    /** The topics that the application has made for itself: their settings, and how many records have gone from their beginning. */
+    private static void read(String bootstrap, String isolation, Collection<String> topics) {
+        try (var consumer = consumer(bootstrap, isolation)) {
+            read(consumer, partitions(consumer, topics),
+                record -> System.out.println(String.join("\t", record.topic(), record.key(), record.value())));
+        }
+    }
+
+    /** The topics that the application has made for itself: their settings, where they begin in sum, and how many records they have. */
     private static void internal(String bootstrap) throws Exception {
-        try (Admin admin = Admin.create(properties(bootstrap, Map.of()));
-             var consumer = new KafkaConsumer<>(properties(bootstrap, Map.of()), new StringDeserializer(), new StringDeserializer())) {
+        try (Admin admin = Admin.create(properties(bootstrap, Map.of())); var consumer = consumer(bootstrap, "read_uncommitted")) {
             var names = new TreeSet<>(admin.listTopics().names().get());
             names.removeIf(name -> !name.startsWith(NAME + "-"));
             for (String name : names) {
                 var resource = new ConfigResource(ConfigResource.Type.TOPIC, name);
                 Config config = admin.describeConfigs(List.of(resource)).all().get().get(resource);
-                var partitions = consumer.partitionsFor(name, PATIENCE).stream().map(p -> new TopicPartition(name, p.partition())).toList();
-                long gone = consumer.beginningOffsets(partitions, PATIENCE).values().stream().mapToLong(Long::longValue).sum();
+                var partitions = partitions(consumer, List.of(name));
+                long begin = consumer.beginningOffsets(partitions, PATIENCE).values().stream().mapToLong(Long::longValue).sum();
+                var records = new AtomicLong();
+                read(consumer, partitions, record -> records.incrementAndGet());
                 say(name.substring(NAME.length() + 1), partitions.size(), config.get("cleanup.policy").value(),
-                    config.get("retention.ms").value(), gone);
+                    config.get("retention.ms").value(), begin, records);
             }
         }
     }
