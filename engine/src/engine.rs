@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
-use futures_executor::block_on;
 
 use crate::admission::Bench;
 use crate::catalog::Catalog;
@@ -455,4 +457,26 @@ async fn run_shard<F: Front>(seed: ShardSeed, front: F, own: ShardDisk) -> Resul
     background.await;
     recycling.await;
     shard.shut_down(journal).await
+}
+
+/// Runs a future to its end on this thread, which may be one of a runtime: an executor of its own would
+/// refuse to run inside another of its kind.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
+            return done;
+        }
+        thread::park();
+    }
 }

@@ -256,3 +256,9 @@ fn an_engine_that_is_stopped_is_no_engine_that_ends() {
     engine.stop().unwrap();
     assert_eq!(watch.wait(), None);
 }
+
+#[test]
+fn an_engine_starts_on_a_thread_that_runs_an_executor() {
+    let directory = tempfile::tempdir().unwrap();
+    block_on(async { start(directory.path(), 1).stop().unwrap() });
+}

@@ -84,3 +84,15 @@ fn evidence_stays_out_of_the_norms() {
         none_of(rules::evidence(norm, &text), "docs/CONTRIBUTING.md, How it reads");
     }
 }
+
+#[test]
+fn the_lines_of_the_readme_are_lines_of_a_program() {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let program = fs::read_to_string(repository().join("engine/examples/readings.rs")).unwrap();
+    let program: Vec<&str> = program.lines().map(str::trim).collect();
+    let (_, shown) = readme.split_once("```rust\n").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let lines = shown.lines().map(|line| line.split("  //").next().unwrap().trim());
+    let missing: Vec<&str> = lines.filter(|line| !program.contains(line)).collect();
+    assert!(missing.is_empty(), "not in engine/examples/readings.rs: {missing:#?}");
+}
