@@ -283,7 +283,8 @@ class Scene:
         return [match[0] for line in lines if (match := re.search(rf"({'|'.join(self.files)}) \d+$", line))]
 
     def source(self, name, topic, more=None):
-        return {"connector.class": FILE_SOURCE, "file": self.work / f"{name}.txt", "topic": topic, **(more or {})}
+        # A task that comes to its batch size keeps the lines that it has read beyond, until somebody writes more.
+        return {"connector.class": FILE_SOURCE, "file": self.work / f"{name}.txt", "topic": topic, "batch.size": 1_000_000, **(more or {})}
 
     def sink(self, name, topics, more=None):
         return {"connector.class": FILE_SINK, "file": self.work / f"{name}.out", "topics": topics, **(more or {})}
