@@ -27,6 +27,8 @@ class Call:
     only: typing.Callable | None = None
     # The whole of the time, in seconds, and the process is ended then, where a tool never ends by itself.
     ends: int | None = None
+    # The process is ended when it has said this.
+    said: str | None = None
     quick: bool = False
     why: str | None = None
 
@@ -278,7 +280,7 @@ call("transactions", "forceTerminateTransaction --transactional-id t1")
 call("topics", "--create --topic open --partitions 1", quick=True)
 # It is ended in its first transaction, which stays open.
 call("producer-perf-test", "--topic open --num-records 100000 --record-size 10 --throughput 10 --transactional-id t1 "
-     "--transaction-duration-ms 600000 --command-property transaction.timeout.ms=600000", ends=6, only=lines_with(), quick=True)
+     "--transaction-duration-ms 600000 --command-property transaction.timeout.ms=600000", said="records sent", only=lines_with(), quick=True)
 call("console-producer", "--topic open", stdin="behind it\n")
 call("console-consumer", "--topic open --from-beginning --isolation-level read_committed --timeout-ms 3000")
 call("transactions", "list", only=without_numbers, quick=True)
