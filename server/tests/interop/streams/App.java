@@ -213,7 +213,8 @@ public final class App {
         streams.setStateListener((now, before) -> say("state", now));
         streams.setGlobalStateRestoreListener(new Restores());
         streams.setUncaughtExceptionHandler(e -> {
-            say("replaced", e.toString().replace('\n', ' '));
+            Throwable cause = e.getCause() == null ? e : e.getCause();
+            say("replaced", (e.getMessage() + ": " + cause).replaceAll("\\s+", " "));
             return StreamThreadExceptionResponse.REPLACE_THREAD;
         });
         streams.start();
