@@ -18,6 +18,7 @@ use crate::report::{Rounds, Table, number};
 use crate::series;
 use crate::suite::{self, Round, Suite, SuiteResult};
 use crate::table::{self, TableSize};
+use crate::transactions::{self, Shape, Transactions};
 use crate::workload::Workload;
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -29,6 +30,42 @@ use std::path::PathBuf;
 const RECOVERY_PARTITIONS: u32 = 10_000;
 /// What is written a second while memory is looked at.
 const MEMORY_BYTES_PER_SECOND: f64 = 100e6;
+/// The shapes of transactions, with what is judged of each: its throughput, its commits at that, and its
+/// commits at a rate that both sides carry.
+const TRANSACTIONS: [(Shape, [&str; 3]); 4] = [
+    (
+        Shape { partitions: 1, every_ms: 100 },
+        [
+            "records/s in transactions of 100 ms, 1 partition, of K's",
+            "commit p99 in transactions of 100 ms, 1 partition, of K's",
+            "the same by schedule",
+        ],
+    ),
+    (
+        Shape { partitions: 1, every_ms: 10 },
+        [
+            "records/s in transactions of 10 ms, 1 partition, of K's",
+            "commit p99 in transactions of 10 ms, 1 partition, of K's",
+            "the same by schedule",
+        ],
+    ),
+    (
+        Shape { partitions: 100, every_ms: 100 },
+        [
+            "records/s in transactions of 100 ms, 100 partitions, of K's",
+            "commit p99 in transactions of 100 ms, 100 partitions, of K's",
+            "the same by schedule",
+        ],
+    ),
+    (
+        Shape { partitions: 100, every_ms: 10 },
+        [
+            "records/s in transactions of 10 ms, 100 partitions, of K's",
+            "commit p99 in transactions of 10 ms, 100 partitions, of K's",
+            "the same by schedule",
+        ],
+    ),
+];
 /// The table that is cleaned beside a late reader.
 const TABLE: TableSize = TableSize { keys: 100_000, updates: 10_000_000, value_bytes: 64 };
 const MIB: f64 = (1 << 20) as f64;
@@ -95,7 +132,7 @@ struct Aim {
     theirs: u64,
 }
 
-const AIMS: [Aim; 10] = [
+const AIMS: [Aim; 11] = [
     Aim { number: 1, name: "durable produce", run: Aims::produce, ours: 2, theirs: 2 },
     Aim { number: 2, name: "latency at half load", run: Aims::half_load, ours: 1, theirs: 1 },
     Aim { number: 3, name: "produce and tail fetch by CPU", run: Aims::cpu, ours: 2, theirs: 2 },
@@ -112,6 +149,8 @@ const AIMS: [Aim; 10] = [
     Aim { number: 8, name: "first acknowledgement", run: Aims::first_ack, ours: 0, theirs: 0 },
     Aim { number: 9, name: "memory", run: Aims::memory, ours: 1, theirs: 0 },
     Aim { number: 10, name: "small requests", run: Aims::small_requests, ours: 3, theirs: 0 },
+    // Eight runs and two readings of each system.
+    Aim { number: 11, name: "transactions", run: Aims::transactions, ours: 8, theirs: 7 },
 ];
 
 /// About how long a start, an end and the reading back of everything take beside warm-up and window.
@@ -401,6 +440,46 @@ impl Aims {
             ),
         ];
         Ok((lines, suite.json()))
+    }
+
+    fn transactions(&self) -> Found {
+        let [ours, kafka, _] = self.both()?;
+        let transactions = Transactions {
+            systems: vec![ours, kafka],
+            shapes: TRANSACTIONS.map(|(shape, _)| shape).to_vec(),
+            workload: Workload { producers: transactions::PRODUCERS, ..self.workload() },
+            request_records: transactions::REQUEST_RECORDS,
+            rate: transactions::RATE,
+            history_megabytes: self.history_megabytes,
+            rounds: self.rounds,
+        };
+        let result = transactions.run(&self.dir)?;
+        let line = |what, bound, unit, [ours, kafka]: [Rounds; 2]| Line {
+            what,
+            bound,
+            unit: "x",
+            measured: ours.over(&kafka),
+            detail: format!("{} against {} {unit}", ours.cell(), kafka.cell()),
+        };
+        let mut lines = Vec::new();
+        for (place, (_, [throughput, commit, paced])) in TRANSACTIONS.into_iter().enumerate() {
+            let rate = [0, 1].map(|of| result.of(of, |round| round.most(place).rates()[0]));
+            let most = [0, 1].map(|of| result.of(of, |round| round.most(place).commit(99.0)));
+            let by_schedule = [0, 1].map(|of| result.of(of, |round| round.paced(place).commit(99.0)));
+            lines.push(line(throughput, Bound::AtLeast(2.0), "records/s", rate));
+            lines.push(line(commit, Bound::AtMost(0.5), "us", most));
+            lines.push(line(paced, Bound::AtMost(0.5), "us", by_schedule));
+        }
+        let [uncommitted, committed] =
+            [0, 1].map(|level| result.of(0, move |round| round.reading_cpu()[level]));
+        lines.push(Line {
+            what: "catch-up, MB/s uncommitted, of those committed",
+            bound: Bound::AtMost(1.05),
+            unit: "x",
+            measured: result.of(0, |round| 1.0 / round.committed_reading()),
+            detail: format!("{} against {} s of broker CPU a GB", uncommitted.cell(), committed.cell()),
+        });
+        Ok((lines, result.json()))
     }
 
     fn small_requests(&self) -> Found {

@@ -8,6 +8,7 @@ use crate::broker::{System, Target};
 use crate::hostile::Kind;
 use crate::loopback::LoopbackArgs;
 use crate::suite;
+use crate::transactions;
 use crate::workload::Workload;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io;
@@ -119,6 +120,10 @@ pub(crate) enum What {
     /// never reading, garbage.
     #[command(args_override_self = true)]
     Hostile(HostileArgs),
+    /// Produce in transactions that are committed by the clock, and read committed records beside all of
+    /// them; check that exactly what was committed is there.
+    #[command(args_override_self = true)]
+    Transactions(TransactionsArgs),
     /// librdkafka's producer and the Java client's performance tool, on systems in alternation.
     StandardClients(StandardClientsArgs),
     /// Everything that the aims of the project ask for, in one table: aim, measured, met. Says before how
@@ -378,6 +383,58 @@ pub(crate) struct HostileArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct TransactionsArgs {
+    #[command(flatten)]
+    pub(crate) systems: SystemsArgs,
+    /// Beside Strandline and Kafka also Strandline without its syncs, and Kafka with one for every batch.
+    #[arg(long)]
+    pub(crate) both_ways: bool,
+    /// The numbers of partitions that a transaction writes to.
+    #[arg(long, value_delimiter = ',', default_value = "1,100", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) partitions: Vec<u32>,
+    /// How long transactions are open, in milliseconds, each with each number of partitions.
+    #[arg(long, value_delimiter = ',', default_value = "100,10", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub(crate) every_ms: Vec<u64>,
+    /// Producers, each with a transactional id and a connection of its own.
+    #[arg(long, default_value_t = transactions::PRODUCERS, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) producers: u32,
+    /// Bytes of a record's value (at least 32).
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(32..=1_000_000))]
+    pub(crate) record_bytes: u32,
+    /// The most records of a batch.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) records_per_batch: u32,
+    /// The most records of a request, which has a batch for every partition.
+    #[arg(long, default_value_t = transactions::REQUEST_RECORDS, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) request_records: u32,
+    /// The most requests of a producer that are not answered yet.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=5))]
+    pub(crate) in_flight: u32,
+    /// Records a second of all producers together in the runs by schedule, in which commit latencies are
+    /// compared.
+    #[arg(long, default_value_t = transactions::RATE)]
+    pub(crate) rate: f64,
+    /// What the readers read, over and over, in 10^6 bytes.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) history: u64,
+    /// Seconds for which a system that was started is warmed up, once.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) warmup: u64,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    /// Rounds.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+    /// Where the data directories of the brokers are made, each for one round.
+    #[arg(long, default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Also write the result, every round of it, to this file.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct StandardClientsArgs {
     #[command(flatten)]
     pub(crate) systems: SystemsArgs,
@@ -422,7 +479,7 @@ pub(crate) struct AimsArgs {
     #[arg(long, conflicts_with_all = ["rounds", "warmup", "seconds", "history"])]
     pub(crate) quick: bool,
     /// Only the aims with these numbers, as the table in docs/benchmarking.md counts them.
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=10))]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=11))]
     pub(crate) only: Vec<u32>,
     /// Where the data directories of the brokers are made, each for one round.
     #[arg(long, default_value = ".")]

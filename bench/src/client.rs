@@ -1,17 +1,19 @@
 //! One blocking connection to a broker: for topics, offsets and fetches, where one request at a time is
 //! enough. The connection is the command line's; the socket, set as all of this tool's are, is opened here.
 
+use crate::clock::{nanos, now};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::thread;
 use std::time::Duration;
 use strandline_client::{ConnectError, Connection, RequestError};
 use strandline_protocol::Uuid;
 use strandline_protocol::messages::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, DeleteTopicState, DeleteTopicsRequest,
-    FetchRequest, FetchResponse, InitProducerIdRequest, ListOffsetsPartition, ListOffsetsRequest,
-    ListOffsetsTopic, MetadataRequest, MetadataRequestTopic, Request,
+    FetchRequest, FetchResponse, FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsPartition,
+    ListOffsetsRequest, ListOffsetsTopic, MetadataRequest, MetadataRequestTopic, Request,
 };
 use strandline_protocol::wire::{Decode, Encode, EncodeError, ErrorCode, WireError};
 
@@ -19,6 +21,13 @@ use strandline_protocol::wire::{Decode, Encode, EncodeError, ErrorCode, WireErro
 pub(crate) const CLIENT_ID: &str = "strandline-bench";
 /// How long an answer may take before the run fails.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// From the next version on, FindCoordinator takes a list of keys.
+const FIND_COORDINATOR_MAX: i16 = 3;
+/// The coordinators of transactional ids, as FindCoordinator calls them.
+const COORDINATES_TRANSACTIONS: i8 = 1;
+/// How long a coordinator that is not there yet is left alone.
+const COORDINATOR_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a broker could not be talked to.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +48,10 @@ pub(crate) enum ClientError {
     Refused { api: &'static str, code: String, message: String },
     #[error("topic {topic}: {problem}")]
     Topic { topic: String, problem: &'static str },
+    #[error(
+        "{id} is coordinated by {coordinator}, and not by {here}: transactions are measured on one broker"
+    )]
+    Coordinator { id: String, coordinator: String, here: String },
 }
 
 impl From<ConnectError> for ClientError {
@@ -206,6 +219,42 @@ impl Client {
             offsets.insert(partition.partition_index, partition.offset);
         }
         Ok(partitions.iter().map(|partition| offsets.get(partition).copied().unwrap_or(0)).collect())
+    }
+
+    /// The identity of the producer with a transactional id; it is asked for until its coordinator is there.
+    pub(crate) fn transactional_producer(&mut self, id: &str) -> Result<(i64, i16), ClientError> {
+        let deadline = now() + nanos(ANSWER_TIMEOUT);
+        loop {
+            match self.begin_transactional(id) {
+                Ok(producer) => return Ok(producer),
+                Err(error @ ClientError::Coordinator { .. }) => return Err(error),
+                Err(error) if now() > deadline => return Err(error),
+                Err(_) => thread::sleep(COORDINATOR_PAUSE),
+            }
+        }
+    }
+
+    fn begin_transactional(&mut self, id: &str) -> Result<(i64, i16), ClientError> {
+        let version = self.connection.version::<FindCoordinatorRequest>(FIND_COORDINATOR_MAX)?;
+        let request = FindCoordinatorRequest {
+            key: id.to_owned(),
+            key_type: COORDINATES_TRANSACTIONS,
+            ..FindCoordinatorRequest::default()
+        };
+        let found = self.connection.call_in(version, &request)?;
+        refuse("FindCoordinator", found.error_code, found.error_message)?;
+        let (coordinator, here) =
+            (format!("{}:{}", found.host, found.port), self.connection.address().to_string());
+        if coordinator != here {
+            return Err(ClientError::Coordinator { id: id.to_owned(), coordinator, here });
+        }
+        let answer = self.call(&InitProducerIdRequest {
+            transactional_id: Some(id.to_owned()),
+            transaction_timeout_ms: 60_000,
+            ..InitProducerIdRequest::default()
+        })?;
+        refuse("InitProducerId", answer.error_code, None)?;
+        Ok((answer.producer_id, answer.producer_epoch))
     }
 
     /// The identity of an idempotent producer.

@@ -7,7 +7,7 @@
 use crate::aims::Aims;
 use crate::arguments::{
     AimsArgs, BrokerArgs, HostileArgs, MixedArgs, ReferencesArgs, RoundsArgs, SeriesArgs,
-    StandardClientsArgs, TableArgs, What, parse,
+    StandardClientsArgs, SystemsArgs, TableArgs, TransactionsArgs, What, parse,
 };
 use crate::broker::{System, Target};
 use crate::canned::Canned;
@@ -23,6 +23,7 @@ use crate::samples::Samples;
 use crate::series::{self, Point};
 use crate::suite::{self, Suite};
 use crate::table::{self, TableSize};
+use crate::transactions::{Shape, Transactions};
 use crate::workload::{Compression, Workload};
 use crate::{bare, device, loopback, mixed, null_broker, recovery, references, self_test};
 use clap::ValueEnum;
@@ -110,6 +111,7 @@ pub(crate) fn run() -> Done {
         What::Mixed(args) => late_reader(args),
         What::Table(args) => cleaned_table(args),
         What::Hostile(args) => hostile_mix(args),
+        What::Transactions(args) => transactions(args),
         What::StandardClients(args) => standard_clients(args),
         What::Aims(args) => aims(args),
         What::Page { result, page } => {
@@ -300,6 +302,61 @@ fn hostile_mix(args: HostileArgs) -> Done {
         "wide_partitions": hostile.wide_partitions, "bomb_bytes": hostile.bomb_bytes, "result": result.json(),
     });
     Ok(report::save(args.rounds.json.as_deref(), &result)?)
+}
+
+fn transactions(args: TransactionsArgs) -> Done {
+    let environment = report::environment();
+    let SystemsArgs { strandline, kafka, systems: others } = &args.systems;
+    let systems = match (args.both_ways, others.is_empty()) {
+        (true, true) => suite::all_systems(strandline.clone(), kafka)?,
+        (_, is_default) => {
+            let mut systems = args.systems.systems()?;
+            if is_default {
+                systems.truncate(2);
+            }
+            systems
+        }
+    };
+    let shapes = (args.partitions.iter())
+        .flat_map(|&partitions| args.every_ms.iter().map(move |&every_ms| Shape { partitions, every_ms }))
+        .collect();
+    let workload = Workload {
+        producers: args.producers,
+        record_bytes: args.record_bytes,
+        records_per_batch: args.records_per_batch,
+        in_flight: args.in_flight,
+        warmup: args.warmup,
+        seconds: args.seconds,
+        ..Workload::default()
+    };
+    outln!(
+        "{}\ntransactions: {} producers with a transactional id each, {} B records, up to {} a batch and {} a request, \
+         {} in flight, acks=all; as fast as it goes, and at {} records/s by schedule",
+        report::environment_line(&environment),
+        args.producers,
+        args.record_bytes,
+        args.records_per_batch,
+        args.request_records,
+        args.in_flight,
+        number(args.rate),
+    );
+    let transactions = Transactions {
+        systems,
+        shapes,
+        workload,
+        request_records: args.request_records,
+        rate: args.rate,
+        history_megabytes: args.history,
+        rounds: args.rounds,
+    };
+    let result = transactions.run(&args.dir)?;
+    out!("\n{}", result.text());
+    let result = json!({
+        "what": "transactions", "environment": environment, "workload": transactions.workload.json(),
+        "request_records": args.request_records, "rate": args.rate, "history_megabytes": args.history,
+        "result": result.json(),
+    });
+    Ok(report::save(args.json.as_deref(), &result)?)
 }
 
 fn standard_clients(args: StandardClientsArgs) -> Done {

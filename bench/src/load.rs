@@ -48,6 +48,10 @@ pub(crate) enum LoadError {
     Closed { producer: u32 },
     #[error("producer {producer}: the answers came out of order")]
     Order { producer: u32 },
+    #[error("producer {producer}: no answer in {} s", ANSWER_TIMEOUT.as_secs())]
+    Unanswered { producer: u32 },
+    #[error("{address} is at level {level} of {name}; transactions are measured from level {wanted} on")]
+    TransactionLevel { address: String, name: &'static str, level: i16, wanted: i16 },
 }
 
 /// Counters for whoever shows progress.

@@ -3,11 +3,12 @@
 //!
 //! ```text
 //! workload > load (schedule, template, stamp) > broker > read > verify      one measurement (measure)
-//!            samples                            process                     what it is made of
+//!            samples                            process  isolation          what it is made of
 //!            history, cold, table                read > verify              what is there before it
 //! device, null_broker (canned), bare                                          what it is to be compared with
 //! self_test, references, suite, series, mixed, recovery                     measurements in rows
 //! hostile                                                                   beside clients that mean harm
+//! transactions                                                              producers that commit, readers of it
 //! clients                                                                   the clients that people have
 //! aims                                                                      all of it against the aims
 //! loopback                                                                  the engine without a network
@@ -27,6 +28,7 @@ mod command;
 mod device;
 mod history;
 mod hostile;
+mod isolation;
 mod load;
 mod loopback;
 mod measure;
@@ -48,6 +50,7 @@ mod stamp;
 mod suite;
 mod table;
 mod template;
+mod transactions;
 mod verify;
 mod workload;
 

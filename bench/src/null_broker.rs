@@ -17,8 +17,9 @@ use strandline_engine::types::TopicId;
 use strandline_protocol::Uuid;
 use strandline_protocol::messages::{
     ApiVersion, ApiVersionsResponse, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
-    DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest, FetchResponse,
-    FetchableTopicResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsPartitionResponse,
+    DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse, EndTxnRequest, EndTxnResponse,
+    FetchRequest, FetchResponse, FetchableTopicResponse, FinalizedFeatureKey, FindCoordinatorRequest,
+    FindCoordinatorResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsPartitionResponse,
     ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse, MetadataRequest, MetadataResponse,
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic, PartitionData,
     PartitionProduceResponse, Piece, ProduceRequest, ProduceResponse, RecordsGap, RequestHeader,
@@ -228,13 +229,38 @@ impl NullBroker {
                     InitProducerIdResponse { producer_id: now() as i64, ..InitProducerIdResponse::default() };
                 put(out, version, id, &answer)
             }
+            ApiKey::FindCoordinator => {
+                let (host, port) = (self.address.ip().to_string(), i32::from(self.address.port()));
+                let answer =
+                    FindCoordinatorResponse { node_id: 1, host, port, ..FindCoordinatorResponse::default() };
+                put(out, version, id, &answer)
+            }
+            ApiKey::EndTxn => {
+                let EndTxnRequest { producer_id, producer_epoch, .. } =
+                    invalid(decode_request(body, version))?;
+                let (producer_id, producer_epoch) = match producer_epoch.checked_add(1) {
+                    Some(epoch) => (producer_id, epoch),
+                    None => (producer_id + 1, 0),
+                };
+                put(
+                    out,
+                    version,
+                    id,
+                    &EndTxnResponse { producer_id, producer_epoch, ..EndTxnResponse::default() },
+                )
+            }
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
     fn acknowledge(&mut self, version: i16, id: i32, body: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-        // The transactional id, which the generator leaves null, stands before the acks.
-        let at = if version >= FLEXIBLE_FROM { 1 } else { 2 };
+        // The transactional id stands before the acks; null, when it is of no bytes.
+        let at = match body {
+            // The generator's are shorter than what needs a second byte of length.
+            [length, ..] if version >= FLEXIBLE_FROM => usize::from((*length).max(1)),
+            [high, low, ..] => 2 + usize::try_from(i16::from_be_bytes([*high, *low])).unwrap_or(0),
+            _ => 0,
+        };
         if body.get(at..at + 2).ok_or(io::ErrorKind::InvalidData)? == [0, 0] {
             return Ok(());
         }
@@ -350,7 +376,15 @@ fn versions(version: i16) -> ApiVersionsResponse {
             entry::<CreateTopicsRequest>(),
             entry::<DeleteTopicsRequest>(),
             entry::<InitProducerIdRequest>(),
+            entry::<FindCoordinatorRequest>(),
+            entry::<EndTxnRequest>(),
         ],
+        finalized_features_epoch: 1,
+        finalized_features: vec![FinalizedFeatureKey {
+            name: "transaction.version".to_owned(),
+            max_version_level: 2,
+            min_version_level: 2,
+        }],
         ..ApiVersionsResponse::default()
     }
 }

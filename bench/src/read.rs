@@ -1,5 +1,5 @@
 //! Readers: of what arrives (tail), with the time from due to in hand, and of what is there (catch-up). Both
-//! check every record.
+//! check every record that a consumer of their isolation level would show.
 //!
 //! A reader is a thread with one connection and one fetch under way at a time, asking for as much as the Java
 //! client does by default. The next fetch is sent before the records of the last one are looked at. Fetches
@@ -7,6 +7,7 @@
 
 use crate::client::{Client, ClientError, Topic, refuse};
 use crate::clock::{SECOND, now};
+use crate::isolation::{Isolation, Shown};
 use crate::load::Live;
 use crate::samples::{Samples, Window};
 use crate::stamp::{Stamp, Stream};
@@ -19,7 +20,7 @@ use std::thread;
 use strandline_engine::format::batch::{BATCH_HEADER_BYTES, BatchError, Batches, verify_crc};
 use strandline_engine::format::compression::Codec;
 use strandline_engine::format::record::{RecordError, Records};
-use strandline_protocol::messages::{FetchPartition, FetchRequest, FetchTopic};
+use strandline_protocol::messages::{AbortedTransaction, FetchPartition, FetchRequest, FetchTopic};
 
 /// `fetch.max.bytes` of the Java client.
 const FETCH_BYTES_MAX: i32 = 50 << 20;
@@ -68,9 +69,9 @@ pub(crate) struct Reading {
     pub(crate) samples: Samples,
     /// The streams as read.
     pub(crate) verifier: Verifier,
-    /// Records in all, in or out of the window.
+    /// Records that are shown, in or out of the window.
     pub(crate) records: u64,
-    /// Bytes of batches in all.
+    /// Bytes of batches in all, markers and what is not shown included.
     pub(crate) bytes: u64,
     /// From the first fetch to the last record.
     pub(crate) seconds: f64,
@@ -93,8 +94,22 @@ pub(crate) struct Task<'a> {
     pub(crate) live: &'a Live,
 }
 
-/// Reads the topic from offset 0 on until the ends are set and reached.
+/// What of the batches is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Everything: every record is checked.
+    Records,
+    /// Their headers, which is the least that a consumer can do: what is measured then is the broker.
+    Headers,
+}
+
+/// Reads the topic from offset 0 on until the ends are set and reached, and checks every record.
 pub(crate) fn run(task: &Task<'_>) -> Result<Reading, ReadError> {
+    run_as(task, Isolation::Uncommitted, Look::Records)
+}
+
+/// The same as a reader of one isolation level. Offsets of markers count as reached, too.
+pub(crate) fn run_as(task: &Task<'_>, isolation: Isolation, look: Look) -> Result<Reading, ReadError> {
     let mut shares: HashMap<(&str, u32), Vec<i32>> = HashMap::new();
     for (index, leader) in (0..).zip(&task.topic.leaders) {
         shares.entry((leader, index as u32 % task.readers)).or_default().push(index);
@@ -104,7 +119,7 @@ pub(crate) fn run(task: &Task<'_>) -> Result<Reading, ReadError> {
         let running: Vec<_> = shares
             .into_iter()
             .map(|((leader, _), partitions)| {
-                scope.spawn(move || Reader::new(task, leader, partitions)?.run())
+                scope.spawn(move || Reader::new(task, (isolation, look), leader, partitions)?.run())
             })
             .collect();
         running.into_iter().map(|thread| thread.join().expect("a reader does not panic")).collect()
@@ -129,6 +144,8 @@ pub(crate) fn run(task: &Task<'_>) -> Result<Reading, ReadError> {
 
 struct Reader<'a> {
     task: &'a Task<'a>,
+    isolation: Isolation,
+    look: Look,
     client: Client,
     /// Its partitions, in the order of the next fetch.
     partitions: Vec<i32>,
@@ -139,12 +156,19 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(task: &'a Task<'a>, leader: &str, partitions: Vec<i32>) -> Result<Reader<'a>, ReadError> {
+    fn new(
+        task: &'a Task<'a>,
+        (isolation, look): (Isolation, Look),
+        leader: &str,
+        partitions: Vec<i32>,
+    ) -> Result<Reader<'a>, ReadError> {
         let producers = (task.identities.iter().zip(0..))
             .filter_map(|(identity, producer)| identity.map(|identity| (identity.id, producer)))
             .collect();
         Ok(Reader {
             task,
+            isolation,
+            look,
             client: Client::connect(leader)?,
             offsets: partitions.iter().map(|&partition| (partition, 0)).collect(),
             partitions,
@@ -192,7 +216,7 @@ impl<'a> Reader<'a> {
                 self.fetch()?;
             }
             for part in parts {
-                self.check(part.partition_index, &part.records, time)?;
+                self.check(part.partition_index, part.aborted_transactions, &part.records, time)?;
             }
             if finished {
                 return Ok(self.reading);
@@ -218,6 +242,7 @@ impl<'a> Reader<'a> {
             max_wait_ms: WAIT_MS,
             min_bytes: 1,
             max_bytes: FETCH_BYTES_MAX,
+            isolation_level: self.isolation as i8,
             topics: vec![topic],
             ..FetchRequest::default()
         };
@@ -227,13 +252,29 @@ impl<'a> Reader<'a> {
     }
 
     /// Checks the records of a partition, which were in hand at `time`.
-    fn check(&mut self, partition: i32, records: &[u8], time: u64) -> Result<(), ReadError> {
-        let reading = &mut self.reading;
+    fn check(
+        &mut self,
+        partition: i32,
+        aborted: Option<Vec<AbortedTransaction>>,
+        records: &[u8],
+        time: u64,
+    ) -> Result<(), ReadError> {
+        let (reading, mut shown) = (&mut self.reading, Shown::new(aborted));
         for batch in Batches::new(records) {
             let (header, bytes) = batch.map_err(|source| ReadError::Batch { partition, source })?;
+            // They were read, shown or not.
+            reading.bytes += bytes.len() as u64;
+            if !shown.shows(header, bytes) {
+                continue;
+            }
+            let count = header.record_count() as u64;
+            reading.records += count;
+            self.task.live.read.fetch_add(count, Relaxed);
+            if self.look == Look::Headers {
+                continue;
+            }
             let (index, offset) = (partition as u32, header.base_offset().get());
             verify_crc(bytes).map_err(|_| Violation::Crc { partition: index, offset })?;
-            let count = header.record_count() as u64;
             match header.codec().map_err(|source| ReadError::Batch { partition, source })? {
                 Codec::None => {
                     for record in Records::new(&bytes[BATCH_HEADER_BYTES..], count as u32) {
@@ -252,9 +293,6 @@ impl<'a> Reader<'a> {
                 }
             }
             reading.samples.completed(time, count, bytes.len() as u64);
-            reading.records += count;
-            reading.bytes += bytes.len() as u64;
-            self.task.live.read.fetch_add(count, Relaxed);
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::progress::Progress;
 use crate::read::{self, Ends, Task};
 use crate::report::{self, number};
 use crate::samples::Window;
+use crate::transactions::{self, Shape};
 use crate::workload::Workload;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -38,6 +39,9 @@ const WAITS: [f64; 4] = [0.25, 0.5, 0.75, 0.9];
 const TOLERANCE: f64 = 0.05;
 /// What the null broker has to be read: more than any cache of the processor.
 const CANNED_BYTES: usize = 256 << 20;
+/// The transactions that the null broker is asked to commit.
+const CEILING_SHAPES: [Shape; 2] =
+    [Shape { partitions: 1, every_ms: 10 }, Shape { partitions: 100, every_ms: 10 }];
 /// How often the highest reported rate must fit in the ceiling.
 const HEADROOM: f64 = 3.0;
 
@@ -90,6 +94,13 @@ pub(crate) fn run(
         reading.usage.map_or(0.0, |usage| usage.cpu_seconds),
     );
 
+    let transactions = CEILING_SHAPES
+        .map(|shape| Ok((shape, transactions::ceiling(&target, shape, workload.seconds)?)))
+        .into_iter()
+        .collect::<Result<Vec<_>, MeasureError>>()?;
+    outln!("ceiling of producing in transactions:");
+    transactions.iter().for_each(|(shape, run)| outln!("  {}: {}", shape.name(), run.line()));
+
     let stop = stop_test(&null.broker, &target, workload)?;
     outln!("a broker that stood still for {:.1} ms:", stop.stopped_us / 1e3);
     for line in &stop.lines {
@@ -104,6 +115,10 @@ pub(crate) fn run(
     let result = json!({
         "what": "self-test", "environment": environment, "workload": workload.json(),
         "ceiling": ceiling.json(), "stop": stop.json(),
+        "transactions_ceiling": transactions.iter().map(|(shape, run)| {
+            let [records, commits] = run.rates();
+            json!({ "shape": shape.name(), "records_per_second": records, "commits_per_second": commits })
+        }).collect::<Vec<_>>(),
         "read_ceiling": {
             "records_per_second": read_rate, "megabytes_per_second": reading.megabytes_per_second(),
             "usage": reading.usage.as_ref().map(Usage::json),

@@ -121,6 +121,13 @@ pub(crate) fn default_systems(binary: Option<PathBuf>, kafka: &Path) -> io::Resu
     Ok(systems)
 }
 
+/// The same, and Strandline with its syncs off.
+pub(crate) fn all_systems(binary: Option<PathBuf>, kafka: &Path) -> io::Result<Vec<System>> {
+    let mut systems = own_systems(binary.clone(), &[])?;
+    systems.extend(default_systems(binary, kafka)?.into_iter().skip(1));
+    Ok(systems)
+}
+
 impl Suite {
     /// Measures everything, and says how it goes.
     pub(crate) fn run(&self) -> Result<SuiteResult, MeasureError> {

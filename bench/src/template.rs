@@ -69,13 +69,25 @@ impl Template {
         batches: usize,
         records: usize,
     ) -> Result<Template, ClientError> {
-        let batch = build_batch(workload, records);
+        Template::of(None, workload, topic, version, batches, records)
+    }
+
+    /// The same for a producer with a transactional id, whose batches are parts of a transaction.
+    pub(crate) fn of(
+        transactional_id: Option<&str>,
+        workload: &Workload,
+        topic: &Topic,
+        version: i16,
+        batches: usize,
+        records: usize,
+    ) -> Result<Template, ClientError> {
+        let batch = build_batch(workload, records, transactional_id.is_some());
         let values = match workload.codec.into() {
             Codec::None => value_positions(&batch, records),
             _ => Vec::new(),
         };
         let request = ProduceRequest {
-            transactional_id: None,
+            transactional_id: transactional_id.map(str::to_owned),
             acks: workload.acks.code(),
             timeout_ms: 30_000,
             topic_data: vec![TopicProduceData {
@@ -172,8 +184,8 @@ impl Copied<'_> {
     }
 }
 
-fn build_batch(workload: &Workload, records: usize) -> BytesMut {
-    let mut builder = BatchBuilder::new(workload.codec.into());
+fn build_batch(workload: &Workload, records: usize, transactional: bool) -> BytesMut {
+    let mut builder = BatchBuilder::new(workload.codec.into()).transactional(transactional);
     for record in 0..records {
         let value = filler(workload.record_bytes as usize, record as u64);
         let key = workload.keys.map(|_| [0; KEY_BYTES]);
@@ -218,12 +230,18 @@ mod tests {
 
     #[test]
     fn a_stamped_copy_is_a_valid_request_with_the_records_meant() {
-        for (version, keyed) in [(8, false), (9, true), (13, false), (13, true)] {
+        for (version, keyed, id) in [
+            (8, false, None),
+            (9, true, None),
+            (13, false, None),
+            (13, true, None),
+            (12, false, Some("orders-1")),
+        ] {
             let mut line = vec!["x", "--record-bytes", "100"];
             line.extend(keyed.then_some(["--keys", "3"]).into_iter().flatten());
             let workload = Line::parse_from(line).workload;
             let topic = Topic { name: "t".into(), id: Uuid::from_u128(1), leaders: Vec::new() };
-            let template = Template::new(&workload, &topic, version, 2, 70).expect("it can be encoded");
+            let template = Template::of(id, &workload, &topic, version, 2, 70).expect("it can be encoded");
             let mut out = vec![1, 2, 3];
             let mut copied = template.copy(&mut out, 77);
             for number in 0..2 {
@@ -247,6 +265,7 @@ mod tests {
             let (header, body) = RequestHeader::decode(frame).expect("a header");
             assert_eq!((header.version, header.correlation_id), (version, 77));
             let request = ProduceRequest::decode(BytesMut::from(&frame[body..]), version).expect("a body");
+            assert_eq!(request.transactional_id.as_deref(), id);
             let partitions = &request.topic_data[0].partition_data;
             assert_eq!(partitions.len(), 2);
             for (number, partition) in partitions.iter().enumerate() {
@@ -254,6 +273,7 @@ mod tests {
                 let bytes = partition.records.as_ref().expect("records");
                 batch::verify_crc(bytes).expect("the sum was renewed");
                 let (header, bytes) = Batches::new(bytes).next().expect("a batch").expect("a valid one");
+                assert_eq!(header.is_transactional(), id.is_some());
                 assert_eq!(
                     (header.base_timestamp(), header.max_timestamp()),
                     (Timestamp(1_234), Timestamp(1_234))

@@ -28,6 +28,9 @@ pub(crate) enum Violation {
     /// The end of a stream is not there.
     #[error("producer {0} partition {1}: {acknowledged} records acknowledged, {found} found", stream.producer, stream.partition)]
     Short { stream: Stream, acknowledged: u64, found: u64 },
+    /// Records that are only to be seen by those who read uncommitted, or by nobody.
+    #[error("producer {0} partition {1}: {found} records found, {expected} were to be seen", stream.producer, stream.partition)]
+    Surplus { stream: Stream, expected: u64, found: u64 },
     /// The batch is not what its sum says.
     #[error("partition {partition} offset {offset}: the sum of the batch is wrong")]
     Crc { partition: u32, offset: i64 },
@@ -113,6 +116,18 @@ impl Verifier {
         }
         Ok(self.streams.values().map(|position| position.next).sum())
     }
+
+    /// Whether exactly these records have been read: the number of records by stream.
+    pub(crate) fn finish_exactly(&mut self, records: &HashMap<Stream, u64>) -> Result<u64, Violation> {
+        let total = self.finish(records)?;
+        for (&stream, &Position { next: found, .. }) in &self.streams {
+            let expected = records.get(&stream).copied().unwrap_or(0);
+            if found > expected {
+                return Err(Violation::Surplus { stream, expected, found });
+            }
+        }
+        Ok(total)
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +170,23 @@ mod tests {
         assert_eq!(read(&gap), Err(Violation::Missing { stream: STREAM, expected: 4, found: 5 }));
         assert_eq!(read(&stamps(9)), Err(Violation::Short { stream: STREAM, acknowledged: 10, found: 9 }));
         assert_eq!(read(&[]), Err(Violation::Short { stream: STREAM, acknowledged: 10, found: 0 }));
+    }
+
+    #[test]
+    fn exactly_is_neither_less_nor_more_nor_of_another_stream() {
+        let exactly = |records: &[(Stream, u64)]| {
+            let mut verifier = Verifier::default();
+            for stamp in stamps(10) {
+                verifier.record(1, &stamp).expect("it is the next");
+            }
+            verifier.finish_exactly(&records.iter().copied().collect())
+        };
+        assert_eq!(exactly(&[(STREAM, 10)]), Ok(10));
+        let more = Violation::Surplus { stream: STREAM, expected: 9, found: 10 };
+        assert_eq!(exactly(&[(STREAM, 9)]), Err(more));
+        assert_eq!(exactly(&[]), Err(Violation::Surplus { stream: STREAM, expected: 0, found: 10 }));
+        let less = Violation::Short { stream: STREAM, acknowledged: 11, found: 10 };
+        assert_eq!(exactly(&[(STREAM, 11)]), Err(less));
     }
 
     #[test]
