@@ -10,12 +10,13 @@
 //!
 //! The first batch of a transaction in a partition waits for its coordinator; those behind it, of the same
 //! connection, wait with it, so that the order stays. Nobody else waits. A transaction that is being ended is
-//! waited for a little: the client that begins the next one need not come again.
+//! waited for a little, and its end wakes who waits: the client that begins the next one need not come again.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select};
 use strandline_engine::format::batch::Producer;
 use strandline_engine::types::PartitionId;
 use strandline_engine::{Origin, Participation, reactor};
@@ -75,7 +76,8 @@ pub(super) async fn participations(
         let is_ending = answers.contains(&Err(ErrorCode::ConcurrentTransactions));
         let is_time = Instant::now() + backoff > until;
         if is_ending && !is_time {
-            reactor::sleep(backoff).await;
+            let rests = pin!(broker.transactions.rest(&broker.shard, id));
+            select(rests, pin!(reactor::sleep(backoff))).await;
         }
         // The marker of the transaction before may have come since: then what the coordinator has said is to
         // be asked once more.

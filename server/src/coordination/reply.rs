@@ -20,6 +20,11 @@ impl<T> Reply<T> {
         self.settle(Ok(answer));
     }
 
+    /// Whether somebody still waits for it.
+    pub fn is_awaited(&self) -> bool {
+        !self.0.is_canceled()
+    }
+
     pub(super) fn settle(self, answer: Result<T, Unavailable>) {
         // Whoever asked may have gone.
         let _ = self.0.send(answer);

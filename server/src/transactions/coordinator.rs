@@ -24,7 +24,7 @@ use strandline_protocol::wire::ErrorCode;
 
 use super::records::Change;
 use super::transaction::{BUMPING_LEVEL, ByTopic, Init, Next, State, Transaction};
-use crate::coordination::{Machine, Outcome, Stored, Turn, Write};
+use crate::coordination::{Machine, Outcome, Reply, Stored, Turn, Write};
 
 /// Transactional ids that one step of a look takes.
 const STEP_MAX: usize = 100;
@@ -146,6 +146,8 @@ pub struct TransactionCoordinator {
     timeouts: Looks,
     expirations: Looks,
     counts: Counts,
+    /// Who waits until nothing of a transactional id changes.
+    waiting: HashMap<String, Vec<Reply<()>>>,
 }
 
 /// When each of some transactional ids is due, and when it is looked for those that are.
@@ -295,6 +297,30 @@ impl TransactionCoordinator {
         match known.and_then(|known| known.completed(turn.now)) {
             Some(next) if !turn.is_in_flight(id) => write(id, next, Then::Nothing, Ok(())),
             _ => Outcome::Answer(Ok(())),
+        }
+    }
+
+    /// Answers when a request of this transactional id is no longer told CONCURRENT_TRANSACTIONS: its markers
+    /// are written, and no change is on its way.
+    pub fn rest(&mut self, turn: &TransactionTurn<'_>, id: &str, reply: Reply<()>) {
+        if self.rests(turn, id) {
+            return reply.send(());
+        }
+        let waiting = self.waiting.entry(id.to_owned()).or_default();
+        // Markers may have to wait for long, and those who ask for a moment only.
+        waiting.retain(Reply::is_awaited);
+        waiting.push(reply);
+    }
+
+    fn rests(&self, turn: &TransactionTurn<'_>, id: &str) -> bool {
+        let is_ending = self.transactions.get(id).is_some_and(|known| known.state.prepared().is_some());
+        !is_ending && !turn.is_in_flight(id)
+    }
+
+    /// Tells those who wait for it.
+    fn tell(&mut self, turn: &TransactionTurn<'_>, id: &str) {
+        if self.waiting.contains_key(id) && self.rests(turn, id) {
+            self.waiting.remove(id).into_iter().flatten().for_each(|reply| reply.send(()));
         }
     }
 
@@ -449,6 +475,7 @@ impl Machine for TransactionCoordinator {
             timeouts: Looks::new(settings.timeout_check_ms),
             expirations: Looks::new(settings.expiration_check_ms),
             counts: Counts::default(),
+            waiting: HashMap::new(),
             settings: settings.clone(),
         }
     }
@@ -471,6 +498,7 @@ impl Machine for TransactionCoordinator {
 
     fn settled(&mut self, turn: &mut TransactionTurn<'_>, key: Option<&str>, then: Then, stored: Stored) {
         let id = key.expect("every change is of a transactional id");
+        self.tell(turn, id);
         if stored.is_err() {
             // Whatever was due still is.
             return self.schedule(id);

@@ -130,6 +130,16 @@ impl Transactions {
         with_producer_id(partitions, ask).await
     }
 
+    /// Waits until nothing of a transactional id changes: the transaction that was being ended has been.
+    pub async fn rest(&self, partitions: &impl Partitions, id: &str) {
+        let key = id.to_owned();
+        let rests = self.coordinators.wait(partitions, id, move |machine, turn, reply| {
+            machine.rest(turn, &key, reply);
+        });
+        // That there is no coordinator is for the next question to say.
+        let _ = rests.await;
+    }
+
     // ---- questions ----------------------------------------------------------------------------------------
 
     /// What is known of a transactional id.

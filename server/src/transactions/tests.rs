@@ -14,7 +14,7 @@ use strandline_protocol::wire::ErrorCode;
 use super::coordinator::{CoordinatorSettings, Given, Marking, TransactionCoordinator};
 use super::records::Change;
 use super::transaction::{ByTopic, Init, State, Transaction};
-use crate::coordination::{Machine, Outcome, Record, StoreError, Stored, Turn, Write};
+use crate::coordination::{Machine, Outcome, Record, Reply, StoreError, Stored, Turn, Write};
 
 const ID: &str = "x";
 const TIMEOUT_MS: i32 = 60_000;
@@ -182,6 +182,13 @@ impl Room {
                 }
             }
         }
+    }
+
+    /// Waits until nothing changes; gives whether that was told.
+    fn rest(&mut self) -> impl FnMut() -> bool + use<> {
+        let (reply, mut answer) = Reply::new();
+        self.call(|machine, turn| machine.rest(turn, ID, reply));
+        move || matches!(answer.try_recv(), Ok(Some(Ok(()))))
     }
 
     /// What is to be marked.
@@ -569,6 +576,25 @@ fn markers_that_are_written_late_complete_nothing_else() {
     let outcome = room.call(|machine, turn| machine.complete(turn, ID, marking.producer));
     assert!(matches!(outcome, Outcome::Answer(Ok(()))));
     assert_eq!(room.state(), State::PrepareAbort);
+}
+
+#[test]
+fn who_waits_for_the_end_of_a_transaction_is_told_when_its_markers_are_written_down() {
+    let (mut room, producer) = Room::ongoing(NEW);
+    assert!(room.rest()(), "an open transaction is not being ended");
+    let next = room.end(producer, Commit, NEW).unwrap();
+    let [mut first, mut second] = [room.rest(), room.rest()];
+    assert_eq!(room.add(next, NEW), Err(ErrorCode::ConcurrentTransactions));
+    let marked = room.marking().expect("it is to be marked").producer;
+    for stored in [Err(StoreError::Refused), Ok(())] {
+        let outcome = room.call(|machine, turn| machine.complete(turn, ID, marked));
+        drop(room.begin(outcome));
+        assert!(!first() && !second(), "it is on its way");
+        room.settle(stored);
+        assert_eq!((first(), second()), (stored.is_ok(), stored.is_ok()), "{stored:?}");
+    }
+    assert_eq!(room.add(next, NEW), Ok(()));
+    assert!(room.rest()());
 }
 
 // ---- time -------------------------------------------------------------------------------------------------
