@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use crate::format::settings::DynamicSettings;
+pub use crate::format::settings::{Credentials, DynamicSettings};
 
 pub(crate) use topic::words_of;
 pub use topic::{
@@ -290,6 +290,7 @@ mod tests {
                 pair("max.connections", "1"),
             ],
             this_broker: vec![pair("log.roll.ms", "7")],
+            ..DynamicSettings::default()
         };
         let in_force = InForce::new(&started, &CleanerConfig::default(), dynamic);
         let entry = topic_config_entry("segment.ms").unwrap();

@@ -122,12 +122,15 @@ def versioned(path, kind, newest):
     return 1, b""
 
 def check_settings(path):
-    data, at = body(path, b"STRLSETT"), 0
+    (version, data), at, credentials = versioned(path, b"STRLSETT", 2), 0, []
     while at < len(data):
         scope, name, value = struct.unpack_from("<BHI", data, at)
-        demand(scope < 2 and name > 0 and at + 7 + name + value <= len(data), "settings")
+        demand(scope < 2 or (scope == 255 and version == 2), "settings: scope")
+        demand(name > 0 and at + 7 + name + value <= len(data), "settings")
         data[at + 7:at + 7 + name + value].decode()
+        credentials += [data[at + 7:at + 7 + name]] if scope == 255 else []
         at += 7 + name + value
+    demand(credentials == sorted(set(credentials)), "settings: credentials")
 
 def check_meta(version, data):
     if data:

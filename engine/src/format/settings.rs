@@ -1,10 +1,16 @@
 //! The `settings` file: what was set for the broker while it ran, in names that mean something above the
-//! engine.
+//! engine, and what its users prove themselves by.
 //!
 //! ```text
-//! body, version 1: setting after setting up to the end
+//! body: setting after setting up to the end
 //! setting | scope u8 | name length u16 | value length u32 | name | value |        scope: 0 all brokers, 1 this one
+//!                                                            version 2:                  255 a credential
 //! ```
+//! Version 2 is written where there are credentials, version 1 elsewhere. Names of credentials ascend. The
+//! number of their scope is far from the others: a rotten bit makes no setting of a secret.
+
+use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::{BufMut, Bytes};
 use zerocopy::little_endian::{U16, U32};
@@ -14,8 +20,10 @@ use super::envelope::{self, EnvelopeError, Kind, Sealer};
 
 /// The kind of the file.
 pub const SETTINGS_KIND: Kind = Kind(*b"STRLSETT");
-/// The version that is written.
-pub const SETTINGS_VERSION: u16 = 1;
+/// The newest version, which has credentials.
+pub const SETTINGS_VERSION: u16 = 2;
+/// The version without them.
+const WITHOUT_CREDENTIALS: u16 = 1;
 
 /// What was set for the broker while it ran. The engine keeps it durably; of the names it knows those that
 /// give topics their defaults, and those of the cleaner.
@@ -25,10 +33,23 @@ pub struct DynamicSettings {
     pub all_brokers: Vec<(String, String)>,
     /// For this one; these win.
     pub this_broker: Vec<(String, String)>,
+    /// What users prove themselves by.
+    pub credentials: Credentials,
+}
+
+/// What is kept of users' secrets, by names that mean something above the engine. `Debug` shows no value.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credentials(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of them", self.0.len())
+    }
 }
 
 const ALL_BROKERS: u8 = 0;
 const THIS_BROKER: u8 = 1;
+const CREDENTIAL: u8 = 255;
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -45,50 +66,61 @@ const _: () = assert!(size_of::<SettingRow>() == 7);
 /// # Panics
 /// For a setting that [`decode`] would refuse: who sets it knows its name.
 pub fn encode(settings: &DynamicSettings) -> Bytes {
-    let mut file = Sealer::new(SETTINGS_KIND, SETTINGS_VERSION);
+    let DynamicSettings { all_brokers, this_broker, credentials: Credentials(credentials) } = settings;
+    let version = if credentials.is_empty() { WITHOUT_CREDENTIALS } else { SETTINGS_VERSION };
+    let mut file = Sealer::new(SETTINGS_KIND, version);
     let body = file.body();
-    for (scope, of_it) in [(ALL_BROKERS, &settings.all_brokers), (THIS_BROKER, &settings.this_broker)] {
-        for (name, value) in of_it {
-            assert!(!name.is_empty(), "a setting has a name");
-            let row = SettingRow {
-                scope,
-                name_bytes: U16::new(u16::try_from(name.len()).expect("a name is a word")),
-                value_bytes: U32::new(u32::try_from(value.len()).expect("a value is a line")),
-            };
-            body.put_slice(row.as_bytes());
-            body.put_slice(name.as_bytes());
-            body.put_slice(value.as_bytes());
-        }
-    }
+    let mut put = |scope: u8, name: &str, value: &str| {
+        assert!(!name.is_empty(), "a setting has a name");
+        let row = SettingRow {
+            scope,
+            name_bytes: U16::new(u16::try_from(name.len()).expect("a name is a word")),
+            value_bytes: U32::new(u32::try_from(value.len()).expect("a value is a line")),
+        };
+        body.put_slice(row.as_bytes());
+        body.put_slice(name.as_bytes());
+        body.put_slice(value.as_bytes());
+    };
+    all_brokers.iter().for_each(|(name, value)| put(ALL_BROKERS, name, value));
+    this_broker.iter().for_each(|(name, value)| put(THIS_BROKER, name, value));
+    credentials.iter().for_each(|(name, value)| put(CREDENTIAL, name, value));
     file.finish()
 }
 
 /// Reads a whole file.
 ///
 /// # Errors
-/// [`EnvelopeError`]; `Body` also for a scope that there is not, and an empty name.
+/// [`EnvelopeError`]; `Body` also for a scope that there is not, an empty name, and credentials that are not
+/// in order.
 pub fn decode(bytes: &[u8]) -> Result<DynamicSettings, EnvelopeError> {
-    let mut body = envelope::open_version(SETTINGS_KIND, SETTINGS_VERSION, bytes)?;
+    let (version, mut body) = envelope::open_upto(SETTINGS_KIND, SETTINGS_VERSION, bytes)?;
     let mut settings = DynamicSettings::default();
     while !body.is_empty() {
         let row = body.row::<SettingRow>()?;
-        let of_it = match row.scope {
-            ALL_BROKERS => &mut settings.all_brokers,
-            THIS_BROKER => &mut settings.this_broker,
-            _ => return Err(body.malformed()),
-        };
         let name = body.text(usize::from(row.name_bytes.get()))?;
         let value = body.text(row.value_bytes.get() as usize)?;
         if name.is_empty() {
             return Err(body.malformed());
         }
-        of_it.push((name.to_owned(), value.to_owned()));
+        let (name, value) = (name.to_owned(), value.to_owned());
+        match row.scope {
+            ALL_BROKERS => settings.all_brokers.push((name, value)),
+            THIS_BROKER => settings.this_broker.push((name, value)),
+            CREDENTIAL if version > WITHOUT_CREDENTIALS => {
+                let credentials = &mut settings.credentials.0;
+                if credentials.last_key_value().is_some_and(|(last, _)| *last >= name) {
+                    return Err(body.malformed());
+                }
+                credentials.insert(name, value);
+            }
+            _ => return Err(body.malformed()),
+        }
     }
     Ok(settings)
 }
 
 /// What a damaged file seems to say, `name=value`, as far as it can be followed: for a person to look at,
-/// never to be set.
+/// never to be set. Of what is no setting the name is told, and not the value.
 pub fn glimpse(bytes: &[u8]) -> Vec<String> {
     let mut rest = bytes.get(envelope::ENVELOPE_BYTES..).unwrap_or_default();
     let mut seen = Vec::new();
@@ -96,7 +128,10 @@ pub fn glimpse(bytes: &[u8]) -> Vec<String> {
         let (name, value) = (usize::from(row.name_bytes.get()), row.value_bytes.get() as usize);
         let Some(pair) = name.checked_add(value).and_then(|bytes| behind.get(..bytes)) else { break };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).escape_debug().to_string();
-        seen.push(format!("{}={}", text(&pair[..name]), text(&pair[name..])));
+        seen.push(match row.scope {
+            ALL_BROKERS | THIS_BROKER => format!("{}={}", text(&pair[..name]), text(&pair[name..])),
+            _ => format!("{}=(secret)", text(&pair[..name])),
+        });
         rest = &behind[name + value..];
     }
     seen
@@ -111,17 +146,51 @@ mod tests {
         DynamicSettings {
             all_brokers: vec![pair("log.retention.ms", "5"), pair("log.cleanup.policy", "")],
             this_broker: vec![pair("log.retention.ms", "7")],
+            credentials: Credentials::default(),
         }
+    }
+
+    fn with_credentials() -> DynamicSettings {
+        let credential = |name: &str| (name.to_owned(), "salt=c2FsdA==".to_owned());
+        let credentials = ["SCRAM-SHA-256:alice", "SCRAM-SHA-512:alice"].map(credential);
+        DynamicSettings { credentials: Credentials(credentials.into()), ..settings() }
     }
 
     /// Made from the table of `docs/format.md` by a program that shares no code with this one.
     #[test]
-    fn the_golden_file_is_written_and_read_byte_for_byte() {
-        let hex: String = include_str!("../../tests/golden/settings-v1.hex").split_whitespace().collect();
-        let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
-        let golden: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
-        assert_eq!(encode(&settings()), golden);
-        assert_eq!(decode(&golden), Ok(settings()));
+    fn the_golden_files_are_written_and_read_byte_for_byte() {
+        for (golden, settings) in [
+            (include_str!("../../tests/golden/settings-v1.hex"), settings()),
+            (include_str!("../../tests/golden/settings-v2.hex"), with_credentials()),
+        ] {
+            let hex: String = golden.split_whitespace().collect();
+            let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+            let golden: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+            assert_eq!(encode(&settings), golden);
+            assert_eq!(decode(&golden), Ok(settings));
+        }
+    }
+
+    #[test]
+    fn a_credential_is_in_a_newer_version_once_and_is_told_to_nobody() {
+        let file = |version: u16, rows: &[(u8, &str)]| {
+            let mut file = Sealer::new(SETTINGS_KIND, version);
+            for (scope, name) in rows {
+                file.body().put_slice(&[*scope, name.len() as u8, 0, 1, 0, 0, 0]);
+                file.body().put_slice(name.as_bytes());
+                file.body().put_slice(b"v");
+            }
+            file.finish()
+        };
+        assert!(decode(&file(2, &[(255, "a"), (0, "a"), (255, "b")])).is_ok());
+        for (version, rows) in
+            [(1, &[(255, "a")][..]), (2, &[(255, "a"), (255, "a")]), (2, &[(255, "b"), (255, "a")])]
+        {
+            assert!(decode(&file(version, rows)).is_err(), "{version} {rows:?}");
+        }
+        let file = encode(&with_credentials());
+        let said = format!("{:?} {:?}", with_credentials(), glimpse(&file));
+        assert!(said.contains("SCRAM-SHA-256:alice=(secret)") && !said.contains("c2FsdA"), "{said}");
     }
 
     #[test]

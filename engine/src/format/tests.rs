@@ -39,7 +39,8 @@ const TRUNCATION: &str = include_str!("../../tests/golden/journal-truncation-v2.
 const INDEX: &str = include_str!("../../tests/golden/index-v1.hex");
 const META: &str = include_str!("../../tests/golden/meta-v2.hex");
 const META_V1: &str = include_str!("../../tests/golden/meta-v1.hex");
-const SETTINGS: &str = include_str!("../../tests/golden/settings-v1.hex");
+const SETTINGS_V1: &str = include_str!("../../tests/golden/settings-v1.hex");
+const SETTINGS: &str = include_str!("../../tests/golden/settings-v2.hex");
 const TOPICS: &str = include_str!("../../tests/golden/topics-v1.hex");
 const TOPICS_V2: &str = include_str!("../../tests/golden/topics-v2.hex");
 const TOPICS_V3: &str = include_str!("../../tests/golden/topics-v3.hex");
@@ -499,7 +500,9 @@ fn no_damage_to_a_small_file_goes_unnoticed() {
     for file in [META, META_V1] {
         every_damage(&golden(file), |bytes, damage| assert!(Meta::decode(bytes).is_err(), "{damage}"));
     }
-    every_damage(&golden(SETTINGS), |bytes, damage| assert!(settings::decode(bytes).is_err(), "{damage}"));
+    for file in [SETTINGS, SETTINGS_V1] {
+        every_damage(&golden(file), |bytes, damage| assert!(settings::decode(bytes).is_err(), "{damage}"));
+    }
     for file in [TOPICS, TOPICS_V2, TOPICS_V3] {
         every_damage(&golden(file), |bytes, damage| assert!(topics::decode(bytes).is_err(), "{damage}"));
     }
@@ -531,7 +534,7 @@ fn damaged_bodies_in_a_right_envelope_never_panic() {
     use super::envelope::{ENVELOPE_BYTES, seal};
     let body = |hex| golden(hex)[ENVELOPE_BYTES..].to_vec();
     every_damage(&body(SETTINGS), |body, _| {
-        let _ = settings::decode(&seal(settings::SETTINGS_KIND, 1, body));
+        let _ = settings::decode(&seal(settings::SETTINGS_KIND, settings::SETTINGS_VERSION, body));
     });
     for file in [TOPICS, TOPICS_V2, TOPICS_V3] {
         every_damage(&body(file), |body, _| {

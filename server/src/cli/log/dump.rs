@@ -370,6 +370,9 @@ impl<W: Write> Dump<'_, W> {
                             ("setting", json!({"scope": scope, "name": name, "value": value}))
                         }));
                     }
+                    // What a user proves itself by is shown to nobody.
+                    let credentials = set.credentials.0.into_keys();
+                    entries.extend(credentials.map(|name| ("credential", json!({"name": name}))));
                 }
                 DataFile::ProducerIds => {
                     entries.push(("producer_ids", json!({"next": producer_ids::decode(bytes)?.0})));
