@@ -53,6 +53,10 @@ fn responses<M: Message + Decode + Encode + 'static>(
 fn targets() -> Vec<Target> {
     let mut targets = Vec::new();
     let to = &mut targets;
+    requests(to, samples::sasl_handshake_request);
+    responses(to, samples::sasl_handshake_response);
+    requests(to, samples::sasl_authenticate_request);
+    responses(to, samples::sasl_authenticate_response);
     requests(to, samples::api_versions_request);
     responses(to, samples::api_versions_response);
     requests(to, samples::metadata_request);

@@ -213,6 +213,14 @@ fn unknown_versions_are_refused<M: Message>() {
 }
 
 #[test]
+fn sasl_handshake_and_authenticate_agree_with_the_oracle() {
+    check_request::<_, theirs::SaslHandshakeRequest>(samples::sasl_handshake_request);
+    check_response::<_, theirs::SaslHandshakeResponse>(samples::sasl_handshake_response, Some(0));
+    check_request::<_, theirs::SaslAuthenticateRequest>(samples::sasl_authenticate_request);
+    check_response::<_, theirs::SaslAuthenticateResponse>(samples::sasl_authenticate_response, Some(1));
+}
+
+#[test]
 fn api_versions_agrees_with_the_oracle() {
     check_request::<_, theirs::ApiVersionsRequest>(samples::api_versions_request);
     check_response::<_, theirs::ApiVersionsResponse>(samples::api_versions_response, Some(4));

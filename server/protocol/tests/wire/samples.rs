@@ -1484,6 +1484,27 @@ pub(crate) fn describe_delegation_token_response(
     }
 }
 
+pub(crate) fn sasl_handshake_request(_version: i16, s: &mut Seed) -> SaslHandshakeRequest {
+    SaslHandshakeRequest { mechanism: s.string() }
+}
+
+pub(crate) fn sasl_handshake_response(_version: i16, s: &mut Seed) -> SaslHandshakeResponse {
+    SaslHandshakeResponse { error_code: s.i16(), mechanisms: s.several(Seed::string) }
+}
+
+pub(crate) fn sasl_authenticate_request(_version: i16, s: &mut Seed) -> SaslAuthenticateRequest {
+    SaslAuthenticateRequest { auth_bytes: s.opaque() }
+}
+
+pub(crate) fn sasl_authenticate_response(_version: i16, s: &mut Seed) -> SaslAuthenticateResponse {
+    SaslAuthenticateResponse {
+        error_code: s.i16(),
+        error_message: s.some(),
+        auth_bytes: s.opaque(),
+        session_lifetime_ms: s.i64(),
+    }
+}
+
 pub(crate) fn offset_for_leader_epoch_request(_version: i16, s: &mut Seed) -> OffsetForLeaderEpochRequest {
     OffsetForLeaderEpochRequest {
         replica_id: s.i32(),
