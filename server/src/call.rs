@@ -18,9 +18,19 @@ use strandline_protocol::wire::writer::PART_BYTES;
 use strandline_protocol::wire::{ApiKey, EncodeError, ErrorCode, Place, WireError};
 
 use crate::answer::{Body, Long};
+use crate::authentication::{Authentication, NotAdmitted};
 use crate::broker::Broker;
 use crate::room::Seat;
 use crate::session::Session;
+
+/// The client of a connection, as far as it is known: what its requests change before the next one is looked
+/// at.
+pub struct Client {
+    /// Who asks.
+    pub session: Rc<Session>,
+    /// What it has proven.
+    pub authentication: Authentication,
+}
 
 /// A request that has come in.
 pub struct Call {
@@ -113,6 +123,9 @@ pub enum CallError {
         /// The version asked for.
         version: i16,
     },
+    /// Its client has not proven who it is.
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
     /// A Produce request with acks=0 failed, and closing is the only way to say so.
     #[error("records sent with acks=0 were not appended: {0}")]
     Unacknowledged(ErrorCode),

@@ -4,13 +4,14 @@
 //! A request has two stages. [`arrive`] runs in the order in which requests come in, and gives the future of
 //! the answer, which is run when the answers before it have left. Produce hands its records over in the first
 //! stage, so that the appends of one connection overlap and keep their order; everything else happens in the
-//! second, one request after the other, as in Kafka.
+//! second, one request after the other, as in Kafka. What a client proves of itself is looked at on arrival,
+//! too: the next request is another client's.
 
 use std::ops::RangeInclusive;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
 use strandline_protocol::messages::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, RequestHeader, decode_request,
@@ -22,7 +23,7 @@ use strandline_protocol::wire::{ApiKey, Decode, ErrorCode, Message};
 use crate::api;
 use crate::api::api_versions::{NAMED_FROM, software};
 use crate::broker::Broker;
-use crate::call::{Answer, Call, CallError, Ending, Owed, Pending, finish};
+use crate::call::{Answer, Call, CallError, Client, Ending, Owed, Pending, finish};
 use crate::room::Seat;
 use crate::session::Session;
 
@@ -45,7 +46,12 @@ impl Api {
     }
 }
 
+/// An answer, and how long it waits before it is given.
+type Later = (Bytes, Duration);
+
 enum Handler {
+    /// Changes what is known of the client, and is answered on arrival, or a while later.
+    OfClient(fn(Call, &mut Client) -> Result<Later, CallError>),
     /// Does its part on arrival; the rest is the future of the answer.
     OnArrival(fn(Call) -> LocalBoxFuture<'static, Result<Pending, CallError>>),
     /// Runs when the answers before it have left.
@@ -138,6 +144,7 @@ pub const APIS: &[Api] = &[
     Api { key: ApiKey::SyncGroup, versions: 0..=5, handler: parked!(api::sync_group::handle) },
     Api { key: ApiKey::DescribeGroups, versions: 0..=6, handler: seated!(api::describe_groups::handle) },
     Api { key: ApiKey::ListGroups, versions: 0..=5, handler: seated!(api::list_groups::handle) },
+    Api { key: ApiKey::SaslHandshake, versions: 0..=1, handler: Handler::OfClient(api::sasl::handshake) },
     Api { key: ApiKey::ApiVersions, versions: 0..=4, handler: in_turn!(api_versions) },
     Api { key: ApiKey::CreateTopics, versions: 2..=7, handler: in_turn!(api::create_topics::handle) },
     Api { key: ApiKey::DeleteTopics, versions: 1..=6, handler: in_turn!(api::delete_topics::handle) },
@@ -168,6 +175,11 @@ pub const APIS: &[Api] = &[
         handler: in_turn!(api::alter_replica_log_dirs::handle),
     },
     Api { key: ApiKey::DescribeLogDirs, versions: 1..=5, handler: seated!(api::describe_log_dirs::handle) },
+    Api {
+        key: ApiKey::SaslAuthenticate,
+        versions: 0..=2,
+        handler: Handler::OfClient(api::sasl::authenticate),
+    },
     Api { key: ApiKey::CreatePartitions, versions: 0..=3, handler: in_turn!(api::create_partitions::handle) },
     Api {
         key: ApiKey::CreateDelegationToken,
@@ -216,7 +228,7 @@ pub const APIS: &[Api] = &[
     Api {
         key: ApiKey::DescribeUserScramCredentials,
         versions: 0..=0,
-        handler: in_turn!(api::scram_credentials::describe),
+        handler: seated!(api::scram_credentials::describe),
     },
     Api {
         key: ApiKey::AlterUserScramCredentials,
@@ -257,16 +269,23 @@ async fn api_versions(_: &Broker, version: i16, request: ApiVersionsRequest) -> 
 /// [`CallError`]: close the connection.
 pub async fn arrive(
     broker: Rc<Broker>,
-    session: &mut Rc<Session>,
+    client: &mut Client,
     mut frame: BytesMut,
     ending: Ending,
 ) -> Result<Owed, CallError> {
     let since = Instant::now();
+    if client.authentication.expects_bare_token() {
+        let key = ApiKey::SaslAuthenticate;
+        broker.requests.arrived(key, frame.len());
+        let answer = api::sasl::bare_token(&broker, client, &frame);
+        return Ok(Owed { key, since, answer: Box::pin(answer) });
+    }
     let (header, body_at) = RequestHeader::decode(&frame)?;
     let (key, version) = (header.key, header.version);
     let Some(row) = APIS.iter().find(|api| api.key == key) else {
         return Err(CallError::NotServed { key, version });
     };
+    client.authentication.admit(key)?;
     broker.requests.arrived(key, frame.len());
     if !row.versions.contains(&version) {
         if key == ApiKey::ApiVersions {
@@ -278,9 +297,13 @@ pub async fn arrive(
         return Err(CallError::NotServed { key, version });
     }
     let body = frame.split_off(body_at);
-    note_client(session, &header, &body);
-    let call = Call { broker, header, body, session: session.clone(), ending };
-    let answer = match row.handler {
+    note_client(&mut client.session, &header, &body);
+    let call = Call { broker, header, body, session: client.session.clone(), ending };
+    let answer: Pending = match row.handler {
+        Handler::OfClient(handler) => {
+            let (frame, after) = handler(call, client)?;
+            Box::pin(api::sasl::answered(frame, after))
+        }
         Handler::OnArrival(handler) => handler(call).await?,
         Handler::InTurn(handler) => handler(call),
     };
@@ -379,6 +402,8 @@ mod tests {
             readable::<ListGroupsRequest>(),
             readable::<DeleteGroupsRequest>(),
             readable::<OffsetDeleteRequest>(),
+            readable::<SaslHandshakeRequest>(),
+            readable::<SaslAuthenticateRequest>(),
             readable::<ApiVersionsRequest>(),
             readable::<CreateTopicsRequest>(),
             readable::<DeleteTopicsRequest>(),

@@ -16,13 +16,16 @@
 //! transactions  what producers write to several partitions, whole or not at all
 //! groups      who reads what, and how far
 //! coordination  the runtime of all coordinators
+//! authentication  what a connection has proven of its client
 //! session     who is at the other end of a connection
 //! net         listeners, seats, transports: what every front needs of the network
 //! answer room counters config descriptors log      long answers, their memory; what is counted; what can be set; descriptors; log lines
+//! security    mechanisms and secrets: how a client proves who it is
 //! ```
 
 pub mod answer;
 pub mod api;
+pub mod authentication;
 pub mod broker;
 pub mod call;
 #[cfg(any(test, feature = "testing"))]
@@ -39,6 +42,7 @@ pub mod log;
 pub mod metrics;
 pub mod net;
 pub mod room;
+pub mod security;
 pub mod serve;
 pub mod session;
 pub mod transactions;

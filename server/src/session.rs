@@ -35,6 +35,9 @@ pub struct Principal {
     pub name: Cow<'static, str>,
 }
 
+/// The kind of principal that there is.
+const USER: &str = "User";
+
 /// A client's program (KIP-511).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Software {
@@ -47,7 +50,12 @@ pub struct Software {
 impl Principal {
     /// Whoever has not said who it is.
     pub const ANONYMOUS: Principal =
-        Principal { kind: Cow::Borrowed("User"), name: Cow::Borrowed("ANONYMOUS") };
+        Principal { kind: Cow::Borrowed(USER), name: Cow::Borrowed("ANONYMOUS") };
+
+    /// A user.
+    pub fn user(name: String) -> Principal {
+        Principal { kind: Cow::Borrowed(USER), name: name.into() }
+    }
 }
 
 impl fmt::Display for Principal {

@@ -37,6 +37,10 @@ pub enum Subject {
     Partition(String, i32),
     /// A broker, by its number.
     Broker(i32),
+    /// A user.
+    User(String),
+    /// All users.
+    Users,
 }
 
 impl std::fmt::Display for Subject {
@@ -45,6 +49,8 @@ impl std::fmt::Display for Subject {
             Subject::Topic(name) => write!(f, "topic {name}"),
             Subject::Partition(topic, partition) => write!(f, "topic {topic} partition {partition}"),
             Subject::Broker(id) => write!(f, "broker {id}"),
+            Subject::User(name) => write!(f, "user {name}"),
+            Subject::Users => write!(f, "users"),
         }
     }
 }

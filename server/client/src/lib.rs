@@ -2,7 +2,7 @@
 //! against any broker since Kafka 0.11.
 //!
 //! ```text
-//! cli > Client (metadata, admin, settings, offsets, groups, transactions) > Connection (frames, versions) > TcpStream
+//! cli > Client (metadata, admin, settings, offsets, groups, transactions, users) > Connection (frames, versions) > TcpStream
 //!     > Producer  one request a leader in flight, one batch a partition
 //!     > Consumer  one fetch a leader in flight
 //!     > GroupConsumer > Consumer, of the partitions that the group gives it
@@ -40,6 +40,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod transactions;
+mod users;
 
 pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use admin::{AdminError, Subject, TopicSpec};
@@ -55,3 +56,4 @@ pub use partitioner::{murmur2, partition_of_key};
 pub use producer::{Acks, NewRecord, ProduceError, Producer, ProducerOptions};
 pub use settings::{Setting, Source};
 pub use transactions::{TransactionDescription, TransactionError, TransactionSummary};
+pub use users::User;

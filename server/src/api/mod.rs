@@ -47,6 +47,7 @@ pub mod offset_for_leader_epoch;
 mod operations;
 pub mod produce;
 mod refusal;
+pub mod sasl;
 pub mod scram_credentials;
 pub mod sync_group;
 mod together;

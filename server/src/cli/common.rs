@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,6 +15,8 @@ use strandline_client::{
     MetadataError, TransactionError,
 };
 
+use strandline_engine::StopError;
+use strandline_engine::error::{StartError, TopicError};
 use strandline_protocol::wire::ErrorCode;
 
 /// Everything went well.
@@ -85,6 +88,20 @@ pub(super) enum CommandError {
     /// As `strandline produce` tells it.
     #[error(transparent)]
     Produce(Box<dyn Error + Send + Sync>),
+    #[error("the password: {0}")]
+    Password(io::Error),
+    #[error("a password of at least one byte is expected, on one line")]
+    NoPassword,
+    #[error("there is no user {name}")]
+    NoUser { name: String },
+    #[error("{}: no broker has been started there yet; start it once before", path.display())]
+    NoDataDir { path: PathBuf },
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Stop(#[from] StopError),
+    #[error(transparent)]
+    Settings(#[from] TopicError),
     #[error("stdout: {0}")]
     Output(#[from] io::Error),
     #[error("signals can not be caught: {0}")]

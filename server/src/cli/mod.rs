@@ -6,6 +6,7 @@
 //! strandline group list|describe|reset-offsets|delete
 //!                                                  group.rs
 //! strandline transaction list|describe|abort       transaction.rs
+//! strandline user add|list|delete                  user.rs
 //! strandline config describe                       config.rs
 //! strandline log dump|verify|repair|salvage|strays log/
 //! strandline produce                               produce.rs
@@ -28,6 +29,7 @@ mod serve;
 mod start;
 mod topic;
 mod transaction;
+mod user;
 
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
@@ -62,6 +64,8 @@ enum Command {
     Group(group::Args),
     /// List and describe transactional ids, and abort a transaction that nobody ends
     Transaction(transaction::Args),
+    /// Add, list and delete the users that prove themselves by a password (SCRAM)
+    User(user::Args),
     /// Show what the broker or a topic is set to
     Config(config::Args),
     /// Append lines from stdin or a file to a topic
@@ -87,6 +91,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Topic(args) => common::report(topic::run(args)),
         Command::Group(args) => common::report(group::run(args)),
         Command::Transaction(args) => common::report(transaction::run(args)),
+        Command::User(args) => common::report(user::run(args)),
         Command::Config(args) => common::report(config::run(args)),
         Command::Produce(args) => common::report(produce::run(args)),
         Command::Consume(args) => common::report(consume::run(args)),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use strandline_engine::config::{ConfigError, TopicConfigEntry};
 
 use super::host_port::HostPort;
+use crate::security::{JaasError, Mechanism};
 
 /// Why settings were refused.
 #[derive(Debug, thiserror::Error)]
@@ -77,8 +78,8 @@ pub enum Expected {
         node_id: i32,
     },
     /// Another protocol.
-    #[error("a listener in PLAINTEXT: {listener} is {protocol}, and there is no TLS and no SASL")]
-    Plaintext {
+    #[error("a listener in PLAINTEXT or SASL_PLAINTEXT: {listener} is {protocol}, and there is no TLS")]
+    Protocols {
         /// The listener.
         listener: String,
         /// Its protocol.
@@ -110,6 +111,15 @@ pub enum Expected {
         /// The name without one.
         listener: String,
     },
+    /// A mechanism that there is.
+    #[error("mechanisms among {}, for {listener}", mechanisms())]
+    Mechanisms {
+        /// The listener that has others.
+        listener: String,
+    },
+    /// Users, in the form in which Kafka has them.
+    #[error("{0}")]
+    Jaas(JaasError),
     /// A place that somebody can connect to.
     #[error("places that clients can connect to: {place} stands for every address of a machine")]
     Routable {
@@ -128,6 +138,10 @@ pub enum Expected {
         /// The one that is there twice.
         address: IpAddr,
     },
+}
+
+fn mechanisms() -> String {
+    Mechanism::ALL.map(|mechanism| mechanism.to_string()).join(", ")
 }
 
 impl From<&'static str> for Expected {

@@ -1,13 +1,14 @@
 //! Which of the listeners of a Kafka file are for clients, and what each of them is.
 //!
 //! Kafka names its listeners, maps each name to a protocol, says where clients of each are told to connect
-//! to, and lists those that are for controllers. This broker serves those of clients in plaintext: those of
-//! controllers are passed over, and what asks for anything else is refused with the reason.
+//! to, and lists those that are for controllers. This broker serves those of clients, with SASL or without:
+//! those of controllers are passed over, and what asks for anything else is refused with the reason.
 
 use std::sync::Arc;
 
 use super::error::{Expected, SettingError, bad};
 use super::host_port::HostPort;
+use super::sasl::SaslConfig;
 use super::settings::Settings;
 
 /// A listener of clients.
@@ -21,6 +22,8 @@ pub struct ListenerConfig {
     pub advertised: Advertised,
     /// Connections at a time, where it has a limit of its own.
     pub connections_max: Option<usize>,
+    /// How its clients prove who they are; where that is `None`, they do not.
+    pub sasl: Option<Arc<SaslConfig>>,
 }
 
 /// Where clients of a listener are told to connect to.
@@ -46,11 +49,12 @@ pub(super) struct Listeners {
 /// Controllers' by custom, where no `controller.listener.names` says so.
 const CONTROLLER: &str = "CONTROLLER";
 
-/// The protocol that this broker speaks.
+/// The protocols that this broker speaks.
 const PLAINTEXT: &str = "PLAINTEXT";
+const SASL_PLAINTEXT: &str = "SASL_PLAINTEXT";
 
 /// Names of protocols, which are names of listeners as well.
-const PROTOCOLS: [&str; 4] = [PLAINTEXT, "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+const PROTOCOLS: [&str; 4] = [PLAINTEXT, "SSL", SASL_PLAINTEXT, "SASL_SSL"];
 
 /// The listener by which brokers would find each other.
 const BETWEEN_BROKERS: &str = "inter.broker.listener.name";
@@ -71,9 +75,9 @@ pub(super) fn of(settings: &Settings) -> Result<Listeners, SettingError> {
     }
     for (at, listener) in clients.iter().enumerate() {
         let protocol = protocol(settings, listener.name)?;
-        if !protocol.eq_ignore_ascii_case(PLAINTEXT) {
+        if ![PLAINTEXT, SASL_PLAINTEXT].iter().any(|spoken| protocol.eq_ignore_ascii_case(spoken)) {
             let (listener, protocol) = (listener.name.to_owned(), protocol.to_owned());
-            return Err(bad("listeners", written, Expected::Plaintext { listener, protocol }));
+            return Err(bad("listeners", written, Expected::Protocols { listener, protocol }));
         }
         for other in &clients[..at] {
             if other.place == listener.place && other.place.port != 0 {
@@ -89,14 +93,19 @@ pub(super) fn of(settings: &Settings) -> Result<Listeners, SettingError> {
         None if told.is_empty() => Advertised::AsBound,
         None => Advertised::Nowhere,
     };
-    let client = |listener: &Listener<'_>| ListenerConfig {
-        name: listener.name.to_ascii_uppercase().into(),
-        listen: listener.place.clone(),
-        advertised: advertised(listener.name),
-        connections_max: settings.connections_max_of(listener.name),
+    let client = |listener: &Listener<'_>| {
+        let has_sasl = protocol(settings, listener.name)?.eq_ignore_ascii_case(SASL_PLAINTEXT);
+        let sasl = has_sasl.then(|| SaslConfig::of(settings, listener.name)).transpose()?;
+        Ok(ListenerConfig {
+            name: listener.name.to_ascii_uppercase().into(),
+            listen: listener.place.clone(),
+            advertised: advertised(listener.name),
+            connections_max: settings.connections_max_of(listener.name),
+            sasl: sasl.map(Arc::new),
+        })
     };
     Ok(Listeners {
-        clients: clients.iter().map(client).collect(),
+        clients: clients.iter().map(client).collect::<Result<_, SettingError>>()?,
         passed_over: passed_over
             .iter()
             .map(|listener| format!("{}://{}", listener.name, listener.place))

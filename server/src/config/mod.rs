@@ -14,6 +14,7 @@ mod error;
 mod host_port;
 mod listeners;
 mod resolve;
+mod sasl;
 mod settings;
 mod table;
 mod without_effect;
@@ -24,6 +25,7 @@ pub use error::{Expected, SettingError};
 pub use host_port::{HostPort, NotHostPort};
 pub use listeners::{Advertised, ListenerConfig};
 pub use resolve::BrokerConfig;
+pub use sasl::SaslConfig;
 pub use settings::Settings;
 pub use table::{BROKER_CONFIGS, broker_config_entry, broker_configs};
 pub use without_effect::WITHOUT_EFFECT;
@@ -109,7 +111,7 @@ mod tests {
         );
         assert_eq!(
             refusal(&[("listeners", "SSL://:9093")]),
-            "listeners=SSL://:9093: expected a listener in PLAINTEXT: SSL is SSL, and there is no TLS and no SASL"
+            "listeners=SSL://:9093: expected a listener in PLAINTEXT or SASL_PLAINTEXT: SSL is SSL, and there is no TLS"
         );
         assert_eq!(refusal(&[("log.dirs", "/a,/b")]), "log.dirs=/a,/b: expected exactly one directory");
     }
@@ -178,7 +180,7 @@ mod tests {
     #[test]
     fn the_limit_of_a_listener_is_known_by_its_name_in_lower_case() {
         let (key, value) = ("listener.name.OUT.max.connections", "7");
-        assert_eq!(refusal(&[(key, "0")]), format!("{key}=0: expected a whole number above 0"));
+        assert_eq!(refusal(&[(key, "0")]), format!("{key}=0: expected a whole number from 1 to 2147483647"));
         let map = ("listener.security.protocol.map", "OUT:PLAINTEXT");
         let unknown = "listener.name.nope.max.connections";
         let config = settings(&[map, ("listeners", "OUT://:0"), (key, value), (unknown, "3")]).unwrap();

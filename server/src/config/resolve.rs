@@ -126,12 +126,16 @@ impl BrokerConfig {
         let count = |name| value(name).parse().unwrap_or(usize::MAX);
         let exceptions = counts_of_addresses(value(OVERRIDES)).unwrap_or_default();
         let exception = exceptions.into_iter().find(|(of, _)| *of == address.to_canonical());
-        let of_listener = self.listeners.iter().find(|found| *found.name == *listener);
         ConnectionLimits {
             all: count("max.connections"),
-            listener: of_listener.and_then(|found| found.connections_max).unwrap_or(usize::MAX),
+            listener: self.listener(listener).and_then(|found| found.connections_max).unwrap_or(usize::MAX),
             address: exception.map_or_else(|| count("max.connections.per.ip"), |(_, count)| count),
         }
+    }
+
+    /// The listener of this name.
+    pub fn listener(&self, name: &str) -> Option<&ListenerConfig> {
+        self.listeners.iter().find(|listener| *listener.name == *name)
     }
 
     /// Whether a coordinator is asked before the first batch of a transaction is appended in a partition.

@@ -1,22 +1,31 @@
 //! Settings as a file and a command line give them: names that exist, and values that each could be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::io;
 use std::path::Path;
 
-use strandline_engine::config::{TOPIC_CONFIGS, TopicDefaults};
+use strandline_engine::config::{ConfigKind, TOPIC_CONFIGS, TopicConfigEntry, TopicDefaults};
 
 use super::error::{Expected, SettingError, bad};
 use super::table::{BROKER_CONFIGS, broker_config_entry, shown_name};
+use crate::security::Mechanism;
 
 /// Settings as they were given: names that exist, values that each could be.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, String>,
-    /// `max.connections` of single listeners, by their names as they were written.
-    connections_max: BTreeMap<String, usize>,
+    /// What single listeners and their mechanisms have of their own, by the whole names as they were written.
+    of_listeners: BTreeMap<String, String>,
     /// Names that their user made, see [`is_prefixed`].
     prefixed: Vec<String>,
+}
+
+/// Names alone: a value may be a secret.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.values.keys()).entries(self.of_listeners.keys()).finish()
+    }
 }
 
 /// What the name of a setting of one listener begins with.
@@ -27,9 +36,34 @@ pub(super) fn is_prefixed(name: &str) -> bool {
     [OF_LISTENER, "rsm.config.", "rlmm.config."].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The listener whose own `max.connections` a name sets.
-fn listener_with_connections_max(name: &str) -> Option<&str> {
-    name.strip_prefix(OF_LISTENER)?.strip_suffix(".max.connections").filter(|name| !name.is_empty())
+/// What a listener may have of its own, and its mechanisms where it says so.
+const OF_ONE_LISTENER: [(&str, bool); 5] = [
+    ("connections.max.reauth.ms", true),
+    ("max.connections", false),
+    (PLAIN_USERS, true),
+    ("sasl.enabled.mechanisms", false),
+    ("sasl.server.max.receive.size", true),
+];
+
+/// The users of PLAIN, which a listener has for this mechanism alone.
+pub(super) const PLAIN_USERS: &str = "sasl.jaas.config";
+
+/// The setting of [`OF_ONE_LISTENER`] that such a name sets, whatever the listener.
+fn of_one_listener(name: &str) -> Option<&'static TopicConfigEntry> {
+    let rest = name.strip_prefix(OF_LISTENER)?;
+    let is_of = |setting: &str| {
+        let whose = rest.strip_suffix(setting).and_then(|rest| rest.strip_suffix('.'));
+        whose.is_some_and(|whose| !whose.is_empty())
+    };
+    let (setting, _) = OF_ONE_LISTENER.into_iter().find(|(setting, _)| is_of(setting))?;
+    broker_config_entry(setting)
+}
+
+/// The name by which a listener, or a mechanism of it, has a setting of its own. As in Kafka, both stand
+/// there in lower case.
+fn name_of(listener: &str, mechanism: Option<Mechanism>, setting: &str) -> String {
+    let mechanism = mechanism.map_or(String::new(), |mechanism| format!("{mechanism}."));
+    format!("{OF_LISTENER}{}.{}{setting}", listener.to_ascii_lowercase(), mechanism.to_ascii_lowercase())
 }
 
 impl Settings {
@@ -63,13 +97,19 @@ impl Settings {
             if !is_prefixed(name) {
                 return Err(SettingError::Unknown { name: name.to_owned() });
             }
-            if let Some(listener) = listener_with_connections_max(name) {
-                let most = value.trim().parse().ok().filter(|most| *most > 0);
-                let most = most.ok_or_else(|| bad(name.to_owned(), value, "a whole number above 0"))?;
-                self.connections_max.insert(listener.to_owned(), most);
+            let Some(entry) = of_one_listener(name) else {
+                self.prefixed.push(name.to_owned());
                 return Ok(());
-            }
-            self.prefixed.push(name.to_owned());
+            };
+            let value = match entry.kind {
+                // The table keeps no secret.
+                ConfigKind::Password => value.to_owned(),
+                _ => {
+                    let refused = |_| bad(name.to_owned(), value.trim(), Expected::Declared(entry));
+                    entry.canonical(value).map_err(refused)?
+                }
+            };
+            self.of_listeners.insert(name.to_owned(), value);
             return Ok(());
         };
         let name = shown_name(entry);
@@ -83,27 +123,53 @@ impl Settings {
         self.values.get(name).map(String::as_str)
     }
 
-    /// Connections that the listener may have, where it has a limit of its own. As in Kafka, the name of the
-    /// setting has the listener's in lower case.
+    /// What a listener has of its own, or its mechanism, where that is asked for.
+    pub(super) fn of_listener(
+        &self,
+        listener: &str,
+        mechanism: Option<Mechanism>,
+        setting: &str,
+    ) -> Option<&str> {
+        let of_mechanism = mechanism.map(|_| name_of(listener, mechanism, setting));
+        let of_both = of_mechanism.into_iter().chain([name_of(listener, None, setting)]);
+        of_both.into_iter().find_map(|name| self.of_listeners.get(&name)).map(String::as_str)
+    }
+
+    /// What was set under this whole name.
+    pub(super) fn of_listener_exactly(&self, name: &str) -> Option<&str> {
+        self.of_listeners.get(name).map(String::as_str)
+    }
+
+    /// Connections that the listener may have, where it has a limit of its own.
     pub(super) fn connections_max_of(&self, listener: &str) -> Option<usize> {
-        self.connections_max.get(&listener.to_ascii_lowercase()).copied()
+        self.of_listener(listener, None, "max.connections")?.parse().ok()
     }
 
     /// What was set and has no effect beside these listeners: each reason with the names that it holds for.
     pub(super) fn without_effect(&self, listeners: &[&str]) -> BTreeMap<&'static str, Vec<String>> {
         let mut found: BTreeMap<_, Vec<String>> = BTreeMap::new();
-        let is_of_one = |name: &str| listeners.iter().any(|listener| listener.to_ascii_lowercase() == name);
-        for name in self.connections_max.keys().filter(|name| !is_of_one(name)) {
-            found
-                .entry("no listener of clients has that name, which stands there in lower case")
-                .or_default()
-                .push(format!("{OF_LISTENER}{name}.max.connections"));
+        let mut taken = HashSet::new();
+        for listener in listeners {
+            for (setting, has_mechanisms) in OF_ONE_LISTENER {
+                if setting == PLAIN_USERS {
+                    taken.insert(name_of(listener, Some(Mechanism::Plain), setting));
+                    continue;
+                }
+                taken.insert(name_of(listener, None, setting));
+                let mechanisms = Mechanism::ALL.into_iter().filter(|_| has_mechanisms);
+                taken.extend(mechanisms.map(|mechanism| name_of(listener, Some(mechanism), setting)));
+            }
+        }
+        for name in self.of_listeners.keys().filter(|name| !taken.contains(*name)) {
+            let reason = match name.ends_with(PLAIN_USERS) {
+                true => "users in a setting are those of PLAIN: listener.name.NAME.plain.sasl.jaas.config",
+                false => "no listener of clients has that name, which stands there in lower case",
+            };
+            found.entry(reason).or_default().push(name.clone());
         }
         for name in &self.prefixed {
             found
-                .entry(
-                    "listeners have no settings of their own but max.connections, and there are no plug-ins",
-                )
+                .entry("listeners have no such setting of their own, and there are no plug-ins")
                 .or_default()
                 .push(name.clone());
         }

@@ -35,8 +35,12 @@ entries! {
         "Part of each thread's time that compaction and scrub may take while the thread has other work; up to a half while compaction falls behind. Not in Kafka."
     "broker.id" Int = "-1", Whole(-1, i32::MAX as i64); "The old name of node.id; -1 for none."
     "broker.rack" Text = null, Any; "The rack that clients are told this node stands in."
+    "connection.failed.authentication.delay.ms" Int = "100", Whole(0, i32::MAX as i64);
+        "How long a client waits for the answer that it is not believed."
     "connections.max.idle.ms" Long = "600000", Whole(1, i64::MAX);
         "Time after which a silent connection is closed. A fetch waits for half of it at most, whatever it asks for."
+    "connections.max.reauth.ms" Long = "0", Any;
+        "How long a client is known by what it has proven; one that does not prove it again in time is cut at its next request (KIP-368). 0 or less for as long as it is connected. A listener has its own as listener.name.NAME.connections.max.reauth.ms, and a mechanism of it as listener.name.NAME.MECHANISM.connections.max.reauth.ms, in lower case."
     "controller.listener.names" List = "", Any;
         "Listeners that are for controllers: a single node needs none, and passes over theirs."
     "controller.quorum.voters" List = "", Any; "The controllers: this node alone, as ID@HOST:PORT, or nothing."
@@ -51,7 +55,7 @@ entries! {
     "group.min.session.timeout.ms" Int = "6000", Whole(1, i32::MAX as i64); "Shortest session of a member."
     "listener.security.protocol.map" Text =
         "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Any;
-        "The protocol of each listener, as NAME:PROTOCOL; listeners of clients speak PLAINTEXT."
+        "The protocol of each listener, as NAME:PROTOCOL; listeners of clients speak PLAINTEXT or SASL_PLAINTEXT."
     "listeners" List = "PLAINTEXT://127.0.0.1:9092", Any;
         "Where to listen: NAME://HOST:PORT,... for clients; those of controllers are passed over. A client is told the addresses of the listener that it came in by."
     "log.cleaner.backoff.ms" Long dynamic = "15000", Whole(0, i64::MAX); "How long the cleaner waits that has found nothing to compact."
@@ -86,6 +90,10 @@ entries! {
         "Partitions that the topic of groups is made with; it keeps what it was made with."
     "process.roles" List = "broker,controller", Words(&["broker", "controller"]);
         "What this node is: a broker, and what a controller does for it. Either alone would need another node."
+    "sasl.enabled.mechanisms" List = "GSSAPI", Any;
+        "How clients of SASL listeners prove who they are: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512. The default is Kafka's and is none of these, so that a listener with SASL needs this. A listener has its own as listener.name.NAME.sasl.enabled.mechanisms, with NAME in lower case. The users of PLAIN stand in listener.name.NAME.plain.sasl.jaas.config; those of SCRAM are kept by the broker."
+    "sasl.server.max.receive.size" Int = "524288", Any;
+        "Largest request of a client that has not proven yet who it is; at least 1024."
     "socket.request.max.bytes" Int = "104857600", Whole(1024, i32::MAX as i64); "Largest request."
     "transaction.abort.timed.out.transaction.cleanup.interval.ms" Int = "10000", Whole(1, i32::MAX as i64);
         "How often it is looked for transactions that have been open for longer than their timeout."

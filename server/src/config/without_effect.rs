@@ -255,34 +255,21 @@ without_effect! {
         "ssl.truststore.password" Password per_broker = null, Any;
         "ssl.truststore.type" Text per_broker = "JKS", Any;
     }
-    "nobody is authenticated" {
-        "connection.failed.authentication.delay.ms" Int = "100", Whole(0, MAX);
-        "connections.max.reauth.ms" Long = "0", Any;
+    "there are no delegation tokens" {
         "delegation.token.expiry.check.interval.ms" Long = "3600000", Whole(1, MAX);
         "delegation.token.expiry.time.ms" Long = "86400000", Whole(1, MAX);
         "delegation.token.max.lifetime.ms" Long = "604800000", Whole(1, MAX);
         "delegation.token.secret.key" Password = null, Any;
-        "principal.builder.class" Class per_broker =
-            "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder", Any;
-        "sasl.client.callback.handler.class" Class = null, Any;
-        "sasl.enabled.mechanisms" List per_broker = "GSSAPI", Any;
-        "sasl.jaas.config" Password per_broker = null, Any;
+    }
+    "there is no Kerberos" {
         "sasl.kerberos.kinit.cmd" Text per_broker = "/usr/bin/kinit", Any;
         "sasl.kerberos.min.time.before.relogin" Long per_broker = "60000", Any;
         "sasl.kerberos.principal.to.local.rules" List per_broker = "DEFAULT", Any;
         "sasl.kerberos.service.name" Text per_broker = null, Any;
         "sasl.kerberos.ticket.renew.jitter" Double per_broker = "0.05", Any;
         "sasl.kerberos.ticket.renew.window.factor" Double per_broker = "0.8", Any;
-        "sasl.login.callback.handler.class" Class = null, Any;
-        "sasl.login.class" Class = null, Any;
-        "sasl.login.connect.timeout.ms" Int = null, Any;
-        "sasl.login.read.timeout.ms" Int = null, Any;
-        "sasl.login.refresh.buffer.seconds" Short per_broker = "300", Any;
-        "sasl.login.refresh.min.period.seconds" Short per_broker = "60", Any;
-        "sasl.login.refresh.window.factor" Double per_broker = "0.8", Any;
-        "sasl.login.refresh.window.jitter" Double per_broker = "0.05", Any;
-        "sasl.login.retry.backoff.max.ms" Long = "10000", Any;
-        "sasl.login.retry.backoff.ms" Long = "100", Any;
+    }
+    "there is no OAUTHBEARER" {
         "sasl.oauthbearer.allow.unverified.audience" Bool = "false", Any;
         "sasl.oauthbearer.allow.unverified.issuer" Bool = "false", Any;
         "sasl.oauthbearer.assertion.algorithm" Text = "RS256", WordsOfAnyCase(&["ES256", "RS256"]);
@@ -313,8 +300,27 @@ without_effect! {
         "sasl.oauthbearer.scope.claim.name" Text = "scope", Any;
         "sasl.oauthbearer.sub.claim.name" Text = "sub", Any;
         "sasl.oauthbearer.token.endpoint.url" Text = null, Any;
+    }
+    "users in a setting are those of PLAIN, by listener: listener.name.NAME.plain.sasl.jaas.config" {
+        "sasl.jaas.config" Password per_broker = null, Any;
+    }
+    "this broker logs in nowhere" {
+        "sasl.login.connect.timeout.ms" Int = null, Any;
+        "sasl.login.read.timeout.ms" Int = null, Any;
+        "sasl.login.refresh.buffer.seconds" Short per_broker = "300", Any;
+        "sasl.login.refresh.min.period.seconds" Short per_broker = "60", Any;
+        "sasl.login.refresh.window.factor" Double per_broker = "0.8", Any;
+        "sasl.login.refresh.window.jitter" Double per_broker = "0.05", Any;
+        "sasl.login.retry.backoff.max.ms" Long = "10000", Any;
+        "sasl.login.retry.backoff.ms" Long = "100", Any;
+    }
+    "of who a client is, a mechanism alone decides: no classes are asked" {
+        "principal.builder.class" Class per_broker =
+            "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder", Any;
+        "sasl.client.callback.handler.class" Class = null, Any;
+        "sasl.login.callback.handler.class" Class = null, Any;
+        "sasl.login.class" Class = null, Any;
         "sasl.server.callback.handler.class" Class = null, Any;
-        "sasl.server.max.receive.size" Int = "524288", Any;
         "security.providers" Text = null, Any;
     }
     "there are no quotas" {

@@ -307,6 +307,9 @@ fn ask(world: &mut World, key: ApiKey, version: i16, copies: usize) -> Sizes {
             let entries = times(copies, AlterQuota::default());
             world.sizes(version, &AlterClientQuotasRequest { entries, ..Default::default() })
         }
+        // They name one thing at most.
+        ApiKey::SaslHandshake => world.sizes(version, &SaslHandshakeRequest::default()),
+        ApiKey::SaslAuthenticate => world.sizes(version, &SaslAuthenticateRequest::default()),
         ApiKey::DescribeUserScramCredentials => {
             let users = Some(times(copies, ScramUserName { name: "nobody".to_owned() }));
             world.sizes(version, &DescribeUserScramCredentialsRequest { users })

@@ -243,6 +243,30 @@ const SEEN: &[(&str, &str, &str, &str)] = &[
     ("offsets.topic.num.partitions", HERE, GROUPS, "offsets.topic.num.partitions"),
     ("process.roles", HERE, LISTENERS, "process.roles"),
     (
+        "connection.failed.authentication.delay.ms",
+        SASL,
+        "a_wrong_password_is_told_after_a_while_and_ends_the_connection",
+        "connection.failed.authentication.delay.ms",
+    ),
+    (
+        "connections.max.reauth.ms",
+        SASL,
+        "a_client_proves_it_again_in_time_or_is_cut",
+        "connections.max.reauth.ms",
+    ),
+    (
+        "sasl.enabled.mechanisms",
+        SASL_CONFIG,
+        "a_listener_has_its_own_mechanisms_and_lifetimes_or_those_of_all",
+        "sasl.enabled.mechanisms",
+    ),
+    (
+        "sasl.server.max.receive.size",
+        SASL,
+        "a_stranger_has_little_room_and_its_noise_ends_its_connection",
+        "sasl.server.max.receive.size",
+    ),
+    (
         "socket.request.max.bytes",
         HERE,
         "requests_and_answers_are_as_large_as_the_broker_allows",
@@ -280,6 +304,8 @@ const SEEN: &[(&str, &str, &str, &str)] = &[
 ];
 
 const HERE: &str = "server/tests/scenarios/effects.rs";
+const SASL: &str = "server/tests/scenarios/sasl.rs";
+const SASL_CONFIG: &str = "server/src/config/sasl.rs";
 const CONFIG: &str = "engine/src/config/topic.rs";
 const BROKER_CONFIG: &str = "server/src/config/mod.rs";
 const PLAN: &str = "engine/src/compaction/plan.rs";
@@ -611,9 +637,9 @@ fn what_asks_for_other_nodes_or_for_security_is_refused_with_the_reason() {
     let map = ("listener.security.protocol.map", "IN:PLAINTEXT,OUT:SASL_SSL,CTRL:SSL");
     let maps = ("listener.security.protocol.map", "IN:PLAINTEXT,PLAINTEXT:PLAINTEXT");
     for (pairs, words) in [
-        (&[("listeners", "OUT://:1"), map][..], "OUT is SASL_SSL, and there is no TLS and no SASL"),
-        (&[("listeners", "IN://:1,OUT://:2"), map], "OUT is SASL_SSL, and there is no TLS and no SASL"),
-        (&[("listeners", "IN://:1,CTRL://:2"), map], "CTRL is SSL, and there is no TLS and no SASL"),
+        (&[("listeners", "OUT://:1"), map][..], "OUT is SASL_SSL, and there is no TLS"),
+        (&[("listeners", "IN://:1,OUT://:2"), map], "OUT is SASL_SSL, and there is no TLS"),
+        (&[("listeners", "IN://:1,CTRL://:2"), map], "CTRL is SSL, and there is no TLS"),
         (&[("listeners", "CONTROLLER://:1")], "at least one NAME://HOST:PORT for clients"),
         (&[("listeners", "IN://:1,in://:2"), map], "each name once, and in stands there twice"),
         (&[("listeners", "IN://:1,PLAINTEXT://:1"), maps], "IN and PLAINTEXT have one"),

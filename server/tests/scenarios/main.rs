@@ -22,6 +22,7 @@ mod records;
 mod refused;
 mod restart;
 mod retention;
+mod sasl;
 mod single_node;
 mod topics;
 mod transactional_offsets;

@@ -40,6 +40,8 @@ fn requests(seed: fn(u64) -> Seed, first_id: i32) -> Vec<(ApiKey, i16, Vec<u8>)>
     add(to, samples::sync_group_request);
     add(to, samples::describe_groups_request);
     add(to, samples::list_groups_request);
+    add(to, samples::sasl_handshake_request);
+    add(to, samples::sasl_authenticate_request);
     add(to, samples::api_versions_request);
     add(to, samples::create_topics_request);
     add(to, samples::delete_topics_request);

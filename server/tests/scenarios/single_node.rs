@@ -344,8 +344,7 @@ fn nobody_has_rules_quotas_passwords_or_tokens() {
     };
     let told = client.call(0, &request).results;
     let told: Vec<_> = told.iter().map(|told| (told.user.as_str(), code(told.error_code))).collect();
-    // Kafka keeps passwords.
-    assert_eq!(told, [("a", ErrorCode::ResourceNotFound), ("b", ErrorCode::UnsupportedVersion)]);
+    assert_eq!(told, [("a", ErrorCode::ResourceNotFound), ("b", ErrorCode::UnsupportedSaslMechanism)]);
 
     let refused = [
         client.call(3, &CreateDelegationTokenRequest::default()).error_code,

@@ -36,8 +36,9 @@ use strandline_protocol::wire::writer::PART_BYTES;
 use super::frame::{FrameBuffer, FrameError};
 use super::queue::{Popper, Pusher, queue};
 use crate::answer::Long;
+use crate::authentication::Authentication;
 use crate::broker::Broker;
-use crate::call::{Answer, CallError, Ending, Owed};
+use crate::call::{Answer, CallError, Client, Ending, Owed};
 use crate::dispatch;
 use crate::net::{Connection, SendRangeError, Transport};
 use crate::room::Seat;
@@ -72,6 +73,8 @@ enum ReadEnd {
     Told(&'static str),
     #[error("no answer can be written")]
     Writing,
+    #[error("the client has not proven who it is")]
+    NotBelieved,
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]
@@ -106,9 +109,13 @@ pub(super) async fn serve<T: Transport>(connection: &Connection<T>, broker: &Rc<
     let serving = Serving { connection, broker };
     let (pusher, popper) = queue(OPEN_REQUESTS_MAX, OPEN_BYTES_MAX);
     let (end, ending) = async_channel::bounded(1);
-    let mut session = Rc::new(Session::new(connection.origin()));
+    let listener = broker.config.listener(&connection.origin().listener);
+    let mut client = Client {
+        session: Rc::new(Session::new(connection.origin())),
+        authentication: Authentication::new(listener.and_then(|listener| listener.sasl.clone())),
+    };
     let reading = async {
-        let why = serving.read(&mut session, pusher, &end, Ending(ending)).await;
+        let why = serving.read(&mut client, pusher, &end, Ending(ending)).await;
         drop(end);
         why
     };
@@ -124,7 +131,7 @@ pub(super) async fn serve<T: Transport>(connection: &Connection<T>, broker: &Rc<
         peer = %origin.peer, listener = %origin.listener, shard = broker.shard.index(), "connected"
     );
     let (read, written) = join(reading, writing).await;
-    tell(&session, &read, &written);
+    tell(&client.session, &read, &written);
 }
 
 impl<T: Transport> Serving<'_, T> {
@@ -132,12 +139,12 @@ impl<T: Transport> Serving<'_, T> {
 
     async fn read(
         &self,
-        session: &mut Rc<Session>,
+        client: &mut Client,
         queue: Pusher<Owed>,
         end: &Sender<()>,
         ending: Ending,
     ) -> ReadEnd {
-        match self.read_requests(session, &queue, end, &ending).await {
+        match self.read_requests(client, &queue, end, &ending).await {
             Ok(never) => match never {},
             Err(end) => end,
         }
@@ -145,12 +152,17 @@ impl<T: Transport> Serving<'_, T> {
 
     async fn read_requests(
         &self,
-        session: &mut Rc<Session>,
+        client: &mut Client,
         queue: &Pusher<Owed>,
         end: &Sender<()>,
         ending: &Ending,
     ) -> Result<std::convert::Infallible, ReadEnd> {
-        let mut buffer = FrameBuffer::new(self.broker.config.request_bytes_max);
+        let request_bytes_max = self.broker.config.request_bytes_max;
+        let most = |client: &Client| match client.authentication.request_bytes_max() {
+            Some(own) => own.min(request_bytes_max),
+            None => request_bytes_max,
+        };
+        let mut buffer = FrameBuffer::new(most(client));
         let mut drained = false;
         // Asked for when the queue is full for the first time.
         let mut gone = pin!(self.connection.transport().hung_up().fuse());
@@ -167,8 +179,12 @@ impl<T: Transport> Serving<'_, T> {
                 if !has_room {
                     return Err(ReadEnd::Writing);
                 }
-                let owed = dispatch::arrive(self.broker.clone(), session, frame, ending.clone()).await?;
+                let owed = dispatch::arrive(self.broker.clone(), client, frame, ending.clone()).await?;
                 queue.push(owed, bytes);
+                if client.authentication.has_failed() {
+                    return Err(ReadEnd::NotBelieved);
+                }
+                buffer.set_bytes_max(most(client));
                 yield_if_needed().await;
             }
             drained = self.receive(&mut buffer, drained).await?;
@@ -376,7 +392,7 @@ fn tell(session: &Session, read: &ReadEnd, written: &Result<(), WriteEnd>) {
         (Err(reason @ (WriteEnd::Call(_) | WriteEnd::Still)), _) => {
             tracing::warn!(%peer, %listener, %principal, client_id, %reason, "connection closed");
         }
-        (_, reason @ (ReadEnd::Frame(_) | ReadEnd::Call(_))) => {
+        (_, reason @ (ReadEnd::Frame(_) | ReadEnd::Call(_) | ReadEnd::NotBelieved)) => {
             tracing::warn!(%peer, %listener, %principal, client_id, %reason, "connection closed");
         }
         (Err(reason), _) => tracing::debug!(%peer, client_id, %reason, "connection closed"),

@@ -63,6 +63,11 @@ impl FrameBuffer {
         FrameBuffer { block: BytesMut::new(), ahead: BLOCK_BYTES_MIN, bytes_max }
     }
 
+    /// Frames have at most so many bytes from now on; one that has begun as well.
+    pub(super) fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+
     /// Whether a frame has begun and not ended.
     pub(super) fn is_partial(&self) -> bool {
         !self.block.is_empty()
