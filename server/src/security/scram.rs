@@ -117,8 +117,8 @@ impl Challenged {
         let signature = hash.hmac(&self.credential.stored_key, covered.as_bytes());
         let client_key: Vec<u8> = proof.iter().zip(&signature).map(|(proof, sign)| proof ^ sign).collect();
         let is_proven = same(&hash.digest(&client_key), &self.credential.stored_key);
-        // librdkafka before 2.6.1 puts its own part before the whole once more, which Kafka 3.9 takes as well. The
-        // proof covers what was said, and our part is in it.
+        // librdkafka before 2.6.1 puts its own part before the whole once more, which Kafka 3.9 takes, too.
+        // The proof covers what was said, and our part is in it.
         let is_ours = binding == self.gs2_header.as_bytes() && nonce.ends_with(&self.nonce);
         if !(is_proven && is_ours && self.is_known) {
             return None;

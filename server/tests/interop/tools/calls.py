@@ -62,7 +62,6 @@ FLUSH = "flush.messages is 1 here"
 UNKNOWN = "a name that nobody knows is refused here, also where it is to go away"
 LOGGERS = "the levels of single loggers cannot be told or changed here"
 QUOTAS = "there are no client quotas here"
-USERS = "there are no users here"
 GROUP_SETTINGS = "groups have no settings of their own here"
 METRICS = "what clients report is not collected here"
 CONSUMER = "there are no groups of the consumer protocol here yet"
@@ -127,7 +126,7 @@ call("configs", "--describe --entity-type clients --entity-name c1")
 call("configs", "--describe --entity-type client-metrics")
 call("configs", "--describe --entity-type groups")
 call("configs", "--alter --entity-type users --entity-name alice --add-config producer_byte_rate=1024", why=QUOTAS)
-call("configs", "--alter --entity-type users --entity-name alice --add-config 'SCRAM-SHA-256=[password=secret]'", why=USERS)
+call("configs", "--alter --entity-type users --entity-name alice --add-config 'SCRAM-SHA-256=[password=secret]'")
 call("configs", "--alter --entity-type groups --entity-name g1 --add-config consumer.session.timeout.ms=50000", why=GROUP_SETTINGS)
 call("configs", "--alter --entity-type client-metrics --entity-name m1 --add-config interval.ms=1000", why=METRICS)
 
