@@ -322,12 +322,12 @@ fn an_open_transaction_is_aborted_before_another_instance_begins() {
         assert_eq!(room.init(None), Err(ErrorCode::ConcurrentTransactions), "its markers are on their way");
         assert_eq!(room.add(old, level), Err(ErrorCode::ProducerFenced));
         let marking = room.mark();
-        assert_eq!((marking.result, marking.producer), (Abort, in_epoch(old, 1)));
+        assert_eq!((marking.result, marking.producer), (Abort, in_epoch(old, 2)));
         assert!(marking.is_bumped);
         assert_eq!(marking.partitions, by_topic(&[("t", 0)]));
         assert_eq!(marking.coordinator_epoch, EPOCH);
         assert_eq!(room.init(Some(old)), Err(ErrorCode::ProducerFenced), "it is not told the new epoch");
-        assert_eq!(room.init(None), Ok(in_epoch(old, 2)));
+        assert_eq!(room.init(None), Ok(in_epoch(old, 3)));
     }
 }
 
@@ -339,7 +339,7 @@ fn who_goes_on_has_its_own_open_transaction_aborted_and_no_other() {
     assert_eq!(room.state(), State::Ongoing);
     assert_eq!(room.init(Some(producer)), Err(ErrorCode::ConcurrentTransactions));
     room.mark();
-    assert_eq!(room.init(Some(producer)), Ok(in_epoch(producer, 1)));
+    assert_eq!(room.init(Some(producer)), Ok(in_epoch(producer, 2)));
 }
 
 #[test]
@@ -609,20 +609,31 @@ fn a_transaction_whose_time_is_up_is_aborted_and_its_client_fenced() {
         assert_eq!(room.end(producer, Commit, level), Err(ErrorCode::ConcurrentTransactions));
         room.settle(Ok(()));
         assert_eq!(room.state(), State::PrepareAbort);
-        assert_eq!(
-            room.end(producer, Commit, level),
-            match level {
-                OLD => Err(ErrorCode::ProducerFenced),
-                _ => Err(ErrorCode::InvalidTxnState),
-            }
-        );
+        for result in [Commit, Abort] {
+            assert_eq!(room.end(producer, result, level), Err(ErrorCode::ProducerFenced));
+        }
         let marking = room.mark();
-        assert_eq!((marking.result, marking.producer), (Abort, in_epoch(producer, 1)));
+        assert_eq!((marking.result, marking.producer), (Abort, in_epoch(producer, 2)));
+        for result in [Commit, Abort] {
+            assert_eq!(room.end(producer, result, level), Err(ErrorCode::ProducerFenced), "no repetition");
+        }
         assert_eq!(room.add(producer, level), Err(ErrorCode::ProducerFenced));
         let counts = room.machine.report().counts;
         assert_eq!((counts.committed, counts.aborted, counts.timed_out), (0, 1, 1));
-        assert_eq!(room.init(Some(producer)), Ok(in_epoch(producer, 1)), "it may go on");
+        assert_eq!(room.init(Some(producer)), Ok(in_epoch(producer, 2)), "it may go on");
     }
+}
+
+#[test]
+fn a_client_in_the_last_epoch_is_fenced_when_its_time_is_up_as_any_other() {
+    let (mut room, old) = Room::exhausted(State::Ongoing);
+    room.pass(i64::from(TIMEOUT_MS) + CHECK_MS);
+    room.settle(Ok(()));
+    assert_eq!(room.mark().producer, in_epoch(old, 1), "there is no other epoch");
+    for result in [Commit, Abort] {
+        assert_eq!(room.end(old, result, NEW), Err(ErrorCode::ProducerFenced));
+    }
+    assert_eq!(room.init(None), Ok(producer(101, 0)));
 }
 
 #[test]

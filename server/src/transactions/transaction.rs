@@ -27,6 +27,9 @@ use strandline_protocol::wire::ErrorCode;
 /// The last epoch that a client is given.
 const LAST_EPOCH: i16 = i16::MAX - 1;
 
+/// The epoch that is left to fence such a client with.
+const EPOCH_MAX: ProducerEpoch = ProducerEpoch(i16::MAX);
+
 /// The level (`transaction.version`) from which on each end of a transaction raises the epoch.
 pub const BUMPING_LEVEL: i16 = 2;
 
@@ -350,8 +353,11 @@ impl Transaction {
         fresh: Option<ProducerId>,
         now: i64,
     ) -> Result<Next, ErrorCode> {
-        let is_bumped =
-            producer.id == self.producer.id && producer.epoch.0.checked_add(1) == Some(self.producer.epoch.0);
+        // Only what is fenced is in the largest epoch and has no other producer id to go on with.
+        let is_out_of_epochs = self.producer.epoch == EPOCH_MAX && self.next_producer_id.is_none();
+        let is_bumped = producer.id == self.producer.id
+            && producer.epoch.0.checked_add(1) == Some(self.producer.epoch.0)
+            && !is_out_of_epochs;
         let is_overflown = producer.id == self.previous_producer_id
             && producer.epoch.0 == LAST_EPOCH
             && self.producer.epoch == ProducerEpoch::FIRST;
@@ -411,10 +417,13 @@ impl Transaction {
         Transaction { last_epoch: self.producer.epoch, ..self.fenced(now) }
     }
 
+    /// The epoch is raised twice, as Kafka does: with the next one, a client that comes late with its own end
+    /// would look as if it asked once more for the one that raised it.
     fn fenced(&self, now: i64) -> Transaction {
         assert_eq!(self.state, State::Ongoing, "only what is open is aborted");
+        let epoch = ProducerEpoch(self.producer.epoch.0.saturating_add(2));
         Transaction {
-            producer: self.raised(),
+            producer: Producer { id: self.producer.id, epoch },
             next_producer_id: ProducerId::NONE,
             state: State::PrepareAbort,
             updated: now,
