@@ -226,15 +226,15 @@ impl Driver<'_> {
     fn run(mut self) -> Result<Transacted, LoadError> {
         let deadline = self.window.end + nanos(ANSWER_TIMEOUT);
         let mut scratch = vec![0; READ_BYTES];
-        while self.producers.iter().any(|producer| producer.state != State::Done) {
+        loop {
             let mut next = deadline;
             for index in 0..self.producers.len() {
                 next = next.min(self.step(index)?);
             }
+            let mut left = self.producers.iter().filter(|producer| producer.state != State::Done);
+            let Some(producer) = left.next().map(|producer| producer.number) else { break };
             let time = now();
             if time > deadline {
-                let stuck = self.producers.iter().find(|producer| producer.state != State::Done);
-                let producer = stuck.map_or(0, |producer| producer.number);
                 return Err(LoadError::Unanswered { producer });
             }
             for index in self.wait(next.saturating_sub(time))? {

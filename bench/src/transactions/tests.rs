@@ -67,8 +67,10 @@ fn what_was_aborted_is_found_by_who_reads_uncommitted_alone() {
         aborted_of: Some(2),
         records: Some(4_000),
     };
-    let live = Live::default();
-    let done = load::run(&plan, &target.bootstrap, &topic, now(), &live).expect("all are ended");
+    let (live, started) = (Live::default(), now());
+    let done = load::run(&plan, &target.bootstrap, &topic, started, &live).expect("all are ended");
+    // A run ends with its last commit. It used to sleep until an answer could no longer come.
+    assert!(now() < started + workload.seconds * SECOND, "it sleeps when nothing is left to do");
     let (committed, aborted): (u64, u64) = (done.committed.values().sum(), done.aborted.values().sum());
     assert!(committed > 0 && aborted > 0 && committed + aborted >= 4_000, "{committed}, {aborted}");
     let shown = |isolation| check(&topic, &done, isolation).expect("exactly what is to be shown");
