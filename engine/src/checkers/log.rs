@@ -1,5 +1,8 @@
-//! One partition's log on the simulated disk, against a list of batches: append, read, look up times, roll,
-//! drop, sync, persist indexes, and open again after a kill or a power loss, with or without a journal.
+//! One partition's log on the simulated disk, against a list of batches: append, with transactions and
+//! without, end transactions, read, read what is committed, look up times, roll, drop, sync, persist indexes,
+//! and open again after a kill or a power loss, with or without a journal.
+
+mod told;
 
 use std::path::Path;
 use std::rc::Rc;
@@ -9,16 +12,21 @@ use bytes::{Bytes, BytesMut};
 
 use super::input::Input;
 use crate::config::{TopicConfig, TopicDefaults};
-use crate::format::batch::{BatchHeader, Batches};
+use crate::error::AppendError;
+use crate::format::batch::{BatchHeader, Batches, Producer};
 use crate::format::builder::BatchBuilder;
 use crate::format::check::check;
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::compression::Codec;
+use crate::format::marker::{Marker, TransactionResult};
 use crate::io::Disk;
-use crate::log::{Found, Log, Origin, Place};
+use crate::log::{Draft, Found, Log, Origin, Participation, Place};
 use crate::segment::OpenFiles;
 use crate::sim::{SimDisk, SimFile, Simulation};
-use crate::types::{EpochEnd, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId};
+use crate::types::{
+    EpochEnd, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
+};
+use told::{Filter, PRODUCERS, Story, is_bumped};
 
 const DIRECTORY: &str = "/data/orders-0";
 const PARTITION: PartitionId = PartitionId::new(TopicId::from_bytes([1; 16]), 0);
@@ -33,6 +41,23 @@ struct Model {
     synced: i64,
     /// What was written and then not taken in: its sender was told that, and a crash may bring it back.
     discarded: Vec<Batch>,
+    /// What the batches have said that are not there any more.
+    before: Story,
+}
+
+impl Model {
+    /// What all batches say.
+    fn story(&self) -> Story {
+        let mut story = self.before.clone();
+        self.batches.iter().for_each(|batch| story.hear(batch.base, &batch.bytes));
+        story
+    }
+}
+
+/// What is to be appended.
+enum New {
+    Batch { bytes: Bytes, timestamps: Vec<Timestamp>, producer: Option<usize> },
+    Marker { marker: Marker, at: Timestamp },
 }
 
 struct Batch {
@@ -79,7 +104,8 @@ pub(super) fn log_against_model(bytes: &[u8]) {
         match input.below(16) {
             0..=4 => machine.append(&mut input, true),
             5 => machine.append(&mut input, false),
-            6..=8 => machine.read(&mut input),
+            6 | 7 => machine.read(&mut input),
+            8 => machine.read_committed(&mut input),
             9 => machine.look_up(&mut input),
             10 => machine.sync(),
             11 => assert!(machine.log.roll(), "no draft is there"),
@@ -91,6 +117,7 @@ pub(super) fn log_against_model(bytes: &[u8]) {
         assert_eq!(machine.log.end().get(), machine.model.end);
         assert_eq!(machine.log.log_start().get(), machine.model.start);
         machine.check_epochs();
+        machine.check_transactions();
     }
     machine.read_whole();
     machine.reopen(true, true);
@@ -116,6 +143,16 @@ async fn open(
     Rc::new(recovery.log)
 }
 
+/// With what its coordinator's word a producer appends.
+fn origin(log: &Log<SimDisk>, at: usize, story: &Story) -> Origin {
+    let producer = Producer { id: ProducerId(at as i64), epoch: ProducerEpoch(story.producers[at].epoch) };
+    match log.participation(producer) {
+        Participation::Open => Origin::Client,
+        Participation::Absent(guard) if is_bumped(at) => Origin::EpochOfItsOwn(guard),
+        Participation::Absent(guard) => Origin::Transaction(guard),
+    }
+}
+
 impl Machine {
     fn run<T>(&mut self, future: impl Future<Output = T>) -> T {
         self.simulation.as_mut().expect("a machine is there").run_until(future)
@@ -125,59 +162,103 @@ impl Machine {
         self.simulation.as_ref().expect("a machine is there").disk()
     }
 
-    /// Appends some batches in one draft, which is taken in or discarded.
+    /// Appends some batches and markers in one draft, which is taken in or discarded.
     fn append(&mut self, input: &mut Input<'_>, adopts: bool) {
         let (log, config) = (self.log.clone(), self.config.clone());
-        let mut new = Vec::new();
-        for _ in 0..1 + input.below(3) {
-            let kind = input.byte();
-            let mut builder = BatchBuilder::new(if kind & 0x80 != 0 { Codec::Snappy } else { Codec::None });
-            let mut timestamps = Vec::new();
-            for _ in 0..1 + kind % 4 {
-                self.made += 1;
-                timestamps.push(Timestamp(1_000 + i64::from(input.byte())));
-                let value = [&self.made.to_le_bytes()[..], &vec![b'v'; usize::from(kind & 0x3f)]].concat();
-                builder.push(timestamps[timestamps.len() - 1], None, Some(&value), &[]);
-            }
-            new.push((builder.build(), timestamps));
-        }
+        let mut story = self.model.story();
+        let mut base = self.model.end;
         let mut rules = config.check_rules(Timestamp(1_000));
         (rules.before_max_ms, rules.after_max_ms) = (i64::MAX, i64::MAX);
-        let mut next = self.model.end;
-        // Leaders come and go.
-        let epoch = LeaderEpoch((self.made / 10) as i32);
-        let taken = self.run(async {
+        let mut draft = self.run(async {
             log.ensure_directory().await.expect("nothing fails here");
-            let mut draft = log.draft(&config).await.expect("nothing fails here");
-            for (batch, timestamps) in &new {
-                let checked = check(BytesMut::from(&batch[..]), &rules).expect("the batch keeps the rules");
-                assert_eq!(
-                    draft.push(&log, epoch, checked, Origin::Client).ok(),
-                    Some(Place::Appended(Offset::new(next)))
-                );
-                next += timestamps.len() as i64;
-            }
-            let stamped = draft.batches().to_vec();
-            assert!(draft.write(&log).await.is_ok(), "nothing fails here");
-            match adopts {
-                true => log.adopt(draft),
-                false => log.discard(draft).await.expect("nothing fails here"),
-            }
-            stamped
+            log.draft(&config).await.expect("nothing fails here")
         });
-        assert_eq!(taken.len(), new.len());
-        let mut base = self.model.end;
-        let batches = taken.into_iter().zip(new).map(|(bytes, (_, timestamps))| {
+        let mut batches = Vec::new();
+        let mut ended = [false; PRODUCERS];
+        for _ in 0..1 + input.below(3) {
+            let new = self.choose(input, &story);
+            // Leaders come and go.
+            let epoch = LeaderEpoch((self.made / 10) as i32);
+            let (timestamps, producer) = match new {
+                New::Marker { marker, at } => {
+                    let placed = draft.end_transaction(&log, epoch, &marker, at);
+                    assert_eq!(placed.ok(), Some(Offset::new(base)), "{marker:?}");
+                    ended[marker.producer.id.0 as usize] = true;
+                    (vec![at], None)
+                }
+                New::Batch { bytes, timestamps, producer } => {
+                    let checked = check(BytesMut::from(&bytes[..]), &rules).expect("it keeps the rules");
+                    let origin = producer.map_or(Origin::Client, |at| origin(&log, at, &story));
+                    let placed = draft.push(&log, epoch, checked, origin);
+                    // Who asked before the marker is not told after it that the transaction goes on.
+                    if producer.is_some_and(|at| ended[at] && story.producers[at].open.is_none()) {
+                        assert!(matches!(placed, Err(AppendError::InvalidTransactionState { .. })));
+                        continue;
+                    }
+                    assert_eq!(placed.ok(), Some(Place::Appended(Offset::new(base))));
+                    (timestamps, producer)
+                }
+            };
+            let bytes = draft.batches().last().expect("it was appended").clone();
+            story.hear(base, &bytes);
+            assert!(producer.is_none_or(|at| story.producers[at].open.is_some()));
             let batch = Batch { base, bytes, timestamps };
             base = batch.end();
-            batch
-        });
+            batches.push(batch);
+        }
+        self.finish(draft, adopts);
         if adopts {
             self.model.batches.extend(batches);
             self.model.end = base;
         } else {
             self.model.discarded.extend(batches);
         }
+    }
+
+    fn finish(&mut self, mut draft: Draft<SimDisk>, adopts: bool) {
+        let log = self.log.clone();
+        self.run(async {
+            assert!(draft.write(&log).await.is_ok(), "nothing fails here");
+            match adopts {
+                true => log.adopt(draft),
+                false => log.discard(draft).await.expect("nothing fails here"),
+            }
+        });
+    }
+
+    /// A batch of no producer, one of a transaction, or the marker that ends one, open or not.
+    fn choose(&mut self, input: &mut Input<'_>, story: &Story) -> New {
+        let kind = input.byte();
+        let mut builder = BatchBuilder::new(if kind & 0x80 != 0 { Codec::Snappy } else { Codec::None });
+        let mut producer = None;
+        if kind & 0x40 != 0 {
+            let choice = usize::from(input.byte());
+            let at = choice % PRODUCERS;
+            let (told, id) = (&story.producers[at], ProducerId(at as i64));
+            let result = match choice / 64 {
+                0 => Some(TransactionResult::Commit),
+                1 => Some(TransactionResult::Abort),
+                _ => None,
+            };
+            if let Some(result) = result {
+                let bumped = is_bumped(at);
+                let epoch = ProducerEpoch(told.epoch + i16::from(bumped));
+                let marker =
+                    Marker { producer: Producer { id, epoch }, coordinator_epoch: 0, result, bumped };
+                return New::Marker { marker, at: Timestamp(1_000 + i64::from(input.byte())) };
+            }
+            let sequence = Sequence(told.next_sequence());
+            builder = builder.producer(id, ProducerEpoch(told.epoch), sequence).transactional(true);
+            producer = Some(at);
+        }
+        let mut timestamps = Vec::new();
+        for _ in 0..1 + kind % 4 {
+            self.made += 1;
+            timestamps.push(Timestamp(1_000 + i64::from(input.byte())));
+            let value = [&self.made.to_le_bytes()[..], &vec![b'v'; usize::from(kind & 0x3f)]].concat();
+            builder.push(timestamps[timestamps.len() - 1], None, Some(&value), &[]);
+        }
+        New::Batch { bytes: builder.build().freeze(), timestamps, producer }
     }
 
     fn read(&mut self, input: &mut Input<'_>) {
@@ -231,6 +312,26 @@ impl Machine {
         }
     }
 
+    /// A reader of committed records is told of those that are not, and of no other.
+    fn read_committed(&mut self, input: &mut Input<'_>) {
+        let (start, story) = (self.model.start, self.model.story());
+        let stable = story.first_undecided(start).unwrap_or(self.model.end);
+        let from = start + i64::from(input.number()) % (stable - start + 1);
+        let upto = from + i64::from(input.number()) % (stable - from + 1);
+        if from == upto {
+            return;
+        }
+        let log = self.log.clone();
+        let aborted = self.run(async { log.aborted_between(Offset::new(from), Offset::new(upto)).await });
+        let mut filter = Filter::new(aborted.expect("nothing fails here"));
+        let read = self.model.batches.iter().filter(|batch| batch.end() > from && batch.base < upto);
+        for batch in read {
+            let header = BatchHeader::peek(&batch.bytes).expect("ours");
+            let counts = !header.is_control() && story.is_committed(batch.base, header);
+            assert_eq!(filter.counts(header), counts, "the batch at {}, from {from} to {upto}", batch.base);
+        }
+    }
+
     fn look_up(&mut self, input: &mut Input<'_>) {
         let timestamp = Timestamp(1_000 + i64::from(input.byte()));
         let log = self.log.clone();
@@ -281,8 +382,12 @@ impl Machine {
             while let Some(segment) = log.take_dropped(base) {
                 segment.remove().await.expect("nothing fails here");
             }
+            log.purge_deleted().await.expect("nothing fails here");
         });
-        self.model.batches.retain(|batch| batch.end() > start);
+        let Model { batches, before, .. } = &mut self.model;
+        for batch in batches.extract_if(.., |batch| batch.end() <= start) {
+            before.hear(batch.base, &batch.bytes);
+        }
     }
 
     /// The process ends, or the machine; then the log is opened again. A journal has all that was appended
@@ -302,6 +407,16 @@ impl Machine {
         self.reconcile(loses_power, has_journal);
         self.sync();
         self.read_whole();
+    }
+
+    /// The log knows each producer, and where the first open transaction begins.
+    fn check_transactions(&self) {
+        let story = self.model.story();
+        story.compare(&self.log.active_producers());
+        let first = story.first_undecided(self.model.start).map(Offset::new);
+        assert_eq!(self.log.first_undecided(), first, "{:?}", story.producers);
+        let open = story.producers.iter().filter(|told| told.open.is_some()).count();
+        assert_eq!(self.log.open_transactions().0, open as u64);
     }
 
     /// The log knows the leader epoch of each of its batches, and where each epoch ends.

@@ -10,7 +10,7 @@
 //! | `index` | an index file | columns ascend, lookups find what a scan finds, written the same again |
 //! | `small_files` | a choice of file and its body; a name | written the same again; no flipped bit is let through |
 //! | `recovery` | choices of files in a data directory, and of damage | a start ends; nothing broken is read; further starts find the same |
-//! | `log_against_model` | choices of operations of one log | every answer is that of a list of batches, also after a crash |
+//! | `log_against_model` | choices of operations of one log | every answer is that of a list of batches, with their transactions, also after a crash |
 //! | `compaction_against_model` | choices of records and settings | what is left is the newest record of each key |
 //!
 //! A checker puts lengths and sums right and looks again: behind a sum a fuzzer finds nothing by itself. It
