@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout, reason = "a process that is killed says how far it came")]
 
+mod aborted;
 mod foreign;
 mod killed;
 mod listing;

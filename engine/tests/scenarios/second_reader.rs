@@ -7,7 +7,7 @@
 //! its own. `make_reference` makes one. In the first one's compacted topic offsets are missing between
 //! batches, in the second one's none. In the third, logs were truncated and have several leader epochs. In
 //! the fourth, the topic table says which partitions are here, and one that is not has a directory all the
-//! same.
+//! same. In the fifth are transactions: open, committed and aborted, also in a compacted topic.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -25,7 +25,9 @@ use strandline_engine::topics::{NewTopic, Placement, Replica, Role, TopicDelta};
 use strandline_engine::types::{
     LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
 };
-use strandline_engine::{DeleteBefore, Engine, Handle, NoFront};
+use strandline_engine::{
+    DeleteBefore, Engine, Handle, Marker, NoFront, Origin, Participation, Producer, TransactionResult,
+};
 
 use crate::listing::listing;
 use crate::support::{create_topic, start};
@@ -87,6 +89,11 @@ fn the_third_reference_directory_opens_in_this_release_and_has_its_records() {
 #[test]
 fn the_fourth_reference_directory_opens_in_this_release_and_has_its_records() {
     check_reference(&reference("reference-v4"));
+}
+
+#[test]
+fn the_fifth_reference_directory_opens_in_this_release_and_has_its_records() {
+    check_reference(&reference("reference-v5"));
 }
 
 fn check_reference(reference: &Path) {
@@ -196,7 +203,15 @@ struct Writer<'a> {
     compacted: PartitionId,
     producer: ProducerId,
     sequences: Vec<Sequence>,
+    transactors: Vec<Transactor>,
     time: i64,
+}
+
+/// A transactional producer in one partition.
+struct Transactor {
+    partition: PartitionId,
+    producer: Producer,
+    sequence: Sequence,
 }
 
 impl<'a> Writer<'a> {
@@ -217,13 +232,19 @@ impl<'a> Writer<'a> {
         partitions.push(compacted);
         topic("empty", 1, &[]);
         partitions.extend(placed_topic(log));
+        let mut transacted = topic("transacted", 2, &[rolled, kept]);
+        transacted.extend(topic("ledger", 1, &compact));
         let producer = block_on(log.allocate_producer_id()).unwrap();
         let sequences = vec![Sequence::FIRST; partitions.len()];
-        Writer { log, partitions, compacted, producer, sequences, time: 1_700_000_000_000 }
+        let transactors = transactors(log, &transacted);
+        Writer { log, partitions, compacted, producer, sequences, transactors, time: 1_700_000_000_000 }
     }
 
     fn step(&mut self) {
         self.time += fastrand::i64(1..300);
+        if fastrand::u8(..) < 96 {
+            return self.transact();
+        }
         let at = fastrand::usize(..self.partitions.len());
         let partition = self.partitions[at];
         if fastrand::u8(..) < 4 && partition != self.compacted {
@@ -259,6 +280,40 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Two for each partition. What those of the process before have left open is aborted, most of it.
+fn transactors(log: &Handle, partitions: &[PartitionId]) -> Vec<Transactor> {
+    let mut transactors = Vec::new();
+    for partition in partitions {
+        for known in block_on(log.producers(*partition)).unwrap() {
+            if known.transaction_start.is_some() && fastrand::u8(..4) > 0 {
+                let producer = Producer { id: known.id, epoch: known.epoch };
+                end_transaction(log, *partition, producer, TransactionResult::Abort);
+            }
+        }
+        for _ in 0..2 {
+            let id = block_on(log.allocate_producer_id()).unwrap();
+            let producer = Producer { id, epoch: ProducerEpoch::FIRST };
+            transactors.push(Transactor { partition: *partition, producer, sequence: Sequence::FIRST });
+        }
+    }
+    transactors
+}
+
+/// Ends it in the next epoch, or in the same.
+fn end_transaction(
+    log: &Handle,
+    partition: PartitionId,
+    of: Producer,
+    result: TransactionResult,
+) -> Producer {
+    let bumped = fastrand::bool();
+    let producer = Producer { epoch: ProducerEpoch(of.epoch.0 + i16::from(bumped)), ..of };
+    let marker = Marker { producer, coordinator_epoch: 3, result, bumped };
+    let ended = block_on(async { log.end_transaction(partition, marker).await.settled().await });
+    ended.expect("the marker is acknowledged");
+    producer
+}
+
 /// The partitions that are led here of a topic that is here in part.
 fn placed_topic(log: &Handle) -> [PartitionId; 2] {
     let id = match log.topics().by_name("placed") {
@@ -279,6 +334,35 @@ fn placed_topic(log: &Handle) -> [PartitionId; 2] {
 }
 
 impl Writer<'_> {
+    /// A batch of a transaction, or the end of one.
+    fn transact(&mut self) {
+        let at = fastrand::usize(..self.transactors.len());
+        let Transactor { partition, producer, sequence } = &mut self.transactors[at];
+        if fastrand::u8(..4) == 0 {
+            let result = if fastrand::bool() { TransactionResult::Commit } else { TransactionResult::Abort };
+            let next = end_transaction(self.log, *partition, *producer, result);
+            if next != *producer {
+                (*producer, *sequence) = (next, Sequence::FIRST);
+            }
+            return;
+        }
+        let origin = match block_on(self.log.participation(*partition, *producer)).unwrap() {
+            Participation::Open => Origin::Client,
+            Participation::Absent(guard) => Origin::Transaction(guard),
+        };
+        let mut batch = BatchBuilder::new(Codec::ALL[fastrand::usize(..2)])
+            .producer(producer.id, producer.epoch, *sequence)
+            .transactional(true);
+        for _ in 0..fastrand::i32(1..4) {
+            let key = fastrand::u8(..20).to_string();
+            batch.push(Timestamp(self.time), Some(key.as_bytes()), Some(key.repeat(20).as_bytes()), &[]);
+        }
+        *sequence = sequence.plus(batch.len() as i32);
+        let appended =
+            block_on(async { self.log.append_as(*partition, batch.build(), origin).await?.settled().await });
+        appended.expect("the append is acknowledged");
+    }
+
     /// What a replica sees when leaders change: the last records may go, and what follows is of another
     /// epoch.
     fn change_leader(&mut self, at: usize) {
@@ -328,6 +412,7 @@ fn make_reference() {
     kill_after(directory.path(), 45);
     let compacted = directory.path().join("keyed-0/compacted");
     assert!(compacted.exists(), "compaction has been there");
+    assert!(directory.path().join("transacted-0/aborted").exists(), "rows were written");
     copy(directory.path(), &target);
     // What a partition that is not here has left, or an operator: it counts for nothing.
     copy(&directory.path().join("placed-0"), &target.join("placed-1"));

@@ -19,21 +19,21 @@ use crate::support::{append, create_topic, now, start};
 const COMMITTED: Reader = Reader::Consumer(Isolation::ReadCommitted);
 
 /// A transactional producer, and its coordinator.
-struct Transactional {
+pub(crate) struct Transactional {
     log: Handle,
     producer: Producer,
     sequence: i32,
 }
 
 impl Transactional {
-    fn new(log: &Handle) -> Transactional {
+    pub(crate) fn new(log: &Handle) -> Transactional {
         let id = block_on(log.allocate_producer_id()).unwrap();
         let producer = Producer { id, epoch: ProducerEpoch::FIRST };
         Transactional { log: log.clone(), producer, sequence: 0 }
     }
 
     /// Sends one record, of which the coordinator says that it belongs to the transaction.
-    fn send(&mut self, partition: PartitionId, value: &str) -> Result<Appended, AppendError> {
+    pub(crate) fn send(&mut self, partition: PartitionId, value: &str) -> Result<Appended, AppendError> {
         let participation = block_on(self.log.participation(partition, self.producer))?;
         let origin = match participation {
             Participation::Open => Origin::Client,
@@ -59,14 +59,18 @@ impl Transactional {
     }
 
     /// Ends the transaction in a partition, in the next epoch.
-    fn end(&self, partition: PartitionId, result: TransactionResult) -> Result<Appended, AppendError> {
+    pub(crate) fn end(
+        &self,
+        partition: PartitionId,
+        result: TransactionResult,
+    ) -> Result<Appended, AppendError> {
         let epoch = ProducerEpoch(self.producer.epoch.0 + 1);
         let producer = Producer { epoch, ..self.producer };
         let marker = Marker { producer, coordinator_epoch: 0, result, bumped: true };
         block_on(async { self.log.end_transaction(partition, marker).await.settled().await })
     }
 
-    fn next_epoch(&mut self) {
+    pub(crate) fn next_epoch(&mut self) {
         self.producer.epoch = ProducerEpoch(self.producer.epoch.0 + 1);
         self.sequence = 0;
     }
