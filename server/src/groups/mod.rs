@@ -16,7 +16,7 @@
 
 mod coordinator;
 #[cfg(test)]
-mod crash;
+pub(crate) mod crash;
 mod group;
 mod member;
 mod offsets;

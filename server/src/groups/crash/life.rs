@@ -11,22 +11,20 @@ use bytes::Bytes;
 use fastrand::Rng;
 use futures_channel::oneshot::{self, Receiver};
 use futures_util::future::join_all;
-use strandline_engine::crash::{Ending, Image, Images, ORDINARY, Process, Settings, Subject, start};
-use strandline_engine::sim::{Clock, Faults, SimDisk, Simulation};
+use strandline_engine::crash::{Ending, Image, Images, Process, Settings, Subject, start};
+use strandline_engine::sim::{Clock, SimDisk, Simulation};
 use strandline_engine::topics::NewTopic;
 use strandline_engine::types::{PartitionId, ProducerEpoch, ProducerId};
 use strandline_engine::{Marker, Producer, TransactionResult};
 use strandline_protocol::wire::ErrorCode;
 
+use super::groups;
 use super::known::{Asked, Assigned, Known};
 use super::slot::{Endable, Number, Transaction, is_bumped};
-use crate::coordination::simulated::{Simulated, Timers};
-use crate::coordination::{InternalTopic, StoreError, Transactional};
+use crate::coordination::simulated::{Simulated, Timers, Trouble, some_settings};
+use crate::coordination::{StoreError, Transactional};
 use crate::groups::records::OffsetValue;
-use crate::groups::{
-    Commit, CoordinatorSettings, Fetch, GroupSettings, Groups, Identity, Join, Joined, OFFSETS_TOPIC,
-    Protocol, Sync, Within,
-};
+use crate::groups::{Commit, Fetch, Groups, Identity, Join, Joined, OFFSETS_TOPIC, Protocol, Sync, Within};
 
 /// Operations of the disk after which an answer that is still missing never comes.
 const PATIENCE: usize = 20_000;
@@ -41,19 +39,10 @@ const GROUPS: usize = 4;
 /// Producers that there are in each partition of the internal topic.
 const PRODUCERS: i64 = 3;
 
-/// What goes wrong besides the end of the process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Trouble {
-    /// Writes and syncs fail now and then.
-    pub(super) errors: bool,
-    /// The disk is full now and then.
-    pub(super) full: bool,
-}
-
 /// How groups commit offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Play {
-    /// For themselves, on a topic that is compacted all the time.
+    /// For themselves.
     Plain,
     /// In transactions as well.
     Transactions,
@@ -97,34 +86,6 @@ impl Running {
     }
 }
 
-fn coordinator_settings() -> CoordinatorSettings {
-    CoordinatorSettings {
-        group: GroupSettings { initial_rebalance_delay_ms: 10, size_max: usize::MAX },
-        session_timeout_ms: 0..=i32::MAX,
-        offsets_retention_ms: i64::MAX,
-        retention_check_ms: 5000,
-        offset_metadata_max: 4096,
-        topic_partitions: 2,
-    }
-}
-
-/// As in production, but with segments of the default size.
-fn topic(play: Play) -> InternalTopic {
-    let dirty_ratio = match play {
-        Play::Plain => "0",
-        // What compaction leaves of transactions is not looked at here.
-        Play::Transactions => "1",
-    };
-    let configs = [
-        ("cleanup.policy", "compact"),
-        ("flush.messages", "1"),
-        ("min.cleanable.dirty.ratio", dirty_ratio),
-        ("delete.retention.ms", "3000"),
-    ];
-    let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    InternalTopic { name: OFFSETS_TOPIC, partitions: 2, configs: configs.to_vec() }
-}
-
 impl Life {
     pub(super) fn new(seed: u64, play: Play, trouble: Trouble) -> Life {
         Life::on(Simulation::new(seed), play, trouble)
@@ -150,7 +111,7 @@ impl Life {
     /// Generation after generation, and a last start.
     pub(super) fn generations(&mut self, count: usize) {
         for _ in 0..count {
-            let settings = self.settings();
+            let settings = some_settings(&mut self.rng);
             let running = self.begin(&settings);
             let ending = *self.rng.choice(&[Ending::PowerLoss, Ending::Kill, Ending::Stop]).expect("three");
             if self.rng.u8(..4) > 0 {
@@ -161,7 +122,7 @@ impl Life {
             self.compactions += running.process.compactions();
             self.end(running, ending);
         }
-        let settings = self.settings();
+        let settings = some_settings(&mut self.rng);
         drop(self.begin(&settings));
     }
 
@@ -177,16 +138,6 @@ impl Life {
         self.known.restart();
     }
 
-    fn settings(&mut self) -> Settings {
-        let mut settings = Settings::small(self.rng.usize(1..=2));
-        settings.journal_file_bytes_max = 4096 * self.rng.u64(2..=6);
-        settings.open_files_max = self.rng.usize(1..=8);
-        settings.cleaner.backoff = Duration::from_millis(self.rng.u64(1..2000));
-        let segment_bytes = self.rng.u64(600..6000).to_string();
-        settings.topic_defaults.set_unchecked("segment.bytes", &segment_bytes);
-        settings
-    }
-
     fn disk(&self) -> SimDisk {
         self.simulation.as_ref().expect("a machine is there").disk()
     }
@@ -195,15 +146,14 @@ impl Life {
 
     /// Starts the process and its coordinators, and compares what they have loaded with what is known.
     pub(super) fn begin(&mut self, settings: &Settings) -> Running {
-        self.disk().set_faults(ORDINARY);
-        self.disk().set_capacity(None);
+        Trouble::end(&self.disk());
         let mut simulation = self.simulation.take().expect("a machine is there");
         let started = start(&mut simulation, settings, |disk| self.look(disk));
         self.simulation = Some(simulation);
         let process = started.expect("nothing stops it").expect("the engine starts");
         let timers = Timers::default();
         let shards = Simulated::shards(&process, &self.clock, &timers);
-        let groups = Groups::on(topic(self.play), coordinator_settings(), shards.len());
+        let groups = groups(shards.len());
         for shard in &shards {
             let simulation = self.simulation.as_ref().expect("a machine is there");
             simulation.spawn(groups.clone().run(shard.clone()));
@@ -276,24 +226,13 @@ impl Life {
                     let operations = self.rng.usize(1..60);
                     self.drive(running.process.pass_time(operations))?;
                 }
-                21 if self.trouble.errors => {
-                    let mut faults = ORDINARY;
-                    if self.rng.bool() {
-                        faults.write_error = 0.02 * self.rng.f64();
-                        faults.sync_error = 0.05 * self.rng.f64();
-                    }
-                    self.have_faults(running, faults);
-                }
-                21 if self.trouble.full => {
-                    let room = self.rng.bool().then(|| self.rng.u64(..30_000));
-                    self.known.trouble |= room.is_some();
-                    running.process.disk.set_capacity(room.map(|room| running.process.disk.used() + room));
+                21 if self.trouble != Trouble::NONE => {
+                    self.known.trouble |= self.trouble.strike(&mut self.rng, &running.process.disk);
                 }
                 _ => self.compare(running, false)?,
             }
         }
-        running.process.disk.set_faults(ORDINARY);
-        running.process.disk.set_capacity(None);
+        Trouble::end(&running.process.disk);
         if ending == Ending::Stop {
             self.known.trouble = true;
             drop(self.drive(running.process.stop())?);
@@ -301,11 +240,6 @@ impl Life {
             self.wait_for_answers(running)?;
         }
         Some(())
-    }
-
-    pub(super) fn have_faults(&mut self, running: &Running, faults: Faults) {
-        self.known.trouble |= faults.write_error + faults.sync_error > 0.0;
-        running.process.disk.set_faults(faults);
     }
 
     /// Moves the clock, wakes what is due, and lets the tasks run.
@@ -667,7 +601,7 @@ impl Subject for Life {
             ..Life::on(machine, self.play, Trouble::default())
         };
         fork.known.restart();
-        let settings = fork.settings();
+        let settings = some_settings(&mut fork.rng);
         let running = fork.begin(&settings);
         if image.lives {
             let group = format!("g{}", fork.rng.usize(..GROUPS));

@@ -19,9 +19,22 @@ use std::time::Duration;
 
 use strandline_engine::crash::{Ending, Images, Settings, seeds};
 
-use life::{Counted, Life, Play, Trouble};
+use super::{CoordinatorSettings, GroupSettings, Groups, OFFSETS_TOPIC};
+use crate::coordination::simulated::{Trouble, compacted};
+use life::{Counted, Life, Play};
 
-const QUIET: Trouble = Trouble { errors: false, full: false };
+/// Groups in which nothing expires, and whoever joins waits for nobody.
+pub(crate) fn groups(shards: usize) -> Groups {
+    let settings = CoordinatorSettings {
+        group: GroupSettings { initial_rebalance_delay_ms: 10, size_max: usize::MAX },
+        session_timeout_ms: 0..=i32::MAX,
+        offsets_retention_ms: i64::MAX,
+        retention_check_ms: 5000,
+        offset_metadata_max: 4096,
+        topic_partitions: 2,
+    };
+    Groups::on(compacted(OFFSETS_TOPIC), settings, shards)
+}
 
 fn for_seeds(test: &str, range: Range<u64>, body: impl Fn(u64)) {
     seeds::for_seeds(&format!("-p strandline --lib groups::crash::{test}"), range, body);
@@ -32,7 +45,7 @@ fn d9_no_crash_at_any_moment_loses_or_invents_what_a_group_was_told() {
     let name = "d9_no_crash_at_any_moment_loses_or_invents_what_a_group_was_told";
     let counts: Counted = Rc::default();
     for_seeds(name, 0..1, |seed| {
-        let mut life = Life::new(seed, Play::Plain, QUIET);
+        let mut life = Life::new(seed, Play::Plain, Trouble::NONE);
         life.images = Some(Images::new(counts.clone()));
         life.questions_max = 25;
         life.generations(2);
@@ -47,7 +60,7 @@ fn d9_what_groups_were_told_survives_every_crash() {
     let compactions = std::cell::Cell::new(0);
     let acknowledged = std::cell::Cell::new(0);
     for_seeds("d9_what_groups_were_told_survives_every_crash", 0..60, |seed| {
-        let mut life = Life::new(seed, Play::Plain, QUIET);
+        let mut life = Life::new(seed, Play::Plain, Trouble::NONE);
         life.generations(4);
         compactions.set(compactions.get() + life.compactions);
         acknowledged.set(acknowledged.get() + life.known.acknowledged);
@@ -61,7 +74,7 @@ fn d10_no_crash_at_any_moment_parts_the_offsets_of_a_transaction() {
     let name = "d10_no_crash_at_any_moment_parts_the_offsets_of_a_transaction";
     let counts: Counted = Rc::default();
     for_seeds(name, 0..1, |seed| {
-        let mut life = Life::new(seed, Play::Transactions, QUIET);
+        let mut life = Life::new(seed, Play::Transactions, Trouble::NONE);
         life.images = Some(Images::new(counts.clone()));
         life.questions_max = 25;
         life.generations(2);
@@ -76,7 +89,7 @@ fn d10_the_offsets_of_a_transaction_count_together_or_not_at_all_after_every_cra
     let committed = std::cell::Cell::new(0);
     let name = "d10_the_offsets_of_a_transaction_count_together_or_not_at_all_after_every_crash";
     for_seeds(name, 0..60, |seed| {
-        let mut life = Life::new(seed, Play::Transactions, QUIET);
+        let mut life = Life::new(seed, Play::Transactions, Trouble::NONE);
         life.generations(4);
         committed.set(committed.get() + life.known.committed);
     });
@@ -95,7 +108,7 @@ fn d10_transactions_survive_failing_writes_and_syncs_and_a_full_disk() {
 #[test]
 fn d3_what_groups_were_told_survives_failing_writes_and_syncs() {
     for_seeds("d3_what_groups_were_told_survives_failing_writes_and_syncs", 0..40, |seed| {
-        Life::new(seed, Play::Plain, Trouble { errors: true, ..QUIET }).generations(4);
+        Life::new(seed, Play::Plain, Trouble { errors: true, ..Trouble::NONE }).generations(4);
     });
 }
 
@@ -104,19 +117,19 @@ fn d3_what_groups_were_told_survives_failing_writes_and_syncs() {
 fn bugs_that_were_found_stay_fixed() {
     // A swap of compacted segments failed behind its commit; the index of the old segment was written beside
     // the new log, and the next start took it for damage.
-    Life::new(1100, Play::Plain, Trouble { errors: true, ..QUIET }).generations(4);
+    Life::new(1100, Play::Plain, Trouble { errors: true, ..Trouble::NONE }).generations(4);
 }
 
 #[test]
 fn d7_what_groups_were_told_survives_a_full_disk() {
     for_seeds("d7_what_groups_were_told_survives_a_full_disk", 0..40, |seed| {
-        Life::new(seed, Play::Plain, Trouble { full: true, ..QUIET }).generations(4);
+        Life::new(seed, Play::Plain, Trouble { full: true, ..Trouble::NONE }).generations(4);
     });
 }
 
 #[test]
 fn d7_a_commit_is_refused_on_a_full_disk_and_taken_when_there_is_room() {
-    let mut life = Life::new(1, Play::Plain, QUIET);
+    let mut life = Life::new(1, Play::Plain, Trouble::NONE);
     let running = life.begin(&Settings::small(2));
     life.known.trouble = true;
     running.process.disk.set_capacity(Some(running.process.disk.used()));

@@ -105,8 +105,11 @@ impl Known {
             let acknowledged: Vec<(i32, u32)> = acknowledged
                 .flat_map(|(partition, numbers)| numbers.iter().map(move |number| (*partition, *number)))
                 .collect();
+            let is_offset_there =
+                transaction.has_offset && seen.offsets.get(&name.0) == Some(&i64::from(name.1));
+            let is_seen = is_offset_there || acknowledged.iter().any(|value| is_there(*value));
             // One of which nothing is seen may still be committed: its client may ask again.
-            if transaction.fate == Fate::Committing && acknowledged.iter().any(|value| is_there(*value)) {
+            if transaction.fate == Fate::Committing && is_seen {
                 self.in_doubt += 1;
                 transaction.fate = Fate::Committed;
             }

@@ -3,36 +3,38 @@
 //!
 //! Functions that drive the machine give `None` when it has stopped.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod seen;
+
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use fastrand::Rng;
-use strandline_engine::crash::{Counts, Ending, Image, Images, ORDINARY, Process, Settings, Subject, start};
-use strandline_engine::format::batch::{BATCH_HEADER_BYTES, Batches, Producer};
+use strandline_engine::crash::{Counts, Ending, Image, Images, Process, Settings, Subject, start};
+use strandline_engine::error::AppendError;
+use strandline_engine::format::batch::Producer;
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
-use strandline_engine::format::record::Records;
 use strandline_engine::sim::{Clock, SimDisk, Simulation};
 use strandline_engine::topics::NewTopic;
-use strandline_engine::types::{Offset, PartitionId, Sequence};
+use strandline_engine::types::{PartitionId, Sequence, Timestamp};
 use strandline_engine::{Origin, Participation, TransactionResult};
 use strandline_protocol::wire::ErrorCode;
 
-use super::known::{Fate, Known, Name, Seen, Value};
-use crate::coordination::simulated::{Simulated, Timers};
-use crate::coordination::{InternalTopic, Transactional};
+use super::known::{Fate, Known, Name, Value};
+use crate::coordination::Transactional;
+use crate::coordination::simulated::{Simulated, Timers, Trouble, compacted, some_settings};
+use crate::groups::crash::groups;
 use crate::groups::records::OffsetValue;
-use crate::groups::{
-    Commit, CoordinatorSettings, Fetch, GroupSettings, Groups, Identity, OFFSETS_TOPIC, Within,
-};
-use crate::transactions::{
-    BUMPING_LEVEL, ByTopic, Init, STATE_TOPIC, State, TransactionSettings, Transactions,
-};
+use crate::groups::{Commit, Groups, Identity, OFFSETS_TOPIC};
+use crate::transactions::{BUMPING_LEVEL, ByTopic, Init, STATE_TOPIC, TransactionSettings, Transactions};
 
 /// Steps after which something that is still under way never ends.
 const PATIENCE: usize = 20_000;
+
+/// The same while something is wrong with the disk, which may last until the next start.
+const PATIENCE_IN_TROUBLE: usize = 30;
 
 /// The topic that is written to, and its partitions.
 const TOPIC: &str = "t";
@@ -53,13 +55,16 @@ pub(super) struct Life {
     rng: Rng,
     simulation: Option<Simulation>,
     clock: Clock,
+    trouble: Trouble,
+    /// Whether there was trouble since the start, which excuses a refusal.
+    pub(super) is_troubled: bool,
     pub(super) known: Known,
     clients: Vec<Client>,
     pub(super) images: Option<Images>,
     /// What clients do in one generation.
     pub(super) steps_max: usize,
     /// Whether the machine may stop while they do it.
-    is_mortal: bool,
+    pub(super) is_mortal: bool,
 }
 
 /// A client as it knows itself.
@@ -88,22 +93,11 @@ enum Doubt {
 
 /// A process with its coordinators.
 pub(super) struct Running {
-    process: Process,
+    pub(super) process: Process,
     groups: Groups,
     transactions: Transactions,
     shards: Vec<Simulated>,
     timers: Timers,
-}
-
-fn group_settings() -> CoordinatorSettings {
-    CoordinatorSettings {
-        group: GroupSettings { initial_rebalance_delay_ms: 10, size_max: usize::MAX },
-        session_timeout_ms: 0..=i32::MAX,
-        offsets_retention_ms: i64::MAX,
-        retention_check_ms: 5000,
-        offset_metadata_max: 4096,
-        topic_partitions: 2,
-    }
 }
 
 fn transaction_settings() -> TransactionSettings {
@@ -117,18 +111,6 @@ fn transaction_settings() -> TransactionSettings {
     }
 }
 
-/// As in production, but compacted all the time.
-fn state_topic() -> InternalTopic {
-    let configs = [
-        ("cleanup.policy", "compact"),
-        ("flush.messages", "1"),
-        ("min.cleanable.dirty.ratio", "0"),
-        ("delete.retention.ms", "3000"),
-    ];
-    let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    InternalTopic { name: STATE_TOPIC, partitions: 2, configs: configs.to_vec() }
-}
-
 fn id_of(client: usize) -> String {
     format!("x{client}")
 }
@@ -138,17 +120,19 @@ fn group_of(client: usize) -> String {
 }
 
 impl Life {
-    pub(super) fn new(seed: u64) -> Life {
-        Life::on(Simulation::new(seed))
+    pub(super) fn new(seed: u64, trouble: Trouble) -> Life {
+        Life::on(Simulation::new(seed), trouble)
     }
 
-    fn on(mut simulation: Simulation) -> Life {
+    fn on(mut simulation: Simulation, trouble: Trouble) -> Life {
         let (seed, rng, clock) = (simulation.seed(), simulation.rng().fork(), simulation.clock());
         Life {
             seed,
             rng,
             simulation: Some(simulation),
             clock,
+            trouble,
+            is_troubled: false,
             known: Known::default(),
             clients: vec![Client::default(); CLIENTS],
             images: None,
@@ -160,14 +144,15 @@ impl Life {
     /// Generation after generation, and a last start, after which nothing stays open.
     pub(super) fn generations(&mut self, count: usize) {
         for _ in 0..count {
-            let settings = self.settings();
+            self.start_in_vain();
+            let settings = some_settings(&mut self.rng);
             let running = self.begin(&settings);
-            let ending = *self.rng.choice(&[Ending::PowerLoss, Ending::Kill]).expect("two");
+            let ending = *self.rng.choice(&[Ending::PowerLoss, Ending::Kill, Ending::Stop]).expect("three");
             if self.rng.u8(..4) > 0 {
                 let disk = self.disk();
                 disk.stop_after(disk.operations() + self.rng.u64(..1000));
             }
-            let finished = self.work(&running);
+            let finished = self.work(&running).and_then(|()| self.calm(&running, ending));
             let disk = &running.process.disk;
             assert!(
                 finished.is_some() || disk.operations() >= disk.stop_after_count(),
@@ -176,28 +161,33 @@ impl Life {
             );
             self.end(running, ending);
         }
-        let settings = self.settings();
+        self.start_in_vain();
+        let settings = some_settings(&mut self.rng);
         let running = self.begin(&settings);
         assert!(self.nothing_stays_open(&running).is_some(), "nothing stops it");
     }
 
-    fn end(&mut self, running: Running, ending: Ending) {
+    /// Nothing is wrong any more; an administrator may stop the process.
+    fn calm(&mut self, running: &Running, ending: Ending) -> Option<()> {
+        Trouble::end(&running.process.disk);
+        if ending == Ending::Stop {
+            self.is_troubled = true;
+            drop(self.drive(running.process.stop())?);
+        }
+        Some(())
+    }
+
+    pub(super) fn end(&mut self, running: Running, ending: Ending) {
         drop(running);
+        self.crash(ending);
+    }
+
+    fn crash(&mut self, ending: Ending) {
         let simulation = self.simulation.take().expect("a machine is there");
         self.simulation = Some(match ending {
             Ending::PowerLoss => simulation.crash(),
             Ending::Kill | Ending::Stop => simulation.kill(),
         });
-    }
-
-    fn settings(&mut self) -> Settings {
-        let mut settings = Settings::small(self.rng.usize(1..=2));
-        settings.journal_file_bytes_max = 4096 * self.rng.u64(2..=6);
-        settings.open_files_max = self.rng.usize(1..=8);
-        settings.cleaner.backoff = Duration::from_millis(self.rng.u64(1..2000));
-        let segment_bytes = self.rng.u64(600..6000).to_string();
-        settings.topic_defaults.set_unchecked("segment.bytes", &segment_bytes);
-        settings
     }
 
     fn disk(&self) -> SimDisk {
@@ -206,31 +196,54 @@ impl Life {
 
     // ---- start --------------------------------------------------------------------------------------------
 
+    /// Starts that end somewhere: while the engine recovers, while coordinators load, or while markers are
+    /// written that are due.
+    fn start_in_vain(&mut self) {
+        while self.known.topics_made && self.images.is_none() && self.rng.u8(..3) == 0 {
+            Trouble::end(&self.disk());
+            let disk = self.disk();
+            disk.stop_after(disk.operations() + self.rng.u64(..400));
+            let settings = some_settings(&mut self.rng);
+            if let Some(running) = self.launch(&settings) {
+                let _ = self.find(&running);
+            }
+            let ending = *self.rng.choice(&[Ending::PowerLoss, Ending::Kill]).expect("two");
+            self.crash(ending);
+        }
+    }
+
     /// Starts the process and its coordinators, and compares what is seen with what is known: at once, and
     /// when all markers are written.
-    fn begin(&mut self, settings: &Settings) -> Running {
-        self.disk().set_faults(ORDINARY);
+    pub(super) fn begin(&mut self, settings: &Settings) -> Running {
+        Trouble::end(&self.disk());
+        let running = self.launch(settings).expect("nothing stops it");
+        assert!(self.find(&running).is_some(), "nothing stops it");
+        running
+    }
+
+    fn launch(&mut self, settings: &Settings) -> Option<Running> {
+        self.is_troubled = false;
         let mut simulation = self.simulation.take().expect("a machine is there");
         let started = start(&mut simulation, settings, |disk| self.look(disk));
         self.simulation = Some(simulation);
-        let process = started.expect("nothing stops it").expect("the engine starts");
+        let process = started?.expect("the engine starts");
         let timers = Timers::default();
         let shards = Simulated::shards(&process, &self.clock, &timers);
-        let groups = Groups::new(group_settings(), shards.len());
-        let transactions = Transactions::on(state_topic(), &transaction_settings(), shards.len());
+        let groups = groups(shards.len());
+        let transactions = Transactions::on(compacted(STATE_TOPIC), &transaction_settings(), shards.len());
         for shard in &shards {
             let simulation = self.simulation.as_ref().expect("a machine is there");
             simulation.spawn(groups.clone().run(shard.clone()));
             simulation.spawn(transactions.clone().run(shard.clone(), groups.clone()));
         }
-        let running = Running { process, groups, transactions, shards, timers };
-        let begun = self
-            .make_topics(&running)
-            .and_then(|()| self.compare(&running, false))
-            .and_then(|()| self.settle(&running))
-            .and_then(|()| self.compare(&running, true));
-        assert!(begun.is_some(), "nothing stops it");
-        running
+        Some(Running { process, groups, transactions, shards, timers })
+    }
+
+    fn find(&mut self, running: &Running) -> Option<()> {
+        self.make_topics(running)?;
+        self.compare(running, false)?;
+        self.settle(running)?;
+        self.compare(running, true)
     }
 
     fn make_topics(&mut self, running: &Running) -> Option<()> {
@@ -252,7 +265,7 @@ impl Life {
     }
 
     /// Waits until every transaction that has ended is marked, in all its partitions.
-    fn settle(&mut self, running: &Running) -> Option<()> {
+    pub(super) fn settle(&mut self, running: &Running) -> Option<()> {
         for _ in 0..PATIENCE {
             match self.drive(running.transactions.list())? {
                 Ok(all) if all.iter().all(|of| of.state.prepared().is_none()) => return Some(()),
@@ -269,7 +282,7 @@ impl Life {
     }
 
     /// Moves the clock, wakes what is due, and lets the tasks run.
-    fn pass_time(&mut self, running: &Running, by: Duration) -> Option<()> {
+    pub(super) fn pass_time(&mut self, running: &Running, by: Duration) -> Option<()> {
         self.clock.advance(by);
         let now = self.clock.timestamp();
         running.process.tick(now);
@@ -279,14 +292,14 @@ impl Life {
 
     // ---- what clients do ----------------------------------------------------------------------------------
 
-    fn work(&mut self, running: &Running) -> Option<()> {
+    pub(super) fn work(&mut self, running: &Running) -> Option<()> {
         for _ in 0..self.rng.usize(1..=self.steps_max) {
             let client = self.rng.usize(..CLIENTS);
             if self.clients[client].doubt.is_some() && self.rng.bool() {
                 self.resolve(running, client)?;
                 continue;
             }
-            match self.rng.u8(..20) {
+            match self.rng.u8(..21) {
                 _ if self.clients[client].producer.is_none() => self.init(running, client)?,
                 0 => self.init(running, client)?,
                 1..=9 => self.write(running, client)?,
@@ -301,6 +314,9 @@ impl Life {
                     let by = Duration::from_millis(self.rng.u64(..30_000));
                     self.pass_time(running, by)?;
                 }
+                19 if self.trouble != Trouble::NONE => {
+                    self.is_troubled |= self.trouble.strike(&mut self.rng, &running.process.disk);
+                }
                 _ => self.compare(running, false)?,
             }
         }
@@ -313,7 +329,8 @@ impl Life {
         running: &Running,
         mut ask: impl AsyncFnMut(&Simulated) -> Result<T, ErrorCode>,
     ) -> Option<Result<T, ErrorCode>> {
-        for _ in 0..PATIENCE {
+        let patience = if self.is_troubled { PATIENCE_IN_TROUBLE } else { PATIENCE };
+        for _ in 0..patience {
             let shard = running.shards[self.rng.usize(..running.shards.len())].clone();
             match self.drive(ask(&shard))? {
                 Err(ErrorCode::ConcurrentTransactions | ErrorCode::CoordinatorLoadInProgress) => {
@@ -322,7 +339,19 @@ impl Life {
                 answer => return Some(answer),
             }
         }
-        panic!("it is never time\n{}", self.disk().dump());
+        assert!(self.is_troubled, "it is never time\n{}", self.disk().dump());
+        Some(Err(ErrorCode::ConcurrentTransactions))
+    }
+
+    /// Whether an error says no more than that it cannot be done for the moment.
+    fn is_trouble(&self, error: ErrorCode) -> bool {
+        let passes = matches!(
+            error,
+            ErrorCode::ConcurrentTransactions
+                | ErrorCode::CoordinatorNotAvailable
+                | ErrorCode::KafkaStorageError
+        );
+        self.is_troubled && passes
     }
 
     /// Another instance of a client begins: what the one before left open is aborted, unless its commit was
@@ -334,12 +363,16 @@ impl Life {
         }
         let init = Init { timeout_ms: TIMEOUT_MS, expected: None };
         let level = if self.rng.bool() { BUMPING_LEVEL } else { 0 };
+        let count = self.clients[at].count + u32::from(is_committing);
+        // Whatever comes of it: nobody goes on as the instance before.
+        self.clients[at] = Client { level, count, ..Client::default() };
         let begun = self.patiently(running, async |shard| {
             running.transactions.init_producer_id(shard, id_of(at), init.clone()).await
         });
-        let producer = begun?.expect("nothing is wrong with it");
-        let count = self.clients[at].count + u32::from(is_committing);
-        self.clients[at] = Client { producer: Some(producer), level, count, ..Client::default() };
+        match begun? {
+            Ok(producer) => self.clients[at].producer = Some(producer),
+            Err(error) => assert!(self.is_trouble(error), "{error}"),
+        }
         Some(())
     }
 
@@ -378,7 +411,7 @@ impl Life {
         self.clients[at].producer = None;
     }
 
-    fn write(&mut self, running: &Running, at: usize) -> Option<()> {
+    pub(super) fn write(&mut self, running: &Running, at: usize) -> Option<()> {
         if self.clients[at].doubt.is_some() {
             return Some(());
         }
@@ -399,6 +432,8 @@ impl Life {
                 self.clients[at].sequences.insert(partition, sequence + 1);
                 self.clients[at].doubt = None;
             }
+            // Whether it is there is known when the transaction has ended.
+            Err(error) if self.is_trouble(error) => {}
             Err(error) => self.is_fenced(at, error),
         }
         Some(())
@@ -426,12 +461,13 @@ impl Life {
                 self.known.of(name).has_offset = true;
                 self.clients[at].doubt = None;
             }
+            Err(error) if self.is_trouble(error) => {}
             Err(error) => self.is_fenced(at, error),
         }
         Some(())
     }
 
-    fn end_with(&mut self, running: &Running, at: usize, result: TransactionResult) -> Option<()> {
+    pub(super) fn end_with(&mut self, running: &Running, at: usize, result: TransactionResult) -> Option<()> {
         if self.clients[at].doubt.is_some() || !self.clients[at].is_open {
             return Some(());
         }
@@ -446,6 +482,27 @@ impl Life {
             disk.stop_after(disk.operations() + self.rng.u64(..30));
         }
         self.resolve(running, at)
+    }
+
+    /// Every client that has none begins an instance.
+    pub(super) fn init_all(&mut self, running: &Running) -> Option<()> {
+        (0..CLIENTS).try_for_each(|at| match self.clients[at].producer {
+            None => self.init(running, at),
+            Some(_) => Some(()),
+        })
+    }
+
+    /// How many clients have something in doubt.
+    pub(super) fn doubts(&self) -> usize {
+        self.clients.iter().filter(|client| client.doubt.is_some()).count()
+    }
+
+    /// Goes on with all that was not answered.
+    pub(super) fn resolve_all(&mut self, running: &Running) -> Option<()> {
+        (0..CLIENTS).try_for_each(|at| match self.clients[at].doubt {
+            Some(_) => self.resolve(running, at),
+            None => Some(()),
+        })
     }
 
     /// Goes on with what was not answered.
@@ -476,110 +533,10 @@ impl Life {
                 }
                 client.producer = Some(producer);
             }
+            Err(error) if self.is_trouble(error) => {}
             // Its time was up, or it had not begun when a crash came.
             Err(error) => self.is_fenced(at, error),
         }
-        Some(())
-    }
-
-    // ---- what is seen -------------------------------------------------------------------------------------
-
-    /// Holds what is seen against what is known.
-    fn compare(&mut self, running: &Running, is_settled: bool) -> Option<()> {
-        let (mut values, mut stable) = (BTreeMap::new(), BTreeSet::new());
-        for partition in 0..PARTITIONS {
-            let (found, end) = self.read(running, partition)?;
-            values.insert(partition, found);
-            if self.is_stable(running, partition, end)? {
-                stable.insert(partition);
-            }
-        }
-        let mut offsets = BTreeMap::new();
-        for client in 0..CLIENTS {
-            let found = self.patiently(running, async |shard| {
-                let all = Fetch { asked: None, require_stable: false, bytes_max: usize::MAX };
-                running.groups.fetch(shard, group_of(client), all).await
-            });
-            let Ok(Within::All(found, _)) = found? else { panic!("the offsets of {client} are not told") };
-            let found = found.into_iter().flat_map(|(_, offsets)| offsets);
-            offsets.extend(found.filter_map(|(_, value)| Some((client, value.expect("no error")?.offset))));
-        }
-        let seen = Seen { values, stable, offsets };
-        match is_settled {
-            true => self.known.see_all(&seen),
-            false => self.known.see(&seen),
-        }
-        Some(())
-    }
-
-    /// What a consumer of committed records sees, and how far it comes.
-    fn read(&mut self, running: &Running, partition: i32) -> Option<(Vec<Value>, Offset)> {
-        let id = partition_id(running, partition);
-        let (mut found, mut next) = (Vec::new(), Offset::ZERO);
-        loop {
-            let read = self.drive(running.process.read_committed(id, next, 1000))?;
-            let (result, bytes) = match read {
-                Ok(read) => read,
-                Err(strandline_engine::error::ReadError::OffsetOutOfRange { log_start, .. })
-                    if next < log_start =>
-                {
-                    next = log_start;
-                    continue;
-                }
-                Err(error) => panic!("partition {partition} is not read: {error}"),
-            };
-            if bytes.is_empty() {
-                return Some((found, next));
-            }
-            let mut begins: Vec<_> =
-                result.aborted.iter().map(|of| (of.first_offset, of.producer_id)).collect();
-            begins.sort();
-            let mut begins = begins.into_iter().peekable();
-            let mut aborting = BTreeSet::new();
-            for batch in Batches::new(&bytes) {
-                let (header, batch) = batch.expect("whole batches");
-                next = header.next_offset();
-                let producer = header.producer().map(|producer| producer.id);
-                while let Some((_, producer)) = begins.next_if(|(first, _)| *first < next) {
-                    aborting.insert(producer);
-                }
-                match producer {
-                    Some(producer) if header.is_control() => drop(aborting.remove(&producer)),
-                    Some(producer) if aborting.contains(&producer) => {}
-                    _ => {
-                        let records = &batch[BATCH_HEADER_BYTES..];
-                        for record in Records::new(records, header.record_count() as u32) {
-                            let value = record.expect("a record").value.expect("a value");
-                            found.push(value_of(value));
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether `end`, which a consumer of committed records comes to, is the end of the log.
-    fn is_stable(&mut self, running: &Running, partition: i32, end: Offset) -> Option<bool> {
-        let id = partition_id(running, partition);
-        let read = self.drive(running.process.read_committed(id, end, 1000))?;
-        let (result, _) = read.expect("it is read");
-        Some(result.last_stable == result.high_watermark)
-    }
-
-    /// When all times are over, the end of every partition is stable.
-    fn nothing_stays_open(&mut self, running: &Running) -> Option<()> {
-        for _ in 0..3 {
-            self.pass_time(running, Duration::from_millis(TIMEOUT_MS as u64))?;
-            self.drive(running.process.pass_time(100))?;
-        }
-        self.settle(running)?;
-        for partition in 0..PARTITIONS {
-            let (_, end) = self.read(running, partition)?;
-            assert!(self.is_stable(running, partition, end)?, "partition {partition} stays open");
-        }
-        self.compare(running, true)?;
-        let known = self.drive(running.transactions.list())?.expect("they are told");
-        assert!(known.iter().all(|of| of.state != State::Ongoing), "{known:?}");
         Some(())
     }
 }
@@ -594,14 +551,8 @@ fn batch(producer: Producer, sequence: i32, ((client, count), number): Value) ->
         .producer(producer.id, producer.epoch, Sequence(sequence))
         .transactional(true);
     let value = format!("{client} {count} {number}");
-    batch.push(strandline_engine::types::Timestamp(1), None, Some(value.as_bytes()), &[]);
+    batch.push(Timestamp(1), None, Some(value.as_bytes()), &[]);
     batch.build()
-}
-
-fn value_of(bytes: &[u8]) -> Value {
-    let text = std::str::from_utf8(bytes).expect("a value of ours");
-    let numbers: Vec<u32> = text.split(' ').map(|number| number.parse().expect("a number")).collect();
-    ((numbers[0] as usize, numbers[1]), numbers[2])
 }
 
 /// Appends a batch as a produce request does.
@@ -615,7 +566,7 @@ async fn append(
     batch: BytesMut,
 ) -> Result<(), ErrorCode> {
     let at = partition_id(running, partition);
-    let refused = |error: strandline_engine::error::AppendError| code(&error);
+    let refused = |error: AppendError| code(&error);
     let origin = match running.process.participation(at, producer).await.map_err(refused)? {
         Participation::Open => Origin::Client,
         Participation::Absent(guard) => {
@@ -627,20 +578,23 @@ async fn append(
                     running.transactions.verify_partitions(shard, id.to_owned(), producer, asked).await?;
                 verified.into_iter().collect::<Result<Vec<()>, _>>()?;
             }
-            Origin::Transaction(guard)
+            match level >= BUMPING_LEVEL {
+                true => Origin::EpochOfItsOwn(guard),
+                false => Origin::Transaction(guard),
+            }
         }
     };
-    let now = strandline_engine::types::Timestamp(1);
+    let now = Timestamp(1);
     let pending = running.process.append_as(at, batch, origin, now).await.map_err(refused)?;
     let appended = pending.await.expect("the machine drops no task while it runs");
     appended.map(drop).map_err(refused)
 }
 
-fn code(error: &strandline_engine::error::AppendError) -> ErrorCode {
-    use strandline_engine::error::AppendError;
+fn code(error: &AppendError) -> ErrorCode {
     match error {
         AppendError::StaleProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
         AppendError::InvalidTransactionState { .. } => ErrorCode::InvalidTxnState,
+        AppendError::NoSpace(_) | AppendError::Fenced { .. } => ErrorCode::KafkaStorageError,
         error => panic!("a batch is refused: {error}"),
     }
 }
@@ -691,9 +645,9 @@ impl Subject for Life {
             known: self.known.clone(),
             clients: self.clients.clone(),
             images: image.images,
-            ..Life::on(machine)
+            ..Life::on(machine, Trouble::NONE)
         };
-        let settings = fork.settings();
+        let settings = some_settings(&mut fork.rng);
         let running = fork.begin(&settings);
         if image.lives {
             (fork.steps_max, fork.is_mortal) = (5, false);

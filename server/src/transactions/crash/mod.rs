@@ -15,9 +15,12 @@ mod life;
 use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
-use strandline_engine::crash::{Images, seeds};
+use strandline_engine::TransactionResult;
+use strandline_engine::crash::{Ending, Images, Settings, Subject, seeds};
 
+use crate::coordination::simulated::Trouble;
 use life::{Counted, Life};
 
 fn for_seeds(test: &str, range: Range<u64>, body: impl Fn(u64)) {
@@ -29,7 +32,7 @@ fn d10_no_crash_at_any_moment_shows_a_part_of_a_transaction() {
     let name = "d10_no_crash_at_any_moment_shows_a_part_of_a_transaction";
     let counts: Counted = Rc::default();
     for_seeds(name, 0..1, |seed| {
-        let mut life = Life::new(seed);
+        let mut life = Life::new(seed, Trouble::NONE);
         life.images = Some(Images::new(counts.clone()));
         life.steps_max = 12;
         life.generations(1);
@@ -44,11 +47,71 @@ fn d10_a_transaction_is_whole_or_not_there_after_every_crash_and_none_stays_open
     let name = "d10_a_transaction_is_whole_or_not_there_after_every_crash_and_none_stays_open";
     let (committed, in_doubt) = (Cell::new(0), Cell::new(0));
     for_seeds(name, 0..30, |seed| {
-        let mut life = Life::new(seed);
+        let mut life = Life::new(seed, Trouble::NONE);
         life.generations(4);
         committed.set(committed.get() + life.known.committed);
         in_doubt.set(in_doubt.get() + life.known.in_doubt);
     });
     eprintln!("{} transactions were committed, {} ends were in doubt", committed.get(), in_doubt.get());
     assert!(committed.get() > 0 && in_doubt.get() > 0);
+}
+
+#[test]
+fn d3_a_transaction_is_whole_or_not_there_when_writes_and_syncs_fail() {
+    let committed = Cell::new(0);
+    let name = "d3_a_transaction_is_whole_or_not_there_when_writes_and_syncs_fail";
+    for_seeds(name, 0..30, |seed| {
+        let mut life = Life::new(seed, Trouble { errors: true, ..Trouble::NONE });
+        life.generations(4);
+        committed.set(committed.get() + life.known.committed);
+    });
+    assert!(committed.get() > 0);
+}
+
+#[test]
+fn d7_a_transaction_is_whole_or_not_there_on_a_full_disk() {
+    let committed = Cell::new(0);
+    for_seeds("d7_a_transaction_is_whole_or_not_there_on_a_full_disk", 0..30, |seed| {
+        let mut life = Life::new(seed, Trouble { full: true, ..Trouble::NONE });
+        life.generations(4);
+        committed.set(committed.get() + life.known.committed);
+    });
+    assert!(committed.get() > 0);
+}
+
+#[test]
+fn d7_what_waits_for_room_is_committed_when_there_is_some_without_a_start() {
+    let mut life = Life::new(1, Trouble::NONE);
+    life.is_mortal = false;
+    let running = life.begin(&Settings::small(2));
+    let disk = running.process.disk.clone();
+    let mut refused = 0;
+    for round in 0..20 {
+        life.init_all(&running).expect("nothing stops it");
+        for client in 0..3 {
+            life.write(&running, client).expect("nothing stops it");
+        }
+        life.is_troubled = true;
+        disk.set_capacity(Some(disk.used() + round * 500));
+        for client in 0..3 {
+            life.end_with(&running, client, TransactionResult::Commit).expect("nothing stops it");
+        }
+        refused += life.doubts();
+        disk.set_capacity(None);
+        for _ in 0..3 {
+            life.pass_time(&running, Duration::from_secs(2)).expect("nothing stops it");
+            life.drive(running.process.pass_time(100)).expect("nothing stops it");
+        }
+        life.is_troubled = false;
+        life.resolve_all(&running).expect("nothing stops it");
+        life.settle(&running).expect("nothing stops it");
+        life.compare(&running, true).expect("nothing stops it");
+    }
+    assert!(
+        refused > 0 && life.known.committed == 60,
+        "{refused} refused, {} committed",
+        life.known.committed
+    );
+    life.end(running, Ending::PowerLoss);
+    life.begin(&Settings::small(1));
 }
