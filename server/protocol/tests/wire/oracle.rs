@@ -57,6 +57,12 @@ fn names_and_values(value: &impl Debug) -> String {
         ("OffsetForLeaderPartitionResult {", "EpochEndOffset {"),
         ("ElectLeadersTopic {", "TopicPartitions {"),
         ("PartitionElectionResult {", "PartitionResult {"),
+        ("ConsumerGroupHeartbeatTopicPartitions {", "TopicPartitions {"),
+        ("ConsumerGroupHeartbeatAssignment {", "Assignment {"),
+        ("ConsumerGroupDescribedGroup {", "DescribedGroup {"),
+        ("ConsumerGroupDescribedMember {", "Member {"),
+        ("ConsumerGroupDescribedAssignment {", "Assignment {"),
+        ("ConsumerGroupDescribedTopicPartitions {", "TopicPartitions {"),
         ("DescribeQuorumTopic {", "TopicData {"),
         ("DescribeQuorumPartition {", "PartitionData {"),
         ("DescribeQuorumTopicResult {", "TopicData {"),
@@ -278,6 +284,24 @@ fn join_group_agrees_with_the_oracle() {
 fn sync_group_agrees_with_the_oracle() {
     check_request::<_, theirs::SyncGroupRequest>(samples::sync_group_request);
     check_response::<_, theirs::SyncGroupResponse>(samples::sync_group_response, Some(5));
+}
+
+#[test]
+fn consumer_group_heartbeat_agrees_with_the_oracle() {
+    check_request::<_, theirs::ConsumerGroupHeartbeatRequest>(samples::consumer_group_heartbeat_request);
+    check_response::<_, theirs::ConsumerGroupHeartbeatResponse>(
+        samples::consumer_group_heartbeat_response,
+        Some(1),
+    );
+}
+
+#[test]
+fn consumer_group_describe_agrees_with_the_oracle() {
+    check_request::<_, theirs::ConsumerGroupDescribeRequest>(samples::consumer_group_describe_request);
+    check_response::<_, theirs::ConsumerGroupDescribeResponse>(
+        samples::consumer_group_describe_response,
+        Some(1),
+    );
 }
 
 #[test]

@@ -427,6 +427,83 @@ pub(crate) fn sync_group_response(_version: i16, s: &mut Seed) -> SyncGroupRespo
     }
 }
 
+pub(crate) fn consumer_group_heartbeat_request(version: i16, s: &mut Seed) -> ConsumerGroupHeartbeatRequest {
+    ConsumerGroupHeartbeatRequest {
+        group_id: s.string(),
+        member_id: s.string(),
+        member_epoch: s.i32(),
+        instance_id: s.some(),
+        rack_id: s.some(),
+        rebalance_timeout_ms: s.i32(),
+        subscribed_topic_names: Some(vec![s.string(), s.string()]),
+        subscribed_topic_regex: only(version >= 1, s.some()),
+        server_assignor: s.some(),
+        topic_partitions: Some(vec![consumer_group_heartbeat_partitions(s)]),
+    }
+}
+
+fn consumer_group_heartbeat_partitions(s: &mut Seed) -> ConsumerGroupHeartbeatTopicPartitions {
+    ConsumerGroupHeartbeatTopicPartitions {
+        topic_id: Uuid::from_u64_pair(s.next(), s.next()),
+        partitions: vec![s.i32(), s.i32()],
+    }
+}
+
+pub(crate) fn consumer_group_heartbeat_response(
+    _version: i16,
+    s: &mut Seed,
+) -> ConsumerGroupHeartbeatResponse {
+    ConsumerGroupHeartbeatResponse {
+        throttle_time_ms: s.i32(),
+        error_code: s.i16(),
+        error_message: s.some(),
+        member_id: s.some(),
+        member_epoch: s.i32(),
+        heartbeat_interval_ms: s.i32(),
+        assignment: Some(ConsumerGroupHeartbeatAssignment {
+            topic_partitions: vec![consumer_group_heartbeat_partitions(s)],
+        }),
+    }
+}
+
+pub(crate) fn consumer_group_describe_request(_version: i16, s: &mut Seed) -> ConsumerGroupDescribeRequest {
+    ConsumerGroupDescribeRequest { group_ids: vec![s.string()], include_authorized_operations: true }
+}
+
+pub(crate) fn consumer_group_describe_response(_version: i16, s: &mut Seed) -> ConsumerGroupDescribeResponse {
+    fn assignment(s: &mut Seed) -> ConsumerGroupDescribedAssignment {
+        let topic_id = Uuid::from_u64_pair(s.next(), s.next());
+        let (topic_name, partitions) = (s.string(), vec![s.i32()]);
+        let topic = ConsumerGroupDescribedTopicPartitions { topic_id, topic_name, partitions };
+        ConsumerGroupDescribedAssignment { topic_partitions: vec![topic] }
+    }
+    let member = ConsumerGroupDescribedMember {
+        member_id: s.string(),
+        instance_id: s.some(),
+        rack_id: s.some(),
+        member_epoch: s.i32(),
+        client_id: s.string(),
+        client_host: s.string(),
+        subscribed_topic_names: vec![s.string()],
+        subscribed_topic_regex: s.some(),
+        assignment: assignment(s),
+        target_assignment: assignment(s),
+        member_type: s.i8(),
+    };
+    let group = ConsumerGroupDescribedGroup {
+        error_code: s.i16(),
+        error_message: s.some(),
+        group_id: s.string(),
+        group_state: s.string(),
+        group_epoch: s.i32(),
+        assignment_epoch: s.i32(),
+        assignor_name: s.string(),
+        members: vec![member],
+        authorized_operations: s.i32(),
+    };
+    ConsumerGroupDescribeResponse { throttle_time_ms: s.i32(), groups: vec![group] }
+}
+
 pub(crate) fn heartbeat_request(version: i16, s: &mut Seed) -> HeartbeatRequest {
     HeartbeatRequest {
         group_id: s.string(),
