@@ -9,6 +9,7 @@ use super::connection::Connection;
 use crate::{Address, Client, Code, MetadataError, RequestError};
 use std::collections::BTreeMap;
 use strandline_protocol::messages::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribedAssignment, ConsumerGroupDescribedMember,
     ConsumerProtocolAssignment, Coordinator, DeleteGroupsRequest, DescribeGroupsRequest, DescribedGroup,
     FindCoordinatorRequest, ListGroupsRequest, OffsetCommitRequest, OffsetCommitRequestPartition,
     OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic,
@@ -60,6 +61,26 @@ pub struct Group {
     pub protocol: String,
     /// Who is in it.
     pub members: Vec<Member>,
+    /// Of a group whose broker says who reads what (KIP-848).
+    pub epochs: Option<GroupEpochs>,
+}
+
+/// How far a group of KIP-848 is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupEpochs {
+    /// Raised with each change of members or topics.
+    pub group: i32,
+    /// The one that the assignment was computed for.
+    pub assignment: i32,
+}
+
+/// How far a member of a group of KIP-848 is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberTarget {
+    /// That of the assignment that it has come to.
+    pub epoch: i32,
+    /// What it shall read.
+    pub assignment: BTreeMap<String, Vec<i32>>,
 }
 
 /// A member of a group.
@@ -75,6 +96,8 @@ pub struct Member {
     pub host: String,
     /// What it reads; empty unless the group is a stable one of consumers.
     pub assignment: BTreeMap<String, Vec<i32>>,
+    /// Of a member of a group of KIP-848.
+    pub target: Option<MemberTarget>,
 }
 
 /// Why something about a group was not done.
@@ -219,11 +242,14 @@ impl Client {
     /// A group.
     ///
     /// # Errors
-    /// [`GroupError`]; GROUP_ID_NOT_FOUND when there is none of this name, or it is of a later group
-    /// protocol.
+    /// [`GroupError`]; GROUP_ID_NOT_FOUND when there is none of this name, or it is a share group or one of
+    /// streams.
     pub fn group(&mut self, name: &str) -> Result<Group, GroupError> {
         self.retrying(|client| {
             let (id, mut coordinator) = client.dial_coordinator(name)?;
+            if let Some(group) = consumer_group_at(&mut coordinator, id, name)? {
+                return Ok(group);
+            }
             let request =
                 DescribeGroupsRequest { groups: vec![name.to_owned()], ..DescribeGroupsRequest::default() };
             let response = coordinator.call(&request)?;
@@ -326,6 +352,60 @@ fn not_mentioned(group: &str, api: ApiKey) -> GroupError {
     GroupError::NotMentioned { group: group.to_owned(), api }
 }
 
+/// A group of KIP-848; `None` when it is another one, or the broker knows no such groups.
+fn consumer_group_at(coordinator: &mut Connection, id: i32, name: &str) -> Result<Option<Group>, GroupError> {
+    if coordinator.version::<ConsumerGroupDescribeRequest>(i16::MAX).is_err() {
+        return Ok(None);
+    }
+    let request = ConsumerGroupDescribeRequest { group_ids: vec![name.to_owned()], ..Default::default() };
+    let response = coordinator.call(&request)?;
+    let found = response.groups.into_iter().find(|group| group.group_id == name);
+    let api = ApiKey::ConsumerGroupDescribe;
+    let found = found.ok_or_else(|| not_mentioned(name, api))?;
+    let code = Code(found.error_code);
+    // Kafka before 4.0 has the request, and a switch for it.
+    if code.is(ErrorCode::GroupIdNotFound) || code.is(ErrorCode::UnsupportedVersion) {
+        return Ok(None);
+    }
+    Code::check(found.error_code).map_err(|code| {
+        let (group, message) = (name.to_owned(), found.error_message.clone());
+        GroupError::Refused { group, api, code, message }
+    })?;
+    let mut members: Vec<_> = found.members.into_iter().map(consumer_member).collect();
+    members.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(Some(Group {
+        name: found.group_id,
+        state: found.group_state,
+        coordinator: (id, coordinator.address().clone()),
+        protocol_type: CONSUMER.to_owned(),
+        protocol: found.assignor_name,
+        members,
+        epochs: Some(GroupEpochs { group: found.group_epoch, assignment: found.assignment_epoch }),
+    }))
+}
+
+fn consumer_member(member: ConsumerGroupDescribedMember) -> Member {
+    let by_topic = |assignment: ConsumerGroupDescribedAssignment| {
+        let topics = assignment.topic_partitions.into_iter().map(|topic| {
+            let mut partitions = topic.partitions;
+            partitions.sort_unstable();
+            (topic.topic_name, partitions)
+        });
+        topics.collect()
+    };
+    Member {
+        id: member.member_id,
+        instance_id: member.instance_id,
+        client_id: member.client_id,
+        host: member.client_host,
+        assignment: by_topic(member.assignment),
+        target: Some(MemberTarget {
+            epoch: member.member_epoch,
+            assignment: by_topic(member.target_assignment),
+        }),
+    }
+}
+
 fn described(found: DescribedGroup, coordinator: (i32, Address)) -> Result<Group, GroupError> {
     let mut members = Vec::with_capacity(found.members.len());
     for member in found.members {
@@ -347,6 +427,7 @@ fn described(found: DescribedGroup, coordinator: (i32, Address)) -> Result<Group
             client_id: member.client_id,
             host: member.client_host,
             assignment,
+            target: None,
         });
     }
     members.sort_by(|one, other| one.id.cmp(&other.id));
@@ -357,6 +438,7 @@ fn described(found: DescribedGroup, coordinator: (i32, Address)) -> Result<Group
         protocol_type: found.protocol_type,
         protocol: found.protocol_data,
         members,
+        epochs: None,
     })
 }
 

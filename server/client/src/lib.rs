@@ -49,7 +49,7 @@ pub use code::Code;
 pub use connection::{ConnectError, Connection, RESPONSE_BYTES_MAX, RequestError};
 pub use consumer::{ConsumeError, ConsumedRecord, Consumer, UNPACKED_BYTES_MAX};
 pub use group_consumer::{GroupConsumeError, GroupConsumer};
-pub use groups::{Group, GroupError, GroupOffsets, GroupSummary, Member};
+pub use groups::{Group, GroupEpochs, GroupError, GroupOffsets, GroupSummary, Member, MemberTarget};
 pub use limits::Limits;
 pub use offsets::{ListOffsetsError, Moment};
 pub use partitioner::{murmur2, partition_of_key};

@@ -100,6 +100,22 @@ enum State {
     /// It is about to go
     #[value(name = "Dead")]
     Dead,
+    /// Its broker has yet to say who reads what
+    #[value(name = "Assigning")]
+    Assigning,
+    /// Its members have yet to come to what its broker has said
+    #[value(name = "Reconciling")]
+    Reconciling,
+}
+
+/// Partitions by topic, for people.
+fn listed(assignment: &BTreeMap<String, Vec<i32>>) -> String {
+    let topics =
+        assignment.iter().map(|(topic, partitions)| format!("{}:{}", plain(topic), joined(partitions)));
+    match topics.collect::<Vec<_>>().join(" ") {
+        none if none.is_empty() => "nothing".to_owned(),
+        topics => topics,
+    }
 }
 
 /// The new offsets.
@@ -265,7 +281,8 @@ impl Description {
     }
 
     fn json(&self) -> serde_json::Value {
-        let Group { name, state, coordinator: (id, address), protocol_type, protocol, members } = &self.group;
+        let Group { name, state, coordinator: (id, address), protocol_type, protocol, members, epochs } =
+            &self.group;
         let rows = self.rows.iter().map(|row| {
             json!({
                 "topic": row.topic,
@@ -277,15 +294,20 @@ impl Description {
             })
         });
         let members = members.iter().map(|member| {
-            json!({
+            let mut shown = json!({
                 "id": member.id,
                 "instance_id": member.instance_id,
                 "client_id": member.client_id,
                 "host": member.host,
                 "assignment": member.assignment,
-            })
+            });
+            if let Some(target) = &member.target {
+                shown["epoch"] = json!(target.epoch);
+                shown["target"] = json!(target.assignment);
+            }
+            shown
         });
-        json!({
+        let mut shown = json!({
             "name": name,
             "state": state,
             "coordinator": { "id": id, "address": address.to_string() },
@@ -293,27 +315,39 @@ impl Description {
             "protocol": protocol,
             "members": members.collect::<Vec<_>>(),
             "partitions": rows.collect::<Vec<_>>(),
-        })
+        });
+        if let Some(epochs) = epochs {
+            shown["epoch"] = json!(epochs.group);
+            shown["target_epoch"] = json!(epochs.assignment);
+        }
+        shown
     }
 
     fn text(&self, out: &mut impl Write) -> io::Result<()> {
-        let Group { name, state, coordinator: (id, address), protocol, members, .. } = &self.group;
+        let Group { name, state, coordinator: (id, address), protocol, members, epochs, .. } = &self.group;
         write!(out, "group {}, {}, coordinator {id} at {address}", plain(name), plain(state))?;
         match protocol.as_str() {
-            "" => writeln!(out)?,
-            protocol => writeln!(out, ", protocol {}", plain(protocol))?,
+            "" => {}
+            protocol => write!(out, ", protocol {}", plain(protocol))?,
         }
-        for Member { id, instance_id, client_id, host, assignment } in members {
+        if let Some(epochs) = epochs {
+            write!(out, ", epoch {}, target of epoch {}", epochs.group, epochs.assignment)?;
+        }
+        writeln!(out)?;
+        for Member { id, instance_id, client_id, host, assignment, target } in members {
             write!(out, "member {}, client {} at {}", plain(id), plain(client_id), plain(host))?;
             if let Some(instance_id) = instance_id {
                 write!(out, ", instance {}", plain(instance_id))?;
             }
-            let topics = assignment
-                .iter()
-                .map(|(topic, partitions)| format!("{}:{}", plain(topic), joined(partitions)));
-            match topics.collect::<Vec<_>>().join(" ").as_str() {
-                "" => writeln!(out, ", reads nothing")?,
-                topics => writeln!(out, ", reads {topics}")?,
+            if let Some(target) = target {
+                write!(out, ", epoch {}", target.epoch)?;
+            }
+            write!(out, ", reads {}", listed(assignment))?;
+            match target {
+                Some(target) if target.assignment != *assignment => {
+                    writeln!(out, ", shall read {}", listed(&target.assignment))?;
+                }
+                _ => writeln!(out)?,
             }
         }
         if self.rows.is_empty() {
