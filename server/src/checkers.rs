@@ -45,6 +45,8 @@ macro_rules! for_api {
             ApiKey::OffsetFetch => $then::<OffsetFetchRequest>($($argument),*),
             ApiKey::FindCoordinator => $then::<FindCoordinatorRequest>($($argument),*),
             ApiKey::JoinGroup => $then::<JoinGroupRequest>($($argument),*),
+            ApiKey::ConsumerGroupHeartbeat => $then::<ConsumerGroupHeartbeatRequest>($($argument),*),
+            ApiKey::ConsumerGroupDescribe => $then::<ConsumerGroupDescribeRequest>($($argument),*),
             ApiKey::Heartbeat => $then::<HeartbeatRequest>($($argument),*),
             ApiKey::LeaveGroup => $then::<LeaveGroupRequest>($($argument),*),
             ApiKey::SyncGroup => $then::<SyncGroupRequest>($($argument),*),

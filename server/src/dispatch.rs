@@ -247,6 +247,16 @@ pub const APIS: &[Api] = &[
     Api { key: ApiKey::DescribeTransactions, versions: 0..=0, handler: seated!(api::transactions::describe) },
     Api { key: ApiKey::ListTransactions, versions: 0..=2, handler: seated!(api::transactions::list) },
     Api {
+        key: ApiKey::ConsumerGroupHeartbeat,
+        versions: 0..=1,
+        handler: of_caller!(api::consumer_group_heartbeat::handle),
+    },
+    Api {
+        key: ApiKey::ConsumerGroupDescribe,
+        versions: 0..=1,
+        handler: seated!(api::consumer_group_describe::handle),
+    },
+    Api {
         key: ApiKey::ListConfigResources,
         versions: 0..=1,
         handler: seated!(api::list_config_resources::handle),
@@ -443,6 +453,8 @@ mod tests {
             readable::<DescribeTransactionsRequest>(),
             readable::<ListTransactionsRequest>(),
             readable::<ListConfigResourcesRequest>(),
+            readable::<ConsumerGroupHeartbeatRequest>(),
+            readable::<ConsumerGroupDescribeRequest>(),
         ];
         assert_eq!(messages.len(), APIS.len());
         for (key, versions) in messages {

@@ -270,6 +270,20 @@ impl TopicTable {
         self.deleted.retain(|topic| !gone(topic));
     }
 
+    /// Topics of these names, identities and numbers of partitions, for tests of what goes by topics.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn of<'a>(topics: impl IntoIterator<Item = (&'a str, TopicId, u32)>) -> TopicTable {
+        let config = TopicConfig::resolve(&TopicDefaults::default(), &[]).expect("the defaults are settings");
+        let config = Arc::new(config);
+        let mut table = TopicTable::default();
+        for (name, id, partitions) in topics {
+            let (own_configs, config) = (Vec::new(), config.clone());
+            let placement = Placement::ALONE;
+            table.insert(Topic { name: name.to_owned(), id, partitions, own_configs, config, placement });
+        }
+        table
+    }
+
     fn insert(&mut self, topic: Topic) -> Arc<Topic> {
         let topic = Arc::new(topic);
         self.by_id.insert(topic.id, topic.clone());

@@ -1,5 +1,5 @@
-//! DescribeGroups. A group that there is not is Dead, and from version 6 on an error as well. A group that is
-//! named twice is described once.
+//! DescribeGroups: groups of the classic protocol. A group that there is not is Dead, and from version 6 on
+//! an error as well. A group that is named twice is described once.
 
 use strandline_protocol::messages::{
     DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
@@ -64,7 +64,7 @@ async fn describe(
             let is_told = version >= NOT_FOUND_FROM;
             DescribedGroup {
                 error_code: if is_told { ErrorCode::GroupIdNotFound.code() } else { 0 },
-                error_message: is_told.then(|| format!("there is no group '{group_id}'")),
+                error_message: is_told.then(|| format!("there is no classic group '{group_id}'")),
                 group_state: State::Dead.to_string(),
                 group_id,
                 ..Default::default()

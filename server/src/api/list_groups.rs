@@ -9,9 +9,6 @@ use crate::broker::Broker;
 use crate::groups::Listed;
 use crate::room::Seat;
 
-/// The only type of group that there is.
-const CLASSIC: &str = "classic";
-
 /// About what a group takes of the memory until the answer has left.
 const GROUP_BYTES: usize = 256;
 
@@ -37,14 +34,14 @@ pub async fn handle(
         Ok(listed) => listed,
         Err(error) => return ListGroupsResponse { error_code: error.code(), ..Default::default() },
     };
-    let wanted = |group: &Listed| is_wanted(&states, group.state.name()) && is_wanted(&types, CLASSIC);
+    let wanted = |group: &Listed| is_wanted(&states, group.state.name()) && is_wanted(&types, group.kind);
     let listed = listed.into_iter().filter(wanted);
     let mut groups: Vec<_> = listed
         .map(|group| ListedGroup {
             group_id: group.group,
             protocol_type: group.protocol_type,
             group_state: group.state.to_string(),
-            group_type: CLASSIC.to_owned(),
+            group_type: group.kind.to_owned(),
         })
         .collect();
     groups.sort_by(|one, other| one.group_id.cmp(&other.group_id));

@@ -1,6 +1,9 @@
 //! OffsetFetch: what groups have committed. An offset that there is not is -1, and no error. Groups, topics
 //! and partitions that are named twice are answered once.
 //!
+//! A member of a consumer group (KIP-848) names its epoch from version 9 on, and is told when that is not its
+//! own any more.
+//!
 //! With `require_stable` (version 7 on) a partition of which an open transaction has an offset is answered
 //! with UNSTABLE_OFFSET_COMMIT, and the client comes again.
 
@@ -40,8 +43,11 @@ pub async fn handle(
     let is_stable = request.require_stable;
     if version >= MANY_FROM {
         let mut groups = Vec::new();
-        for (group_id, asked) in once(request.groups) {
-            groups.push(of_group(broker, group_id, asked, is_stable, &mut gathered).await);
+        for (group_id, member, asked) in once(request.groups) {
+            groups.push(match check_member(broker, &group_id, member).await {
+                Ok(()) => of_group(broker, group_id, asked, is_stable, &mut gathered).await,
+                Err(error) => refused(group_id, error),
+            });
         }
         return OffsetFetchResponse { groups, ..Default::default() };
     }
@@ -71,9 +77,19 @@ pub async fn handle(
     OffsetFetchResponse { topics: topics.collect(), error_code: error.code(), ..Default::default() }
 }
 
-/// Each group once, with all that is asked of it.
-fn once(groups: Vec<OffsetFetchRequestGroup>) -> Vec<(String, Asked)> {
-    let mut merged: Vec<(String, Asked)> = Vec::with_capacity(groups.len());
+/// A member of a consumer group, and its epoch; `None` of who does not say that it is one.
+type Speaker = Option<(String, i32)>;
+
+async fn check_member(broker: &Broker, group_id: &str, member: Speaker) -> Result<(), ErrorCode> {
+    match member {
+        Some((id, epoch)) => broker.groups.check_epoch(&broker.shard, group_id.to_owned(), id, epoch).await,
+        None => Ok(()),
+    }
+}
+
+/// Each group once, with who asks first, and all that is asked of it.
+fn once(groups: Vec<OffsetFetchRequestGroup>) -> Vec<(String, Speaker, Asked)> {
+    let mut merged: Vec<(String, Speaker, Asked)> = Vec::with_capacity(groups.len());
     let mut places = HashMap::with_capacity(groups.len());
     for group in groups {
         let asked: Asked = group
@@ -82,10 +98,11 @@ fn once(groups: Vec<OffsetFetchRequestGroup>) -> Vec<(String, Asked)> {
         match places.entry(group.group_id.clone()) {
             Entry::Vacant(place) => {
                 place.insert(merged.len());
-                merged.push((group.group_id, asked));
+                let member = group.member_id.map(|id| (id, group.member_epoch));
+                merged.push((group.group_id, member.filter(|(_, epoch)| *epoch >= 0), asked));
             }
             Entry::Occupied(place) => {
-                let before = &mut merged[*place.get()].1;
+                let before = &mut merged[*place.get()].2;
                 match (before.as_mut(), asked) {
                     (Some(before), Some(more)) => before.extend(more),
                     (_, None) | (None, _) => *before = None,
@@ -105,6 +122,10 @@ async fn distinct_asked(asked: Asked) -> Asked {
     }
 }
 
+fn refused(group_id: String, error: ErrorCode) -> OffsetFetchResponseGroup {
+    OffsetFetchResponseGroup { group_id, topics: Vec::new(), error_code: error.code() }
+}
+
 async fn of_group(
     broker: &Broker,
     group_id: String,
@@ -115,10 +136,7 @@ async fn of_group(
     let asked = distinct_asked(asked).await;
     let found = match find(broker, group_id.clone(), asked, require_stable, gathered).await {
         Ok(found) => found,
-        Err(error) => {
-            let error_code = error.code();
-            return OffsetFetchResponseGroup { group_id, topics: Vec::new(), error_code };
-        }
+        Err(error) => return refused(group_id, error),
     };
     let topics = found.into_iter().map(|(name, partitions)| {
         let partitions = partitions.into_iter().map(|(partition_index, found)| {

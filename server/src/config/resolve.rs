@@ -53,6 +53,9 @@ pub struct BrokerConfig {
     settings: Settings,
 }
 
+/// The assignors of consumer groups.
+const ASSIGNORS: &str = "group.consumer.assignors";
+
 impl BrokerConfig {
     /// Puts the settings together.
     ///
@@ -67,6 +70,10 @@ impl BrokerConfig {
         };
         let overrides = settings.text(OVERRIDES);
         counts_of_addresses(overrides).map_err(|expected| bad(OVERRIDES, overrides, expected))?;
+        let assignors = settings.text(ASSIGNORS);
+        if !assignors.split(',').all(|name| matches!(name.trim(), "uniform" | "range")) {
+            return Err(bad(ASSIGNORS, assignors, "uniform, range, or both"));
+        }
         let data_dir = match settings.text("log.dirs") {
             "" => settings.text("log.dir"),
             directories => directories,

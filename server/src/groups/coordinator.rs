@@ -11,8 +11,10 @@
 //! * A group that is served knows more than its last record (sessions, and who is about to join): a record of
 //!   its own is not replayed into it; [`ClassicGroup::stored`] is told instead. Its offsets are in memory
 //!   what they are in the log, and change by replay alone; those of open transactions are kept apart.
+//! * Consumer groups (KIP-848) are in `coordinator/consumer`.
 //! * How committed offsets come in, are asked for and go is in `coordinator/offsets`.
 
+mod consumer;
 mod offsets;
 #[cfg(test)]
 mod tests;
@@ -24,7 +26,9 @@ use strandline_engine::TransactionResult;
 use strandline_engine::types::{Offset, ProducerId};
 use strandline_protocol::wire::ErrorCode;
 
+use super::consumer::{ConsumerGroup, ConsumerSettings};
 use super::group::{ClassicGroup, Description, Effects, GroupSettings, State, StoreId};
+use super::kind::Kind;
 use super::member::{Identity, Join, Joined, Sync, Synced, Ticket};
 use super::offsets::{Committed, Offsets};
 use super::pending::Pending;
@@ -38,6 +42,8 @@ pub use offsets::{ByPartition, Commit, Fetch, Fetched, Within};
 pub struct CoordinatorSettings {
     /// Those of each group.
     pub group: GroupSettings,
+    /// Those of each consumer group (KIP-848).
+    pub consumer: ConsumerSettings,
     /// The sessions that members may have, in milliseconds.
     pub session_timeout_ms: RangeInclusive<i32>,
     /// How long offsets are kept, in milliseconds.
@@ -55,6 +61,8 @@ pub struct CoordinatorSettings {
 pub struct Listed {
     /// Its id.
     pub group: String,
+    /// The group protocol: "classic" or "consumer".
+    pub kind: &'static str,
     /// Such as "consumer".
     pub protocol_type: String,
     /// Where it is in its life.
@@ -80,6 +88,8 @@ pub enum Then {
     Nothing,
     /// The group goes on.
     Store(StoreId),
+    /// What a consumer group has said.
+    StoreConsumer,
     /// Everything that was on its way for the group has settled: that it is gone can be written.
     Inter(Deleted),
     /// The group is gone, or is not.
@@ -102,7 +112,7 @@ pub struct GroupCoordinator {
     /// The groups that a producer's open transaction has pending offsets of, or had.
     transactions: HashMap<ProducerId, BTreeSet<String>>,
     /// What the log says of groups, until all of it is known.
-    loading: Option<HashMap<String, GroupValue>>,
+    loading: Option<Loading>,
     waiting: HashMap<Ticket, Waiting>,
     next_ticket: Ticket,
     /// When groups want to be woken.
@@ -111,8 +121,15 @@ pub struct GroupCoordinator {
     next_check: i64,
 }
 
+/// What has been read of groups.
+#[derive(Default)]
+struct Loading {
+    classic: HashMap<String, GroupValue>,
+    consumer: HashMap<String, ConsumerGroup>,
+}
+
 struct Entry {
-    group: ClassicGroup,
+    group: Kind,
     offsets: Offsets,
     pending: Pending,
     /// Whether it has had offsets. As in Kafka, it is then there until the next look at what has expired,
@@ -133,9 +150,17 @@ type GroupTurn<'a> = Turn<'a, GroupCoordinator>;
 impl GroupCoordinator {
     fn entry_or_new(&mut self, now: i64, group: &str) -> &mut Entry {
         if !self.groups.contains_key(group) {
-            self.groups.insert(group.to_owned(), Entry::new(ClassicGroup::new(now, self.settings.group)));
+            self.groups.insert(
+                group.to_owned(),
+                Entry::new(Kind::Classic(ClassicGroup::new(now, self.settings.group))),
+            );
         }
         self.groups.get_mut(group).expect("it was just there")
+    }
+
+    /// The group, when it is of the classic protocol.
+    fn classic(&mut self, group: &str) -> Option<&mut ClassicGroup> {
+        self.groups.get_mut(group)?.group.classic()
     }
 
     // ---- members ------------------------------------------------------------------------------------------
@@ -148,20 +173,24 @@ impl GroupCoordinator {
         if !self.groups.contains_key(group) && !join.member_id.is_empty() {
             return reply.send(Joined::refused(ErrorCode::UnknownMemberId, &join.member_id));
         }
+        if let Err(error) = self.make_classic(turn, group) {
+            return reply.send(Joined::refused(error, &join.member_id));
+        }
         let ticket = self.park(Waiting::Join(reply));
         let mut effects = Effects::default();
-        self.entry_or_new(turn.now, group).group.join(turn.now, ticket, join, &mut effects);
+        let entry = self.entry_or_new(turn.now, group);
+        entry.group.classic().expect("it was made one").join(turn.now, ticket, join, &mut effects);
         self.carry_out(turn, group, effects);
     }
 
     /// A member wants its assignment, or brings everybody's.
     pub fn sync(&mut self, turn: &mut GroupTurn<'_>, group: &str, sync: Sync, reply: Reply<Synced>) {
-        if !self.groups.contains_key(group) {
-            return reply.send(Synced::refused(ErrorCode::UnknownMemberId));
-        }
         let ticket = self.park(Waiting::Sync(reply));
         let mut effects = Effects::default();
-        self.entry_or_new(turn.now, group).group.sync(turn.now, ticket, sync, &mut effects);
+        match self.classic(group) {
+            Some(classic) => classic.sync(turn.now, ticket, sync, &mut effects),
+            None => effects.synced.push((ticket, Synced::refused(ErrorCode::UnknownMemberId))),
+        }
         self.carry_out(turn, group, effects);
     }
 
@@ -175,8 +204,8 @@ impl GroupCoordinator {
         group: &str,
         identity: &Identity,
     ) -> Result<(), ErrorCode> {
-        let entry = self.groups.get_mut(group).ok_or(ErrorCode::UnknownMemberId)?;
-        let alive = entry.group.heartbeat(turn.now, identity);
+        let classic = self.classic(group).ok_or(ErrorCode::UnknownMemberId)?;
+        let alive = classic.heartbeat(turn.now, identity);
         self.schedule(turn, group);
         alive
     }
@@ -191,11 +220,11 @@ impl GroupCoordinator {
         group: &str,
         leaving: &[Identity],
     ) -> Result<Vec<Result<(), ErrorCode>>, ErrorCode> {
-        let Some(entry) = self.groups.get_mut(group) else {
+        let Some(classic) = self.classic(group) else {
             return Ok(vec![Err(ErrorCode::UnknownMemberId); leaving.len()]);
         };
         let mut effects = Effects::default();
-        let left = entry.group.leave(turn.now, leaving, &mut effects);
+        let left = classic.leave(turn.now, leaving, &mut effects);
         self.carry_out(turn, group, effects);
         left
     }
@@ -219,13 +248,19 @@ impl GroupCoordinator {
     fn inter(&mut self, turn: &mut GroupTurn<'_>, group: &str, deleted: Deleted) {
         let gone = self.groups.get(group).map(|entry| entry.partitions_of(|_| true));
         let mut changes = tombstones(group, gone.iter().flatten());
-        changes.push(Change::Group(GroupKey { group: group.to_owned() }, None));
+        match self.groups.get_mut(group).and_then(|entry| entry.group.consumer()) {
+            Some(consumer) => changes.extend(consumer.tombstones().into_iter().map(Change::Consumer)),
+            None => changes.push(Change::Group(GroupKey { group: group.to_owned() }, None)),
+        }
         turn.write(Some(group.to_owned()), changes, Then::Interred(deleted));
     }
 
-    /// What a group is doing; `None` when there is no such group.
+    /// What a group of the classic protocol is doing; `None` when there is no such group.
     pub fn describe(&self, group: &str, bytes_max: usize) -> Within<Option<Description>> {
-        let group = self.groups.get(group).map(|entry| &entry.group);
+        let group = self.groups.get(group).and_then(|entry| match &entry.group {
+            Kind::Classic(group) => Some(group),
+            Kind::Consumer(_) => None,
+        });
         let bytes = group.map_or(0, ClassicGroup::description_bytes);
         match bytes <= bytes_max {
             true => Within::All(group.map(ClassicGroup::describe), bytes),
@@ -242,6 +277,7 @@ impl GroupCoordinator {
     pub fn list(&self) -> Vec<Listed> {
         let listed = self.groups.iter().map(|(name, entry)| Listed {
             group: name.clone(),
+            kind: entry.group.name(),
             protocol_type: entry.group.protocol_type().unwrap_or_default().to_owned(),
             state: entry.group.state(),
         });
@@ -324,7 +360,7 @@ impl Machine for GroupCoordinator {
             settings: settings.clone(),
             groups: HashMap::new(),
             transactions: HashMap::new(),
-            loading: Some(HashMap::new()),
+            loading: Some(Loading::default()),
             waiting: HashMap::new(),
             next_ticket: 0,
             wakes: BTreeSet::new(),
@@ -345,17 +381,23 @@ impl Machine for GroupCoordinator {
                     entry.pending.remove(&key.topic, key.partition);
                 }
             }
-            (Change::Group(key, Some(value)), Some(loading)) => drop(loading.insert(key.group, value)),
-            (Change::Group(key, None), Some(loading)) => drop(loading.remove(&key.group)),
+            (Change::Group(key, Some(value)), Some(loading)) => {
+                loading.consumer.remove(&key.group);
+                loading.classic.insert(key.group, value);
+            }
+            (Change::Group(key, None), Some(loading)) => drop(loading.classic.remove(&key.group)),
             // The group is where it has this from.
             (Change::Group(_, Some(_)), None) => {}
             (Change::Group(key, None), None) => {
-                if let Some(entry) = self.groups.get_mut(&key.group) {
+                if let Some(entry) = self.groups.get_mut(&key.group)
+                    && matches!(entry.group, Kind::Classic(_))
+                {
                     // As nobody would miss it now, it goes with `schedule`.
-                    entry.group = ClassicGroup::new(now, self.settings.group);
+                    entry.group = Kind::Classic(ClassicGroup::new(now, self.settings.group));
                     entry.had_offsets = false;
                 }
             }
+            (Change::Consumer(change), _) => self.load_consumer(change),
             (Change::Foreign(kind), _) => {
                 tracing::debug!(kind, "a record of a group protocol that is not served");
             }
@@ -391,9 +433,15 @@ impl Machine for GroupCoordinator {
     fn begin(&mut self, turn: &mut GroupTurn<'_>) {
         let now = turn.now;
         self.next_check = now.saturating_add(self.settings.retention_check_ms);
-        for (name, value) in self.loading.take().into_iter().flatten() {
+        let Loading { classic, consumer } = self.loading.take().unwrap_or_default();
+        for (name, value) in classic {
             let group = ClassicGroup::load(value, self.settings.group);
-            self.entry_or_new(now, &name).group = group;
+            self.entry_or_new(now, &name).group = Kind::Classic(group);
+        }
+        // What is left of one that has gone has no epoch.
+        for (name, mut group) in consumer.into_iter().filter(|(_, group)| group.epoch() > 0) {
+            group.resume(now);
+            self.entry_or_new(now, &name).group = Kind::Consumer(group);
         }
         self.groups.retain(|_, entry| !entry.group.is_blank() || entry.has_offsets());
         if !self.groups.is_empty() {
@@ -404,7 +452,9 @@ impl Machine for GroupCoordinator {
             let mut effects = Effects::default();
             if let Some(entry) = self.groups.get_mut(&name) {
                 entry.had_offsets = entry.has_offsets();
-                entry.group.resume(now, &mut effects);
+                if let Some(classic) = entry.group.classic() {
+                    classic.resume(now, &mut effects);
+                }
             }
             self.carry_out(turn, &name, effects);
         }
@@ -418,10 +468,18 @@ impl Machine for GroupCoordinator {
             (Then::Nothing, _) => {}
             (Then::Store(id), Some(group)) => {
                 let mut effects = Effects::default();
-                if let Some(entry) = self.groups.get_mut(group) {
-                    entry.group.stored(turn.now, id, stored, &mut effects);
+                if let Some(classic) = self.classic(group) {
+                    classic.stored(turn.now, id, stored, &mut effects);
                 }
                 self.carry_out(turn, group, effects);
+            }
+            (Then::StoreConsumer, Some(group)) => {
+                let consumer = self.groups.get_mut(group).and_then(|entry| entry.group.consumer());
+                match (consumer, stored) {
+                    (Some(consumer), Err(_)) => consumer.unstored(),
+                    (Some(consumer), Ok(())) if !turn.is_in_flight(group) => consumer.stored(),
+                    _ => {}
+                }
             }
             (Then::Inter(deleted), Some(group)) => self.inter(turn, group, deleted),
             (Then::Interred(deleted), Some(group)) => {
@@ -433,7 +491,7 @@ impl Machine for GroupCoordinator {
                 deleted.into_iter().for_each(|reply| reply.send(stored));
             }
             (Then::Tell(tell), _) => tell(self),
-            (Then::Store(_) | Then::Inter(_) | Then::Interred(_), None) => {
+            (Then::Store(_) | Then::StoreConsumer | Then::Inter(_) | Then::Interred(_), None) => {
                 unreachable!("what a group writes is of the group")
             }
             (Then::Sweep(reply), _) => {
@@ -455,8 +513,16 @@ impl Machine for GroupCoordinator {
         let now = turn.now;
         if let Some((_, name)) = self.wakes.first().filter(|(at, _)| *at <= now).cloned() {
             let mut effects = Effects::default();
-            if let Some(entry) = self.groups.get_mut(&name) {
-                entry.group.tick(now, &mut effects);
+            match self.groups.get_mut(&name).map(|entry| &mut entry.group) {
+                Some(Kind::Classic(group)) => group.tick(now, &mut effects),
+                Some(Kind::Consumer(group)) => {
+                    let changes = group.tick(now, &turn.topics());
+                    if !changes.is_empty() {
+                        let changes = changes.into_iter().map(Change::Consumer).collect();
+                        turn.write(Some(name.clone()), changes, Then::StoreConsumer);
+                    }
+                }
+                None => {}
             }
             self.carry_out(turn, &name, effects);
         }
@@ -468,7 +534,7 @@ impl Machine for GroupCoordinator {
 }
 
 impl Entry {
-    fn new(group: ClassicGroup) -> Entry {
+    fn new(group: Kind) -> Entry {
         Entry {
             group,
             offsets: Offsets::default(),

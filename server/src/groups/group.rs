@@ -61,12 +61,23 @@ pub enum State {
     Stable,
     /// It is being deleted.
     Dead,
+    /// The broker has yet to say who works on what: a group of KIP-848, as in the next.
+    Assigning,
+    /// Members have yet to come to what the broker has said.
+    Reconciling,
 }
 
 impl State {
     /// All of them.
-    pub const ALL: [State; 5] =
-        [State::Empty, State::PreparingRebalance, State::CompletingRebalance, State::Stable, State::Dead];
+    pub const ALL: [State; 7] = [
+        State::Empty,
+        State::PreparingRebalance,
+        State::CompletingRebalance,
+        State::Stable,
+        State::Dead,
+        State::Assigning,
+        State::Reconciling,
+    ];
 
     /// The name that clients are told.
     pub fn name(self) -> &'static str {
@@ -76,6 +87,8 @@ impl State {
             State::CompletingRebalance => "CompletingRebalance",
             State::Stable => "Stable",
             State::Dead => "Dead",
+            State::Assigning => "Assigning",
+            State::Reconciling => "Reconciling",
         }
     }
 }
@@ -337,7 +350,7 @@ impl ClassicGroup {
         match self.state {
             State::Stable | State::CompletingRebalance => self.prepare_rebalance(now, effects),
             State::PreparingRebalance => self.complete_join_if_all(now, effects),
-            State::Empty | State::Dead => {}
+            State::Empty | State::Dead | State::Assigning | State::Reconciling => {}
         }
         if self.state == State::PreparingRebalance && self.protocol.is_some() && !self.members.is_empty() {
             let value = self.record(|_, member| member.assignment.clone());

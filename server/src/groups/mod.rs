@@ -10,14 +10,19 @@
 //!                                  records  >  __consumer_offsets, partition hash(group id) mod 50  >  the engine
 //! ```
 //!
+//! There are two protocols: the classic one ([`ClassicGroup`]), in which members share out the work, and that
+//! of KIP-848 ([`consumer`]), in which the broker does.
+//!
 //! A group belongs to one partition of the internal topic, and so to one shard, which keeps it in memory.
 //! What must survive is appended there before it is acknowledged (D9), in Kafka's own format, and read again
 //! at the next start. How that is done is `coordination`'s.
 
+pub mod consumer;
 mod coordinator;
 #[cfg(test)]
 pub(crate) mod crash;
 mod group;
+mod kind;
 mod member;
 mod offsets;
 mod pending;

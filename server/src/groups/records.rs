@@ -7,8 +7,11 @@
 //! ```
 //!
 //! What is written: keys of kind 1 and 2, values of version 3 (offsets with a time of their own to expire:
-//! version 1, the only one that has the field). What is read: every version there is. Keys of other kinds
-//! belong to group protocols that are not served; they are told apart from bytes that make no sense.
+//! version 1, the only one that has the field). What is read: every version there is. Keys of the kinds in
+//! [`consumer`] belong to consumer groups; those of other kinds to group protocols that are not served; they
+//! are told apart from bytes that make no sense.
+
+pub mod consumer;
 
 use bytes::Bytes;
 use strandline_protocol::Uuid;
@@ -16,6 +19,8 @@ use strandline_protocol::message;
 use strandline_protocol::wire::{Decode, Encode, EncodeError, Reader, WireError, Writer};
 
 use crate::coordination::{Encoded, Record};
+
+pub use consumer::ConsumerChange;
 
 message! {
     /// Whose offset it is.
@@ -85,6 +90,8 @@ pub enum Change {
     Offset(OffsetKey, Option<OffsetValue>),
     /// A group has changed, or is gone.
     Group(GroupKey, Option<GroupValue>),
+    /// Something of a consumer group has changed, or is gone.
+    Consumer(ConsumerChange),
     /// Something of a group protocol that is not served, with its kind.
     Foreign(i16),
 }
@@ -96,10 +103,12 @@ pub enum RecordError {
     #[error(transparent)]
     Wire(#[from] WireError),
     /// A value of a version that does not exist yet.
-    #[error("a value of version {found}, where 0 to 4 are known")]
+    #[error("a value of version {found}, where 0 to {known} are known")]
     Version {
         /// The version.
         found: i16,
+        /// The newest that is known.
+        known: i16,
     },
 }
 
@@ -122,6 +131,10 @@ impl Record for Change {
             Change::Group(key, value) => {
                 (prefixed(GROUP_KEY, key), value.as_ref().map(|value| prefixed(VALUE_VERSION, value)))
             }
+            Change::Consumer(change) => {
+                let (key, value) = change.encode()?;
+                return Ok(Encoded { key, value });
+            }
             Change::Foreign(kind) => unreachable!("a record of kind {kind} is another protocol's to write"),
         };
         Ok(Encoded { key: key?, value: value.transpose()? })
@@ -138,13 +151,22 @@ impl Record for Change {
         } else if kind == GROUP_KEY {
             Ok(Change::Group(whole(key, kind)?, value.map(versioned).transpose()?))
         } else {
-            Ok(Change::Foreign(kind))
+            let change = ConsumerChange::decode(kind, key, value)?;
+            Ok(change.map_or(Change::Foreign(kind), Change::Consumer))
         }
     }
 }
 
 fn prefixed(version: i16, fields: &impl Encode) -> Result<Bytes, EncodeError> {
-    let mut writer = Writer::new(version, false);
+    written(version, false, fields)
+}
+
+fn prefixed_flexible(version: i16, fields: &impl Encode) -> Result<Bytes, EncodeError> {
+    written(version, true, fields)
+}
+
+fn written(version: i16, is_flexible: bool, fields: &impl Encode) -> Result<Bytes, EncodeError> {
+    let mut writer = Writer::new(version, is_flexible);
     version.write(&mut writer);
     fields.write(&mut writer);
     Ok(writer.finish()?.freeze())
@@ -167,10 +189,19 @@ fn whole<T: Decode>(bytes: &[u8], version: i16) -> Result<T, WireError> {
 fn versioned<T: Decode>(bytes: &[u8]) -> Result<T, RecordError> {
     let (version, rest) = split(bytes)?;
     if !VALUE_VERSIONS.contains(&version) {
-        return Err(RecordError::Version { found: version });
+        return Err(RecordError::Version { found: version, known: *VALUE_VERSIONS.end() });
     }
     // As Kafka does, bytes behind the fields are left to a future that adds some.
     Ok(T::read(&mut Reader::request(rest, version, version >= FLEXIBLE_FROM))?)
+}
+
+/// A value of which there is version 0 alone, which is flexible.
+fn flexible<T: Decode>(bytes: &[u8]) -> Result<T, RecordError> {
+    let (version, rest) = split(bytes)?;
+    if version != 0 {
+        return Err(RecordError::Version { found: version, known: 0 });
+    }
+    Ok(T::read(&mut Reader::request(rest, version, true))?)
 }
 
 #[cfg(test)]
@@ -283,8 +314,11 @@ mod tests {
                 let _ = Change::decode(&record.key, Some(&bytes));
             }
         }
-        assert_eq!(Change::decode(&record.key, Some(&[0, 9])), Err(RecordError::Version { found: 9 }));
-        assert_eq!(Change::decode(&[0, 3, 0, 1, b'g'], Some(&[0, 0])), Ok(Change::Foreign(3)));
+        assert_eq!(
+            Change::decode(&record.key, Some(&[0, 9])),
+            Err(RecordError::Version { found: 9, known: 4 })
+        );
+        assert_eq!(Change::decode(&[0, 11, 0, 1, b'g'], Some(&[0, 0])), Ok(Change::Foreign(11)));
         assert!(Change::decode(b"\0\x02\0\x01gx", None).is_err(), "bytes behind a key");
         let long = GroupKey { group: "g".repeat(40_000) };
         assert!(Change::Group(long, None).encode().is_err());

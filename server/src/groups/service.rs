@@ -8,6 +8,7 @@ use strandline_engine::topics::Topic;
 use strandline_engine::types::PartitionId;
 use strandline_protocol::wire::ErrorCode;
 
+use super::consumer::{Beat, ConsumerDescription, Heartbeat, Refusal};
 use super::coordinator::{
     ByPartition, Commit, CoordinatorSettings, Fetch, Fetched, GroupCoordinator, GroupReport, Listed, Within,
 };
@@ -103,6 +104,21 @@ impl Groups {
         self.0.ask(partitions, &key, move |groups, turn| groups.leave(turn, &group, &leaving)).await?
     }
 
+    /// A member of a consumer group joins, goes on, or leaves; see [`GroupCoordinator::consumer_heartbeat`].
+    pub async fn consumer_heartbeat(
+        &self,
+        partitions: &impl Partitions,
+        group: String,
+        said: Heartbeat,
+    ) -> Result<Beat, Refusal> {
+        let key = group.clone();
+        let beaten = self
+            .0
+            .change(partitions, &key, move |groups, turn| groups.consumer_heartbeat(turn, &group, &said))
+            .await;
+        beaten.map_err(|why| Refusal::from(ErrorCode::from(why)))?
+    }
+
     // ---- offsets ------------------------------------------------------------------------------------------
 
     /// Keeps offsets; see [`GroupCoordinator::commit`].
@@ -128,6 +144,18 @@ impl Groups {
             groups.fetch(turn, &group, fetch, reply);
         });
         Ok(fetched.await?)
+    }
+
+    /// Whether a member may fetch offsets; see [`GroupCoordinator::check_epoch`].
+    pub async fn check_epoch(
+        &self,
+        partitions: &impl Partitions,
+        group: String,
+        member_id: String,
+        epoch: i32,
+    ) -> Result<(), ErrorCode> {
+        let key = group.clone();
+        self.0.ask(partitions, &key, move |groups, _| groups.check_epoch(&group, &member_id, epoch)).await?
     }
 
     /// Ends a producer's transaction in a partition of the internal topic: its pending offsets count from now
@@ -188,6 +216,19 @@ impl Groups {
     ) -> Result<Within<Option<Description>>, ErrorCode> {
         let key = group.clone();
         Ok(self.0.ask(partitions, &key, move |groups, _| groups.describe(&group, bytes_max)).await?)
+    }
+
+    /// What a consumer group is doing; see [`GroupCoordinator::describe_consumer`].
+    pub async fn describe_consumer(
+        &self,
+        partitions: &impl Partitions,
+        group: String,
+        bytes_max: usize,
+    ) -> Result<Within<Option<ConsumerDescription>>, ErrorCode> {
+        let key = group.clone();
+        let described =
+            self.0.ask(partitions, &key, move |groups, _| groups.describe_consumer(&group, bytes_max));
+        Ok(described.await?)
     }
 
     /// Deletes a group that nobody is in, with its offsets; see [`GroupCoordinator::delete`].

@@ -1,16 +1,25 @@
 //! What the broker's settings say of groups.
 
+use super::consumer::{Assignor, ConsumerSettings};
 use super::coordinator::CoordinatorSettings;
 use super::group::GroupSettings;
 use crate::config::BrokerConfig;
 
 impl From<&BrokerConfig> for CoordinatorSettings {
     fn from(config: &BrokerConfig) -> CoordinatorSettings {
+        let assignors = config.set_value("group.consumer.assignors");
+        let assignor = assignors.and_then(|names| names.split(',').next()).map(str::trim);
         let session = |name| config.whole(name) as i32;
         CoordinatorSettings {
             group: GroupSettings {
                 initial_rebalance_delay_ms: config.whole("group.initial.rebalance.delay.ms"),
                 size_max: config.whole("group.max.size") as usize,
+            },
+            consumer: ConsumerSettings {
+                session_timeout_ms: config.whole("group.consumer.session.timeout.ms"),
+                heartbeat_interval_ms: session("group.consumer.heartbeat.interval.ms"),
+                size_max: config.whole("group.consumer.max.size") as usize,
+                assignor: assignor.and_then(Assignor::by_name).unwrap_or(Assignor::Uniform),
             },
             session_timeout_ms: session("group.min.session.timeout.ms")
                 ..=session("group.max.session.timeout.ms"),

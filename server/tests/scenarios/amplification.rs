@@ -134,6 +134,22 @@ fn ask(world: &mut World, key: ApiKey, version: i16, copies: usize) -> Sizes {
             };
             world.sizes(version, &request)
         }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let subscribed_topic_names = Some(times(copies, wide()));
+            let (group_id, member_id) = (group(), "nobody".to_owned());
+            let request = ConsumerGroupHeartbeatRequest {
+                group_id,
+                member_id,
+                subscribed_topic_names,
+                ..Default::default()
+            };
+            world.sizes(version, &request)
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            let request =
+                ConsumerGroupDescribeRequest { group_ids: times(copies, group()), ..Default::default() };
+            world.sizes(version, &request)
+        }
         ApiKey::Heartbeat => {
             world.sizes(version, &HeartbeatRequest { group_id: group(), ..Default::default() })
         }

@@ -7,6 +7,7 @@ mod broker_settings;
 mod cli;
 mod client;
 mod configuration;
+mod consumer_groups;
 mod effects;
 mod fronts;
 mod groups;

@@ -36,6 +36,8 @@ fn requests(seed: fn(u64) -> Seed, first_id: i32) -> Vec<(ApiKey, i16, Vec<u8>)>
     add(to, samples::find_coordinator_request);
     add(to, samples::join_group_request);
     add(to, samples::heartbeat_request);
+    add(to, samples::consumer_group_heartbeat_request);
+    add(to, samples::consumer_group_describe_request);
     add(to, samples::leave_group_request);
     add(to, samples::sync_group_request);
     add(to, samples::describe_groups_request);

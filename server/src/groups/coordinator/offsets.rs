@@ -112,10 +112,10 @@ impl GroupCoordinator {
         }
         // A group that is made here and gets nothing goes again with `schedule`.
         let entry = self.entry_or_new(turn.now, group);
-        let checked = match commit.transaction {
-            None => entry.group.commit(turn.now, &commit.identity),
-            Some(_) => entry.group.commit_transactional(&commit.identity),
-        };
+        let is_transactional = commit.transaction.is_some();
+        // Versions that know of groups that do not exist know of epochs.
+        let knows_epochs = commit.unknown == ErrorCode::GroupIdNotFound;
+        let checked = entry.group.check_commit(turn.now, &commit.identity, is_transactional, knows_epochs);
         if checked.is_err() {
             self.schedule(turn, group);
         }

@@ -15,6 +15,7 @@ use crate::groups::records::OffsetValue;
 fn coordinator() -> GroupCoordinator {
     GroupCoordinator::new(&CoordinatorSettings {
         group: GroupSettings { initial_rebalance_delay_ms: 0, size_max: usize::MAX },
+        consumer: ConsumerSettings::default(),
         session_timeout_ms: 0..=i32::MAX,
         offsets_retention_ms: i64::MAX,
         retention_check_ms: i64::MAX,
@@ -48,7 +49,7 @@ fn later_records_replace_earlier_ones_and_tombstones_leave_nothing() {
         Change::Foreign(3),
     ];
     changes.into_iter().for_each(|change| groups.replay(0, Offset::ZERO, change));
-    assert_eq!(groups.loading.as_ref().unwrap()["g"].generation, 2);
+    assert_eq!(groups.loading.as_ref().unwrap().classic["g"].generation, 2);
     assert_eq!(groups.groups["g"].offsets.get("t", 0).unwrap().value.offset, 7);
     assert!(groups.groups["g"].offsets.get("t", 1).is_none());
     [group(None), offset(0, None)].into_iter().for_each(|change| groups.replay(0, Offset::ZERO, change));
@@ -66,7 +67,7 @@ fn a_group_that_is_served_is_not_replaced_by_its_own_record_and_goes_with_its_to
     let (topics, in_flight) = (|| Rc::new(Arc::new(TopicTable::default())), HashMap::new());
     groups.begin(&mut Turn::new(0, LeaderEpoch::FIRST, &topics, &in_flight));
     groups.replay(0, Offset::ZERO, group(Some(3)));
-    assert_eq!(groups.groups["g"].group.generation(), 4);
+    assert_eq!(groups.classic("g").unwrap().generation(), 4);
     [offset(0, None), group(None)].into_iter().for_each(|change| groups.replay(0, Offset::ZERO, change));
     let turn = &mut Turn::new(0, LeaderEpoch::FIRST, &topics, &in_flight);
     groups.settled(turn, Some("g"), Then::Interred(None), Ok(()));

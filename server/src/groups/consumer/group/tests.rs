@@ -1,0 +1,196 @@
+//! Consumer groups in random lives: members that come, go, fall silent, lose answers and are slow to give
+//! partitions up; topics that come, grow and go; a log that does not take something; starts. And single rules.
+
+use super::*;
+use crate::groups::consumer::member::{AWAY, Stage};
+
+mod lives;
+
+const SESSION_MS: i64 = 45_000;
+const REBALANCE_MS: i32 = 60_000;
+
+fn topic(number: u8) -> TopicId {
+    TopicId::from_bytes([number + 1; 16])
+}
+
+fn table(topics: &[(&str, u8, u32)]) -> Arc<TopicTable> {
+    Arc::new(TopicTable::of(topics.iter().map(|(name, id, partitions)| (*name, topic(*id), *partitions))))
+}
+
+fn group() -> ConsumerGroup {
+    ConsumerGroup::new("g", ConsumerSettings { session_timeout_ms: SESSION_MS, ..Default::default() })
+}
+
+/// A member that joins.
+fn join(id: &str, topics: &[&str]) -> Heartbeat {
+    Heartbeat {
+        member_id: id.to_owned(),
+        rebalance_timeout_ms: Some(REBALANCE_MS),
+        topics: Some(topics.iter().map(|topic| (*topic).to_owned()).collect()),
+        owned: Some(Assignment::default()),
+        ..Default::default()
+    }
+}
+
+fn join_static(id: &str, instance: &str, topics: &[&str]) -> Heartbeat {
+    Heartbeat { instance_id: Some(instance.to_owned()), ..join(id, topics) }
+}
+
+/// A member that has nothing new to say.
+fn beat(id: &str, epoch: i32) -> Heartbeat {
+    Heartbeat { member_id: id.to_owned(), epoch, ..Default::default() }
+}
+
+fn owning(id: &str, epoch: i32, owned: &Assignment) -> Heartbeat {
+    Heartbeat { owned: Some(owned.clone()), ..beat(id, epoch) }
+}
+
+/// What a member is told, or with which code it is refused.
+fn say(
+    group: &mut ConsumerGroup,
+    now: i64,
+    topics: &Arc<TopicTable>,
+    said: &Heartbeat,
+) -> Result<Beat, ErrorCode> {
+    said.check().map_err(|refusal| refusal.code)?;
+    group.heartbeat(now, topics, said, &mut Vec::new()).map_err(|refusal| refusal.code)
+}
+
+fn partitions(beat: &Beat) -> Vec<i32> {
+    beat.assignment.as_ref().expect("it is given something").iter().map(|(_, at)| at).collect()
+}
+
+#[test]
+fn a_partition_is_given_when_the_member_that_had_it_has_given_it_up() {
+    let (mut group, topics) = (group(), table(&[("t", 0, 2)]));
+    let a = say(&mut group, 0, &topics, &join("a", &["t"])).unwrap();
+    assert_eq!((a.epoch, partitions(&a)), (1, vec![0, 1]));
+    assert_eq!(group.state(), State::Stable);
+    let b = say(&mut group, 0, &topics, &join("b", &["t"])).unwrap();
+    assert_eq!((b.epoch, partitions(&b)), (2, vec![]), "it waits for a");
+    assert_eq!(group.state(), State::Reconciling);
+    let told = say(&mut group, 1, &topics, &beat("a", 1)).unwrap();
+    assert_eq!((told.epoch, partitions(&told)), (1, vec![0]), "it shall give one up");
+    let waiting = say(&mut group, 2, &topics, &beat("b", 2)).unwrap();
+    assert_eq!(waiting.assignment, None);
+    let still = owning("a", 1, &a.assignment.unwrap());
+    assert_eq!(say(&mut group, 3, &topics, &still).unwrap().epoch, 1, "it has not given it up");
+    let given_up = owning("a", 1, &told.assignment.unwrap());
+    assert_eq!(say(&mut group, 4, &topics, &given_up).unwrap().epoch, 2);
+    let b = say(&mut group, 5, &topics, &beat("b", 2)).unwrap();
+    assert_eq!((b.epoch, partitions(&b)), (2, vec![1]));
+    assert_eq!(group.state(), State::Stable);
+}
+
+#[test]
+fn a_member_that_does_not_give_up_in_time_is_out_and_one_that_is_silent_too() {
+    let (mut group, topics) = (group(), table(&[("t", 0, 2)]));
+    say(&mut group, 0, &topics, &join("a", &["t"])).unwrap();
+    say(&mut group, 0, &topics, &join("b", &["t"])).unwrap();
+    for now in (0..REBALANCE_MS.into()).step_by(10_000) {
+        say(&mut group, now, &topics, &beat("a", 1)).unwrap();
+        say(&mut group, now, &topics, &beat("b", 2)).unwrap();
+        assert!(group.tick(now, &topics).is_empty());
+    }
+    assert!(!group.tick(REBALANCE_MS.into(), &topics).is_empty());
+    let late = say(&mut group, 60_001, &topics, &beat("a", 1));
+    assert_eq!(late, Err(ErrorCode::UnknownMemberId));
+    let b = say(&mut group, 60_001, &topics, &beat("b", 2)).unwrap();
+    assert_eq!((b.epoch, partitions(&b)), (3, vec![0, 1]));
+    assert!(group.tick(60_000 + SESSION_MS, &topics).is_empty());
+    assert!(!group.tick(60_001 + SESSION_MS, &topics).is_empty());
+    assert_eq!((group.state(), group.size(), group.wake_at()), (State::Empty, 0, i64::MAX));
+}
+
+#[test]
+fn epochs_fence() {
+    let (mut group, topics) = (group(), table(&[("t", 0, 1), ("u", 1, 1)]));
+    let first = say(&mut group, 0, &topics, &join("a", &["t"])).unwrap();
+    assert_eq!(say(&mut group, 0, &topics, &beat("b", 1)), Err(ErrorCode::UnknownMemberId));
+    assert_eq!(say(&mut group, 0, &topics, &beat("a", 2)), Err(ErrorCode::FencedMemberEpoch));
+    let both = Heartbeat { topics: Some(vec!["t".to_owned(), "u".to_owned()]), ..beat("a", 1) };
+    assert_eq!(say(&mut group, 0, &topics, &both).unwrap().epoch, 2);
+    // The answer was lost: it comes with the epoch of before, and has no more than it had.
+    assert_eq!(say(&mut group, 0, &topics, &beat("a", 1)), Err(ErrorCode::FencedMemberEpoch));
+    let before = owning("a", 1, &first.assignment.unwrap());
+    assert_eq!(say(&mut group, 0, &topics, &before).unwrap().epoch, 2);
+    assert_eq!(group.check_epoch("a", 1), Err(ErrorCode::StaleMemberEpoch));
+    assert_eq!(group.check_epoch("b", 1), Err(ErrorCode::UnknownMemberId));
+    assert_eq!(group.check_epoch("a", 2), Ok(()));
+    let again = say(&mut group, 0, &topics, &join("a", &["t", "u"])).unwrap();
+    assert_eq!((again.epoch, partitions(&again)), (2, vec![0, 0]), "one that joins is told all");
+}
+
+#[test]
+fn a_static_member_that_has_left_for_a_while_comes_back_to_what_it_had() {
+    let (mut group, topics) = (group(), table(&[("t", 0, 2)]));
+    say(&mut group, 0, &topics, &join_static("a", "i", &["t"])).unwrap();
+    let other = join_static("b", "i", &["t"]);
+    assert_eq!(say(&mut group, 0, &topics, &other), Err(ErrorCode::UnreleasedInstanceId));
+    let away = Heartbeat { instance_id: Some("i".to_owned()), ..beat("a", AWAY) };
+    assert_eq!(say(&mut group, 0, &topics, &away).unwrap().epoch, AWAY);
+    let back = say(&mut group, 0, &topics, &other).unwrap();
+    assert_eq!((back.epoch, partitions(&back)), (1, vec![0, 1]), "nothing was shared out again");
+    let old = Heartbeat { instance_id: Some("i".to_owned()), ..beat("a", 1) };
+    assert_eq!(say(&mut group, 0, &topics, &old), Err(ErrorCode::FencedInstanceId));
+    let away = Heartbeat { instance_id: Some("i".to_owned()), ..beat("b", AWAY) };
+    say(&mut group, 0, &topics, &away).unwrap();
+    assert_eq!(say(&mut group, 0, &topics, &other).unwrap().epoch, 1, "under the id that it had");
+    let gone = Heartbeat { instance_id: Some("i".to_owned()), ..beat("b", -1) };
+    say(&mut group, 0, &topics, &gone).unwrap();
+    assert_eq!(group.size(), 0);
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_said() {
+    let (mut group, topics) = (group(), table(&[]));
+    let mut refused = |said: Heartbeat| say(&mut group, 0, &topics, &said).unwrap_err();
+    let invalid = ErrorCode::InvalidRequest;
+    assert_eq!(refused(join("", &["t"])), invalid);
+    assert_eq!(refused(Heartbeat { owned: None, ..join("a", &["t"]) }), invalid);
+    assert_eq!(refused(Heartbeat { topics: None, ..join("a", &[]) }), invalid);
+    assert_eq!(refused(Heartbeat { rebalance_timeout_ms: None, ..join("a", &["t"]) }), invalid);
+    assert_eq!(refused(join_static("a", "", &["t"])), invalid);
+    assert_eq!(refused(beat("a", -3)), invalid);
+    assert_eq!(refused(beat("a", AWAY)), invalid);
+    let odd = Heartbeat { assignor: Some("odd".to_owned()), ..join("a", &["t"]) };
+    assert_eq!(refused(odd), ErrorCode::UnsupportedAssignor);
+    let open = Heartbeat { regex: Some("(".to_owned()), ..join("a", &[]) };
+    assert_eq!(refused(open), ErrorCode::InvalidRegularExpression);
+    let closing = Heartbeat { regex: Some("a)|(b".to_owned()), ..join("a", &[]) };
+    assert_eq!(refused(closing), ErrorCode::InvalidRegularExpression);
+    assert_eq!((group.size(), group.epoch()), (0, 0), "nothing has changed");
+    group.settings.size_max = 1;
+    say(&mut group, 0, &topics, &join("a", &["t"])).unwrap();
+    assert_eq!(say(&mut group, 0, &topics, &join("b", &["t"])), Err(ErrorCode::GroupMaxSizeReached));
+}
+
+#[test]
+fn topics_that_come_and_grow_are_shared_out_with_the_next_beat() {
+    let mut group = group();
+    let a = say(&mut group, 0, &table(&[]), &join("a", &["t"])).unwrap();
+    assert_eq!((a.epoch, partitions(&a)), (1, vec![]));
+    let with_other = table(&[("u", 1, 1)]);
+    assert_eq!(say(&mut group, 0, &with_other, &beat("a", 1)).unwrap().epoch, 1);
+    let there = say(&mut group, 0, &table(&[("t", 0, 1)]), &beat("a", 1)).unwrap();
+    assert_eq!((there.epoch, partitions(&there)), (2, vec![0]));
+    let grown = say(&mut group, 0, &table(&[("t", 0, 2)]), &beat("a", 2)).unwrap();
+    assert_eq!((grown.epoch, partitions(&grown)), (3, vec![0, 1]));
+    let gone = say(&mut group, 0, &with_other, &beat("a", 3)).unwrap();
+    assert!(partitions(&gone).is_empty());
+}
+
+#[test]
+fn a_regular_expression_matches_whole_names_and_topics_that_come() {
+    let mut group = group();
+    let describe = Heartbeat { topics: None, regex: Some("o|t.*".to_owned()), ..join("a", &[]) };
+    let a = say(&mut group, 0, &table(&[("t1", 0, 1), ("at", 1, 1)]), &describe).unwrap();
+    assert_eq!(partitions(&a), vec![0]);
+    assert!(group.is_subscribed("t1") && !group.is_subscribed("at"));
+    let more = say(&mut group, 0, &table(&[("t1", 0, 1), ("t2", 2, 1)]), &beat("a", 1)).unwrap();
+    assert_eq!((more.epoch, partitions(&more)), (2, vec![0, 0]));
+    let none = Heartbeat { topics: Some(vec![]), regex: Some(String::new()), ..beat("a", 2) };
+    let mut changes = Vec::new();
+    group.heartbeat(0, &table(&[("t1", 0, 1), ("t2", 2, 1)]), &none, &mut changes).unwrap();
+    assert!(changes.iter().any(|change| matches!(change, ConsumerChange::Regex(_, None))), "{changes:?}");
+}

@@ -1,0 +1,198 @@
+//! A member of a consumer group: what it has said of itself, what it has, and how it comes from one to the
+//! next.
+//!
+//! ```text
+//!             a newer target, nothing to give up
+//!            .-----------------------------------.
+//!            v                                   |     some of the target is still with others
+//!          Stable <---- all of it is free ---- Unreleased <-----------------------------------.
+//!            |                                   ^                                            |
+//!            |  a newer target takes some away   | the member says that it has given it up    |
+//!            '-----------------------------> Unrevoked --------------------------------------'
+//! ```
+//!
+//! A member that has to give partitions up stays in its epoch until it has; then it comes to the epoch of the
+//! target, and gets what is free. So no partition has two owners.
+
+use std::collections::BTreeSet;
+
+use strandline_engine::types::TopicId;
+
+use super::assignment::Assignment;
+use crate::groups::records::consumer::{ClassicMemberValue, CurrentValue, MemberValue};
+
+/// The epoch of a static member that has left for a while.
+pub const AWAY: i32 = -2;
+
+/// A member.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// What it has said.
+    pub about: About,
+    /// What it has.
+    pub held: Held,
+    /// Until when it must have said something, in milliseconds.
+    pub session_until: i64,
+    /// Until when it must have given up what it shall; `i64::MAX` when that is nothing.
+    pub revoke_until: i64,
+}
+
+/// What a member has said of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct About {
+    /// The name of a static member.
+    pub instance_id: Option<String>,
+    /// Where it is.
+    pub rack_id: Option<String>,
+    /// As its requests name it.
+    pub client_id: String,
+    /// Where it is, in Kafka's form: "/127.0.0.1".
+    pub client_host: String,
+    /// The topics that it names.
+    pub topics: BTreeSet<String>,
+    /// The topics that it describes.
+    pub regex: Option<String>,
+    /// How long it may take to give partitions up, in milliseconds.
+    pub rebalance_timeout_ms: i32,
+    /// The assignor that it prefers.
+    pub assignor: Option<String>,
+    /// What another broker has kept of a member of the classic protocol.
+    pub classic: Option<ClassicMemberValue>,
+}
+
+impl About {
+    /// Out of a record.
+    pub fn from_value(value: MemberValue) -> About {
+        About {
+            instance_id: value.instance_id,
+            rack_id: value.rack_id,
+            client_id: value.client_id,
+            client_host: value.client_host,
+            topics: value.subscribed_topic_names.into_iter().collect(),
+            regex: value.subscribed_topic_regex.filter(|regex| !regex.is_empty()),
+            rebalance_timeout_ms: value.rebalance_timeout_ms,
+            assignor: value.server_assignor,
+            classic: value.classic_member_metadata,
+        }
+    }
+
+    /// As records have it.
+    pub fn to_value(&self) -> MemberValue {
+        MemberValue {
+            instance_id: self.instance_id.clone(),
+            rack_id: self.rack_id.clone(),
+            client_id: self.client_id.clone(),
+            client_host: self.client_host.clone(),
+            subscribed_topic_names: self.topics.iter().cloned().collect(),
+            subscribed_topic_regex: self.regex.clone(),
+            rebalance_timeout_ms: self.rebalance_timeout_ms,
+            server_assignor: self.assignor.clone(),
+            classic_member_metadata: self.classic.clone(),
+        }
+    }
+}
+
+/// How far a member is on its way to the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// It has what it shall have.
+    #[default]
+    Stable,
+    /// It has yet to give partitions up.
+    Unrevoked,
+    /// It waits for partitions that others have yet to give up.
+    Unreleased,
+}
+
+/// What a member has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Held {
+    /// What the member is to name in its requests.
+    pub epoch: i32,
+    /// The epoch before, which the member still names when an answer was lost.
+    pub previous_epoch: i32,
+    /// How far it is.
+    pub stage: Stage,
+    /// Its partitions.
+    pub assigned: Assignment,
+    /// Partitions that it has to give up, and may still use.
+    pub revoking: Assignment,
+}
+
+impl Held {
+    /// Out of a record. A stage of a later broker is one that has yet to reach the target.
+    pub fn from_value(value: &CurrentValue) -> Held {
+        Held {
+            epoch: value.member_epoch,
+            previous_epoch: value.previous_member_epoch,
+            stage: match value.state {
+                0 => Stage::Stable,
+                1 => Stage::Unrevoked,
+                _ => Stage::Unreleased,
+            },
+            assigned: Assignment::from_value(&value.assigned_partitions),
+            revoking: Assignment::from_value(&value.partitions_pending_revocation),
+        }
+    }
+
+    /// As records have it.
+    pub fn to_value(&self) -> CurrentValue {
+        CurrentValue {
+            member_epoch: self.epoch,
+            previous_member_epoch: self.previous_epoch,
+            state: match self.stage {
+                Stage::Stable => 0,
+                Stage::Unrevoked => 1,
+                Stage::Unreleased => 2,
+            },
+            assigned_partitions: self.assigned.to_value(),
+            partitions_pending_revocation: self.revoking.to_value(),
+        }
+    }
+
+    /// All that it has, with what it has to give up.
+    pub fn all(&self) -> impl Iterator<Item = (TopicId, i32)> {
+        self.assigned.iter().chain(self.revoking.iter())
+    }
+
+    /// Whether it has what the target of this epoch wants.
+    pub fn is_reconciled_to(&self, target_epoch: i32) -> bool {
+        self.stage == Stage::Stable && self.epoch == target_epoch
+    }
+
+    /// The next step to the target. `owned` is what the member says that it has, when it says so;
+    /// `is_free` whether nobody has a partition.
+    pub fn next(
+        &self,
+        target_epoch: i32,
+        target: &Assignment,
+        owned: Option<&Assignment>,
+        is_free: impl Fn(TopicId, i32) -> bool,
+    ) -> Held {
+        let still_has = |revoking: &Assignment| owned.is_none_or(|owned| owned.intersects(revoking));
+        let epoch = match self.stage {
+            Stage::Stable if self.epoch == target_epoch => return self.clone(),
+            Stage::Unrevoked if still_has(&self.revoking) => return self.clone(),
+            Stage::Unrevoked => self.epoch + 1,
+            Stage::Stable | Stage::Unreleased => self.epoch,
+        };
+        let (kept, revoking): (Vec<_>, Vec<_>) =
+            self.assigned.iter().partition(|(topic, at)| target.contains(*topic, *at));
+        let (mut assigned, revoking) = (Assignment::from_iter(kept), Assignment::from_iter(revoking));
+        if !revoking.is_empty() && still_has(&revoking) {
+            return self.at(epoch, Stage::Unrevoked, assigned, revoking);
+        }
+        let wanted = target.iter().filter(|(topic, at)| !assigned.contains(*topic, *at));
+        let (free, taken): (Vec<_>, Vec<_>) = wanted.partition(|(topic, at)| is_free(*topic, *at));
+        for (topic, partition) in free {
+            assigned.insert(topic, partition);
+        }
+        let stage = if taken.is_empty() { Stage::Stable } else { Stage::Unreleased };
+        self.at(target_epoch, stage, assigned, Assignment::default())
+    }
+
+    fn at(&self, epoch: i32, stage: Stage, assigned: Assignment, revoking: Assignment) -> Held {
+        let previous_epoch = if epoch == self.epoch { self.previous_epoch } else { self.epoch };
+        Held { epoch, previous_epoch, stage, assigned, revoking }
+    }
+}

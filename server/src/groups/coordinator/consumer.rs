@@ -1,0 +1,159 @@
+//! The consumer groups (KIP-848) of one partition: what members ask, and how a group of one protocol makes
+//! room for one of the other.
+//!
+//! * A group that nobody is in takes the protocol of its next member; its offsets stay.
+//! * What a member is told leaves when everything that it goes by is durable: also what others have changed
+//!   before it.
+
+use strandline_protocol::wire::ErrorCode;
+
+use super::{Entry, GroupCoordinator, GroupTurn, Then, Within};
+use crate::coordination::{Outcome, Write};
+use crate::groups::consumer::{Beat, ConsumerDescription, ConsumerGroup, Heartbeat, Refusal};
+use crate::groups::group::ClassicGroup;
+use crate::groups::kind::Kind;
+use crate::groups::records::{Change, ConsumerChange, GroupKey};
+
+/// What a member is told, or why nothing.
+type Beaten = Result<Beat, Refusal>;
+
+impl GroupCoordinator {
+    /// A member joins, goes on, or leaves.
+    pub fn consumer_heartbeat(
+        &mut self,
+        turn: &mut GroupTurn<'_>,
+        group: &str,
+        said: &Heartbeat,
+    ) -> Outcome<GroupCoordinator, Beaten> {
+        let beaten = self.beat(turn, group, said);
+        self.schedule(turn, group);
+        let (beat, records) = match beaten {
+            Ok(beaten) => beaten,
+            Err(refusal) => return Outcome::Answer(Err(refusal)),
+        };
+        if records.is_empty() && !turn.is_in_flight(group) {
+            return Outcome::Answer(Ok(beat));
+        }
+        let entry = self.groups.get_mut(group).expect("it has a member");
+        let failures = entry.group.consumer().expect("it has just answered").failures();
+        let before = failures.get();
+        let write =
+            Write { key: Some(group.to_owned()), records, transaction: None, then: Then::StoreConsumer };
+        Outcome::Write(
+            write,
+            Box::new(move |stored| {
+                stored.map_err(|error| Refusal::from(ErrorCode::from(error)))?;
+                match failures.get() == before {
+                    true => Ok(beat),
+                    // Of what the answer goes by, something is not there.
+                    false => Err(ErrorCode::CoordinatorNotAvailable.into()),
+                }
+            }),
+        )
+    }
+
+    fn beat(
+        &mut self,
+        turn: &GroupTurn<'_>,
+        group: &str,
+        said: &Heartbeat,
+    ) -> Result<(Beat, Vec<Change>), Refusal> {
+        said.check()?;
+        let (now, topics) = (turn.now, turn.topics());
+        let mut changes = Vec::new();
+        let mut records = Vec::new();
+        let known = self.groups.get_mut(group);
+        let beat = match known.map(|entry| &mut entry.group) {
+            Some(Kind::Consumer(known)) => known.heartbeat(now, &topics, said, &mut changes)?,
+            None | Some(Kind::Classic(_)) if !said.is_joining() => return Err(no_such_group(group)),
+            Some(Kind::Classic(known)) if !known.is_idle() => return Err(no_such_group(group)),
+            known => {
+                if turn.is_in_flight(group) {
+                    // What is on its way is the other protocol's, or its offsets'.
+                    return Err(ErrorCode::CoordinatorLoadInProgress.into());
+                }
+                if known.is_some_and(|known| !known.is_blank()) {
+                    records.push(Change::Group(GroupKey { group: group.to_owned() }, None));
+                }
+                let mut new = ConsumerGroup::new(group, self.settings.consumer);
+                let beat = new.heartbeat(now, &topics, said, &mut changes)?;
+                self.entry_or_new(now, group).group = Kind::Consumer(new);
+                beat
+            }
+        };
+        records.extend(changes.into_iter().map(Change::Consumer));
+        Ok((beat, records))
+    }
+
+    /// Makes room for a classic group where there is a consumer group that nobody is in.
+    pub(super) fn make_classic(&mut self, turn: &mut GroupTurn<'_>, group: &str) -> Result<(), ErrorCode> {
+        let (now, settings) = (turn.now, self.settings.group);
+        let Some(Entry { group: kind, .. }) = self.groups.get_mut(group) else { return Ok(()) };
+        let Kind::Consumer(consumer) = kind else { return Ok(()) };
+        if consumer.size() > 0 {
+            return Err(ErrorCode::InconsistentGroupProtocol);
+        }
+        if turn.is_in_flight(group) {
+            return Err(ErrorCode::CoordinatorLoadInProgress);
+        }
+        let gone = consumer.tombstones().into_iter().map(Change::Consumer).collect();
+        *kind = Kind::Classic(ClassicGroup::new(now, settings));
+        turn.write(Some(group.to_owned()), gone, Then::Nothing);
+        Ok(())
+    }
+
+    /// Whether a member that names its epoch may fetch offsets. In a group of another kind, or of none,
+    /// whoever asks may.
+    ///
+    /// # Errors
+    /// That it is not in the group, or has an epoch of before.
+    pub fn check_epoch(&self, group: &str, member_id: &str, epoch: i32) -> Result<(), ErrorCode> {
+        match self.groups.get(group).map(|entry| &entry.group) {
+            Some(Kind::Consumer(group)) => group.check_epoch(member_id, epoch),
+            Some(Kind::Classic(_)) | None => Ok(()),
+        }
+    }
+
+    /// What a consumer group is doing; `None` when there is no such group.
+    pub fn describe_consumer(&self, group: &str, bytes_max: usize) -> Within<Option<ConsumerDescription>> {
+        let group = self.groups.get(group).and_then(|entry| match &entry.group {
+            Kind::Consumer(group) => Some(group),
+            Kind::Classic(_) => None,
+        });
+        let bytes = group.map_or(0, |group| group.description_bytes());
+        match bytes <= bytes_max {
+            true => Within::All(group.map(|group| group.describe()), bytes),
+            false => Within::Beyond(bytes),
+        }
+    }
+
+    /// Takes in what the log says of consumer groups, while it is loaded.
+    pub(super) fn load_consumer(&mut self, change: ConsumerChange) {
+        let Some(loading) = &mut self.loading else {
+            // The group is where it has this from, but for its end.
+            let ConsumerChange::Epoch(key, None) = change else { return };
+            if let Some(entry) = self.groups.get_mut(&key.group)
+                && matches!(entry.group, Kind::Consumer(_))
+            {
+                // As nobody would miss it now, it goes with `schedule`.
+                entry.group = Kind::Classic(ClassicGroup::new(0, self.settings.group));
+                entry.had_offsets = false;
+            }
+            return;
+        };
+        match &change {
+            ConsumerChange::Epoch(key, None) => drop(loading.consumer.remove(&key.group)),
+            ConsumerChange::Epoch(key, Some(_)) => drop(loading.classic.remove(&key.group)),
+            _ => {}
+        }
+        if !loading.consumer.contains_key(change.group()) {
+            let new = ConsumerGroup::new(change.group(), self.settings.consumer);
+            loading.consumer.insert(change.group().to_owned(), new);
+        }
+        loading.consumer.get_mut(change.group()).expect("it was just there").load(change);
+    }
+}
+
+fn no_such_group(group: &str) -> Refusal {
+    Refusal::new(ErrorCode::GroupIdNotFound, format!("Group {group} is not a consumer group."))
+}
