@@ -3,7 +3,7 @@
 
 use super::*;
 
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 100;
 const STEPS: usize = 250;
 
 /// A consumer as it sees itself.
