@@ -96,7 +96,7 @@ class Driver:
         self.replies, self.consumers, self.lock = queue.Queue(), {}, threading.Lock()
         threading.Thread(target=self.listen, daemon=True).start()
         ready = self.reply()
-        self.lacks = ready["lacks"]
+        self.lacks, self.has = ready["lacks"], ready.get("has", [])
 
     def listen(self):
         for line in self.process.stdout:
@@ -1009,6 +1009,27 @@ def group_cooperative():
             assert gap < 5, f"partition {partition}, which stayed, was not read for {gap:.2f} s"
     in_order(members, sent)
     for member in members:
+        member.close()
+
+
+def group_consumer():
+    if "consumer-protocol" not in d.has:
+        raise Impossible("group.protocol=consumer is not written for this client")
+    topic, group = d.create_topic(fresh("consumer"), 4), fresh("g")
+    members = [d.join(group, [topic], protocol="consumer") for _ in range(2)]
+    settled(members, [2, 2])
+    append(topic, 100, partitions=4)
+    gathered(members, 400)
+    members.append(d.join(group, [topic], protocol="consumer"))
+    settled(members, [1, 1, 2])
+    append(topic, 100, 100, partitions=4)
+    gathered(members, 800)
+    members[0].close()
+    settled(members[1:], [2, 2])
+    append(topic, 100, 200, partitions=4)
+    gathered(members, 1200)
+    once_each(members, [(p, i) for p in range(4) for i in range(300)])
+    for member in members[1:]:
         member.close()
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 
-from kit import ChildMember, Member, Refused, Sender, drain, fill, filled, fresh, numbers, read, refusal, until
+from kit import ChildMember, Impossible, Member, Refused, Sender, drain, fill, filled, fresh, numbers, read, refusal, until
 
 UNKNOWN_MEMBER_ID = 25
 NON_EMPTY_GROUP = 68
@@ -268,6 +268,30 @@ def group_cooperative(kafka):
     assert Counter((p, value) for m in members for p, _, _, value in m.read) == \
         Counter((p, str(i)) for p, count in flow.sent.items() for i in range(count))
     for member in members:
+        member.stop()
+
+
+def group_consumer(kafka):
+    if not kafka.has_consumer_protocol:
+        raise Impossible(f"{kafka.name} has no group.protocol=consumer, or it is not written here")
+    topic, group = fresh("consumer"), fresh("group")
+    kafka.create(topic, 4)
+
+    def join():
+        return Member(kafka, topic, group, patient=True, group_protocol="consumer")
+    members = [join(), join()]
+    until("two each", lambda: shared(members, 2, 2))
+    fill(kafka, topic, 100, 4)
+    once(members, 100)
+    members.append(join())
+    until("the third has one", lambda: shared(members, 1, 1, 2))
+    fill(kafka, topic, 100, 4, begin=100)
+    once(members, 200)
+    members[0].stop()
+    until("two each again", lambda: shared(members[1:], 2, 2))
+    fill(kafka, topic, 100, 4, begin=200)
+    once(members, 300)
+    for member in members[1:]:
         member.stop()
 
 

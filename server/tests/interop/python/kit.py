@@ -45,6 +45,8 @@ class Kafka:
     # What the matrix calls it.
     name = None
     null_header_values = True
+    # Whether it is asked for group.protocol=consumer (KIP-848).
+    has_consumer_protocol = False
     # How the library calls error 87, INVALID_RECORD.
     invalid_record = 87
 
@@ -338,8 +340,10 @@ class Member(Seen):
     def __init__(self, kafka, topic, group, patient=False, **settings):
         super().__init__()
         self.topic, self.patient, self.failure, self.handled = topic, patient, None, {}
-        self.consumer = kafka.consumer(**{"group_id": group, "enable_auto_commit": False, "auto_offset_reset": "earliest",
-                                          "session_timeout_ms": 6000, "heartbeat_interval_ms": 500, **settings})
+        # In the consumer protocol these are the broker's.
+        own = {} if settings.get("group_protocol") == "consumer" else {"session_timeout_ms": 6000, "heartbeat_interval_ms": 500}
+        self.consumer = kafka.consumer(**{"group_id": group, "enable_auto_commit": False, "auto_offset_reset": "earliest", **own,
+                                          **settings})
         self.consumer.subscribe([topic], assigned=self._assigned, revoked=self._revoked)
         self.leaving = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)

@@ -167,6 +167,7 @@ class ConfluentConsumer(kit.Consumer):
 
 class ConfluentKafka(kit.Kafka):
     name = "confluent-kafka"
+    has_consumer_protocol = True
 
     @functools.cached_property
     def admin(self):

@@ -80,7 +80,7 @@ public final class Client {
         }
         bootstrap = arguments[0];
         var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        say(Map.of("ready", "java", "lacks", Map.of()));
+        say(Map.of("ready", "java", "lacks", Map.of(), "has", List.of("consumer-protocol")));
         try (Admin admin = Admin.create(properties(Map.of()))) {
             for (String line = lines.readLine(); line != null; line = lines.readLine()) {
                 Map<String, Object> reply = new HashMap<>();
@@ -390,6 +390,7 @@ public final class Client {
                 switch (setting.getKey()) {
                     case "group" -> settings.put("group.id", value);
                     case "reset" -> settings.put("auto.offset.reset", value);
+                    case "protocol" -> settings.put("group.protocol", value);
                     case "instance" -> settings.put("group.instance.id", value);
                     case "session_ms" -> settings.put("session.timeout.ms", value);
                     case "isolation" -> settings.put("isolation.level", value);
