@@ -134,21 +134,8 @@ fn ask(world: &mut World, key: ApiKey, version: i16, copies: usize) -> Sizes {
             };
             world.sizes(version, &request)
         }
-        ApiKey::ConsumerGroupHeartbeat => {
-            let subscribed_topic_names = Some(times(copies, wide()));
-            let (group_id, member_id) = (group(), "nobody".to_owned());
-            let request = ConsumerGroupHeartbeatRequest {
-                group_id,
-                member_id,
-                subscribed_topic_names,
-                ..Default::default()
-            };
-            world.sizes(version, &request)
-        }
-        ApiKey::ConsumerGroupDescribe => {
-            let request =
-                ConsumerGroupDescribeRequest { group_ids: times(copies, group()), ..Default::default() };
-            world.sizes(version, &request)
+        ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe => {
+            ask_of_consumer_groups(world, key, version, copies)
         }
         ApiKey::Heartbeat => {
             world.sizes(version, &HeartbeatRequest { group_id: group(), ..Default::default() })
@@ -360,6 +347,30 @@ fn ask(world: &mut World, key: ApiKey, version: i16, copies: usize) -> Sizes {
             world.sizes(version, &DescribeTopicPartitionsRequest { topics, ..Default::default() })
         }
         key => ask_of_transactions(world, key, version, copies),
+    }
+}
+
+/// As `ask`, of the APIs of consumer groups.
+fn ask_of_consumer_groups(world: &mut World, key: ApiKey, version: i16, copies: usize) -> Sizes {
+    let group = || "held".to_owned();
+    match key {
+        ApiKey::ConsumerGroupHeartbeat => {
+            let subscribed_topic_names = Some(times(copies, wide()));
+            let (group_id, member_id) = (group(), "nobody".to_owned());
+            let request = ConsumerGroupHeartbeatRequest {
+                group_id,
+                member_id,
+                subscribed_topic_names,
+                ..Default::default()
+            };
+            world.sizes(version, &request)
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            let request =
+                ConsumerGroupDescribeRequest { group_ids: times(copies, group()), ..Default::default() };
+            world.sizes(version, &request)
+        }
+        _ => unreachable!("an API of consumer groups"),
     }
 }
 

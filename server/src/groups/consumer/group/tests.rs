@@ -1,5 +1,6 @@
 //! Consumer groups in random lives: members that come, go, fall silent, lose answers and are slow to give
-//! partitions up; topics that come, grow and go; a log that does not take something; starts. And single rules.
+//! partitions up; topics that come, grow and go; a log that does not take something; starts. And single
+//! rules.
 
 use super::*;
 use crate::groups::consumer::member::{AWAY, Stage};

@@ -1,5 +1,5 @@
-//! Random lives. What must hold at every moment: no partition is used by two members. When everybody is quiet:
-//! every partition is used. And what the log says is what is here.
+//! Random lives. What must hold at every moment: no partition is used by two members. When everybody is
+//! quiet: every partition is used. And what the log says is what is here.
 
 use super::*;
 
