@@ -1,9 +1,13 @@
 //! WriteTxnMarkers: transactions end in some partitions, whatever their coordinators say. It is how a
 //! transaction is ended by hand that nobody coordinates any more (KIP-664).
+//!
+//! A partition takes no marker of an older coordinator than the one before. So one that claims an epoch that
+//! no coordinator has yet would shut out those of the coordinator itself: it is refused, where Kafka believes
+//! it.
 
 use strandline_engine::format::batch::Producer;
 use strandline_engine::reactor::yield_if_needed;
-use strandline_engine::types::{ProducerEpoch, ProducerId};
+use strandline_engine::types::{LeaderEpoch, ProducerEpoch, ProducerId};
 use strandline_engine::{Marker, TransactionResult};
 use strandline_protocol::messages::{
     WritableTxnMarker, WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopic,
@@ -16,7 +20,7 @@ use crate::api::distinct::distinct_by_name;
 use crate::api::together::together;
 use crate::broker::{Broker, TopicKey};
 use crate::groups::OFFSETS_TOPIC;
-use crate::transactions::BUMPING_LEVEL;
+use crate::transactions::{BUMPING_LEVEL, STATE_TOPIC};
 
 /// What became of each marker.
 pub async fn handle(broker: &Broker, _: i16, request: WriteTxnMarkersRequest) -> WriteTxnMarkersResponse {
@@ -54,7 +58,7 @@ async fn write(broker: &Broker, asked: WritableTxnMarker) -> WritableTxnMarkerRe
 
 async fn append(broker: &Broker, topic: &str, index: i32, marker: Marker) -> Result<(), ErrorCode> {
     let is_nobody = marker.producer.id.is_none() || marker.producer.epoch < ProducerEpoch::FIRST;
-    if is_nobody || marker.coordinator_epoch < 0 {
+    if is_nobody || !(0..=newest_coordinator(broker).0).contains(&marker.coordinator_epoch) {
         return Err(ErrorCode::InvalidRequest);
     }
     let found = broker.topic(TopicKey::Name(topic))?;
@@ -64,4 +68,11 @@ async fn append(broker: &Broker, topic: &str, index: i32, marker: Marker) -> Res
         _ => broker.shard.end_transaction(partition, marker).await.settled().await.map(drop),
     };
     ended.map_err(|error| append_error(&error))
+}
+
+/// The newest epoch of a coordinator: they are those in which the partitions of the state topic are led.
+fn newest_coordinator(broker: &Broker) -> LeaderEpoch {
+    let Ok(topic) = broker.topic(TopicKey::Name(STATE_TOPIC)) else { return LeaderEpoch::FIRST };
+    let replicas = (0..topic.partitions).filter_map(|index| topic.replica(index));
+    replicas.map(|replica| replica.epoch).max().unwrap_or(LeaderEpoch::FIRST)
 }

@@ -11,8 +11,9 @@
 //! There is a task on each shard, and all take from one queue: markers go wherever they are to go, and none
 //! is bound to a shard. What can be written later is tried for as long as the process lives, and by the next
 //! one again: until then a transaction is neither complete nor visible (D10). A partition whose topic was
-//! deleted has nothing left to tell. One that has seen a newer epoch, of the producer or of the coordinator,
-//! is told nothing more: what was open in it has been ended by that.
+//! deleted has nothing left to tell. One that has seen a newer epoch of the producer is told nothing more:
+//! what was open in it has been ended by that. One that has seen a newer coordinator may have the transaction
+//! open still: it is not complete until the marker is written, by this coordinator or by that one.
 
 use std::time::Duration;
 
@@ -120,10 +121,15 @@ impl<P: Partitions> Writer<P> {
         };
         match self.append(topic, partition, marker).await {
             Ok(()) | Err(AppendError::UnknownPartition(_)) => true,
-            Err(error @ (AppendError::StaleProducerEpoch { .. } | AppendError::CoordinatorFenced { .. })) => {
+            Err(error @ AppendError::StaleProducerEpoch { .. }) => {
                 let id = &marking.id;
                 tracing::warn!(transactional_id = id, %partition, %error, "a marker is not written");
                 true
+            }
+            Err(error @ AppendError::CoordinatorFenced { .. }) => {
+                let id = &marking.id;
+                tracing::warn!(transactional_id = id, %partition, %error, "a marker cannot be written");
+                false
             }
             Err(error) => {
                 let id = &marking.id;

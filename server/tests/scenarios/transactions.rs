@@ -557,18 +557,24 @@ fn a_transaction_can_be_ended_by_hand() {
     client.create("t", 1, &[]);
     let mut producer = Producer::begin(&broker, "x", Level::Old);
     producer.write("t", 0, &["a"]);
-    let mut end = |topic: &str, partition, producer_epoch| {
+    let mut end_by = |coordinator_epoch, topic: &str, partition, producer_epoch| {
         let topics =
             vec![WritableTxnMarkerTopic { name: topic.to_owned(), partition_indexes: vec![partition] }];
         let marker = WritableTxnMarker {
             producer_id: producer.producer_id,
             producer_epoch,
+            coordinator_epoch,
             topics,
             ..Default::default()
         };
         let mut answer = client.call(1, &WriteTxnMarkersRequest { markers: vec![marker] });
         code(answer.markers.remove(0).topics.remove(0).partitions.remove(0).error_code)
     };
+    // It would be refused the markers of the coordinator from then on.
+    for nobody in [-1, 1, 5, i32::MAX] {
+        assert_eq!(end_by(nobody, "t", 0, producer.epoch), ErrorCode::InvalidRequest, "{nobody}");
+    }
+    let mut end = |topic: &str, partition, epoch| end_by(0, topic, partition, epoch);
     assert_eq!(end("nowhere", 0, 0), ErrorCode::UnknownTopicOrPartition);
     assert_eq!(end("t", 1, 0), ErrorCode::UnknownTopicOrPartition);
     assert_eq!(end("t", 0, -1), ErrorCode::InvalidRequest);
@@ -576,6 +582,10 @@ fn a_transaction_can_be_ended_by_hand() {
     assert_eq!(end("t", 0, producer.epoch), ErrorCode::None, "once more does nothing");
     assert_eq!(read(&mut client, "t", 0, true), [""; 0]);
     assert_eq!(end_of(&mut client, "t", 1), end_of(&mut client, "t", 0));
+    producer.abort();
+    producer.write("t", 0, &["b"]);
+    producer.commit();
+    sees(&mut client, "t", 0, &["b"]);
 }
 
 #[test]

@@ -19,10 +19,11 @@ use strandline_engine::format::compression::Codec;
 use strandline_engine::sim::{Clock, SimDisk, Simulation};
 use strandline_engine::topics::NewTopic;
 use strandline_engine::types::{PartitionId, Sequence, Timestamp};
-use strandline_engine::{Origin, Participation, TransactionResult};
+use strandline_engine::{Marker, Origin, Participation, TransactionResult};
 use strandline_protocol::wire::ErrorCode;
 
 use super::known::{Fate, Known, Name, Value};
+use crate::coordination::Partitions;
 use crate::coordination::Transactional;
 use crate::coordination::simulated::{Simulated, Timers, Trouble, compacted, some_settings};
 use crate::groups::crash::groups;
@@ -274,6 +275,26 @@ impl Life {
             }
         }
         panic!("the markers are never written\n{}", self.disk().dump());
+    }
+
+    /// Ends what a client has open, in every partition, as a coordinator of a later epoch.
+    pub(super) fn end_as_successor(&mut self, running: &Running, at: usize, epoch: i32) -> Option<()> {
+        let producer = self.clients[at].producer.expect("it has begun");
+        let result = TransactionResult::Abort;
+        let marker = Marker { producer, coordinator_epoch: epoch, result, bumped: false };
+        for partition in 0..PARTITIONS {
+            let place = partition_id(running, partition);
+            let pending = self.drive(running.shards[0].end_transaction(place, marker))?;
+            let ended = self.drive(Simulated::settled(pending.expect("it is taken")))?;
+            ended.expect("nobody knows a later coordinator");
+        }
+        Some(())
+    }
+
+    /// Whether a client's transaction has ended and waits for markers.
+    pub(super) fn is_ending(&mut self, running: &Running, at: usize) -> Option<bool> {
+        let all = self.drive(running.transactions.list())?.expect("they are loaded");
+        Some(all.iter().any(|of| of.id == id_of(at) && of.state.prepared().is_some()))
     }
 
     fn pause(&mut self, running: &Running) -> Option<()> {

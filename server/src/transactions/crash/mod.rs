@@ -115,3 +115,22 @@ fn d7_what_waits_for_room_is_committed_when_there_is_some_without_a_start() {
     life.end(running, Ending::PowerLoss);
     life.begin(&Settings::small(1));
 }
+
+#[test]
+fn d10_a_transaction_is_not_complete_while_a_partition_takes_no_marker_of_its_coordinator() {
+    let mut life = Life::new(1, Trouble::NONE);
+    life.is_mortal = false;
+    let running = life.begin(&Settings::small(2));
+    life.init_all(&running).expect("nothing stops it");
+    life.end_as_successor(&running, 0, 5).expect("nothing stops it");
+    for client in 0..2 {
+        life.write(&running, client).expect("nothing stops it");
+        life.end_with(&running, client, TransactionResult::Commit).expect("nothing stops it");
+    }
+    for _ in 0..10 {
+        life.pass_time(&running, Duration::from_secs(20)).expect("nothing stops it");
+        life.drive(running.process.pass_time(100)).expect("nothing stops it");
+    }
+    let ending = [0, 1].map(|client| life.is_ending(&running, client).expect("nothing stops it"));
+    assert_eq!(ending, [true, false], "what readers cannot see is not called complete");
+}
