@@ -28,5 +28,5 @@ mod single_node;
 mod topics;
 mod transactional_offsets;
 mod transactions;
-#[path = "../../protocol/tests/wire/samples.rs"]
+#[path = "../../protocol/tests/wire/samples/mod.rs"]
 mod wire_samples;
