@@ -18,7 +18,7 @@ use crate::config::BrokerConfig;
 use crate::counters::RequestCounters;
 use crate::groups::Groups;
 use crate::room::Room;
-use crate::transactions::Transactions;
+use crate::transactions::{Confirmed, Transactions};
 
 /// The broker as a handler on one shard sees it.
 pub struct Broker {
@@ -34,6 +34,8 @@ pub struct Broker {
     pub groups: Groups,
     /// The coordinators of transactions.
     pub transactions: Transactions,
+    /// What they have said of transactions that are open.
+    pub confirmed: Confirmed,
     /// What this shard counts.
     pub requests: RequestCounters,
     /// The memory for long answers.

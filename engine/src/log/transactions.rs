@@ -29,8 +29,9 @@ pub enum Origin {
 }
 
 /// A moment at which nothing of a producer was open in a partition. It is stale once a marker of that
-/// producer has come: what the coordinator has said may be of the transaction that the marker has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// producer has come: what the coordinator has said may be of the transaction that the marker has ended. The
+/// default is the moment before the first marker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VerificationGuard(u64);
 
 impl VerificationGuard {

@@ -10,16 +10,19 @@
 //!
 //! The first batch of a transaction in a partition waits for its coordinator; those behind it, of the same
 //! connection, wait with it, so that the order stays. Nobody else waits. A transaction that is being ended is
-//! waited for a little, and its end wakes who waits: the client that begins the next one need not come again.
+//! waited for a little, and the next one begins with its end: the client that begins it need not come again.
+//!
+//! What a coordinator has said of a producer that has an epoch of its own for each transaction is remembered:
+//! the batches behind the first one ask nobody.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join_all, select};
+use futures_util::future::{Either, join_all, select};
 use strandline_engine::format::batch::Producer;
 use strandline_engine::types::PartitionId;
-use strandline_engine::{Origin, Participation, reactor};
+use strandline_engine::{Origin, Participation, VerificationGuard, reactor};
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::append_error;
@@ -72,12 +75,11 @@ pub(super) async fn participations(
             return known;
         }
         let entries: Vec<&Asked> = absent.iter().map(|at| &asked[*at]).collect();
-        let answers = ask(broker, way, id, &entries).await;
+        let answers = ask(broker, way, id, &entries, backoff).await;
         let is_ending = answers.contains(&Err(ErrorCode::ConcurrentTransactions));
         let is_time = Instant::now() + backoff > until;
-        if is_ending && !is_time {
-            let rests = pin!(broker.transactions.rest(&broker.shard, id));
-            select(rests, pin!(reactor::sleep(backoff))).await;
+        if is_ending && !is_time && way == Way::Verify {
+            reactor::sleep(backoff).await;
         }
         // The marker of the transaction before may have come since: then what the coordinator has said is to
         // be asked once more.
@@ -103,25 +105,70 @@ async fn known(broker: &Broker, asked: &[Asked]) -> Vec<Result<Participation, Er
     found.map(|found| found.map_err(|error| append_error(&error))).collect()
 }
 
+/// What the append of a batch may rely on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Basis {
+    /// What is asked of the batch.
+    pub(super) origin: Origin,
+    /// Whether it is remembered: nobody was asked for this batch.
+    pub(super) is_remembered: bool,
+}
+
+impl Basis {
+    pub(super) fn asked(origin: Origin) -> Basis {
+        Basis { origin, is_remembered: false }
+    }
+}
+
 /// For each batch of a produce request, what its append may rely on, or why it is refused.
-pub(super) async fn origins(
+pub(super) async fn bases(
     broker: &Broker,
     version: i16,
     id: &str,
-    asked: &[Asked],
-) -> Vec<Result<Origin, ErrorCode>> {
+    asked: Vec<Asked>,
+) -> Vec<Result<Basis, ErrorCode>> {
     let way = if version >= ADDS_FROM { Way::Add } else { Way::Verify };
-    let found = participations(broker, way, id, asked).await.into_iter();
-    let origin = |participation| match participation {
-        Participation::Open => Origin::Client,
-        Participation::Absent(guard) if way == Way::Add => Origin::EpochOfItsOwn(guard),
-        Participation::Absent(guard) => Origin::Transaction(guard),
+    let guard = |asked: &Asked| match way {
+        Way::Add => broker.confirmed.guard(asked.partition, asked.producer),
+        Way::Verify => None,
     };
-    found.map(|found| found.map(origin).map_err(|error| translated(version, error))).collect()
+    let remembered: Vec<Option<VerificationGuard>> = asked.iter().map(guard).collect();
+    let is_unknown = remembered.iter().map(Option::is_none);
+    let unknown: Vec<Asked> = asked
+        .into_iter()
+        .zip(is_unknown)
+        .filter_map(|(asked, is_unknown)| is_unknown.then_some(asked))
+        .collect();
+    let found = match unknown.is_empty() {
+        true => Vec::new(),
+        false => participations(broker, way, id, &unknown).await,
+    };
+    let mut found = unknown.into_iter().zip(found).map(|(Asked { partition, producer, .. }, found)| {
+        let origin = |participation| match participation {
+            Participation::Open => Origin::Client,
+            Participation::Absent(guard) if way == Way::Add => {
+                broker.confirmed.remember(partition, producer, guard);
+                Origin::EpochOfItsOwn(guard)
+            }
+            Participation::Absent(guard) => Origin::Transaction(guard),
+        };
+        found.map(|found| Basis::asked(origin(found))).map_err(|error| translated(version, error))
+    });
+    let bases = remembered.into_iter().map(|guard| match guard {
+        Some(guard) => Ok(Basis { origin: Origin::EpochOfItsOwn(guard), is_remembered: true }),
+        None => found.next().expect("one answer to one question"),
+    });
+    bases.collect()
 }
 
-/// Asks the coordinator.
-async fn ask(broker: &Broker, way: Way, id: &str, asked: &[&Asked]) -> Vec<Result<(), ErrorCode>> {
+/// Asks the coordinator, and waits for the end of the transaction before for as long as `patience`.
+async fn ask(
+    broker: &Broker,
+    way: Way,
+    id: &str,
+    asked: &[&Asked],
+    patience: Duration,
+) -> Vec<Result<(), ErrorCode>> {
     let (transactions, shard, id) = (&broker.transactions, &broker.shard, id.to_owned());
     let producer = asked.first().expect("somebody asks").producer;
     let partitions = asked.iter().map(|asked| (asked.topic.clone(), asked.partition.index as i32));
@@ -133,7 +180,11 @@ async fn ask(broker: &Broker, way: Way, id: &str, asked: &[&Asked]) -> Vec<Resul
     for (topic, index) in partitions {
         added.entry(topic).or_default().insert(index);
     }
-    let added = transactions.add_partitions(shard, id, producer, added, BUMPING_LEVEL).await;
+    let adding = pin!(transactions.add_partitions_in_turn(shard, id, producer, added, BUMPING_LEVEL));
+    let added = match select(adding, pin!(reactor::sleep(patience))).await {
+        Either::Left((added, _)) => added,
+        Either::Right(_) => Err(ErrorCode::ConcurrentTransactions),
+    };
     vec![added; asked.len()]
 }
 

@@ -23,7 +23,7 @@ use strandline_engine::format::check::CheckError;
 use strandline_engine::format::compression::Codec;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_engine::topics::Topic;
-use strandline_engine::types::PartitionId;
+use strandline_engine::types::{PartitionId, ProducerId};
 use strandline_engine::{Appended, Origin, PendingAppend};
 use strandline_protocol::Uuid;
 use strandline_protocol::messages::{
@@ -32,7 +32,7 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::{ApiKey, ErrorCode};
 
-use crate::api::in_transaction::{Asked, origins};
+use crate::api::in_transaction::{Asked, Basis, bases};
 use crate::api::refusal::Refusal;
 use crate::api::{append_error, known_to};
 use crate::broker::{Broker, TopicKey};
@@ -89,14 +89,21 @@ struct Arrived {
 struct Batch {
     partition: PartitionId,
     records: BytesMut,
-    origin: Origin,
+    basis: Basis,
 }
 
 /// A topic's partitions on their way.
 struct Sent {
     name: String,
     topic_id: Uuid,
-    partitions: Vec<(i32, Result<PendingAppend, Rejected>)>,
+    partitions: Vec<(i32, Result<Handed, Rejected>)>,
+}
+
+/// A batch on its way.
+struct Handed {
+    append: PendingAppend,
+    /// The transaction that is remembered to take part in this partition, when the batch relies on that.
+    remembered: Option<(PartitionId, ProducerId)>,
 }
 
 /// Hands the batches over; the future that comes back waits for them.
@@ -114,9 +121,7 @@ pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>>
             let mut partitions = Vec::with_capacity(batches.len());
             for (index, batch) in batches {
                 let outcome = match batch {
-                    Ok(Batch { partition, records, origin }) => {
-                        broker.shard.append_as(partition, records, origin).await.map_err(Rejected::from)
-                    }
+                    Ok(batch) => hand_over(&broker, batch).await,
                     Err(rejected) => Err(rejected),
                 };
                 partitions.push((index, outcome));
@@ -126,6 +131,29 @@ pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>>
         }
         Ok(Box::pin(settle(broker, header, acks, sent)) as Pending)
     })
+}
+
+async fn hand_over(broker: &Broker, batch: Batch) -> Result<Handed, Rejected> {
+    let Batch { partition, records, basis } = batch;
+    let producer =
+        BatchHeader::peek(&records).ok().filter(|_| basis.is_remembered).and_then(BatchHeader::producer);
+    let remembered = producer.map(|producer| (partition, producer.id));
+    let append = broker.shard.append_as(partition, records, basis.origin).await?;
+    Ok(Handed { append, remembered })
+}
+
+/// Waits until the batch is durable.
+async fn settle_one(broker: &Broker, handed: Handed) -> Result<Appended, Rejected> {
+    let settled = handed.append.settled().await;
+    match (&settled, handed.remembered) {
+        (Err(AppendError::InvalidTransactionState { .. }), Some((partition, producer))) => {
+            // Somebody has ended the transaction, and left the epoch: the client comes again, and then its
+            // coordinator is asked.
+            broker.confirmed.forget(partition, producer);
+            Err(ErrorCode::ConcurrentTransactions.into())
+        }
+        _ => settled.map_err(Rejected::from),
+    }
 }
 
 /// Finds the partitions, and holds the batches against the protocol's rules.
@@ -180,9 +208,9 @@ async fn ask_coordinator(broker: &Broker, version: i16, id: &str, arrived: &mut 
             batches.push(outcome);
         }
     }
-    for (outcome, origin) in batches.into_iter().zip(origins(broker, version, id, &asked).await) {
-        match (outcome, origin) {
-            (Ok(batch), Ok(origin)) => batch.origin = origin,
+    for (outcome, basis) in batches.into_iter().zip(bases(broker, version, id, asked).await) {
+        match (outcome, basis) {
+            (Ok(batch), Ok(basis)) => batch.basis = basis,
             (outcome, Err(code)) => *outcome = Err(code.into()),
             (Err(_), Ok(_)) => unreachable!("only batches are asked for"),
         }
@@ -211,7 +239,7 @@ fn resolve(
     }
     let records = data.records.unwrap_or_default();
     check_front_rules(&records, version, topic)?;
-    Ok(Batch { partition, records, origin: Origin::Client })
+    Ok(Batch { partition, records, basis: Basis::asked(Origin::Client) })
 }
 
 /// The rules that are the protocol's; those of the format and of the topic are the engine's.
@@ -240,7 +268,7 @@ async fn settle(
         let mut partition_responses = Vec::with_capacity(topic.partitions.len());
         for (index, outcome) in topic.partitions {
             let settled = match outcome {
-                Ok(pending) => pending.settled().await.map_err(Rejected::from),
+                Ok(handed) => settle_one(&broker, handed).await,
                 Err(rejected) => Err(rejected),
             };
             partition_responses.push(partition_response(&header, &topic.name, index, settled));

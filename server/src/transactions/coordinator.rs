@@ -14,7 +14,7 @@
 //! * Time comes in looks, as often as the settings say, that take a bounded number of steps each: open
 //!   transactions whose time is up are aborted, idle ids are forgotten.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use async_channel::Sender;
 use strandline_engine::TransactionResult;
@@ -137,6 +137,20 @@ pub enum Then {
     Mark,
     /// As [`Then::Mark`]; it is counted that the time was up.
     TimedOut,
+    /// Who waited for its turn to add partitions is told.
+    Added(Reply<Result<(), ErrorCode>>),
+}
+
+/// Partitions that are to be added to a transaction, and who waits for it.
+pub struct Adding {
+    /// Whose transaction it is.
+    pub producer: Producer,
+    /// What it is to write to.
+    pub partitions: ByTopic,
+    /// The `transaction.version` of who asks.
+    pub level: i16,
+    /// Where the answer goes.
+    pub reply: Reply<Result<(), ErrorCode>>,
 }
 
 /// The transactional ids of one partition.
@@ -146,8 +160,8 @@ pub struct TransactionCoordinator {
     timeouts: Looks,
     expirations: Looks,
     counts: Counts,
-    /// Who waits until nothing of a transactional id changes.
-    waiting: HashMap<String, Vec<Reply<()>>>,
+    /// Who waits until it is its turn to add partitions: one for each request that has not been given up.
+    waiting: HashMap<String, VecDeque<Adding>>,
 }
 
 /// When each of some transactional ids is due, and when it is looked for those that are.
@@ -294,33 +308,63 @@ impl TransactionCoordinator {
         producer: Producer,
     ) -> Outcome<TransactionCoordinator, Result<(), ErrorCode>> {
         let known = self.transactions.get(id).filter(|known| known.producer == producer);
-        match known.and_then(|known| known.completed(turn.now)) {
-            Some(next) if !turn.is_in_flight(id) => write(id, next, Then::Nothing, Ok(())),
-            _ => Outcome::Answer(Ok(())),
+        let completed = known.and_then(|known| known.completed(turn.now));
+        let Some(completed) = completed.filter(|_| !turn.is_in_flight(id)) else {
+            return Outcome::Answer(Ok(()));
+        };
+        let Some((next, reply)) = self.begin_next(id, &completed, turn.now) else {
+            return write(id, completed, Then::Nothing, Ok(()));
+        };
+        let records = [completed, next].map(|transaction| change(id, transaction)).to_vec();
+        let write = Write { key: Some(id.to_owned()), records, transaction: None, then: Then::Added(reply) };
+        Outcome::Write(write, Box::new(|stored: Stored| stored.map_err(ErrorCode::from)))
+    }
+
+    /// As [`TransactionCoordinator::add`], but what is told CONCURRENT_TRANSACTIONS there waits here for its
+    /// turn. A transaction that waits for the end of the one before begins in the same write that says that
+    /// all markers of that are written.
+    pub fn add_in_turn(&mut self, turn: &mut TransactionTurn<'_>, id: &str, adding: Adding) {
+        match self.add(turn, id, adding.producer, adding.partitions.clone(), adding.level) {
+            Outcome::Write(Write { key, records, .. }, _) => {
+                turn.write(key, records, Then::Added(adding.reply));
+            }
+            Outcome::Answer(Err(ErrorCode::ConcurrentTransactions)) => {
+                let waiting = self.waiting.entry(id.to_owned()).or_default();
+                // Markers may have to wait for long, and those who ask for a moment only.
+                waiting.retain(|adding| adding.reply.is_awaited());
+                waiting.push_back(adding);
+            }
+            Outcome::Answer(answer) => adding.reply.send(answer),
         }
     }
 
-    /// Answers when a request of this transactional id is no longer told CONCURRENT_TRANSACTIONS: its markers
-    /// are written, and no change is on its way.
-    pub fn rest(&mut self, turn: &TransactionTurn<'_>, id: &str, reply: Reply<()>) {
-        if self.rests(turn, id) {
-            return reply.send(());
+    /// The transaction that begins when this one is complete, of the first who waits for that, and who it is.
+    fn begin_next(
+        &mut self,
+        id: &str,
+        completed: &Transaction,
+        now: i64,
+    ) -> Option<(Transaction, Reply<Result<(), ErrorCode>>)> {
+        let waiting = self.waiting.get_mut(id)?;
+        while let Some(Adding { producer, partitions, level, reply }) = waiting.pop_front() {
+            if !reply.is_awaited() {
+                continue;
+            }
+            match completed.add(producer, partitions, level, now) {
+                Ok(Next::Write(next)) => return Some((next, reply)),
+                Ok(_) => reply.send(Ok(())),
+                Err(error) => reply.send(Err(error)),
+            }
         }
-        let waiting = self.waiting.entry(id.to_owned()).or_default();
-        // Markers may have to wait for long, and those who ask for a moment only.
-        waiting.retain(Reply::is_awaited);
-        waiting.push(reply);
+        None
     }
 
-    fn rests(&self, turn: &TransactionTurn<'_>, id: &str) -> bool {
-        let is_ending = self.transactions.get(id).is_some_and(|known| known.state.prepared().is_some());
-        !is_ending && !turn.is_in_flight(id)
-    }
-
-    /// Tells those who wait for it.
-    fn tell(&mut self, turn: &TransactionTurn<'_>, id: &str) {
-        if self.waiting.contains_key(id) && self.rests(turn, id) {
-            self.waiting.remove(id).into_iter().flatten().for_each(|reply| reply.send(()));
+    /// Goes on with those who wait: a change has settled.
+    fn go_on(&mut self, turn: &mut TransactionTurn<'_>, id: &str) {
+        for adding in self.waiting.remove(id).into_iter().flatten() {
+            if adding.reply.is_awaited() {
+                self.add_in_turn(turn, id, adding);
+            }
         }
     }
 
@@ -452,6 +496,10 @@ fn unless_in_flight(
     }
 }
 
+fn change(id: &str, next: Transaction) -> Change {
+    Change { id: id.to_owned(), transaction: Some(next) }
+}
+
 /// Has a change written; the answer leaves when it is durable.
 fn write<T: 'static>(
     id: &str,
@@ -459,8 +507,8 @@ fn write<T: 'static>(
     then: Then,
     answer: Result<T, ErrorCode>,
 ) -> Outcome<TransactionCoordinator, Result<T, ErrorCode>> {
-    let change = Change { id: id.to_owned(), transaction: Some(next) };
-    let write = Write { key: Some(id.to_owned()), records: vec![change], transaction: None, then };
+    let records = vec![change(id, next)];
+    let write = Write { key: Some(id.to_owned()), records, transaction: None, then };
     Outcome::Write(write, Box::new(move |stored: Stored| stored.map_err(ErrorCode::from).and(answer)))
 }
 
@@ -498,24 +546,23 @@ impl Machine for TransactionCoordinator {
 
     fn settled(&mut self, turn: &mut TransactionTurn<'_>, key: Option<&str>, then: Then, stored: Stored) {
         let id = key.expect("every change is of a transactional id");
-        self.tell(turn, id);
-        if stored.is_err() {
-            // Whatever was due still is.
-            return self.schedule(id);
-        }
-        match then {
-            Then::Nothing => {}
-            Then::Mark => self.mark(turn, id),
-            Then::TimedOut => {
+        match (then, stored) {
+            (Then::Added(reply), stored) => reply.send(stored.map_err(ErrorCode::from)),
+            (Then::Mark, Ok(())) => self.mark(turn, id),
+            (Then::TimedOut, Ok(())) => {
                 self.counts.timed_out += 1;
                 self.mark(turn, id);
             }
+            (Then::Nothing, _) | (_, Err(_)) => {}
         }
         match self.transactions.get(id).and_then(|known| known.state.prepared()) {
+            // Whatever was due still is.
+            _ if stored.is_err() => self.schedule(id),
             Some(TransactionResult::Commit) => self.counts.committed += 1,
             Some(TransactionResult::Abort) => self.counts.aborted += 1,
             None => {}
         }
+        self.go_on(turn, id);
     }
 
     fn wake_at(&self) -> i64 {

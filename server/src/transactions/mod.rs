@@ -15,6 +15,7 @@
 //! memory. What must survive is appended there before it is acknowledged (D9), in Kafka's own format, and
 //! read again at the next start. How that is done is `coordination`'s.
 
+mod confirmed;
 mod coordinator;
 #[cfg(test)]
 mod crash;
@@ -27,8 +28,9 @@ mod tests;
 mod topic;
 mod transaction;
 
+pub use confirmed::Confirmed;
 pub use coordinator::{
-    CoordinatorSettings, Counts, Given, Listed, Marking, Report, Then, TransactionCoordinator,
+    Adding, CoordinatorSettings, Counts, Given, Listed, Marking, Report, Then, TransactionCoordinator,
 };
 pub use records::{Change, RecordError};
 pub use service::Transactions;

@@ -11,7 +11,9 @@ use strandline_engine::topics::Topic;
 use strandline_engine::types::ProducerId;
 use strandline_protocol::wire::ErrorCode;
 
-use super::coordinator::{CoordinatorSettings, Given, Listed, Marking, Report, TransactionCoordinator};
+use super::coordinator::{
+    Adding, CoordinatorSettings, Given, Listed, Marking, Report, TransactionCoordinator,
+};
 use super::markers::Writer;
 use super::settings::TransactionSettings;
 use super::topic;
@@ -130,14 +132,21 @@ impl Transactions {
         with_producer_id(partitions, ask).await
     }
 
-    /// Waits until nothing of a transactional id changes: the transaction that was being ended has been.
-    pub async fn rest(&self, partitions: &impl Partitions, id: &str) {
-        let key = id.to_owned();
-        let rests = self.coordinators.wait(partitions, id, move |machine, turn, reply| {
-            machine.rest(turn, &key, reply);
+    /// The same, and waits where it would be told CONCURRENT_TRANSACTIONS; see
+    /// [`TransactionCoordinator::add_in_turn`]. Who does not want to wait any more drops the future.
+    pub async fn add_partitions_in_turn(
+        &self,
+        partitions: &impl Partitions,
+        id: String,
+        producer: Producer,
+        added: ByTopic,
+        level: i16,
+    ) -> Result<(), ErrorCode> {
+        let key = id.clone();
+        let added = self.coordinators.wait(partitions, &key, move |machine, turn, reply| {
+            machine.add_in_turn(turn, &id, Adding { producer, partitions: added, level, reply });
         });
-        // That there is no coordinator is for the next question to say.
-        let _ = rests.await;
+        added.await?
     }
 
     // ---- questions ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ use strandline_engine::topics::TopicTable;
 use strandline_engine::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use strandline_protocol::wire::ErrorCode;
 
-use super::coordinator::{CoordinatorSettings, Given, Marking, TransactionCoordinator};
+use super::coordinator::{Adding, CoordinatorSettings, Given, Marking, TransactionCoordinator};
 use super::records::Change;
 use super::transaction::{ByTopic, Init, State, Transaction};
 use crate::coordination::{Machine, Outcome, Record, Reply, StoreError, Stored, Turn, Write};
@@ -184,11 +184,16 @@ impl Room {
         }
     }
 
-    /// Waits until nothing changes; gives whether that was told.
-    fn rest(&mut self) -> impl FnMut() -> bool + use<> {
+    /// Adds a partition when it is its turn; gives what was told so far.
+    fn add_in_turn(&mut self, producer: Producer) -> impl FnMut() -> Option<Result<(), ErrorCode>> + use<> {
         let (reply, mut answer) = Reply::new();
-        self.call(|machine, turn| machine.rest(turn, ID, reply));
-        move || matches!(answer.try_recv(), Ok(Some(Ok(()))))
+        let adding = Adding { producer, partitions: by_topic(&[("t", 0)]), level: NEW, reply };
+        self.call(|machine, turn| machine.add_in_turn(turn, ID, adding));
+        let mut told = None;
+        move || {
+            told = told.or(answer.try_recv().ok().flatten().map(|answer| answer.expect("it is here")));
+            told
+        }
     }
 
     /// What is to be marked.
@@ -245,6 +250,10 @@ impl Room {
         let transaction = Transaction { producer, state, partitions, started: 900, ..first };
         (Room::of(vec![Change { id: ID.to_owned(), transaction: Some(transaction) }]), producer)
     }
+}
+
+fn state_of(change: &Change) -> State {
+    change.transaction.as_ref().expect("it is not forgotten").state
 }
 
 fn by_topic(partitions: &[(&str, i32)]) -> ByTopic {
@@ -579,22 +588,57 @@ fn markers_that_are_written_late_complete_nothing_else() {
 }
 
 #[test]
-fn who_waits_for_the_end_of_a_transaction_is_told_when_its_markers_are_written_down() {
+fn the_next_transaction_begins_with_the_record_that_the_one_before_is_complete() {
     let (mut room, producer) = Room::ongoing(NEW);
-    assert!(room.rest()(), "an open transaction is not being ended");
     let next = room.end(producer, Commit, NEW).unwrap();
-    let [mut first, mut second] = [room.rest(), room.rest()];
+    let given_up = room.add_in_turn(next);
+    let [mut first, mut second] = [room.add_in_turn(next), room.add_in_turn(next)];
+    drop(given_up);
     assert_eq!(room.add(next, NEW), Err(ErrorCode::ConcurrentTransactions));
     let marked = room.marking().expect("it is to be marked").producer;
-    for stored in [Err(StoreError::Refused), Ok(())] {
-        let outcome = room.call(|machine, turn| machine.complete(turn, ID, marked));
-        drop(room.begin(outcome));
-        assert!(!first() && !second(), "it is on its way");
-        room.settle(stored);
-        assert_eq!((first(), second()), (stored.is_ok(), stored.is_ok()), "{stored:?}");
-    }
-    assert_eq!(room.add(next, NEW), Ok(()));
-    assert!(room.rest()());
+    let outcome = room.call(|machine, turn| machine.complete(turn, ID, marked));
+    let Err(answer) = room.begin(outcome) else { panic!("it is to be written") };
+    let states: Vec<_> = room.writes[0].records.iter().map(state_of).collect();
+    assert_eq!(states, [State::CompleteCommit, State::Ongoing], "in one write");
+    assert_eq!((first(), second()), (None, None), "it is on its way");
+    room.settle(Ok(()));
+    assert_eq!(answer(Ok(())), Ok(()));
+    assert_eq!(room.state(), State::Ongoing);
+    assert_eq!(
+        (first(), second()),
+        (Some(Ok(())), Some(Ok(()))),
+        "and there is nothing left to write for the second"
+    );
+    assert!(room.writes.is_empty());
+}
+
+#[test]
+fn what_waits_goes_on_waiting_when_the_end_is_not_stored() {
+    let (mut room, producer) = Room::ongoing(NEW);
+    let next = room.end(producer, Commit, NEW).unwrap();
+    let [mut first, mut second] = [room.add_in_turn(next), room.add_in_turn(next)];
+    let marked = room.marking().expect("it is to be marked").producer;
+    let outcome = room.call(|machine, turn| machine.complete(turn, ID, marked));
+    let Err(answer) = room.begin(outcome) else { panic!("it is to be written") };
+    room.settle(Err(StoreError::Refused));
+    assert!(answer(Err(StoreError::Refused)).is_err());
+    assert!(matches!(first(), Some(Err(_))), "it was part of the write");
+    assert_eq!((second(), room.state()), (None, State::PrepareCommit));
+    let outcome = room.call(|machine, turn| machine.complete(turn, ID, marked));
+    room.finish(outcome).unwrap();
+    assert_eq!((second(), room.state()), (Some(Ok(())), State::Ongoing));
+}
+
+#[test]
+fn who_is_fenced_while_it_waits_is_told_so() {
+    let (mut room, producer) = Room::ongoing(NEW);
+    let next = room.end(producer, Commit, NEW).unwrap();
+    let mut late = room.add_in_turn(producer);
+    assert_eq!(late(), Some(Err(ErrorCode::ProducerFenced)));
+    let mut waits = room.add_in_turn(next);
+    assert_eq!(waits(), None);
+    let (mut open, is_told) = Room::ongoing(NEW);
+    assert_eq!(open.add_in_turn(is_told)(), Some(Ok(())), "nothing is being ended");
 }
 
 // ---- time -------------------------------------------------------------------------------------------------

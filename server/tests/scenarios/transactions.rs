@@ -640,6 +640,24 @@ fn records_outside_of_the_open_transaction_of_their_producer_are_refused() {
     sees(&mut client, "t", 0, &["a"]);
 }
 
+/// It adds partitions as clients do since KIP-890, and ends its transactions as those before.
+#[test]
+fn a_client_of_both_levels_begins_its_next_transaction_in_the_same_epoch() {
+    let dir = data_dir();
+    let broker = Broker::start(dir.path(), &[]);
+    let mut client = broker.client();
+    client.create("t", 1, &[]);
+    let mut producer = Producer::begin(&broker, "x", Level::New);
+    for value in ["a", "b", "c"] {
+        producer.level = Level::New;
+        producer.write("t", 0, &[value]);
+        producer.write("t", 0, &[value]);
+        producer.level = Level::Old;
+        producer.commit();
+    }
+    sees(&mut client, "t", 0, &["a", "a", "b", "b", "c", "c"]);
+}
+
 #[test]
 fn a_deleted_topic_holds_up_no_transaction() {
     let dir = data_dir();

@@ -25,7 +25,7 @@ use crate::counters::{RequestCounters, RequestStats};
 use crate::groups::Groups;
 use crate::net::{Connection, Listeners, Protocol, Report, Transport};
 use crate::room::Room;
-use crate::transactions::Transactions;
+use crate::transactions::{Confirmed, Transactions};
 
 /// What a shard counts of its requests, by API.
 pub type RequestCounts = BTreeMap<ApiKey, RequestStats>;
@@ -82,6 +82,7 @@ impl KafkaFront {
             config: config.clone(),
             groups: groups.clone(),
             transactions: transactions.clone(),
+            confirmed: Confirmed::default(),
             requests: RequestCounters::default(),
             room: Room::of_shard(shard.shards()),
         }))

@@ -6,11 +6,15 @@
 mod seen;
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use fastrand::Rng;
+use futures_util::future::{Either, select};
 use strandline_engine::crash::{Counts, Ending, Image, Images, Process, Settings, Subject, start};
 use strandline_engine::error::AppendError;
 use strandline_engine::format::batch::Producer;
@@ -36,6 +40,9 @@ const PATIENCE: usize = 20_000;
 
 /// The same while something is wrong with the disk, which may last until the next start.
 const PATIENCE_IN_TROUBLE: usize = 30;
+
+/// Turns for which who adds partitions waits for the end of the transaction before.
+const ADD_TURNS: usize = 200;
 
 /// The topic that is written to, and its partitions.
 const TOPIC: &str = "t";
@@ -592,7 +599,7 @@ async fn append(
         Participation::Open => Origin::Client,
         Participation::Absent(guard) => {
             let added = ByTopic::from([(TOPIC.to_owned(), [partition].into())]);
-            running.transactions.add_partitions(shard, id.to_owned(), producer, added, level).await?;
+            add(running, shard, id, producer, added, level).await?;
             if level < BUMPING_LEVEL {
                 let asked = vec![(TOPIC.to_owned(), partition)];
                 let verified =
@@ -609,6 +616,37 @@ async fn append(
     let pending = running.process.append_as(at, batch, origin, now).await.map_err(refused)?;
     let appended = pending.await.expect("the machine drops no task while it runs");
     appended.map(drop).map_err(refused)
+}
+
+/// Adds partitions as Produce does: a client of the new level waits for its turn, but not for ever.
+async fn add(
+    running: &Running,
+    shard: &Simulated,
+    id: &str,
+    producer: Producer,
+    added: ByTopic,
+    level: i16,
+) -> Result<(), ErrorCode> {
+    let (transactions, id) = (&running.transactions, id.to_owned());
+    if level < BUMPING_LEVEL {
+        return transactions.add_partitions(shard, id, producer, added, level).await;
+    }
+    let adding = pin!(transactions.add_partitions_in_turn(shard, id, producer, added, level));
+    match select(adding, pin!(turns(ADD_TURNS))).await {
+        Either::Left((added, _)) => added,
+        Either::Right(_) => Err(ErrorCode::ConcurrentTransactions),
+    }
+}
+
+/// So many turns of the machine.
+async fn turns(count: usize) {
+    let mut left = count;
+    poll_fn(|context| {
+        left = left.saturating_sub(1);
+        context.waker().wake_by_ref();
+        if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 fn code(error: &AppendError) -> ErrorCode {
