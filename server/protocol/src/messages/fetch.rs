@@ -185,6 +185,21 @@ pub enum Piece {
     Records(RecordsGap),
 }
 
+/// The frame of a response in pieces; the gaps are where its bytes leave room for records.
+pub(super) fn pieces_of(writer: Writer, gaps: Vec<(usize, RecordsGap)>) -> Result<Vec<Piece>, EncodeError> {
+    let records_bytes = gaps.iter().map(|(_, gap)| gap.length as usize).sum();
+    let mut rest = finish_frame(writer, records_bytes)?;
+    let mut pieces = Vec::with_capacity(2 * gaps.len() + 1);
+    let mut sliced = 0;
+    for (position, gap) in gaps {
+        pieces.push(Piece::Bytes(rest.split_to(position - sliced)));
+        pieces.push(Piece::Records(gap));
+        sliced = position;
+    }
+    pieces.push(Piece::Bytes(rest));
+    Ok(pieces)
+}
+
 impl<R> Message for FetchResponse<R> {
     const KEY: ApiKey = ApiKey::Fetch;
     const VERSIONS: RangeInclusive<i16> = FetchRequest::VERSIONS;
@@ -203,18 +218,7 @@ impl FetchResponse<RecordsGap> {
         let mut writer = response_writer::<Self>(version, correlation_id)?;
         let mut gaps = Vec::new();
         self.write(&mut writer, &mut gaps);
-        let records_bytes = gaps.iter().map(|(_, gap)| gap.length as usize).sum();
-        let mut rest = finish_frame(writer, records_bytes)?;
-
-        let mut pieces = Vec::with_capacity(2 * gaps.len() + 1);
-        let mut sliced = 0;
-        for (position, gap) in gaps {
-            pieces.push(Piece::Bytes(rest.split_to(position - sliced)));
-            pieces.push(Piece::Records(gap));
-            sliced = position;
-        }
-        pieces.push(Piece::Bytes(rest));
-        Ok(pieces)
+        pieces_of(writer, gaps)
     }
 
     fn write(&self, writer: &mut Writer, gaps: &mut Vec<(usize, RecordsGap)>) {

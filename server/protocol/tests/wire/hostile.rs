@@ -129,6 +129,19 @@ fn targets() -> Vec<Target> {
     responses(to, samples::end_txn_response);
     requests(to, samples::write_txn_markers_request);
     responses(to, samples::write_txn_markers_response);
+    requests(to, samples::share_group_heartbeat_request);
+    responses(to, samples::share_group_heartbeat_response);
+    requests(to, samples::share_group_describe_request);
+    responses(to, samples::share_group_describe_response);
+    requests(to, samples::share_acknowledge_request);
+    responses(to, samples::share_acknowledge_response);
+    requests(to, samples::describe_share_group_offsets_request);
+    responses(to, samples::describe_share_group_offsets_response);
+    requests(to, samples::alter_share_group_offsets_request);
+    responses(to, samples::alter_share_group_offsets_response);
+    requests(to, samples::delete_share_group_offsets_request);
+    responses(to, samples::delete_share_group_offsets_response);
+    requests(to, samples::share_fetch_request);
     requests(to, samples::list_config_resources_request);
     responses(to, samples::list_config_resources_response);
     requests(to, samples::describe_client_quotas_request);
@@ -185,6 +198,19 @@ fn targets() -> Vec<Target> {
             name: format!("Fetch response {version}"),
             read: Box::new(move |bytes| {
                 FetchResponse::decode(&Bytes::copy_from_slice(bytes), version).map(drop)
+            }),
+            samples: (1..=2).map(frame).collect(),
+        });
+    }
+    for version in ShareFetchRequest::VERSIONS {
+        let frame = |seed| {
+            let response = samples::share_fetch_response(version, &mut Seed::new(seed));
+            samples::share_fetch_frame(response, version, 1)[4..].to_vec()
+        };
+        targets.push(Target {
+            name: format!("ShareFetch response {version}"),
+            read: Box::new(move |bytes| {
+                ShareFetchResponse::decode(&Bytes::copy_from_slice(bytes), version).map(drop)
             }),
             samples: (1..=2).map(frame).collect(),
         });

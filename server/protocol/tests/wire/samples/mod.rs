@@ -11,6 +11,7 @@ mod configs;
 mod groups;
 mod records;
 mod security;
+mod share;
 mod topics;
 mod transactions;
 
@@ -24,6 +25,7 @@ pub(crate) use configs::*;
 pub(crate) use groups::*;
 pub(crate) use records::*;
 pub(crate) use security::*;
+pub(crate) use share::*;
 pub(crate) use topics::*;
 pub(crate) use transactions::*;
 
