@@ -335,30 +335,6 @@ fn offset_fetch_agrees_with_the_oracle() {
 }
 
 #[test]
-fn list_groups_agrees_with_the_oracle() {
-    check_request::<_, theirs::ListGroupsRequest>(samples::list_groups_request);
-    check_response::<_, theirs::ListGroupsResponse>(samples::list_groups_response, Some(5));
-}
-
-#[test]
-fn describe_groups_agrees_with_the_oracle() {
-    check_request::<_, theirs::DescribeGroupsRequest>(samples::describe_groups_request);
-    check_response::<_, theirs::DescribeGroupsResponse>(samples::describe_groups_response, Some(6));
-}
-
-#[test]
-fn delete_groups_agrees_with_the_oracle() {
-    check_request::<_, theirs::DeleteGroupsRequest>(samples::delete_groups_request);
-    check_response::<_, theirs::DeleteGroupsResponse>(samples::delete_groups_response, Some(2));
-}
-
-#[test]
-fn offset_delete_agrees_with_the_oracle() {
-    check_request::<_, theirs::OffsetDeleteRequest>(samples::offset_delete_request);
-    check_response::<_, theirs::OffsetDeleteResponse>(samples::offset_delete_response, Some(0));
-}
-
-#[test]
 fn incremental_alter_configs_agrees_with_the_oracle() {
     check_request::<_, theirs::IncrementalAlterConfigsRequest>(samples::incremental_alter_configs_request);
     check_response::<_, theirs::IncrementalAlterConfigsResponse>(
