@@ -18,6 +18,7 @@ use crate::config::BrokerConfig;
 use crate::counters::RequestCounters;
 use crate::groups::Groups;
 use crate::room::Room;
+use crate::share::ShardShares;
 use crate::transactions::{Confirmed, Transactions};
 
 /// The broker as a handler on one shard sees it.
@@ -36,6 +37,8 @@ pub struct Broker {
     pub transactions: Transactions,
     /// What they have said of transactions that are open.
     pub confirmed: Confirmed,
+    /// Share groups.
+    pub shares: Rc<ShardShares>,
     /// What this shard counts.
     pub requests: RequestCounters,
     /// The memory for long answers.

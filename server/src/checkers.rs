@@ -29,8 +29,8 @@ pub const CHECKERS: [Checker; 3] = [
 /// What an error, or the allocator's rounding, may take beyond what is counted.
 const ROUNDING_BYTES: usize = 1 << 10;
 
-/// Calls `$then::<M>` with the request `M` of the API; Produce and Fetch carry records and are left to the
-/// caller.
+/// Calls `$then::<M>` with the request `M` of the API; Produce, Fetch and ShareFetch carry records and are
+/// left to the caller.
 macro_rules! for_api {
     ($key:expr, $then:ident($($argument:expr),*)) => {
         match $key {
@@ -91,6 +91,12 @@ macro_rules! for_api {
             ApiKey::DescribeTransactions => $then::<DescribeTransactionsRequest>($($argument),*),
             ApiKey::ListTransactions => $then::<ListTransactionsRequest>($($argument),*),
             ApiKey::ListConfigResources => $then::<ListConfigResourcesRequest>($($argument),*),
+            ApiKey::ShareGroupHeartbeat => $then::<ShareGroupHeartbeatRequest>($($argument),*),
+            ApiKey::ShareGroupDescribe => $then::<ShareGroupDescribeRequest>($($argument),*),
+            ApiKey::ShareAcknowledge => $then::<ShareAcknowledgeRequest>($($argument),*),
+            ApiKey::DescribeShareGroupOffsets => $then::<DescribeShareGroupOffsetsRequest>($($argument),*),
+            ApiKey::AlterShareGroupOffsets => $then::<AlterShareGroupOffsetsRequest>($($argument),*),
+            ApiKey::DeleteShareGroupOffsets => $then::<DeleteShareGroupOffsetsRequest>($($argument),*),
             _ => {}
         }
     };
@@ -110,6 +116,7 @@ fn request_frames(frame: &[u8]) {
     match header.key {
         ApiKey::Produce => produce(&header, body),
         ApiKey::Fetch => request::<FetchRequest>(&header, body),
+        ApiKey::ShareFetch => request::<ShareFetchRequest>(&header, body),
         key => for_api!(key, request(&header, body)),
     }
 }
@@ -151,6 +158,7 @@ fn response_frames(bytes: &[u8]) {
     match key {
         ApiKey::Produce => response::<ProduceResponse>(frame, version),
         ApiKey::Fetch => fetched(frame, version),
+        ApiKey::ShareFetch => share_fetched(frame, version),
         key => for_api!(key, response_to(frame, version)),
     }
 }
@@ -204,6 +212,16 @@ fn fetched(frame: &[u8], version: i16) {
     let again = FetchResponse::decode(&again.slice(4..), version);
     if !matches!(again, Err(WireError::OverBudget { .. })) {
         assert_eq!(again, Ok((correlation_id, response)));
+    }
+}
+
+fn share_fetched(frame: &[u8], version: i16) {
+    let frame = Bytes::copy_from_slice(frame);
+    let Ok((_, response)) = ShareFetchResponse::decode(&frame, version) else { return };
+    let whole = frame.as_ptr_range();
+    for partition in response.responses.iter().flat_map(|topic| &topic.partitions) {
+        let is_part = whole.contains(&partition.records.as_ptr());
+        assert!(partition.records.is_empty() || is_part, "records are parts of the frame");
     }
 }
 

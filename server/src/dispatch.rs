@@ -266,6 +266,37 @@ pub const APIS: &[Api] = &[
         versions: 0..=0,
         handler: in_turn!(api::describe_topic_partitions::handle),
     },
+    Api {
+        key: ApiKey::ShareGroupHeartbeat,
+        versions: 1..=1,
+        handler: of_caller!(api::share_group_heartbeat::handle),
+    },
+    Api {
+        key: ApiKey::ShareGroupDescribe,
+        versions: 1..=1,
+        handler: seated!(api::share_group_describe::handle),
+    },
+    Api { key: ApiKey::ShareFetch, versions: 1..=2, handler: Handler::InTurn(api::share_fetch::answer) },
+    Api {
+        key: ApiKey::ShareAcknowledge,
+        versions: 1..=2,
+        handler: of_caller!(api::share_acknowledge::handle),
+    },
+    Api {
+        key: ApiKey::DescribeShareGroupOffsets,
+        versions: 0..=1,
+        handler: seated!(api::share_group_offsets::describe),
+    },
+    Api {
+        key: ApiKey::AlterShareGroupOffsets,
+        versions: 0..=0,
+        handler: in_turn!(api::share_group_offsets::alter),
+    },
+    Api {
+        key: ApiKey::DeleteShareGroupOffsets,
+        versions: 0..=0,
+        handler: in_turn!(api::share_group_offsets::delete),
+    },
 ];
 
 /// The one handler that reads the table it stands in.
@@ -455,6 +486,13 @@ mod tests {
             readable::<ListConfigResourcesRequest>(),
             readable::<ConsumerGroupHeartbeatRequest>(),
             readable::<ConsumerGroupDescribeRequest>(),
+            readable::<ShareGroupHeartbeatRequest>(),
+            readable::<ShareGroupDescribeRequest>(),
+            readable::<ShareFetchRequest>(),
+            readable::<ShareAcknowledgeRequest>(),
+            readable::<DescribeShareGroupOffsetsRequest>(),
+            readable::<AlterShareGroupOffsetsRequest>(),
+            readable::<DeleteShareGroupOffsetsRequest>(),
         ];
         assert_eq!(messages.len(), APIS.len());
         for (key, versions) in messages {

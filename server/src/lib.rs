@@ -45,4 +45,5 @@ pub mod room;
 pub mod security;
 pub mod serve;
 pub mod session;
+pub mod share;
 pub mod transactions;

@@ -99,7 +99,8 @@ entries! {
         "Level of zstd, where the broker packs records: for compression.type=zstd, and when a log is compacted."
     "delete.retention.ms" ("log.cleaner.delete.retention.ms") Long = "86400000", Whole(0, i64::MAX);
         "How long a compacted topic keeps tombstones."
-    "errors.deadletterqueue.group.enable" () Bool = "false", Any; nothing "there are no share groups"
+    "errors.deadletterqueue.group.enable" () Bool = "false", Any;
+        nothing "records of share groups that were delivered too often are archived, and go to no topic"
     "file.delete.delay.ms" ("log.segment.delete.delay.ms") Long = "60000", Whole(0, i64::MAX);
         nothing "the file of a dropped segment is removed at once, and stays for those who are reading it"
     "flush.messages" ("log.flush.interval.messages") Long = "1", Whole(1, i64::MAX);

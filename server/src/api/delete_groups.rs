@@ -1,18 +1,24 @@
-//! DeleteGroups: groups that nobody is in, with their offsets.
+//! DeleteGroups: groups that nobody is in, with their offsets, or the states of their share partitions.
 
 use futures_util::future::join_all;
 use strandline_protocol::messages::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct;
+use crate::api::share_group_offsets::delete_states;
 use crate::broker::Broker;
+use crate::groups::Within;
 
 /// Deletes the groups; each is gone for good when the answer leaves. A name that comes twice is answered
 /// once.
 pub async fn handle(broker: &Broker, _: i16, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let names = distinct(request.groups_names).await;
     let results = names.into_iter().map(async |group_id| {
+        let states = broker.groups.share_states(&broker.shard, group_id.clone(), usize::MAX).await;
         let deleted = broker.groups.delete(&broker.shard, group_id.clone()).await;
+        if let (Ok(Within::All(Some(states), _)), Ok(())) = (states, deleted) {
+            delete_states(broker, &group_id, states).await;
+        }
         let error = deleted.err().unwrap_or(ErrorCode::None);
         DeletableGroupResult { error_code: error.code(), group_id }
     });

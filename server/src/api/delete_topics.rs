@@ -68,6 +68,7 @@ pub async fn handle(broker: &Broker, version: i16, request: DeleteTopicsRequest)
     }
     if responses.iter().any(|answer| answer.error_code == ErrorCode::None.code()) {
         broker.groups.forget_deleted_topics().await;
+        broker.shares.shares.states.forget_deleted_topics().await;
     }
     DeleteTopicsResponse { responses, ..Default::default() }
 }

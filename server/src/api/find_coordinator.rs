@@ -1,5 +1,5 @@
-//! FindCoordinator: this broker coordinates every group and every transaction. The topic that they are kept
-//! in is made by the first request for one.
+//! FindCoordinator: this broker coordinates every group, every transaction and every share partition. The
+//! topic that they are kept in is made by the first request for one.
 
 use std::sync::Arc;
 
@@ -49,7 +49,10 @@ async fn find(call: &Call, key_type: i8) -> Result<(i32, Endpoint), Refusal> {
     match key_type {
         GROUP => here(call, broker.groups.topic(&broker.shard).await, "groups are"),
         TRANSACTION => here(call, broker.transactions.topic(&broker.shard).await, "transactions are"),
-        SHARE => Err(Refusal::new(ErrorCode::InvalidRequest, "this broker has no share groups")),
+        SHARE => {
+            let topic = broker.shares.shares.states.topic(&broker.shard).await;
+            here(call, topic, "share groups are")
+        }
         _ => Err(Refusal::new(ErrorCode::InvalidRequest, "there is no such type of coordinator")),
     }
 }

@@ -60,6 +60,20 @@ entries! {
     "group.max.session.timeout.ms" Int = "1800000", Whole(1, i32::MAX as i64); "Longest session of a member."
     "group.max.size" Int = "2147483647", Whole(1, i32::MAX as i64); "Most members of a group."
     "group.min.session.timeout.ms" Int = "6000", Whole(1, i32::MAX as i64); "Shortest session of a member."
+    "group.share.delivery.count.limit" Int = "5", Whole(2, 10);
+        "How often a record is given out to a share group before it is archived."
+    "group.share.heartbeat.interval.ms" Int = "5000", Whole(1, i32::MAX as i64);
+        "How often a member of a share group says that it is alive."
+    "group.share.max.share.sessions" Int = "2000", Whole(1, i32::MAX as i64);
+        "Most share sessions at a time; a client that finds none is told to wait."
+    "group.share.max.size" Int = "200", Whole(1, 1000);
+        "Most members of a share group."
+    "group.share.partition.max.record.locks" Int = "2000", Whole(100, 10000);
+        "Most records of a partition that a share group has under way, from the first that is not done with on."
+    "group.share.record.lock.duration.ms" Int = "30000", Whole(1000, 3600000);
+        "How long a member of a share group has a record before somebody else may have it."
+    "group.share.session.timeout.ms" Int = "45000", Whole(1, i32::MAX as i64);
+        "How long a member of a share group may be silent before it is taken out."
     "listener.security.protocol.map" Text =
         "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Any;
         "The protocol of each listener, as NAME:PROTOCOL; listeners of clients speak PLAINTEXT or SASL_PLAINTEXT."
@@ -101,6 +115,12 @@ entries! {
         "How clients of SASL listeners prove who they are: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512. The default is Kafka's and is none of these, so that a listener with SASL needs this. A listener has its own as listener.name.NAME.sasl.enabled.mechanisms, with NAME in lower case. The users of PLAIN stand in listener.name.NAME.plain.sasl.jaas.config; those of SCRAM are kept by the broker."
     "sasl.server.max.receive.size" Int = "524288", Any;
         "Largest request of a client that has not proven yet who it is; at least 1024."
+    "share.coordinator.snapshot.update.records.per.snapshot" Int = "500", Whole(0, 500);
+        "Updates of a share partition that are written between two snapshots, at the most."
+    "share.coordinator.state.topic.num.partitions" Int = "50", Whole(1, 100_000);
+        "Partitions that the topic of share groups is made with; it keeps what it was made with."
+    "share.coordinator.state.topic.segment.bytes" Int = "104857600", Whole(1, i32::MAX as i64);
+        "Bytes of a segment of the topic of share groups, when it is made; at least 1048576."
     "socket.request.max.bytes" Int = "104857600", Whole(1024, i32::MAX as i64); "Largest request."
     "transaction.abort.timed.out.transaction.cleanup.interval.ms" Int = "10000", Whole(1, i32::MAX as i64);
         "How often it is looked for transactions that have been open for longer than their timeout."

@@ -125,39 +125,31 @@ without_effect! {
         "group.consumer.min.heartbeat.interval.ms" Int = "5000", Whole(1, MAX);
         "group.consumer.min.session.timeout.ms" Int = "45000", Whole(1, MAX);
     }
-    "there are no share groups" {
+    "records of share groups that were delivered too often are archived, and go to no topic" {
         "errors.deadletterqueue.auto.create.topics.enable" Bool dynamic = "false", Any;
         "errors.deadletterqueue.topic.name.prefix" Text dynamic = "dlq.", Any;
+    }
+    "share groups have no settings of their own, and are coordinated on the threads of the shards" {
         "group.share.assignment.interval.ms" Int dynamic = "1000", Whole(0, MAX);
         "group.share.assignors" List = "simple", Any;
-        "group.share.delivery.count.limit" Int = "5", Whole(2, 10);
-        "group.share.heartbeat.interval.ms" Int = "5000", Whole(1, MAX);
         "group.share.max.assignment.interval.ms" Int = "15000", Whole(0, MAX);
         "group.share.max.delivery.count.limit" Int = "10", Whole(5, 25);
         "group.share.max.heartbeat.interval.ms" Int = "15000", Whole(1, MAX);
         "group.share.max.partition.max.record.locks" Int = "4000", Whole(2000, 10000);
         "group.share.max.record.lock.duration.ms" Int = "60000", Whole(30000, 3600000);
         "group.share.max.session.timeout.ms" Int = "60000", Whole(1, MAX);
-        "group.share.max.share.sessions" Int = "2000", Whole(1, MAX);
-        "group.share.max.size" Int = "200", Whole(1, 1000);
         "group.share.min.assignment.interval.ms" Int = "0", Whole(0, MAX);
         "group.share.min.delivery.count.limit" Int = "2", Whole(2, 5);
         "group.share.min.heartbeat.interval.ms" Int = "5000", Whole(1, MAX);
         "group.share.min.partition.max.record.locks" Int = "100", Whole(100, 2000);
         "group.share.min.record.lock.duration.ms" Int = "15000", Whole(1000, 30000);
         "group.share.min.session.timeout.ms" Int = "45000", Whole(1, MAX);
-        "group.share.partition.max.record.locks" Int = "2000", Whole(100, 10000);
-        "group.share.record.lock.duration.ms" Int = "30000", Whole(1000, 3600000);
-        "group.share.session.timeout.ms" Int = "45000", Whole(1, MAX);
         "share.coordinator.append.linger.ms" Int = "-1", Whole(-1, MAX);
         "share.coordinator.cached.buffer.max.bytes" Int dynamic = "1048588", Whole(524288, MAX);
         "share.coordinator.load.buffer.size" Int = "5242880", Whole(1, MAX);
-        "share.coordinator.snapshot.update.records.per.snapshot" Int = "500", Whole(0, 500);
         "share.coordinator.state.topic.compression.codec" Int = "0", Any;
         "share.coordinator.state.topic.min.isr" Short = "2", Whole(1, MAX);
-        "share.coordinator.state.topic.num.partitions" Int = "50", Whole(1, MAX);
         "share.coordinator.state.topic.replication.factor" Short = "3", Whole(1, MAX);
-        "share.coordinator.state.topic.segment.bytes" Int = "104857600", Whole(1, MAX);
         "share.coordinator.threads" Int = "1", Whole(1, MAX);
         "share.coordinator.write.timeout.ms" Int = "5000", Whole(1, MAX);
         "share.fetch.purgatory.purge.interval.requests" Int = "1000", Any;

@@ -11,11 +11,12 @@
 //! * A group that is served knows more than its last record (sessions, and who is about to join): a record of
 //!   its own is not replayed into it; [`ClassicGroup::stored`] is told instead. Its offsets are in memory
 //!   what they are in the log, and change by replay alone; those of open transactions are kept apart.
-//! * Consumer groups (KIP-848) are in `coordinator/consumer`.
+//! * Consumer groups (KIP-848) are in `coordinator/consumer`, share groups (KIP-932) in `coordinator/share`.
 //! * How committed offsets come in, are asked for and go is in `coordinator/offsets`.
 
 mod consumer;
 mod offsets;
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ use super::member::{Identity, Join, Joined, Sync, Synced, Ticket};
 use super::offsets::{Committed, Offsets};
 use super::pending::Pending;
 use super::records::{Change, GroupKey, GroupValue, OffsetKey};
+use super::share::{ShareGroup, ShareGroupSettings};
 use crate::coordination::{Machine, Reply, Stored, Turn};
 
 pub use offsets::{ByPartition, Commit, Fetch, Fetched, Within};
@@ -44,6 +46,8 @@ pub struct CoordinatorSettings {
     pub group: GroupSettings,
     /// Those of each consumer group (KIP-848).
     pub consumer: ConsumerSettings,
+    /// Those of each share group (KIP-932).
+    pub share: ShareGroupSettings,
     /// The sessions that members may have, in milliseconds.
     pub session_timeout_ms: RangeInclusive<i32>,
     /// How long offsets are kept, in milliseconds.
@@ -61,7 +65,7 @@ pub struct CoordinatorSettings {
 pub struct Listed {
     /// Its id.
     pub group: String,
-    /// The group protocol: "classic" or "consumer".
+    /// The group protocol: "classic", "consumer" or "share".
     pub kind: &'static str,
     /// Such as "consumer".
     pub protocol_type: String,
@@ -90,6 +94,8 @@ pub enum Then {
     Store(StoreId),
     /// What a consumer group has said.
     StoreConsumer,
+    /// What a share group has said.
+    StoreShare,
     /// Everything that was on its way for the group has settled: that it is gone can be written.
     Inter(Deleted),
     /// The group is gone, or is not.
@@ -126,6 +132,7 @@ pub struct GroupCoordinator {
 struct Loading {
     classic: HashMap<String, GroupValue>,
     consumer: HashMap<String, ConsumerGroup>,
+    share: HashMap<String, ShareGroup>,
 }
 
 struct Entry {
@@ -248,9 +255,14 @@ impl GroupCoordinator {
     fn inter(&mut self, turn: &mut GroupTurn<'_>, group: &str, deleted: Deleted) {
         let gone = self.groups.get(group).map(|entry| entry.partitions_of(|_| true));
         let mut changes = tombstones(group, gone.iter().flatten());
-        match self.groups.get_mut(group).and_then(|entry| entry.group.consumer()) {
-            Some(consumer) => changes.extend(consumer.tombstones().into_iter().map(Change::Consumer)),
-            None => changes.push(Change::Group(GroupKey { group: group.to_owned() }, None)),
+        match self.groups.get(group).map(|entry| &entry.group) {
+            Some(Kind::Consumer(known)) => {
+                changes.extend(known.tombstones().into_iter().map(Change::Consumer));
+            }
+            Some(Kind::Share(known)) => changes.extend(known.tombstones().into_iter().map(Change::Share)),
+            Some(Kind::Classic(_)) | None => {
+                changes.push(Change::Group(GroupKey { group: group.to_owned() }, None));
+            }
         }
         turn.write(Some(group.to_owned()), changes, Then::Interred(deleted));
     }
@@ -259,7 +271,7 @@ impl GroupCoordinator {
     pub fn describe(&self, group: &str, bytes_max: usize) -> Within<Option<Description>> {
         let group = self.groups.get(group).and_then(|entry| match &entry.group {
             Kind::Classic(group) => Some(group),
-            Kind::Consumer(_) => None,
+            Kind::Consumer(_) | Kind::Share(_) => None,
         });
         let bytes = group.map_or(0, ClassicGroup::description_bytes);
         match bytes <= bytes_max {
@@ -383,6 +395,7 @@ impl Machine for GroupCoordinator {
             }
             (Change::Group(key, Some(value)), Some(loading)) => {
                 loading.consumer.remove(&key.group);
+                loading.share.remove(&key.group);
                 loading.classic.insert(key.group, value);
             }
             (Change::Group(key, None), Some(loading)) => drop(loading.classic.remove(&key.group)),
@@ -398,6 +411,7 @@ impl Machine for GroupCoordinator {
                 }
             }
             (Change::Consumer(change), _) => self.load_consumer(change),
+            (Change::Share(change), _) => self.load_share(change),
             (Change::Foreign(kind), _) => {
                 tracing::debug!(kind, "a record of a group protocol that is not served");
             }
@@ -433,7 +447,7 @@ impl Machine for GroupCoordinator {
     fn begin(&mut self, turn: &mut GroupTurn<'_>) {
         let now = turn.now;
         self.next_check = now.saturating_add(self.settings.retention_check_ms);
-        let Loading { classic, consumer } = self.loading.take().unwrap_or_default();
+        let Loading { classic, consumer, share } = self.loading.take().unwrap_or_default();
         for (name, value) in classic {
             let group = ClassicGroup::load(value, self.settings.group);
             self.entry_or_new(now, &name).group = Kind::Classic(group);
@@ -442,6 +456,10 @@ impl Machine for GroupCoordinator {
         for (name, mut group) in consumer.into_iter().filter(|(_, group)| group.epoch() > 0) {
             group.resume(now);
             self.entry_or_new(now, &name).group = Kind::Consumer(group);
+        }
+        for (name, mut group) in share.into_iter().filter(|(_, group)| group.epoch() > 0) {
+            group.resume(now);
+            self.entry_or_new(now, &name).group = Kind::Share(group);
         }
         self.groups.retain(|_, entry| !entry.group.is_blank() || entry.has_offsets());
         if !self.groups.is_empty() {
@@ -481,6 +499,15 @@ impl Machine for GroupCoordinator {
                     _ => {}
                 }
             }
+            (Then::StoreShare, Some(group)) => {
+                if let Some(Kind::Share(share)) = self.groups.get_mut(group).map(|entry| &mut entry.group) {
+                    match stored {
+                        Err(_) => share.unstored(),
+                        Ok(()) if !turn.is_in_flight(group) => share.stored(),
+                        Ok(()) => {}
+                    }
+                }
+            }
             (Then::Inter(deleted), Some(group)) => self.inter(turn, group, deleted),
             (Then::Interred(deleted), Some(group)) => {
                 if stored.is_err()
@@ -491,7 +518,10 @@ impl Machine for GroupCoordinator {
                 deleted.into_iter().for_each(|reply| reply.send(stored));
             }
             (Then::Tell(tell), _) => tell(self),
-            (Then::Store(_) | Then::StoreConsumer | Then::Inter(_) | Then::Interred(_), None) => {
+            (
+                Then::Store(_) | Then::StoreConsumer | Then::StoreShare | Then::Inter(_) | Then::Interred(_),
+                None,
+            ) => {
                 unreachable!("what a group writes is of the group")
             }
             (Then::Sweep(reply), _) => {
@@ -520,6 +550,13 @@ impl Machine for GroupCoordinator {
                     if !changes.is_empty() {
                         let changes = changes.into_iter().map(Change::Consumer).collect();
                         turn.write(Some(name.clone()), changes, Then::StoreConsumer);
+                    }
+                }
+                Some(Kind::Share(group)) => {
+                    let changes = group.tick(now, &turn.topics());
+                    if !changes.is_empty() {
+                        let changes = changes.into_iter().map(Change::Share).collect();
+                        turn.write(Some(name.clone()), changes, Then::StoreShare);
                     }
                 }
                 None => {}

@@ -6,6 +6,7 @@ use super::consumer::ConsumerGroup;
 use super::group::{ClassicGroup, State};
 use super::member::Identity;
 use super::offsets::Retention;
+use super::share::ShareGroup;
 use super::subscription::CONSUMER;
 
 /// A group.
@@ -14,7 +15,12 @@ pub(super) enum Kind {
     Classic(ClassicGroup),
     /// The broker does (KIP-848).
     Consumer(ConsumerGroup),
+    /// Its members share partitions (KIP-932).
+    Share(ShareGroup),
 }
+
+/// The protocol type of share groups.
+const SHARE: &str = "share";
 
 impl Kind {
     /// The name of the protocol.
@@ -22,6 +28,7 @@ impl Kind {
         match self {
             Kind::Classic(_) => "classic",
             Kind::Consumer(_) => "consumer",
+            Kind::Share(_) => SHARE,
         }
     }
 
@@ -29,15 +36,15 @@ impl Kind {
     pub(super) fn classic(&mut self) -> Option<&mut ClassicGroup> {
         match self {
             Kind::Classic(group) => Some(group),
-            Kind::Consumer(_) => None,
+            Kind::Consumer(_) | Kind::Share(_) => None,
         }
     }
 
     /// The group, when it is of the consumer protocol.
     pub(super) fn consumer(&mut self) -> Option<&mut ConsumerGroup> {
         match self {
-            Kind::Classic(_) => None,
             Kind::Consumer(group) => Some(group),
+            Kind::Classic(_) | Kind::Share(_) => None,
         }
     }
 
@@ -45,6 +52,7 @@ impl Kind {
         match self {
             Kind::Classic(group) => group.state(),
             Kind::Consumer(group) => group.state(),
+            Kind::Share(group) => group.state(),
         }
     }
 
@@ -52,6 +60,7 @@ impl Kind {
         match self {
             Kind::Classic(group) => group.protocol_type(),
             Kind::Consumer(_) => Some(CONSUMER),
+            Kind::Share(_) => Some(SHARE),
         }
     }
 
@@ -59,22 +68,25 @@ impl Kind {
         match self {
             Kind::Classic(group) => group.size(),
             Kind::Consumer(group) => group.size(),
+            Kind::Share(group) => group.size(),
         }
     }
 
-    /// Whether nothing is lost without it. A consumer group is in the log from its first member on.
+    /// Whether nothing is lost without it. What is not classic is in the log from its first member on.
     pub(super) fn is_blank(&self) -> bool {
         match self {
             Kind::Classic(group) => group.is_blank(),
-            Kind::Consumer(_) => false,
+            Kind::Consumer(_) | Kind::Share(_) => false,
         }
     }
 
-    /// Whether nobody is in it or on the way.
+    /// Whether nobody is in it or on the way, and it may go. A share group stays until it is deleted, as in
+    /// Kafka: it has come somewhere.
     pub(super) fn is_idle(&self) -> bool {
         match self {
             Kind::Classic(group) => group.is_idle(),
             Kind::Consumer(group) => group.state() == State::Empty,
+            Kind::Share(_) => false,
         }
     }
 
@@ -82,13 +94,14 @@ impl Kind {
         match self {
             Kind::Classic(group) => group.is_subscribed(topic),
             Kind::Consumer(group) => group.is_subscribed(topic),
+            Kind::Share(group) => group.is_subscribed(topic),
         }
     }
 
     pub(super) fn retention(&self) -> Retention {
         match self {
             Kind::Classic(group) => group.retention(),
-            Kind::Consumer(_) => Retention::Commit,
+            Kind::Consumer(_) | Kind::Share(_) => Retention::Commit,
         }
     }
 
@@ -96,6 +109,7 @@ impl Kind {
         match self {
             Kind::Classic(group) => group.wake_at(),
             Kind::Consumer(group) => group.wake_at(),
+            Kind::Share(group) => group.wake_at(),
         }
     }
 
@@ -103,6 +117,7 @@ impl Kind {
         match self {
             Kind::Classic(group) => group.bury(),
             Kind::Consumer(group) => group.bury(),
+            Kind::Share(group) => group.bury(),
         }
     }
 
@@ -110,6 +125,7 @@ impl Kind {
         match self {
             Kind::Classic(group) => group.revive(),
             Kind::Consumer(group) => group.revive(),
+            Kind::Share(group) => group.revive(),
         }
     }
 
@@ -117,6 +133,8 @@ impl Kind {
         match self {
             Kind::Classic(group) => group.check_offset_delete(),
             Kind::Consumer(group) if group.state() == State::Dead => Err(ErrorCode::GroupIdNotFound),
+            // It commits none.
+            Kind::Share(_) => Err(ErrorCode::GroupIdNotFound),
             Kind::Consumer(_) => Ok(()),
         }
     }
@@ -134,6 +152,7 @@ impl Kind {
             Kind::Classic(group) if is_transactional => group.commit_transactional(identity),
             Kind::Classic(group) => group.commit(now, identity),
             Kind::Consumer(group) => check_consumer_commit(group, identity, is_transactional, knows_epochs),
+            Kind::Share(_) => Err(ErrorCode::GroupIdNotFound),
         }
     }
 }

@@ -10,8 +10,9 @@
 //!                                  records  >  __consumer_offsets, partition hash(group id) mod 50  >  the engine
 //! ```
 //!
-//! There are two protocols: the classic one ([`ClassicGroup`]), in which members share out the work, and that
-//! of KIP-848 ([`consumer`]), in which the broker does.
+//! There are three protocols: the classic one ([`ClassicGroup`]), in which members share out the work, that
+//! of KIP-848 ([`consumer`]), in which the broker does, and that of share groups ([`share`]), whose members
+//! take records of the same partitions.
 //!
 //! A group belongs to one partition of the internal topic, and so to one shard, which keeps it in memory.
 //! What must survive is appended there before it is acknowledged (D9), in Kafka's own format, and read again
@@ -29,6 +30,7 @@ mod pending;
 pub mod records;
 mod service;
 mod settings;
+pub mod share;
 mod subscription;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use strandline_engine::Marker;
 use strandline_engine::error::{AppendError, TopicError};
 use strandline_engine::topics::Topic;
-use strandline_engine::types::PartitionId;
+use strandline_engine::types::{PartitionId, TopicId};
 use strandline_protocol::wire::ErrorCode;
 
 use super::consumer::{Beat, ConsumerDescription, Heartbeat, Refusal};
@@ -14,6 +14,7 @@ use super::coordinator::{
 };
 use super::group::Description;
 use super::member::{Identity, Join, Joined, Sync, Synced};
+use super::share::{ShareBeat, ShareDescription, ShareHeartbeat, Topics};
 use super::topic;
 use crate::coordination::{Coordinators, InternalTopic, Partitions, Unavailable};
 
@@ -117,6 +118,77 @@ impl Groups {
             .change(partitions, &key, move |groups, turn| groups.consumer_heartbeat(turn, &group, &said))
             .await;
         beaten.map_err(|why| Refusal::from(ErrorCode::from(why)))?
+    }
+
+    // ---- share groups -------------------------------------------------------------------------------------
+
+    /// A member of a share group joins, goes on, or leaves; see [`GroupCoordinator::share_heartbeat`].
+    pub async fn share_heartbeat(
+        &self,
+        partitions: &impl Partitions,
+        group: String,
+        said: ShareHeartbeat,
+    ) -> Result<ShareBeat, Refusal> {
+        let key = group.clone();
+        let beaten = self
+            .0
+            .change(partitions, &key, move |groups, turn| groups.share_heartbeat(turn, &group, &said))
+            .await;
+        beaten.map_err(|why| Refusal::from(ErrorCode::from(why)))?
+    }
+
+    /// Partitions of a share group have got their state; see [`GroupCoordinator::share_initialized`].
+    pub async fn share_initialized(
+        &self,
+        partitions: &impl Partitions,
+        group: String,
+        topics: Topics,
+    ) -> Result<(), ErrorCode> {
+        let key = group.clone();
+        self.0.change(partitions, &key, move |groups, _| groups.share_initialized(&group, topics)).await?
+    }
+
+    /// Has a share group forget topics; see [`GroupCoordinator::share_forget`].
+    pub async fn share_forget(
+        &self,
+        partitions: &impl Partitions,
+        group: String,
+        topics: Vec<TopicId>,
+    ) -> Result<Topics, ErrorCode> {
+        let key = group.clone();
+        self.0.change(partitions, &key, move |groups, _| groups.share_forget(&group, &topics)).await?
+    }
+
+    /// Whether a share group may be told where it begins; see [`GroupCoordinator::share_check_offsets`].
+    pub async fn share_check_offsets(
+        &self,
+        partitions: &impl Partitions,
+        group: String,
+    ) -> Result<i32, ErrorCode> {
+        let key = group.clone();
+        self.0.ask(partitions, &key, move |groups, _| groups.share_check_offsets(&group)).await?
+    }
+
+    /// The partitions of a share group that have a state; see [`GroupCoordinator::share_states`].
+    pub async fn share_states(
+        &self,
+        partitions: &impl Partitions,
+        group: String,
+        bytes_max: usize,
+    ) -> Result<Within<Option<Topics>>, ErrorCode> {
+        let key = group.clone();
+        Ok(self.0.ask(partitions, &key, move |groups, _| groups.share_states(&group, bytes_max)).await?)
+    }
+
+    /// What a share group is doing; see [`GroupCoordinator::describe_share`].
+    pub async fn describe_share(
+        &self,
+        partitions: &impl Partitions,
+        group: String,
+        bytes_max: usize,
+    ) -> Result<Within<Option<ShareDescription>>, ErrorCode> {
+        let key = group.clone();
+        Ok(self.0.ask(partitions, &key, move |groups, _| groups.describe_share(&group, bytes_max)).await?)
     }
 
     // ---- offsets ------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 use super::consumer::{Assignor, ConsumerSettings};
 use super::coordinator::CoordinatorSettings;
 use super::group::GroupSettings;
+use super::share::ShareGroupSettings;
 use crate::config::BrokerConfig;
 
 impl From<&BrokerConfig> for CoordinatorSettings {
@@ -20,6 +21,11 @@ impl From<&BrokerConfig> for CoordinatorSettings {
                 heartbeat_interval_ms: session("group.consumer.heartbeat.interval.ms"),
                 size_max: config.whole("group.consumer.max.size") as usize,
                 assignor: assignor.and_then(Assignor::by_name).unwrap_or(Assignor::Uniform),
+            },
+            share: ShareGroupSettings {
+                session_timeout_ms: config.whole("group.share.session.timeout.ms"),
+                heartbeat_interval_ms: session("group.share.heartbeat.interval.ms"),
+                size_max: config.whole("group.share.max.size") as usize,
             },
             session_timeout_ms: session("group.min.session.timeout.ms")
                 ..=session("group.max.session.timeout.ms"),

@@ -4,6 +4,8 @@
 //! An API that is new in the table fails [`d11_what_is_named_again_costs_nothing_more`] until [`ask`] knows
 //! how its requests name things.
 
+mod share;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -137,6 +139,7 @@ fn ask(world: &mut World, key: ApiKey, version: i16, copies: usize) -> Sizes {
         ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe => {
             ask_of_consumer_groups(world, key, version, copies)
         }
+        key if share::is_of_share_groups(key) => share::ask_of_share_groups(world, key, version, copies),
         ApiKey::Heartbeat => {
             world.sizes(version, &HeartbeatRequest { group_id: group(), ..Default::default() })
         }

@@ -4,6 +4,7 @@
 //! The tests here are for settings whose effect no other test looks at. A setting without an effect says so
 //! in its documentation, which `kafka_settings.rs` holds it to.
 
+mod share;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -333,13 +334,13 @@ const UNITS: &str = "the_finer_unit_wins";
 fn every_setting_with_an_effect_has_a_test_that_sees_it() {
     let of_topics = TOPIC_CONFIGS.iter().filter(|entry| entry.has_effect);
     let claimed: BTreeSet<&str> = of_topics.chain(BROKER_CONFIGS).map(|entry| entry.name).collect();
-    let seen: BTreeSet<&str> = SEEN.iter().map(|(name, ..)| *name).collect();
-    assert_eq!(seen.len(), SEEN.len(), "a setting has one row");
+    let seen: BTreeSet<&str> = SEEN.iter().chain(share::SEEN).map(|(name, ..)| *name).collect();
+    assert_eq!(seen.len(), SEEN.len() + share::SEEN.len(), "a setting has one row");
     let unseen: Vec<_> = claimed.difference(&seen).collect();
     assert!(unseen.is_empty(), "no test sees the effect of {unseen:?}: write one and name it here");
     let idle: Vec<_> = seen.difference(&claimed).collect();
     assert!(idle.is_empty(), "{idle:?} claim no effect");
-    for (name, file, test, word) in SEEN {
+    for (name, file, test, word) in SEEN.iter().chain(share::SEEN) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
         let source = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
         let (_, body) = source

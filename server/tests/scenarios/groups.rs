@@ -269,9 +269,12 @@ fn offsets_are_told_in_the_form_of_every_version() {
         coordinator_keys: vec!["g:id:0".to_owned()],
         ..Default::default()
     };
-    let refused = client.call(6, &share).coordinators.remove(0);
+    let found = client.call(6, &share).coordinators.remove(0);
+    assert_eq!((code(found.error_code), found.port), (ErrorCode::None, i32::from(broker.address.port())));
+    let other = FindCoordinatorRequest { key_type: 3, ..share };
+    let refused = client.call(6, &other).coordinators.remove(0);
     assert_eq!((code(refused.error_code), refused.node_id), (ErrorCode::InvalidRequest, -1));
-    assert_eq!(refused.error_message.as_deref(), Some("this broker has no share groups"));
+    assert_eq!(refused.error_message.as_deref(), Some("there is no such type of coordinator"));
 }
 
 #[test]

@@ -87,7 +87,12 @@ const DIFFERENT: &[(&[&str], &str, &str)] = &[
         "a value that means nothing is refused when it is set, not found out later",
     ),
     (
-        &["num.partitions", "offsets.topic.num.partitions", "transaction.state.log.num.partitions"],
+        &[
+            "num.partitions",
+            "offsets.topic.num.partitions",
+            "share.coordinator.state.topic.num.partitions",
+            "transaction.state.log.num.partitions",
+        ],
         "values",
         "a topic has 100,000 partitions at most",
     ),

@@ -24,6 +24,7 @@ mod refused;
 mod restart;
 mod retention;
 mod sasl;
+mod share_groups;
 mod single_node;
 mod topics;
 mod transactional_offsets;

@@ -38,6 +38,13 @@ fn requests(seed: fn(u64) -> Seed, first_id: i32) -> Vec<(ApiKey, i16, Vec<u8>)>
     add(to, samples::heartbeat_request);
     add(to, samples::consumer_group_heartbeat_request);
     add(to, samples::consumer_group_describe_request);
+    add(to, samples::share_group_heartbeat_request);
+    add(to, samples::share_group_describe_request);
+    add(to, samples::share_fetch_request);
+    add(to, samples::share_acknowledge_request);
+    add(to, samples::describe_share_group_offsets_request);
+    add(to, samples::alter_share_group_offsets_request);
+    add(to, samples::delete_share_group_offsets_request);
     add(to, samples::leave_group_request);
     add(to, samples::sync_group_request);
     add(to, samples::describe_groups_request);

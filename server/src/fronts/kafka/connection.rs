@@ -43,6 +43,7 @@ use crate::dispatch;
 use crate::net::{Connection, SendRangeError, Transport};
 use crate::room::Seat;
 use crate::session::Session;
+use crate::share;
 
 /// Requests of one connection that may wait for their answers. Clients have 5 (Java, librdkafka with
 /// idempotence) to some dozens in flight.
@@ -131,6 +132,8 @@ pub(super) async fn serve<T: Transport>(connection: &Connection<T>, broker: &Rc<
         peer = %origin.peer, listener = %origin.listener, shard = broker.shard.index(), "connected"
     );
     let (read, written) = join(reading, writing).await;
+    let ended = share::Connection { peer: origin.peer, listener: origin.listener.clone() };
+    broker.shares.end_connection(&ended).await;
     tell(&client.session, &read, &written);
 }
 

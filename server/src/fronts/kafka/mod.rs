@@ -25,6 +25,7 @@ use crate::counters::{RequestCounters, RequestStats};
 use crate::groups::Groups;
 use crate::net::{Connection, Listeners, Protocol, Report, Transport};
 use crate::room::Room;
+use crate::share::Shares;
 use crate::transactions::{Confirmed, Transactions};
 
 /// What a shard counts of its requests, by API.
@@ -40,6 +41,7 @@ struct Shared {
     config: Arc<BrokerConfig>,
     groups: Groups,
     transactions: Transactions,
+    shares: Shares,
 }
 
 impl KafkaFront {
@@ -52,7 +54,8 @@ impl KafkaFront {
     ) -> KafkaFront {
         let groups = Groups::new((&*config).into(), shards);
         let transactions = Transactions::new(&(&*config).into(), shards);
-        KafkaFront(Arc::new(Shared { listeners, endpoints, config, groups, transactions }))
+        let shares = Shares::new((&*config).into(), shards);
+        KafkaFront(Arc::new(Shared { listeners, endpoints, config, groups, transactions, shares }))
     }
 
     /// The coordinators of groups.
@@ -65,6 +68,11 @@ impl KafkaFront {
         &self.0.transactions
     }
 
+    /// Share groups.
+    pub fn shares(&self) -> &Shares {
+        &self.0.shares
+    }
+
     /// What every shard has counted. Waits for ever when a shard has stopped.
     pub async fn reports(&self) -> Vec<Report<RequestCounts>> {
         self.0.listeners.reports().await
@@ -72,7 +80,7 @@ impl KafkaFront {
 
     /// What serves the connections of a shard, on its thread.
     pub fn on_shard(&self, shard: &Local) -> KafkaProtocol {
-        let Shared { endpoints, config, groups, transactions, .. } = &*self.0;
+        let Shared { endpoints, config, groups, transactions, shares, .. } = &*self.0;
         let meta = shard.handle().meta();
         let me = Node { id: meta.node_id, rack: config.rack.clone(), endpoints: endpoints.clone() };
         KafkaProtocol(Rc::new(Broker {
@@ -83,6 +91,7 @@ impl KafkaFront {
             groups: groups.clone(),
             transactions: transactions.clone(),
             confirmed: Confirmed::default(),
+            shares: shares.on_shard(shard),
             requests: RequestCounters::default(),
             room: Room::of_shard(shard.shards()),
         }))
@@ -95,7 +104,9 @@ impl Front for KafkaFront {
         let groups = reactor::spawn(Queue::Net, self.groups().clone().run(shard.clone()));
         let transactions = self.transactions().clone().run(shard.clone(), self.groups().clone());
         let transactions = reactor::spawn(Queue::Net, transactions);
+        let shares = reactor::spawn(Queue::Net, self.shares().clone().run(shard.clone()));
         self.0.listeners.serve(&shard, protocol).await;
+        shares.cancel().await;
         transactions.cancel().await;
         groups.cancel().await;
     }

@@ -65,7 +65,10 @@ impl GroupCoordinator {
         let known = self.groups.get_mut(group);
         let beat = match known.map(|entry| &mut entry.group) {
             Some(Kind::Consumer(known)) => known.heartbeat(now, &topics, said, &mut changes)?,
-            None | Some(Kind::Classic(_)) if !said.is_joining() => return Err(no_such_group(group)),
+            None | Some(Kind::Classic(_) | Kind::Share(_)) if !said.is_joining() => {
+                return Err(no_such_group(group));
+            }
+            Some(Kind::Share(_)) => return Err(no_such_group(group)),
             Some(Kind::Classic(known)) if !known.is_idle() => return Err(no_such_group(group)),
             known => {
                 if turn.is_in_flight(group) {
@@ -85,11 +88,16 @@ impl GroupCoordinator {
         Ok((beat, records))
     }
 
-    /// Makes room for a classic group where there is a consumer group that nobody is in.
+    /// Makes room for a classic group where there is a consumer group that nobody is in. A share group makes
+    /// none.
     pub(super) fn make_classic(&mut self, turn: &mut GroupTurn<'_>, group: &str) -> Result<(), ErrorCode> {
         let (now, settings) = (turn.now, self.settings.group);
         let Some(Entry { group: kind, .. }) = self.groups.get_mut(group) else { return Ok(()) };
-        let Kind::Consumer(consumer) = kind else { return Ok(()) };
+        let consumer = match kind {
+            Kind::Consumer(consumer) => consumer,
+            Kind::Share(_) => return Err(ErrorCode::InconsistentGroupProtocol),
+            Kind::Classic(_) => return Ok(()),
+        };
         if consumer.size() > 0 {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
@@ -110,6 +118,8 @@ impl GroupCoordinator {
     pub fn check_epoch(&self, group: &str, member_id: &str, epoch: i32) -> Result<(), ErrorCode> {
         match self.groups.get(group).map(|entry| &entry.group) {
             Some(Kind::Consumer(group)) => group.check_epoch(member_id, epoch),
+            // As of a group that is of no consumer.
+            Some(Kind::Share(_)) => Err(ErrorCode::GroupIdNotFound),
             Some(Kind::Classic(_)) | None => Ok(()),
         }
     }
@@ -118,7 +128,7 @@ impl GroupCoordinator {
     pub fn describe_consumer(&self, group: &str, bytes_max: usize) -> Within<Option<ConsumerDescription>> {
         let group = self.groups.get(group).and_then(|entry| match &entry.group {
             Kind::Consumer(group) => Some(group),
-            Kind::Classic(_) => None,
+            Kind::Classic(_) | Kind::Share(_) => None,
         });
         let bytes = group.map_or(0, |group| group.description_bytes());
         match bytes <= bytes_max {

@@ -230,6 +230,7 @@ impl GroupCoordinator {
     }
 
     pub(super) fn sweep(&mut self, turn: &mut GroupTurn<'_>) {
+        self.sweep_shares(turn);
         let topics = turn.topics();
         for (group, entry) in &self.groups {
             let gone = entry.partitions_of(|topic| topics.by_name(topic).is_none());

@@ -28,6 +28,7 @@ pub(crate) fn groups(shards: usize) -> Groups {
     let settings = CoordinatorSettings {
         group: GroupSettings { initial_rebalance_delay_ms: 10, size_max: usize::MAX },
         consumer: Default::default(),
+        share: Default::default(),
         session_timeout_ms: 0..=i32::MAX,
         offsets_retention_ms: i64::MAX,
         retention_check_ms: 5000,

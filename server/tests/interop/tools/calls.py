@@ -65,7 +65,6 @@ QUOTAS = "there are no client quotas here"
 GROUP_SETTINGS = "groups have no settings of their own here"
 METRICS = "what clients report is not collected here"
 CONSUMER = "there are no groups of the consumer protocol here yet"
-SHARE = "there are no share groups here"
 STREAMS = "there are no streams groups here"
 FEATURES = "the features stand at level 0 here, but for transaction.version, and those that are about Kafka's own logs are missing"
 LEVEL = "transaction.version stays at its highest here, where older clients go on as before, too"
@@ -197,13 +196,13 @@ call("groups", "--list --group-type classic")
 call("groups", "--list --share")
 call("groups", "--list --protocol consumer")
 call("share-groups", "--list")
-call("share-groups", "--describe --group nobody", why=SHARE)
-call("share-groups", "--reset-offsets --group s1 --topic lines --to-earliest --execute", why=SHARE)
+call("share-groups", "--describe --group nobody")
+call("share-groups", "--reset-offsets --group s1 --topic lines --to-earliest --execute")
 call("share-groups", "--delete --group nobody")
 call("streams-groups", "--list")
 call("streams-groups", "--describe --group nobody", why=STREAMS)
 call("streams-groups", "--delete --group nobody")
-call("console-share-consumer", "--topic lines --group s1 --timeout-ms 5000", why=SHARE)
+call("console-share-consumer", "--topic lines --group s1 --timeout-ms 5000")
 call("console-consumer", "--topic lines --group new --consumer-property group.protocol=consumer --from-beginning --timeout-ms 5000", why=CONSUMER)
 call("streams-application-reset", "--application-id app --input-topics orders --force")
 call("streams-application-reset", "--application-id app --input-topics nowhere --force")
@@ -316,7 +315,7 @@ call("producer-perf-test", "--topic orders --num-records 2000 --record-size 100 
 call("producer-perf-test", "--topic orders --num-records 100 --record-size 100 --throughput -1 --transaction-duration-ms 50",
      only=without_numbers)
 call("consumer-perf-test", "--topic orders --num-records 1000 --group perf --hide-header", only=without_numbers)
-call("share-consumer-perf-test", "--topic orders --num-records 10 --group s2 --timeout 5000", only=without_numbers, why=SHARE)
+call("share-consumer-perf-test", "--topic orders --num-records 10 --group s2 --timeout 5000", only=without_numbers)
 call("verifiable-producer", "--topic verified --max-messages 500 --acks -1", only=events("producer_send_success", "tool_data"))
 call("verifiable-consumer", "--topic verified --group-id v1 --max-messages 500 --reset-policy earliest --verbose",
      only=events("record_data", "shutdown_complete"))

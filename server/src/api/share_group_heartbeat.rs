@@ -1,0 +1,119 @@
+//! ShareGroupHeartbeat: a member of a share group (KIP-932) joins, goes on, or leaves. Answered when what it
+//! is told is durable (D9).
+//!
+//! Partitions that the group has not fetched from yet get their state first, so that a member has them with
+//! its first answer; in Kafka it has them with its second.
+
+use futures_util::future::join_all;
+use strandline_protocol::Uuid;
+use strandline_protocol::messages::{
+    ShareGroupHeartbeatAssignment, ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse,
+    ShareGroupHeartbeatTopicPartitions,
+};
+use strandline_protocol::wire::ErrorCode;
+
+use crate::broker::Broker;
+use crate::call::Call;
+use crate::groups::consumer::{Assignment, Refusal};
+use crate::groups::share::{ShareBeat, ShareHeartbeat, Topics};
+use crate::share::ShareKey;
+
+/// States that are made at a time.
+const STATES_AT_ONCE: usize = 64;
+
+/// What the member shall do.
+pub async fn handle(call: &Call, request: ShareGroupHeartbeatRequest) -> ShareGroupHeartbeatResponse {
+    let ShareGroupHeartbeatRequest { group_id: group, member_id, .. } = request;
+    if group.is_empty() {
+        let message = "GroupId can't be empty.";
+        return answer(member_id, Err(Refusal::new(ErrorCode::InvalidRequest, message)));
+    }
+    let said = ShareHeartbeat {
+        member_id: member_id.clone(),
+        epoch: request.member_epoch,
+        rack_id: request.rack_id,
+        topics: request.subscribed_topic_names,
+        client_id: call.session.client_id.clone().unwrap_or_default(),
+        client_host: format!("/{}", call.session.peer.ip()),
+    };
+    answer(member_id, beat(&call.broker, group, said).await)
+}
+
+async fn beat(broker: &Broker, group: String, said: ShareHeartbeat) -> Result<ShareBeat, Refusal> {
+    let first = broker.groups.share_heartbeat(&broker.shard, group.clone(), said.clone()).await?;
+    if first.stateless.is_empty() {
+        return Ok(first);
+    }
+    // What is not made now is made with the next beat.
+    let made = match make_states(broker, &group, first.stateless.clone(), first.group_epoch).await {
+        made if made.is_empty() => return Ok(first),
+        made => made,
+    };
+    if broker.groups.share_initialized(&broker.shard, group.clone(), made).await.is_err() {
+        return Ok(first);
+    }
+    let again = ShareHeartbeat { epoch: first.epoch, topics: None, ..said };
+    match broker.groups.share_heartbeat(&broker.shard, group, again).await {
+        Ok(second) => Ok(ShareBeat { assignment: second.assignment.or(first.assignment), ..second }),
+        Err(_) => Ok(first),
+    }
+}
+
+/// Gives partitions a state; those that have one now.
+async fn make_states(broker: &Broker, group: &str, topics: Topics, epoch: i32) -> Topics {
+    if let Err(error) = broker.shares.shares.states.topic(&broker.shard).await {
+        tracing::warn!(%error, "the topic that share groups are kept in was not made");
+        return Topics::new();
+    }
+    let mut made = Topics::new();
+    for (topic, (name, partitions)) in topics {
+        let all: Vec<_> = partitions.into_iter().collect();
+        for partitions in all.chunks(STATES_AT_ONCE) {
+            let making = partitions.iter().map(async |partition| {
+                let key = ShareKey { group: group.to_owned(), topic, partition: *partition };
+                let states = &broker.shares.shares.states;
+                (*partition, states.initialize(&broker.shard, key, epoch, UNINITIALIZED).await)
+            });
+            for (partition, result) in join_all(making).await {
+                match result {
+                    Ok(()) => {
+                        let entry = made.entry(topic).or_insert_with(|| (name.clone(), Default::default()));
+                        entry.1.insert(partition);
+                    }
+                    Err(code) => {
+                        tracing::debug!(group, topic = name, partition, %code, "no state of a share partition");
+                    }
+                }
+            }
+        }
+    }
+    made
+}
+
+/// The start of a share partition that nobody has fetched from yet.
+const UNINITIALIZED: i64 = -1;
+
+fn answer(member_id: String, beaten: Result<ShareBeat, Refusal>) -> ShareGroupHeartbeatResponse {
+    match beaten {
+        Ok(ShareBeat { epoch, interval_ms, assignment, .. }) => ShareGroupHeartbeatResponse {
+            member_id: Some(member_id),
+            member_epoch: epoch,
+            heartbeat_interval_ms: interval_ms,
+            assignment: assignment.as_ref().map(assigned),
+            ..Default::default()
+        },
+        Err(Refusal { code, message }) => ShareGroupHeartbeatResponse {
+            error_code: code.code(),
+            error_message: Some(message),
+            ..Default::default()
+        },
+    }
+}
+
+fn assigned(assignment: &Assignment) -> ShareGroupHeartbeatAssignment {
+    let topics = assignment.topics().map(|(topic, partitions)| ShareGroupHeartbeatTopicPartitions {
+        topic_id: Uuid::from_bytes(topic.to_bytes()),
+        partitions: partitions.iter().copied().collect(),
+    });
+    ShareGroupHeartbeatAssignment { topic_partitions: topics.collect() }
+}

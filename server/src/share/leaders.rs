@@ -1,0 +1,315 @@
+//! The share partitions that are served: each by the shard that has the partition's log, beside it.
+//!
+//! ```text
+//!  handler (any shard)
+//!    | ShareLeaders::next_fetch, acquire, acknowledge, release, changed
+//!    v
+//!  mailbox (bounded) > task          one for all share partitions of a shard; waits for none of them
+//!                        |
+//!                        v
+//!                      Table > SharePartition (pure)
+//!                        |  '-- StateWrite > ShareStates: durable > the acknowledgements in it are answered
+//!                        '----- a share partition that nobody has asked for yet: read from ShareStates
+//! ```
+//!
+//! * A share partition is read when it is asked for, and let go of when nobody has asked for it for a while:
+//!   what is here can always be read again.
+//! * Where it begins for a group that never fetched is stored before anything is given out. Otherwise records
+//!   that came before a crash, and were given out, would be passed over by a group that begins at the end.
+//! * One write of a share partition is on its way at a time; what comes meanwhile goes together with the
+//!   next.
+
+mod table;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender};
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::{FutureExt, select_biased};
+use std::pin::pin;
+use std::rc::Rc;
+use strandline_engine::types::PartitionId;
+use strandline_protocol::wire::ErrorCode;
+
+use super::asked::Asked;
+use super::batches::ReadBatches;
+use super::coordinator::ShareKey;
+use super::log::ShareLog;
+use super::partition::{Acknowledgement, Acquired, Owner, Refused, SharePartition, StateWrite, Want};
+use super::state::{Stored, UNINITIALIZED};
+use super::states::ShareStates;
+use crate::coordination::Reply;
+
+use table::{Leader, Order, Table};
+
+/// Requests that wait for a shard's task; a connection has one for each partition of a request at a time.
+const MAILBOX_MAX: usize = 1024;
+
+/// How often a coordinator is asked that is loading, or has a write of before on its way, and the pause.
+const READS_MAX: u32 = 20;
+const READ_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest that the task sleeps, in milliseconds.
+const PAUSE_MAX_MS: i64 = 60 * 60 * 1000;
+
+/// What is to be fetched of a share partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextFetch {
+    /// Where; `None` when nobody may have anything at the moment.
+    pub offset: Option<i64>,
+    /// For [`ShareLeaders::changed`].
+    pub changes: u64,
+}
+
+/// The way to the share partitions that are served.
+#[derive(Clone)]
+pub struct ShareLeaders(Arc<Vec<Ends>>);
+
+/// Both ends of a shard's mailbox.
+type Ends = (Sender<Request>, Receiver<Request>);
+type Request = Box<dyn FnOnce(&mut Table) + Send>;
+
+/// A shard's mailbox. Dropped, it takes no more requests, and drops those that wait in it with their replies.
+struct Mailbox(Receiver<Request>);
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.0.close();
+        while self.0.try_recv().is_ok() {}
+    }
+}
+
+impl ShareLeaders {
+    /// Share partitions of so many shards; [`ShareLeaders::run`] brings each to life.
+    pub fn new(shards: usize) -> ShareLeaders {
+        let mailboxes = (0..shards).map(|_| async_channel::bounded(MAILBOX_MAX)).collect();
+        ShareLeaders(Arc::new(mailboxes))
+    }
+
+    /// Where the next records are to be read that a member may have.
+    ///
+    /// # Errors
+    /// When the share partition cannot be read, for the moment or because the group does not have it.
+    pub async fn next_fetch(&self, asked: Asked) -> Result<NextFetch, ErrorCode> {
+        let limits = asked.limits;
+        self.ask(asked, move |leader, _, reply| {
+            let partition = &leader.partition;
+            let next = NextFetch { offset: partition.next_fetch(&limits), changes: partition.changes() };
+            reply.send(Ok(next));
+        })
+        .await
+    }
+
+    /// Gives a member what there is in a read; see [`SharePartition::acquire`].
+    ///
+    /// # Errors
+    /// As [`ShareLeaders::next_fetch`].
+    pub async fn acquire(
+        &self,
+        asked: Asked,
+        owner: (String, u64),
+        fetched: i64,
+        read: ReadBatches,
+        want: Want,
+    ) -> Result<Vec<Acquired>, ErrorCode> {
+        let limits = asked.limits;
+        self.ask(asked, move |leader, now, reply| {
+            // Nobody gets what is not told to anybody any more.
+            if reply.is_awaited() {
+                let owner = Rc::new(Owner { member: owner.0, session: owner.1 });
+                reply.send(Ok(leader.partition.acquire(now, &limits, &owner, fetched, &read, want)));
+            }
+        })
+        .await
+    }
+
+    /// Takes in what a member says of records, and is answered when that is durable; see
+    /// [`SharePartition::acknowledge`].
+    ///
+    /// # Errors
+    /// Why nothing of it counts.
+    pub async fn acknowledge(
+        &self,
+        asked: Asked,
+        member: String,
+        acknowledgements: Vec<Acknowledgement>,
+    ) -> Result<(), Refused> {
+        let limits = asked.limits;
+        let acknowledged = self.ask(asked, move |leader, now, reply| {
+            leader.acknowledge(now, &limits, &member, &acknowledgements, reply);
+        });
+        acknowledged.await.unwrap_or_else(|code| Err(Refused { code, why: "the state was not stored" }))
+    }
+
+    /// A share session has ended: what it has of these share partitions may be given to others.
+    pub async fn release(&self, key: ShareKey, partition: PartitionId, session: u64) {
+        let released = self.at(partition, move |table, reply: Reply<()>| {
+            table.release(&key, session);
+            reply.send(());
+        });
+        released.await;
+    }
+
+    /// The log of a share partition begins here.
+    ///
+    /// # Errors
+    /// As [`ShareLeaders::next_fetch`].
+    pub async fn begin_at(&self, asked: Asked, log_start: i64) -> Result<(), ErrorCode> {
+        self.ask(asked, move |leader, _, reply| {
+            leader.partition.begin_at(log_start);
+            reply.send(Ok(()));
+        })
+        .await
+    }
+
+    /// Returns when something of a share partition has changed since it was asked that may let somebody
+    /// acquire something, or it is not served any more. Dropping the future ends the wait.
+    pub async fn changed(&self, asked: Asked, since: u64) {
+        let changed = self.ask(asked, move |leader, _, reply: Reply<Result<(), ErrorCode>>| {
+            leader.wait(since, reply);
+        });
+        let _ = changed.await;
+    }
+
+    /// Lets go of share partitions whose stored state was changed.
+    pub async fn forget(&self, key: ShareKey, partition: PartitionId) {
+        self.at(partition, move |table, reply: Reply<()>| {
+            table.forget(&key);
+            reply.send(());
+        })
+        .await;
+    }
+
+    /// How many share partitions are served.
+    pub async fn count(&self) -> usize {
+        let mut count = 0;
+        for shard in 0..self.0.len() {
+            let counted = self.at_shard(shard, |table, reply: Reply<usize>| reply.send(table.count()));
+            count += counted.await.unwrap_or(0);
+        }
+        count
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        asked: Asked,
+        operation: impl FnOnce(&mut Leader, i64, Reply<Result<T, ErrorCode>>) + Send + 'static,
+    ) -> Result<T, ErrorCode> {
+        let answer = self.at(asked.partition, move |table, reply: Reply<Result<T, ErrorCode>>| {
+            table.ask(
+                asked,
+                Box::new(move |leader| match leader {
+                    Ok((leader, now)) => operation(leader, now, reply),
+                    Err(code) => reply.send(Err(code)),
+                }),
+            );
+        });
+        answer.await.unwrap_or(Err(ErrorCode::NotLeaderOrFollower))
+    }
+
+    async fn at<T: Send + 'static>(
+        &self,
+        partition: PartitionId,
+        ask: impl FnOnce(&mut Table, Reply<T>) + Send + 'static,
+    ) -> Option<T> {
+        self.at_shard(partition.shard(self.0.len()), ask).await
+    }
+
+    async fn at_shard<T: Send + 'static>(
+        &self,
+        shard: usize,
+        ask: impl FnOnce(&mut Table, Reply<T>) + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = Reply::new();
+        let request: Request = Box::new(move |table| ask(table, reply));
+        // A closed mailbox drops the request and the reply in it.
+        let _ = self.0[shard].0.send(request).await;
+        answer.await.ok()?.ok()
+    }
+
+    // ---- the task of a shard ------------------------------------------------------------------------------
+
+    /// Serves the share partitions of a shard, until it is dropped; whoever waits then is told that it is
+    /// not the leader.
+    pub async fn run<L: ShareLog>(self, log: L, states: ShareStates) {
+        let mailbox = Mailbox(self.0[log.index()].1.clone());
+        let clock = log.clock();
+        let mut table = Table::new(clock());
+        let mut events: FuturesUnordered<LocalBoxFuture<'static, Event>> = FuturesUnordered::new();
+        loop {
+            while let Some(order) = table.next_order() {
+                events.push(carry_out(log.clone(), states.clone(), order));
+            }
+            let pause = table.wake_at().saturating_sub(clock()).clamp(0, PAUSE_MAX_MS);
+            let mut pause = pin!(log.sleep(Duration::from_millis(pause as u64)).fuse());
+            let mut request = pin!(mailbox.0.recv().fuse());
+            let happened = select_biased! {
+                event = events.select_next_some() => Some(Ok(event)),
+                request = request => request.ok().map(Err),
+                _ = pause => None,
+            };
+            table.tick(clock());
+            match happened {
+                Some(Ok(Event::Loaded((term, key, asked), result))) => {
+                    table.loaded((term, &key, &asked), result);
+                }
+                Some(Ok(Event::Written(term, key, result))) => table.written(term, &key, result),
+                Some(Err(request)) => request(&mut table),
+                None => {}
+            }
+            log.yield_if_needed().await;
+        }
+    }
+}
+
+/// Something that the task waited for.
+enum Event {
+    Loaded((u64, Rc<ShareKey>, Box<Asked>), Result<(SharePartition, i32), ErrorCode>),
+    Written(u64, Rc<ShareKey>, Result<(), ErrorCode>),
+}
+
+fn carry_out<L: ShareLog>(log: L, states: ShareStates, order: Order) -> LocalBoxFuture<'static, Event> {
+    Box::pin(async move {
+        match order {
+            Order::Load { term, key, asked } => {
+                let loaded = load(&log, &states, &asked).await;
+                Event::Loaded((term, key, asked), loaded)
+            }
+            Order::Write { term, key, epochs, write } => {
+                let written = states.write(&log, (*key).clone(), epochs, write).await;
+                Event::Written(term, key, written)
+            }
+        }
+    })
+}
+
+/// Reads a share partition as it was stored; with its state epoch.
+async fn load<L: ShareLog>(
+    log: &L,
+    states: &ShareStates,
+    asked: &Asked,
+) -> Result<(SharePartition, i32), ErrorCode> {
+    let mut reads = 0;
+    let stored = loop {
+        match states.read(log, asked.key.clone(), asked.leader_epoch).await {
+            Err(ErrorCode::CoordinatorLoadInProgress) if reads < READS_MAX => {
+                reads += 1;
+                log.sleep(READ_PAUSE).await;
+            }
+            read => break read?,
+        }
+    };
+    let log_start = log.log_start(asked.partition).await?;
+    if stored.start != UNINITIALIZED {
+        let start = stored.start.max(log_start);
+        return Ok((SharePartition::load(&stored, start), stored.state_epoch));
+    }
+    let start = log.reset(asked.partition, asked.reset).await?.max(log_start);
+    let write = StateWrite { start, batches: Vec::new(), done: 0 };
+    let epochs = (stored.state_epoch, asked.leader_epoch);
+    states.write(log, asked.key.clone(), epochs, write).await?;
+    let stored = Stored { start, ..stored };
+    Ok((SharePartition::load(&stored, start), stored.state_epoch))
+}

@@ -1,0 +1,314 @@
+//! The share partitions of one shard: which are served, who waits for them, what is on its way, and when they
+//! want to be woken. Nothing here waits; the task hands the orders over and brings back what became of them.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::rc::Rc;
+
+use strandline_protocol::wire::ErrorCode;
+
+use crate::coordination::Reply;
+use crate::share::asked::Asked;
+use crate::share::coordinator::ShareKey;
+use crate::share::partition::{Acknowledgement, Limits, Refused, SharePartition, StateWrite, Taken};
+
+/// How long a share partition is kept that nobody asks for and nobody has a record of, in milliseconds.
+const IDLE_MS: i64 = 5 * 60 * 1000;
+
+/// How long it is waited after a write that was not taken, in milliseconds; an acknowledgement does not wait.
+const WRITE_PAUSE_MS: i64 = 1000;
+
+/// Of readers that wait for a change, so many may have gone before they are looked for.
+const GONE_MAX: usize = 64;
+
+/// What the task is to do.
+pub(super) enum Order {
+    /// Read a share partition.
+    Load { term: u64, key: Rc<ShareKey>, asked: Box<Asked> },
+    /// Store what has changed of it, in these epochs of the state and of the leader.
+    Write { term: u64, key: Rc<ShareKey>, epochs: (i32, i32), write: StateWrite },
+}
+
+/// Where it is told what became of acknowledgements; apart from that, that the share partition is not served.
+type Acknowledged = Reply<Result<Result<(), Refused>, ErrorCode>>;
+
+/// A share partition that is served.
+pub(super) struct Leader {
+    pub(super) partition: SharePartition,
+    epochs: (i32, i32),
+    limits: Limits,
+    /// Whoever waits for a write, with its number.
+    tickets: Vec<(u64, Acknowledged)>,
+    /// Whoever waits for a change.
+    waiting: Vec<Reply<Result<(), ErrorCode>>>,
+    /// As of the last look at whoever waits.
+    changes: u64,
+    /// Not before this is written what nobody waits for.
+    write_at: i64,
+}
+
+impl Leader {
+    /// Takes in what a member says of records; the answer comes when it is durable.
+    pub(super) fn acknowledge(
+        &mut self,
+        now: i64,
+        limits: &Limits,
+        member: &str,
+        acknowledgements: &[Acknowledgement],
+        reply: Acknowledged,
+    ) {
+        match self.partition.acknowledge(now, limits, member, acknowledgements) {
+            Ok(Taken::AtOnce) => reply.send(Ok(Ok(()))),
+            Ok(Taken::With(write)) => {
+                self.tickets.push((write, reply));
+                self.write_at = i64::MIN;
+            }
+            Err(refused) => reply.send(Ok(Err(refused))),
+        }
+    }
+
+    /// Answers when something has changed since.
+    pub(super) fn wait(&mut self, since: u64, reply: Reply<Result<(), ErrorCode>>) {
+        if self.partition.changes() != since {
+            return reply.send(Ok(()));
+        }
+        if self.waiting.len() >= GONE_MAX {
+            self.waiting.retain(Reply::is_awaited);
+        }
+        self.waiting.push(reply);
+    }
+
+    fn settle(&mut self, write: u64, result: Result<(), ErrorCode>) {
+        let settled: Vec<_> = self.tickets.extract_if(.., |(number, _)| *number <= write).collect();
+        for (_, reply) in settled {
+            let refused = |code| Refused { code, why: "the state was not stored" };
+            reply.send(Ok(result.map_err(refused)));
+        }
+    }
+
+    fn wake(&mut self) {
+        if self.changes != self.partition.changes() {
+            self.changes = self.partition.changes();
+            self.waiting.drain(..).for_each(|reply| reply.send(Ok(())));
+        }
+    }
+}
+
+/// What is asked of a share partition, or of its absence.
+type Operation = Box<dyn FnOnce(Result<(&mut Leader, i64), ErrorCode>)>;
+
+enum Stage {
+    Loading(Vec<Operation>),
+    Ready(Box<Leader>),
+}
+
+struct Entry {
+    term: u64,
+    key: Rc<ShareKey>,
+    used: i64,
+    stage: Stage,
+    /// As it stands in `wakes`.
+    wake_at: i64,
+}
+
+/// The share partitions of a shard.
+pub(super) struct Table {
+    now: i64,
+    entries: HashMap<Rc<ShareKey>, Entry>,
+    wakes: BTreeSet<(i64, Rc<ShareKey>)>,
+    orders: VecDeque<Order>,
+    next_term: u64,
+}
+
+impl Table {
+    pub(super) fn new(now: i64) -> Table {
+        Table { now, entries: HashMap::new(), wakes: BTreeSet::new(), orders: VecDeque::new(), next_term: 0 }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What the task is to do next.
+    pub(super) fn next_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    /// Asks a share partition something, once it is served.
+    pub(super) fn ask(&mut self, asked: Asked, operation: Operation) {
+        let now = self.now;
+        if let Some(entry) = self.entries.get_mut(&asked.key) {
+            entry.used = now;
+            match &mut entry.stage {
+                Stage::Loading(waiting) => waiting.push(operation),
+                Stage::Ready(leader) => {
+                    leader.limits = asked.limits;
+                    operation(Ok((leader, now)));
+                    self.after(&asked.key);
+                }
+            }
+            return;
+        }
+        self.next_term += 1;
+        let (term, key) = (self.next_term, Rc::new(asked.key.clone()));
+        let stage = Stage::Loading(vec![operation]);
+        let entry = Entry { term, key: key.clone(), used: now, stage, wake_at: i64::MAX };
+        self.entries.insert(key.clone(), entry);
+        self.orders.push_back(Order::Load { term, key, asked: Box::new(asked) });
+    }
+
+    pub(super) fn release(&mut self, key: &ShareKey, session: u64) {
+        if let Some(leader) = self.leader(key) {
+            let limits = leader.limits;
+            leader.partition.release(&limits, session);
+            self.after(key);
+        }
+    }
+
+    /// Lets go of a share partition; whoever waits is told that it is not served here.
+    pub(super) fn forget(&mut self, key: &ShareKey) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.wakes.remove(&(entry.wake_at, entry.key));
+        }
+    }
+
+    fn leader(&mut self, key: &ShareKey) -> Option<&mut Leader> {
+        match &mut self.entries.get_mut(key)?.stage {
+            Stage::Ready(leader) => Some(leader),
+            Stage::Loading(_) => None,
+        }
+    }
+
+    fn is_current(&self, term: u64, key: &ShareKey) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.term == term)
+    }
+
+    // ---- what became of orders ----------------------------------------------------------------------------
+
+    /// A share partition was read, with its state epoch, or cannot be.
+    pub(super) fn loaded(
+        &mut self,
+        (term, key, asked): (u64, &ShareKey, &Asked),
+        result: Result<(SharePartition, i32), ErrorCode>,
+    ) {
+        if !self.is_current(term, key) {
+            return;
+        }
+        let (partition, state_epoch) = match result {
+            Ok(loaded) => loaded,
+            Err(code) => {
+                tracing::debug!(group = key.group, partition = key.partition, %code, "a share partition was not read");
+                let entry = self.entries.remove(key).expect("it is current");
+                if let Stage::Loading(waiting) = entry.stage {
+                    waiting.into_iter().for_each(|operation| operation(Err(code)));
+                }
+                return;
+            }
+        };
+        let changes = partition.changes();
+        let leader = Leader {
+            partition,
+            epochs: (state_epoch, asked.leader_epoch),
+            limits: asked.limits,
+            tickets: Vec::new(),
+            waiting: Vec::new(),
+            changes,
+            write_at: i64::MIN,
+        };
+        let entry = self.entries.get_mut(key).expect("it is current");
+        let stage = std::mem::replace(&mut entry.stage, Stage::Ready(Box::new(leader)));
+        let Stage::Ready(leader) = &mut entry.stage else { unreachable!("it was just put there") };
+        if let Stage::Loading(waiting) = stage {
+            waiting.into_iter().for_each(|operation| operation(Ok((leader, self.now))));
+        }
+        self.after(key);
+    }
+
+    /// What became of the write of a share partition.
+    pub(super) fn written(&mut self, term: u64, key: &ShareKey, result: Result<(), ErrorCode>) {
+        if !self.is_current(term, key) {
+            return;
+        }
+        let now = self.now;
+        let leader = self.leader(key).expect("it has written");
+        let limits = leader.limits;
+        let number = leader.partition.written(&limits, result.is_ok());
+        leader.settle(number, result.map_err(told));
+        if let Err(code) = result {
+            tracing::warn!(group = key.group, partition = key.partition, %code, "the state of a share partition was not stored");
+            leader.write_at = now.saturating_add(WRITE_PAUSE_MS);
+            let is_over = matches!(
+                code,
+                ErrorCode::FencedStateEpoch
+                    | ErrorCode::FencedLeaderEpoch
+                    | ErrorCode::UnknownTopicOrPartition
+                    | ErrorCode::InvalidRequest
+            );
+            if is_over {
+                return self.forget(key);
+            }
+        }
+        self.after(key);
+    }
+
+    // ---- what follows -------------------------------------------------------------------------------------
+
+    /// Has stored what has changed, wakes whoever waits for it, and notes when the share partition wants to
+    /// be woken.
+    fn after(&mut self, key: &ShareKey) {
+        let now = self.now;
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let Stage::Ready(leader) = &mut entry.stage else { return };
+        if leader.write_at <= now
+            && let Some(write) = leader.partition.next_state_write()
+        {
+            let (term, key, epochs) = (entry.term, entry.key.clone(), leader.epochs);
+            self.orders.push_back(Order::Write { term, key, epochs, write });
+        }
+        leader.wake();
+        let due = match leader.partition.is_busy() {
+            true if leader.write_at > now => leader.partition.wake_at().min(leader.write_at),
+            true => leader.partition.wake_at(),
+            false => entry.used.saturating_add(IDLE_MS),
+        };
+        if due != entry.wake_at {
+            self.wakes.remove(&(entry.wake_at, entry.key.clone()));
+            self.wakes.insert((due, entry.key.clone()));
+            entry.wake_at = due;
+        }
+    }
+
+    /// When [`Table::tick`] must be called, at the latest.
+    pub(super) fn wake_at(&self) -> i64 {
+        self.wakes.first().map_or(i64::MAX, |(at, _)| *at)
+    }
+
+    /// Moves the clock, and does what is due of the share partition that is due first.
+    pub(super) fn tick(&mut self, now: i64) {
+        self.now = now;
+        let Some((_, key)) = self.wakes.first().filter(|(at, _)| *at <= now).cloned() else { return };
+        let is_idle = self.entries.get(&key).is_some_and(|entry| entry.used.saturating_add(IDLE_MS) <= now);
+        let Some(leader) = self.leader(&key) else { return };
+        let limits = leader.limits;
+        leader.partition.tick(now, &limits);
+        leader.waiting.retain(Reply::is_awaited);
+        if is_idle && !leader.partition.is_busy() && leader.waiting.is_empty() {
+            return self.forget(&key);
+        }
+        if let Some(entry) = self.entries.get_mut(&key).filter(|_| is_idle) {
+            entry.used = now;
+        }
+        self.after(&key);
+    }
+}
+
+/// What a client is told of a write that was not taken.
+fn told(code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::NotCoordinator | ErrorCode::CoordinatorLoadInProgress => {
+            ErrorCode::CoordinatorNotAvailable
+        }
+        ErrorCode::FencedStateEpoch | ErrorCode::FencedLeaderEpoch => ErrorCode::NotLeaderOrFollower,
+        ErrorCode::InvalidRequest => ErrorCode::UnknownServerError,
+        code => code,
+    }
+}

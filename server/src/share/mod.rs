@@ -1,0 +1,47 @@
+//! Share groups (KIP-932): records of a partition that several members take, each of them its own, and say of
+//! each what became of it.
+//!
+//! ```text
+//! api/share_fetch, share_acknowledge
+//!   |  sessions     which partitions a member fetches from, by its connection
+//!   v
+//! leaders           beside the log of each partition, on its shard: who has which record
+//!   |  partition    the rules of one share partition    (pure)
+//!   v
+//! states            one hop to the coordinator of the share partition
+//!   |  coordinator  the machine of one partition
+//!   v
+//! records  >  __share_group_state, partition hash(group, topic id, partition) mod 50  >  the engine
+//! ```
+//!
+//! Who is in a share group, and fetches from where, is in `groups::share`. What becomes of a record is
+//! durable before its acknowledgement is answered (D9): it never comes back, whatever crashes. What
+//! nobody has acknowledged is given out again when its lock has expired, its member's session has ended,
+//! or the broker has started anew.
+
+mod asked;
+mod batches;
+mod coordinator;
+mod leaders;
+mod log;
+mod partition;
+mod records;
+mod service;
+mod sessions;
+mod settings;
+mod spans;
+mod state;
+mod states;
+mod topic;
+
+pub use asked::Asked;
+pub use batches::{Archive, ReadBatch, ReadBatches};
+pub use coordinator::{ShareKey, Summary};
+pub use leaders::{NextFetch, ShareLeaders};
+pub use log::{Reset, ShareLog};
+pub use partition::{Acknowledgement, Acquired, Kind, Limits, Refused, Want};
+pub use service::{ShardShares, Shares};
+pub use sessions::{Connection, ENDS, OPENS, Opened, SessionError, Wanted};
+pub use settings::{ShareGroupConfig, ShareSettings};
+pub use states::ShareStates;
+pub use topic::STATE_TOPIC;
