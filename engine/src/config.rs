@@ -6,9 +6,11 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::format::settings::{Credentials, DynamicSettings};
+pub use crate::format::settings::{Credentials, DynamicSettings, Texts};
 
 pub(crate) use topic::words_of;
 pub use topic::{
@@ -149,6 +151,16 @@ pub enum ConfigError {
         /// The setting.
         name: &'static str,
     },
+    /// There is an end to how much is kept of something.
+    #[error("at most {entries_max} entries of {what} are kept, with {bytes_max} bytes")]
+    Full {
+        /// What is kept.
+        what: &'static str,
+        /// Most entries of it.
+        entries_max: usize,
+        /// Most bytes.
+        bytes_max: usize,
+    },
     /// Words were to be added to it or taken out of it.
     #[error("{name} is not a list")]
     NotAList {
@@ -196,6 +208,13 @@ impl DynamicSettings {
 
 /// Makes other settings out of those there are.
 pub(crate) type SettingsChange = Box<dyn FnOnce(&InForce) -> Result<DynamicSettings, ConfigError> + Send>;
+
+/// The settings, as one thread knows them: cloned without touching a count that other threads touch.
+#[allow(
+    clippy::redundant_allocation,
+    reason = "the inner count is shared by the threads, the outer one is not"
+)]
+pub type SettingsSnapshot = Rc<Arc<InForce>>;
 
 /// The settings in force that may change while the engine runs.
 #[derive(Clone, Debug)]

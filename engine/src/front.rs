@@ -15,6 +15,7 @@ use futures_channel::oneshot;
 use futures_util::future::join_all;
 
 use crate::admission::{Admission, Bench};
+use crate::config::SettingsSnapshot;
 use crate::error::{AppendError, DeleteRecordsError, ReadError};
 use crate::format::batch::Producer;
 use crate::format::marker::Marker;
@@ -126,6 +127,12 @@ impl Local {
     /// lock.
     pub fn topics(&self) -> TopicSnapshot {
         self.shard.topics()
+    }
+
+    /// The settings in force that may change while the engine runs, as this shard knows them: a change is
+    /// known to every shard before it is answered. Takes no lock.
+    pub fn settings(&self) -> SettingsSnapshot {
+        self.shard.settings()
     }
 
     /// Checks one record batch against the topic's rules and hands it over; see [`Handle::append`] for the

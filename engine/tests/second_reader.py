@@ -122,15 +122,15 @@ def versioned(path, kind, newest):
     return 1, b""
 
 def check_settings(path):
-    (version, data), at, credentials = versioned(path, b"STRLSETT", 2), 0, []
+    (version, data), at, names = versioned(path, b"STRLSETT", 3), 0, {255: [], 240: [], 15: []}
     while at < len(data):
         scope, name, value = struct.unpack_from("<BHI", data, at)
-        demand(scope < 2 or (scope == 255 and version == 2), "settings: scope")
+        demand(scope < 2 or (scope == 255 and version >= 2) or (scope in (240, 15) and version == 3), "settings: scope")
         demand(name > 0 and at + 7 + name + value <= len(data), "settings")
         data[at + 7:at + 7 + name + value].decode()
-        credentials += [data[at + 7:at + 7 + name]] if scope == 255 else []
+        names.setdefault(scope, []).append(data[at + 7:at + 7 + name])
         at += 7 + name + value
-    demand(credentials == sorted(set(credentials)), "settings: credentials")
+    demand(all(names[scope] == sorted(set(names[scope])) for scope in (255, 240, 15)), "settings: names in order")
 
 def check_meta(version, data):
     if data:

@@ -6,18 +6,23 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use strandline_engine::config::Texts;
 use strandline_engine::topics::Topic;
 use strandline_engine::types::{PartitionId, TopicId};
 use strandline_engine::{Handle, Local};
 use strandline_protocol::Uuid;
 use strandline_protocol::wire::ErrorCode;
 
+use crate::authorization::Authorizer;
 use crate::cluster::ClusterView;
 use crate::config::BrokerConfig;
 use crate::counters::RequestCounters;
 use crate::groups::Groups;
+use crate::quotas::{QuotaKey, Quotas};
 use crate::room::Room;
+use crate::session::Session;
 use crate::share::ShardShares;
 use crate::transactions::{Confirmed, Transactions};
 
@@ -39,6 +44,10 @@ pub struct Broker {
     pub confirmed: Confirmed,
     /// Share groups.
     pub shares: Rc<ShardShares>,
+    /// Who decides what clients may do.
+    pub authorizer: Authorizer,
+    /// How much clients may produce and fetch.
+    pub quotas: Quotas,
     /// What this shard counts.
     pub requests: RequestCounters,
     /// The memory for long answers.
@@ -76,6 +85,31 @@ impl Broker {
             TopicKey::Id(id) => topics.by_id(topic_id_of(id)).ok_or(ErrorCode::UnknownTopicId),
         };
         found.cloned()
+    }
+
+    /// Notes what a client has used of a quota; how long it has to be silent for it.
+    pub fn used(&self, key: QuotaKey, session: &Session, bytes: u64) -> Duration {
+        self.of_quotas(session, |quotas, kept, user, client_id| {
+            quotas.used(kept, key, user, client_id, bytes)
+        })
+    }
+
+    /// The same of what it does not get when it would be too much.
+    pub fn would_use(&self, key: QuotaKey, session: &Session, bytes: u64) -> Duration {
+        self.of_quotas(session, |quotas, kept, user, client_id| {
+            quotas.would_use(kept, key, user, client_id, bytes)
+        })
+    }
+
+    /// The most that a client gets of it at once, where there is a quota.
+    pub fn quota_at_once(&self, key: QuotaKey, session: &Session) -> Option<u64> {
+        self.of_quotas(session, |quotas, kept, user, client_id| quotas.most(kept, key, user, client_id))
+    }
+
+    fn of_quotas<T>(&self, session: &Session, ask: impl FnOnce(&Quotas, &Texts, &str, &str) -> T) -> T {
+        let settings = self.shard.settings();
+        let client_id = session.client_id.as_deref().unwrap_or_default();
+        ask(&self.quotas, &settings.dynamic.quotas, &session.principal.name, client_id)
     }
 
     /// The partition that is meant, when this broker leads it. Whether it does so in the epoch that a client

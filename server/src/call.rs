@@ -7,20 +7,25 @@
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use async_channel::Receiver;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, LocalBoxFuture, select};
+use strandline_engine::topics::Topic;
 use strandline_engine::{File, FileRange};
 use strandline_protocol::messages::{Piece, RequestHeader, finish_frame, response_head};
 use strandline_protocol::wire::writer::PART_BYTES;
 use strandline_protocol::wire::{ApiKey, EncodeError, ErrorCode, Place, WireError};
 
+use crate::access::Access;
 use crate::answer::{Body, Long};
 use crate::authentication::{Authentication, NotAdmitted};
-use crate::broker::Broker;
+use crate::broker::{Broker, TopicKey};
+use crate::quotas::Mute;
 use crate::room::Seat;
+use crate::security::acl::{Operation, Resource};
 use crate::session::Session;
 
 /// The client of a connection, as far as it is known: what its requests change before the next one is looked
@@ -30,6 +35,8 @@ pub struct Client {
     pub session: Rc<Session>,
     /// What it has proven.
     pub authentication: Authentication,
+    /// Until when it is not read.
+    pub mute: Mute,
 }
 
 /// A request that has come in.
@@ -40,10 +47,46 @@ pub struct Call {
     pub header: RequestHeader,
     /// What follows the header.
     pub body: BytesMut,
-    /// Who asks.
-    pub session: Rc<Session>,
+    /// Who asks, and may do what.
+    pub access: Access,
     /// Tells who waits that the connection ends.
     pub ending: Ending,
+    /// Has the connection not be read.
+    pub mute: Mute,
+}
+
+impl Call {
+    /// Who asks.
+    pub fn session(&self) -> &Rc<Session> {
+        &self.access.session
+    }
+
+    /// Whether the client may do this with the resource.
+    ///
+    /// # Errors
+    /// Kafka's code for a resource of this type: TOPIC_AUTHORIZATION_FAILED and so on.
+    pub fn may(&self, operation: Operation, resource: Resource<'_>) -> Result<(), ErrorCode> {
+        self.access.may(&self.broker, operation, resource)
+    }
+
+    /// Whether an answer may show the resource to the client, which has not asked for it by name.
+    pub fn shows(&self, operation: Operation, resource: Resource<'_>) -> bool {
+        self.access.shows(&self.broker, operation, resource)
+    }
+
+    /// The operations that the client may do with a resource, of those that are asked for, as bits (KIP-430).
+    pub fn operations(&self, asked: i32, resource: Resource<'_>) -> i32 {
+        self.access.operations(&self.broker, asked, resource)
+    }
+
+    /// The topic that is meant, with which the client may do this. Of a name that it may not, it is not said
+    /// whether there is a topic.
+    ///
+    /// # Errors
+    /// TOPIC_AUTHORIZATION_FAILED, and those of [`Broker::topic`].
+    pub fn topic(&self, operation: Operation, key: TopicKey<'_>) -> Result<Arc<Topic>, ErrorCode> {
+        self.access.topic(&self.broker, operation, key)
+    }
 }
 
 /// Resolves when a connection takes no more requests: the client has gone, or the broker stops.

@@ -6,24 +6,31 @@
 //! | `request_frames` | a request's frame | values stay within their budget; written and read again, they are the same |
 //! | `response_frames` | API, version, a response's frame | the same, as our own client reads it; records are parts of the frame |
 //! | `group_records` | a key and a value of `__consumer_offsets`; a subscription; an assignment | the same |
+//! | `kept_texts` | a name and a text, as permissions and quotas are kept, with a zero between them | kept again, it says the same; the index decides as its rules say |
 
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use strandline_engine::checkers::{Checker, peak};
+use strandline_engine::config::Texts;
 use strandline_protocol::messages::*;
 use strandline_protocol::wire::reader::request_budget;
 use strandline_protocol::wire::{ApiKey, Decode, Encode, WireError};
 
 use crate::coordination::Record as _;
 use crate::groups::records::Change;
+use crate::quotas::{Entity, read_values, whole_text};
+use crate::security::acl::{Filter, Index, Permission, Resource, RuleSet};
 
 /// The checkers of the server. What a decoder itself may take is checked inside.
-pub const CHECKERS: [Checker; 3] = [
+pub const CHECKERS: [Checker; 4] = [
     Checker { name: "request_frames", check: request_frames, bytes_per_byte: 32, bytes_constant: 4 << 20 },
     Checker { name: "response_frames", check: response_frames, bytes_per_byte: 64, bytes_constant: 4 << 20 },
     Checker { name: "group_records", check: group_records, bytes_per_byte: 16, bytes_constant: 4 << 20 },
+    // An entry is a rule for each operation, with its names.
+    Checker { name: "kept_texts", check: kept_texts, bytes_per_byte: 256, bytes_constant: 4 << 20 },
 ];
 
 /// What an error, or the allocator's rounding, may take beyond what is counted.
@@ -279,6 +286,43 @@ fn group_records(bytes: &[u8]) {
         assert_eq!(again.encode(), Ok(record), "what is written stays as it is");
         assert_eq!(again, as_written(change));
     }
+}
+
+fn kept_texts(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (name, text) = text.split_once('\0').unwrap_or((&text, ""));
+    if let Some(entity) = Entity::of_place(name)
+        && entity.check().is_ok()
+    {
+        assert_eq!(Entity::of_place(&entity.place()), Some(entity));
+    }
+    if let Some(values) = read_values(text) {
+        let again = whole_text(&values).expect("there are some");
+        assert_eq!(read_values(&again), Some(values));
+    }
+    let rules = Filter::default().rules_of(name, text);
+    if rules.is_empty() || rules.iter().any(|rule| rule.check().is_err()) {
+        return;
+    }
+    let (mut set, mut kept) = (RuleSet::default(), Texts::default());
+    for rule in &rules {
+        assert!(set.insert(rule), "each is there once");
+    }
+    set.keep_in(kept.entries_mut());
+    assert_eq!(Filter::default().rules(kept.entries()).len(), rules.len());
+    let index = Index::of(&kept);
+    for rule in &rules {
+        assert!(rule.is_in(kept.entries()) && Filter::from(rule).rules(kept.entries()).len() == 1);
+        let resource = Resource { kind: rule.resource.kind, name: &rule.resource.name };
+        let host = rule
+            .host
+            .parse()
+            .map_or_else(|_| "10.0.0.1".to_owned(), |host: IpAddr| host.to_canonical().to_string());
+        let allowed = index.allowed(&rule.principal, &host, resource).expect("there is a rule about it");
+        assert!(rule.permission == Permission::Allow || allowed & rule.operation.bit() == 0, "{rule}");
+    }
+    set.remove_from(kept.entries_mut());
+    assert!(kept.entries().is_empty());
 }
 
 /// What is left of a change when it is written: newer fields of an offset are not.

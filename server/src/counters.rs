@@ -18,6 +18,8 @@ pub struct RequestStats {
     pub response_bytes: u64,
     /// From a whole request to its answer, before that is sent: what was waited for, too.
     pub durations: Durations,
+    /// How long clients were told to be silent.
+    pub throttled: Duration,
     /// Errors in answers by their code; one answer may hold many.
     pub errors: BTreeMap<i16, u64>,
 }
@@ -29,6 +31,7 @@ impl RequestStats {
         self.request_bytes += other.request_bytes;
         self.response_bytes += other.response_bytes;
         self.durations.merge(&other.durations);
+        self.throttled += other.throttled;
         for (code, count) in &other.errors {
             *self.errors.entry(*code).or_default() += count;
         }
@@ -57,6 +60,12 @@ impl RequestCounters {
             stats.response_bytes += bytes;
             stats.durations.note(took);
         });
+    }
+
+    pub(crate) fn throttled(&self, key: ApiKey, wait: Duration) {
+        if !wait.is_zero() {
+            self.of(key, |stats| stats.throttled += wait);
+        }
     }
 
     pub(crate) fn failed(&self, key: ApiKey, code: i16) {

@@ -1,5 +1,5 @@
-//! Which requests this broker understands: one table of key, versions and handler, which is also what
-//! ApiVersions answers from.
+//! Which requests this broker understands: one table of key, versions, what its client must be allowed, and
+//! handler. ApiVersions answers from it.
 //!
 //! A request has two stages. [`arrive`] runs in the order in which requests come in, and gives the future of
 //! the answer, which is run when the answers before it have left. Produce hands its records over in the first
@@ -20,11 +20,13 @@ use strandline_protocol::wire::reader::request_budget;
 use strandline_protocol::wire::writer::PART_BYTES;
 use strandline_protocol::wire::{ApiKey, Decode, ErrorCode, Message};
 
+use crate::access::{Access, Needs};
 use crate::api;
 use crate::api::api_versions::{NAMED_FROM, software};
 use crate::broker::Broker;
 use crate::call::{Answer, Call, CallError, Client, Ending, Owed, Pending, finish};
 use crate::room::Seat;
+use crate::security::acl::{Operation, ResourceType};
 use crate::session::Session;
 
 /// A longer name of a client's program, with its version, is not remembered.
@@ -36,6 +38,9 @@ pub struct Api {
     pub key: ApiKey,
     /// The versions that are advertised.
     pub versions: RangeInclusive<i16>,
+    /// What its client must be allowed: the handler asks for these, for what the request names, and for
+    /// nothing else.
+    pub needs: Needs,
     handler: Handler,
 }
 
@@ -79,23 +84,16 @@ macro_rules! in_turn {
     };
 }
 
-/// A handler of the form `async fn(&Broker, i16, Request, &mut Seat) -> Response`: what it gathers may be
-/// much more than what was asked, and it takes the memory for that first.
-macro_rules! seated {
-    ($handle:path) => {
-        answered!(call, request, seat => $handle(&call.broker, call.header.version, request, &mut seat))
-    };
-}
-
-/// A handler of the form `async fn(&Call, Request) -> Response`: it wants to know who asks.
+/// A handler of the form `async fn(&Call, Request) -> Response`: it asks what its client may do.
 macro_rules! of_caller {
     ($handle:path) => {
         answered!(call, request, seat => $handle(&call, request))
     };
 }
 
-/// Both of that: `async fn(&Call, Request, &mut Seat) -> Response`.
-macro_rules! seated_of_caller {
+/// A handler of the form `async fn(&Call, Request, &mut Seat) -> Response`: what it gathers may be much more
+/// than what was asked, and it takes the memory for that first.
+macro_rules! seated {
     ($handle:path) => {
         answered!(call, request, seat => $handle(&call, request, &mut seat))
     };
@@ -126,176 +124,427 @@ async fn decode<M: Message + Decode>(call: &mut Call, seat: &mut Seat) -> Result
     Ok(decode_request(&std::mem::take(&mut call.body), call.header.version)?)
 }
 
+/// What a client must be allowed, in one word.
+type Need = (Operation, ResourceType);
+
+const WRITE_TOPIC: Need = (Operation::Write, ResourceType::Topic);
+const WRITE_TRANSACTION: Need = (Operation::Write, ResourceType::TransactionalId);
+const READ_TOPIC: Need = (Operation::Read, ResourceType::Topic);
+const ACT_AS_BROKER: Need = (Operation::ClusterAction, ResourceType::Cluster);
+const DESCRIBE_TOPIC: Need = (Operation::Describe, ResourceType::Topic);
+const CREATE_TOPIC: Need = (Operation::Create, ResourceType::Topic);
+const CREATE_ANYWHERE: Need = (Operation::Create, ResourceType::Cluster);
+const DESCRIBE_CLUSTER: Need = (Operation::Describe, ResourceType::Cluster);
+const READ_GROUP: Need = (Operation::Read, ResourceType::Group);
+const DESCRIBE_GROUP: Need = (Operation::Describe, ResourceType::Group);
+const DESCRIBE_TRANSACTION: Need = (Operation::Describe, ResourceType::TransactionalId);
+const DESCRIBE_CONFIGS_OF_TOPIC: Need = (Operation::DescribeConfigs, ResourceType::Topic);
+const DELETE_TOPIC: Need = (Operation::Delete, ResourceType::Topic);
+const WRITE_IDEMPOTENTLY: Need = (Operation::IdempotentWrite, ResourceType::Cluster);
+const ALTER_CLUSTER: Need = (Operation::Alter, ResourceType::Cluster);
+const DESCRIBE_CONFIGS: Need = (Operation::DescribeConfigs, ResourceType::Cluster);
+const DESCRIBE_CONFIGS_OF_GROUP: Need = (Operation::DescribeConfigs, ResourceType::Group);
+const ALTER_CONFIGS_OF_TOPIC: Need = (Operation::AlterConfigs, ResourceType::Topic);
+const ALTER_CONFIGS: Need = (Operation::AlterConfigs, ResourceType::Cluster);
+const ALTER_CONFIGS_OF_GROUP: Need = (Operation::AlterConfigs, ResourceType::Group);
+const ALTER_TOPIC: Need = (Operation::Alter, ResourceType::Topic);
+const DELETE_GROUP: Need = (Operation::Delete, ResourceType::Group);
+
 /// What is served, and so what ApiVersions advertises.
 ///
 /// Produce is advertised from 0 on though only 3 and later can be read: librdkafka before 2.11.1 sends its
 /// batches uncompressed to a broker that does not list version 0 (KAFKA-18659).
 pub const APIS: &[Api] = &[
-    Api { key: ApiKey::Produce, versions: 0..=13, handler: Handler::OnArrival(api::produce::arrive) },
-    Api { key: ApiKey::Fetch, versions: 4..=18, handler: Handler::InTurn(api::fetch::answer) },
-    Api { key: ApiKey::ListOffsets, versions: 1..=11, handler: in_turn!(api::list_offsets::handle) },
-    Api { key: ApiKey::Metadata, versions: 0..=13, handler: seated_of_caller!(api::metadata::handle) },
-    Api { key: ApiKey::OffsetCommit, versions: 2..=9, handler: in_turn!(api::offset_commit::handle) },
-    Api { key: ApiKey::OffsetFetch, versions: 1..=9, handler: seated!(api::offset_fetch::handle) },
-    Api { key: ApiKey::FindCoordinator, versions: 0..=6, handler: of_caller!(api::find_coordinator::handle) },
-    Api { key: ApiKey::JoinGroup, versions: 0..=9, handler: parked!(api::join_group::handle) },
-    Api { key: ApiKey::Heartbeat, versions: 0..=4, handler: in_turn!(api::heartbeat::handle) },
-    Api { key: ApiKey::LeaveGroup, versions: 0..=5, handler: in_turn!(api::leave_group::handle) },
-    Api { key: ApiKey::SyncGroup, versions: 0..=5, handler: parked!(api::sync_group::handle) },
-    Api { key: ApiKey::DescribeGroups, versions: 0..=6, handler: seated!(api::describe_groups::handle) },
-    Api { key: ApiKey::ListGroups, versions: 0..=5, handler: seated!(api::list_groups::handle) },
-    Api { key: ApiKey::SaslHandshake, versions: 0..=1, handler: Handler::OfClient(api::sasl::handshake) },
-    Api { key: ApiKey::ApiVersions, versions: 0..=4, handler: in_turn!(api_versions) },
-    Api { key: ApiKey::CreateTopics, versions: 2..=7, handler: in_turn!(api::create_topics::handle) },
-    Api { key: ApiKey::DeleteTopics, versions: 1..=6, handler: in_turn!(api::delete_topics::handle) },
-    Api { key: ApiKey::DeleteRecords, versions: 0..=2, handler: in_turn!(api::delete_records::handle) },
-    Api { key: ApiKey::InitProducerId, versions: 0..=5, handler: in_turn!(api::init_producer_id::handle) },
+    Api {
+        key: ApiKey::Produce,
+        versions: 0..=13,
+        needs: &[WRITE_TOPIC, WRITE_TRANSACTION],
+        handler: Handler::OnArrival(api::produce::arrive),
+    },
+    Api {
+        key: ApiKey::Fetch,
+        versions: 4..=18,
+        needs: &[READ_TOPIC, ACT_AS_BROKER],
+        handler: Handler::InTurn(api::fetch::answer),
+    },
+    Api {
+        key: ApiKey::ListOffsets,
+        versions: 1..=11,
+        needs: &[DESCRIBE_TOPIC],
+        handler: of_caller!(api::list_offsets::handle),
+    },
+    Api {
+        key: ApiKey::Metadata,
+        versions: 0..=13,
+        needs: &[DESCRIBE_TOPIC, CREATE_TOPIC, CREATE_ANYWHERE, DESCRIBE_CLUSTER],
+        handler: seated!(api::metadata::handle),
+    },
+    Api {
+        key: ApiKey::OffsetCommit,
+        versions: 2..=9,
+        needs: &[READ_GROUP, READ_TOPIC],
+        handler: of_caller!(api::offset_commit::handle),
+    },
+    Api {
+        key: ApiKey::OffsetFetch,
+        versions: 1..=9,
+        needs: &[DESCRIBE_GROUP, DESCRIBE_TOPIC],
+        handler: seated!(api::offset_fetch::handle),
+    },
+    Api {
+        key: ApiKey::FindCoordinator,
+        versions: 0..=6,
+        needs: &[DESCRIBE_GROUP, DESCRIBE_TRANSACTION, ACT_AS_BROKER],
+        handler: of_caller!(api::find_coordinator::handle),
+    },
+    Api {
+        key: ApiKey::JoinGroup,
+        versions: 0..=9,
+        needs: &[READ_GROUP],
+        handler: parked!(api::join_group::handle),
+    },
+    Api {
+        key: ApiKey::Heartbeat,
+        versions: 0..=4,
+        needs: &[READ_GROUP],
+        handler: of_caller!(api::heartbeat::handle),
+    },
+    Api {
+        key: ApiKey::LeaveGroup,
+        versions: 0..=5,
+        needs: &[READ_GROUP],
+        handler: of_caller!(api::leave_group::handle),
+    },
+    Api {
+        key: ApiKey::SyncGroup,
+        versions: 0..=5,
+        needs: &[READ_GROUP],
+        handler: parked!(api::sync_group::handle),
+    },
+    Api {
+        key: ApiKey::DescribeGroups,
+        versions: 0..=6,
+        needs: &[DESCRIBE_GROUP],
+        handler: seated!(api::describe_groups::handle),
+    },
+    Api {
+        key: ApiKey::ListGroups,
+        versions: 0..=5,
+        needs: &[DESCRIBE_CLUSTER, DESCRIBE_GROUP],
+        handler: seated!(api::list_groups::handle),
+    },
+    Api {
+        key: ApiKey::SaslHandshake,
+        versions: 0..=1,
+        needs: &[],
+        handler: Handler::OfClient(api::sasl::handshake),
+    },
+    Api { key: ApiKey::ApiVersions, versions: 0..=4, needs: &[], handler: in_turn!(api_versions) },
+    Api {
+        key: ApiKey::CreateTopics,
+        versions: 2..=7,
+        needs: &[CREATE_ANYWHERE, CREATE_TOPIC, DESCRIBE_CONFIGS_OF_TOPIC],
+        handler: of_caller!(api::create_topics::handle),
+    },
+    Api {
+        key: ApiKey::DeleteTopics,
+        versions: 1..=6,
+        needs: &[DELETE_TOPIC, DESCRIBE_TOPIC],
+        handler: of_caller!(api::delete_topics::handle),
+    },
+    Api {
+        key: ApiKey::DeleteRecords,
+        versions: 0..=2,
+        needs: &[DELETE_TOPIC],
+        handler: of_caller!(api::delete_records::handle),
+    },
+    Api {
+        key: ApiKey::InitProducerId,
+        versions: 0..=5,
+        needs: &[WRITE_TRANSACTION, WRITE_IDEMPOTENTLY, WRITE_TOPIC],
+        handler: of_caller!(api::init_producer_id::handle),
+    },
     Api {
         key: ApiKey::OffsetForLeaderEpoch,
         versions: 2..=4,
-        handler: in_turn!(api::offset_for_leader_epoch::handle),
+        needs: &[DESCRIBE_TOPIC, ACT_AS_BROKER],
+        handler: of_caller!(api::offset_for_leader_epoch::handle),
     },
     Api {
         key: ApiKey::AddPartitionsToTxn,
         versions: 0..=5,
-        handler: in_turn!(api::add_partitions_to_txn::handle),
+        needs: &[WRITE_TRANSACTION, WRITE_TOPIC, ACT_AS_BROKER],
+        handler: of_caller!(api::add_partitions_to_txn::handle),
     },
-    Api { key: ApiKey::AddOffsetsToTxn, versions: 0..=4, handler: in_turn!(api::add_offsets_to_txn::handle) },
-    Api { key: ApiKey::EndTxn, versions: 0..=5, handler: in_turn!(api::end_txn::handle) },
-    Api { key: ApiKey::WriteTxnMarkers, versions: 1..=2, handler: in_turn!(api::write_txn_markers::handle) },
-    Api { key: ApiKey::TxnOffsetCommit, versions: 0..=5, handler: in_turn!(api::txn_offset_commit::handle) },
-    Api { key: ApiKey::DescribeAcls, versions: 1..=3, handler: in_turn!(api::acls::describe) },
-    Api { key: ApiKey::CreateAcls, versions: 1..=3, handler: in_turn!(api::acls::create) },
-    Api { key: ApiKey::DeleteAcls, versions: 1..=3, handler: in_turn!(api::acls::delete) },
-    Api { key: ApiKey::DescribeConfigs, versions: 1..=4, handler: in_turn!(api::describe_configs::handle) },
-    Api { key: ApiKey::AlterConfigs, versions: 0..=2, handler: in_turn!(api::alter_configs::replace) },
+    Api {
+        key: ApiKey::AddOffsetsToTxn,
+        versions: 0..=4,
+        needs: &[WRITE_TRANSACTION, READ_GROUP],
+        handler: of_caller!(api::add_offsets_to_txn::handle),
+    },
+    Api {
+        key: ApiKey::EndTxn,
+        versions: 0..=5,
+        needs: &[WRITE_TRANSACTION],
+        handler: of_caller!(api::end_txn::handle),
+    },
+    Api {
+        key: ApiKey::WriteTxnMarkers,
+        versions: 1..=2,
+        needs: &[ALTER_CLUSTER, ACT_AS_BROKER],
+        handler: of_caller!(api::write_txn_markers::handle),
+    },
+    Api {
+        key: ApiKey::TxnOffsetCommit,
+        versions: 0..=5,
+        needs: &[WRITE_TRANSACTION, READ_GROUP, READ_TOPIC],
+        handler: of_caller!(api::txn_offset_commit::handle),
+    },
+    Api {
+        key: ApiKey::DescribeAcls,
+        versions: 1..=3,
+        needs: &[DESCRIBE_CLUSTER],
+        handler: seated!(api::acls::describe),
+    },
+    Api {
+        key: ApiKey::CreateAcls,
+        versions: 1..=3,
+        needs: &[ALTER_CLUSTER],
+        handler: of_caller!(api::acls::create),
+    },
+    Api {
+        key: ApiKey::DeleteAcls,
+        versions: 1..=3,
+        needs: &[ALTER_CLUSTER],
+        handler: seated!(api::acls::delete),
+    },
+    Api {
+        key: ApiKey::DescribeConfigs,
+        versions: 1..=4,
+        needs: &[DESCRIBE_CONFIGS_OF_TOPIC, DESCRIBE_CONFIGS, DESCRIBE_CONFIGS_OF_GROUP],
+        handler: of_caller!(api::describe_configs::handle),
+    },
+    Api {
+        key: ApiKey::AlterConfigs,
+        versions: 0..=2,
+        needs: &[ALTER_CONFIGS_OF_TOPIC, ALTER_CONFIGS, ALTER_CONFIGS_OF_GROUP],
+        handler: of_caller!(api::alter_configs::replace),
+    },
     Api {
         key: ApiKey::AlterReplicaLogDirs,
         versions: 1..=2,
-        handler: in_turn!(api::alter_replica_log_dirs::handle),
+        needs: &[ALTER_CLUSTER],
+        handler: of_caller!(api::alter_replica_log_dirs::handle),
     },
-    Api { key: ApiKey::DescribeLogDirs, versions: 1..=5, handler: seated!(api::describe_log_dirs::handle) },
+    Api {
+        key: ApiKey::DescribeLogDirs,
+        versions: 1..=5,
+        needs: &[DESCRIBE_CLUSTER],
+        handler: seated!(api::describe_log_dirs::handle),
+    },
     Api {
         key: ApiKey::SaslAuthenticate,
         versions: 0..=2,
+        needs: &[],
         handler: Handler::OfClient(api::sasl::authenticate),
     },
-    Api { key: ApiKey::CreatePartitions, versions: 0..=3, handler: in_turn!(api::create_partitions::handle) },
+    Api {
+        key: ApiKey::CreatePartitions,
+        versions: 0..=3,
+        needs: &[ALTER_TOPIC],
+        handler: of_caller!(api::create_partitions::handle),
+    },
     Api {
         key: ApiKey::CreateDelegationToken,
         versions: 1..=3,
+        needs: &[],
         handler: in_turn!(api::delegation_tokens::create),
     },
     Api {
         key: ApiKey::RenewDelegationToken,
         versions: 1..=2,
+        needs: &[],
         handler: in_turn!(api::delegation_tokens::renew),
     },
     Api {
         key: ApiKey::ExpireDelegationToken,
         versions: 1..=2,
+        needs: &[],
         handler: in_turn!(api::delegation_tokens::expire),
     },
     Api {
         key: ApiKey::DescribeDelegationToken,
         versions: 1..=3,
+        needs: &[],
         handler: in_turn!(api::delegation_tokens::describe),
     },
-    Api { key: ApiKey::DeleteGroups, versions: 0..=2, handler: in_turn!(api::delete_groups::handle) },
-    Api { key: ApiKey::ElectLeaders, versions: 0..=2, handler: in_turn!(api::elect_leaders::handle) },
+    Api {
+        key: ApiKey::DeleteGroups,
+        versions: 0..=2,
+        needs: &[DELETE_GROUP],
+        handler: of_caller!(api::delete_groups::handle),
+    },
+    Api {
+        key: ApiKey::ElectLeaders,
+        versions: 0..=2,
+        needs: &[ALTER_CLUSTER],
+        handler: of_caller!(api::elect_leaders::handle),
+    },
     Api {
         key: ApiKey::IncrementalAlterConfigs,
         versions: 0..=1,
-        handler: in_turn!(api::alter_configs::change),
+        needs: &[ALTER_CONFIGS_OF_TOPIC, ALTER_CONFIGS, ALTER_CONFIGS_OF_GROUP],
+        handler: of_caller!(api::alter_configs::change),
     },
     Api {
         key: ApiKey::AlterPartitionReassignments,
         versions: 0..=1,
-        handler: in_turn!(api::alter_partition_reassignments::handle),
+        needs: &[ALTER_CLUSTER],
+        handler: of_caller!(api::alter_partition_reassignments::handle),
     },
     Api {
         key: ApiKey::ListPartitionReassignments,
         versions: 0..=0,
-        handler: in_turn!(api::list_partition_reassignments::handle),
+        needs: &[DESCRIBE_CLUSTER],
+        handler: of_caller!(api::list_partition_reassignments::handle),
     },
-    Api { key: ApiKey::OffsetDelete, versions: 0..=0, handler: in_turn!(api::offset_delete::handle) },
+    Api {
+        key: ApiKey::OffsetDelete,
+        versions: 0..=0,
+        needs: &[DELETE_GROUP, READ_TOPIC],
+        handler: of_caller!(api::offset_delete::handle),
+    },
     Api {
         key: ApiKey::DescribeClientQuotas,
         versions: 0..=1,
-        handler: in_turn!(api::client_quotas::describe),
+        needs: &[DESCRIBE_CONFIGS],
+        handler: seated!(api::client_quotas::describe),
     },
-    Api { key: ApiKey::AlterClientQuotas, versions: 0..=1, handler: in_turn!(api::client_quotas::alter) },
+    Api {
+        key: ApiKey::AlterClientQuotas,
+        versions: 0..=1,
+        needs: &[ALTER_CONFIGS],
+        handler: of_caller!(api::client_quotas::alter),
+    },
     Api {
         key: ApiKey::DescribeUserScramCredentials,
         versions: 0..=0,
+        needs: &[DESCRIBE_CLUSTER],
         handler: seated!(api::scram_credentials::describe),
     },
     Api {
         key: ApiKey::AlterUserScramCredentials,
         versions: 0..=0,
-        handler: in_turn!(api::scram_credentials::alter),
+        needs: &[ALTER_CLUSTER],
+        handler: of_caller!(api::scram_credentials::alter),
     },
-    Api { key: ApiKey::DescribeQuorum, versions: 0..=2, handler: in_turn!(api::describe_quorum::handle) },
-    Api { key: ApiKey::UpdateFeatures, versions: 0..=2, handler: in_turn!(api::features::update) },
-    Api { key: ApiKey::DescribeCluster, versions: 0..=2, handler: of_caller!(api::describe_cluster::handle) },
+    Api {
+        key: ApiKey::DescribeQuorum,
+        versions: 0..=2,
+        needs: &[DESCRIBE_CLUSTER],
+        handler: of_caller!(api::describe_quorum::handle),
+    },
+    Api {
+        key: ApiKey::UpdateFeatures,
+        versions: 0..=2,
+        needs: &[ALTER_CLUSTER],
+        handler: of_caller!(api::features::update),
+    },
+    Api {
+        key: ApiKey::DescribeCluster,
+        versions: 0..=2,
+        needs: &[DESCRIBE_CLUSTER],
+        handler: of_caller!(api::describe_cluster::handle),
+    },
     Api {
         key: ApiKey::DescribeProducers,
         versions: 0..=0,
+        needs: &[READ_TOPIC],
         handler: seated!(api::describe_producers::handle),
     },
-    Api { key: ApiKey::UnregisterBroker, versions: 0..=0, handler: in_turn!(api::unregister_broker::handle) },
-    Api { key: ApiKey::DescribeTransactions, versions: 0..=0, handler: seated!(api::transactions::describe) },
-    Api { key: ApiKey::ListTransactions, versions: 0..=2, handler: seated!(api::transactions::list) },
+    Api {
+        key: ApiKey::UnregisterBroker,
+        versions: 0..=0,
+        needs: &[ALTER_CLUSTER],
+        handler: of_caller!(api::unregister_broker::handle),
+    },
+    Api {
+        key: ApiKey::DescribeTransactions,
+        versions: 0..=0,
+        needs: &[DESCRIBE_TRANSACTION, DESCRIBE_TOPIC],
+        handler: seated!(api::transactions::describe),
+    },
+    Api {
+        key: ApiKey::ListTransactions,
+        versions: 0..=2,
+        needs: &[DESCRIBE_TRANSACTION],
+        handler: seated!(api::transactions::list),
+    },
     Api {
         key: ApiKey::ConsumerGroupHeartbeat,
         versions: 0..=1,
+        needs: &[READ_GROUP, DESCRIBE_TOPIC],
         handler: of_caller!(api::consumer_group_heartbeat::handle),
     },
     Api {
         key: ApiKey::ConsumerGroupDescribe,
         versions: 0..=1,
+        needs: &[DESCRIBE_GROUP, DESCRIBE_TOPIC],
         handler: seated!(api::consumer_group_describe::handle),
     },
     Api {
         key: ApiKey::ListConfigResources,
         versions: 0..=1,
+        needs: &[DESCRIBE_CONFIGS],
         handler: seated!(api::list_config_resources::handle),
     },
     Api {
         key: ApiKey::DescribeTopicPartitions,
         versions: 0..=0,
-        handler: in_turn!(api::describe_topic_partitions::handle),
+        needs: &[DESCRIBE_TOPIC],
+        handler: of_caller!(api::describe_topic_partitions::handle),
     },
     Api {
         key: ApiKey::ShareGroupHeartbeat,
         versions: 1..=1,
+        needs: &[READ_GROUP, DESCRIBE_TOPIC],
         handler: of_caller!(api::share_group_heartbeat::handle),
     },
     Api {
         key: ApiKey::ShareGroupDescribe,
         versions: 1..=1,
+        needs: &[DESCRIBE_GROUP, DESCRIBE_TOPIC],
         handler: seated!(api::share_group_describe::handle),
     },
-    Api { key: ApiKey::ShareFetch, versions: 1..=2, handler: Handler::InTurn(api::share_fetch::answer) },
+    Api {
+        key: ApiKey::ShareFetch,
+        versions: 1..=2,
+        needs: &[READ_GROUP, READ_TOPIC],
+        handler: Handler::InTurn(api::share_fetch::answer),
+    },
     Api {
         key: ApiKey::ShareAcknowledge,
         versions: 1..=2,
+        needs: &[READ_GROUP, READ_TOPIC],
         handler: of_caller!(api::share_acknowledge::handle),
     },
     Api {
         key: ApiKey::DescribeShareGroupOffsets,
         versions: 0..=1,
+        needs: &[DESCRIBE_GROUP, DESCRIBE_TOPIC],
         handler: seated!(api::share_group_offsets::describe),
     },
     Api {
         key: ApiKey::AlterShareGroupOffsets,
         versions: 0..=0,
-        handler: in_turn!(api::share_group_offsets::alter),
+        needs: &[READ_GROUP, READ_TOPIC],
+        handler: of_caller!(api::share_group_offsets::alter),
     },
     Api {
         key: ApiKey::DeleteShareGroupOffsets,
         versions: 0..=0,
-        handler: in_turn!(api::share_group_offsets::delete),
+        needs: &[DELETE_GROUP, READ_TOPIC],
+        handler: of_caller!(api::share_group_offsets::delete),
     },
 ];
 
@@ -339,7 +588,8 @@ pub async fn arrive(
     }
     let body = frame.split_off(body_at);
     note_client(&mut client.session, &header, &body);
-    let call = Call { broker, header, body, session: client.session.clone(), ending };
+    let access = Access::new(client.session.clone(), key, row.needs);
+    let call = Call { broker, header, body, access, ending, mute: client.mute.clone() };
     let answer: Pending = match row.handler {
         Handler::OfClient(handler) => {
             let (frame, after) = handler(call, client)?;

@@ -11,21 +11,24 @@
 //! dispatch    key, version, handler: the table
 //! api         the handlers
 //! call        one request on its way, and its answer
+//! access      what the client of one request may do
 //! broker      the services of a shard, and the questions that all handlers ask
 //! cluster     who the brokers are, and who leads which partition
 //! transactions  what producers write to several partitions, whole or not at all
 //! groups      who reads what, and how far
 //! coordination  the runtime of all coordinators
-//! authentication  what a connection has proven of its client
+//! authentication authorization quotas  what a connection has proven of its client; what a client may do; how much
 //! session     who is at the other end of a connection
 //! net         listeners, seats, transports: what every front needs of the network
 //! answer room counters config descriptors log      long answers, their memory; what is counted; what can be set; descriptors; log lines
 //! security    mechanisms and secrets: how a client proves who it is
 //! ```
 
+pub mod access;
 pub mod answer;
 pub mod api;
 pub mod authentication;
+pub mod authorization;
 pub mod broker;
 pub mod call;
 #[cfg(any(test, feature = "testing"))]
@@ -41,6 +44,7 @@ pub mod groups;
 pub mod log;
 pub mod metrics;
 pub mod net;
+pub mod quotas;
 pub mod room;
 pub mod security;
 pub mod serve;

@@ -13,14 +13,28 @@ use crate::topics::{ConfigChange, Replica, Topic, TopicDelta};
 use crate::types::{Offset, PartitionId, TopicId};
 
 impl Process {
-    /// Has these settings for all brokers, instead of those there are.
+    /// Has these settings for all brokers, and permissions and quotas of the same names and texts, instead of
+    /// those there are.
     pub(super) async fn alter_settings(
         &self,
         all_brokers: Vec<(String, String)>,
     ) -> oneshot::Receiver<Result<(), TopicError>> {
-        let change =
-            Box::new(|_: &InForce| Ok(DynamicSettings { all_brokers, ..DynamicSettings::default() }));
+        let change = Box::new(|_: &InForce| {
+            let mut settings = DynamicSettings { all_brokers, ..DynamicSettings::default() };
+            settings.permissions.entries_mut().extend(settings.all_brokers.iter().cloned());
+            settings.quotas = settings.permissions.clone();
+            Ok(settings)
+        });
         self.ask_catalog(|reply| CatalogMessage::AlterSettings { change, reply }).await
+    }
+
+    /// The settings in force, of which each kind is as [`Process::alter_settings`] has set it.
+    pub(super) fn settings_alike(&self) -> Arc<InForce> {
+        let in_force = self.settings.get();
+        let DynamicSettings { all_brokers, permissions, quotas, .. } = &in_force.dynamic;
+        assert!(permissions.entries().iter().eq(all_brokers.iter().map(|(name, text)| (name, text))));
+        assert_eq!(permissions, quotas);
+        in_force
     }
 
     pub(super) async fn alter_topic(&self, id: TopicId, change: ConfigChange) -> Only<Arc<Topic>> {

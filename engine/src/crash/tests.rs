@@ -364,7 +364,7 @@ fn d9_acknowledged_settings_of_the_broker_survive_every_crash() {
                     continue;
                 }
             };
-            let in_force = process.settings.get();
+            let in_force = process.settings_alike();
             let found = in_force.dynamic.get("log.retention.ms").map_or(0, |value| value.parse().unwrap());
             assert!(
                 (acknowledged..=asked).contains(&found),

@@ -35,7 +35,7 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_util::lock::Mutex;
 
-use crate::config::InForce;
+use crate::config::{InForce, SettingsSnapshot};
 use crate::error::{AppendError, Fault, ReadError, StartError};
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::names;
@@ -102,6 +102,8 @@ pub(crate) struct Shard<D: Disk> {
     /// The table for the path of the data, which takes no lock that shards share; renewed by the mailbox.
     snapshot: RefCell<TopicSnapshot>,
     settings: Arc<Published<InForce>>,
+    /// The settings for the path of the data, renewed with the table.
+    settings_snapshot: RefCell<SettingsSnapshot>,
     files: Rc<OpenFiles<D>>,
     partitions: RefCell<BTreeMap<PartitionId, Rc<Partition<D>>>>,
     /// Recovery points of partitions that are not open.
@@ -217,6 +219,7 @@ impl<D: Disk> Shard<D> {
             shards: start.shards,
             snapshot: RefCell::new(Rc::new(start.topics.get())),
             topics: start.topics,
+            settings_snapshot: RefCell::new(Rc::new(start.settings.get())),
             settings: start.settings.clone(),
             files: OpenFiles::new(start.open_files_max),
             partitions: RefCell::new(BTreeMap::new()),
@@ -339,8 +342,15 @@ impl<D: Disk> Shard<D> {
         self.snapshot.borrow().clone()
     }
 
+    /// The settings as this shard's thread knows them: each change is known before it is answered.
+    pub(crate) fn settings(&self) -> SettingsSnapshot {
+        self.settings_snapshot.borrow().clone()
+    }
+
+    /// Takes the newest table and the newest settings.
     pub(crate) fn renew_topics(&self) {
         self.snapshot.replace(Rc::new(self.topics.get()));
+        self.settings_snapshot.replace(Rc::new(self.settings.get()));
     }
 
     /// Puts the settings that the table has for these topics in force, or for all of them and for the shard

@@ -6,25 +6,26 @@ use strandline_protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnRespo
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::transactions::known_to;
-use crate::broker::Broker;
+use crate::call::Call;
 use crate::groups::OFFSETS_TOPIC;
+use crate::security::acl::{Operation, Resource};
 use crate::transactions::ByTopic;
 
 /// The first version whose clients know PRODUCER_FENCED.
 const FENCED_FROM: i16 = 2;
 
 /// Adds the partition that the group's offsets are kept in.
-pub async fn handle(
-    broker: &Broker,
-    version: i16,
-    request: AddOffsetsToTxnRequest,
-) -> AddOffsetsToTxnResponse {
-    let error = add(broker, request).await.err().unwrap_or(ErrorCode::None);
+pub async fn handle(call: &Call, request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse {
+    let version = call.header.version;
+    let error = add(call, request).await.err().unwrap_or(ErrorCode::None);
     AddOffsetsToTxnResponse { error_code: known_to(version, FENCED_FROM, error).code(), ..Default::default() }
 }
 
-async fn add(broker: &Broker, request: AddOffsetsToTxnRequest) -> Result<(), ErrorCode> {
+async fn add(call: &Call, request: AddOffsetsToTxnRequest) -> Result<(), ErrorCode> {
     let AddOffsetsToTxnRequest { transactional_id: id, producer_id, producer_epoch, group_id } = request;
+    let broker = &call.broker;
+    call.may(Operation::Write, Resource::transactional_id(&id))?;
+    call.may(Operation::Read, Resource::group(&group_id))?;
     if id.is_empty() {
         return Err(ErrorCode::InvalidRequest);
     }

@@ -18,7 +18,9 @@ use strandline_protocol::wire::ErrorCode;
 use crate::api::distinct::distinct_by_name;
 use crate::api::transactions::known_to;
 use crate::broker::{Broker, TopicKey};
+use crate::call::Call;
 use crate::groups::{OFFSETS_TOPIC, is_internal};
+use crate::security::acl::{Operation, Resource};
 use crate::transactions::{BUMPING_LEVEL, ByTopic};
 
 /// The first version whose clients know PRODUCER_FENCED.
@@ -30,11 +32,8 @@ const MANY_FROM: i16 = 4;
 type Topics = Vec<(String, Vec<i32>)>;
 
 /// What became of each partition.
-pub async fn handle(
-    broker: &Broker,
-    version: i16,
-    request: AddPartitionsToTxnRequest,
-) -> AddPartitionsToTxnResponse {
+pub async fn handle(call: &Call, request: AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse {
+    let version = call.header.version;
     if version < MANY_FROM {
         let transaction = AddPartitionsToTxnTransaction {
             transactional_id: request.v3_and_below_transactional_id,
@@ -43,13 +42,17 @@ pub async fn handle(
             verify_only: false,
             topics: request.v3_and_below_topics,
         };
-        let results_by_topic_v3_and_below = add(broker, version, transaction).await;
+        let results_by_topic_v3_and_below = add(call, transaction).await;
         return AddPartitionsToTxnResponse { results_by_topic_v3_and_below, ..Default::default() };
+    }
+    // Brokers ask for their clients, of whom they know that they may.
+    if let Err(error) = call.may(Operation::ClusterAction, Resource::CLUSTER) {
+        return AddPartitionsToTxnResponse { error_code: error.code(), ..Default::default() };
     }
     let mut results_by_transaction = Vec::with_capacity(request.transactions.len());
     for transaction in request.transactions {
         let transactional_id = transaction.transactional_id.clone();
-        let topic_results = add(broker, version, transaction).await;
+        let topic_results = add(call, transaction).await;
         results_by_transaction.push(AddPartitionsToTxnResult { transactional_id, topic_results });
         yield_if_needed().await;
     }
@@ -57,14 +60,14 @@ pub async fn handle(
 }
 
 async fn add(
-    broker: &Broker,
-    version: i16,
+    call: &Call,
     mut transaction: AddPartitionsToTxnTransaction,
 ) -> Vec<AddPartitionsToTxnTopicResult> {
     let named = std::mem::take(&mut transaction.topics);
     let named = named.into_iter().map(|AddPartitionsToTxnTopic { name, partitions }| (name, partitions));
     let asked = distinct_by_name(named.collect(), |index: &i32| *index).await;
-    let codes = outcomes(broker, version, transaction, &asked).await;
+    let version = call.header.version;
+    let codes = outcomes(call, transaction, &asked).await;
     let mut codes = codes.into_iter().map(|code| known_to(version, FENCED_FROM, code).code());
     let results = asked.into_iter().map(|(name, partitions)| AddPartitionsToTxnTopicResult {
         name,
@@ -81,19 +84,27 @@ async fn add(
 }
 
 /// A code for each partition, in their order.
-async fn outcomes(
-    broker: &Broker,
-    version: i16,
-    transaction: AddPartitionsToTxnTransaction,
-    asked: &Topics,
-) -> Vec<ErrorCode> {
+async fn outcomes(call: &Call, transaction: AddPartitionsToTxnTransaction, asked: &Topics) -> Vec<ErrorCode> {
     let AddPartitionsToTxnTransaction { transactional_id: id, verify_only, .. } = transaction;
     let all = || asked.iter().flat_map(|(topic, indexes)| indexes.iter().map(move |at| (topic, *at)));
     let of_all = |code: ErrorCode| all().map(|_| code).collect();
+    let (broker, version) = (&call.broker, call.header.version);
+    let is_of_client = version < MANY_FROM;
+    if is_of_client && let Err(error) = call.may(Operation::Write, Resource::transactional_id(&id)) {
+        return of_all(error);
+    }
     if id.is_empty() {
         return of_all(ErrorCode::InvalidRequest);
     }
-    let places: Vec<_> = all().map(|(topic, at)| place(broker, topic, at)).collect();
+    let may = |topic: &str| match is_of_client && !is_internal(topic) {
+        true => call.may(Operation::Write, Resource::topic(topic)),
+        false => Ok(()),
+    };
+    let mut places = Vec::new();
+    for (topic, indexes) in asked {
+        let may = may(topic);
+        places.extend(indexes.iter().map(|at| may.and_then(|()| place(broker, topic, *at))));
+    }
     if places.iter().any(Result::is_err) {
         let code = |place: Result<(), ErrorCode>| place.err().unwrap_or(ErrorCode::OperationNotAttempted);
         return places.into_iter().map(code).collect();

@@ -18,10 +18,12 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::ErrorCode;
 
-use crate::api::configs::not_kept;
+use crate::api::configs::{may, not_kept};
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
+use crate::call::Call;
 use crate::config::changed;
+use crate::security::acl::Operation;
 
 /// Resource types, in Kafka's numbers.
 const TOPIC: i8 = 2;
@@ -41,37 +43,36 @@ fn invalid(message: String) -> Refusal {
 }
 
 /// Replaces all settings of each resource.
-pub async fn replace(broker: &Broker, _: i16, request: AlterConfigsRequest) -> AlterConfigsResponse {
+pub async fn replace(call: &Call, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let asked = |resource: &AlterConfigsResource| {
         (resource.resource_type, resource.resource_name.clone(), replacement(resource))
     };
     let asked = request.resources.iter().map(asked).collect();
-    let responses = alter(broker, asked, request.validate_only).await;
+    let responses = alter(call, asked, request.validate_only).await;
     AlterConfigsResponse { responses, ..Default::default() }
 }
 
 /// Changes single settings of each resource.
-pub async fn change(
-    broker: &Broker,
-    _: i16,
-    request: IncrementalAlterConfigsRequest,
-) -> IncrementalAlterConfigsResponse {
+pub async fn change(call: &Call, request: IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse {
     let asked = |resource: &IncrementalAlterConfigsResource| {
         (resource.resource_type, resource.resource_name.clone(), steps(resource))
     };
     let asked = request.resources.iter().map(asked).collect();
-    let responses = alter(broker, asked, request.validate_only).await;
+    let responses = alter(call, asked, request.validate_only).await;
     IncrementalAlterConfigsResponse { responses, ..Default::default() }
 }
 
 /// Alters the resources: topics together, with one write of the topic table. One that comes twice is not
 /// changed at all, and answered once.
-async fn alter(broker: &Broker, asked: Vec<Asked>, validate_only: bool) -> Vec<AlterConfigsResourceResponse> {
+async fn alter(call: &Call, asked: Vec<Asked>, validate_only: bool) -> Vec<AlterConfigsResourceResponse> {
+    let broker = &*call.broker;
     let asked = refuse_repeated(asked);
     let mut done = Vec::with_capacity(asked.len());
     let (mut topics, mut changes) = (Vec::new(), Vec::new());
     for (at, (kind, name, change)) in asked.into_iter().enumerate() {
+        let may = may(call, Operation::AlterConfigs, (kind, &name));
         let refusal = match (kind, change) {
+            _ if let Err(error) = may => Some(Refusal::from(error)),
             (_, Err(refusal)) => Some(refusal),
             (TOPIC, Ok(change)) => match check_topic(broker, &name, &change) {
                 Ok(id) => {

@@ -11,15 +11,19 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct_by_name;
 use crate::api::refusal::{Refusal, told};
-use crate::broker::Broker;
+use crate::call::Call;
+use crate::security::acl::{Operation, Resource};
 
 /// What became of each move. A partition that is named several times gets what is asked for it last, as in
 /// Kafka.
 pub async fn handle(
-    broker: &Broker,
-    _: i16,
+    call: &Call,
     request: AlterPartitionReassignmentsRequest,
 ) -> AlterPartitionReassignmentsResponse {
+    if let Err(error) = call.may(Operation::Alter, Resource::CLUSTER) {
+        return AlterPartitionReassignmentsResponse { error_code: error.code(), ..Default::default() };
+    }
+    let broker = &call.broker;
     let me = broker.cluster.me().id;
     let topics = broker.shard.topics();
     let named = request.topics.into_iter().map(|topic| (topic.name, topic.partitions)).collect();

@@ -10,14 +10,13 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::api::describe_log_dirs::log_dir;
 use crate::api::distinct::distinct_by_name;
-use crate::broker::Broker;
+use crate::call::Call;
+use crate::security::acl::{Operation, Resource};
 
 /// What became of each move.
-pub async fn handle(
-    broker: &Broker,
-    _: i16,
-    request: AlterReplicaLogDirsRequest,
-) -> AlterReplicaLogDirsResponse {
+pub async fn handle(call: &Call, request: AlterReplicaLogDirsRequest) -> AlterReplicaLogDirsResponse {
+    let broker = &*call.broker;
+    let denied = call.may(Operation::Alter, Resource::CLUSTER).err();
     let here = log_dir(broker);
     let topics = broker.shard.topics();
     let mut named = Vec::new();
@@ -37,6 +36,7 @@ pub async fn handle(
         let moved = |(partition_index, is_here): (i32, bool)| {
             let is_there = topic.and_then(|topic| topic.partition(partition_index)).is_some();
             let error = match (is_here, is_there) {
+                _ if denied.is_some() => ErrorCode::ClusterAuthorizationFailed,
                 (false, _) => ErrorCode::LogDirNotFound,
                 (true, false) => ErrorCode::ReplicaNotAvailable,
                 (true, true) => ErrorCode::None,

@@ -1,74 +1,246 @@
-//! DescribeClientQuotas and AlterClientQuotas: no client has a quota, and none can be given one.
+//! DescribeClientQuotas and AlterClientQuotas: how much clients may produce and fetch. A change is durable,
+//! and in force on every shard, when it is answered.
+//!
+//! There are quotas for bytes that users and client ids produce and fetch. Kafka's others (a part of the
+//! broker's time, changes of topics, new connections of an address) are refused by name.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
+use strandline_engine::config::{ConfigError, InForce};
+use strandline_engine::reactor::yield_if_needed;
 use strandline_protocol::messages::{
-    AlterClientQuotasRequest, AlterClientQuotasResponse, AlteredQuota, AlteredQuotaEntity,
-    DescribeClientQuotasRequest, DescribeClientQuotasResponse, QuotaComponent,
+    AlterClientQuotasRequest, AlterClientQuotasResponse, AlterQuota, AlterQuotaEntity, AlterQuotaStep,
+    AlteredQuota, AlteredQuotaEntity, DescribeClientQuotasRequest, DescribeClientQuotasResponse,
+    DescribedQuota, DescribedQuotaEntity, QuotaComponent, QuotaValue,
 };
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::refusal::{Refusal, told};
-use crate::broker::Broker;
+use crate::call::Call;
+use crate::quotas::{Entity, QUOTAS_MAX, QuotaKey, Whose, read_values, whole_text};
+use crate::room::Seat;
+use crate::security::acl::{Operation, Resource};
 
 /// The kinds of clients that Kafka has quotas for.
-const ENTITY_TYPES: [&str; 3] = ["user", "client-id", "ip"];
+const USER: &str = "user";
+const CLIENT_ID: &str = "client-id";
+const IP: &str = "ip";
 
-/// How a component may ask: by name, for the default, for any name.
-const MATCH_TYPES: std::ops::RangeInclusive<i8> = 0..=2;
+/// How a component may ask: for a name, for the default, for any of its kind.
+const NAME: i8 = 0;
+const DEFAULT: i8 = 1;
+const ANY: i8 = 2;
 
-/// None, to a question that can be asked.
-pub async fn describe(
-    _: &Broker,
-    _: i16,
-    request: DescribeClientQuotasRequest,
-) -> DescribeClientQuotasResponse {
-    match check(&request.components) {
-        Ok(()) => DescribeClientQuotasResponse { entries: Some(Vec::new()), ..Default::default() },
-        Err(refusal) => {
-            let (error_code, error_message) = told(Some(refusal));
-            DescribeClientQuotasResponse { error_code, error_message, ..Default::default() }
-        }
-    }
+/// Kafka's quotas that are not here.
+const OTHERS: [&str; 3] = ["request_percentage", "controller_mutation_rate", "connection_creation_rate"];
+
+/// Entities that are looked at before others get the thread.
+const STEP: usize = 256;
+
+/// About what an entity takes of the memory until its answer has left, beside its name.
+const ENTITY_BYTES: usize = 256;
+
+/// Most bytes of all that is kept.
+const BYTES_MAX: usize = 4 << 20;
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, message)
 }
 
-fn check(components: &[QuotaComponent]) -> Result<(), Refusal> {
-    let invalid = |message: String| Refusal::new(ErrorCode::InvalidRequest, message);
-    let mut types = HashSet::new();
-    for QuotaComponent { entity_type, match_type, .. } in components {
-        if !ENTITY_TYPES.contains(&entity_type.as_str()) {
+/// What is asked of a kind of client: whether its part of an entity is meant.
+type Wanted = Option<Box<dyn Fn(Option<&Whose>) -> bool>>;
+
+/// The quotas of the clients that are asked for.
+pub async fn describe(
+    call: &Call,
+    request: DescribeClientQuotasRequest,
+    seat: &mut Seat,
+) -> DescribeClientQuotasResponse {
+    let may = call.may(Operation::DescribeConfigs, Resource::CLUSTER).map_err(Refusal::from);
+    let wanted = match may.and_then(|()| wanted(request.components)) {
+        Ok(wanted) => wanted,
+        Err(refusal) => {
+            let (error_code, error_message) = told(Some(refusal));
+            return DescribeClientQuotasResponse { error_code, error_message, ..Default::default() };
+        }
+    };
+    let settings = call.broker.shard.settings();
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    for (at, (place, text)) in settings.dynamic.quotas.entries().iter().enumerate() {
+        if at % STEP == STEP - 1 {
+            seat.reserve(std::mem::take(&mut bytes)).await;
+            yield_if_needed().await;
+        }
+        let Some((entity, values)) = Entity::of_place(place).zip(read_values(text)) else { continue };
+        let is_meant = |wanted: &Wanted, whose: &Option<Whose>| match wanted {
+            Some(is_meant) => is_meant(whose.as_ref()),
+            None => !request.strict || whose.is_none(),
+        };
+        // None is kept for addresses.
+        if wanted.ip
+            || !is_meant(&wanted.user, &entity.user)
+            || !is_meant(&wanted.client_id, &entity.client_id)
+        {
+            continue;
+        }
+        bytes += ENTITY_BYTES + place.len();
+        entries.push(described(entity, values));
+    }
+    DescribeClientQuotasResponse { entries: Some(entries), ..Default::default() }
+}
+
+fn described(entity: Entity, values: BTreeMap<QuotaKey, f64>) -> DescribedQuota {
+    let part = |kind: &str, whose: Option<Whose>| {
+        let entity_name = match whose? {
+            Whose::Default => None,
+            Whose::Named(name) => Some(name),
+        };
+        Some(DescribedQuotaEntity { entity_type: kind.to_owned(), entity_name })
+    };
+    let parts = [part(USER, entity.user), part(CLIENT_ID, entity.client_id)];
+    let values = values.into_iter().map(|(key, value)| QuotaValue { key: key.word().to_owned(), value });
+    DescribedQuota { entity: parts.into_iter().flatten().collect(), values: values.collect() }
+}
+
+#[derive(Default)]
+struct Question {
+    user: Wanted,
+    client_id: Wanted,
+    ip: bool,
+}
+
+fn wanted(components: Vec<QuotaComponent>) -> Result<Question, Refusal> {
+    let mut question = Question::default();
+    let mut kinds = HashSet::new();
+    for QuotaComponent { entity_type, match_type, match_name } in components {
+        if ![USER, CLIENT_ID, IP].contains(&entity_type.as_str()) {
             let message = format!("there are no quotas for clients by '{entity_type}'");
             return Err(Refusal::new(ErrorCode::UnsupportedVersion, message));
         }
-        if !MATCH_TYPES.contains(match_type) {
-            return Err(invalid(format!("there is no match type {match_type}")));
-        }
-        if !types.insert(entity_type.as_str()) {
+        let is_meant: Wanted = match (match_type, match_name) {
+            (NAME, Some(name)) => Some(Box::new(move |whose| whose == Some(&Whose::Named(name.clone())))),
+            (NAME, None) => return Err(invalid("a name is asked for, and none is given")),
+            (DEFAULT, _) => Some(Box::new(|whose| whose == Some(&Whose::Default))),
+            (ANY, _) => Some(Box::new(|whose| whose.is_some())),
+            (other, _) => return Err(invalid(format!("there is no match type {other}"))),
+        };
+        if !kinds.insert(entity_type.clone()) {
             return Err(invalid(format!("'{entity_type}' is asked for twice")));
         }
+        match entity_type.as_str() {
+            USER => question.user = is_meant,
+            CLIENT_ID => question.client_id = is_meant,
+            _ => question.ip = true,
+        }
     }
-    if types.len() > 1 && types.contains("ip") {
-        let message = "'ip' cannot be asked for together with another kind".to_owned();
-        return Err(invalid(message));
+    match question.ip && kinds.len() > 1 {
+        true => Err(invalid("'ip' cannot be asked for together with another kind")),
+        false => Ok(question),
     }
-    Ok(())
 }
 
-/// Refused, entry by entry.
-pub async fn alter(_: &Broker, _: i16, request: AlterClientQuotasRequest) -> AlterClientQuotasResponse {
-    let entries = request.entries.into_iter().map(|entry| AlteredQuota {
-        error_code: ErrorCode::UnsupportedVersion.code(),
-        error_message: Some("this broker has no client quotas".to_owned()),
-        entity: entry
-            .entity
-            .into_iter()
-            .map(|entity| AlteredQuotaEntity {
-                entity_type: entity.entity_type,
-                entity_name: entity.entity_name,
-            })
-            .collect(),
+/// What is to become of the quotas of an entity: a value, or none.
+type Change = (Entity, Vec<(QuotaKey, Option<f64>)>);
+
+/// Changes the quotas of each entity; one that is refused does not keep the others from being changed.
+pub async fn alter(call: &Call, request: AlterClientQuotasRequest) -> AlterClientQuotasResponse {
+    let may = call.may(Operation::AlterConfigs, Resource::CLUSTER).map_err(Refusal::from);
+    let mut seen = HashSet::new();
+    let mut changes = Vec::new();
+    let mut outcomes = Vec::with_capacity(request.entries.len());
+    for AlterQuota { entity, ops } in request.entries {
+        let may = match changes.len() < QUOTAS_MAX {
+            true => may.clone(),
+            false => Err(invalid(format!("a request changes the quotas of at most {QUOTAS_MAX} entities"))),
+        };
+        let change =
+            may.and_then(|()| change(&entity, ops)).and_then(|change| match seen.insert(change.0.clone()) {
+                true => Ok(change),
+                false => Err(invalid("the same clients are named twice in one request")),
+            });
+        let refusal = change.map(|change| changes.push(change)).err();
+        outcomes.push((entity, refusal));
+        yield_if_needed().await;
+    }
+    let failed = match changes.is_empty() || request.validate_only {
+        true => None,
+        false => put_in_force(call, changes).await.err(),
+    };
+    let entries = outcomes.into_iter().map(|(entity, refusal)| {
+        let (error_code, error_message) = told(refusal.or_else(|| failed.clone()));
+        let entity = entity.into_iter().map(|AlterQuotaEntity { entity_type, entity_name }| {
+            AlteredQuotaEntity { entity_type, entity_name }
+        });
+        AlteredQuota { error_code, error_message, entity: entity.collect() }
     });
     AlterClientQuotasResponse { entries: entries.collect(), ..Default::default() }
+}
+
+fn change(parts: &[AlterQuotaEntity], steps: Vec<AlterQuotaStep>) -> Result<Change, Refusal> {
+    let mut entity = Entity::default();
+    for AlterQuotaEntity { entity_type, entity_name } in parts {
+        let slot = match entity_type.as_str() {
+            USER => &mut entity.user,
+            CLIENT_ID => &mut entity.client_id,
+            IP => return Err(invalid("this broker has no quotas for addresses")),
+            other => return Err(invalid(format!("Unhandled client quota entity type: {other}"))),
+        };
+        let whose = entity_name.clone().map_or(Whose::Default, Whose::Named);
+        if slot.replace(whose).is_some() {
+            return Err(invalid(format!(
+                "Invalid client quota entity, duplicate entity entry {entity_type}"
+            )));
+        }
+    }
+    entity.check().map_err(|unfit| invalid(unfit.to_string()))?;
+    let mut values = BTreeMap::new();
+    for AlterQuotaStep { key, value, remove } in steps {
+        let known = match QuotaKey::of_word(&key) {
+            Some(known) => known,
+            None if OTHERS.contains(&key.as_str()) => {
+                return Err(invalid(format!("this broker has no quota {key}")));
+            }
+            None => return Err(invalid(format!("Invalid configuration key {key}"))),
+        };
+        let is_whole = value.is_finite() && value > 0.0 && value.fract() == 0.0 && value <= i64::MAX as f64;
+        if !remove && !is_whole {
+            return Err(invalid(format!("Quota {key} must be a whole number greater than 0")));
+        }
+        if values.insert(known, (!remove).then_some(value)).is_some() {
+            return Err(invalid(format!("Duplicate quota key {key}")));
+        }
+    }
+    Ok((entity, values.into_iter().collect()))
+}
+
+/// Makes the changes durable. There is an end to how many quotas are kept.
+async fn put_in_force(call: &Call, changes: Vec<Change>) -> Result<(), Refusal> {
+    let (peer, principal) = (call.session().peer, &call.session().principal);
+    tracing::info!(%peer, %principal, entities = changes.len(), "quotas are changed");
+    let changed = move |in_force: &InForce| {
+        let mut settings = in_force.dynamic.clone();
+        let entries = settings.quotas.entries_mut();
+        let before = entries.len();
+        for (entity, steps) in changes {
+            let place = entity.place();
+            let mut values = entries.get(&place).and_then(|text| read_values(text)).unwrap_or_default();
+            for (key, value) in steps {
+                values.remove(&key);
+                values.extend(value.map(|value| (key, value)));
+            }
+            match whole_text(&values) {
+                Some(text) => drop(entries.insert(place, text)),
+                None => drop(entries.remove(&place)),
+            }
+        }
+        let bytes: usize = entries.iter().map(|(name, text)| name.len() + text.len()).sum();
+        if entries.len() > before && (entries.len() > QUOTAS_MAX || bytes > BYTES_MAX) {
+            return Err(ConfigError::Full { what: "quotas", entries_max: QUOTAS_MAX, bytes_max: BYTES_MAX });
+        }
+        Ok(settings)
+    };
+    call.broker.engine.alter_settings(changed).await.map_err(Refusal::from)
 }
 
 #[cfg(test)]
@@ -81,13 +253,13 @@ mod tests {
             let component = |(entity_type, match_type): &(&str, i8)| QuotaComponent {
                 entity_type: (*entity_type).to_owned(),
                 match_type: *match_type,
-                ..Default::default()
+                match_name: Some("n".to_owned()),
             };
-            let components: Vec<_> = asked.iter().map(component).collect();
-            check(&components).map_err(|refusal| refusal.code)
+            wanted(asked.iter().map(component).collect()).map(drop).map_err(|refusal| refusal.code)
         };
         assert_eq!(code(&[]), Ok(()));
         assert_eq!(code(&[("user", 0), ("client-id", 2)]), Ok(()));
+        assert_eq!(code(&[("ip", 2)]), Ok(()));
         assert_eq!(code(&[("planet", 0)]), Err(ErrorCode::UnsupportedVersion));
         assert_eq!(code(&[("user", 3)]), Err(ErrorCode::InvalidRequest));
         assert_eq!(code(&[("user", 0), ("user", 1)]), Err(ErrorCode::InvalidRequest));

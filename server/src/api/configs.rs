@@ -2,6 +2,14 @@
 
 use strandline_engine::config::{ConfigKind, Origin, TOPIC_CONFIGS, TopicConfigEntry, TopicDefaults};
 use strandline_protocol::messages::DescribeConfigsSynonym;
+use strandline_protocol::wire::ErrorCode;
+
+use crate::call::Call;
+use crate::security::acl::{Operation, Resource};
+
+/// Types of resources that are no part of the cluster as a whole, in Kafka's numbers.
+const TOPIC: i8 = 2;
+const GROUP: i8 = 32;
 
 /// A value of a topic's own, in Kafka's numbers.
 const SOURCE_TOPIC: i8 = 1;
@@ -67,6 +75,17 @@ pub(super) fn not_kept(resource_type: i8) -> String {
     format!(
         "settings are kept here for topics and brokers, and not for resources of {name} ({resource_type})"
     )
+}
+
+/// Whether the client may do this with the settings of a resource. Kafka keeps those of its brokers for who
+/// may do it with the cluster.
+pub(super) fn may(call: &Call, operation: Operation, (kind, name): (i8, &str)) -> Result<(), ErrorCode> {
+    let resource = match kind {
+        TOPIC => Resource::topic(name),
+        GROUP => Resource::group(name),
+        _ => Resource::CLUSTER,
+    };
+    call.may(operation, resource)
 }
 
 /// A type of value in Kafka's numbers.

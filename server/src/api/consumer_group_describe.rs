@@ -1,5 +1,7 @@
 //! ConsumerGroupDescribe: what consumer groups (KIP-848) do. A group that is named twice is described once.
 
+use std::collections::HashSet;
+
 use strandline_engine::topics::TopicTable;
 use strandline_protocol::Uuid;
 use strandline_protocol::messages::{
@@ -11,31 +13,63 @@ use strandline_protocol::wire::ErrorCode;
 use crate::api::distinct::distinct;
 use crate::api::operations;
 use crate::broker::Broker;
+use crate::call::Call;
 use crate::groups::Within;
 use crate::groups::consumer::{Assignment, ConsumerDescription};
 use crate::room::{Gathered, Seat};
+use crate::security::acl::{Operation, Resource};
 
 /// The member type of the consumer protocol.
 const CONSUMER: i8 = 1;
 
 /// Each group, in the order asked.
 pub async fn handle(
-    broker: &Broker,
-    _: i16,
+    call: &Call,
     request: ConsumerGroupDescribeRequest,
     seat: &mut Seat,
 ) -> ConsumerGroupDescribeResponse {
     let mut gathered = Gathered::new(seat);
     let mut groups = Vec::new();
-    let operations = operations::if_asked(request.include_authorized_operations, operations::GROUP);
+    let asks = request.include_authorized_operations;
     for group in distinct(request.group_ids).await {
-        let described = describe(broker, group, &mut gathered).await;
+        if let Err(error) = call.may(Operation::Describe, Resource::group(&group)) {
+            groups.push(refused(group, error, error.to_string()));
+            continue;
+        }
+        let authorized_operations = operations::of_group(call, asks, &group);
+        let described = describe(&call.broker, group, &mut gathered).await;
         groups.push(match described.error_code {
-            0 => ConsumerGroupDescribedGroup { authorized_operations: operations, ..described },
+            0 if !shows_all_topics(call, &described) => {
+                let message =
+                    "The group has described topic(s) that the client is not authorized to describe.";
+                let error = ErrorCode::TopicAuthorizationFailed;
+                refused(described.group_id, error, message.to_owned())
+            }
+            0 => ConsumerGroupDescribedGroup { authorized_operations, ..described },
             _ => described,
         });
     }
     ConsumerGroupDescribeResponse { groups, ..Default::default() }
+}
+
+fn refused(group_id: String, code: ErrorCode, message: String) -> ConsumerGroupDescribedGroup {
+    ConsumerGroupDescribedGroup {
+        error_code: code.code(),
+        error_message: Some(message),
+        group_id,
+        ..Default::default()
+    }
+}
+
+/// Whether the client may know of every topic that the group reads: what it reads of others would tell that
+/// they are there.
+fn shows_all_topics(call: &Call, group: &ConsumerGroupDescribedGroup) -> bool {
+    let assignments = group.members.iter().flat_map(|member| [&member.assignment, &member.target_assignment]);
+    let assigned = assignments.flat_map(|assignment| &assignment.topic_partitions);
+    let subscribed = group.members.iter().flat_map(|member| &member.subscribed_topic_names);
+    let names: HashSet<&str> =
+        subscribed.map(String::as_str).chain(assigned.map(|topic| topic.topic_name.as_str())).collect();
+    names.into_iter().all(|name| call.shows(Operation::Describe, Resource::topic(name)))
 }
 
 async fn describe(
@@ -43,12 +77,6 @@ async fn describe(
     group_id: String,
     gathered: &mut Gathered<'_>,
 ) -> ConsumerGroupDescribedGroup {
-    let refused = |group_id: String, code: ErrorCode, message: String| ConsumerGroupDescribedGroup {
-        error_code: code.code(),
-        error_message: Some(message),
-        group_id,
-        ..Default::default()
-    };
     let found = loop {
         match broker.groups.describe_consumer(&broker.shard, group_id.clone(), gathered.left()).await {
             Ok(Within::Beyond(bytes)) => gathered.make_room(bytes).await,

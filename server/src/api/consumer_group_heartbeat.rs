@@ -11,6 +11,7 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::call::Call;
 use crate::groups::consumer::{Assignment, Beat, Heartbeat, Refusal};
+use crate::security::acl::{Operation, Resource};
 
 /// The first version whose clients choose their ids themselves (KIP-1082).
 const OWN_ID_FROM: i16 = 1;
@@ -21,6 +22,15 @@ pub async fn handle(
     mut request: ConsumerGroupHeartbeatRequest,
 ) -> ConsumerGroupHeartbeatResponse {
     let group = std::mem::take(&mut request.group_id);
+    if let Err(error) = call.may(Operation::Read, Resource::group(&group)) {
+        return answer(String::new(), Err(Refusal::new(error, error.to_string())));
+    }
+    let topics = request.subscribed_topic_names.iter().flatten();
+    let denied =
+        topics.map(|topic| call.may(Operation::Describe, Resource::topic(topic))).find_map(Result::err);
+    if let Some(error) = denied {
+        return answer(String::new(), Err(Refusal::new(error, error.to_string())));
+    }
     if group.is_empty() {
         let message = "GroupId can't be empty.";
         return answer(String::new(), Err(Refusal::new(ErrorCode::InvalidRequest, message)));
@@ -46,8 +56,8 @@ fn said(call: &Call, request: ConsumerGroupHeartbeatRequest) -> Heartbeat {
         regex: request.subscribed_topic_regex,
         assignor: request.server_assignor,
         owned: request.topic_partitions.as_deref().map(owned),
-        client_id: call.session.client_id.clone().unwrap_or_default(),
-        client_host: format!("/{}", call.session.peer.ip()),
+        client_id: call.session().client_id.clone().unwrap_or_default(),
+        client_host: format!("/{}", call.session().peer.ip()),
     }
 }
 

@@ -11,11 +11,13 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::refusal::{Refusal, told};
-use crate::broker::Broker;
+use crate::call::Call;
 use crate::groups::is_internal;
+use crate::security::acl::{Operation, Resource};
 
 /// Lets the topics grow together, with one write of the topic table.
-pub async fn handle(broker: &Broker, _: i16, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+pub async fn handle(call: &Call, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+    let broker = &call.broker;
     let mut named = HashMap::new();
     for topic in &request.topics {
         *named.entry(topic.name.clone()).or_insert(0) += 1;
@@ -25,7 +27,7 @@ pub async fn handle(broker: &Broker, _: i16, request: CreatePartitionsRequest) -
         // A name that comes twice is answered once.
         let Some(count) = named.remove(&topic.name) else { continue };
         let wanted = match count {
-            1 => check(broker, &topic),
+            1 => check(call, &topic),
             _ => Err(Refusal::new(
                 ErrorCode::InvalidRequest,
                 format!("topic '{}' is named {count} times in one request", topic.name),
@@ -54,7 +56,9 @@ pub async fn handle(broker: &Broker, _: i16, request: CreatePartitionsRequest) -
 }
 
 /// The topic that is to grow, and up to what.
-fn check(broker: &Broker, asked: &CreatePartitionsTopic) -> Result<(TopicId, u32), Refusal> {
+fn check(call: &Call, asked: &CreatePartitionsTopic) -> Result<(TopicId, u32), Refusal> {
+    call.may(Operation::Alter, Resource::topic(&asked.name))?;
+    let broker = &call.broker;
     let topics = broker.shard.topics();
     let topic = topics.by_name(&asked.name);
     let topic = topic.ok_or_else(|| TopicError::Unknown(asked.name.clone()))?;

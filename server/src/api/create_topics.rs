@@ -16,13 +16,17 @@ use crate::answer::{Body, Made};
 use crate::api::configs::topic_settings;
 use crate::api::refusal::{Refusal, told};
 use crate::broker::{Broker, uuid_of};
+use crate::call::Call;
 use crate::groups::is_internal;
+use crate::security::acl::{Operation, Resource};
 
 /// "The broker's default", in both counts.
 const DEFAULT: i32 = -1;
 
 /// Creates the topics, with one write of the topic table for all; each is durable when the answer leaves.
-pub async fn handle(broker: &Broker, _: i16, request: CreateTopicsRequest) -> impl Body + use<> {
+pub async fn handle(call: &Call, request: CreateTopicsRequest) -> impl Body + use<> {
+    let broker = &*call.broker;
+    let is_anywhere = call.shows(Operation::Create, Resource::CLUSTER);
     let mut named = HashMap::new();
     for topic in &request.topics {
         *named.entry(topic.name.clone()).or_insert(0) += 1;
@@ -32,7 +36,12 @@ pub async fn handle(broker: &Broker, _: i16, request: CreateTopicsRequest) -> im
         let name = topic.name.clone();
         // A name that comes twice is answered once.
         let Some(count) = named.remove(&name) else { continue };
+        let may = match is_anywhere {
+            true => Ok(()),
+            false => call.may(Operation::Create, Resource::topic(&name)),
+        };
         let new = match count {
+            _ if let Err(error) = may => Err(error.into()),
             1 => check(broker, topic),
             _ => Err(Refusal::new(
                 ErrorCode::InvalidRequest,
@@ -49,7 +58,8 @@ pub async fn handle(broker: &Broker, _: i16, request: CreateTopicsRequest) -> im
         let created = match new {
             Ok(new) => {
                 let id = made.next().unwrap_or(Err(TopicError::Stopping));
-                id.map(|id| (new, id)).map_err(Refusal::from)
+                let may = call.may(Operation::DescribeConfigs, Resource::topic(&name));
+                id.map(|id| (new, id, may)).map_err(Refusal::from)
             }
             Err(refusal) => Err(refusal),
         };
@@ -64,7 +74,15 @@ pub async fn handle(broker: &Broker, _: i16, request: CreateTopicsRequest) -> im
     let make = move |at: usize| {
         let (name, created) = &topics[at];
         match created {
-            Ok((new, topic_id)) => describe(new, *topic_id, &settings.topic_defaults),
+            Ok((new, topic_id, Ok(()))) => describe(new, *topic_id, &settings.topic_defaults),
+            // What it is set to is for those who may know.
+            Ok((_, topic_id, Err(error))) => CreatableTopicResult {
+                name: name.clone(),
+                topic_id: *topic_id,
+                topic_config_error_code: error.code(),
+                configs: None,
+                ..Default::default()
+            },
             Err(refusal) => {
                 let (error_code, error_message) = told(Some(refusal.clone()));
                 CreatableTopicResult { name: name.clone(), error_code, error_message, ..Default::default() }

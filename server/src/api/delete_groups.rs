@@ -6,14 +6,19 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct;
 use crate::api::share_group_offsets::delete_states;
-use crate::broker::Broker;
+use crate::call::Call;
 use crate::groups::Within;
+use crate::security::acl::{Operation, Resource};
 
 /// Deletes the groups; each is gone for good when the answer leaves. A name that comes twice is answered
 /// once.
-pub async fn handle(broker: &Broker, _: i16, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+pub async fn handle(call: &Call, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+    let broker = &call.broker;
     let names = distinct(request.groups_names).await;
     let results = names.into_iter().map(async |group_id| {
+        if let Err(error) = call.may(Operation::Delete, Resource::group(&group_id)) {
+            return DeletableGroupResult { error_code: error.code(), group_id };
+        }
         let states = broker.groups.share_states(&broker.shard, group_id.clone(), usize::MAX).await;
         let deleted = broker.groups.delete(&broker.shard, group_id.clone()).await;
         if let (Ok(Within::All(Some(states), _)), Ok(())) = (states, deleted) {

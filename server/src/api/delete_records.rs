@@ -11,21 +11,23 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::api::delete_records_error;
 use crate::api::distinct::distinct_by_name;
-use crate::broker::{Broker, TopicKey};
+use crate::broker::TopicKey;
+use crate::call::Call;
+use crate::security::acl::Operation;
 
 /// "All that there are."
 const HIGH_WATERMARK: i64 = -1;
 
 /// Deletes in all partitions at once: those of one shard share one write of its checkpoint. Of a partition
 /// that is named twice, the last offset counts.
-pub async fn handle(broker: &Broker, _: i16, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+pub async fn handle(call: &Call, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let named = request.topics.into_iter().map(|topic| (topic.name, topic.partitions)).collect();
     let asked = distinct_by_name(named, |asked: &DeleteRecordsPartition| asked.partition_index).await;
     let topics = asked.iter().map(async |(topic, partitions)| {
         let partitions = partitions.iter().map(async |asked| {
             let answer =
                 DeleteRecordsPartitionResult { partition_index: asked.partition_index, ..Default::default() };
-            match delete(broker, topic, asked).await {
+            match delete(call, topic, asked).await {
                 Ok(low_watermark) => DeleteRecordsPartitionResult { low_watermark, ..answer },
                 Err(error) => {
                     DeleteRecordsPartitionResult { low_watermark: -1, error_code: error.code(), ..answer }
@@ -38,8 +40,9 @@ pub async fn handle(broker: &Broker, _: i16, request: DeleteRecordsRequest) -> D
 }
 
 /// The first offset that is left.
-async fn delete(broker: &Broker, topic: &str, asked: &DeleteRecordsPartition) -> Result<i64, ErrorCode> {
-    let topic = broker.topic(TopicKey::Name(topic))?;
+async fn delete(call: &Call, topic: &str, asked: &DeleteRecordsPartition) -> Result<i64, ErrorCode> {
+    let broker = &call.broker;
+    let topic = call.topic(Operation::Delete, TopicKey::Name(topic))?;
     let partition = broker.partition(&topic, asked.partition_index)?;
     let before = match asked.offset {
         HIGH_WATERMARK => DeleteBefore::HighWatermark,

@@ -13,12 +13,15 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::refusal::{Refusal, told};
-use crate::broker::{Broker, TopicKey, uuid_of};
+use crate::broker::{TopicKey, uuid_of};
+use crate::call::Call;
 use crate::groups::is_internal;
+use crate::security::acl::{Operation, Resource};
 
 /// Deletes the topics together, with one write of the topic table; they are gone for good when the answer
 /// leaves.
-pub async fn handle(broker: &Broker, version: i16, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+pub async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+    let (broker, version) = (&call.broker, call.header.version);
     let asked: Vec<_> = match version {
         ..6 => request
             .topic_names
@@ -36,7 +39,7 @@ pub async fn handle(broker: &Broker, version: i16, request: DeleteTopicsRequest)
         // A topic that comes twice is answered once, and stays.
         let Some(count) = named.remove(&(topic.name.clone(), topic.topic_id)) else { continue };
         checked.push(match count {
-            1 => check(broker, version, topic),
+            1 => check(call, topic),
             _ => {
                 let message = format!("the topic is named {count} times in one request");
                 let DeleteTopicState { name, topic_id } = topic;
@@ -79,16 +82,23 @@ fn refused(name: Option<String>, topic_id: Uuid, refusal: Refusal) -> DeletableT
 }
 
 /// The topic that is to go, when it may.
-fn check(broker: &Broker, version: i16, asked: DeleteTopicState) -> Result<Arc<Topic>, DeletableTopicResult> {
+fn check(call: &Call, asked: DeleteTopicState) -> Result<Arc<Topic>, DeletableTopicResult> {
+    let (broker, version) = (&call.broker, call.header.version);
     let DeleteTopicState { name, topic_id } = asked;
     let found = match &name {
         Some(_) if !topic_id.is_nil() => {
             let message = "a topic is named or given by its id, not both";
             return Err(refused(name, topic_id, Refusal::new(ErrorCode::InvalidRequest, message)));
         }
-        Some(name) => broker.topic(TopicKey::Name(name)),
+        Some(name) => call.topic(Operation::Delete, TopicKey::Name(name)),
         None => broker.topic(TopicKey::Id(topic_id)),
     };
+    if let (None, Ok(topic)) = (&name, &found) {
+        // The name of a topic is for those who may know of it.
+        let named = Resource::topic(&topic.name);
+        let name = call.shows(Operation::Describe, named).then(|| topic.name.clone());
+        call.may(Operation::Delete, named).map_err(|error| refused(name, topic_id, error.into()))?;
+    }
     let topic = found.map_err(|code| refused(name, topic_id, Refusal::new(code, code.to_string())))?;
     let refusal = if !broker.config.delete_topics {
         // Clients that do not know the code yet get one that they do.

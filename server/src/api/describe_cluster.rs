@@ -29,7 +29,7 @@ pub async fn handle(call: &Call, request: DescribeClusterRequest) -> DescribeClu
     }
     // Those that a client can reach that came in by this listener.
     let described = |node: &Node| {
-        let Endpoint { host, port, .. } = node.endpoint(&call.session.listener)?.clone();
+        let Endpoint { host, port, .. } = node.endpoint(&call.session().listener)?.clone();
         let (broker_id, rack) = (node.id, node.rack.clone());
         Some(DescribeClusterBroker { broker_id, host, port: i32::from(port), rack, is_fenced: false })
     };
@@ -37,9 +37,9 @@ pub async fn handle(call: &Call, request: DescribeClusterRequest) -> DescribeClu
         cluster_id: cluster.id(),
         controller_id: cluster.controller_id(),
         brokers: cluster.brokers().iter().filter_map(described).collect(),
-        cluster_authorized_operations: operations::if_asked(
+        cluster_authorized_operations: operations::of_cluster(
+            call,
             request.include_cluster_authorized_operations,
-            operations::CLUSTER,
         ),
         ..Default::default()
     }

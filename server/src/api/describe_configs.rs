@@ -14,10 +14,12 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::answer::{Body, Made};
-use crate::api::configs::{kind_code, not_kept, source_code, topic_settings};
+use crate::api::configs::{kind_code, may, not_kept, source_code, topic_settings};
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
+use crate::call::Call;
 use crate::config::{BrokerConfig, broker_config_entry, broker_configs, layers};
+use crate::security::acl::Operation;
 
 /// The resource types that are answered.
 const TOPIC: i8 = 2;
@@ -25,11 +27,14 @@ const BROKER: i8 = 4;
 
 /// The settings of each resource, all or those that are named. They are made when they are written: those of
 /// a topic take a hundred times its name.
-pub async fn handle(broker: &Broker, _: i16, request: DescribeConfigsRequest) -> impl Body + use<> {
+pub async fn handle(call: &Call, request: DescribeConfigsRequest) -> impl Body + use<> {
+    let broker = &*call.broker;
     let mut resources = Vec::new();
     let topics = broker.shard.topics();
     for (at, asked) in once(request.resources).into_iter().enumerate() {
+        let may = may(call, Operation::DescribeConfigs, (asked.resource_type, &asked.resource_name));
         let of = match asked.resource_type {
+            _ if let Err(error) = may => Err(Refusal::from(error)),
             TOPIC => topics.by_name(&asked.resource_name).cloned().map(Of::Topic).ok_or_else(|| {
                 let message = format!("topic '{}' does not exist", asked.resource_name);
                 Refusal::new(ErrorCode::UnknownTopicOrPartition, message)

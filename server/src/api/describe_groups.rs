@@ -9,26 +9,28 @@ use strandline_protocol::wire::ErrorCode;
 use crate::api::distinct::distinct;
 use crate::api::operations;
 use crate::broker::Broker;
+use crate::call::Call;
 use crate::groups::{Description, MemberDescription, State, Within};
 use crate::room::{Gathered, Seat};
+use crate::security::acl::{Operation, Resource};
 
 /// The first version that knows of groups that are not there.
 const NOT_FOUND_FROM: i16 = 6;
 
 /// Each group, in the order asked.
-pub async fn handle(
-    broker: &Broker,
-    version: i16,
-    request: DescribeGroupsRequest,
-    seat: &mut Seat,
-) -> DescribeGroupsResponse {
+pub async fn handle(call: &Call, request: DescribeGroupsRequest, seat: &mut Seat) -> DescribeGroupsResponse {
     let mut gathered = Gathered::new(seat);
     let mut groups = Vec::new();
-    let operations = operations::if_asked(request.include_authorized_operations, operations::GROUP);
+    let asks = request.include_authorized_operations;
     for group in distinct(request.groups).await {
-        let described = describe(broker, version, group, &mut gathered).await;
+        if let Err(error) = call.may(Operation::Describe, Resource::group(&group)) {
+            groups.push(DescribedGroup { error_code: error.code(), group_id: group, ..Default::default() });
+            continue;
+        }
+        let authorized_operations = operations::of_group(call, asks, &group);
+        let described = describe(&call.broker, call.header.version, group, &mut gathered).await;
         groups.push(match described.error_code {
-            0 => DescribedGroup { authorized_operations: operations, ..described },
+            0 => DescribedGroup { authorized_operations, ..described },
             _ => described,
         });
     }

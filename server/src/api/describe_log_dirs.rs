@@ -14,18 +14,23 @@ use strandline_protocol::wire::writer::PART_BYTES;
 
 use crate::api::distinct::distinct_by_name;
 use crate::broker::Broker;
+use crate::call::Call;
 use crate::room::Seat;
+use crate::security::acl::{Operation, Resource};
 
 /// About what a partition takes of the memory until the answer has left.
 const PARTITION_BYTES: usize = 256;
 
 /// Sizes of the partitions that are asked for and there; others are left out, as in Kafka.
 pub async fn handle(
-    broker: &Broker,
-    _: i16,
+    call: &Call,
     request: DescribeLogDirsRequest,
     seat: &mut Seat,
 ) -> DescribeLogDirsResponse {
+    let broker = &*call.broker;
+    if let Err(error) = call.may(Operation::Describe, Resource::CLUSTER) {
+        return DescribeLogDirsResponse { error_code: error.code(), ..Default::default() };
+    }
     let count: usize = match &request.topics {
         None => broker.shard.topics().iter().map(|topic| topic.partitions as usize).sum(),
         Some(named) => named.iter().map(|topic| topic.partitions.len()).sum(),

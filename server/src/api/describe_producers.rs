@@ -12,14 +12,15 @@ use strandline_protocol::wire::ErrorCode;
 use crate::api::distinct::distinct_by_name;
 use crate::api::read_error;
 use crate::api::together::AT_A_TIME;
-use crate::broker::{Broker, TopicKey};
+use crate::broker::TopicKey;
+use crate::call::Call;
 use crate::room::{Gathered, Seat};
+use crate::security::acl::Operation;
 use strandline_engine::types::{Offset, Sequence};
 
 /// Each partition once, however often it is named.
 pub async fn handle(
-    broker: &Broker,
-    _: i16,
+    call: &Call,
     request: DescribeProducersRequest,
     seat: &mut Seat,
 ) -> DescribeProducersResponse {
@@ -36,7 +37,7 @@ pub async fn handle(
     while answers.len() < all.len() {
         let left = &all[answers.len()..];
         let some = &left[..at_a_time.min(left.len())];
-        let found = join_all(some.iter().map(|(name, index)| producers(broker, name, *index))).await;
+        let found = join_all(some.iter().map(|(name, index)| producers(call, name, *index))).await;
         let counts = found.iter().map(|found| found.as_ref().map_or(0, Vec::len));
         let bytes = counts.sum::<usize>() * size_of::<ActiveProducer>();
         let is_much = bytes > gathered.left();
@@ -68,8 +69,9 @@ pub async fn handle(
     DescribeProducersResponse { topics, ..Default::default() }
 }
 
-async fn producers(broker: &Broker, topic: &str, index: i32) -> Result<Vec<Remembered>, ErrorCode> {
-    let topic = broker.topic(TopicKey::Name(topic))?;
+async fn producers(call: &Call, topic: &str, index: i32) -> Result<Vec<Remembered>, ErrorCode> {
+    let broker = &call.broker;
+    let topic = call.topic(Operation::Read, TopicKey::Name(topic))?;
     let partition = broker.partition(&topic, index)?;
     broker.engine.producers(partition).await.map_err(|error| read_error(&error))
 }

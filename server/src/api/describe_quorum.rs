@@ -12,15 +12,20 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct_by_name;
-use crate::broker::Broker;
+use crate::call::Call;
 use crate::cluster::Endpoint;
+use crate::security::acl::{Operation, Resource};
 
 /// The one log of metadata that Kafka has.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 const METADATA_PARTITION: i32 = 0;
 
 /// The quorum of one.
-pub async fn handle(broker: &Broker, _: i16, request: DescribeQuorumRequest) -> DescribeQuorumResponse {
+pub async fn handle(call: &Call, request: DescribeQuorumRequest) -> DescribeQuorumResponse {
+    let broker = &call.broker;
+    if let Err(error) = call.may(Operation::Describe, Resource::CLUSTER) {
+        return DescribeQuorumResponse { error_code: error.code(), ..Default::default() };
+    }
     let me = broker.cluster.me();
     let named = request.topics.into_iter().map(|topic| (topic.topic_name, topic.partitions)).collect();
     let asked = distinct_by_name(named, |asked: &DescribeQuorumPartition| asked.partition_index).await;

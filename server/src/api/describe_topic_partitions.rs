@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use strandline_engine::topics::TopicTable;
 use strandline_engine::types::PartitionId;
 use strandline_protocol::messages::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
@@ -11,26 +10,17 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::operations;
-use crate::broker::{Broker, uuid_of};
-use crate::cluster::{ClusterView, Placement};
+use crate::broker::uuid_of;
+use crate::call::Call;
+use crate::cluster::Placement;
+use crate::security::acl::{Operation, Resource};
 
 /// Most partitions of a page, whatever is asked for (Kafka's `max.request.partition.size.limit`).
 const PAGE_PARTITIONS_MAX: i32 = 2000;
 
 /// One page.
-pub async fn handle(
-    broker: &Broker,
-    _: i16,
-    request: DescribeTopicPartitionsRequest,
-) -> DescribeTopicPartitionsResponse {
-    page(&broker.shard.topics(), request, &broker.cluster)
-}
-
-fn page(
-    table: &TopicTable,
-    request: DescribeTopicPartitionsRequest,
-    cluster: &ClusterView,
-) -> DescribeTopicPartitionsResponse {
+pub async fn handle(call: &Call, request: DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
+    let (table, cluster) = (call.broker.shard.topics(), &call.broker.cluster);
     let mut names: BTreeSet<String> = request.topics.into_iter().map(|topic| topic.name).collect();
     let asks_for_all = names.is_empty();
     if asks_for_all {
@@ -40,11 +30,25 @@ fn page(
     let mut left = request.response_partition_limit.clamp(1, PAGE_PARTITIONS_MAX) as u32;
     let mut topics = Vec::new();
     for name in names.into_iter().filter(|name| *name >= cursor.topic_name) {
+        let topic = Resource::topic(&name);
+        if asks_for_all && !call.shows(Operation::Describe, topic) {
+            continue;
+        }
+        if let Err(error) = call.may(Operation::Describe, topic) {
+            topics.push(DescribeTopicPartitionsResponseTopic {
+                error_code: error.code(),
+                name: Some(name),
+                topic_authorized_operations: operations::NOT_ASKED,
+                ..Default::default()
+            });
+            continue;
+        }
+        let topic_authorized_operations = operations::of_topic(call, true, &name);
         let Some(topic) = table.by_name(&name) else {
             topics.push(DescribeTopicPartitionsResponseTopic {
                 error_code: ErrorCode::UnknownTopicOrPartition.code(),
                 name: Some(name),
-                topic_authorized_operations: operations::TOPIC,
+                topic_authorized_operations,
                 ..Default::default()
             });
             continue;
@@ -82,7 +86,7 @@ fn page(
             name: Some(name.clone()),
             topic_id: uuid_of(topic.id),
             partitions: partitions.collect(),
-            topic_authorized_operations: operations::TOPIC,
+            topic_authorized_operations,
             ..Default::default()
         });
         left -= end.saturating_sub(first);

@@ -8,14 +8,19 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct_by_name;
 use crate::api::refusal::{Refusal, told};
-use crate::broker::Broker;
+use crate::call::Call;
+use crate::security::acl::{Operation, Resource};
 
 /// `election_type` has these.
 const ELECTION_TYPES: std::ops::RangeInclusive<i8> = 0..=1;
 
 /// No election is needed. As in Kafka, a request for all partitions is answered with those alone that have
 /// elected.
-pub async fn handle(broker: &Broker, _: i16, request: ElectLeadersRequest) -> ElectLeadersResponse {
+pub async fn handle(call: &Call, request: ElectLeadersRequest) -> ElectLeadersResponse {
+    let broker = &call.broker;
+    if let Err(error) = call.may(Operation::Alter, Resource::CLUSTER) {
+        return ElectLeadersResponse { error_code: error.code(), ..Default::default() };
+    }
     if !ELECTION_TYPES.contains(&request.election_type) {
         return ElectLeadersResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
     }

@@ -8,7 +8,8 @@ use strandline_protocol::messages::{EndTxnRequest, EndTxnResponse};
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::transactions::known_to;
-use crate::broker::Broker;
+use crate::call::Call;
+use crate::security::acl::{Operation, Resource};
 use crate::transactions::BUMPING_LEVEL;
 
 /// The first version whose clients know PRODUCER_FENCED.
@@ -18,8 +19,9 @@ const FENCED_FROM: i16 = 2;
 const BUMPS_FROM: i16 = 5;
 
 /// What became of it.
-pub async fn handle(broker: &Broker, version: i16, request: EndTxnRequest) -> EndTxnResponse {
-    match end(broker, version, request).await {
+pub async fn handle(call: &Call, request: EndTxnRequest) -> EndTxnResponse {
+    let version = call.header.version;
+    match end(call, request).await {
         Ok(Producer { id, epoch }) => {
             EndTxnResponse { producer_id: id.0, producer_epoch: epoch.0, ..Default::default() }
         }
@@ -29,8 +31,10 @@ pub async fn handle(broker: &Broker, version: i16, request: EndTxnRequest) -> En
     }
 }
 
-async fn end(broker: &Broker, version: i16, request: EndTxnRequest) -> Result<Producer, ErrorCode> {
+async fn end(call: &Call, request: EndTxnRequest) -> Result<Producer, ErrorCode> {
+    let (broker, version) = (&call.broker, call.header.version);
     let EndTxnRequest { transactional_id: id, producer_id, producer_epoch, committed } = request;
+    call.may(Operation::Write, Resource::transactional_id(&id))?;
     if id.is_empty() {
         return Err(ErrorCode::InvalidRequest);
     }

@@ -13,7 +13,8 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::ErrorCode;
 
-use crate::broker::Broker;
+use crate::call::Call;
+use crate::security::acl::{Operation, Resource};
 
 /// Each feature with the highest level that this broker knows, at which it works.
 const FEATURES: [(&str, i16); 4] =
@@ -57,7 +58,11 @@ pub fn finalized() -> Vec<FinalizedFeatureKey> {
 }
 
 /// Takes the levels that are in force, and refuses all others.
-pub async fn update(_: &Broker, version: i16, request: UpdateFeaturesRequest) -> UpdateFeaturesResponse {
+pub async fn update(call: &Call, request: UpdateFeaturesRequest) -> UpdateFeaturesResponse {
+    let version = call.header.version;
+    if let Err(error) = call.may(Operation::Alter, Resource::CLUSTER) {
+        return UpdateFeaturesResponse { error_code: error.code(), ..Default::default() };
+    }
     let outcomes: Vec<_> = request.feature_updates.iter().map(check).collect();
     if version >= ONE_ERROR_FROM {
         let failed = outcomes.into_iter().find_map(Result::err);

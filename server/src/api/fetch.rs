@@ -27,9 +27,11 @@ use strandline_protocol::wire::writer::PART_BYTES;
 use strandline_protocol::wire::{ApiKey, ErrorCode};
 
 use crate::api::distinct::distinct_by_name;
-use crate::api::{isolation, known_epoch, known_to, read_error};
+use crate::api::{isolation, known_epoch, known_to, read_error, whole_ms};
 use crate::broker::{Broker, TopicKey};
 use crate::call::{Answer, Call, CallError, Ending, Pending};
+use crate::quotas::QuotaKey;
+use crate::security::acl::{Operation, Resource};
 
 /// The first version that gives topics by id.
 const BY_ID_FROM: i16 = 13;
@@ -45,7 +47,7 @@ pub fn answer(mut call: Call) -> Pending {
     Box::pin(async move {
         let version = call.header.version;
         let request: FetchRequest = decode_request(&std::mem::take(&mut call.body), version)?;
-        let (response, ranges) = handle(&call.broker, version, request, &call.ending).await;
+        let (response, ranges) = handle(&call, request).await;
         call.broker.requests.failed(call.header.key, response.error_code);
         for partition in response.responses.iter().flat_map(|topic| &topic.partitions) {
             call.broker.requests.failed(call.header.key, partition.error_code);
@@ -99,12 +101,8 @@ impl From<ReadError> for Nothing {
     }
 }
 
-async fn handle(
-    broker: &Broker,
-    version: i16,
-    mut request: FetchRequest,
-    ending: &Ending,
-) -> (FetchResponse<RecordsGap>, Vec<FileRange<File>>) {
+async fn handle(call: &Call, mut request: FetchRequest) -> (FetchResponse<RecordsGap>, Vec<FileRange<File>>) {
+    let (broker, version, ending) = (&*call.broker, call.header.version, &call.ending);
     // Epochs 0 and -1 are full requests, which need no session; any other continues one that we never gave.
     if request.session_epoch > 0 {
         let error_code = ErrorCode::FetchSessionIdNotFound.code();
@@ -112,21 +110,11 @@ async fn handle(
     }
     request.topics = once(request.topics).await;
     let bytes_max = u64::from(broker.config.fetch_bytes_max).min(request.max_bytes.max(0) as u64);
+    let at_once = broker.quota_at_once(QuotaKey::ConsumerByteRate, call.session());
+    let bytes_max = at_once.map_or(bytes_max, |at_once| bytes_max.min(at_once));
     let isolation = isolation(request.isolation_level);
     let reader = Reader::Consumer(isolation);
-    let mut asked = Vec::new();
-    for topic in &request.topics {
-        let found = broker.topic(match version {
-            BY_ID_FROM.. => TopicKey::Id(topic.topic_id),
-            _ => TopicKey::Name(&topic.topic),
-        });
-        for partition in &topic.partitions {
-            asked.push(resolve(broker, &found, reader, bytes_max, partition));
-            if asked.len() % STEP == 0 {
-                reactor::yield_if_needed().await;
-            }
-        }
-    }
+    let asked = ask(call, &request, reader, bytes_max).await;
     let found = read_when_enough(broker, reader, &asked, &request, bytes_max, ending).await;
 
     let mut budget = Budget::new(bytes_max);
@@ -174,7 +162,18 @@ async fn handle(
             partitions,
         });
     }
-    (FetchResponse { responses, ..Default::default() }, ranges)
+    let bytes: u64 = ranges.iter().map(|range| range.length).sum();
+    let wait = match bytes {
+        0 => Duration::ZERO,
+        bytes => broker.would_use(QuotaKey::ConsumerByteRate, call.session(), bytes),
+    };
+    if wait.is_zero() {
+        return (FetchResponse { responses, ..Default::default() }, ranges);
+    }
+    // It gets nothing, and comes again when it may.
+    broker.requests.throttled(call.header.key, wait);
+    call.mute.extend(wait);
+    (FetchResponse { throttle_time_ms: whole_ms(wait), ..Default::default() }, Vec::new())
 }
 
 /// Each partition once.
@@ -188,6 +187,32 @@ async fn once(topics: Vec<FetchTopic>) -> Vec<FetchTopic> {
     let merged = distinct_by_name(named.collect(), |asked: &FetchPartition| asked.partition).await;
     let topics = merged.into_iter();
     topics.map(|((topic, topic_id), partitions)| FetchTopic { topic, topic_id, partitions }).collect()
+}
+
+/// What to read of each partition, or why not.
+async fn ask(call: &Call, request: &FetchRequest, reader: Reader, bytes_max: u64) -> Vec<Asked> {
+    let (broker, version) = (&*call.broker, call.header.version);
+    let mut asked = Vec::new();
+    // A replica reads for its broker, which may read everything.
+    let of_replica = request.is_of_replica().then(|| call.may(Operation::ClusterAction, Resource::CLUSTER));
+    for topic in &request.topics {
+        let key = match version {
+            BY_ID_FROM.. => TopicKey::Id(topic.topic_id),
+            _ => TopicKey::Name(&topic.topic),
+        };
+        let found = match of_replica {
+            None => call.topic(Operation::Read, key),
+            Some(Ok(())) => broker.topic(key),
+            Some(Err(_)) => Err(ErrorCode::TopicAuthorizationFailed),
+        };
+        for partition in &topic.partitions {
+            asked.push(resolve(broker, &found, reader, bytes_max, partition));
+            if asked.len() % STEP == 0 {
+                reactor::yield_if_needed().await;
+            }
+        }
+    }
+    asked
 }
 
 fn resolve(

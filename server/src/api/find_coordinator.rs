@@ -12,6 +12,7 @@ use crate::api::distinct::distinct;
 use crate::api::refusal::{Refusal, told};
 use crate::call::Call;
 use crate::cluster::Endpoint;
+use crate::security::acl::{Operation, Resource};
 
 /// `key_type` of a group, of a transaction, and of a share group.
 const GROUP: i8 = 0;
@@ -23,21 +24,38 @@ const MANY_FROM: i16 = 4;
 
 /// Who coordinates each key.
 pub async fn handle(call: &Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
-    let found = find(call, request.key_type).await;
-    let coordinator = |key: String| match found.clone() {
-        Ok((node_id, Endpoint { host, port, .. })) => {
-            Coordinator { key, node_id, host, port: i32::from(port), ..Default::default() }
-        }
-        Err(refusal) => {
-            let (error_code, error_message) = told(Some(refusal));
-            Coordinator { key, node_id: -1, port: -1, error_code, error_message, ..Default::default() }
-        }
+    let keys = match call.header.version {
+        MANY_FROM.. => distinct(request.coordinator_keys).await,
+        _ => vec![request.key],
     };
+    let may = |key: &str| match request.key_type {
+        GROUP => call.may(Operation::Describe, Resource::group(key)),
+        TRANSACTION => call.may(Operation::Describe, Resource::transactional_id(key)),
+        SHARE => call.may(Operation::ClusterAction, Resource::CLUSTER),
+        _ => Ok(()),
+    };
+    let may: Vec<_> = keys.iter().map(|key| may(key)).collect();
+    // Nothing is made for a client that may not know of it.
+    let found = match may.iter().any(Result::is_ok) {
+        true => find(call, request.key_type).await,
+        false => Err(Refusal { code: ErrorCode::None, message: None }),
+    };
+    let coordinator =
+        |(key, may): (String, Result<(), ErrorCode>)| match may.map_err(Refusal::from).and(found.clone()) {
+            Ok((node_id, Endpoint { host, port, .. })) => {
+                Coordinator { key, node_id, host, port: i32::from(port), ..Default::default() }
+            }
+            Err(refusal) => {
+                let (error_code, error_message) = told(Some(refusal));
+                Coordinator { key, node_id: -1, port: -1, error_code, error_message, ..Default::default() }
+            }
+        };
+    let mut coordinators = keys.into_iter().zip(may).map(coordinator);
     if call.header.version >= MANY_FROM {
-        let coordinators = distinct(request.coordinator_keys).await.into_iter().map(coordinator).collect();
-        return FindCoordinatorResponse { coordinators, ..Default::default() };
+        return FindCoordinatorResponse { coordinators: coordinators.collect(), ..Default::default() };
     }
-    let Coordinator { node_id, host, port, error_code, error_message, .. } = coordinator(request.key);
+    let found = coordinators.next().expect("one key is asked for");
+    let Coordinator { node_id, host, port, error_code, error_message, .. } = found;
     FindCoordinatorResponse { error_code, error_message, node_id, host, port, ..Default::default() }
 }
 
@@ -65,7 +83,7 @@ fn here(call: &Call, topic: Result<Arc<Topic>, TopicError>, what: &str) -> Resul
         return Err(refused(format!("the topic that {what} kept in was not made")));
     }
     let me = call.broker.cluster.me();
-    let endpoint = me.endpoint(&call.session.listener);
+    let endpoint = me.endpoint(&call.session().listener);
     let endpoint = endpoint.ok_or_else(|| refused("the coordinator has no such listener".to_owned()))?;
     Ok((me.id, endpoint.clone()))
 }

@@ -7,19 +7,28 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::api::transactions::known_to;
 use crate::broker::Broker;
+use crate::call::Call;
+use crate::security::acl::{Operation, Resource};
 use crate::transactions::Init;
 
 /// The first version whose clients know PRODUCER_FENCED.
 const FENCED_FROM: i16 = 4;
 
 /// A new producer id with epoch 0, at each call without a transactional id; else what its coordinator says.
-pub async fn handle(broker: &Broker, version: i16, request: InitProducerIdRequest) -> InitProducerIdResponse {
+pub async fn handle(call: &Call, request: InitProducerIdRequest) -> InitProducerIdResponse {
+    let (broker, version) = (&call.broker, call.header.version);
     let answer = match request.transactional_id {
-        None => allocate(broker).await,
-        Some(id) => {
-            let expected = expected(request.producer_id, request.producer_epoch);
-            init(broker, id, request.transaction_timeout_ms, expected).await
-        }
+        None => match call.access.may_have_producer_id(broker) {
+            Ok(()) => allocate(broker).await,
+            Err(error) => Err(error),
+        },
+        Some(id) => match call.may(Operation::Write, Resource::transactional_id(&id)) {
+            Ok(()) => {
+                let expected = expected(request.producer_id, request.producer_epoch);
+                init(broker, id, request.transaction_timeout_ms, expected).await
+            }
+            Err(error) => Err(error),
+        },
     };
     match answer {
         Ok(Producer { id, epoch }) => {

@@ -9,6 +9,7 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::call::Call;
 use crate::groups::{Join, Joined, Protocol};
+use crate::security::acl::{Operation, Resource};
 
 /// The first version whose clients come back with the id that they are given (KIP-394).
 const ID_REQUIRED_FROM: i16 = 4;
@@ -24,6 +25,9 @@ const NAME_BYTES_MAX: usize = 1000;
 pub async fn handle(call: &Call, mut request: JoinGroupRequest) -> JoinGroupResponse {
     let version = call.header.version;
     let member_id = request.member_id.clone();
+    if let Err(error) = call.may(Operation::Read, Resource::group(&request.group_id)) {
+        return answer(version, Err(error), member_id);
+    }
     if request.group_id.is_empty() {
         return answer(version, Err(ErrorCode::InvalidGroupId), member_id);
     }
@@ -39,7 +43,7 @@ pub async fn handle(call: &Call, mut request: JoinGroupRequest) -> JoinGroupResp
 
 fn join(call: &Call, request: JoinGroupRequest) -> Join {
     let version = call.header.version;
-    let client_id = call.session.client_id.clone().unwrap_or_default();
+    let client_id = call.session().client_id.clone().unwrap_or_default();
     let name = request.group_instance_id.as_deref().unwrap_or(&client_id);
     let name = &name[..name.floor_char_boundary(NAME_BYTES_MAX)];
     let protocol = |JoinGroupRequestProtocol { name, metadata }| Protocol { name, metadata };
@@ -48,7 +52,7 @@ fn join(call: &Call, request: JoinGroupRequest) -> Join {
         member_id: request.member_id,
         instance_id: request.group_instance_id,
         client_id,
-        client_host: format!("/{}", call.session.peer.ip()),
+        client_host: format!("/{}", call.session().peer.ip()),
         session_timeout_ms: request.session_timeout_ms,
         rebalance_timeout_ms: match request.rebalance_timeout_ms {
             -1 => request.session_timeout_ms,

@@ -3,15 +3,20 @@
 use strandline_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse};
 use strandline_protocol::wire::ErrorCode;
 
-use crate::broker::Broker;
+use crate::call::Call;
 use crate::groups::Identity;
+use crate::security::acl::{Operation, Resource};
 
 /// The first version that names several members.
 const MANY_FROM: i16 = 3;
 
 /// What became of each member.
-pub async fn handle(broker: &Broker, version: i16, request: LeaveGroupRequest) -> LeaveGroupResponse {
+pub async fn handle(call: &Call, request: LeaveGroupRequest) -> LeaveGroupResponse {
+    let (broker, version) = (&call.broker, call.header.version);
     let refused = |error: ErrorCode| LeaveGroupResponse { error_code: error.code(), ..Default::default() };
+    if let Err(error) = call.may(Operation::Read, Resource::group(&request.group_id)) {
+        return refused(error);
+    }
     if request.group_id.is_empty() {
         return refused(ErrorCode::InvalidGroupId);
     }

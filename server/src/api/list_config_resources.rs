@@ -9,8 +9,9 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 use strandline_protocol::wire::writer::PART_BYTES;
 
-use crate::broker::Broker;
+use crate::call::Call;
 use crate::room::Seat;
+use crate::security::acl::{Operation, Resource};
 
 /// Resource types, in Kafka's numbers.
 const TOPIC: i8 = 2;
@@ -27,11 +28,14 @@ const BY_TYPE_FROM: i16 = 1;
 
 /// The resources of each type that is asked for.
 pub async fn handle(
-    broker: &Broker,
-    version: i16,
+    call: &Call,
     request: ListConfigResourcesRequest,
     seat: &mut Seat,
 ) -> ListConfigResourcesResponse {
+    let (broker, version) = (&call.broker, call.header.version);
+    if let Err(error) = call.may(Operation::DescribeConfigs, Resource::CLUSTER) {
+        return ListConfigResourcesResponse { error_code: error.code(), ..Default::default() };
+    }
     let count = broker.shard.topics().len();
     if count * RESOURCE_BYTES > PART_BYTES {
         seat.reserve(count * RESOURCE_BYTES).await;

@@ -5,20 +5,17 @@ use std::collections::HashSet;
 use strandline_protocol::messages::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
 use strandline_protocol::wire::writer::PART_BYTES;
 
-use crate::broker::Broker;
+use crate::call::Call;
 use crate::groups::Listed;
 use crate::room::Seat;
+use crate::security::acl::{Operation, Resource};
 
 /// About what a group takes of the memory until the answer has left.
 const GROUP_BYTES: usize = 256;
 
 /// The groups in the states and of the types that are asked for, by name.
-pub async fn handle(
-    broker: &Broker,
-    _: i16,
-    request: ListGroupsRequest,
-    seat: &mut Seat,
-) -> ListGroupsResponse {
+pub async fn handle(call: &Call, request: ListGroupsRequest, seat: &mut Seat) -> ListGroupsResponse {
+    let broker = &call.broker;
     let count = broker.groups.count().await;
     if count * GROUP_BYTES > PART_BYTES {
         seat.reserve(count * GROUP_BYTES).await;
@@ -34,7 +31,12 @@ pub async fn handle(
         Ok(listed) => listed,
         Err(error) => return ListGroupsResponse { error_code: error.code(), ..Default::default() },
     };
-    let wanted = |group: &Listed| is_wanted(&states, group.state.name()) && is_wanted(&types, group.kind);
+    let shows_all = call.shows(Operation::Describe, Resource::CLUSTER);
+    let wanted = |group: &Listed| {
+        is_wanted(&states, group.state.name())
+            && is_wanted(&types, group.kind)
+            && (shows_all || call.shows(Operation::Describe, Resource::group(&group.group)))
+    };
     let listed = listed.into_iter().filter(wanted);
     let mut groups: Vec<_> = listed
         .map(|group| ListedGroup {

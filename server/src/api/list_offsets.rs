@@ -12,7 +12,9 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::api::together::together;
 use crate::api::{isolation, known_epoch, read_error};
-use crate::broker::{Broker, TopicKey};
+use crate::broker::TopicKey;
+use crate::call::Call;
+use crate::security::acl::Operation;
 use strandline_engine::types::Timestamp;
 
 /// What is asked for.
@@ -24,7 +26,8 @@ enum Asked {
 }
 
 /// Answers topic by topic, whose partitions are asked together.
-pub async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) -> ListOffsetsResponse {
+pub async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResponse {
+    let version = call.header.version;
     let mut asked_times = HashMap::new();
     for topic in &request.topics {
         for partition in &topic.partitions {
@@ -39,7 +42,7 @@ pub async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) 
             let is_duplicate = asked_times[&(topic.name.as_str(), asked.partition_index)] > 1;
             let found = match is_duplicate {
                 true => Err(ErrorCode::InvalidRequest),
-                false => find(broker, version, isolation, &topic.name, asked).await,
+                false => find(call, version, isolation, &topic.name, asked).await,
             };
             let answer =
                 ListOffsetsPartitionResponse { partition_index: asked.partition_index, ..Default::default() };
@@ -61,13 +64,14 @@ pub async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) 
 }
 
 async fn find(
-    broker: &Broker,
+    call: &Call,
     version: i16,
     isolation: Isolation,
     topic: &str,
     asked: &ListOffsetsPartition,
 ) -> Result<Option<OffsetAndTimestamp>, ErrorCode> {
-    let topic = broker.topic(TopicKey::Name(topic))?;
+    let broker = &call.broker;
+    let topic = call.topic(Operation::Describe, TopicKey::Name(topic))?;
     let partition = broker.partition(&topic, asked.partition_index)?;
     let (query, is_tiered) = match parse(asked.timestamp, version)? {
         Asked::Offset(OffsetQuery::Latest) if isolation == Isolation::ReadCommitted => {

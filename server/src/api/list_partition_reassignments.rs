@@ -2,13 +2,13 @@
 
 use strandline_protocol::messages::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
 
-use crate::broker::Broker;
+use crate::call::Call;
+use crate::security::acl::{Operation, Resource};
 
 /// None.
-pub async fn handle(
-    _: &Broker,
-    _: i16,
-    _: ListPartitionReassignmentsRequest,
-) -> ListPartitionReassignmentsResponse {
+pub async fn handle(call: &Call, _: ListPartitionReassignmentsRequest) -> ListPartitionReassignmentsResponse {
+    if let Err(error) = call.may(Operation::Describe, Resource::CLUSTER) {
+        return ListPartitionReassignmentsResponse { error_code: error.code(), ..Default::default() };
+    }
     ListPartitionReassignmentsResponse::default()
 }

@@ -27,6 +27,7 @@ use crate::call::Call;
 use crate::cluster::{ClusterView, Endpoint, Node, Placement};
 use crate::groups::{OFFSETS_TOPIC, is_internal};
 use crate::room::Seat;
+use crate::security::acl::{Operation, Resource};
 
 /// The first version in which a topic may be asked for by id.
 const BY_ID_FROM: i16 = 12;
@@ -44,34 +45,50 @@ pub async fn handle(call: &Call, request: MetadataRequest, seat: &mut Seat) -> i
         Some(asked) if version > 0 || !asked.is_empty() => {
             let creates = request.allow_auto_topic_creation && broker.config.auto_create_topics;
             let asked = asked.into_iter().map(|topic| (topic.name, topic.topic_id)).collect();
-            find_all(broker, version, distinct(asked).await, creates).await
+            find_all(call, distinct(asked).await, creates).await
         }
         _ => {
             let count = broker.shard.topics().len();
             if count * TOPIC_BYTES > PART_BYTES {
                 seat.reserve(count * TOPIC_BYTES).await;
             }
-            broker.shard.topics().iter().cloned().map(Described::Topic).collect()
+            all(call).await
         }
     };
+    let asks = request.include_topic_authorized_operations;
+    let topics = topics.into_iter().map(|topic| {
+        let operations = topic.operations(call, asks);
+        (topic, operations)
+    });
     Metadata {
         message: MetadataResponse {
-            brokers: brokers(&broker.cluster, &call.session.listener),
+            brokers: brokers(&broker.cluster, &call.session().listener),
             cluster_id: Some(broker.cluster.id()),
             controller_id: broker.cluster.controller_id(),
-            cluster_authorized_operations: operations::if_asked(
+            cluster_authorized_operations: operations::of_cluster(
+                call,
                 request.include_cluster_authorized_operations,
-                operations::CLUSTER,
             ),
             ..Default::default()
         },
-        topics,
+        topics: topics.collect(),
         cluster: broker.cluster.clone(),
-        topic_operations: operations::if_asked(
-            request.include_topic_authorized_operations,
-            operations::TOPIC,
-        ),
     }
+}
+
+/// All topics that the client may know of.
+async fn all(call: &Call) -> Vec<Described> {
+    let topics = call.broker.shard.topics();
+    let mut shown = Vec::with_capacity(topics.len());
+    for (at, topic) in topics.iter().enumerate() {
+        if call.shows(Operation::Describe, Resource::topic(&topic.name)) {
+            shown.push(Described::Topic(topic.clone()));
+        }
+        if at % STEP == STEP - 1 {
+            yield_if_needed().await;
+        }
+    }
+    shown
 }
 
 /// The brokers that a client can reach that came in by this listener.
@@ -96,16 +113,12 @@ enum Described {
     New(String),
 }
 
-async fn find_all(
-    broker: &Broker,
-    version: i16,
-    asked: Vec<(Option<String>, Uuid)>,
-    creates: bool,
-) -> Vec<Described> {
+async fn find_all(call: &Call, asked: Vec<(Option<String>, Uuid)>, creates: bool) -> Vec<Described> {
+    let broker = &call.broker;
     let mut described = Vec::with_capacity(asked.len());
     let mut new = Vec::new();
     for (at, (name, id)) in asked.into_iter().enumerate() {
-        let found = find(broker, version, name, id, creates);
+        let found = find(call, name, id, creates);
         if let Described::New(name) = &found {
             new.push(name.clone());
         }
@@ -131,7 +144,8 @@ async fn find_all(
     described
 }
 
-fn find(broker: &Broker, version: i16, name: Option<String>, id: Uuid, creates: bool) -> Described {
+fn find(call: &Call, name: Option<String>, id: Uuid, creates: bool) -> Described {
+    let version = call.header.version;
     let name = match (name, id) {
         (Some(name), id) if id.is_nil() => name,
         (name, _) if version < BY_ID_FROM => {
@@ -142,20 +156,29 @@ fn find(broker: &Broker, version: i16, name: Option<String>, id: Uuid, creates: 
             );
         }
         (_, id) => {
-            return match broker.topic(TopicKey::Id(id)) {
+            return match call.topic(Operation::Describe, TopicKey::Id(id)) {
                 Ok(topic) => Described::Topic(topic),
                 Err(code) => Described::Refused(code, None, id),
             };
         }
     };
-    if let Ok(topic) = broker.topic(TopicKey::Name(&name)) {
-        return Described::Topic(topic);
+    match call.topic(Operation::Describe, TopicKey::Name(&name)) {
+        Ok(topic) => return Described::Topic(topic),
+        Err(ErrorCode::TopicAuthorizationFailed) => {
+            return Described::Refused(ErrorCode::TopicAuthorizationFailed, Some(name), Uuid::nil());
+        }
+        Err(_) => {}
     }
     if check_topic_name(&name).is_err() {
         return Described::Refused(ErrorCode::InvalidTopic, Some(name), Uuid::nil());
     }
     if !creates || (is_internal(&name) && name != OFFSETS_TOPIC) {
         return Described::Refused(ErrorCode::UnknownTopicOrPartition, Some(name), Uuid::nil());
+    }
+    if !call.shows(Operation::Create, Resource::CLUSTER)
+        && let Err(error) = call.may(Operation::Create, Resource::topic(&name))
+    {
+        return Described::Refused(error, Some(name), Uuid::nil());
     }
     Described::New(name)
 }
@@ -189,10 +212,9 @@ async fn create(broker: &Broker, names: Vec<String>) -> Vec<Result<Arc<Topic>, T
 struct Metadata {
     /// Without topics.
     message: MetadataResponse,
-    topics: Vec<Described>,
+    /// Each with what the client may do with it.
+    topics: Vec<(Described, i32)>,
     cluster: Rc<ClusterView>,
-    /// What a client may do with a topic.
-    topic_operations: i32,
 }
 
 impl Metadata {
@@ -219,12 +241,9 @@ impl Body for Metadata {
             writer.length(Some(self.topics.len()));
             place.next(0);
         }
-        while let Some(described) = self.topics.get(place.get(0) - 1) {
+        while let Some((described, operations)) = self.topics.get(place.get(0) - 1) {
             let (mut topic, id, partitions) = described.head();
-            // An id that nobody knows is no topic; a name that nobody knows may become one.
-            if topic.name.is_some() {
-                topic.topic_authorized_operations = self.topic_operations;
-            }
+            topic.topic_authorized_operations = *operations;
             if place.get(1) == 0 {
                 topic.write_fields(0..all_partitions, writer);
                 writer.length(Some(partitions));
@@ -248,7 +267,7 @@ impl Body for Metadata {
     }
 
     fn errors(&self, found: &mut dyn FnMut(i16)) {
-        for described in &self.topics {
+        for (described, _) in &self.topics {
             if let Described::Refused(error, ..) = described {
                 found(error.code());
             }
@@ -261,6 +280,17 @@ impl Body for Metadata {
 }
 
 impl Described {
+    /// What the client may do with it, if it asks. An id that nobody knows is no topic; a name that nobody
+    /// knows may become one.
+    fn operations(&self, call: &Call, asks: bool) -> i32 {
+        match self {
+            Described::Topic(topic) => operations::of_topic(call, asks, &topic.name),
+            Described::Refused(ErrorCode::TopicAuthorizationFailed, ..) => operations::NOT_ASKED,
+            Described::Refused(_, Some(name), _) => operations::of_topic(call, asks, name),
+            Described::Refused(..) | Described::New(_) => operations::NOT_ASKED,
+        }
+    }
+
     /// All but the partitions; whose they are, and how many.
     fn head(&self) -> (MetadataResponseTopic, TopicId, usize) {
         match self {

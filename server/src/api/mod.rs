@@ -63,6 +63,8 @@ pub mod txn_offset_commit;
 pub mod unregister_broker;
 pub mod write_txn_markers;
 
+use std::time::Duration;
+
 use strandline_engine::Isolation;
 use strandline_engine::config::ConfigError;
 use strandline_engine::error::{AppendError, DeleteRecordsError, ReadError, TopicError};
@@ -70,6 +72,9 @@ use strandline_engine::format::check::CheckError;
 use strandline_engine::format::compression::DecompressError;
 use strandline_engine::types::LeaderEpoch;
 use strandline_protocol::wire::{ApiKey, ErrorCode};
+
+use crate::call::Call;
+use crate::security::acl::{Operation, Resource};
 
 /// The code for an append that was refused. Corrupt bytes are retriable, so that a client sends them again;
 /// rules that the same bytes break again are not.
@@ -158,6 +163,7 @@ pub(crate) fn topic_error(error: &TopicError) -> ErrorCode {
             | ConfigError::PerBroker { .. }
             | ConfigError::NotAList { .. },
         ) => ErrorCode::InvalidConfig,
+        TopicError::Config(ConfigError::Full { .. }) => ErrorCode::PolicyViolation,
         TopicError::Storage(_) | TopicError::NoSpace(_) => ErrorCode::KafkaStorageError,
         TopicError::Stopping => ErrorCode::NotController,
     }
@@ -175,6 +181,30 @@ pub(crate) fn known_to(key: ApiKey, version: i16, code: ErrorCode) -> ErrorCode 
 /// The leader epoch that a client believes in; -1 is a client that does not know.
 pub(crate) fn known_epoch(epoch: i32) -> Option<LeaderEpoch> {
     (epoch >= 0).then_some(LeaderEpoch(epoch))
+}
+
+/// A wait as it travels: milliseconds, rounded up.
+pub(crate) fn whole_ms(wait: Duration) -> i32 {
+    i32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+}
+
+/// A topic that a client has named, what is asked of it, and why it is not done.
+pub(crate) type DeniedTopic<T> = (String, T, ErrorCode);
+
+/// Tells the topics with which a client may do this from those with which it may not.
+pub(crate) fn allowed_topics<T>(
+    call: &Call,
+    operation: Operation,
+    named: impl IntoIterator<Item = (String, T)>,
+) -> (Vec<(String, T)>, Vec<DeniedTopic<T>>) {
+    let (mut allowed, mut denied) = (Vec::new(), Vec::new());
+    for (name, asked) in named {
+        match call.may(operation, Resource::topic(&name)) {
+            Ok(()) => allowed.push((name, asked)),
+            Err(error) => denied.push((name, asked, error)),
+        }
+    }
+    (allowed, denied)
 }
 
 /// Which records a client with this `isolation_level` wants to see.

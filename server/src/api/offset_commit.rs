@@ -8,15 +8,18 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::ErrorCode;
 
-use crate::broker::Broker;
+use crate::api::allowed_topics;
+use crate::call::Call;
 use crate::groups::records::OffsetValue;
 use crate::groups::{ByPartition, Commit, Identity};
+use crate::security::acl::{Operation, Resource};
 
 /// The first version that knows of groups that are not there.
 const NOT_FOUND_FROM: i16 = 9;
 
 /// What became of each offset.
-pub async fn handle(broker: &Broker, version: i16, request: OffsetCommitRequest) -> OffsetCommitResponse {
+pub async fn handle(call: &Call, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let (broker, version) = (&call.broker, call.header.version);
     let identity = Identity {
         member_id: request.member_id,
         instance_id: request.group_instance_id,
@@ -27,13 +30,25 @@ pub async fn handle(broker: &Broker, version: i16, request: OffsetCommitRequest)
         _ => ErrorCode::IllegalGeneration,
     };
     let offsets = offsets(request.topics, request.retention_time_ms);
+    let may = call.may(Operation::Read, Resource::group(&request.group_id));
+    let (offsets, denied) = match may {
+        Ok(()) => allowed_topics(call, Operation::Read, offsets),
+        Err(error) => {
+            let denied = offsets.into_iter().map(|(topic, partitions)| (topic, partitions, error));
+            (Vec::new(), denied.collect())
+        }
+    };
     let asked: ByPartition<()> = offsets
         .iter()
         .map(|(topic, partitions)| (topic.clone(), partitions.iter().map(|(at, _)| (*at, ())).collect()))
         .collect();
     let group = request.group_id;
     let commit = Commit { identity, unknown, offsets, transaction: None };
-    let codes = match broker.groups.commit(&broker.shard, group, commit).await {
+    let committed = match may.is_err() || (asked.is_empty() && !denied.is_empty()) {
+        true => Ok(ByPartition::new()),
+        false => broker.groups.commit(&broker.shard, group, commit).await,
+    };
+    let mut codes = match committed {
         Ok(codes) => codes,
         Err(error) => {
             let all = asked.into_iter().map(|(topic, partitions)| {
@@ -42,6 +57,9 @@ pub async fn handle(broker: &Broker, version: i16, request: OffsetCommitRequest)
             all.collect()
         }
     };
+    codes.extend(denied.into_iter().map(|(topic, partitions, error)| {
+        (topic, partitions.into_iter().map(|(partition, _)| (partition, error)).collect())
+    }));
     let topics = codes.into_iter().map(|(name, partitions)| OffsetCommitResponseTopic {
         name,
         partitions: partitions

@@ -17,11 +17,14 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::ErrorCode;
 
+use crate::api::allowed_topics;
 use crate::api::distinct::distinct_by_name;
 use crate::broker::Broker;
+use crate::call::Call;
 use crate::groups::records::OffsetValue;
 use crate::groups::{ByPartition, Fetch, Within};
 use crate::room::{Gathered, Seat};
+use crate::security::acl::{Operation, Resource};
 
 /// The first version that asks for several groups.
 const MANY_FROM: i16 = 8;
@@ -33,19 +36,19 @@ type Asked = Option<Vec<(String, Vec<i32>)>>;
 type Found = ByPartition<Result<Option<OffsetValue>, ErrorCode>>;
 
 /// The offsets of each group.
-pub async fn handle(
-    broker: &Broker,
-    version: i16,
-    request: OffsetFetchRequest,
-    seat: &mut Seat,
-) -> OffsetFetchResponse {
+pub async fn handle(call: &Call, request: OffsetFetchRequest, seat: &mut Seat) -> OffsetFetchResponse {
+    let (broker, version) = (&call.broker, call.header.version);
     let mut gathered = Gathered::new(seat);
     let is_stable = request.require_stable;
     if version >= MANY_FROM {
         let mut groups = Vec::new();
         for (group_id, member, asked) in once(request.groups) {
-            groups.push(match check_member(broker, &group_id, member).await {
-                Ok(()) => of_group(broker, group_id, asked, is_stable, &mut gathered).await,
+            let checked = match call.may(Operation::Describe, Resource::group(&group_id)) {
+                Ok(()) => check_member(broker, &group_id, member).await,
+                Err(error) => Err(error),
+            };
+            groups.push(match checked {
+                Ok(()) => of_group(call, group_id, asked, is_stable, &mut gathered).await,
                 Err(error) => refused(group_id, error),
             });
         }
@@ -55,7 +58,10 @@ pub async fn handle(
         .topics
         .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
     let asked = distinct_asked(asked).await;
-    let found = find(broker, request.group_id, asked.clone(), is_stable, &mut gathered).await;
+    let found = match call.may(Operation::Describe, Resource::group(&request.group_id)) {
+        Ok(()) => find(call, request.group_id, asked.clone(), is_stable, &mut gathered).await,
+        Err(error) => Err(error),
+    };
     let (found, error) = match found {
         Ok(found) => (found, ErrorCode::None),
         // Version 1 has no other place to say it.
@@ -127,14 +133,14 @@ fn refused(group_id: String, error: ErrorCode) -> OffsetFetchResponseGroup {
 }
 
 async fn of_group(
-    broker: &Broker,
+    call: &Call,
     group_id: String,
     asked: Asked,
     require_stable: bool,
     gathered: &mut Gathered<'_>,
 ) -> OffsetFetchResponseGroup {
     let asked = distinct_asked(asked).await;
-    let found = match find(broker, group_id.clone(), asked, require_stable, gathered).await {
+    let found = match find(call, group_id.clone(), asked, require_stable, gathered).await {
         Ok(found) => found,
         Err(error) => return refused(group_id, error),
     };
@@ -154,7 +160,33 @@ async fn of_group(
     OffsetFetchResponseGroup { group_id, topics: topics.collect(), error_code: 0 }
 }
 
+/// The offsets of the topics that the client may know of: when it asks for all, of those alone.
 async fn find(
+    call: &Call,
+    group: String,
+    asked: Asked,
+    require_stable: bool,
+    gathered: &mut Gathered<'_>,
+) -> Result<Found, ErrorCode> {
+    let (asked, denied) = match asked {
+        Some(named) => {
+            let (allowed, denied) = allowed_topics(call, Operation::Describe, named);
+            (Some(allowed), denied)
+        }
+        None => (None, Vec::new()),
+    };
+    let is_all = asked.is_none();
+    let mut found = find_allowed(&call.broker, group, asked, require_stable, gathered).await?;
+    if is_all {
+        found.retain(|(topic, _)| call.shows(Operation::Describe, Resource::topic(topic)));
+    }
+    found.extend(denied.into_iter().map(|(topic, partitions, error)| {
+        (topic, partitions.into_iter().map(|at| (at, Err(error))).collect())
+    }));
+    Ok(found)
+}
+
+async fn find_allowed(
     broker: &Broker,
     group: String,
     asked: Asked,

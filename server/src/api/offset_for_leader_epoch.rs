@@ -12,15 +12,13 @@ use strandline_protocol::wire::ErrorCode;
 use crate::api::distinct::distinct_by_name;
 use crate::api::together::together;
 use crate::api::{known_epoch, read_error};
-use crate::broker::{Broker, TopicKey};
+use crate::broker::TopicKey;
+use crate::call::Call;
+use crate::security::acl::{Operation, Resource};
 
 /// The end of the epoch in each partition. A partition that is named several times is answered once, for what
 /// is asked last.
-pub async fn handle(
-    broker: &Broker,
-    _: i16,
-    request: OffsetForLeaderEpochRequest,
-) -> OffsetForLeaderEpochResponse {
+pub async fn handle(call: &Call, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
     let named = request.topics.into_iter().map(|topic| (topic.topic, topic.partitions)).collect();
     let asked = distinct_by_name(named, |asked: &OffsetForLeaderPartition| asked.partition).await;
     let all: Vec<_> = asked
@@ -28,7 +26,7 @@ pub async fn handle(
         .flat_map(|(topic, partitions)| partitions.iter().map(move |wanted| (topic.as_str(), wanted)))
         .collect();
     let mut answers =
-        together(&all, async |(topic, wanted)| answer(broker, topic, wanted).await).await.into_iter();
+        together(&all, async |(topic, wanted)| answer(call, topic, wanted).await).await.into_iter();
     let mut topics = Vec::with_capacity(asked.len());
     for (topic, partitions) in asked {
         let partitions = answers.by_ref().take(partitions.len()).collect();
@@ -39,12 +37,12 @@ pub async fn handle(
 }
 
 async fn answer(
-    broker: &Broker,
+    call: &Call,
     topic: &str,
     wanted: &OffsetForLeaderPartition,
 ) -> OffsetForLeaderPartitionResult {
     let answer = OffsetForLeaderPartitionResult { partition: wanted.partition, ..Default::default() };
-    match end(broker, topic, wanted).await {
+    match end(call, topic, wanted).await {
         Ok(Some(EpochEnd { epoch, end })) => {
             OffsetForLeaderPartitionResult { leader_epoch: epoch.0, end_offset: end.get(), ..answer }
         }
@@ -55,10 +53,15 @@ async fn answer(
 
 /// The epoch that is asked for, and its end; `None` when the log never had it.
 async fn end(
-    broker: &Broker,
+    call: &Call,
     topic: &str,
     wanted: &OffsetForLeaderPartition,
 ) -> Result<Option<EpochEnd>, ErrorCode> {
+    let broker = &call.broker;
+    // What brokers may, they may with every topic.
+    if !call.shows(Operation::ClusterAction, Resource::CLUSTER) {
+        call.may(Operation::Describe, Resource::topic(topic))?;
+    }
     let topic = broker.topic(TopicKey::Name(topic))?;
     let partition = broker.partition(&topic, wanted.partition)?;
     let leader_epoch = known_epoch(wanted.current_leader_epoch);

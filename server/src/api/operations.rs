@@ -1,36 +1,70 @@
-//! What a client may do, as bits: a broker without an authorizer allows everything that there is to do with a
-//! resource (KIP-430).
-//!
-//! The bit of an operation is its number in Kafka's `AclOperation`.
+//! What a client may do with a resource, as bits, for a client that asks (KIP-430). Without an authorizer it
+//! may do everything that there is to do.
 
-const READ: i32 = 1 << 3;
-const WRITE: i32 = 1 << 4;
-const CREATE: i32 = 1 << 5;
-const DELETE: i32 = 1 << 6;
-const ALTER: i32 = 1 << 7;
-const DESCRIBE: i32 = 1 << 8;
-const CLUSTER_ACTION: i32 = 1 << 9;
-const DESCRIBE_CONFIGS: i32 = 1 << 10;
-const ALTER_CONFIGS: i32 = 1 << 11;
-const IDEMPOTENT_WRITE: i32 = 1 << 12;
+use crate::call::Call;
+use crate::security::acl::{Operation, Resource};
+
+const fn bits(operations: &[Operation]) -> i32 {
+    let (mut bits, mut at) = (0, 0);
+    while at < operations.len() {
+        bits |= operations[at].bit();
+        at += 1;
+    }
+    bits as i32
+}
 
 /// With a topic.
-pub(super) const TOPIC: i32 =
-    READ | WRITE | CREATE | DELETE | ALTER | DESCRIBE | DESCRIBE_CONFIGS | ALTER_CONFIGS;
+const TOPIC: i32 = bits(&[
+    Operation::Read,
+    Operation::Write,
+    Operation::Create,
+    Operation::Delete,
+    Operation::Alter,
+    Operation::Describe,
+    Operation::DescribeConfigs,
+    Operation::AlterConfigs,
+]);
 
 /// With the cluster.
-pub(super) const CLUSTER: i32 =
-    CREATE | ALTER | DESCRIBE | CLUSTER_ACTION | DESCRIBE_CONFIGS | ALTER_CONFIGS | IDEMPOTENT_WRITE;
+const CLUSTER: i32 = bits(&[
+    Operation::Create,
+    Operation::Alter,
+    Operation::Describe,
+    Operation::ClusterAction,
+    Operation::DescribeConfigs,
+    Operation::AlterConfigs,
+    Operation::IdempotentWrite,
+]);
 
 /// With a group.
-pub(super) const GROUP: i32 = READ | DELETE | DESCRIBE | DESCRIBE_CONFIGS | ALTER_CONFIGS;
+const GROUP: i32 = bits(&[
+    Operation::Read,
+    Operation::Delete,
+    Operation::Describe,
+    Operation::DescribeConfigs,
+    Operation::AlterConfigs,
+]);
 
 /// What stands in an answer to a client that has not asked.
-const NOT_ASKED: i32 = i32::MIN;
+pub(super) const NOT_ASKED: i32 = i32::MIN;
 
-/// The operations, for a client that asked for them.
-pub(super) fn if_asked(asked: bool, operations: i32) -> i32 {
-    if asked { operations } else { NOT_ASKED }
+/// What the client may do with a topic, if it asks.
+pub(super) fn of_topic(call: &Call, asks: bool, topic: &str) -> i32 {
+    if asks { call.operations(TOPIC, Resource::topic(topic)) } else { NOT_ASKED }
+}
+
+/// What it may do with a group.
+pub(super) fn of_group(call: &Call, asks: bool, group: &str) -> i32 {
+    if asks { call.operations(GROUP, Resource::group(group)) } else { NOT_ASKED }
+}
+
+/// What it may do with the cluster: nothing that is told when it may not describe it.
+pub(super) fn of_cluster(call: &Call, asks: bool) -> i32 {
+    match asks {
+        false => NOT_ASKED,
+        true if call.may(Operation::Describe, Resource::CLUSTER).is_err() => 0,
+        true => call.operations(CLUSTER, Resource::CLUSTER),
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@
 //! is. With acks=0 there is no response at all; what fails then closes the connection, so that the client
 //! looks again at whom it talks to.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -32,12 +31,15 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::{ApiKey, ErrorCode};
 
+use crate::access::Access;
 use crate::api::in_transaction::{Asked, Basis, bases};
 use crate::api::refusal::Refusal;
-use crate::api::{append_error, known_to};
+use crate::api::{append_error, known_to, whole_ms};
 use crate::broker::{Broker, TopicKey};
 use crate::call::{Answer, Call, CallError, Pending, finish};
 use crate::groups::is_internal;
+use crate::quotas::QuotaKey;
+use crate::security::acl::{Operation, Resource};
 
 /// The first version whose readers know zstd.
 const ZSTD_FROM: i16 = 7;
@@ -109,10 +111,11 @@ struct Handed {
 /// Hands the batches over; the future that comes back waits for them.
 pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>> {
     Box::pin(async move {
-        let Call { broker, header, body, .. } = call;
+        let Call { broker, header, body, access, mute, .. } = call;
+        let bytes = body.len() as u64;
         let request = ProduceRequest::decode(body, header.version)?;
         let (acks, transactional_id) = (request.acks, request.transactional_id.clone());
-        let mut arrived = look(&broker, header.version, request).await;
+        let mut arrived = look(&broker, &access, header.version, request).await;
         if let Some(id) = transactional_id {
             ask_coordinator(&broker, header.version, &id, &mut arrived).await;
         }
@@ -129,7 +132,14 @@ pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>>
             }
             sent.push(Sent { name, topic_id, partitions });
         }
-        Ok(Box::pin(settle(broker, header, acks, sent)) as Pending)
+        Ok(Box::pin(async move {
+            let response = settle(&broker, &header, sent).await;
+            let wait = broker.used(QuotaKey::ProducerByteRate, &access.session, bytes);
+            broker.requests.throttled(header.key, wait);
+            mute.extend(wait);
+            answer(&broker, header, acks, ProduceResponse { throttle_time_ms: whole_ms(wait), ..response })
+                .await
+        }) as Pending)
     })
 }
 
@@ -157,19 +167,19 @@ async fn settle_one(broker: &Broker, handed: Handed) -> Result<Appended, Rejecte
 }
 
 /// Finds the partitions, and holds the batches against the protocol's rules.
-async fn look(broker: &Broker, version: i16, request: ProduceRequest) -> Vec<Arrived> {
-    let whole = refuse_whole(&request);
+async fn look(broker: &Broker, access: &Access, version: i16, request: ProduceRequest) -> Vec<Arrived> {
+    let may = |id: &str| access.may(broker, Operation::Write, Resource::transactional_id(id));
+    let whole = refuse_whole(&request, may);
     let mut arrived = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
-        let found = broker.topic(key(version, &topic));
+        let found = match whole {
+            Some(code) => Err(code),
+            None => access.topic(broker, Operation::Write, key(version, &topic)),
+        };
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
         for partition in topic.partition_data {
             let index = partition.index;
-            let outcome = match whole {
-                Some(code) => Err(code.into()),
-                None => resolve(broker, version, &found, partition),
-            };
-            partitions.push((index, outcome));
+            partitions.push((index, resolve(broker, version, &found, partition)));
             yield_if_needed().await;
         }
         // By its id, the request does not name it.
@@ -179,8 +189,11 @@ async fn look(broker: &Broker, version: i16, request: ProduceRequest) -> Vec<Arr
     arrived
 }
 
-/// What makes all of a request fail.
-fn refuse_whole(request: &ProduceRequest) -> Option<ErrorCode> {
+/// What makes all of a request fail. `may` tells whether the client may write by a transactional id.
+fn refuse_whole(
+    request: &ProduceRequest,
+    may: impl FnOnce(&str) -> Result<(), ErrorCode>,
+) -> Option<ErrorCode> {
     if !(-1..=1).contains(&request.acks) {
         return Some(ErrorCode::InvalidRequiredAcks);
     }
@@ -188,7 +201,8 @@ fn refuse_whole(request: &ProduceRequest) -> Option<ErrorCode> {
     let headers = batches.filter_map(|partition| BatchHeader::peek(partition.records.as_deref()?).ok());
     let mut producers = headers.filter(|header| header.is_transactional()).map(BatchHeader::producer);
     let first = producers.next()?;
-    if request.transactional_id.is_none() {
+    let may = request.transactional_id.as_deref().map(may);
+    if !matches!(may, Some(Ok(()))) {
         return Some(ErrorCode::TransactionalIdAuthorizationFailed);
     }
     // A transaction has one producer.
@@ -257,21 +271,16 @@ fn check_front_rules(records: &[u8], version: i16, topic: &Topic) -> Result<(), 
 }
 
 /// Waits for all batches, which are all under way, and makes the response.
-async fn settle(
-    broker: Rc<Broker>,
-    header: RequestHeader,
-    acks: i16,
-    sent: Vec<Sent>,
-) -> Result<Answer, CallError> {
+async fn settle(broker: &Broker, header: &RequestHeader, sent: Vec<Sent>) -> ProduceResponse {
     let mut responses = Vec::with_capacity(sent.len());
     for topic in sent {
         let mut partition_responses = Vec::with_capacity(topic.partitions.len());
         for (index, outcome) in topic.partitions {
             let settled = match outcome {
-                Ok(handed) => settle_one(&broker, handed).await,
+                Ok(handed) => settle_one(broker, handed).await,
                 Err(rejected) => Err(rejected),
             };
-            partition_responses.push(partition_response(&header, &topic.name, index, settled));
+            partition_responses.push(partition_response(header, &topic.name, index, settled));
         }
         responses.push(TopicProduceResponse {
             name: topic.name,
@@ -279,7 +288,16 @@ async fn settle(
             partition_responses,
         });
     }
-    let response = ProduceResponse { responses, ..Default::default() };
+    ProduceResponse { responses, ..Default::default() }
+}
+
+/// The response as it leaves, if it does.
+async fn answer(
+    broker: &Broker,
+    header: RequestHeader,
+    acks: i16,
+    response: ProduceResponse,
+) -> Result<Answer, CallError> {
     if acks == 0 {
         broker.requests.note_errors(header.key, &response);
         let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
@@ -297,7 +315,7 @@ async fn settle(
         return Ok(Answer::Frame(encode_response(header.version, header.correlation_id, &response)?));
     }
     let seat = broker.room.seat();
-    finish(&broker, &header, response, seat).await
+    finish(broker, &header, response, seat).await
 }
 
 fn partition_response(

@@ -23,6 +23,13 @@ impl Refusal {
     }
 }
 
+/// With the code's own words.
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Refusal {
+        Refusal::new(code, code.to_string())
+    }
+}
+
 impl From<TopicError> for Refusal {
     fn from(error: TopicError) -> Refusal {
         Refusal::new(topic_error(&error), error.to_string())

@@ -15,7 +15,9 @@ use strandline_protocol::wire::ErrorCode;
 use crate::api::distinct::{distinct, distinct_by_name};
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
+use crate::call::Call;
 use crate::room::Seat;
+use crate::security::acl::{Operation, Resource};
 use crate::security::{CREDENTIALS_MAX, Credential, Hash, named, of_user, place};
 
 /// Users that are looked at before the thread is offered to others.
@@ -26,11 +28,19 @@ const RESULT_BYTES: usize = 160;
 
 /// The users that are named, or all.
 pub async fn describe(
-    broker: &Broker,
-    _: i16,
+    call: &Call,
     request: DescribeUserScramCredentialsRequest,
     seat: &mut Seat,
 ) -> DescribeUserScramCredentialsResponse {
+    let broker = &call.broker;
+    if let Err(error) = call.may(Operation::Describe, Resource::CLUSTER) {
+        let error_message = Some(error.to_string());
+        return DescribeUserScramCredentialsResponse {
+            error_code: error.code(),
+            error_message,
+            ..Default::default()
+        };
+    }
     let settings = broker.engine.settings();
     let credentials = &settings.dynamic.credentials;
     let results = match request.users.filter(|users| !users.is_empty()) {
@@ -102,10 +112,13 @@ type Change = (String, Option<String>);
 /// Changes what is asked for. A user of which something is refused keeps all that it has; the others do not
 /// suffer from it.
 pub async fn alter(
-    broker: &Broker,
-    _: i16,
+    call: &Call,
     request: AlterUserScramCredentialsRequest,
 ) -> AlterUserScramCredentialsResponse {
+    let broker = &call.broker;
+    if let Err(error) = call.may(Operation::Alter, Resource::CLUSTER) {
+        return denied(request, error).await;
+    }
     let AlterUserScramCredentialsRequest { deletions, upsertions } = request;
     let settings = broker.engine.settings();
     let credentials = &settings.dynamic.credentials;
@@ -152,6 +165,21 @@ pub async fn alter(
         yield_if_needed().await;
     }
     AlterUserScramCredentialsResponse { results, ..Default::default() }
+}
+
+/// What a client is told of each user that may not change any.
+async fn denied(
+    request: AlterUserScramCredentialsRequest,
+    error: ErrorCode,
+) -> AlterUserScramCredentialsResponse {
+    let deleted = request.deletions.into_iter().map(|deletion| deletion.name);
+    let named = deleted.chain(request.upsertions.into_iter().map(|upsertion| upsertion.name)).collect();
+    let results = distinct(named).await.into_iter().map(|user| AlterUserScramCredentialsResult {
+        user,
+        error_code: error.code(),
+        error_message: Some(error.to_string()),
+    });
+    AlterUserScramCredentialsResponse { results: results.collect(), ..Default::default() }
 }
 
 fn deletion(credentials: &Credentials, user: &str, mechanism: i8) -> Result<Change, Refusal> {

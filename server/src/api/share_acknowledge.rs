@@ -11,8 +11,9 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::ErrorCode;
 
-use crate::broker::{Broker, TopicKey};
+use crate::broker::TopicKey;
 use crate::call::Call;
+use crate::security::acl::{Operation, Resource};
 use crate::share::{
     Acknowledgement, Asked, Connection, ENDS, Kind, OPENS, Refused, SessionError, ShareGroupConfig, ShareKey,
     Wanted,
@@ -36,6 +37,9 @@ pub async fn handle(call: &Call, request: ShareAcknowledgeRequest) -> ShareAckno
         Ok(who) => who,
         Err(message) => return refused(ErrorCode::InvalidRequest, message.to_owned()),
     };
+    if let Err(code) = call.may(Operation::Read, Resource::group(&group)) {
+        return refused(code, code.to_string());
+    }
     if epoch == OPENS {
         let code = ErrorCode::InvalidShareSessionEpoch;
         return refused(code, code.to_string());
@@ -53,7 +57,7 @@ pub async fn handle(call: &Call, request: ShareAcknowledgeRequest) -> ShareAckno
         partitions.map(move |partition| ((id, partition.partition_index), partition.acknowledgement_batches))
     });
     let kinds = Kinds { renews: request.is_renew_ack };
-    let taken = acknowledge(&call.broker, (&group, &member), &config, topics.collect(), kinds).await;
+    let taken = acknowledge(call, (&group, &member), &config, topics.collect(), kinds).await;
     if epoch == ENDS {
         shares.end_session(&group, &member).await;
     }
@@ -91,7 +95,7 @@ pub(super) fn who(group: Option<String>, member: Option<String>) -> Result<(Stri
 
 /// The connection that a request came in by.
 pub(super) fn connection(call: &Call) -> Connection {
-    Connection { peer: call.session.peer, listener: call.session.listener.clone() }
+    Connection { peer: call.session().peer, listener: call.session().listener.clone() }
 }
 
 /// The code for a request without a session.
@@ -116,13 +120,14 @@ pub(super) fn told(result: Result<(), Refused>) -> (i16, Option<String>) {
 /// # Errors
 /// That there is no such partition, or that another broker leads it.
 pub(super) fn asked(
-    broker: &Broker,
+    call: &Call,
     group: &str,
     config: &ShareGroupConfig,
     topic_id: Uuid,
     partition: i32,
 ) -> Result<Asked, ErrorCode> {
-    let topic = broker.topic(TopicKey::Id(topic_id))?;
+    let broker = &call.broker;
+    let topic = call.topic(Operation::Read, TopicKey::Id(topic_id))?;
     let id = broker.partition(&topic, partition)?;
     Ok(Asked {
         key: ShareKey { group: group.to_owned(), topic: topic.id, partition },
@@ -146,12 +151,13 @@ pub(super) type At = (Uuid, i32);
 /// Takes in what a member says of records, partition by partition; the results are in the order of the
 /// topics' ids. Of a partition that comes twice the last counts, as in Kafka.
 pub(super) async fn acknowledge(
-    broker: &Broker,
+    call: &Call,
     (group, member): (&str, &str),
     config: &ShareGroupConfig,
     said: Vec<(At, Vec<ShareAcknowledgementBatch>)>,
     kinds: Kinds,
 ) -> Vec<(At, Result<(), Refused>)> {
+    let broker = &call.broker;
     let said: BTreeMap<At, Vec<ShareAcknowledgementBatch>> = said.into_iter().collect();
     let mut results = Vec::with_capacity(said.len());
     let mut said = said.into_iter();
@@ -163,7 +169,7 @@ pub(super) async fn acknowledge(
         let taken = some.into_iter().map(async |((topic, partition), batches)| {
             let result = async {
                 let acknowledgements = read(batches, kinds)?;
-                let asked = asked(broker, group, config, topic, partition);
+                let asked = asked(call, group, config, topic, partition);
                 let asked = asked.map_err(|code| Refused { code, why: "there is no such partition here" })?;
                 if acknowledgements.is_empty() {
                     return Ok(());

@@ -26,6 +26,7 @@ use strandline_protocol::wire::writer::PART_BYTES;
 use crate::api::share_acknowledge::{At, Kinds, acknowledge, connection, session_error, told, who};
 use crate::broker::uuid_of;
 use crate::call::{Answer, Call, CallError, Pending};
+use crate::security::acl::{Operation, Resource};
 use crate::share::{Acquired, ENDS, OPENS, Opened, Refused, SessionError, ShareGroupConfig, Wanted};
 
 use records::{Fetched, Limit, fetch};
@@ -80,6 +81,9 @@ async fn handle(call: &Call, mut request: ShareFetchRequest) -> Answered {
         Ok(who) => who,
         Err(message) => return refused(ErrorCode::InvalidRequest, message),
     };
+    if let Err(code) = call.may(Operation::Read, Resource::group(&group)) {
+        return refused(code, code.to_string());
+    }
     if let Err(message) = check(&request) {
         return refused(ErrorCode::InvalidRequest, message);
     }
@@ -106,7 +110,7 @@ async fn handle(call: &Call, mut request: ShareFetchRequest) -> Answered {
         })
     });
     let kinds = Kinds { renews: request.is_renew_ack };
-    let acknowledged = acknowledge(&call.broker, (&group, &member), &config, said.collect(), kinds).await;
+    let acknowledged = acknowledge(call, (&group, &member), &config, said.collect(), kinds).await;
     let fetched = match epoch == ENDS || request.is_renew_ack {
         true => Vec::new(),
         false => {

@@ -16,6 +16,7 @@ use crate::broker::Broker;
 use crate::call::Call;
 use crate::groups::consumer::{Assignment, Refusal};
 use crate::groups::share::{ShareBeat, ShareHeartbeat, Topics};
+use crate::security::acl::{Operation, Resource};
 use crate::share::ShareKey;
 
 /// States that are made at a time.
@@ -24,6 +25,13 @@ const STATES_AT_ONCE: usize = 64;
 /// What the member shall do.
 pub async fn handle(call: &Call, request: ShareGroupHeartbeatRequest) -> ShareGroupHeartbeatResponse {
     let ShareGroupHeartbeatRequest { group_id: group, member_id, .. } = request;
+    let denied = call.may(Operation::Read, Resource::group(&group)).err().or_else(|| {
+        let topics = request.subscribed_topic_names.iter().flatten();
+        topics.map(|topic| call.may(Operation::Describe, Resource::topic(topic))).find_map(Result::err)
+    });
+    if let Some(error) = denied {
+        return answer(member_id, Err(Refusal::new(error, error.to_string())));
+    }
     if group.is_empty() {
         let message = "GroupId can't be empty.";
         return answer(member_id, Err(Refusal::new(ErrorCode::InvalidRequest, message)));
@@ -33,8 +41,8 @@ pub async fn handle(call: &Call, request: ShareGroupHeartbeatRequest) -> ShareGr
         epoch: request.member_epoch,
         rack_id: request.rack_id,
         topics: request.subscribed_topic_names,
-        client_id: call.session.client_id.clone().unwrap_or_default(),
-        client_host: format!("/{}", call.session.peer.ip()),
+        client_id: call.session().client_id.clone().unwrap_or_default(),
+        client_host: format!("/{}", call.session().peer.ip()),
     };
     answer(member_id, beat(&call.broker, group, said).await)
 }

@@ -18,9 +18,11 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, TopicKey, uuid_of};
+use crate::call::Call;
 use crate::groups::Within;
 use crate::groups::share::Topics;
 use crate::room::{Gathered, Seat};
+use crate::security::acl::{Operation, Resource};
 use crate::share::{ShareKey, Summary};
 
 /// Partitions that are asked at a time.
@@ -33,25 +35,33 @@ const PARTITION_BYTES: usize = 128;
 
 /// How far each group has come, in the order asked.
 pub async fn describe(
-    broker: &Broker,
-    _: i16,
+    call: &Call,
     request: DescribeShareGroupOffsetsRequest,
     seat: &mut Seat,
 ) -> DescribeShareGroupOffsetsResponse {
     let mut gathered = Gathered::new(seat);
     let mut groups = Vec::with_capacity(request.groups.len());
     for group in request.groups {
-        groups.push(describe_group(broker, group, &mut gathered).await);
+        groups.push(describe_group(call, group, &mut gathered).await);
     }
     DescribeShareGroupOffsetsResponse { groups, ..Default::default() }
 }
 
 async fn describe_group(
-    broker: &Broker,
+    call: &Call,
     asked: DescribeShareGroupOffsetsRequestGroup,
     gathered: &mut Gathered<'_>,
 ) -> DescribeShareGroupOffsetsResponseGroup {
+    let broker = &*call.broker;
     let group_id = asked.group_id;
+    if let Err(error) = call.may(Operation::Describe, Resource::group(&group_id)) {
+        return DescribeShareGroupOffsetsResponseGroup {
+            group_id,
+            error_code: error.code(),
+            error_message: Some(error.to_string()),
+            ..Default::default()
+        };
+    }
     let found = loop {
         match broker.groups.share_states(&broker.shard, group_id.clone(), gathered.left()).await {
             Ok(Within::Beyond(bytes)) => gathered.make_room(bytes).await,
@@ -81,15 +91,18 @@ async fn describe_group(
     match asked.topics {
         None => {
             for (id, (name, partitions)) in states {
+                if !call.shows(Operation::Describe, Resource::topic(&name)) {
+                    continue;
+                }
                 let partitions: Vec<_> = partitions.into_iter().collect();
-                topics.push(describe_topic(broker, &group_id, Some(id), name, partitions).await);
+                topics.push(describe_topic(broker, &group_id, Ok(id), name, partitions).await);
             }
         }
         Some(asked) => {
             for DescribeShareGroupOffsetsRequestTopic { topic_name, partitions } in asked {
                 gathered.make_room(PARTITION_BYTES * partitions.len()).await;
                 gathered.add(PARTITION_BYTES * partitions.len());
-                let id = broker.topic(TopicKey::Name(&topic_name)).ok().map(|topic| topic.id);
+                let id = call.topic(Operation::Describe, TopicKey::Name(&topic_name)).map(|topic| topic.id);
                 topics.push(describe_topic(broker, &group_id, id, topic_name, partitions).await);
             }
         }
@@ -100,7 +113,7 @@ async fn describe_group(
 async fn describe_topic(
     broker: &Broker,
     group: &str,
-    id: Option<TopicId>,
+    id: Result<TopicId, ErrorCode>,
     topic_name: String,
     partitions: Vec<i32>,
 ) -> DescribeShareGroupOffsetsResponseTopic {
@@ -120,7 +133,7 @@ async fn describe_topic(
 async fn describe_partition(
     broker: &Broker,
     group: &str,
-    topic: Option<TopicId>,
+    topic: Result<TopicId, ErrorCode>,
     partition: i32,
 ) -> DescribeShareGroupOffsetsResponsePartition {
     let refused = |code: ErrorCode| DescribeShareGroupOffsetsResponsePartition {
@@ -130,8 +143,9 @@ async fn describe_partition(
         error_message: Some(code.to_string()),
         ..Default::default()
     };
-    let Some(key) = topic.map(|topic| ShareKey { group: group.to_owned(), topic, partition }) else {
-        return refused(ErrorCode::UnknownTopicOrPartition);
+    let key = match topic.map(|topic| ShareKey { group: group.to_owned(), topic, partition }) {
+        Ok(key) => key,
+        Err(error) => return refused(error),
     };
     let id = key.topic;
     let summary = match broker.shares.shares.states.summary(&broker.shard, key).await {
@@ -169,13 +183,10 @@ async fn end_of(broker: &Broker, topic: TopicId, partition: i32) -> Option<i64> 
 // ---- altering ---------------------------------------------------------------------------------------------
 
 /// Has a group that nobody is in begin elsewhere.
-pub async fn alter(
-    broker: &Broker,
-    _: i16,
-    request: AlterShareGroupOffsetsRequest,
-) -> AlterShareGroupOffsetsResponse {
+pub async fn alter(call: &Call, request: AlterShareGroupOffsetsRequest) -> AlterShareGroupOffsetsResponse {
+    let broker = &*call.broker;
     let group = request.group_id;
-    let epoch = match check(broker, &group).await {
+    let epoch = match check(call, Operation::Read, &group).await {
         Ok(epoch) => epoch,
         Err((code, message)) => {
             return AlterShareGroupOffsetsResponse {
@@ -188,7 +199,7 @@ pub async fn alter(
     let mut responses = Vec::with_capacity(request.topics.len());
     let mut made = Topics::new();
     for topic in request.topics {
-        responses.push(alter_topic(broker, &group, epoch, topic, &mut made).await);
+        responses.push(alter_topic(call, &group, epoch, topic, &mut made).await);
     }
     if !made.is_empty()
         && let Err(code) = broker.groups.share_initialized(&broker.shard, group, made).await
@@ -203,7 +214,9 @@ pub async fn alter(
 }
 
 /// Whether a group may be told where it begins; its epoch.
-async fn check(broker: &Broker, group: &str) -> Result<i32, (ErrorCode, String)> {
+async fn check(call: &Call, operation: Operation, group: &str) -> Result<i32, (ErrorCode, String)> {
+    let broker = &call.broker;
+    call.may(operation, Resource::group(group)).map_err(|code| (code, code.to_string()))?;
     if let Err(error) = broker.shares.shares.states.topic(&broker.shard).await {
         tracing::warn!(%error, "the topic that share groups are kept in was not made");
         let message = "the topic that share groups are kept in was not made";
@@ -217,14 +230,15 @@ async fn check(broker: &Broker, group: &str) -> Result<i32, (ErrorCode, String)>
 }
 
 async fn alter_topic(
-    broker: &Broker,
+    call: &Call,
     group: &str,
     epoch: i32,
     asked: AlterShareGroupOffsetsRequestTopic,
     made: &mut Topics,
 ) -> AlterShareGroupOffsetsResponseTopic {
     let AlterShareGroupOffsetsRequestTopic { topic_name, partitions } = asked;
-    let topic = broker.topic(TopicKey::Name(&topic_name));
+    let broker = &*call.broker;
+    let topic = call.topic(Operation::Read, TopicKey::Name(&topic_name));
     // Of a partition that comes twice the last counts.
     let starts: BTreeMap<i32, i64> =
         partitions.into_iter().map(|partition| (partition.partition_index, partition.start_offset)).collect();
@@ -282,13 +296,10 @@ async fn begin_elsewhere(
 // ---- deleting ---------------------------------------------------------------------------------------------
 
 /// Has a group that nobody is in forget topics.
-pub async fn delete(
-    broker: &Broker,
-    _: i16,
-    request: DeleteShareGroupOffsetsRequest,
-) -> DeleteShareGroupOffsetsResponse {
+pub async fn delete(call: &Call, request: DeleteShareGroupOffsetsRequest) -> DeleteShareGroupOffsetsResponse {
+    let broker = &*call.broker;
     let group = request.group_id;
-    if let Err((code, message)) = check(broker, &group).await {
+    if let Err((code, message)) = check(call, Operation::Delete, &group).await {
         return DeleteShareGroupOffsetsResponse {
             error_code: code.code(),
             error_message: Some(message),
@@ -296,7 +307,7 @@ pub async fn delete(
         };
     }
     let named = request.topics.into_iter().map(|topic| {
-        let found = broker.topic(TopicKey::Name(&topic.topic_name)).map(|topic| topic.id);
+        let found = call.topic(Operation::Read, TopicKey::Name(&topic.topic_name)).map(|topic| topic.id);
         (topic.topic_name, found)
     });
     let named: BTreeMap<String, Result<TopicId, ErrorCode>> = named.collect();

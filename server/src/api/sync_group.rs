@@ -5,6 +5,7 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::call::Call;
 use crate::groups::{Identity, Sync};
+use crate::security::acl::{Operation, Resource};
 
 /// The first version that must name the protocol.
 const PROTOCOL_FROM: i16 = 5;
@@ -15,6 +16,9 @@ pub async fn handle(call: &Call, request: SyncGroupRequest) -> SyncGroupResponse
     let is_named = request.protocol_type.is_some() && request.protocol_name.is_some();
     if call.header.version >= PROTOCOL_FROM && !is_named {
         return refused(ErrorCode::InconsistentGroupProtocol);
+    }
+    if let Err(error) = call.may(Operation::Read, Resource::group(&request.group_id)) {
+        return refused(error);
     }
     if request.group_id.is_empty() {
         return refused(ErrorCode::InvalidGroupId);

@@ -13,8 +13,9 @@ use strandline_protocol::wire::ErrorCode;
 use strandline_protocol::wire::writer::PART_BYTES;
 
 use crate::api::distinct::distinct;
-use crate::broker::Broker;
+use crate::call::Call;
 use crate::room::{Gathered, Seat};
+use crate::security::acl::{Operation, Resource};
 use crate::transactions::{Listed, Transaction};
 
 /// The states that Kafka's transactions have; the last two are never seen.
@@ -46,11 +47,11 @@ pub(crate) fn known_to(version: i16, fenced_from: i16, code: ErrorCode) -> Error
 
 /// The transactional ids that are asked for, by name; and the filters that name no state.
 pub async fn list(
-    broker: &Broker,
-    _: i16,
+    call: &Call,
     request: ListTransactionsRequest,
     seat: &mut Seat,
 ) -> ListTransactionsResponse {
+    let broker = &call.broker;
     let filters = distinct(request.state_filters).await;
     let (states, unknown): (Vec<_>, Vec<_>) =
         filters.into_iter().partition(|filter| STATES.contains(&filter.as_str()));
@@ -77,6 +78,7 @@ pub async fn list(
             && (producers.is_empty() || producers.contains(&listed.producer_id.0))
             && (request.duration_filter < 0 || listed.age_ms > request.duration_filter)
             && pattern.as_ref().is_none_or(|pattern| pattern.is_match(&listed.id))
+            && call.shows(Operation::Describe, Resource::transactional_id(&listed.id))
     };
     let wanted = listed.into_iter().filter(is_wanted);
     let mut transaction_states: Vec<_> = wanted
@@ -92,18 +94,19 @@ pub async fn list(
 
 /// What is known of each transactional id, once.
 pub async fn describe(
-    broker: &Broker,
-    _: i16,
+    call: &Call,
     request: DescribeTransactionsRequest,
     seat: &mut Seat,
 ) -> DescribeTransactionsResponse {
+    let broker = &call.broker;
     let mut gathered = Gathered::new(seat);
     let asked = distinct(request.transactional_ids).await;
     let mut transaction_states = Vec::with_capacity(asked.len());
     for transactional_id in asked {
-        let found = match transactional_id.is_empty() {
-            true => Err(ErrorCode::InvalidRequest),
-            false => broker.transactions.describe(&broker.shard, transactional_id.clone()).await,
+        let found = match call.may(Operation::Describe, Resource::transactional_id(&transactional_id)) {
+            Err(error) => Err(error),
+            Ok(()) if transactional_id.is_empty() => Err(ErrorCode::InvalidRequest),
+            Ok(()) => broker.transactions.describe(&broker.shard, transactional_id.clone()).await,
         };
         // Without the topic of transactions there is no transactional id.
         let found = match found {
@@ -111,13 +114,14 @@ pub async fn describe(
             found => found,
         };
         let found = found.and_then(|found| found.ok_or(ErrorCode::TransactionalIdNotFound));
-        let described = found.map(described).unwrap_or_else(|error| DescribedTransaction {
-            error_code: error.code(),
-            producer_id: -1,
-            producer_epoch: -1,
-            transaction_start_time_ms: -1,
-            ..Default::default()
-        });
+        let described =
+            found.map(|found| described(call, found)).unwrap_or_else(|error| DescribedTransaction {
+                error_code: error.code(),
+                producer_id: -1,
+                producer_epoch: -1,
+                transaction_start_time_ms: -1,
+                ..Default::default()
+            });
         let bytes = footprint(&described);
         if bytes > gathered.left() {
             gathered.make_room(bytes).await;
@@ -129,10 +133,11 @@ pub async fn describe(
     DescribeTransactionsResponse { transaction_states, ..Default::default() }
 }
 
-fn described(transaction: Transaction) -> DescribedTransaction {
+fn described(call: &Call, transaction: Transaction) -> DescribedTransaction {
     let topics = transaction
         .partitions
         .into_iter()
+        .filter(|(topic, _)| call.shows(Operation::Describe, Resource::topic(topic)))
         .map(|(topic, indexes)| TransactionTopic { topic, partitions: indexes.into_iter().collect() });
     DescribedTransaction {
         transaction_state: transaction.state.name().to_owned(),

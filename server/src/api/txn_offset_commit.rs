@@ -11,11 +11,14 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::ErrorCode;
 
+use crate::api::allowed_topics;
 use crate::api::in_transaction::{Asked, Way, participations};
 use crate::broker::Broker;
+use crate::call::Call;
 use crate::coordination::Transactional;
 use crate::groups::records::OffsetValue;
 use crate::groups::{ByPartition, Commit, Identity, OFFSETS_TOPIC};
+use crate::security::acl::{Operation, Resource};
 
 /// The first version whose clients know what it means that a coordinator loads (KAFKA-7296).
 const LOADING_FROM: i16 = 2;
@@ -27,12 +30,17 @@ const ABORTABLE_FROM: i16 = 4;
 const ADDS_FROM: i16 = 5;
 
 /// What became of each offset.
-pub async fn handle(
-    broker: &Broker,
-    version: i16,
-    mut request: TxnOffsetCommitRequest,
-) -> TxnOffsetCommitResponse {
-    let topics = std::mem::take(&mut request.topics);
+pub async fn handle(call: &Call, mut request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
+    let (broker, version) = (&call.broker, call.header.version);
+    let named = std::mem::take(&mut request.topics).into_iter().map(|topic| (topic.name.clone(), topic));
+    let may = call
+        .may(Operation::Write, Resource::transactional_id(&request.transactional_id))
+        .and_then(|()| call.may(Operation::Read, Resource::group(&request.group_id)));
+    let (allowed, denied) = match may {
+        Ok(()) => allowed_topics(call, Operation::Read, named),
+        Err(error) => (Vec::new(), named.map(|(name, topic)| (name, topic, error)).collect()),
+    };
+    let topics: Vec<_> = allowed.into_iter().map(|(_, topic)| topic).collect();
     let asked: ByPartition<()> = topics
         .iter()
         .map(|topic| {
@@ -40,7 +48,11 @@ pub async fn handle(
             (topic.name.clone(), partitions.collect())
         })
         .collect();
-    let codes = match commit(broker, version, request, topics).await {
+    let committed = match may.is_err() || (topics.is_empty() && !denied.is_empty()) {
+        true => Ok(ByPartition::new()),
+        false => commit(broker, version, request, topics).await,
+    };
+    let mut codes = match committed {
         Ok(codes) => codes,
         Err(error) => {
             let all = asked.into_iter().map(|(topic, partitions)| {
@@ -49,6 +61,9 @@ pub async fn handle(
             all.collect()
         }
     };
+    codes.extend(denied.into_iter().map(|(name, topic, error)| {
+        (name, topic.partitions.into_iter().map(|partition| (partition.partition_index, error)).collect())
+    }));
     let topics = codes.into_iter().map(|(name, partitions)| TxnOffsetCommitResponseTopic {
         name,
         partitions: partitions

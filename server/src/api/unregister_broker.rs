@@ -4,10 +4,15 @@ use strandline_protocol::messages::{UnregisterBrokerRequest, UnregisterBrokerRes
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::refusal::{Refusal, told};
-use crate::broker::Broker;
+use crate::call::Call;
+use crate::security::acl::{Operation, Resource};
 
 /// Refused.
-pub async fn handle(broker: &Broker, _: i16, request: UnregisterBrokerRequest) -> UnregisterBrokerResponse {
+pub async fn handle(call: &Call, request: UnregisterBrokerRequest) -> UnregisterBrokerResponse {
+    let broker = &call.broker;
+    if let Err(error) = call.may(Operation::Alter, Resource::CLUSTER) {
+        return UnregisterBrokerResponse { error_code: error.code(), ..Default::default() };
+    }
     let (id, me) = (request.broker_id, broker.cluster.me().id);
     let refusal = match id == me {
         true => {

@@ -19,20 +19,30 @@ use crate::api::append_error;
 use crate::api::distinct::distinct_by_name;
 use crate::api::together::together;
 use crate::broker::{Broker, TopicKey};
+use crate::call::Call;
 use crate::groups::OFFSETS_TOPIC;
+use crate::security::acl::{Operation, Resource};
 use crate::transactions::{BUMPING_LEVEL, STATE_TOPIC};
 
 /// What became of each marker.
-pub async fn handle(broker: &Broker, _: i16, request: WriteTxnMarkersRequest) -> WriteTxnMarkersResponse {
+pub async fn handle(call: &Call, request: WriteTxnMarkersRequest) -> WriteTxnMarkersResponse {
+    let may = match call.shows(Operation::Alter, Resource::CLUSTER) {
+        true => Ok(()),
+        false => call.may(Operation::ClusterAction, Resource::CLUSTER),
+    };
     let mut markers = Vec::with_capacity(request.markers.len());
     for asked in request.markers {
-        markers.push(write(broker, asked).await);
+        markers.push(write(&call.broker, asked, may).await);
         yield_if_needed().await;
     }
     WriteTxnMarkersResponse { markers }
 }
 
-async fn write(broker: &Broker, asked: WritableTxnMarker) -> WritableTxnMarkerResult {
+async fn write(
+    broker: &Broker,
+    asked: WritableTxnMarker,
+    may: Result<(), ErrorCode>,
+) -> WritableTxnMarkerResult {
     let marker = Marker {
         producer: Producer { id: ProducerId(asked.producer_id), epoch: ProducerEpoch(asked.producer_epoch) },
         coordinator_epoch: asked.coordinator_epoch,
@@ -47,7 +57,11 @@ async fn write(broker: &Broker, asked: WritableTxnMarker) -> WritableTxnMarkerRe
     let mut topics = Vec::new();
     for (name, indexes) in distinct_by_name(named.collect(), |index: &i32| *index).await {
         let partitions = together(&indexes, async |index| {
-            let error = append(broker, &name, *index, marker).await.err().unwrap_or(ErrorCode::None);
+            let appended = match may {
+                Ok(()) => append(broker, &name, *index, marker).await,
+                Err(error) => Err(error),
+            };
+            let error = appended.err().unwrap_or(ErrorCode::None);
             WritableTxnMarkerPartitionResult { partition_index: *index, error_code: error.code() }
         });
         let partitions = partitions.await;

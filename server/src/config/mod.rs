@@ -8,6 +8,7 @@
 //!
 //! No service is known here: each takes the settings that are its own ([`BrokerConfig::whole`]).
 
+mod authorizer;
 mod connections;
 mod dynamic;
 mod error;
@@ -19,6 +20,7 @@ mod settings;
 mod table;
 mod without_effect;
 
+pub use authorizer::AuthorizerConfig;
 pub use connections::ConnectionLimits;
 pub use dynamic::{changed, layers};
 pub use error::{Expected, SettingError};

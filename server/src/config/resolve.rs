@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use strandline_engine::config::{CleanerConfig, DynamicSettings, TopicDefaults};
 
+use super::authorizer::AuthorizerConfig;
 use super::connections::{ConnectionLimits, OVERRIDES, counts_of_addresses};
 use super::error::{SettingError, bad};
 use super::host_port::HostPort;
@@ -20,6 +21,8 @@ pub struct BrokerConfig {
     pub listeners: Vec<ListenerConfig>,
     /// The listeners that are for controllers, which a single node does not need.
     pub passed_over: Vec<String>,
+    /// Who is asked whether a client may do something, if anybody.
+    pub authorizer: Option<AuthorizerConfig>,
     /// Where metrics and health are answered, if anywhere.
     pub metrics_listen: Option<HostPort>,
     /// The data directory.
@@ -53,6 +56,9 @@ pub struct BrokerConfig {
     settings: Settings,
 }
 
+/// Most windows of a quota: what a client has used is remembered for each.
+const QUOTA_WINDOWS_MAX: i64 = 3600;
+
 /// The assignors of consumer groups.
 const ASSIGNORS: &str = "group.consumer.assignors";
 
@@ -84,6 +90,7 @@ impl BrokerConfig {
         Ok(BrokerConfig {
             listeners: listeners.clients,
             passed_over: listeners.passed_over,
+            authorizer: AuthorizerConfig::of(&settings)?,
             metrics_listen,
             data_dir: data_dir.into(),
             node_id: settings.node_id()?,
@@ -120,6 +127,12 @@ impl BrokerConfig {
     /// When the table has no such setting, or one that is no whole number.
     pub fn whole(&self, name: &'static str) -> i64 {
         self.settings.whole(name)
+    }
+
+    /// The windows in which it is counted what clients have used of their quotas.
+    pub fn quota_windows(&self) -> (u32, Duration) {
+        let seconds = self.whole("quota.window.size.seconds") as u64;
+        (self.whole("quota.window.num").min(QUOTA_WINDOWS_MAX) as u32, Duration::from_secs(seconds))
     }
 
     /// The limits for a connection from `address` by a listener.

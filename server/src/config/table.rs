@@ -30,6 +30,10 @@ entries! {
         "How long it waits before it looks again whether that has ended."
     "advertised.listeners" List = null, Any;
         "Where clients of each listener are told to connect to: NAME://HOST:PORT,... with the names of listeners. One that is not among them is open, and its clients are told of no broker. Default: listeners."
+    "allow.everyone.if.no.acl.found" Bool = "false", Any;
+        "Whether everybody may do everything with a resource that no rule is about. It is Kafka's authorizer that has this setting."
+    "authorizer.class.name" Text = "", Any;
+        "Who is asked whether a client may do what it asks for: nobody, or with org.apache.kafka.metadata.authorizer.StandardAuthorizer the rules that CreateAcls makes, by which this broker decides as that does."
     "auto.create.topics.enable" Bool = "true", Any; "Whether asking for a topic creates it."
     "background.time.share" Double = "0.1", Fraction(0.001, 1.0);
         "Part of each thread's time that compaction and scrub may take while the thread has other work; up to a half while compaction falls behind. Not in Kafka."
@@ -111,6 +115,9 @@ entries! {
         "Partitions that the topic of groups is made with; it keeps what it was made with."
     "process.roles" List = "broker,controller", Words(&["broker", "controller"]);
         "What this node is: a broker, and what a controller does for it. Either alone would need another node."
+    "quota.window.num" Int = "11", Whole(1, i32::MAX as i64);
+        "Windows that are looked at to tell how fast a client has produced or fetched; more than 3600 are 3600."
+    "quota.window.size.seconds" Int = "1", Whole(1, i32::MAX as i64); "How long each of them is."
     "sasl.enabled.mechanisms" List = "GSSAPI", Any;
         "How clients of SASL listeners prove who they are: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512. The default is Kafka's and is none of these, so that a listener with SASL needs this. A listener has its own as listener.name.NAME.sasl.enabled.mechanisms, with NAME in lower case. The users of PLAIN stand in listener.name.NAME.plain.sasl.jaas.config; those of SCRAM are kept by the broker."
     "sasl.server.max.receive.size" Int = "524288", Any;
@@ -122,6 +129,8 @@ entries! {
     "share.coordinator.state.topic.segment.bytes" Int = "104857600", Whole(1, i32::MAX as i64);
         "Bytes of a segment of the topic of share groups, when it is made; at least 1048576."
     "socket.request.max.bytes" Int = "104857600", Whole(1024, i32::MAX as i64); "Largest request."
+    "super.users" Text = "", Any;
+        "Principals that may do everything: TYPE:NAME;TYPE:NAME;..., User:admin for example. It is Kafka's authorizer that has this setting."
     "transaction.abort.timed.out.transaction.cleanup.interval.ms" Int = "10000", Whole(1, i32::MAX as i64);
         "How often it is looked for transactions that have been open for longer than their timeout."
     "transaction.max.timeout.ms" Int = "900000", Whole(1, i32::MAX as i64);

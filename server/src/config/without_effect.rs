@@ -3,7 +3,7 @@
 //! as what they are.
 //!
 //! A setting that asks by its value for something that is not there ([`Only`]) is refused instead: to go on
-//! without an authorizer that was asked for would be worse than not to start.
+//! without a policy that was asked for would be worse than not to start.
 
 use strandline_engine::config::ConfigBounds::{Any, Only, Whole, Words, WordsOfAnyCase};
 use strandline_engine::config::{ConfigKind, ConfigMode, TopicConfigEntry};
@@ -311,12 +311,10 @@ without_effect! {
         "sasl.server.callback.handler.class" Class = null, Any;
         "security.providers" Text = null, Any;
     }
-    "there are no quotas" {
+    "there are no quotas for changes of topics, and none for new connections" {
         "controller.quota.window.num" Int = "11", Whole(1, MAX);
         "controller.quota.window.size.seconds" Int = "1", Whole(1, MAX);
         "max.connection.creation.rate" Int dynamic = "2147483647", Whole(0, MAX);
-        "quota.window.num" Int = "11", Whole(1, MAX);
-        "quota.window.size.seconds" Int = "1", Whole(1, MAX);
     }
     "metrics are answered over HTTP and have no reporters" {
         "kafka.metrics.polling.interval.secs" Int = "10", Whole(1, MAX);
@@ -361,9 +359,6 @@ without_effect! {
     }
     "compaction cannot be switched off" {
         "log.cleaner.enable" Bool = "true", Only("true", "compaction cannot be switched off");
-    }
-    "requests are not authorized" {
-        "authorizer.class.name" Text = "", Only("", "requests are not authorized");
     }
     "no classes are loaded" {
         "alter.config.policy.class.name" Class = null, Only("", "no classes are loaded");

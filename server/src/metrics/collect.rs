@@ -117,6 +117,8 @@ impl Numbers {
             })
             .collect();
         text.write(&REQUEST_ERRORS, errors.iter().map(|(api, error, count)| ([api.as_str(), error], *count)));
+        let throttled = used.iter().filter(|(_, stats)| !stats.throttled.is_zero());
+        text.write(&THROTTLED, throttled.map(|(api, stats)| ([api.as_str()], stats.throttled.as_secs_f64())));
         text.write_histogram(
             &REQUEST_TIME,
             used.iter().map(|(api, stats)| ([api.as_str()], &stats.durations)),

@@ -37,6 +37,7 @@ metrics! {
     REQUEST_BYTES Counter "strandline_request_bytes_total" ["api"], "Their bytes.";
     RESPONSE_BYTES Counter "strandline_response_bytes_total" ["api"], "Bytes of their answers.";
     REQUEST_ERRORS Counter "strandline_request_errors_total" ["api", "error"], "Error codes in their answers, one for each partition or other part.";
+    THROTTLED Counter "strandline_throttled_seconds_total" ["api"], "For how long clients were told to be silent, because they had used up a quota.";
     REQUEST_TIME Histogram "strandline_request_duration_seconds" ["api"], "From a whole request to its answer; a fetch waits for records as long as it may.";
 
     BATCHES Counter "strandline_appended_batches_total" ["shard"], "Batches that were appended.";

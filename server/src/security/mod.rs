@@ -1,14 +1,16 @@
-//! How a client proves who it is: mechanisms and secrets. Nothing here knows a socket, a request or a
-//! setting.
+//! How a client proves who it is, and who may do what: mechanisms, secrets, rules. Nothing here knows a
+//! socket, a request or a setting.
 //!
 //! ```text
 //! sasl     a mechanism and its exchange of tokens, to the name of a user
 //! plain    PLAIN (RFC 4616): the password itself            jaas   the users of Kafka's setting
 //! scram    SCRAM (RFC 5802, RFC 7677): a proof of it        credentials   what is kept of a password
+//! acl      rules of who may do what, and how they are asked
 //! ```
 //! A secret is compared in a time that does not depend on where it differs ([`same`]). No type here shows one
 //! by `Debug`, and no error names one.
 
+pub mod acl;
 mod credentials;
 mod hash;
 mod jaas;

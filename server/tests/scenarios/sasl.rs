@@ -44,7 +44,7 @@ fn say(client: &mut Client, token: impl AsRef<[u8]>) -> SaslAuthenticateResponse
     client.call(2, &SaslAuthenticateRequest { auth_bytes: Bytes::copy_from_slice(token.as_ref()) })
 }
 
-fn plain(client: &mut Client, user: &str, password: &str) -> SaslAuthenticateResponse {
+pub(crate) fn plain(client: &mut Client, user: &str, password: &str) -> SaslAuthenticateResponse {
     assert_eq!(shake(client, "PLAIN").error_code, 0);
     say(client, format!("\0{user}\0{password}"))
 }

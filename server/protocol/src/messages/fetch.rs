@@ -129,6 +129,13 @@ pub struct PartitionData<R> {
     pub records: R,
 }
 
+impl FetchRequest {
+    /// Whether a replica asks, in whichever field its version says so.
+    pub fn is_of_replica(&self) -> bool {
+        self.replica_id >= 0 || self.replica_state.replica_id >= 0
+    }
+}
+
 impl<R: Default> Default for PartitionData<R> {
     fn default() -> Self {
         PartitionData {

@@ -91,7 +91,7 @@ pub(super) async fn fetch(
 ) -> Vec<Fetched> {
     let mut targets = Vec::with_capacity(opened.partitions.len());
     for (topic, partition) in opened.partitions {
-        let asked = asked(&call.broker, group, config, uuid_of(topic), partition);
+        let asked = asked(call, group, config, uuid_of(topic), partition);
         targets.push(Target { topic, partition, asked, next: None, end: None });
         if targets.len() % AT_ONCE == 0 {
             reactor::yield_if_needed().await;

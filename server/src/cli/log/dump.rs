@@ -373,6 +373,12 @@ impl<W: Write> Dump<'_, W> {
                     // What a user proves itself by is shown to nobody.
                     let credentials = set.credentials.0.into_keys();
                     entries.extend(credentials.map(|name| ("credential", json!({"name": name}))));
+                    let permissions = set.permissions.entries().iter();
+                    entries.extend(
+                        permissions.map(|(name, may)| ("permission", json!({"name": name, "may": may}))),
+                    );
+                    let quotas = set.quotas.entries().iter();
+                    entries.extend(quotas.map(|(name, most)| ("quota", json!({"name": name, "most": most}))));
                 }
                 DataFile::ProducerIds => {
                     entries.push(("producer_ids", json!({"next": producer_ids::decode(bytes)?.0})));

@@ -21,13 +21,14 @@ use std::net::Shutdown;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use async_channel::Sender;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::{Either, join, select};
 use futures_util::poll;
-use strandline_engine::reactor::{SendFileError, yield_if_needed};
+use strandline_engine::reactor::{self, SendFileError, yield_if_needed};
 use strandline_engine::{File, FileRange};
 use strandline_protocol::messages::Piece;
 use strandline_protocol::wire::Place;
@@ -41,6 +42,7 @@ use crate::broker::Broker;
 use crate::call::{Answer, CallError, Client, Ending, Owed};
 use crate::dispatch;
 use crate::net::{Connection, SendRangeError, Transport};
+use crate::quotas::Mute;
 use crate::room::Seat;
 use crate::session::Session;
 use crate::share;
@@ -62,6 +64,9 @@ const STRETCH_BYTES: u64 = 1 << 20;
 
 /// Answers that are ready are sent together up to so many bytes.
 const READY_BYTES_MAX: usize = 64 << 10;
+
+/// How long a client that has used up its quota is not read before it is looked whether the connection ends.
+const MUTED_STEP: Duration = Duration::from_millis(500);
 
 /// Why no more requests are read.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +119,7 @@ pub(super) async fn serve<T: Transport>(connection: &Connection<T>, broker: &Rc<
     let mut client = Client {
         session: Rc::new(Session::new(connection.origin())),
         authentication: Authentication::new(listener.and_then(|listener| listener.sasl.clone())),
+        mute: Mute::default(),
     };
     let reading = async {
         let why = serving.read(&mut client, pusher, &end, Ending(ending)).await;
@@ -181,6 +187,16 @@ impl<T: Transport> Serving<'_, T> {
                 };
                 if !has_room {
                     return Err(ReadEnd::Writing);
+                }
+                while let Some(left) = client.mute.left() {
+                    if let Some(reason) = self.connection.closing() {
+                        return Err(ReadEnd::Told(reason));
+                    }
+                    let step = pin!(reactor::sleep(left.min(MUTED_STEP)));
+                    if let Either::Right(_) = select(step, gone.as_mut()).await {
+                        end.close();
+                        return Err(ReadEnd::Closed);
+                    }
                 }
                 let owed = dispatch::arrive(self.broker.clone(), client, frame, ending.clone()).await?;
                 queue.push(owed, bytes);

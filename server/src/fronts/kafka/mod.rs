@@ -18,12 +18,14 @@ use strandline_engine::reactor::{self, Queue};
 use strandline_engine::{Front, Local};
 use strandline_protocol::wire::ApiKey;
 
+use crate::authorization::Authorizer;
 use crate::broker::Broker;
 use crate::cluster::{ClusterView, Endpoint, Node};
 use crate::config::BrokerConfig;
 use crate::counters::{RequestCounters, RequestStats};
 use crate::groups::Groups;
 use crate::net::{Connection, Listeners, Protocol, Report, Transport};
+use crate::quotas::{Quotas, Used, Windows};
 use crate::room::Room;
 use crate::share::Shares;
 use crate::transactions::{Confirmed, Transactions};
@@ -42,6 +44,7 @@ struct Shared {
     groups: Groups,
     transactions: Transactions,
     shares: Shares,
+    used: Used,
 }
 
 impl KafkaFront {
@@ -55,7 +58,9 @@ impl KafkaFront {
         let groups = Groups::new((&*config).into(), shards);
         let transactions = Transactions::new(&(&*config).into(), shards);
         let shares = Shares::new((&*config).into(), shards);
-        KafkaFront(Arc::new(Shared { listeners, endpoints, config, groups, transactions, shares }))
+        let used = Used::default();
+        let shared = Shared { listeners, endpoints, config, groups, transactions, shares, used };
+        KafkaFront(Arc::new(shared))
     }
 
     /// The coordinators of groups.
@@ -80,7 +85,7 @@ impl KafkaFront {
 
     /// What serves the connections of a shard, on its thread.
     pub fn on_shard(&self, shard: &Local) -> KafkaProtocol {
-        let Shared { endpoints, config, groups, transactions, shares, .. } = &*self.0;
+        let Shared { endpoints, config, groups, transactions, shares, used, .. } = &*self.0;
         let meta = shard.handle().meta();
         let me = Node { id: meta.node_id, rack: config.rack.clone(), endpoints: endpoints.clone() };
         KafkaProtocol(Rc::new(Broker {
@@ -92,6 +97,8 @@ impl KafkaFront {
             transactions: transactions.clone(),
             confirmed: Confirmed::default(),
             shares: shares.on_shard(shard),
+            authorizer: Authorizer::new(config.authorizer.clone()),
+            quotas: Quotas::new(Windows::of(config.quota_windows()), used.clone()),
             requests: RequestCounters::default(),
             room: Room::of_shard(shard.shards()),
         }))

@@ -35,9 +35,16 @@ class Call:
 
 calls = []
 
+# Those for brokers with an authorizer, of which whoever asks is a super user.
+authorized = []
+
 
 def call(tool, arguments, **how):
     calls.append(Call(tool, arguments, **how))
+
+
+def acls(arguments, **how):
+    authorized.append(Call("acls", arguments, **how))
 
 
 def without_numbers(text):
@@ -61,7 +68,6 @@ DEFAULTS = "the default is shown behind the topic's own value here, by the broke
 FLUSH = "flush.messages is 1 here"
 UNKNOWN = "a name that nobody knows is refused here, also where it is to go away"
 LOGGERS = "the levels of single loggers cannot be told or changed here"
-QUOTAS = "there are no client quotas here"
 GROUP_SETTINGS = "groups have no settings of their own here"
 METRICS = "what clients report is not collected here"
 CONSUMER = "there are no groups of the consumer protocol here yet"
@@ -124,7 +130,12 @@ call("configs", "--describe --entity-type ips")
 call("configs", "--describe --entity-type clients --entity-name c1")
 call("configs", "--describe --entity-type client-metrics")
 call("configs", "--describe --entity-type groups")
-call("configs", "--alter --entity-type users --entity-name alice --add-config producer_byte_rate=1024", why=QUOTAS)
+call("configs", "--alter --entity-type users --entity-name alice --add-config producer_byte_rate=1024")
+call("configs", "--alter --entity-type clients --entity-default --add-config consumer_byte_rate=2048,producer_byte_rate=1048576")
+call("configs", "--describe --entity-type users --entity-name alice")
+call("configs", "--describe --entity-type clients --entity-default")
+call("configs", "--alter --entity-type clients --entity-default --delete-config consumer_byte_rate,producer_byte_rate")
+call("configs", "--alter --entity-type users --entity-name alice --delete-config producer_byte_rate")
 call("configs", "--alter --entity-type users --entity-name alice --add-config 'SCRAM-SHA-256=[password=secret]'")
 call("configs", "--alter --entity-type groups --entity-name g1 --add-config consumer.session.timeout.ms=50000", why=GROUP_SETTINGS)
 call("configs", "--alter --entity-type client-metrics --entity-name m1 --add-config interval.ms=1000", why=METRICS)
@@ -322,3 +333,38 @@ call("verifiable-consumer", "--topic verified --group-id v1 --max-messages 500 -
 call("e2e-latency", "--topic verified --num-records 50 --producer-acks all --record-size 64", only=without_numbers)
 call("replica-verification", "--broker-list {broker} --topics-include orders --report-interval-ms 1000", at=None, ends=8,
      only=lambda text: without_numbers("\n".join(text.splitlines()[:1] + text.splitlines()[-1:])))
+
+# The rules of who may do what, made and asked for in every way that the tool has.
+
+acls("--list", quick=True)
+acls("--add --allow-principal User:alice --operation Read --operation Describe --topic orders", quick=True)
+acls("--add --allow-principal User:alice --operation Read --topic orders")
+acls("--add --deny-principal User:bob --deny-host 10.0.0.1 --operation All --topic orders")
+acls("--add --allow-principal User:* --operation Write --topic ord --resource-pattern-type prefixed")
+acls("--add --allow-principal User:carol --producer --topic lines")
+acls("--add --allow-principal User:carol --producer --topic lines --idempotent --transactional-id t1")
+acls("--add --allow-principal User:carol --consumer --topic lines --group g1")
+acls("--add --allow-principal User:dave --operation Alter --cluster")
+acls("--add --allow-principal User:dave --operation Describe --delegation-token User:carol")
+acls("--add --allow-principal User:dave --operation CreateTokens --user-principal User:carol")
+acls("--add --allow-principal User:dave --operation Write --topic orders --topic lines --group *")
+acls("--add --allow-principal nobody --operation Read --topic orders")
+acls("--add --allow-principal User:dave --operation Alter --topic *")
+acls("--add --allow-principal User:dave --operation ClusterAction --topic orders")
+acls("--list", quick=True)
+acls("--list --topic orders")
+acls("--list --topic orders --resource-pattern-type match")
+acls("--list --topic ord --resource-pattern-type any")
+acls("--list --topic ord --resource-pattern-type prefixed")
+acls("--list --group *")
+acls("--list --cluster")
+acls("--list --transactional-id t1")
+acls("--list --principal User:carol")
+acls("--list --principal User:alice --principal User:bob --topic orders")
+acls("--list --topic nowhere")
+acls("--remove --allow-principal User:alice --operation Read --topic orders --force", quick=True)
+acls("--remove --topic ord --resource-pattern-type prefixed --force")
+acls("--remove --producer --allow-principal User:carol --topic lines --force")
+acls("--remove --topic orders --resource-pattern-type match --force")
+acls("--remove --topic nowhere --force")
+acls("--list", quick=True)
