@@ -294,8 +294,10 @@ impl Known {
                 let cutting = self.model.partitions.get(&partition).and_then(|model| model.cutting);
                 if let Some(to) = cutting.filter(|_| !appended.duplicate) {
                     let end = self.model.end_after_cut(partition, to);
-                    let is_taken = self.model.partitions[&partition].known.range(offset..).next().is_some();
-                    if offset == end || is_taken {
+                    let model = &self.model.partitions[&partition];
+                    let is_taken = model.known.range(offset..).next().is_some();
+                    // The log start may lie in the batch that was cut off.
+                    if offset == end.max(model.start) || is_taken {
                         // It was not answered, and has happened. Of two appends, either is answered first.
                         self.cut(partition, end);
                     }

@@ -91,7 +91,7 @@ fn bugs_that_were_found_stay_fixed() {
     play(&random(REPLICAS)(2651));
     // The journal write of a truncation failed, and a start cut the log off on the word of the page cache. It
     // was cut short, and the next one had the shorter log and no truncation.
-    play(&random(Trouble { replicas: true, ..STARTS })(625));
+    play(&random(Trouble { replicas: true, ..STARTS })(2601));
     // An index had entries of what was cut off, and the sync that took them out failed: the next look found
     // none, and after a power loss they were there again, and believed.
     play(&random(Trouble { replicas: true, ..STARTS })(1033));
