@@ -22,6 +22,8 @@
 mod asked;
 mod batches;
 mod coordinator;
+#[cfg(test)]
+mod crash;
 mod leaders;
 mod log;
 mod partition;
