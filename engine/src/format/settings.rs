@@ -183,7 +183,7 @@ pub fn glimpse(bytes: &[u8]) -> Vec<String> {
         let Some(pair) = name.checked_add(value).and_then(|bytes| behind.get(..bytes)) else { break };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).escape_debug().to_string();
         seen.push(match row.scope {
-            ALL_BROKERS | THIS_BROKER | PERMISSION => {
+            ALL_BROKERS | THIS_BROKER | PERMISSION | QUOTA => {
                 format!("{}={}", text(&pair[..name]), text(&pair[name..]))
             }
             _ => format!("{}=(secret)", text(&pair[..name])),
