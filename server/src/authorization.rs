@@ -120,7 +120,7 @@ mod tests {
 
     fn asker(authorizer: &Authorizer, user: &str, peer: &str) -> Asker {
         let peer = peer.parse().unwrap();
-        let mut session = Session::new(&Origin { peer, listener: "L".into() });
+        let mut session = Session::new(&Origin { peer, listener: "L".into() }, None);
         session.principal = Principal::user(user.to_owned());
         authorizer.asker(&session)
     }

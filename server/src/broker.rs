@@ -20,6 +20,7 @@ use crate::cluster::ClusterView;
 use crate::config::BrokerConfig;
 use crate::counters::RequestCounters;
 use crate::groups::Groups;
+use crate::net::Keys;
 use crate::quotas::{QuotaKey, Quotas};
 use crate::room::Room;
 use crate::session::Session;
@@ -36,6 +37,8 @@ pub struct Broker {
     pub cluster: Rc<ClusterView>,
     /// The settings.
     pub config: Arc<BrokerConfig>,
+    /// The keys of the listeners.
+    pub keys: Arc<Keys>,
     /// The coordinators of groups.
     pub groups: Groups,
     /// The coordinators of transactions.

@@ -628,7 +628,7 @@ mod tests {
     #[test]
     fn a_session_knows_what_requests_say_and_a_request_keeps_the_one_that_it_came_in_with() {
         let origin = Origin { peer: ([127, 0, 0, 1], 1).into(), listener: "IN".into() };
-        let mut session = Rc::new(Session::new(&origin));
+        let mut session = Rc::new(Session::new(&origin, None));
         fn note<M: Request + Encode>(session: &mut Rc<Session>, version: i16, client_id: &str, request: &M) {
             let frame = encode_request(version, 1, Some(client_id), request).unwrap();
             let (header, body_at) = RequestHeader::decode(&frame[4..]).unwrap();

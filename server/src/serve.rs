@@ -16,7 +16,7 @@ use crate::config::{Advertised, BrokerConfig, HostPort, ListenerConfig};
 use crate::descriptors::{Descriptors, TooFew};
 use crate::fronts::kafka::KafkaFront;
 use crate::metrics::{self, Sources};
-use crate::net::{Listener, Listeners, Seats, bind};
+use crate::net::{Keys, Listener, Listeners, Refused, Seats, Watch as KeyWatch, bind};
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,12 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The keys of a listener cannot be used.
+    #[error(transparent)]
+    Keys(#[from] Refused),
+    /// No thread can be started that looks after the keys.
+    #[error("no thread can be started for the keys of listeners: {0}")]
+    KeyWatch(io::Error),
     /// The limit on open files is too small.
     #[error(transparent)]
     Descriptors(#[from] TooFew),
@@ -43,6 +49,7 @@ pub struct Server {
     listeners: Vec<Listening>,
     metrics: Option<metrics::Endpoint>,
     descriptors: Descriptors,
+    keys: KeyWatch,
 }
 
 /// A listener of a running broker.
@@ -81,8 +88,11 @@ impl Server {
         let shards = engine_config.shards;
         let descriptors = Descriptors::share_out(limit, shards.max(1), config.listeners.len())?;
         let engine_config = EngineConfig { open_files_max: descriptors.segments, ..engine_config };
+        let config = Arc::new(config);
+        let keys = Keys::open(&config)?;
+        let bound = config.listeners.iter().map(|listener| listen(listener, &keys));
         let (sockets, listeners): (Vec<_>, Vec<_>) =
-            config.listeners.iter().map(listen).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+            bound.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
         // Before recovery: whoever supervises us sees that it runs.
         let metrics = config.metrics_listen.as_ref().map(|place| {
             let refused = |source| ServeError::Listen { place: place.clone(), source };
@@ -90,7 +100,6 @@ impl Server {
             metrics::Endpoint::start(socket, descriptors.metrics).map_err(refused)
         });
         let metrics = metrics.transpose()?;
-        let config = Arc::new(config);
         let fit = descriptors.connections;
         let most = config.whole("max.connections");
         if config.set_value("max.connections").is_some() && most > fit as i64 {
@@ -102,13 +111,14 @@ impl Server {
         let seats = Seats::new(fit, shards);
         let endpoints = listeners.iter().filter_map(endpoint).collect();
         let kafka = Listeners::new(sockets, config.clone(), seats, shards);
-        let kafka = KafkaFront::new(kafka, endpoints, config.clone(), shards);
+        let kafka = KafkaFront::new(kafka, endpoints, config.clone(), keys.clone(), shards);
         let engine = Engine::start(engine_config, (kafka.clone(), other))?;
+        let keys = KeyWatch::start(keys, engine.handle().clone()).map_err(ServeError::KeyWatch)?;
         if let Some(metrics) = &metrics {
             let (handle, recovery) = (engine.handle().clone(), engine.recovery());
             metrics.serve(Sources { handle, front: kafka, recovery, data_dir: config.data_dir.clone() });
         }
-        Ok(Server { engine, listeners, metrics, descriptors })
+        Ok(Server { engine, listeners, metrics, descriptors, keys })
     }
 
     /// Its listeners, in the order of the settings; there is at least one.
@@ -124,6 +134,16 @@ impl Server {
     /// How descriptors are shared out.
     pub fn descriptors(&self) -> Descriptors {
         self.descriptors
+    }
+
+    /// Whether a listener has TLS.
+    pub fn has_keys(&self) -> bool {
+        self.keys.is_needed()
+    }
+
+    /// Has the keys of all listeners read anew soon.
+    pub fn renew_keys(&self) {
+        self.keys.renew();
     }
 
     /// The engine.
@@ -194,9 +214,10 @@ fn engine_config(config: &BrokerConfig, shards: Option<usize>) -> EngineConfig {
 }
 
 /// Binds a listener.
-fn listen(config: &ListenerConfig) -> Result<(Listener, Listening), ServeError> {
+fn listen(config: &ListenerConfig, keys: &Keys) -> Result<(Listener, Listening), ServeError> {
     let refused = |source| ServeError::Listen { place: config.listen.clone(), source };
-    let listener = Listener::new(config.name.clone(), bind(&config.listen).map_err(refused)?);
+    let socket = bind(&config.listen).map_err(refused)?;
+    let listener = Listener::new(config.name.clone(), socket, keys.of(&config.name).cloned());
     let address = listener.address().map_err(refused)?;
     let listening = Listening { name: config.name.clone(), address, advertised: advertised(config, address) };
     Ok((listener, listening))

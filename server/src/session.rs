@@ -65,12 +65,12 @@ impl fmt::Display for Principal {
 }
 
 impl Session {
-    /// Of a connection that has said nothing yet.
-    pub fn new(origin: &Origin) -> Session {
+    /// Of a connection that has said nothing yet, by which its client may have proven to be a user.
+    pub fn new(origin: &Origin, user: Option<&str>) -> Session {
         Session {
             peer: origin.peer,
             listener: origin.listener.clone(),
-            principal: Principal::ANONYMOUS,
+            principal: user.map_or(Principal::ANONYMOUS, |user| Principal::user(user.to_owned())),
             client_id: None,
             software: None,
         }

@@ -32,7 +32,7 @@ use self::executor::Own as Built;
 use self::glommio::Glommio as Built;
 pub use self::ring::RingDisk as ShardDisk;
 pub(crate) use self::ring::probe;
-pub use self::sockets::{SendFileError, Sockets, receive, set_congestion_control, set_nodelay};
+pub use self::sockets::{SendFileError, Sockets, receive, send_ready, set_congestion_control, set_nodelay};
 use crate::io::latch::Latch;
 pub use crate::io::yield_now;
 

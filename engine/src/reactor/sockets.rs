@@ -41,6 +41,16 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut BytesMut) -> Result<usize, E
     Ok(received)
 }
 
+/// Sends what the socket takes of `parts` at this moment, and says how many bytes that is.
+///
+/// # Errors
+/// `AGAIN` when it takes nothing now.
+pub fn send_ready(socket: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    let mut nothing = SendAncillaryBuffer::default();
+    let parts = &parts[..parts.len().min(PARTS_MAX)];
+    rustix::net::sendmsg(socket, parts, &mut nothing, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+}
+
 /// Why a file was not sent whole.
 #[derive(Debug, thiserror::Error)]
 pub enum SendFileError {
@@ -75,6 +85,14 @@ impl Sockets {
     /// What the system says; `BrokenPipe` or `ECANCELED` when the executor ends.
     pub async fn readable(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
         self.ring.readable(descriptor).await
+    }
+
+    /// Waits until the socket takes more, or has failed.
+    ///
+    /// # Errors
+    /// As [`Sockets::readable`].
+    pub async fn writable(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        self.ring.writable(descriptor).await
     }
 
     /// Waits until the peer of the socket has ended its side, or the socket has failed. What it has sent

@@ -152,6 +152,17 @@ pub enum ConfigChange {
     Steps(Vec<ConfigStep>),
 }
 
+impl ConfigChange {
+    /// The names that it is about, each as often as it comes.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let (pairs, steps) = match self {
+            ConfigChange::Replace(pairs) => (&pairs[..], &[][..]),
+            ConfigChange::Steps(steps) => (&[][..], &steps[..]),
+        };
+        pairs.iter().map(|(name, _)| name.as_str()).chain(steps.iter().map(ConfigStep::name))
+    }
+}
+
 /// What lies below a setting of one's own: its declaration, and the value that is in force without it.
 pub type Below = (&'static TopicConfigEntry, String);
 
@@ -169,6 +180,15 @@ pub enum ConfigStep {
 }
 
 impl ConfigStep {
+    /// The name of the setting.
+    pub fn name(&self) -> &str {
+        let (ConfigStep::Set(name, _)
+        | ConfigStep::Delete(name)
+        | ConfigStep::Append(name, _)
+        | ConfigStep::Subtract(name, _)) = self;
+        name
+    }
+
     /// Changes settings that are one's own; `below` knows what lies below each.
     ///
     /// # Errors
@@ -178,10 +198,7 @@ impl ConfigStep {
         own: &mut Vec<(String, String)>,
         below: &dyn Fn(&str) -> Result<Below, ConfigError>,
     ) -> Result<(), ConfigError> {
-        let (ConfigStep::Set(name, _)
-        | ConfigStep::Delete(name)
-        | ConfigStep::Append(name, _)
-        | ConfigStep::Subtract(name, _)) = self;
+        let name = self.name();
         let (entry, below) = below(name)?;
         let in_force = own.iter().rev().find(|(key, _)| key == name);
         let in_force = in_force.map_or(&*below, |(_, value)| value);
@@ -206,7 +223,7 @@ impl ConfigStep {
             }
         };
         own.retain(|(key, _)| key != name);
-        own.extend(value.map(|value| (name.clone(), value)));
+        own.extend(value.map(|value| (name.to_owned(), value)));
         Ok(())
     }
 }

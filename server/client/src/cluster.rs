@@ -3,7 +3,7 @@
 
 use super::connection::Connection;
 use super::retry::Retry;
-use crate::{Address, Code, ConnectError, Limits, RequestError};
+use crate::{Access, Address, Code, ConnectError, Limits, RequestError};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use strandline_protocol::Uuid;
@@ -147,6 +147,7 @@ enum Asked<'a> {
 pub struct Client {
     bootstrap: Vec<Address>,
     limits: Limits,
+    access: Access,
     control: Option<Connection>,
     brokers: BTreeMap<i32, Address>,
     controller: i32,
@@ -163,10 +164,23 @@ impl Client {
     /// # Errors
     /// [`MetadataError::Unreachable`].
     pub fn connect(bootstrap: &[Address], limits: Limits) -> Result<Client, MetadataError> {
+        Client::connect_by(bootstrap, limits, Access::default())
+    }
+
+    /// The same, where the brokers want TLS or to know who asks.
+    ///
+    /// # Errors
+    /// [`MetadataError::Unreachable`].
+    pub fn connect_by(
+        bootstrap: &[Address],
+        limits: Limits,
+        access: Access,
+    ) -> Result<Client, MetadataError> {
         let bootstrap = bootstrap.to_vec();
         let mut client = Client {
             bootstrap,
             limits,
+            access,
             control: None,
             brokers: BTreeMap::new(),
             controller: -1,
@@ -181,6 +195,7 @@ impl Client {
         Client {
             bootstrap: self.bootstrap.clone(),
             limits: self.limits,
+            access: self.access.clone(),
             control: None,
             brokers: self.brokers.clone(),
             controller: self.controller,
@@ -319,7 +334,7 @@ impl Client {
                     continue;
                 }
                 tried.push(address);
-                match Connection::open(address, &self.limits) {
+                match Connection::open_by(address, &self.limits, &self.access) {
                     Ok(connection) => {
                         self.control = Some(connection);
                         break;
@@ -369,7 +384,7 @@ impl Client {
     }
 
     pub(super) fn dial(&self, address: &Address) -> Result<Connection, MetadataError> {
-        Connection::open(address, &self.limits)
+        Connection::open_by(address, &self.limits, &self.access)
             .map_err(|error| MetadataError::Unreachable { attempts: vec![error] })
     }
 

@@ -1,22 +1,26 @@
 //! One TCP connection to one broker: frames out, frames in, in the versions that both sides have.
 //!
 //! ```text
-//! connect > ApiVersions v4 > [UNSUPPORTED_VERSION: ApiVersions again in the version that the broker names] > requests
+//! connect > [TLS] > ApiVersions v4 > [UNSUPPORTED_VERSION: ApiVersions again in the version that the broker names]
+//!         > [SASL] > requests > [SASL again, before what was proven is over (KIP-368)] > requests
 //! ```
 //!
 //! A connection that failed once is of no further use: what is on it is not known any more. Its owner drops
 //! it and dials again.
 
-use crate::{Address, Code, Limits};
+use crate::sasl::{NotProven, Sasl};
+use crate::stream::Stream;
+use crate::{Access, Address, Code, Limits};
 use bytes::{Bytes, BytesMut};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use strandline_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, FetchResponse, Request, decode_response, encode_request,
+    ApiVersionsRequest, ApiVersionsResponse, FetchResponse, Request, SaslAuthenticateRequest,
+    SaslHandshakeRequest, decode_response, encode_request,
 };
 use strandline_protocol::wire::{ApiKey, Decode, Encode, EncodeError, ErrorCode, Message, WireError};
 
@@ -49,6 +53,36 @@ pub enum ConnectError {
         address: Address,
         /// What the last address of the host said.
         source: io::Error,
+    },
+    /// The handshake of TLS failed: the broker is not trusted, does not trust us, or speaks no TLS.
+    #[error("{address}: TLS: {}", lost(source))]
+    Tls {
+        /// The broker.
+        address: Address,
+        /// What was said.
+        source: io::Error,
+    },
+    /// The broker does not believe that we are who we say.
+    #[error("{address}: {mechanism}: {}", message.clone().unwrap_or_else(|| code.to_string()))]
+    NotBelieved {
+        /// The broker.
+        address: Address,
+        /// The mechanism.
+        mechanism: String,
+        /// Its reason.
+        code: Code,
+        /// In its words.
+        message: Option<String>,
+    },
+    /// We do not believe the broker.
+    #[error("{address}: {mechanism}: {source}")]
+    Sasl {
+        /// The broker.
+        address: Address,
+        /// The mechanism.
+        mechanism: String,
+        /// The reason.
+        source: NotProven,
     },
     /// Something accepted, but the first request failed.
     #[error(transparent)]
@@ -159,8 +193,11 @@ fn theirs_text(theirs: Option<(i16, i16)>) -> String {
 #[derive(Debug)]
 pub struct Connection {
     address: Address,
-    stream: TcpStream,
+    stream: Stream,
     client_id: &'static str,
+    /// Who we prove to be, and when again.
+    sasl: Option<Arc<Sasl>>,
+    again: Option<Instant>,
     versions: BTreeMap<i16, (i16, i16)>,
     correlation_id: i32,
     request_timeout: Duration,
@@ -176,11 +213,32 @@ impl Connection {
     /// # Errors
     /// [`ConnectError`].
     pub fn open(address: &Address, limits: &Limits) -> Result<Connection, ConnectError> {
+        Connection::open_by(address, limits, &Access::default())
+    }
+
+    /// Connects as `access` says, asks for the versions, and proves who we are.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn open_by(address: &Address, limits: &Limits, access: &Access) -> Result<Connection, ConnectError> {
         let failed = |source| ConnectError::Connect { address: address.clone(), source };
-        let stream = connect(address, limits.connect)?;
-        let mut connection =
-            Connection::over(stream, address.clone(), CLIENT_ID, limits.request).map_err(failed)?;
+        let socket = connect(address, limits.connect)?;
+        let stream = match &access.tls {
+            None => Stream::Plain(socket),
+            Some(config) => {
+                let timeouts = socket.set_read_timeout(Some(limits.connect));
+                timeouts.and_then(|()| socket.set_write_timeout(Some(limits.connect))).map_err(failed)?;
+                let secured = Stream::secured(socket, &address.host, config);
+                secured.map_err(|source| ConnectError::Tls { address: address.clone(), source })?
+            }
+        };
+        let opened = Connection::over_stream(stream, address.clone(), CLIENT_ID, limits.request);
+        let mut connection = opened.map_err(failed)?;
         connection.negotiate()?;
+        if let Some(sasl) = &access.sasl {
+            connection.sasl = Some(sasl.clone());
+            connection.authenticate()?;
+        }
         Ok(connection)
     }
 
@@ -195,12 +253,23 @@ impl Connection {
         client_id: &'static str,
         request_timeout: Duration,
     ) -> io::Result<Connection> {
-        stream.set_write_timeout(Some(request_timeout))?;
-        stream.set_read_timeout(Some(request_timeout))?;
+        Connection::over_stream(Stream::Plain(stream), address, client_id, request_timeout)
+    }
+
+    fn over_stream(
+        stream: Stream,
+        address: Address,
+        client_id: &'static str,
+        request_timeout: Duration,
+    ) -> io::Result<Connection> {
+        stream.socket().set_write_timeout(Some(request_timeout))?;
+        stream.set_read_timeout(request_timeout)?;
         Ok(Connection {
             address,
             stream,
             client_id,
+            sasl: None,
+            again: None,
             versions: BTreeMap::new(),
             correlation_id: 0,
             request_timeout,
@@ -235,6 +304,48 @@ impl Connection {
         Ok(())
     }
 
+    /// Proves who we are, for the first time or again.
+    fn authenticate(&mut self) -> Result<(), ConnectError> {
+        let Some(sasl) = self.sasl.clone() else { return Ok(()) };
+        self.again = None;
+        let address = self.address.clone();
+        let mechanism = sasl.mechanism.to_string();
+        let refused = |code: Code, message| ConnectError::NotBelieved {
+            address: address.clone(),
+            mechanism: mechanism.clone(),
+            code,
+            message,
+        };
+        let request = SaslHandshakeRequest { mechanism: mechanism.clone() };
+        // With version 0, tokens would travel without headers.
+        let shaken = self.call_in(1, &request)?;
+        if let Err(code) = Code::check(shaken.error_code) {
+            let message = format!("{code}; the broker has {}", shaken.mechanisms.join(", "));
+            return Err(refused(code, Some(message)));
+        }
+        let (mut exchange, mut token) = sasl.begin();
+        loop {
+            let began = Instant::now();
+            let answer = self.call(&SaslAuthenticateRequest { auth_bytes: token.into() })?;
+            Code::check(answer.error_code).map_err(|code| refused(code, answer.error_message))?;
+            let next = exchange.step(&answer.auth_bytes).map_err(|source| ConnectError::Sasl {
+                address: address.clone(),
+                mechanism: mechanism.clone(),
+                source,
+            })?;
+            match next {
+                Some(next) => token = next,
+                None => {
+                    // With a fifth of it left, as others do.
+                    let lifetime = u64::try_from(answer.session_lifetime_ms).unwrap_or(0);
+                    let soon = Duration::from_millis(lifetime / 5 * 4);
+                    self.again = Some(began + soon).filter(|_| lifetime > 0);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
     fn ask_versions(
         &mut self,
         version: i16,
@@ -248,9 +359,9 @@ impl Connection {
         self.decode(&frame, if unsupported { 0 } else { version }, correlation_id)
     }
 
-    /// The socket, for bytes that are not a request.
+    /// The socket, for bytes that are not a request; they are not encrypted.
     pub fn stream(&self) -> &TcpStream {
-        &self.stream
+        self.stream.socket()
     }
 
     /// The broker.
@@ -285,9 +396,8 @@ impl Connection {
     }
 
     /// Whether a response has begun to arrive, or the connection has ended.
-    pub fn has_news(&self) -> bool {
-        let mut interest = [PollFd::new(&self.stream, PollFlags::IN)];
-        poll(&mut interest, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    pub fn has_news(&mut self) -> bool {
+        self.stream.has_news()
     }
 
     /// One question, one answer.
@@ -340,10 +450,15 @@ impl Connection {
     /// # Errors
     /// [`RequestError`].
     pub fn send<R: Request + Encode>(&mut self, version: i16, request: &R) -> Result<i32, RequestError> {
+        if self.again.is_some_and(|again| Instant::now() >= again) {
+            // Nothing is under way on the connection of a client that proves who it is.
+            self.authenticate().map_err(|error| self.lost(R::KEY, io::Error::other(error)))?;
+        }
         self.correlation_id = self.correlation_id.wrapping_add(1) & i32::MAX;
         let frame = encode_request(version, self.correlation_id, Some(self.client_id), request)
             .map_err(|source| RequestError::Encode { address: self.address.clone(), api: R::KEY, source })?;
-        self.stream.write_all(&frame).map_err(|source| self.lost(R::KEY, source))?;
+        let written = self.stream.write_all(&frame).and_then(|()| self.stream.flush());
+        written.map_err(|source| self.lost(R::KEY, source))?;
         Ok(self.correlation_id)
     }
 
@@ -354,7 +469,7 @@ impl Connection {
     pub fn receive(&mut self, api: ApiKey, patience: Duration) -> Result<Bytes, RequestError> {
         let timeout = self.request_timeout + patience;
         if timeout != self.read_timeout {
-            self.stream.set_read_timeout(Some(timeout)).map_err(|source| self.lost(api, source))?;
+            self.stream.set_read_timeout(timeout).map_err(|source| self.lost(api, source))?;
             self.read_timeout = timeout;
         }
         let mut size = [0; size_of::<i32>()];

@@ -2,7 +2,7 @@
 //! against any broker since Kafka 0.11.
 //!
 //! ```text
-//! cli > Client (metadata, admin, settings, offsets, groups, transactions, users) > Connection (frames, versions) > TcpStream
+//! cli > Client (metadata, admin, settings, offsets, groups, transactions, users) > Connection (frames, versions) > Stream (a socket, or TLS over it)
 //!     > Producer  one request a leader in flight, one batch a partition
 //!     > Consumer  one fetch a leader in flight
 //!     > GroupConsumer > Consumer, of the partitions that the group gives it
@@ -19,9 +19,10 @@
 //! * Memory is bounded: responses by [`RESPONSE_BYTES_MAX`], what a batch unpacks to by
 //!   [`UNPACKED_BYTES_MAX`].
 //!
-//! No TLS, no SASL, no transactional producer; groups in the classic protocol, with the range assignor, of
-//! one topic a member.
+//! How it connects, and as whom, is an [`Access`]. No transactional producer; groups in the classic protocol,
+//! with the range assignor, of one topic a member.
 
+mod access;
 mod address;
 mod admin;
 mod assignor;
@@ -31,17 +32,21 @@ mod connection;
 mod consumer;
 mod group_consumer;
 mod groups;
+mod jaas;
 mod limits;
 mod offsets;
 mod partitioner;
 mod producer;
 mod retry;
+mod sasl;
 mod settings;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod transactions;
 mod users;
 
+pub use access::{Access, AccessError};
 pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use admin::{AdminError, Subject, TopicSpec};
 pub use cluster::{Client, MetadataError, Partition, Topic, Waiting};
@@ -50,10 +55,12 @@ pub use connection::{ConnectError, Connection, RESPONSE_BYTES_MAX, RequestError}
 pub use consumer::{ConsumeError, ConsumedRecord, Consumer, UNPACKED_BYTES_MAX};
 pub use group_consumer::{GroupConsumeError, GroupConsumer};
 pub use groups::{Group, GroupEpochs, GroupError, GroupOffsets, GroupSummary, Member, MemberTarget};
+pub use jaas::{JaasEntry, JaasForm, jaas_entry};
 pub use limits::Limits;
 pub use offsets::{ListOffsetsError, Moment};
 pub use partitioner::{murmur2, partition_of_key};
 pub use producer::{Acks, NewRecord, ProduceError, Producer, ProducerOptions};
+pub use sasl::NotProven;
 pub use settings::{Setting, Source};
 pub use transactions::{TransactionDescription, TransactionError, TransactionSummary};
 pub use users::User;

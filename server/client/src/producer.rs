@@ -413,7 +413,8 @@ impl Producer {
 
     fn take_answers(&mut self, wait: bool) -> Result<(), ProduceError> {
         for (at, leader) in self.busy().into_iter().enumerate() {
-            if (wait && at == 0) || self.links[&leader].connection.has_news() {
+            let link = self.links.get_mut(&leader).expect("it is a link's key");
+            if (wait && at == 0) || link.connection.has_news() {
                 self.take_answer(leader)?;
             }
         }

@@ -22,7 +22,7 @@ use crate::api::configs::{may, not_kept};
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::call::Call;
-use crate::config::changed;
+use crate::config::{changed, is_of_tls};
 use crate::security::acl::Operation;
 
 /// Resource types, in Kafka's numbers.
@@ -188,11 +188,25 @@ async fn alter_broker(
         name if name == me.to_string() => Origin::ThisBroker,
         other => return Err(invalid(format!("this is broker {me}, not '{other}'"))),
     };
+    let is_of_keys = change.names().any(is_of_tls) && !broker.keys.is_empty();
     let config = broker.config.clone();
     let change = move |in_force: &InForce| changed(&config, in_force, scope, &change);
+    if is_of_keys {
+        let wanted = change(&broker.engine.settings()).map_err(|error| refused(error.into()))?;
+        let unusable = broker.keys.check(wanted).await.err();
+        if let Some(why) = unusable {
+            return Err(Refusal::new(ErrorCode::InvalidRequest, why.to_string()));
+        }
+    }
     match validate_only {
         true => change(&broker.engine.settings()).map(drop).map_err(|error| refused(error.into())),
-        false => broker.engine.alter_settings(change).await.map_err(refused),
+        false => {
+            broker.engine.alter_settings(change).await.map_err(refused)?;
+            if is_of_keys {
+                broker.keys.renew(&broker.engine).await;
+            }
+            Ok(())
+        }
     }
 }
 

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use strandline_client::{
-    Address, AdminError, Client, Code, ConsumeError, GroupConsumeError, GroupError, Limits, ListOffsetsError,
-    MetadataError, TransactionError,
+    Access, AccessError, Address, AdminError, Client, Code, ConsumeError, GroupConsumeError, GroupError,
+    Limits, ListOffsetsError, MetadataError, TransactionError,
 };
 
 use strandline_engine::StopError;
@@ -39,11 +39,26 @@ pub(super) struct Cluster {
         default_value = "127.0.0.1:9092"
     )]
     pub(super) bootstrap: Vec<Address>,
+    /// How to connect, in Kafka's names, as a properties file: security.protocol, ssl.*, sasl.mechanism,
+    /// sasl.jaas.config [default: in plaintext]
+    #[arg(long, global = true, value_name = "FILE")]
+    command_config: Option<PathBuf>,
 }
 
 impl Cluster {
-    pub(super) fn connect(&self) -> Result<Client, MetadataError> {
-        let mut client = Client::connect(&self.bootstrap, Limits::default())?;
+    pub(super) fn connect(&self) -> Result<Client, CommandError> {
+        let access = match &self.command_config {
+            None => Access::default(),
+            Some(path) => {
+                let (access, unknown) = Access::read(path)?;
+                if !unknown.is_empty() {
+                    let (names, path) = (unknown.join(" "), path.display());
+                    note(format_args!("warning: {path}: not understood and passed over: {names}"));
+                }
+                access
+            }
+        };
+        let mut client = Client::connect_by(&self.bootstrap, Limits::default(), access)?;
         client.tell_waiting(|error| {
             note(format_args!("waiting: {error}{}", disk_advice(&error.to_string())));
         });
@@ -63,6 +78,8 @@ fn disk_advice(error: &str) -> &'static str {
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
+    #[error("--command-config: {0}")]
+    Access(#[from] AccessError),
     #[error(transparent)]
     Metadata(#[from] MetadataError),
     #[error(transparent)]

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::{Args as ClapArgs, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use strandline::config::{BrokerConfig, HostPort, SettingError, Settings};
 use strandline::log;
@@ -114,28 +114,57 @@ pub(super) fn run(args: Args) -> u8 {
     }
 }
 
-/// Waits for a signal, or for the number of a shard that ends by itself. A second signal ends the process at
-/// once.
+/// What the broker is told while it runs.
+enum Told {
+    /// A shard has ended by itself.
+    Ended(usize),
+    /// To read the keys of its listeners anew.
+    Renew,
+    /// To stop.
+    Stop,
+}
+
+/// Waits for a signal to stop, or for the number of a shard that ends by itself. A second signal ends the
+/// process at once. Where there are keys to be read anew, SIGHUP does that; elsewhere it ends the process, as
+/// it always does.
 fn until_told(server: &Server, mut signals: Signals) -> Option<usize> {
+    if server.has_keys()
+        && let Err(error) = signals.add_signal(SIGHUP)
+    {
+        tracing::warn!(%error, "SIGHUP will not have keys read anew");
+    }
     let (told, tells) = std::sync::mpsc::channel();
     let (watch, ended) = (server.watch(), told.clone());
     std::thread::spawn(move || {
         if let Some(shard) = watch.wait() {
-            let _ = ended.send(Some(shard));
+            let _ = ended.send(Told::Ended(shard));
         }
     });
     std::thread::spawn(move || {
-        let mut signals = signals.forever();
-        signals.next();
-        tracing::info!("stopping; a second signal ends at once");
-        let _ = told.send(None);
-        if signals.next().is_some() {
-            tracing::warn!("ended by a second signal; the next start recovers");
-            log::flush();
-            std::process::exit(i32::from(FAILED));
+        let mut is_stopping = false;
+        for signal in signals.forever() {
+            match signal {
+                SIGHUP => drop(told.send(Told::Renew)),
+                _ if is_stopping => {
+                    tracing::warn!("ended by a second signal; the next start recovers");
+                    log::flush();
+                    std::process::exit(i32::from(FAILED));
+                }
+                _ => {
+                    tracing::info!("stopping; a second signal ends at once");
+                    is_stopping = true;
+                    let _ = told.send(Told::Stop);
+                }
+            }
         }
     });
-    tells.recv().expect("the thread that waits for signals lives as long as the process")
+    loop {
+        match tells.recv().expect("the thread that waits for signals lives as long as the process") {
+            Told::Ended(shard) => return Some(shard),
+            Told::Renew => server.renew_keys(),
+            Told::Stop => return None,
+        }
+    }
 }
 
 fn fail(error: &str) -> u8 {

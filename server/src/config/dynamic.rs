@@ -7,7 +7,7 @@ use strandline_engine::topics::ConfigChange;
 
 use super::connections::{OVERRIDES, counts_of_addresses};
 use super::resolve::BrokerConfig;
-use super::settings::is_prefixed;
+use super::settings::{is_prefixed, name_of, of_one_listener};
 use super::table::{broker_config_entry, shown_name};
 
 /// Every place that gives a broker setting a value, the one in force first.
@@ -37,7 +37,8 @@ pub fn changed(
     change: &ConfigChange,
 ) -> Result<DynamicSettings, ConfigError> {
     let find = |name: &str| {
-        let entry = broker_config_entry(name).ok_or_else(|| match is_prefixed(name) {
+        let entry = broker_config_entry(name).or_else(|| of_tls(config, name));
+        let entry = entry.ok_or_else(|| match is_prefixed(name) {
             true => ConfigError::OnlyAtStart { name: name.to_owned() },
             false => ConfigError::UnknownName { name: name.to_owned() },
         })?;
@@ -86,6 +87,19 @@ pub fn changed(
         }
     }
     Ok(settings)
+}
+
+/// The setting of TLS that a listener has of its own under this whole name.
+fn of_tls(config: &BrokerConfig, name: &str) -> Option<&'static TopicConfigEntry> {
+    let entry = of_one_listener(name).filter(|entry| strandline_tls::NAMES.contains(&entry.name))?;
+    let mut listeners = config.listeners.iter().filter(|listener| listener.tls.is_some());
+    listeners.any(|listener| name_of(&listener.name, None, entry.name) == name).then_some(entry)
+}
+
+/// Whether a change of a broker's settings has keys read anew: Kafka's brokers do so for each that names one,
+/// whether its value is another or not.
+pub fn is_of_tls(name: &str) -> bool {
+    strandline_tls::NAMES.iter().any(|setting| name.ends_with(setting))
 }
 
 fn is_of_topics(entry: &TopicConfigEntry) -> bool {

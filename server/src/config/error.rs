@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use strandline_engine::config::{ConfigError, TopicConfigEntry};
+use strandline_tls::MappingError;
 
 use super::host_port::HostPort;
 use crate::security::{JaasError, Mechanism};
@@ -78,7 +79,7 @@ pub enum Expected {
         node_id: i32,
     },
     /// Another protocol.
-    #[error("a listener in PLAINTEXT or SASL_PLAINTEXT: {listener} is {protocol}, and there is no TLS")]
+    #[error("PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL behind {listener}, and not {protocol}")]
     Protocols {
         /// The listener.
         listener: String,
@@ -120,6 +121,9 @@ pub enum Expected {
     /// Users, in the form in which Kafka has them.
     #[error("{0}")]
     Jaas(JaasError),
+    /// Rules for the names of users.
+    #[error("rules for names; {0}")]
+    MappingRules(MappingError),
     /// A place that somebody can connect to.
     #[error("places that clients can connect to: {place} stands for every address of a machine")]
     Routable {

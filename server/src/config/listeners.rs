@@ -1,8 +1,8 @@
 //! Which of the listeners of a Kafka file are for clients, and what each of them is.
 //!
 //! Kafka names its listeners, maps each name to a protocol, says where clients of each are told to connect
-//! to, and lists those that are for controllers. This broker serves those of clients, with SASL or without:
-//! those of controllers are passed over, and what asks for anything else is refused with the reason.
+//! to, and lists those that are for controllers. This broker serves those of clients, with TLS and SASL or
+//! without: those of controllers are passed over, and what asks for anything else is refused with the reason.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use super::error::{Expected, SettingError, bad};
 use super::host_port::HostPort;
 use super::sasl::SaslConfig;
 use super::settings::Settings;
+use super::tls::TlsConfig;
 
 /// A listener of clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct ListenerConfig {
     pub connections_max: Option<usize>,
     /// How its clients prove who they are; where that is `None`, they do not.
     pub sasl: Option<Arc<SaslConfig>>,
+    /// What it has of TLS; where that is `None`, it is plaintext.
+    pub tls: Option<TlsConfig>,
 }
 
 /// Where clients of a listener are told to connect to.
@@ -49,12 +52,23 @@ pub(super) struct Listeners {
 /// Controllers' by custom, where no `controller.listener.names` says so.
 const CONTROLLER: &str = "CONTROLLER";
 
-/// The protocols that this broker speaks.
+/// The name of the protocol that has neither TLS nor SASL, and of its listener by custom.
 const PLAINTEXT: &str = "PLAINTEXT";
-const SASL_PLAINTEXT: &str = "SASL_PLAINTEXT";
 
-/// Names of protocols, which are names of listeners as well.
-const PROTOCOLS: [&str; 4] = [PLAINTEXT, "SSL", SASL_PLAINTEXT, "SASL_SSL"];
+/// The protocols, by name: whether each has TLS, and SASL. The names are names of listeners as well.
+const PROTOCOLS: [Protocol; 4] = [
+    Protocol { name: PLAINTEXT, has_tls: false, has_sasl: false },
+    Protocol { name: "SSL", has_tls: true, has_sasl: false },
+    Protocol { name: "SASL_PLAINTEXT", has_tls: false, has_sasl: true },
+    Protocol { name: "SASL_SSL", has_tls: true, has_sasl: true },
+];
+
+#[derive(Clone, Copy, Debug)]
+struct Protocol {
+    name: &'static str,
+    has_tls: bool,
+    has_sasl: bool,
+}
 
 /// The listener by which brokers would find each other.
 const BETWEEN_BROKERS: &str = "inter.broker.listener.name";
@@ -62,7 +76,7 @@ const BETWEEN_BROKERS: &str = "inter.broker.listener.name";
 /// Finds the listeners of clients.
 ///
 /// # Errors
-/// [`SettingError::BadValue`] where there is none, or one that is not plaintext, or two that cannot be told
+/// [`SettingError::BadValue`] where there is none, or one whose protocol is none, or two that cannot be told
 /// apart.
 pub(super) fn of(settings: &Settings) -> Result<Listeners, SettingError> {
     let is_controllers = |name: &str| is_controllers(settings, name);
@@ -74,11 +88,6 @@ pub(super) fn of(settings: &Settings) -> Result<Listeners, SettingError> {
         return Err(bad("listeners", written, expected));
     }
     for (at, listener) in clients.iter().enumerate() {
-        let protocol = protocol(settings, listener.name)?;
-        if ![PLAINTEXT, SASL_PLAINTEXT].iter().any(|spoken| protocol.eq_ignore_ascii_case(spoken)) {
-            let (listener, protocol) = (listener.name.to_owned(), protocol.to_owned());
-            return Err(bad("listeners", written, Expected::Protocols { listener, protocol }));
-        }
         for other in &clients[..at] {
             if other.place == listener.place && other.place.port != 0 {
                 let (one, other) = (other.name.to_owned(), listener.name.to_owned());
@@ -94,14 +103,16 @@ pub(super) fn of(settings: &Settings) -> Result<Listeners, SettingError> {
         None => Advertised::Nowhere,
     };
     let client = |listener: &Listener<'_>| {
-        let has_sasl = protocol(settings, listener.name)?.eq_ignore_ascii_case(SASL_PLAINTEXT);
-        let sasl = has_sasl.then(|| SaslConfig::of(settings, listener.name)).transpose()?;
+        let protocol = protocol(settings, listener.name)?;
+        let sasl = protocol.has_sasl.then(|| SaslConfig::of(settings, listener.name)).transpose()?;
+        let tls = protocol.has_tls.then(|| TlsConfig::of(settings, listener.name)).transpose()?;
         Ok(ListenerConfig {
             name: listener.name.to_ascii_uppercase().into(),
             listen: listener.place.clone(),
             advertised: advertised(listener.name),
             connections_max: settings.connections_max_of(listener.name),
             sasl: sasl.map(Arc::new),
+            tls,
         })
     };
     Ok(Listeners {
@@ -221,19 +232,21 @@ fn parse<'a>(setting: &'static str, written: &'a str) -> Result<Vec<Listener<'a>
 }
 
 /// The protocol of the listener `name`: the map's, or the name itself where it is a protocol's.
-fn protocol<'a>(settings: &'a Settings, name: &'a str) -> Result<&'a str, SettingError> {
-    let map = settings.text("listener.security.protocol.map");
+fn protocol(settings: &Settings, name: &str) -> Result<Protocol, SettingError> {
+    const MAP: &str = "listener.security.protocol.map";
+    let map = settings.text(MAP);
+    let of_name = |name: &str| PROTOCOLS.into_iter().find(|known| known.name.eq_ignore_ascii_case(name));
     for pair in map.split(',').filter(|_| !map.is_empty()) {
         let Some((listener, protocol)) = pair.split_once(':') else {
-            return Err(bad("listener.security.protocol.map", map, "NAME:PROTOCOL,NAME:PROTOCOL,..."));
+            return Err(bad(MAP, map, "NAME:PROTOCOL,NAME:PROTOCOL,..."));
         };
         if listener.trim().eq_ignore_ascii_case(name) {
-            return Ok(protocol.trim());
+            let (listener, protocol) = (listener.trim(), protocol.trim());
+            return of_name(protocol).ok_or_else(|| {
+                let (listener, protocol) = (listener.to_owned(), protocol.to_owned());
+                bad(MAP, map, Expected::Protocols { listener, protocol })
+            });
         }
     }
-    let own = PROTOCOLS.into_iter().find(|protocol| protocol.eq_ignore_ascii_case(name));
-    own.ok_or_else(|| {
-        let expected = Expected::Protocol { listener: name.to_owned() };
-        bad("listener.security.protocol.map", map, expected)
-    })
+    of_name(name).ok_or_else(|| bad(MAP, map, Expected::Protocol { listener: name.to_owned() }))
 }

@@ -18,11 +18,12 @@ mod resolve;
 mod sasl;
 mod settings;
 mod table;
+mod tls;
 mod without_effect;
 
 pub use authorizer::AuthorizerConfig;
 pub use connections::ConnectionLimits;
-pub use dynamic::{changed, layers};
+pub use dynamic::{changed, is_of_tls, layers};
 pub use error::{Expected, SettingError};
 pub use host_port::{HostPort, NotHostPort};
 pub use listeners::{Advertised, ListenerConfig};
@@ -30,6 +31,7 @@ pub use resolve::BrokerConfig;
 pub use sasl::SaslConfig;
 pub use settings::Settings;
 pub use table::{BROKER_CONFIGS, broker_config_entry, broker_configs};
+pub use tls::TlsConfig;
 pub use without_effect::WITHOUT_EFFECT;
 
 #[cfg(test)]
@@ -112,8 +114,9 @@ mod tests {
             "log.segment.bytes=12: expected a whole number from 1048576 to 2147483647"
         );
         assert_eq!(
-            refusal(&[("listeners", "SSL://:9093")]),
-            "listeners=SSL://:9093: expected a listener in PLAINTEXT or SASL_PLAINTEXT: SSL is SSL, and there is no TLS"
+            refusal(&[("listeners", "A://:9093"), ("listener.security.protocol.map", "A:TLS")]),
+            "listener.security.protocol.map=A:TLS: expected PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL behind A, and \
+             not TLS"
         );
         assert_eq!(refusal(&[("log.dirs", "/a,/b")]), "log.dirs=/a,/b: expected exactly one directory");
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use strandline_engine::config::{CleanerConfig, DynamicSettings, TopicDefaults};
+use strandline_tls::TlsSettings;
 
 use super::authorizer::AuthorizerConfig;
 use super::connections::{ConnectionLimits, OVERRIDES, counts_of_addresses};
@@ -13,6 +14,7 @@ use super::error::{SettingError, bad};
 use super::host_port::HostPort;
 use super::listeners::{self, ListenerConfig};
 use super::settings::Settings;
+use super::tls;
 
 /// The broker's settings, ready for use.
 #[derive(Clone, Debug)]
@@ -117,7 +119,8 @@ impl BrokerConfig {
 
     /// What was set and has no effect: each reason with the names that it holds for.
     pub fn without_effect(&self) -> BTreeMap<&'static str, Vec<String>> {
-        let listeners: Vec<&str> = self.listeners.iter().map(|listener| &*listener.name).collect();
+        let listeners: Vec<(&str, bool)> =
+            self.listeners.iter().map(|listener| (&*listener.name, listener.tls.is_some())).collect();
         self.settings.without_effect(&listeners)
     }
 
@@ -151,6 +154,15 @@ impl BrokerConfig {
             listener: self.listener(listener).and_then(|found| found.connections_max).unwrap_or(usize::MAX),
             address: exception.map_or_else(|| count("max.connections.per.ip"), |(_, count)| count),
         }
+    }
+
+    /// What is in force of TLS for a listener.
+    ///
+    /// # Panics
+    /// When there is no listener of this name.
+    pub fn tls_settings(&self, dynamic: &DynamicSettings, listener: &str) -> TlsSettings {
+        let listener = self.listener(listener).expect("a listener of these settings");
+        tls::settings_of(&self.settings, dynamic, &listener.name, listener.sasl.is_some())
     }
 
     /// The listener of this name.

@@ -1,5 +1,6 @@
 //! Settings as a file and a command line give them: names that exist, and values that each could be.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io;
@@ -28,6 +29,9 @@ impl fmt::Debug for Settings {
     }
 }
 
+/// What the name of a setting of TLS begins with.
+const OF_TLS: &str = "ssl.";
+
 /// What the name of a setting of one listener begins with.
 const OF_LISTENER: &str = "listener.name.";
 
@@ -37,33 +41,53 @@ pub(super) fn is_prefixed(name: &str) -> bool {
 }
 
 /// What a listener may have of its own, and its mechanisms where it says so.
-const OF_ONE_LISTENER: [(&str, bool); 5] = [
-    ("connections.max.reauth.ms", true),
-    ("max.connections", false),
-    (PLAIN_USERS, true),
-    ("sasl.enabled.mechanisms", false),
-    ("sasl.server.max.receive.size", true),
-];
+fn of_listeners() -> impl Iterator<Item = (&'static str, bool)> {
+    let of_tls = strandline_tls::NAMES.into_iter().chain([MAPPING_RULES]).map(|name| (name, false));
+    let of_both = [
+        ("connections.max.reauth.ms", true),
+        ("max.connections", false),
+        (PLAIN_USERS, true),
+        ("sasl.enabled.mechanisms", false),
+        ("sasl.server.max.receive.size", true),
+    ];
+    of_both.into_iter().chain(of_tls)
+}
+
+/// The rules for the names of users by their certificates.
+pub(super) const MAPPING_RULES: &str = "ssl.principal.mapping.rules";
 
 /// The users of PLAIN, which a listener has for this mechanism alone.
 pub(super) const PLAIN_USERS: &str = "sasl.jaas.config";
 
-/// The setting of [`OF_ONE_LISTENER`] that such a name sets, whatever the listener.
-fn of_one_listener(name: &str) -> Option<&'static TopicConfigEntry> {
+/// The setting of [`of_listeners`] that such a name sets, whatever the listener.
+pub(super) fn of_one_listener(name: &str) -> Option<&'static TopicConfigEntry> {
     let rest = name.strip_prefix(OF_LISTENER)?;
     let is_of = |setting: &str| {
         let whose = rest.strip_suffix(setting).and_then(|rest| rest.strip_suffix('.'));
         whose.is_some_and(|whose| !whose.is_empty())
     };
-    let (setting, _) = OF_ONE_LISTENER.into_iter().find(|(setting, _)| is_of(setting))?;
+    let (setting, _) = of_listeners().find(|(setting, _)| is_of(setting))?;
     broker_config_entry(setting)
 }
 
 /// The name by which a listener, or a mechanism of it, has a setting of its own. As in Kafka, both stand
 /// there in lower case.
-fn name_of(listener: &str, mechanism: Option<Mechanism>, setting: &str) -> String {
+pub(super) fn name_of(listener: &str, mechanism: Option<Mechanism>, setting: &str) -> String {
     let mechanism = mechanism.map_or(String::new(), |mechanism| format!("{mechanism}."));
     format!("{OF_LISTENER}{}.{}{setting}", listener.to_ascii_lowercase(), mechanism.to_ascii_lowercase())
+}
+
+/// A value as its declaration has it.
+fn checked(
+    entry: &'static TopicConfigEntry,
+    name: Cow<'static, str>,
+    value: &str,
+) -> Result<String, SettingError> {
+    match entry.kind {
+        // The canonical form of a secret is nothing.
+        ConfigKind::Password if entry.has_effect || name.starts_with(OF_LISTENER) => Ok(value.to_owned()),
+        _ => entry.canonical(value).map_err(|_| bad(name, value.trim(), Expected::Declared(entry))),
+    }
 }
 
 impl Settings {
@@ -101,19 +125,12 @@ impl Settings {
                 self.prefixed.push(name.to_owned());
                 return Ok(());
             };
-            let value = match entry.kind {
-                // The table keeps no secret.
-                ConfigKind::Password => value.to_owned(),
-                _ => {
-                    let refused = |_| bad(name.to_owned(), value.trim(), Expected::Declared(entry));
-                    entry.canonical(value).map_err(refused)?
-                }
-            };
+            let value = checked(entry, name.to_owned().into(), value)?;
             self.of_listeners.insert(name.to_owned(), value);
             return Ok(());
         };
         let name = shown_name(entry);
-        let value = entry.canonical(value).map_err(|_| bad(name, value.trim(), Expected::Declared(entry)))?;
+        let value = checked(entry, name.into(), value)?;
         self.values.insert(name, value);
         Ok(())
     }
@@ -145,12 +162,16 @@ impl Settings {
         self.of_listener(listener, None, "max.connections")?.parse().ok()
     }
 
-    /// What was set and has no effect beside these listeners: each reason with the names that it holds for.
-    pub(super) fn without_effect(&self, listeners: &[&str]) -> BTreeMap<&'static str, Vec<String>> {
+    /// What was set and has no effect beside these listeners, each with whether it has TLS: each reason with
+    /// the names that it holds for.
+    pub(super) fn without_effect(&self, listeners: &[(&str, bool)]) -> BTreeMap<&'static str, Vec<String>> {
         let mut found: BTreeMap<_, Vec<String>> = BTreeMap::new();
         let mut taken = HashSet::new();
-        for listener in listeners {
-            for (setting, has_mechanisms) in OF_ONE_LISTENER {
+        for (listener, has_tls) in listeners {
+            for (setting, has_mechanisms) in of_listeners() {
+                if setting.starts_with(OF_TLS) && !*has_tls {
+                    continue;
+                }
                 if setting == PLAIN_USERS {
                     taken.insert(name_of(listener, Some(Mechanism::Plain), setting));
                     continue;
@@ -161,9 +182,12 @@ impl Settings {
             }
         }
         for name in self.of_listeners.keys().filter(|name| !taken.contains(*name)) {
-            let reason = match name.ends_with(PLAIN_USERS) {
-                true => "users in a setting are those of PLAIN: listener.name.NAME.plain.sasl.jaas.config",
-                false => "no listener of clients has that name, which stands there in lower case",
+            let reason = if name.ends_with(PLAIN_USERS) {
+                "users in a setting are those of PLAIN: listener.name.NAME.plain.sasl.jaas.config"
+            } else if of_one_listener(name).is_some_and(|entry| entry.name.starts_with(OF_TLS)) {
+                "no listener with TLS has that name, which stands there in lower case"
+            } else {
+                "no listener of clients has that name, which stands there in lower case"
             };
             found.entry(reason).or_default().push(name.clone());
         }

@@ -80,7 +80,7 @@ entries! {
         "How long a member of a share group may be silent before it is taken out."
     "listener.security.protocol.map" Text =
         "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Any;
-        "The protocol of each listener, as NAME:PROTOCOL; listeners of clients speak PLAINTEXT or SASL_PLAINTEXT."
+        "The protocol of each listener, as NAME:PROTOCOL: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."
     "listeners" List = "PLAINTEXT://127.0.0.1:9092", Any;
         "Where to listen: NAME://HOST:PORT,... for clients; those of controllers are passed over. A client is told the addresses of the listener that it came in by."
     "log.cleaner.backoff.ms" Long dynamic = "15000", Whole(0, i64::MAX); "How long the cleaner waits that has found nothing to compact."
@@ -129,6 +129,34 @@ entries! {
     "share.coordinator.state.topic.segment.bytes" Int = "104857600", Whole(1, i32::MAX as i64);
         "Bytes of a segment of the topic of share groups, when it is made; at least 1048576."
     "socket.request.max.bytes" Int = "104857600", Whole(1024, i32::MAX as i64); "Largest request."
+    "ssl.cipher.suites" List per_broker = "", Any;
+        "The suites of ciphers that are offered, in the names of IANA; nothing for all that there are: three of TLS 1.3, six of TLS 1.2, all with forward secrecy."
+    "ssl.client.auth" Text per_broker = "none", Words(&["required", "requested", "none"]);
+        "Whether a client shows a certificate. requested lets in one without, and refuses one that is not trusted. A listener with SASL asks for one only where that is set as listener.name.NAME.ssl.client.auth; its users are those of SASL all the same."
+    "ssl.enabled.protocols" List per_broker = "TLSv1.2,TLSv1.3", Any;
+        "The versions of TLS that are spoken, of these two."
+    "ssl.key.password" Password = null, Any;
+        "What decrypts the private key, where that is encrypted (PKCS#8)."
+    "ssl.keystore.certificate.chain" Password = null, Any;
+        "The certificate of the broker and those that lead to its authority, as PEM in the setting itself; with ssl.keystore.key and ssl.keystore.type=PEM."
+    "ssl.keystore.key" Password = null, Any;
+        "The private key, as PEM in the setting itself."
+    "ssl.keystore.location" Text per_broker = null, Any;
+        "A PEM file with the private key of the broker, its certificate and those that lead to its authority. It is read anew when it changes, on SIGHUP and when this is altered; a pair that cannot be used is refused, and the one before stays in force. Like every setting ssl.*, a listener has its own as listener.name.NAME.ssl.keystore.location, with NAME in lower case."
+    "ssl.keystore.password" Password = null, Any;
+        "A PEM has none; it is refused."
+    "ssl.keystore.type" Text per_broker = "JKS", Any;
+        "PEM. The default is Kafka's and is not read: a store of Java's is converted once, and the error says by what."
+    "ssl.principal.mapping.rules" Text = "DEFAULT", Any;
+        "What the subject of a client's certificate is called as a user: RULE:PATTERN/REPLACEMENT/, with L or U behind it for small or large letters, and DEFAULT for the subject as it is; separated by commas, the first one that matches the whole subject."
+    "ssl.truststore.certificates" Password = null, Any;
+        "The certificates that those of clients are held against, as PEM in the setting itself; with ssl.truststore.type=PEM."
+    "ssl.truststore.location" Text per_broker = null, Any;
+        "A PEM file with the certificates that those of clients are held against. It is read anew like ssl.keystore.location."
+    "ssl.truststore.password" Password = null, Any;
+        "A PEM has none; it is refused."
+    "ssl.truststore.type" Text per_broker = "JKS", Any;
+        "PEM, as for ssl.keystore.type."
     "super.users" Text = "", Any;
         "Principals that may do everything: TYPE:NAME;TYPE:NAME;..., User:admin for example. It is Kafka's authorizer that has this setting."
     "transaction.abort.timed.out.transaction.cleanup.interval.ms" Int = "10000", Whole(1, i32::MAX as i64);

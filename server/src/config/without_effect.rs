@@ -218,30 +218,16 @@ without_effect! {
         "remote.log.storage.manager.class.path" Text = null, Any;
         "remote.log.storage.manager.impl.prefix" Text = "rsm.config.", Any;
     }
-    "there is no TLS" {
+    "TLS is rustls's, which has no such choice; new keys may be for another name; this node connects to no other" {
         "ssl.allow.dn.changes" Bool = "false", Any;
         "ssl.allow.san.changes" Bool = "false", Any;
-        "ssl.cipher.suites" List per_broker = "", Any;
-        "ssl.client.auth" Text per_broker = "none", Words(&["required", "requested", "none"]);
-        "ssl.enabled.protocols" List per_broker = "TLSv1.2,TLSv1.3", Any;
         "ssl.endpoint.identification.algorithm" Text per_broker = "https", Any;
         "ssl.engine.factory.class" Class per_broker = null, Any;
-        "ssl.key.password" Password per_broker = null, Any;
         "ssl.keymanager.algorithm" Text per_broker = "SunX509", Any;
-        "ssl.keystore.certificate.chain" Password per_broker = null, Any;
-        "ssl.keystore.key" Password per_broker = null, Any;
-        "ssl.keystore.location" Text per_broker = null, Any;
-        "ssl.keystore.password" Password per_broker = null, Any;
-        "ssl.keystore.type" Text per_broker = "JKS", Any;
-        "ssl.principal.mapping.rules" Text = "DEFAULT", Any;
         "ssl.protocol" Text per_broker = "TLSv1.3", Any;
         "ssl.provider" Text per_broker = null, Any;
         "ssl.secure.random.implementation" Text per_broker = null, Any;
         "ssl.trustmanager.algorithm" Text per_broker = "PKIX", Any;
-        "ssl.truststore.certificates" Password per_broker = null, Any;
-        "ssl.truststore.location" Text per_broker = null, Any;
-        "ssl.truststore.password" Password per_broker = null, Any;
-        "ssl.truststore.type" Text per_broker = "JKS", Any;
     }
     "there are no delegation tokens" {
         "delegation.token.expiry.check.interval.ms" Long = "3600000", Whole(1, MAX);

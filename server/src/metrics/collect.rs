@@ -78,6 +78,11 @@ impl Numbers {
         text.write_one(&RECOVERED, report.batches);
         text.write_one(&DAMAGED, report.damaged_partitions);
         self.write_requests(&mut text);
+        let keys = sources.front.keys().reloads();
+        let by_result = keys.iter().flat_map(|(listener, reloads)| {
+            [([&**listener, "done"], reloads.done), ([&**listener, "refused"], reloads.refused)]
+        });
+        text.write(&KEYS, by_result);
         self.write_shards(&mut text);
         self.write_topics(&mut text, &sources.handle.topics());
         self.write_transactions(&mut text);
@@ -94,6 +99,7 @@ impl Numbers {
         };
         text.write(&CONNECTIONS, by_listener(|found| found.connections));
         text.write(&ACCEPTED, by_listener(|found| found.accepted));
+        text.write(&UNOPENED, by_listener(|found| found.unopened));
         let mut refused: BTreeMap<&str, u64> = BTreeMap::new();
         for found in self.fronts.iter().flat_map(|front| &front.listeners) {
             *refused.entry(&found.listener).or_default() += found.refused;

@@ -33,6 +33,8 @@ metrics! {
     CONNECTIONS Gauge "strandline_connections" ["shard", "listener"], "Connections of clients.";
     ACCEPTED Counter "strandline_connections_accepted_total" ["shard", "listener"], "Connections that were accepted.";
     REFUSED Counter "strandline_connections_refused_total" ["listener"], "Connections that were closed at once: max.connections, that of the listener or max.connections.per.ip was reached, or files need the descriptors that are left.";
+    UNOPENED Counter "strandline_tls_handshakes_failed_total" ["shard", "listener"], "TLS handshakes that failed; the log says why.";
+    KEYS Counter "strandline_tls_key_reloads_total" ["listener", "result"], "Times that the keys of a listener were read anew: done, or refused, when the ones before stayed in force.";
     REQUESTS Counter "strandline_requests_total" ["api"], "Requests that have come in.";
     REQUEST_BYTES Counter "strandline_request_bytes_total" ["api"], "Their bytes.";
     RESPONSE_BYTES Counter "strandline_response_bytes_total" ["api"], "Bytes of their answers.";

@@ -32,6 +32,7 @@ use strandline_engine::reactor::{self, Queue, Task};
 use super::accept::accept;
 use super::connection::{Connection, Endable, Origin};
 use super::seats::{Seat, Seats};
+use super::tls::{Acceptor, Tls};
 use super::transport::{Plain, Transport};
 use crate::config::BrokerConfig;
 
@@ -48,12 +49,14 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 pub struct Listener {
     name: Arc<str>,
     socket: TcpListener,
+    /// What it takes connections by, where it has TLS.
+    tls: Option<Arc<Acceptor>>,
 }
 
 impl Listener {
     /// A non-blocking listener, by a name that no other listener of the process has.
-    pub fn new(name: Arc<str>, socket: TcpListener) -> Listener {
-        Listener { name, socket }
+    pub fn new(name: Arc<str>, socket: TcpListener, tls: Option<Arc<Acceptor>>) -> Listener {
+        Listener { name, socket, tls }
     }
 
     /// Its name.
@@ -102,6 +105,8 @@ pub struct ListenerReport {
     pub accepted: u64,
     /// Connections that got no seat. Counted where connections are accepted, on shard 0.
     pub refused: u64,
+    /// Connections that came to nothing before a byte was received: TLS handshakes that failed.
+    pub unopened: u64,
 }
 
 /// What a shard counts of the connections of one listener.
@@ -110,6 +115,7 @@ struct Tally {
     connections: Cell<u64>,
     accepted: Cell<u64>,
     refused: Cell<u64>,
+    unopened: Cell<u64>,
 }
 
 impl Tally {
@@ -119,6 +125,7 @@ impl Tally {
             connections: self.connections.get(),
             accepted: self.accepted.get(),
             refused: self.refused.get(),
+            unopened: self.unopened.get(),
         }
     }
 }
@@ -155,6 +162,7 @@ struct Accepted {
     stream: TcpStream,
     origin: Origin,
     seat: Seat,
+    tls: Option<Arc<Acceptor>>,
 }
 
 impl<C: Send + 'static> Listeners<C> {
@@ -185,8 +193,8 @@ impl<C: Send + 'static> Listeners<C> {
     /// Serves one shard's connections until the engine stops and all of them have ended.
     pub async fn serve<P: Protocol<Counts = C>>(&self, shard: &Local, protocol: Rc<P>) {
         let tally = |listener: &Listener| {
-            let [connections, accepted, refused] = std::array::from_fn(|_| Cell::new(0));
-            Rc::new(Tally { listener: listener.name.clone(), connections, accepted, refused })
+            let [connections, accepted, refused, unopened] = std::array::from_fn(|_| Cell::new(0));
+            Rc::new(Tally { listener: listener.name.clone(), connections, accepted, refused, unopened })
         };
         let tallies: Vec<Rc<Tally>> = self.0.listeners.iter().map(tally).collect();
         let accepting: Vec<Task<()>> = match shard.index() {
@@ -220,7 +228,8 @@ impl<C: Send + 'static> Listeners<C> {
 impl<C: Send + 'static> Shared<C> {
     /// Accepts from a listener for ever.
     async fn accept(self: Arc<Self>, at: usize, shard: Local, tally: Rc<Tally>) {
-        let Listener { name, socket } = &self.listeners[at];
+        let listener = &self.listeners[at];
+        let Listener { name, socket, .. } = listener;
         let note_refusal = |peer: SocketAddr, why: &dyn fmt::Display| {
             tally.refused.set(tally.refused.get() + 1);
             tracing::warn!(%peer, listener = %name, %why, "connection refused");
@@ -233,7 +242,7 @@ impl<C: Send + 'static> Shared<C> {
                     let limits =
                         self.config.connection_limits(&shard.handle().settings().dynamic, name, peer.ip());
                     match self.seats.take(name, peer.ip(), limits) {
-                        Ok(seat) => self.hand_over(stream, peer, name, seat).await,
+                        Ok(seat) => self.hand_over(stream, peer, listener, seat).await,
                         Err(why) => note_refusal(peer, &why),
                     }
                     // Whoever is connected goes on while many come.
@@ -267,9 +276,10 @@ impl<C: Send + 'static> Shared<C> {
         }
     }
 
-    async fn hand_over(&self, stream: TcpStream, peer: SocketAddr, listener: &Arc<str>, seat: Seat) {
+    async fn hand_over(&self, stream: TcpStream, peer: SocketAddr, listener: &Listener, seat: Seat) {
         let way = &self.ways[seat.shard()];
-        let accepted = Accepted { stream, origin: Origin { peer, listener: listener.clone() }, seat };
+        let origin = Origin { peer, listener: listener.name.clone() };
+        let accepted = Accepted { stream, origin, seat, tls: listener.tls.clone() };
         // The channel is open as long as we hold its other end.
         let _ = way.sender.send(ToShard::Serve(accepted)).await;
     }
@@ -298,18 +308,36 @@ impl<P: Protocol> Served<P> {
     }
 
     fn begin(&mut self, shard: &Local, accepted: Accepted) {
-        let Accepted { stream, origin, seat } = accepted;
+        let Accepted { stream, origin, seat, tls } = accepted;
+        let Some(acceptor) = tls else {
+            return self.serve(Plain::new(stream, shard.sockets()), origin, seat);
+        };
+        match Tls::new(stream, shard.sockets(), acceptor) {
+            Ok(transport) => self.serve(transport, origin, seat),
+            Err(error) => {
+                let Origin { peer, listener } = origin;
+                tracing::error!(%peer, %listener, %error, "a TLS session can not be begun");
+            }
+        }
+    }
+
+    /// Opens a connection and serves it, in a task of its own.
+    fn serve<T: Transport>(&mut self, transport: T, origin: Origin, seat: Seat) {
         let tally = self.tallies.iter().find(|tally| tally.listener == origin.listener);
         let tally = tally.expect("a connection comes in by one of the listeners").clone();
         tally.accepted.set(tally.accepted.get() + 1);
         tally.connections.set(tally.connections.get() + 1);
-        let connection = Rc::new(Connection::new(Plain::new(stream, shard.sockets()), origin));
+        let connection = Rc::new(Connection::new(transport, origin));
         self.last += 1;
         let number = self.last;
         self.open.borrow_mut().insert(number, connection.clone());
         let (protocol, open) = (self.protocol.clone(), self.open.clone());
         self.tasks.push(reactor::spawn(Queue::Net, async move {
-            protocol.serve(connection).await;
+            let Origin { peer, listener } = connection.origin();
+            match connection.transport().open(*peer, listener).await {
+                true => protocol.serve(connection).await,
+                false => tally.unopened.set(tally.unopened.get() + 1),
+            }
             open.borrow_mut().remove(&number);
             tally.connections.set(tally.connections.get() - 1);
             drop(seat);

@@ -10,17 +10,19 @@
 //!
 //! A front has its [`Listeners`], and gives a [`Protocol`] on each shard: what it does with a connection. All
 //! fronts of a process share one [`Seats`], so that together they leave files the descriptors that these
-//! need. What bytes travel over is a [`Transport`]: a plain socket ([`Plain`]), or whatever else can send and
-//! receive.
+//! need. What bytes travel over is a [`Transport`]: a plain socket ([`Plain`]), TLS over one ([`Tls`], by the
+//! keys of its listener, [`Keys`]), or whatever else can send and receive.
 
 mod accept;
 mod connection;
 mod listener;
 mod seats;
+mod tls;
 mod transport;
 
 pub use accept::{accept, bind};
 pub use connection::{Connection, Origin};
 pub use listener::{Listener, ListenerReport, Listeners, Protocol, Report};
 pub use seats::{Refusal, Seat, Seats};
+pub use tls::{Acceptor, Keys, Refused, Reloads, Tls, Watch};
 pub use transport::{Plain, SendRangeError, Transport};

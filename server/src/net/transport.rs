@@ -1,4 +1,4 @@
-//! What the bytes of a connection travel over: today a plain socket.
+//! What the bytes of a connection travel over: a plain socket, or TLS over one ([`super::Tls`]).
 //!
 //! A front asks its transport and never the socket, so that it serves any. What a transport has to be able to
 //! do is to receive, to send and to end. What it may do better has an answer that is good enough: it sends
@@ -8,7 +8,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
@@ -107,6 +107,17 @@ pub trait Transport: 'static {
 
     /// Ends one direction or both: what waits for it returns.
     fn end(&self, how: Shutdown);
+
+    /// Does what has to be done before the first byte is received; false when it came to nothing, which was
+    /// told then. Who has ended it meanwhile is not waited for.
+    fn open(&self, _peer: SocketAddr, _listener: &str) -> impl Future<Output = bool> {
+        std::future::ready(true)
+    }
+
+    /// The user that the peer has proven to be by opening it.
+    fn user(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// A connected socket, as it is.
@@ -127,8 +138,13 @@ impl Plain {
         Plain { socket, sockets: sockets.clone() }
     }
 
-    fn fd(&self) -> BorrowedFd<'_> {
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+
+    /// Waits until the socket takes more.
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        self.sockets.writable(self.fd()).await
     }
 }
 

@@ -28,6 +28,11 @@ impl Client {
         Client(Connection::over(stream, place, "scenarios", PATIENCE).unwrap())
     }
 
+    /// A connection that was opened already.
+    pub(crate) fn over(connection: Connection) -> Client {
+        Client(connection)
+    }
+
     /// The socket, for bytes that are no request.
     pub(crate) fn stream(&self) -> &TcpStream {
         self.0.stream()

@@ -16,7 +16,7 @@ use futures_executor::block_on;
 use futures_util::future::{Either, select};
 use strandline::config::{BrokerConfig, Settings};
 use strandline::fronts::kafka::KafkaFront;
-use strandline::net::{Connection, Listener, Listeners, Origin, Protocol, Seats, Transport, bind};
+use strandline::net::{Connection, Keys, Listener, Listeners, Origin, Protocol, Seats, Transport, bind};
 use strandline::serve::{Listening, Server};
 use strandline_engine::config::EngineConfig;
 use strandline_engine::reactor;
@@ -318,7 +318,7 @@ fn any_protocol_has_seats_ends_silent_connections_and_answers_what_it_owes_at_th
     let shards = 2;
     let settings = [("connections.max.idle.ms", "1000"), ("max.connections", "2")];
     let config = Arc::new(config(dir.path(), &settings));
-    let listener = Listener::new("ECHO".into(), bind(&config.listeners[0].listen).unwrap());
+    let listener = Listener::new("ECHO".into(), bind(&config.listeners[0].listen).unwrap(), None);
     let address = listener.address().unwrap();
     let listeners = Listeners::new(vec![listener], config.clone(), Seats::new(10, shards), shards);
     let mut engine = EngineConfig::new(&config.data_dir);
@@ -503,7 +503,9 @@ fn a_transport_that_cannot_send_files_carries_the_same_bytes_and_so_do_answers_t
     let config = config(dir.path(), &[("fetch.max.bytes", "20000000")]);
     let seats = Seats::new(0, shards);
     let none = Listeners::new(Vec::new(), Arc::new(config.clone()), seats, shards);
-    let kafka = KafkaFront::new(none, Vec::new(), Arc::new(config.clone()), shards);
+    let shared = Arc::new(config.clone());
+    let keys = Keys::open(&shared).unwrap();
+    let kafka = KafkaFront::new(none, Vec::new(), shared, keys, shards);
     let front = MemoryKafka { kafka, connections };
     let server = Server::start_beside(config, Some(shards), front).unwrap();
     let mut client = Client::connect(server.listeners()[0].address);

@@ -64,6 +64,18 @@ const DIFFERENT: &[(&[&str], &str, &str)] = &[
     ),
     (
         &[
+            "ssl.key.password",
+            "ssl.keystore.certificate.chain",
+            "ssl.keystore.key",
+            "ssl.keystore.password",
+            "ssl.truststore.certificates",
+            "ssl.truststore.password",
+        ],
+        "while it runs",
+        "a secret is kept in files that its owner protects, not among the settings that the broker keeps",
+    ),
+    (
+        &[
             "retention.bytes",
             "log.retention.bytes",
             "log.retention.hours",
@@ -340,8 +352,10 @@ fn a_secret_is_shown_to_nobody_and_kept_nowhere() {
     let data = dir.path().join("data");
     let (broker, log) = Broker::start_logging(&data, &["--config", file.to_str().unwrap()]);
     let mut client = broker.client();
-    let set = [("ssl.key.password", "hunter2"), ("sasl.jaas.config", "hunter2")];
-    assert_eq!(alter(&mut client, 4, "1", &set).0, ErrorCode::None);
+    assert_eq!(alter(&mut client, 4, "1", &[("sasl.jaas.config", "hunter2")]).0, ErrorCode::None);
+    for name in ["ssl.key.password", "listener.name.plaintext.ssl.keystore.key"] {
+        assert_eq!(alter(&mut client, 4, "1", &[(name, "hunter2")]).0, ErrorCode::InvalidRequest, "{name}");
+    }
     for (name, config) in described(&mut client, 4, "1") {
         let is_secret = broker_config_entry(&name).unwrap().kind == ConfigKind::Password;
         assert_eq!(config.is_sensitive, is_secret, "{name}");
@@ -406,7 +420,9 @@ fn the_file_that_kafka_is_delivered_with_starts_the_broker_and_what_does_nothing
     };
     assert!(line("num.io.threads").contains("a thread per core does all work"));
     assert!(line("transaction.state.log.min.isr").contains("a single node replicates nothing"));
-    assert!(line("listener.name.plaintext.ssl.keystore.location").contains("no such setting of their own"));
+    assert!(
+        line("listener.name.plaintext.ssl.keystore.location").contains("no listener with TLS has that name")
+    );
     assert!(line("zookeeper.connect").contains("settings that nobody knows are passed over"));
     assert!(line("CONTROLLER://:9093").contains("listeners of controllers are passed over"));
     assert_eq!(

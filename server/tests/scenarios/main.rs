@@ -28,6 +28,7 @@ mod retention;
 mod sasl;
 mod share_groups;
 mod single_node;
+mod tls;
 mod topics;
 mod transactional_offsets;
 mod transactions;

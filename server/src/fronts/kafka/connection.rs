@@ -116,8 +116,10 @@ pub(super) async fn serve<T: Transport>(connection: &Connection<T>, broker: &Rc<
     let (pusher, popper) = queue(OPEN_REQUESTS_MAX, OPEN_BYTES_MAX);
     let (end, ending) = async_channel::bounded(1);
     let listener = broker.config.listener(&connection.origin().listener);
+    // Where users come by SASL, a certificate lets in and says no more, as in Kafka.
+    let user = connection.transport().user().filter(|_| listener.is_none_or(|it| it.sasl.is_none()));
     let mut client = Client {
-        session: Rc::new(Session::new(connection.origin())),
+        session: Rc::new(Session::new(connection.origin(), user)),
         authentication: Authentication::new(listener.and_then(|listener| listener.sasl.clone())),
         mute: Mute::default(),
     };
@@ -414,8 +416,8 @@ fn tell(session: &Session, read: &ReadEnd, written: &Result<(), WriteEnd>) {
         (_, reason @ (ReadEnd::Frame(_) | ReadEnd::Call(_) | ReadEnd::NotBelieved)) => {
             tracing::warn!(%peer, %listener, %principal, client_id, %reason, "connection closed");
         }
-        (Err(reason), _) => tracing::debug!(%peer, client_id, %reason, "connection closed"),
-        (Ok(()), reason) => tracing::debug!(%peer, client_id, %reason, "connection closed"),
+        (Err(reason), _) => tracing::debug!(%peer, %principal, client_id, %reason, "connection closed"),
+        (Ok(()), reason) => tracing::debug!(%peer, %principal, client_id, %reason, "connection closed"),
     }
 }
 

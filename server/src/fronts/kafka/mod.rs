@@ -24,7 +24,7 @@ use crate::cluster::{ClusterView, Endpoint, Node};
 use crate::config::BrokerConfig;
 use crate::counters::{RequestCounters, RequestStats};
 use crate::groups::Groups;
-use crate::net::{Connection, Listeners, Protocol, Report, Transport};
+use crate::net::{Connection, Keys, Listeners, Protocol, Report, Transport};
 use crate::quotas::{Quotas, Used, Windows};
 use crate::room::Room;
 use crate::share::Shares;
@@ -41,6 +41,7 @@ struct Shared {
     listeners: Listeners<RequestCounts>,
     endpoints: Vec<Endpoint>,
     config: Arc<BrokerConfig>,
+    keys: Arc<Keys>,
     groups: Groups,
     transactions: Transactions,
     shares: Shares,
@@ -53,13 +54,14 @@ impl KafkaFront {
         listeners: Listeners<RequestCounts>,
         endpoints: Vec<Endpoint>,
         config: Arc<BrokerConfig>,
+        keys: Arc<Keys>,
         shards: usize,
     ) -> KafkaFront {
         let groups = Groups::new((&*config).into(), shards);
         let transactions = Transactions::new(&(&*config).into(), shards);
         let shares = Shares::new((&*config).into(), shards);
         let used = Used::default();
-        let shared = Shared { listeners, endpoints, config, groups, transactions, shares, used };
+        let shared = Shared { listeners, endpoints, config, keys, groups, transactions, shares, used };
         KafkaFront(Arc::new(shared))
     }
 
@@ -78,6 +80,11 @@ impl KafkaFront {
         &self.0.shares
     }
 
+    /// The keys of the listeners.
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.0.keys
+    }
+
     /// What every shard has counted. Waits for ever when a shard has stopped.
     pub async fn reports(&self) -> Vec<Report<RequestCounts>> {
         self.0.listeners.reports().await
@@ -85,7 +92,7 @@ impl KafkaFront {
 
     /// What serves the connections of a shard, on its thread.
     pub fn on_shard(&self, shard: &Local) -> KafkaProtocol {
-        let Shared { endpoints, config, groups, transactions, shares, used, .. } = &*self.0;
+        let Shared { endpoints, config, keys, groups, transactions, shares, used, .. } = &*self.0;
         let meta = shard.handle().meta();
         let me = Node { id: meta.node_id, rack: config.rack.clone(), endpoints: endpoints.clone() };
         KafkaProtocol(Rc::new(Broker {
@@ -93,6 +100,7 @@ impl KafkaFront {
             engine: shard.handle().clone(),
             cluster: Rc::new(ClusterView::standalone(meta.cluster_id, me)),
             config: config.clone(),
+            keys: keys.clone(),
             groups: groups.clone(),
             transactions: transactions.clone(),
             confirmed: Confirmed::default(),
