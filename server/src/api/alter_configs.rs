@@ -1,5 +1,5 @@
-//! AlterConfigs and IncrementalAlterConfigs: the settings of topics, and those of the broker that may change
-//! while it runs, for this one or for all. Durable, and in force, when the answer leaves.
+//! AlterConfigs and IncrementalAlterConfigs: the settings of topics and of groups, and those of the broker that
+//! may change while it runs, for this one or for all. Durable, and in force, when the answer leaves.
 //!
 //! Kafka takes names for its brokers that nobody knows; here they are refused, as a misspelt setting would
 //! never do anything.
@@ -22,12 +22,13 @@ use crate::api::configs::{may, not_kept};
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::call::Call;
-use crate::config::{changed, is_of_tls};
+use crate::config::{changed, changed_group, is_of_tls};
 use crate::security::acl::Operation;
 
 /// Resource types, in Kafka's numbers.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 
 /// What IncrementalAlterConfigs does with a setting, in Kafka's numbers.
 const SET: i8 = 0;
@@ -83,6 +84,7 @@ async fn alter(call: &Call, asked: Vec<Asked>, validate_only: bool) -> Vec<Alter
                 Err(refusal) => Some(refusal),
             },
             (BROKER, Ok(change)) => alter_broker(broker, &name, change, validate_only).await.err(),
+            (GROUP, Ok(change)) => alter_group(broker, &name, change, validate_only).await.err(),
             (other, Ok(_)) => Some(invalid(not_kept(other))),
         };
         done.push((kind, name, refusal));
@@ -208,6 +210,29 @@ async fn alter_broker(
             Ok(())
         }
     }
+}
+
+async fn alter_group(
+    broker: &Broker,
+    name: &str,
+    change: ConfigChange,
+    validate_only: bool,
+) -> Result<(), Refusal> {
+    if name.is_empty() {
+        return Err(invalid("a group has a name".to_owned()));
+    }
+    let (config, group) = (broker.config.clone(), name.to_owned());
+    let change = move |in_force: &InForce| changed_group(&config, &in_force.dynamic, &group, &change);
+    let altered = match validate_only {
+        true => change(&broker.engine.settings()).map(drop).map_err(TopicError::from),
+        false => broker.engine.alter_settings(change).await,
+    };
+    altered.map_err(|error| match error {
+        TopicError::Config(ConfigError::UnknownName { name }) => {
+            Refusal::new(ErrorCode::InvalidConfig, format!("there is no setting {name} of groups"))
+        }
+        error => error.into(),
+    })
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ const GROUP: i8 = 32;
 /// A value of a topic's own, in Kafka's numbers.
 const SOURCE_TOPIC: i8 = 1;
 
+/// A value of a group's own.
+pub(super) const SOURCE_GROUP: i8 = 8;
+
 /// Where another value comes from, in Kafka's numbers.
 pub(super) fn source_code(origin: Origin) -> i8 {
     match origin {
@@ -69,11 +72,10 @@ pub(super) fn not_kept(resource_type: i8) -> String {
         1 => "ANY",
         8 => "BROKER_LOGGER",
         16 => "CLIENT_METRICS",
-        32 => "GROUP",
         _ => "an unknown type",
     };
     format!(
-        "settings are kept here for topics and brokers, and not for resources of {name} ({resource_type})"
+        "settings are kept here for topics, groups and brokers, and not for resources of {name} ({resource_type})"
     )
 }
 

@@ -109,7 +109,7 @@ fn described(
             member_epoch: held.epoch,
             client_id: about.client_id,
             client_host: about.client_host,
-            subscribed_topic_names: about.topics.into_iter().collect(),
+            subscribed_topic_names: about.topics.iter().cloned().collect(),
             subscribed_topic_regex: about.regex,
             assignment: assignment(topics, &held.assigned),
             target_assignment: assignment(topics, &target),

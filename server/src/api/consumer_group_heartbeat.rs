@@ -10,7 +10,7 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::call::Call;
-use crate::groups::consumer::{Assignment, Beat, Heartbeat, Refusal};
+use crate::groups::consumer::{Assignment, Beat, ConsumerSettings, Heartbeat, Refusal};
 use crate::security::acl::{Operation, Resource};
 
 /// The first version whose clients choose their ids themselves (KIP-1082).
@@ -35,7 +35,9 @@ pub async fn handle(
         let message = "GroupId can't be empty.";
         return answer(String::new(), Err(Refusal::new(ErrorCode::InvalidRequest, message)));
     }
-    let said = said(call, request);
+    let mut said = said(call, request);
+    let in_force = call.broker.engine.settings();
+    said.settings = Some(ConsumerSettings::of(&call.broker.config, &in_force.dynamic, &group));
     let member_id = said.member_id.clone();
     let beaten = call.broker.groups.consumer_heartbeat(&call.broker.shard, group, said).await;
     answer(member_id, beaten)
@@ -58,6 +60,7 @@ fn said(call: &Call, request: ConsumerGroupHeartbeatRequest) -> Heartbeat {
         owned: request.topic_partitions.as_deref().map(owned),
         client_id: call.session().client_id.clone().unwrap_or_default(),
         client_host: format!("/{}", call.session().peer.ip()),
+        settings: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! DescribeConfigs: the settings of topics and of this broker.
+//! DescribeConfigs: the settings of topics, of groups and of this broker.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -14,16 +14,19 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::answer::{Body, Made};
-use crate::api::configs::{kind_code, may, not_kept, source_code, topic_settings};
+use crate::api::configs::{SOURCE_GROUP, kind_code, may, not_kept, source_code, topic_settings};
 use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::call::Call;
-use crate::config::{BrokerConfig, broker_config_entry, broker_configs, layers};
+use crate::config::{
+    BrokerConfig, GROUP_CONFIGS, broker_config_entry, broker_configs, group_layers, layers, own_settings,
+};
 use crate::security::acl::Operation;
 
 /// The resource types that are answered.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 
 /// The settings of each resource, all or those that are named. They are made when they are written: those of
 /// a topic take a hundred times its name.
@@ -40,6 +43,11 @@ pub async fn handle(call: &Call, request: DescribeConfigsRequest) -> impl Body +
                 Refusal::new(ErrorCode::UnknownTopicOrPartition, message)
             }),
             BROKER => node(broker, &asked.resource_name),
+            GROUP if asked.resource_name.is_empty() => {
+                Err(Refusal::new(ErrorCode::InvalidRequest, "a group has a name"))
+            }
+            // As in Kafka, whether there is one or not: it may have settings before it has members.
+            GROUP => Ok(Of::Group),
             other => Err(Refusal::new(ErrorCode::InvalidRequest, not_kept(other))),
         };
         let keys = asked.configuration_keys.map(|keys| keys.into_iter().collect());
@@ -77,6 +85,8 @@ enum Of {
     /// This one, of that number.
     Broker(i32),
     AllBrokers,
+    /// The one of the resource's name.
+    Group,
 }
 
 impl Resource {
@@ -91,6 +101,7 @@ impl Resource {
             Ok(Of::Topic(topic)) => of_topic(topic, in_force, documented),
             Ok(Of::Broker(id)) => of_broker(*id, config, in_force, documented),
             Ok(Of::AllBrokers) => of_all_brokers(in_force, documented),
+            Ok(Of::Group) => of_group(&self.name, config, in_force, documented),
             Err(_) => Vec::new(),
         };
         let (error_code, error_message) = told(self.of.as_ref().err().cloned());
@@ -175,6 +186,35 @@ fn of_all_brokers(in_force: &InForce, documented: bool) -> Vec<DescribeConfigsRe
         })
     });
     shared.collect()
+}
+
+fn of_group(
+    group: &str,
+    config: &BrokerConfig,
+    in_force: &InForce,
+    documented: bool,
+) -> Vec<DescribeConfigsResourceResult> {
+    let own = own_settings(&in_force.dynamic, group);
+    let configs = GROUP_CONFIGS.iter().map(|found| &found.entry).map(|entry| {
+        let layers = group_layers(config, &in_force.dynamic, &own, entry).into_iter();
+        let synonyms = layers.map(|(origin, name, value)| DescribeConfigsSynonym {
+            name: name.to_owned(),
+            value: Some(value),
+            source: origin.map_or(SOURCE_GROUP, source_code),
+        });
+        let synonyms: Vec<_> = synonyms.collect();
+        let first = synonyms.first();
+        DescribeConfigsResourceResult {
+            name: entry.name.to_owned(),
+            value: first.and_then(|first| first.value.clone()),
+            config_source: first.map_or(source_code(Origin::Default), |first| first.source),
+            synonyms,
+            config_type: kind_code(entry.kind),
+            documentation: documented.then(|| entry.documentation()),
+            ..Default::default()
+        }
+    });
+    configs.collect()
 }
 
 /// The broker's own settings, and the defaults that it gives to topics.

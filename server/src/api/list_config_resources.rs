@@ -1,5 +1,5 @@
-//! ListConfigResources: topics and this broker. Kafka's other resources (the levels of its loggers, what
-//! clients report, groups) have no settings here.
+//! ListConfigResources: topics, this broker, and the groups that have settings of their own. Kafka's other
+//! resources (the levels of its loggers, what clients report) have no settings here.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,7 @@ use strandline_protocol::wire::ErrorCode;
 use strandline_protocol::wire::writer::PART_BYTES;
 
 use crate::call::Call;
+use crate::config::groups_with_settings;
 use crate::room::Seat;
 use crate::security::acl::{Operation, Resource};
 
@@ -36,7 +37,9 @@ pub async fn handle(
     if let Err(error) = call.may(Operation::DescribeConfigs, Resource::CLUSTER) {
         return ListConfigResourcesResponse { error_code: error.code(), ..Default::default() };
     }
-    let count = broker.shard.topics().len();
+    let in_force = broker.engine.settings();
+    let groups = groups_with_settings(&in_force.dynamic);
+    let count = broker.shard.topics().len() + groups.len();
     if count * RESOURCE_BYTES > PART_BYTES {
         seat.reserve(count * RESOURCE_BYTES).await;
     }
@@ -44,7 +47,7 @@ pub async fn handle(
     if version < BY_TYPE_FROM {
         types = BTreeSet::from([CLIENT_METRICS]);
     } else if types.is_empty() {
-        types = BTreeSet::from([TOPIC, BROKER]);
+        types = BTreeSet::from([TOPIC, BROKER, GROUP]);
     }
     let mut config_resources = Vec::new();
     for resource_type in types {
@@ -58,7 +61,12 @@ pub async fn handle(
             ),
             BROKER => config_resources
                 .push(ConfigResource { resource_name: broker.cluster.me().id.to_string(), resource_type }),
-            BROKER_LOGGER | CLIENT_METRICS | GROUP => {}
+            GROUP => config_resources.extend(
+                groups
+                    .iter()
+                    .map(|group| ConfigResource { resource_name: (*group).to_owned(), resource_type }),
+            ),
+            BROKER_LOGGER | CLIENT_METRICS => {}
             _ => {
                 let error_code = ErrorCode::UnsupportedVersion.code();
                 return ListConfigResourcesResponse { error_code, ..Default::default() };

@@ -6,6 +6,7 @@ use strandline_engine::config::{
 use strandline_engine::topics::ConfigChange;
 
 use super::connections::{OVERRIDES, counts_of_addresses};
+use super::group_table::{GROUP_CONFIGS, is_of_a_group};
 use super::resolve::BrokerConfig;
 use super::settings::{is_prefixed, name_of, of_one_listener};
 use super::table::{broker_config_entry, shown_name};
@@ -20,10 +21,19 @@ pub fn layers(
     if is_of_topics(entry) {
         return in_force.topic_defaults.layers(entry).map(owned).collect();
     }
+    layers_of_broker(config, &in_force.dynamic, entry).map(owned).collect()
+}
+
+/// The same, for one that gives topics no default.
+pub(super) fn layers_of_broker<'a>(
+    config: &'a BrokerConfig,
+    dynamic: &'a DynamicSettings,
+    entry: &'static TopicConfigEntry,
+) -> impl Iterator<Item = (Origin, &'a str)> {
     let started = config.set_value(entry.name).map(|value| (Origin::Start, value));
-    let dynamic = in_force.dynamic.layers(entry.name).filter(|_| entry.mode != ConfigMode::ReadOnly);
+    let dynamic = dynamic.layers(entry.name).filter(|_| entry.mode != ConfigMode::ReadOnly);
     let default = entry.default.map(|value| (Origin::Default, value));
-    dynamic.chain(started).chain(default).map(owned).collect()
+    dynamic.chain(started).chain(default)
 }
 
 /// The settings there are after a change of those for all brokers, or for this one; makes nothing.
@@ -61,6 +71,7 @@ pub fn changed(
         Ok((entry, value.unwrap_or_default()))
     };
     let mut settings = in_force.dynamic.clone();
+    let of_groups: Vec<_> = settings.all_brokers.extract_if(.., |(name, _)| is_of_a_group(name)).collect();
     let own = match scope {
         Origin::ThisBroker => &mut settings.this_broker,
         _ => &mut settings.all_brokers,
@@ -85,7 +96,14 @@ pub fn changed(
             let (name, expected) = (shown_name(entry), expected.to_string());
             return Err(ConfigError::BadValue { name, value: value.clone(), expected });
         }
+        if let Some((min, max)) = group_bounds(config, entry.name)
+            && !value.parse().is_ok_and(|value: i64| (min..=max).contains(&value))
+        {
+            let (name, expected) = (shown_name(entry), format!("a whole number from {min} to {max}"));
+            return Err(ConfigError::BadValue { name, value: value.clone(), expected });
+        }
     }
+    settings.all_brokers.extend(of_groups);
     Ok(settings)
 }
 
@@ -100,6 +118,12 @@ fn of_tls(config: &BrokerConfig, name: &str) -> Option<&'static TopicConfigEntry
 /// whether its value is another or not.
 pub fn is_of_tls(name: &str) -> bool {
     strandline_tls::NAMES.iter().any(|setting| name.ends_with(setting))
+}
+
+/// The bounds that a default of groups has.
+fn group_bounds(config: &BrokerConfig, name: &str) -> Option<(i64, i64)> {
+    let found = GROUP_CONFIGS.iter().find(|config| config.entry.broker_name == Some(name))?;
+    found.bounds.map(|(min, max)| (config.whole(min), config.whole(max)))
 }
 
 fn is_of_topics(entry: &TopicConfigEntry) -> bool {

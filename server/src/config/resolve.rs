@@ -11,6 +11,7 @@ use strandline_tls::TlsSettings;
 use super::authorizer::AuthorizerConfig;
 use super::connections::{ConnectionLimits, OVERRIDES, counts_of_addresses};
 use super::error::{SettingError, bad};
+use super::group_table;
 use super::host_port::HostPort;
 use super::listeners::{self, ListenerConfig};
 use super::settings::Settings;
@@ -82,6 +83,7 @@ impl BrokerConfig {
         if !assignors.split(',').all(|name| matches!(name.trim(), "uniform" | "range")) {
             return Err(bad(ASSIGNORS, assignors, "uniform, range, or both"));
         }
+        group_table::check(&settings)?;
         let data_dir = match settings.text("log.dirs") {
             "" => settings.text("log.dir"),
             directories => directories,

@@ -52,11 +52,25 @@ entries! {
         "Replicas of a topic that says nothing: a single node keeps one."
     "delete.topic.enable" Bool = "true", Any; "Whether topics may be deleted."
     "fetch.max.bytes" Int = "57671680", Whole(1024, i32::MAX as i64); "Largest answer to a fetch."
+    "group.consumer.assignment.interval.ms" Int dynamic = "1000", Whole(0, i32::MAX as i64);
+        "How long it is at least from one sharing out of a consumer group's partitions to the next: members that come meanwhile are taken together."
     "group.consumer.assignors" List = "uniform,range", Any;
         "How partitions of consumer groups are shared out where the members prefer none: the first of these. uniform and range, which members may prefer whatever stands here, are all there are."
     "group.consumer.heartbeat.interval.ms" Int = "5000", Whole(1, i32::MAX as i64);
         "How often a member of a consumer group says that it is alive."
+    "group.consumer.max.assignment.interval.ms" Int = "15000", Whole(0, i32::MAX as i64);
+        "Longest assignment interval of a consumer group."
+    "group.consumer.max.heartbeat.interval.ms" Int = "15000", Whole(1, i32::MAX as i64);
+        "Longest heartbeat interval of a consumer group."
+    "group.consumer.max.session.timeout.ms" Int = "60000", Whole(1, i32::MAX as i64);
+        "Longest session of the members of a consumer group."
     "group.consumer.max.size" Int = "2147483647", Whole(1, i32::MAX as i64); "Most members of a consumer group."
+    "group.consumer.min.assignment.interval.ms" Int = "0", Whole(0, i32::MAX as i64);
+        "Shortest assignment interval of a consumer group."
+    "group.consumer.min.heartbeat.interval.ms" Int = "5000", Whole(1, i32::MAX as i64);
+        "Shortest heartbeat interval of a consumer group."
+    "group.consumer.min.session.timeout.ms" Int = "45000", Whole(1, i32::MAX as i64);
+        "Shortest session of the members of a consumer group."
     "group.consumer.session.timeout.ms" Int = "45000", Whole(1, i32::MAX as i64);
         "How long a member of a consumer group may be silent before it is taken out."
     "group.initial.rebalance.delay.ms" Int = "3000", Whole(0, i32::MAX as i64);

@@ -114,16 +114,9 @@ without_effect! {
         "metadata.max.retention.bytes" Long = "104857600", Any;
         "metadata.max.retention.ms" Long = "604800000", Any;
     }
-    "a consumer group has no settings of its own, computes its target at once, and does not change its protocol" {
-        "group.consumer.assignment.interval.ms" Int dynamic = "1000", Whole(0, MAX);
-        "group.consumer.max.assignment.interval.ms" Int = "15000", Whole(0, MAX);
-        "group.consumer.max.heartbeat.interval.ms" Int = "15000", Whole(1, MAX);
-        "group.consumer.max.session.timeout.ms" Int = "60000", Whole(1, MAX);
+    "a consumer group does not change its protocol while members are in it" {
         "group.consumer.migration.policy" Text =
             "bidirectional", WordsOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]);
-        "group.consumer.min.assignment.interval.ms" Int = "0", Whole(0, MAX);
-        "group.consumer.min.heartbeat.interval.ms" Int = "5000", Whole(1, MAX);
-        "group.consumer.min.session.timeout.ms" Int = "45000", Whole(1, MAX);
     }
     "records of share groups that were delivered too often are archived, and go to no topic" {
         "errors.deadletterqueue.auto.create.topics.enable" Bool dynamic = "false", Any;

@@ -15,6 +15,7 @@ use strandline_engine::{Participation, Producer, TransactionResult};
 use strandline_protocol::wire::EncodeError;
 
 use super::error::Stored;
+use super::work::Working;
 
 /// A coordinator's state of one partition.
 pub trait Machine: Sized + 'static {
@@ -111,6 +112,12 @@ pub struct Transactional {
     pub verified: Option<Participation>,
 }
 
+/// What a machine does with the work that it has begun.
+pub type Finish<M> = Box<dyn FnOnce(&mut M, &mut Turn<'_, M>)>;
+
+/// Work of a machine.
+pub type Work<M> = Working<Finish<M>>;
+
 /// One call of a machine: what it may know, and what it wants to be written.
 pub struct Turn<'a, M: Machine> {
     /// The time, in milliseconds since 1970. It never goes back.
@@ -120,6 +127,7 @@ pub struct Turn<'a, M: Machine> {
     topics: &'a dyn Fn() -> TopicSnapshot,
     in_flight: &'a HashMap<String, usize>,
     writes: Vec<Write<M>>,
+    works: Vec<Work<M>>,
 }
 
 impl<'a, M: Machine> Turn<'a, M> {
@@ -129,7 +137,7 @@ impl<'a, M: Machine> Turn<'a, M> {
         topics: &'a dyn Fn() -> TopicSnapshot,
         in_flight: &'a HashMap<String, usize>,
     ) -> Turn<'a, M> {
-        Turn { now, epoch, topics, in_flight, writes: Vec::new() }
+        Turn { now, epoch, topics, in_flight, writes: Vec::new(), works: Vec::new() }
     }
 
     /// All topics at this moment.
@@ -148,7 +156,18 @@ impl<'a, M: Machine> Turn<'a, M> {
         self.writes.push(Write { key, records, transaction: None, then });
     }
 
+    /// Has work go on beside the machine, in slices; it comes back as a call of the machine, unless that is
+    /// gone by then.
+    pub fn work(&mut self, work: Work<M>) {
+        self.works.push(work);
+    }
+
+    #[cfg(test)]
     pub(crate) fn into_writes(self) -> Vec<Write<M>> {
         self.writes
+    }
+
+    pub(crate) fn into_parts(self) -> (Vec<Write<M>>, Vec<Work<M>>) {
+        (self.writes, self.works)
     }
 }

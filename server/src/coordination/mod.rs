@@ -29,6 +29,7 @@
 //! * A partition is served when its log has been replayed, from [`Coordinators::begin`] to
 //!   [`Coordinators::resign`]. Of two leaders the one of the older epoch is ignored.
 //! * Time is an argument: a machine says when it wants to be woken.
+//! * What may take long runs beside the machine, in slices, and comes back as a call of it ([`Work`]).
 //!
 //! The runtime knows no group, no transaction and no message: the name of the topic and its settings, and
 //! everything that a record or a request means, are the machine's. It stands on [`Partitions`], which a shard
@@ -48,11 +49,13 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod work;
 mod writes;
 
 pub use coordinators::Coordinators;
 pub use error::{StoreError, Stored, Unavailable};
-pub use machine::{Encoded, Machine, Outcome, Record, Transactional, Turn, Write};
+pub use machine::{Encoded, Finish, Machine, Outcome, Record, Transactional, Turn, Work, Write};
 pub use partitions::{Partitions, RecordsError};
 pub use reply::Reply;
 pub use topic::InternalTopic;
+pub use work::{Begun, Pace, Working, begin};

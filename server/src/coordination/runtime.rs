@@ -25,7 +25,7 @@ use strandline_engine::types::{LeaderEpoch, Offset, PartitionId, ProducerId};
 use super::content::{Content, Packed, pack};
 use super::error::{StoreError, Stored, Unavailable};
 use super::load::LoadError;
-use super::machine::{Machine, Outcome, Turn, Write};
+use super::machine::{Finish, Machine, Outcome, Turn, Work, Write};
 use super::reply::Reply;
 use super::writes::Writes;
 
@@ -43,6 +43,13 @@ pub(super) struct Append {
 
 /// What an append came to: where each batch, or the marker, stands, or why it is not durable.
 pub(super) type Settled = Vec<Result<Offset, AppendError>>;
+
+/// Work of the machine of one partition.
+pub(super) struct Task<M: Machine> {
+    pub(super) index: u32,
+    pub(super) term: Term,
+    pub(super) work: Work<M>,
+}
 
 /// A partition whose log is to be replayed.
 #[derive(Clone, Copy)]
@@ -71,6 +78,7 @@ pub(super) struct Runtime<M: Machine> {
     next_term: u64,
     outbox: VecDeque<Append>,
     loads: VecDeque<Load>,
+    works: VecDeque<Task<M>>,
 }
 
 struct Coordinated<M: Machine> {
@@ -178,6 +186,7 @@ impl<M: Machine> Runtime<M> {
             next_term: 0,
             outbox: VecDeque::new(),
             loads: VecDeque::new(),
+            works: VecDeque::new(),
         }
     }
 
@@ -219,6 +228,7 @@ impl<M: Machine> Runtime<M> {
         if let Some(Coordinated { term, stage, .. }) = self.partitions.remove(&index) {
             self.outbox.retain(|append| append.term != term);
             self.loads.retain(|load| load.term != term);
+            self.works.retain(|task| task.term != term);
             if let Stage::Active(active) = stage {
                 self.wakes.remove(&(active.wake_at, index));
             }
@@ -338,11 +348,13 @@ impl<M: Machine> Runtime<M> {
         operation: impl FnOnce(&mut M, &mut Turn<'_, M>) -> T,
     ) -> Result<T, Unavailable> {
         let partition = self.partitions.get_mut(&index).ok_or(Unavailable::NotHere)?;
-        let epoch = partition.epoch;
+        let (epoch, term) = (partition.epoch, partition.term);
         let active = partition.stage.active()?;
         let mut turn = Turn::new(self.now, epoch, &*self.topics, &active.in_flight);
         let result = operation(&mut active.machine, &mut turn);
-        for write in turn.into_writes() {
+        let (writes, works) = turn.into_parts();
+        self.works.extend(works.into_iter().map(|work| Task { index, term, work }));
+        for write in writes {
             self.write(index, write, None);
         }
         Ok(result)
@@ -395,6 +407,19 @@ impl<M: Machine> Runtime<M> {
         let write = active.writes.push(InFlight::Marker { marker, reply });
         let (partition, term) = (partition.id, partition.term);
         self.outbox.push_back(Append { partition, term, write, content: Content::Marker(marker) });
+    }
+
+    /// Work that has not begun to go on.
+    pub(super) fn next_work(&mut self) -> Option<Task<M>> {
+        self.works.pop_front()
+    }
+
+    /// Work has come to its end.
+    pub(super) fn worked(&mut self, index: u32, term: Term, finish: Finish<M>) {
+        if self.is_current(index, term) {
+            let told = self.call(index, finish);
+            debug_assert!(told.is_ok(), "it has begun its work");
+        }
     }
 
     /// What is to be appended next, in this order.

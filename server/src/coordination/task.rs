@@ -12,9 +12,9 @@ use futures_util::{FutureExt, select_biased};
 
 use super::content::Content;
 use super::load::{LoadError, load};
-use super::machine::Machine;
+use super::machine::{Finish, Machine};
 use super::partitions::Partitions;
-use super::runtime::{Append, Load, Runtime, Settled, Term};
+use super::runtime::{Append, Load, Runtime, Settled, Task, Term};
 
 /// How long a replay waits when the system was too short of something for it.
 const LOAD_PAUSE: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ impl<M: Machine> Drop for Mailbox<M> {
 }
 
 /// Something that the task waited for.
-enum Event<M> {
+enum Event<M: Machine> {
     Settled {
         index: u32,
         term: Term,
@@ -47,6 +47,11 @@ enum Event<M> {
     Loaded {
         load: Load,
         result: Result<M, LoadError>,
+    },
+    Worked {
+        index: u32,
+        term: Term,
+        finish: Finish<M>,
     },
     /// It is time to replay a partition again that lacked records.
     LoadAgain {
@@ -72,6 +77,9 @@ pub(super) async fn run<M: Machine, P: Partitions>(
         if !is_loading && let Some(load) = runtime.next_load() {
             is_loading = true;
             events.push(replay(partitions.clone(), load, runtime.settings().clone()));
+        }
+        while let Some(task) = runtime.next_work() {
+            events.push(go_on(&partitions, task));
         }
         let pause = runtime.wake_at().saturating_sub(clock()).clamp(0, PAUSE_MAX_MS);
         let mut pause = pin!(partitions.sleep(Duration::from_millis(pause as u64)).fuse());
@@ -99,6 +107,7 @@ pub(super) async fn run<M: Machine, P: Partitions>(
                     result => runtime.loaded(load, result),
                 }
             }
+            Some(Ok(Event::Worked { index, term, finish })) => runtime.worked(index, term, finish),
             Some(Ok(Event::LoadAgain { load })) => runtime.load_again(load),
             Some(Err(request)) => request(&mut runtime),
             None => {}
@@ -108,7 +117,10 @@ pub(super) async fn run<M: Machine, P: Partitions>(
 }
 
 /// Appends in order; the future that comes back waits until all of it is durable.
-async fn hand_over<M, P: Partitions>(partitions: &P, append: Append) -> LocalBoxFuture<'static, Event<M>> {
+async fn hand_over<M: Machine, P: Partitions>(
+    partitions: &P,
+    append: Append,
+) -> LocalBoxFuture<'static, Event<M>> {
     let Append { partition, term, write, content } = append;
     let mut pending = Vec::new();
     match content {
@@ -134,6 +146,17 @@ async fn hand_over<M, P: Partitions>(partitions: &P, append: Append) -> LocalBox
         }
         Event::Settled { index: partition.index, term, write, settled }
     })
+}
+
+/// Has work go on to its end, in slices.
+fn go_on<M: Machine>(partitions: &impl Partitions, task: Task<M>) -> LocalBoxFuture<'static, Event<M>> {
+    let Task { index, term, work } = task;
+    let partitions = partitions.clone();
+    let finish = work.finish(move || {
+        let partitions = partitions.clone();
+        Box::pin(async move { partitions.yield_if_needed().await })
+    });
+    Box::pin(finish.map(move |finish| Event::Worked { index, term, finish }))
 }
 
 /// Replays a log, and tries again as long as the system is short of something.

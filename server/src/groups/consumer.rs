@@ -4,7 +4,9 @@
 //! group/heartbeat  what members ask and are told
 //! group            who is in it, the epochs, the target assignment, time
 //! member           how a member comes from what it has to what it shall have
-//! patterns         the topics of regular expressions
+//! named            the names that members give
+//! patterns         regular expressions
+//! survey           which topics there are for whom, and whether that is news
 //! assignors        who shall have what
 //! assignment       partitions by topic
 //! ```
@@ -13,8 +15,10 @@ pub mod assignment;
 pub mod assignors;
 pub mod group;
 pub mod member;
+mod named;
 mod patterns;
+pub mod survey;
 
 pub use assignment::Assignment;
 pub use assignors::Assignor;
-pub use group::{Beat, ConsumerDescription, ConsumerGroup, ConsumerSettings, Heartbeat, Refusal};
+pub use group::{Beat, ConsumerDescription, ConsumerGroup, ConsumerSettings, Heartbeat, Ongoing, Refusal};

@@ -546,7 +546,7 @@ impl Machine for GroupCoordinator {
             match self.groups.get_mut(&name).map(|entry| &mut entry.group) {
                 Some(Kind::Classic(group)) => group.tick(now, &mut effects),
                 Some(Kind::Consumer(group)) => {
-                    let changes = group.tick(now, &turn.topics());
+                    let changes = group.tick(now);
                     if !changes.is_empty() {
                         let changes = changes.into_iter().map(Change::Consumer).collect();
                         turn.write(Some(name.clone()), changes, Then::StoreConsumer);

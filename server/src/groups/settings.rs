@@ -1,5 +1,7 @@
 //! What the broker's settings say of groups.
 
+use strandline_engine::config::DynamicSettings;
+
 use super::consumer::{Assignor, ConsumerSettings};
 use super::coordinator::CoordinatorSettings;
 use super::group::GroupSettings;
@@ -21,6 +23,8 @@ impl From<&BrokerConfig> for CoordinatorSettings {
                 heartbeat_interval_ms: session("group.consumer.heartbeat.interval.ms"),
                 size_max: config.whole("group.consumer.max.size") as usize,
                 assignor: assignor.and_then(Assignor::by_name).unwrap_or(Assignor::Uniform),
+                assignment_interval_ms: config.whole("group.consumer.assignment.interval.ms"),
+                ..ConsumerSettings::default()
             },
             share: ShareGroupSettings {
                 session_timeout_ms: config.whole("group.share.session.timeout.ms"),
@@ -33,6 +37,19 @@ impl From<&BrokerConfig> for CoordinatorSettings {
             retention_check_ms: config.whole("offsets.retention.check.interval.ms"),
             offset_metadata_max: config.whole("offset.metadata.max.bytes") as usize,
             topic_partitions: config.whole("offsets.topic.num.partitions") as u32,
+        }
+    }
+}
+
+impl ConsumerSettings {
+    /// Those of one group, as they are in force.
+    pub fn of(config: &BrokerConfig, dynamic: &DynamicSettings, group: &str) -> ConsumerSettings {
+        let whole = |name| config.whole_of_group(dynamic, group, name);
+        ConsumerSettings {
+            session_timeout_ms: whole("consumer.session.timeout.ms"),
+            heartbeat_interval_ms: whole("consumer.heartbeat.interval.ms") as i32,
+            assignment_interval_ms: whole("consumer.assignment.interval.ms"),
+            ..CoordinatorSettings::from(config).consumer
         }
     }
 }

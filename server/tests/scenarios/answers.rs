@@ -328,7 +328,7 @@ fn a_resource_without_settings_is_named() {
     let dir = data_dir();
     let broker = Broker::start(dir.path(), &[]);
     let mut client = broker.client();
-    for (resource_type, name) in [(8, "BROKER_LOGGER (8)"), (16, "CLIENT_METRICS (16)"), (32, "GROUP (32)")] {
+    for (resource_type, name) in [(8, "BROKER_LOGGER (8)"), (16, "CLIENT_METRICS (16)")] {
         let resource_name = "x".to_owned();
         let resource = DescribeConfigsResource {
             resource_type,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use strandline::config::{BROKER_CONFIGS, WITHOUT_EFFECT};
+use strandline::config::{BROKER_CONFIGS, GROUP_CONFIGS, WITHOUT_EFFECT};
 use strandline_engine::config::{ConfigBounds, ConfigKind, ConfigMode, TOPIC_CONFIGS, TopicConfigEntry};
 
 const HEAD: &str = "\
@@ -88,6 +88,19 @@ fn page() -> String {
         let dynamic = if entry.mode == ConfigMode::ReadOnly { "" } else { "yes" };
         writeln!(page, "| `{name}` | {kind:?} | {default} | {} | {dynamic} | {doc} |", bounds(entry))
             .unwrap();
+    }
+    page += "\n## Groups\n\nA group may have these of its own (`kafka-configs --entity-type groups`, the admin APIs), \
+             before it has members as well. They are\nin force with the next heartbeat, and stay when the group goes. \
+             Where it has none the broker setting counts; the broker's bounds\nhold for both.\n\n";
+    page += "| group | broker | type | default | bounds | meaning |\n|---|---|---|---|---|---|\n";
+    for config in GROUP_CONFIGS {
+        let TopicConfigEntry { name, kind, .. } = config.entry;
+        let broker_name = config.entry.broker_name.map_or(String::new(), |name| format!("`{name}`"));
+        let default = shown(config.entry.default);
+        let bounds = config.bounds.map(|(min, max)| format!("`{min}` to `{max}`"));
+        let bounds = bounds.unwrap_or_else(|| self::bounds(&config.entry));
+        let doc = config.entry.documentation();
+        writeln!(page, "| `{name}` | {broker_name} | {kind:?} | {default} | {bounds} | {doc} |").unwrap();
     }
     page +=
         "\n## Without effect\n\nOf topics, with the broker setting of the same meaning in parentheses:\n\n";

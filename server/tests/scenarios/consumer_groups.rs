@@ -129,57 +129,60 @@ fn delete(client: &mut Client) -> ErrorCode {
     code(client.call(2, &request).results[0].error_code)
 }
 
+/// Partitions are shared out whenever somebody comes or goes.
+const AT_ONCE: [&str; 2] = ["-o", "group.consumer.assignment.interval.ms=0"];
+
 #[test]
 fn d9_members_share_partitions_go_on_after_a_kill_and_no_partition_has_two_owners() {
     let dir = data_dir();
-    let broker = Broker::start(dir.path(), &[]);
+    let broker = Broker::start(dir.path(), &AT_ONCE);
     let mut client = broker.client();
     client.create("t", 4, &[]);
     find_coordinator(&mut client);
     let (mut a, mut b) = (Member::new("a"), Member::new("b"));
     assert_eq!(b.beat(&mut client).unwrap().heartbeat_interval_ms, 5000);
-    assert_eq!((b.epoch, b.partitions()), (1, vec![0, 1, 2, 3]));
+    assert_eq!((b.epoch, b.partitions()), (2, vec![0, 1, 2, 3]));
     a.beat(&mut client).unwrap();
-    assert_eq!((a.epoch, a.partitions()), (2, vec![]), "b has not given anything up");
+    assert_eq!((a.epoch, a.partitions()), (3, vec![]), "b has not given anything up");
     b.beat(&mut client).unwrap();
-    assert_eq!((b.epoch, b.partitions()), (1, vec![0, 1]));
+    assert_eq!((b.epoch, b.partitions()), (2, vec![0, 1]));
     assert_eq!(describe(&mut client).group_state, "Reconciling");
 
     // In the middle of it.
     broker.kill();
-    let broker = Broker::start(dir.path(), &[]);
+    let broker = Broker::start(dir.path(), &AT_ONCE);
     let mut client = broker.client();
     a.beat(&mut client).unwrap();
-    assert_eq!((a.epoch, a.partitions()), (2, vec![]));
+    assert_eq!((a.epoch, a.partitions()), (3, vec![]));
     b.beat(&mut client).unwrap();
-    assert_eq!((b.epoch, b.partitions()), (2, vec![0, 1]), "it has given up what it was to");
+    assert_eq!((b.epoch, b.partitions()), (3, vec![0, 1]), "it has given up what it was to");
     a.beat(&mut client).unwrap();
-    assert_eq!((a.epoch, a.partitions()), (2, vec![2, 3]));
+    assert_eq!((a.epoch, a.partitions()), (3, vec![2, 3]));
 
     assert_eq!(a.commit(&mut client, 1), ErrorCode::StaleMemberEpoch);
-    assert_eq!(a.commit(&mut client, 2), ErrorCode::None);
+    assert_eq!(a.commit(&mut client, 3), ErrorCode::None);
     assert_eq!(Member::new("c").commit(&mut client, 2), ErrorCode::UnknownMemberId);
     assert_eq!(a.fetch_offsets(&mut client, 1).0, ErrorCode::StaleMemberEpoch);
-    assert_eq!(a.fetch_offsets(&mut client, 2), (ErrorCode::None, vec![5]));
+    assert_eq!(a.fetch_offsets(&mut client, 3), (ErrorCode::None, vec![5]));
 
     let described = describe(&mut client);
     assert_eq!((described.group_state.as_str(), described.assignor_name.as_str()), ("Stable", "uniform"));
-    assert_eq!((described.group_epoch, described.assignment_epoch), (2, 2));
+    assert_eq!((described.group_epoch, described.assignment_epoch), (3, 3));
     let member = &described.members[0];
-    assert_eq!((member.member_id.as_str(), member.member_epoch, member.member_type), ("a", 2, 1));
+    assert_eq!((member.member_id.as_str(), member.member_epoch, member.member_type), ("a", 3, 1));
     assert_eq!(member.assignment, member.target_assignment);
     assert_eq!(member.assignment.topic_partitions[0].topic_name, "t");
     assert_eq!(delete(&mut client), ErrorCode::NonEmptyGroup);
 
     b.leave(&mut client);
     a.beat(&mut client).unwrap();
-    assert_eq!((a.epoch, a.partitions()), (3, vec![0, 1, 2, 3]));
+    assert_eq!((a.epoch, a.partitions()), (4, vec![0, 1, 2, 3]));
     a.leave(&mut client);
     assert_eq!(describe(&mut client).group_state, "Empty");
     assert_eq!(a.fetch_offsets(&mut client, -1), (ErrorCode::None, vec![5]), "offsets stay");
     assert_eq!(delete(&mut client), ErrorCode::None);
     broker.kill();
-    let broker = Broker::start(dir.path(), &[]);
+    let broker = Broker::start(dir.path(), &AT_ONCE);
     let mut client = broker.client();
     assert_eq!(a.beat(&mut client), Err(ErrorCode::GroupIdNotFound));
     assert_eq!(delete(&mut client), ErrorCode::GroupIdNotFound);
@@ -242,7 +245,9 @@ fn consumer_groups_keep_to_the_settings_of_their_broker() {
     let options = [
         "group.consumer.assignors=range",
         "group.consumer.heartbeat.interval.ms=700",
+        "group.consumer.min.heartbeat.interval.ms=700",
         "group.consumer.max.size=1",
+        "group.consumer.min.session.timeout.ms=5000",
         "group.consumer.session.timeout.ms=5000",
     ];
     let options = options.iter().flat_map(|option| ["-o", option]).collect::<Vec<_>>();
@@ -260,4 +265,115 @@ fn consumer_groups_keep_to_the_settings_of_their_broker() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(b.partitions(), [0]);
+}
+
+#[test]
+fn members_that_come_within_the_interval_of_their_group_are_taken_together() {
+    let dir = data_dir();
+    let broker = Broker::start(dir.path(), &["-o", "group.consumer.assignment.interval.ms=15000"]);
+    let mut client = broker.client();
+    client.create("t", 2, &[]);
+    find_coordinator(&mut client);
+    let (mut a, mut b) = (Member::new("a"), Member::new("b"));
+    a.beat(&mut client).unwrap();
+    assert_eq!((a.epoch, a.partitions()), (2, vec![0, 1]), "the first does not wait");
+    b.beat(&mut client).unwrap();
+    assert_eq!((b.epoch, b.partitions()), (2, vec![]));
+    assert_eq!(describe(&mut client).group_state, "Assigning");
+    // While it runs, for all groups.
+    assert_eq!(set(&mut client, 4, "", "group.consumer.assignment.interval.ms", Some("0")), ErrorCode::None);
+    a.beat(&mut client).unwrap();
+    assert_eq!((a.partitions(), describe(&mut client).assignment_epoch), (vec![0], 3));
+}
+
+/// Sets a setting of a resource, or deletes it.
+fn set(client: &mut Client, resource_type: i8, name: &str, setting: &str, value: Option<&str>) -> ErrorCode {
+    let config = IncrementalAlterableConfig {
+        name: setting.to_owned(),
+        config_operation: i8::from(value.is_none()),
+        value: value.map(str::to_owned),
+    };
+    let resource = IncrementalAlterConfigsResource {
+        resource_type,
+        resource_name: name.to_owned(),
+        configs: vec![config],
+    };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+    code(client.call(1, &request).responses[0].error_code)
+}
+
+/// The value of a group's setting, and where it comes from.
+fn value(client: &mut Client, group: &str, setting: &str) -> (String, i8) {
+    let resource = DescribeConfigsResource {
+        resource_type: 32,
+        resource_name: group.to_owned(),
+        configuration_keys: Some(vec![setting.to_owned()]),
+    };
+    let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
+    let found = client.call(4, &request).results.remove(0).configs.remove(0);
+    (found.value.unwrap(), found.config_source)
+}
+
+#[test]
+fn d9_a_group_has_settings_of_its_own_within_the_bounds_of_its_broker_and_keeps_them() {
+    let dir = data_dir();
+    let options = [
+        "group.consumer.max.assignment.interval.ms=20000",
+        "group.consumer.max.heartbeat.interval.ms=7000",
+        "group.consumer.max.session.timeout.ms=50000",
+        "group.consumer.min.assignment.interval.ms=10",
+        "group.consumer.min.heartbeat.interval.ms=300",
+        "group.consumer.min.session.timeout.ms=2000",
+    ];
+    let options = options.iter().flat_map(|option| ["-o", option]).collect::<Vec<_>>();
+    let broker = Broker::start(dir.path(), &options);
+    let mut client = broker.client();
+    client.create("t", 1, &[]);
+    find_coordinator(&mut client);
+    let (session, heartbeat) = ("consumer.session.timeout.ms", "consumer.heartbeat.interval.ms");
+    let interval = "consumer.assignment.interval.ms";
+    for (setting, refused) in [
+        (session, "1999"),
+        (session, "50001"),
+        (heartbeat, "299"),
+        (heartbeat, "7001"),
+        (interval, "9"),
+        (interval, "20001"),
+        ("no.such.setting", "1"),
+        // No longer than the heartbeat interval, which is the broker's.
+        (session, "5000"),
+    ] {
+        let said = set(&mut client, 32, GROUP, setting, Some(refused));
+        assert_eq!(said, ErrorCode::InvalidConfig, "{setting}={refused}");
+    }
+    assert_eq!(set(&mut client, 32, "", session, Some("3000")), ErrorCode::InvalidRequest);
+    assert_eq!(value(&mut client, GROUP, session), ("45000".to_owned(), 5));
+    for (setting, taken) in [(heartbeat, "400"), (session, "3000"), (interval, "10")] {
+        assert_eq!(set(&mut client, 32, GROUP, setting, Some(taken)), ErrorCode::None, "{setting}={taken}");
+        assert_eq!(value(&mut client, GROUP, setting), (taken.to_owned(), 8));
+    }
+    broker.kill();
+    let broker = Broker::start(dir.path(), &options);
+    let mut client = broker.client();
+    let listed = ListConfigResourcesRequest { resource_types: vec![32] };
+    let listed = client.call(1, &listed).config_resources;
+    assert_eq!(listed.iter().map(|found| found.resource_name.as_str()).collect::<Vec<_>>(), [GROUP]);
+    let (mut a, mut b) = (Member::new("a"), Member::new("b"));
+    assert_eq!(a.beat(&mut client).unwrap().heartbeat_interval_ms, 400);
+    let begun = Instant::now();
+    b.beat(&mut client).unwrap();
+    while b.partitions().is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "the session of a does not end");
+        std::thread::sleep(Duration::from_millis(100));
+        b.beat(&mut client).unwrap();
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(2500), "{:?}", begun.elapsed());
+    // The broker's interval is longer than the session of this group.
+    assert_eq!(set(&mut client, 32, GROUP, heartbeat, None), ErrorCode::InvalidConfig);
+    assert_eq!(set(&mut client, 32, GROUP, session, None), ErrorCode::None);
+    assert_eq!(set(&mut client, 32, GROUP, heartbeat, None), ErrorCode::None);
+    assert_eq!(b.beat(&mut client).unwrap().heartbeat_interval_ms, 5000);
+    // What all brokers are set to is another matter, and stays so.
+    assert_eq!(set(&mut client, 4, "", "log.retention.ms", Some("7")), ErrorCode::None);
+    assert_eq!(value(&mut client, GROUP, interval), ("10".to_owned(), 8));
 }

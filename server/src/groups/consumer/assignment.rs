@@ -62,6 +62,18 @@ impl Assignment {
         self.iter().all(|(topic, partition)| other.contains(topic, partition))
     }
 
+    /// What is of topics that are wanted.
+    pub fn filtered(&self, is_wanted: impl Fn(TopicId) -> bool) -> Assignment {
+        let topics = self.0.iter().filter(|(topic, _)| is_wanted(**topic));
+        Assignment(topics.map(|(topic, partitions)| (*topic, partitions.clone())).collect())
+    }
+
+    /// What is kept, and what is not.
+    pub fn split(&self, is_kept: impl Fn(TopicId, i32) -> bool) -> (Assignment, Assignment) {
+        let (kept, other): (Vec<_>, Vec<_>) = self.iter().partition(|(topic, at)| is_kept(*topic, *at));
+        (kept.into_iter().collect(), other.into_iter().collect())
+    }
+
     /// As records have it.
     pub fn to_value(&self) -> Vec<PartitionsValue> {
         let topics = self.topics().map(|(topic, partitions)| PartitionsValue {

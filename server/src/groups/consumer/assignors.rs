@@ -4,6 +4,8 @@
 //! The rules are those of Kafka's assignors of the same names. Where Kafka goes through members and topics in
 //! the order of a Java hash table, these go through them in the order of their ids: the same group comes to
 //! an assignment that is as balanced and moves as little, though not always to the same one.
+//!
+//! A large group takes long: an assignor says how far it has come ([`Pace::step`]).
 
 mod range;
 #[cfg(test)]
@@ -11,11 +13,12 @@ mod tests;
 mod uneven;
 mod uniform;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use strandline_engine::types::TopicId;
 
 use super::assignment::Assignment;
+use crate::coordination::Pace;
 
 /// How partitions are shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,49 +46,75 @@ impl Assignor {
         Assignor::ALL.into_iter().find(|assignor| assignor.name() == name)
     }
 
-    /// What each member shall have. Every partition of a topic that a member is subscribed to goes to one
-    /// of its subscribers.
-    pub fn assign(self, group: &Group<'_>) -> BTreeMap<String, Assignment> {
+    /// What each member shall have, in their order. Every partition of a topic that a member is subscribed to
+    /// goes to one of its subscribers.
+    pub async fn assign(self, group: &Group, pace: &Pace) -> Vec<Assignment> {
         if group.members.is_empty() {
-            return BTreeMap::new();
+            return Vec::new();
         }
-        let mut assigned = match self {
-            Assignor::Range => range::assign(group),
-            Assignor::Uniform if group.is_even() => uniform::assign(group),
-            Assignor::Uniform => uneven::assign(group),
-        };
-        for id in group.members.keys() {
-            assigned.entry((*id).to_owned()).or_default();
+        match self {
+            Assignor::Range => range::assign(group, pace).await,
+            Assignor::Uniform if group.is_even(pace).await => uniform::assign(group, pace).await,
+            Assignor::Uniform => uneven::assign(group, pace).await,
         }
-        assigned
     }
 }
 
 /// A group, for an assignor.
 #[derive(Clone, Debug, Default)]
-pub struct Group<'a> {
-    /// The members by their ids.
-    pub members: BTreeMap<&'a str, Member<'a>>,
-    /// The number of partitions of each topic that a member is subscribed to.
-    pub partitions: BTreeMap<TopicId, i32>,
+pub struct Group {
+    /// The topics that members are subscribed to, by their ids.
+    pub topics: Vec<Topic>,
+    /// What members are subscribed to: places in `topics`, in their order. Many members have one of these.
+    pub subscriptions: Vec<Vec<u32>>,
+    /// The members, by their ids.
+    pub members: Vec<Member>,
+}
+
+/// A topic, for an assignor.
+#[derive(Clone, Copy, Debug)]
+pub struct Topic {
+    /// Its id.
+    pub id: TopicId,
+    /// The number of its partitions.
+    pub partitions: u32,
 }
 
 /// A member, for an assignor.
 #[derive(Clone, Debug)]
-pub struct Member<'a> {
+pub struct Member {
+    /// Its id.
+    pub id: String,
     /// The name of a static member.
-    pub instance_id: Option<&'a str>,
-    /// The topics that it is subscribed to and that exist.
-    pub topics: BTreeSet<TopicId>,
+    pub instance_id: Option<String>,
+    /// Which of the group's subscriptions it has.
+    pub subscription: usize,
     /// What it was to have before.
-    pub assignment: &'a Assignment,
+    pub assignment: Rc<Assignment>,
 }
 
-impl Group<'_> {
+impl Group {
     /// Whether all members are subscribed to the same topics.
-    fn is_even(&self) -> bool {
-        let mut members = self.members.values();
-        let first = members.next().map(|member| &member.topics);
-        members.all(|member| Some(&member.topics) == first)
+    async fn is_even(&self, pace: &Pace) -> bool {
+        let first = &self.subscriptions[self.members[0].subscription];
+        let mut is_used = vec![false; self.subscriptions.len()];
+        self.members.iter().for_each(|member| is_used[member.subscription] = true);
+        for (topics, is_used) in self.subscriptions.iter().zip(is_used) {
+            pace.step(1 + topics.len() / 32).await;
+            if is_used && topics != first {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The topics of a member.
+    fn topics_of(&self, member: &Member) -> &[u32] {
+        &self.subscriptions[member.subscription]
+    }
+
+    /// The place of a topic in `topics`.
+    fn place(&self, topic: TopicId) -> Option<u32> {
+        self.topics.binary_search_by_key(&topic, |topic| topic.id).ok().map(|at| at as u32)
     }
 }

@@ -30,11 +30,14 @@ use strandline_protocol::wire::ErrorCode;
 use super::assignment::Assignment;
 use super::assignors::{self, Assignor};
 use super::member::{About, Held, Member};
+use super::named::Named;
 use super::patterns::Patterns;
+use super::survey::{Found, Subscription, Survey};
+use crate::coordination::{Begun, Working, begin};
 use crate::groups::group::State;
 use crate::groups::records::GroupKey;
 use crate::groups::records::consumer::{
-    ConsumerChange, EpochValue, MemberKey, RegexKey, RegexValue, TargetEpochValue, TargetValue,
+    ConsumerChange, EpochValue, MemberKey, RegexKey, TargetEpochValue, TargetValue,
 };
 
 pub use heartbeat::{Beat, Heartbeat, Refusal};
@@ -50,7 +53,14 @@ pub struct ConsumerSettings {
     pub size_max: usize,
     /// Where the members prefer none.
     pub assignor: Assignor,
+    /// How long it is at least from one sharing out to the next, in milliseconds.
+    pub assignment_interval_ms: i64,
+    /// What of a survey is done within a heartbeat, in units of [`crate::coordination::Pace::step`].
+    pub units_at_once: usize,
 }
+
+/// Some two milliseconds: what is more goes on beside the group.
+const UNITS_AT_ONCE: usize = 1 << 15;
 
 impl Default for ConsumerSettings {
     /// Kafka's.
@@ -60,9 +70,14 @@ impl Default for ConsumerSettings {
             heartbeat_interval_ms: 5000,
             size_max: i32::MAX as usize,
             assignor: Assignor::Uniform,
+            assignment_interval_ms: 1000,
+            units_at_once: UNITS_AT_ONCE,
         }
     }
 }
+
+/// The epoch that a group begins with.
+const FIRST: i32 = 1;
 
 /// A consumer group.
 #[derive(Debug)]
@@ -70,27 +85,57 @@ pub struct ConsumerGroup {
     id: String,
     settings: ConsumerSettings,
     epoch: i32,
-    /// Of the topics that it is subscribed to, when the epoch was raised last.
+    /// Of the topics that it is subscribed to, when it was looked last.
     metadata_hash: i64,
+    /// Whether a change of one of the two has yet to be written.
+    is_epoch_new: bool,
     target_epoch: i32,
-    targets: BTreeMap<String, Assignment>,
+    targets: BTreeMap<String, Rc<Assignment>>,
+    /// When partitions were shared out last, in milliseconds; 0 when that is not known.
+    assigned_at: i64,
     members: BTreeMap<String, Member>,
+    /// What members name, each set once.
+    named: Named,
     /// Member ids of static members, by their names.
     static_ids: HashMap<String, String>,
     patterns: Patterns,
     /// What the members have; the key says it for the assignment of every member.
     taken: HashSet<(TopicId, i32)>,
-    /// The topics that it goes by.
+    /// The topics that it goes by, and since when.
     seen: Weak<TopicTable>,
+    surveyed_at: i64,
+    surveying: Option<Surveying>,
+    /// What is left of the survey, until it is taken.
+    ongoing: Option<Ongoing>,
     is_dead: bool,
-    /// Whether the log lacks something.
+    /// Whether the log lacks something, and when it was last tried to make up for it.
     is_torn: bool,
+    mended_at: i64,
     /// Members that are gone, and may not be in the log.
     removed: BTreeSet<String>,
     /// How often the log has not taken something.
     failures: Rc<Cell<u64>>,
     /// Nothing is due before.
     wake_at: i64,
+}
+
+/// A survey that has begun.
+#[derive(Debug)]
+struct Surveying {
+    token: Rc<()>,
+    /// That of the group when it began.
+    epoch: i32,
+    /// Static members that have come back under another id since.
+    renamed: Vec<(String, String)>,
+}
+
+/// A survey that is too long for one heartbeat, and whose it is.
+#[derive(Debug)]
+pub struct Ongoing {
+    /// The rest of the work.
+    pub working: Working<Found>,
+    /// For [`ConsumerGroup::surveyed`].
+    pub token: Rc<()>,
 }
 
 /// A consumer group as it is described to others.
@@ -109,22 +154,35 @@ pub struct ConsumerDescription {
 }
 
 impl ConsumerGroup {
-    /// A group that nobody has joined yet.
+    /// A group that nobody has joined yet. As in Kafka from 4.3 on it begins with an epoch in which nobody
+    /// has anything, so that a member has one to be in before partitions are shared out.
     pub fn new(id: &str, settings: ConsumerSettings) -> ConsumerGroup {
+        ConsumerGroup { epoch: FIRST, target_epoch: FIRST, ..ConsumerGroup::unread(id, settings) }
+    }
+
+    /// A group of which nothing has been read yet.
+    pub fn unread(id: &str, settings: ConsumerSettings) -> ConsumerGroup {
         ConsumerGroup {
             id: id.to_owned(),
             settings,
             epoch: 0,
             metadata_hash: 0,
+            is_epoch_new: false,
             target_epoch: 0,
             targets: BTreeMap::new(),
+            assigned_at: 0,
             members: BTreeMap::new(),
+            named: Named::default(),
             static_ids: HashMap::new(),
             patterns: Patterns::default(),
             taken: HashSet::new(),
             seen: Weak::new(),
+            surveyed_at: 0,
+            surveying: None,
+            ongoing: None,
             is_dead: false,
             is_torn: false,
+            mended_at: 0,
             removed: BTreeSet::new(),
             failures: Rc::default(),
             wake_at: i64::MAX,
@@ -141,7 +199,8 @@ impl ConsumerGroup {
                 (self.epoch, self.metadata_hash) = (value.epoch, value.metadata_hash);
             }
             ConsumerChange::TargetEpoch(_, value) => {
-                self.target_epoch = value.unwrap_or_default().assignment_epoch;
+                let value = value.unwrap_or_default();
+                (self.target_epoch, self.assigned_at) = (value.assignment_epoch, value.assignment_timestamp);
             }
             ConsumerChange::Member(key, Some(value)) => {
                 self.load_member(key.member_id).about = About::from_value(value);
@@ -157,11 +216,12 @@ impl ConsumerGroup {
                 }
             }
             ConsumerChange::Target(key, Some(value)) => {
-                self.targets.insert(key.member_id, Assignment::from_value(&value.topic_partitions));
+                let target = Assignment::from_value(&value.topic_partitions);
+                self.targets.insert(key.member_id, Rc::new(target));
             }
             ConsumerChange::Target(key, None) => drop(self.targets.remove(&key.member_id)),
-            ConsumerChange::Regex(key, Some(value)) => self.patterns.load(key.regex, value.topics),
-            ConsumerChange::Regex(key, None) => self.patterns.remove(&key.regex),
+            ConsumerChange::Regex(key, Some(_)) => self.patterns.load(key.regex),
+            ConsumerChange::Regex(key, None) => self.patterns.unload(&key.regex),
         }
     }
 
@@ -177,9 +237,17 @@ impl ConsumerGroup {
     /// The log has been read: sessions begin.
     pub fn resume(&mut self, now: i64) {
         self.drop_halves();
-        let described: Vec<_> =
-            self.members.values().filter_map(|member| member.about.regex.clone()).collect();
-        described.into_iter().for_each(|regex| self.patterns.load_missing(regex));
+        if self.target_epoch == 0 {
+            // It was not shared out before the end.
+            (self.target_epoch, self.epoch) = (FIRST, self.epoch.max(FIRST + 1));
+        }
+        self.surveyed_at = self.assigned_at;
+        for member in self.members.values_mut() {
+            member.about.topics = self.named.one_of(member.about.topics.clone());
+            if let Some(regex) = &member.about.regex {
+                self.patterns.insert(regex, None);
+            }
+        }
         let session_until = now.saturating_add(self.settings.session_timeout_ms);
         for (id, member) in &mut self.members {
             member.session_until = session_until;
@@ -243,7 +311,7 @@ impl ConsumerGroup {
     /// Whether a member consumes the topic.
     pub fn is_subscribed(&self, topic: &str) -> bool {
         self.members.values().any(|member| member.about.topics.contains(topic))
-            || self.patterns.contain(topic)
+            || self.patterns.match_any(topic)
     }
 
     /// When [`ConsumerGroup::tick`] must be called, at the latest; `i64::MAX` when nothing is due.
@@ -257,7 +325,7 @@ impl ConsumerGroup {
         let members = self.members.iter().map(|(id, Member { about, held, .. })| {
             let texts = id.len() + about.client_id.len() + about.client_host.len();
             let topics: usize = about.topics.iter().map(String::len).sum();
-            let target = self.targets.get(id).map_or(0, partitions);
+            let target = self.targets.get(id).map_or(0, |target| partitions(target));
             size_of::<Member>() + texts + topics + partitions(&held.assigned) + target
         });
         members.sum()
@@ -266,7 +334,7 @@ impl ConsumerGroup {
     /// The group for those who ask what it does.
     pub fn describe(&self) -> ConsumerDescription {
         let members = self.members.iter().map(|(id, member)| {
-            let target = self.targets.get(id).cloned().unwrap_or_default();
+            let target = self.targets.get(id).map(|target| (**target).clone()).unwrap_or_default();
             (id.clone(), member.about.clone(), member.held.clone(), target)
         });
         ConsumerDescription {
@@ -314,7 +382,7 @@ impl ConsumerGroup {
 
     /// That a group that nobody is in is gone.
     pub fn tombstones(&self) -> Vec<ConsumerChange> {
-        let regexes = self.patterns.iter().map(|regex| {
+        let regexes = self.patterns.logged().map(|regex| {
             ConsumerChange::Regex(RegexKey { group: self.id.clone(), regex: regex.to_owned() }, None)
         });
         let mut gone: Vec<_> = regexes.collect();
@@ -356,6 +424,10 @@ impl ConsumerGroup {
             changes.push(ConsumerChange::Member(self.member_key(id), None));
         }
         changes.extend(ids.iter().map(|id| self.member_change(id)));
+        // One that has come back and is not assigned anything yet.
+        for id in ids.iter().filter(|id| self.removed.contains(*id) && !self.targets.contains_key(*id)) {
+            changes.push(ConsumerChange::Target(self.member_key(id), None));
+        }
         changes.push(self.epoch_change());
         changes.extend(self.targets.iter().map(|(id, target)| self.target_change(id, target)));
         changes.push(self.target_epoch_change());
@@ -376,7 +448,8 @@ impl ConsumerGroup {
     }
 
     fn target_epoch_change(&self) -> ConsumerChange {
-        let value = TargetEpochValue { assignment_epoch: self.target_epoch };
+        let value =
+            TargetEpochValue { assignment_epoch: self.target_epoch, assignment_timestamp: self.assigned_at };
         ConsumerChange::TargetEpoch(self.key(), Some(value))
     }
 
@@ -416,23 +489,30 @@ impl ConsumerGroup {
     }
 
     /// A member goes: whoever is left shares its partitions, from the next beat on.
-    fn lose(&mut self, topics: &Arc<TopicTable>, id: &str, changes: &mut Vec<ConsumerChange>) {
+    fn lose(&mut self, id: &str, changes: &mut Vec<ConsumerChange>) {
         self.remove(id, changes);
-        self.drop_unused_patterns(changes);
-        self.metadata_hash = self.hash(topics);
-        self.epoch += 1;
-        changes.push(self.epoch_change());
+        self.raise_epoch();
     }
 
-    fn drop_unused_patterns(&mut self, changes: &mut Vec<ConsumerChange>) {
-        let used: BTreeSet<&str> =
+    fn raise_epoch(&mut self) {
+        self.epoch += 1;
+        self.is_epoch_new = true;
+    }
+
+    fn write_epoch(&mut self, changes: &mut Vec<ConsumerChange>) {
+        if std::mem::take(&mut self.is_epoch_new) {
+            changes.push(self.epoch_change());
+        }
+    }
+
+    /// Forgets what nobody is subscribed to any more.
+    fn forget_unused(&mut self, changes: &mut Vec<ConsumerChange>) {
+        let used: HashSet<&str> =
             self.members.values().filter_map(|member| member.about.regex.as_deref()).collect();
-        let unused: Vec<_> =
-            self.patterns.iter().filter(|regex| !used.contains(regex)).map(str::to_owned).collect();
-        for regex in unused {
-            self.patterns.remove(&regex);
+        for regex in self.patterns.retain(|regex| used.contains(regex)) {
             changes.push(ConsumerChange::Regex(RegexKey { group: self.id.clone(), regex }, None));
         }
+        self.named.forget_unused();
     }
 
     /// Gives a member what it has from now on.
@@ -450,53 +530,11 @@ impl ConsumerGroup {
 
     // ---- topics and targets -------------------------------------------------------------------------------
 
-    /// The topics that a member is subscribed to and that exist.
-    fn topics_of<'a>(&'a self, topics: &'a TopicTable, about: &'a About) -> BTreeSet<&'a str> {
-        let described = about.regex.iter().flat_map(|regex| self.patterns.topics(regex));
-        let named = about.topics.iter().map(String::as_str).chain(described);
-        named.filter(|name| topics.by_name(name).is_some()).collect()
-    }
-
-    /// Tells one state of the topics that it is subscribed to from another: their names, ids and numbers of
-    /// partitions (FNV-1a, which is the same after a start). 0 when there is none.
-    fn hash(&self, topics: &TopicTable) -> i64 {
-        let all = self.members.values().flat_map(|member| self.topics_of(topics, &member.about));
-        let all: BTreeSet<&str> = all.collect();
-        if all.is_empty() {
-            return 0;
-        }
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        let mut take = |bytes: &[u8]| {
-            for byte in bytes {
-                hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-        };
-        for topic in all.into_iter().filter_map(|name| topics.by_name(name)) {
-            take(topic.name.as_bytes());
-            take(&topic.id.to_bytes());
-            take(&topic.partitions.to_be_bytes());
-        }
-        hash as i64
-    }
-
-    /// Goes by the topics that there are now, with one more expression; whether it is subscribed to others
-    /// than before.
-    fn look(
-        &mut self,
-        now: i64,
-        topics: &Arc<TopicTable>,
-        more: Option<(String, regex::Regex)>,
-        changes: &mut Vec<ConsumerChange>,
-    ) -> bool {
-        self.seen = Arc::downgrade(topics);
-        for regex in self.patterns.resolve(topics, more) {
-            let topics = self.patterns.topics(&regex).map(str::to_owned).collect();
-            // Versions of the metadata are not counted here.
-            let value = RegexValue { topics, version: 0, timestamp: now };
-            changes.push(ConsumerChange::Regex(RegexKey { group: self.id.clone(), regex }, Some(value)));
-        }
-        let hash = self.hash(topics);
-        std::mem::replace(&mut self.metadata_hash, hash) != hash
+    /// Whether a member is subscribed to a topic.
+    fn wants(&self, topics: &TopicTable, about: &About, topic: TopicId) -> bool {
+        let Some(topic) = topics.by_id(topic) else { return false };
+        about.topics.contains(&topic.name)
+            || about.regex.as_ref().is_some_and(|regex| self.patterns.matches(regex, &topic.name))
     }
 
     fn has_seen(&self, topics: &Arc<TopicTable>) -> bool {
@@ -512,31 +550,105 @@ impl ConsumerGroup {
         chosen.and_then(|(name, _)| Assignor::by_name(name)).unwrap_or(self.settings.assignor)
     }
 
-    /// Computes the target assignment of the group's epoch.
-    fn assign(&mut self, topics: &TopicTable, changes: &mut Vec<ConsumerChange>) {
-        let nothing = Assignment::default();
-        let mut group = assignors::Group::default();
-        for (id, Member { about, .. }) in &self.members {
-            let mut ids = BTreeSet::new();
-            for topic in self.topics_of(topics, about).into_iter().filter_map(|name| topics.by_name(name)) {
-                ids.insert(topic.id);
-                group.partitions.insert(topic.id, topic.partitions as i32);
-            }
-            let (instance_id, assignment) = (about.instance_id.as_deref(), self.targets.get(id));
-            let assignment = assignment.unwrap_or(&nothing);
-            group.members.insert(id, assignors::Member { instance_id, topics: ids, assignment });
+    /// Looks at the topics, and shares partitions out, where it is time to. What is too long for that goes
+    /// on beside the group, see [`ConsumerGroup::take_ongoing`].
+    fn survey(&mut self, now: i64, topics: &Arc<TopicTable>, changes: &mut Vec<ConsumerChange>) {
+        let must_assign = self.epoch > self.target_epoch;
+        // A time that is to come is another clock's.
+        let is_early = (0..self.settings.assignment_interval_ms).contains(&(now - self.surveyed_at));
+        if self.surveying.is_some() || is_early || (!must_assign && self.has_seen(topics)) {
+            return;
         }
-        let targets = self.assignor().assign(&group);
-        let changed = targets.iter().filter(|(id, target)| self.targets.get(*id) != Some(target));
-        changes.extend(changed.map(|(id, target)| self.target_change(id, target)));
-        (self.targets, self.target_epoch) = (targets, self.epoch);
+        let token = Rc::new(());
+        let survey = self.begin_survey(topics, must_assign);
+        self.surveying = Some(Surveying { token: token.clone(), epoch: self.epoch, renamed: Vec::new() });
+        match begin(self.settings.units_at_once, |pace| survey.run(pace)) {
+            Begun::Done(found) => self.take_found(now, &token, found, changes),
+            Begun::Stopped(working) => self.ongoing = Some(Ongoing { working, token }),
+        }
+    }
+
+    fn begin_survey(&self, topics: &Arc<TopicTable>, must_assign: bool) -> Survey {
+        let mut places = HashMap::new();
+        let mut subscriptions = Vec::new();
+        let nothing = Rc::<Assignment>::default();
+        let members = self.members.iter().map(|(id, Member { about, .. })| {
+            // Sets that are the same are one.
+            let key = (Arc::as_ptr(&about.topics), about.regex.as_deref());
+            let subscription = *places.entry(key).or_insert_with(|| {
+                let regex = about.regex.as_ref().and_then(|regex| self.patterns.get(regex));
+                subscriptions.push(Subscription { names: about.topics.clone(), regex });
+                subscriptions.len() - 1
+            });
+            let assignment = self.targets.get(id).unwrap_or(&nothing).clone();
+            assignors::Member {
+                id: id.clone(),
+                instance_id: about.instance_id.clone(),
+                subscription,
+                assignment,
+            }
+        });
+        let members = members.collect();
+        Survey {
+            topics: topics.clone(),
+            subscriptions,
+            members,
+            assignor: self.assignor(),
+            hash: self.metadata_hash,
+            must_assign,
+        }
+    }
+
+    /// The rest of a survey that is too long for a heartbeat: when it is done, it is for
+    /// [`ConsumerGroup::surveyed`].
+    pub fn take_ongoing(&mut self) -> Option<Ongoing> {
+        self.ongoing.take()
+    }
+
+    /// A survey has come to its end.
+    pub fn surveyed(&mut self, now: i64, token: &Rc<()>, found: Found) -> Vec<ConsumerChange> {
+        let mut changes = Vec::new();
+        self.take_found(now, token, found, &mut changes);
+        if !changes.is_empty() {
+            self.mend(&mut changes);
+        }
+        changes
+    }
+
+    /// Takes in what a survey of this group has found. It counts for the members that there are: whoever has
+    /// joined since has nothing yet, and what was for one that is gone waits for the next survey.
+    fn take_found(&mut self, now: i64, token: &Rc<()>, found: Found, changes: &mut Vec<ConsumerChange>) {
+        let is_its = |surveying: &mut Surveying| Rc::ptr_eq(&surveying.token, token);
+        let Some(surveying) = self.surveying.take_if(is_its) else { return };
+        self.seen = Arc::downgrade(&found.topics);
+        self.surveyed_at = now;
+        if self.metadata_hash != found.hash {
+            (self.metadata_hash, self.is_epoch_new) = (found.hash, true);
+        }
+        let Some(targets) = found.targets else { return };
+        // With new topics alone it has no epoch yet; one that it got since then is somebody else's.
+        let target_epoch = surveying.epoch.max(self.target_epoch + 1);
+        let is_taken = self.epoch == target_epoch && surveying.epoch != target_epoch;
+        if self.epoch < target_epoch || is_taken {
+            self.raise_epoch();
+        }
+        self.write_epoch(changes);
+        for (id, (target, is_new)) in targets {
+            let renamed = surveying.renamed.iter().find(|(before, _)| *before == id);
+            let id = renamed.map_or(id, |(_, after)| after.clone());
+            if self.members.contains_key(&id) && (is_new || !self.targets.contains_key(&id)) {
+                changes.push(self.target_change(&id, &target));
+                self.targets.insert(id, target);
+            }
+        }
+        (self.target_epoch, self.assigned_at) = (target_epoch, now);
         changes.push(self.target_epoch_change());
     }
 
     // ---- time ---------------------------------------------------------------------------------------------
 
     /// Members whose time is up go.
-    pub fn tick(&mut self, now: i64, topics: &Arc<TopicTable>) -> Vec<ConsumerChange> {
+    pub fn tick(&mut self, now: i64) -> Vec<ConsumerChange> {
         let mut changes = Vec::new();
         if now < self.wake_at {
             return changes;
@@ -554,9 +666,11 @@ impl ConsumerGroup {
                     tracing::info!(group = self.id, member, "a member did not give partitions up: it goes")
                 }
             }
-            self.lose(topics, &member, &mut changes);
+            self.lose(&member, &mut changes);
         }
         if !changes.is_empty() {
+            self.forget_unused(&mut changes);
+            self.write_epoch(&mut changes);
             self.mend(&mut changes);
         }
         self.wake_at = self.next_due();

@@ -15,6 +15,7 @@
 //! target, and gets what is free. So no partition has two owners.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use strandline_engine::types::TopicId;
 
@@ -48,8 +49,8 @@ pub struct About {
     pub client_id: String,
     /// Where it is, in Kafka's form: "/127.0.0.1".
     pub client_host: String,
-    /// The topics that it names.
-    pub topics: BTreeSet<String>,
+    /// The topics that it names. Members that name the same share it.
+    pub topics: Arc<BTreeSet<String>>,
     /// The topics that it describes.
     pub regex: Option<String>,
     /// How long it may take to give partitions up, in milliseconds.
@@ -68,7 +69,7 @@ impl About {
             rack_id: value.rack_id,
             client_id: value.client_id,
             client_host: value.client_host,
-            topics: value.subscribed_topic_names.into_iter().collect(),
+            topics: Arc::new(value.subscribed_topic_names.into_iter().collect()),
             regex: value.subscribed_topic_regex.filter(|regex| !regex.is_empty()),
             rebalance_timeout_ms: value.rebalance_timeout_ms,
             assignor: value.server_assignor,
@@ -161,27 +162,30 @@ impl Held {
     }
 
     /// The next step to the target. `owned` is what the member says that it has, when it says so;
-    /// `is_free` whether nobody has a partition.
+    /// `is_wanted` whether it is subscribed to a topic, which may be news (`has_changed`); `is_free` whether
+    /// nobody has a partition.
     pub fn next(
         &self,
         target_epoch: i32,
         target: &Assignment,
         owned: Option<&Assignment>,
+        has_changed: bool,
+        is_wanted: impl Fn(TopicId) -> bool,
         is_free: impl Fn(TopicId, i32) -> bool,
     ) -> Held {
         let still_has = |revoking: &Assignment| owned.is_none_or(|owned| owned.intersects(revoking));
-        let epoch = match self.stage {
-            Stage::Stable if self.epoch == target_epoch => return self.clone(),
-            Stage::Unrevoked if still_has(&self.revoking) => return self.clone(),
-            Stage::Unrevoked => self.epoch + 1,
-            Stage::Stable | Stage::Unreleased => self.epoch,
-        };
-        let (kept, revoking): (Vec<_>, Vec<_>) =
-            self.assigned.iter().partition(|(topic, at)| target.contains(*topic, *at));
-        let (mut assigned, revoking) = (Assignment::from_iter(kept), Assignment::from_iter(revoking));
-        if !revoking.is_empty() && still_has(&revoking) {
-            return self.at(epoch, Stage::Unrevoked, assigned, revoking);
+        match self.stage {
+            Stage::Stable if self.epoch == target_epoch && !has_changed => return self.clone(),
+            Stage::Unrevoked if still_has(&self.revoking) => return self.without_unwanted(is_wanted),
+            Stage::Stable | Stage::Unrevoked | Stage::Unreleased => {}
         }
+        let target = target.filtered(&is_wanted);
+        let (mut assigned, revoking) = self.assigned.split(|topic, at| target.contains(topic, at));
+        if !revoking.is_empty() && still_has(&revoking) {
+            return self.at(self.epoch, Stage::Unrevoked, assigned, revoking);
+        }
+        // What it has just given up it may get again.
+        let is_free = |topic, at| is_free(topic, at) || self.revoking.contains(topic, at);
         let wanted = target.iter().filter(|(topic, at)| !assigned.contains(*topic, *at));
         let (free, taken): (Vec<_>, Vec<_>) = wanted.partition(|(topic, at)| is_free(*topic, *at));
         for (topic, partition) in free {
@@ -189,6 +193,13 @@ impl Held {
         }
         let stage = if taken.is_empty() { Stage::Stable } else { Stage::Unreleased };
         self.at(target_epoch, stage, assigned, Assignment::default())
+    }
+
+    /// A member that has yet to give partitions up, and does not want others any more either.
+    fn without_unwanted(&self, is_wanted: impl Fn(TopicId) -> bool) -> Held {
+        let (assigned, unwanted) = self.assigned.split(|topic, _| is_wanted(topic));
+        let revoking = self.revoking.iter().chain(unwanted.iter()).collect();
+        self.at(self.epoch, Stage::Unrevoked, assigned, revoking)
     }
 
     fn at(&self, epoch: i32, stage: Stage, assigned: Assignment, revoking: Assignment) -> Held {

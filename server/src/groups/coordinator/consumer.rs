@@ -5,11 +5,14 @@
 //! * What a member is told leaves when everything that it goes by is durable: also what others have changed
 //!   before it.
 
+use std::rc::Rc;
+
 use strandline_protocol::wire::ErrorCode;
 
 use super::{Entry, GroupCoordinator, GroupTurn, Then, Within};
-use crate::coordination::{Outcome, Write};
-use crate::groups::consumer::{Beat, ConsumerDescription, ConsumerGroup, Heartbeat, Refusal};
+use crate::coordination::{Finish, Outcome, Write};
+use crate::groups::consumer::survey::Found;
+use crate::groups::consumer::{Beat, ConsumerDescription, ConsumerGroup, Heartbeat, Ongoing, Refusal};
 use crate::groups::group::ClassicGroup;
 use crate::groups::kind::Kind;
 use crate::groups::records::{Change, ConsumerChange, GroupKey};
@@ -26,6 +29,7 @@ impl GroupCoordinator {
         said: &Heartbeat,
     ) -> Outcome<GroupCoordinator, Beaten> {
         let beaten = self.beat(turn, group, said);
+        self.go_on(turn, group);
         self.schedule(turn, group);
         let (beat, records) = match beaten {
             Ok(beaten) => beaten,
@@ -86,6 +90,26 @@ impl GroupCoordinator {
         };
         records.extend(changes.into_iter().map(Change::Consumer));
         Ok((beat, records))
+    }
+
+    /// Has what is too long for a heartbeat go on beside the group.
+    fn go_on(&mut self, turn: &mut GroupTurn<'_>, name: &str) {
+        let group = self.groups.get_mut(name).and_then(|entry| entry.group.consumer());
+        let Some(Ongoing { working, token }) = group.and_then(ConsumerGroup::take_ongoing) else { return };
+        let name = name.to_owned();
+        turn.work(working.map(|found| -> Finish<GroupCoordinator> {
+            Box::new(move |groups, turn| groups.surveyed(turn, &name, &token, found))
+        }));
+    }
+
+    fn surveyed(&mut self, turn: &mut GroupTurn<'_>, name: &str, token: &Rc<()>, found: Found) {
+        let Some(group) = self.groups.get_mut(name).and_then(|entry| entry.group.consumer()) else { return };
+        let changes: Vec<_> =
+            group.surveyed(turn.now, token, found).into_iter().map(Change::Consumer).collect();
+        if !changes.is_empty() {
+            turn.write(Some(name.to_owned()), changes, Then::StoreConsumer);
+        }
+        self.schedule(turn, name);
     }
 
     /// Makes room for a classic group where there is a consumer group that nobody is in. A share group makes
@@ -157,7 +181,7 @@ impl GroupCoordinator {
             _ => {}
         }
         if !loading.consumer.contains_key(change.group()) {
-            let new = ConsumerGroup::new(change.group(), self.settings.consumer);
+            let new = ConsumerGroup::unread(change.group(), self.settings.consumer);
             loading.consumer.insert(change.group().to_owned(), new);
         }
         loading.consumer.get_mut(change.group()).expect("it was just there").load(change);

@@ -11,13 +11,17 @@
 //!   after it; until somebody leaves, which is acknowledged before it is durable: then those who stayed may
 //!   rebalance, and nobody is there who never was.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use bytes::Bytes;
 use strandline_engine::TransactionResult;
 use strandline_protocol::wire::ErrorCode;
 
+use super::consumers::Consumers;
 use super::slot::{Number, Slot, Stage, Transaction, Transactions};
+use crate::groups::consumer::Beat;
 use crate::groups::{Description, State};
 
 #[derive(Clone, Default)]
@@ -27,6 +31,7 @@ pub(super) struct Known {
     offsets: BTreeMap<(String, i32), Slot>,
     pub(super) transactions: Transactions,
     pub(super) members: BTreeMap<String, Members>,
+    pub(super) consumers: Consumers,
     next: Number,
     /// Whether there was trouble since the start, which excuses a refusal.
     pub(super) trouble: bool,
@@ -64,6 +69,8 @@ pub(super) enum Asked {
     Deletion { group: String },
     /// The leader's assignment.
     Assignment { group: String, assigned: Assigned },
+    /// What a member of a consumer group says; what it is told is in the cell when it is told something.
+    Beat { group: String, id: String, told: Rc<RefCell<Option<Beat>>> },
 }
 
 impl Known {
@@ -71,6 +78,7 @@ impl Known {
     pub(super) fn restart(&mut self) {
         self.trouble = false;
         self.transactions.restart();
+        self.consumers.restart();
         self.offsets.values_mut().for_each(Slot::restart);
     }
 
@@ -94,6 +102,7 @@ impl Known {
                 let members = self.members.entry(group.clone()).or_default();
                 members.maybe.push((number, assigned.clone()));
             }
+            Asked::Beat { .. } => {}
         }
         number
     }
@@ -106,6 +115,11 @@ impl Known {
         answer: Result<(), ErrorCode>,
         excused: bool,
     ) {
+        if let Asked::Beat { group, id, told } = &asked {
+            self.acknowledged += usize::from(answer.is_ok());
+            let told = answer.map(|()| told.take().expect("it is told something"));
+            return self.consumers.take(group, id, told, excused || self.trouble);
+        }
         if answer.is_err() {
             let is_absent =
                 matches!(asked, Asked::Deletion { .. }) && answer == Err(ErrorCode::GroupIdNotFound);
@@ -143,6 +157,7 @@ impl Known {
                 (members.durable, members.disturbed) = (assigned, false);
                 members.maybe.retain(|(of, _)| *of > number);
             }
+            Asked::Beat { .. } => unreachable!("it has been taken in"),
         }
     }
 
@@ -167,7 +182,7 @@ impl Known {
             Asked::Assignment { group, .. } => {
                 self.members.entry(group.clone()).or_default().disturbed = true;
             }
-            Asked::Offsets { .. } | Asked::Deletion { .. } => {}
+            Asked::Offsets { .. } | Asked::Deletion { .. } | Asked::Beat { .. } => {}
         }
     }
 

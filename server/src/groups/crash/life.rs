@@ -3,6 +3,7 @@
 //!
 //! Functions that drive the machine give `None` when it has stopped.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use strandline_engine::types::{PartitionId, ProducerEpoch, ProducerId};
 use strandline_engine::{Marker, Producer, TransactionResult};
 use strandline_protocol::wire::ErrorCode;
 
+use super::consumers::TOPIC;
 use super::groups;
 use super::known::{Asked, Assigned, Known};
 use super::slot::{Endable, Number, Transaction, is_bumped};
@@ -29,8 +31,7 @@ use crate::groups::{Commit, Fetch, Groups, Identity, Join, Joined, OFFSETS_TOPIC
 /// Operations of the disk after which an answer that is still missing never comes.
 const PATIENCE: usize = 20_000;
 
-/// The topic that offsets are of, and its partitions.
-const TOPIC: &str = "t";
+/// Partitions of the topic that offsets are of.
 const PARTITIONS: i32 = 3;
 
 /// Groups that there are at the most.
@@ -46,6 +47,8 @@ pub(super) enum Play {
     Plain,
     /// In transactions as well.
     Transactions,
+    /// Not at all: members of consumer groups come and go.
+    Consumers,
 }
 
 /// A machine, and what must be known of the groups on it.
@@ -207,10 +210,11 @@ impl Life {
         for _ in 0..self.rng.usize(..self.questions_max) {
             let group = format!("g{}", self.rng.usize(..GROUPS));
             let kinds = match self.play {
-                Play::Plain => 24,
+                Play::Plain | Play::Consumers => 24,
                 Play::Transactions => 32,
             };
             match self.rng.u8(..kinds) {
+                kind @ 0..=14 if self.play == Play::Consumers => self.beat(running, kind == 14)?,
                 0..=9 => self.commit(running, &group)?,
                 24..=27 => self.commit_in_transaction(running, &group)?,
                 28..=31 => self.end_transaction(running)?,
@@ -293,6 +297,41 @@ impl Life {
         if self.play == Play::Transactions {
             self.end_transaction(running)?;
             self.commit_in_transaction(running, group)?;
+        }
+        Some(())
+    }
+
+    fn go_on_with_consumers(&mut self, running: &Running) -> Option<()> {
+        if self.play == Play::Consumers {
+            for _ in 0..6 {
+                self.beat(running, false)?;
+                self.wait_for_answers(running)?;
+            }
+        }
+        Some(())
+    }
+
+    /// A member of a consumer group says something.
+    fn beat(&mut self, running: &Running, leaves: bool) -> Option<()> {
+        let group = format!("c{}", self.rng.usize(..2));
+        let Some(said) = self.known.consumers.say(&mut self.rng, &group, leaves) else { return Some(()) };
+        let told = Rc::new(RefCell::new(None));
+        let asked = Asked::Beat { group: group.clone(), id: said.member_id.clone(), told: told.clone() };
+        let (groups, shard) = (running.groups.clone(), running.shard(&mut self.rng));
+        self.ask(asked, false, async move {
+            let beat =
+                groups.consumer_heartbeat(&shard, group, said).await.map_err(|refusal| refusal.code)?;
+            told.replace(Some(beat));
+            Ok(())
+        })
+    }
+
+    /// What a start has found of consumer groups.
+    fn compare_consumers(&mut self, running: &Running) -> Option<()> {
+        for group in ["c0", "c1"] {
+            let asked = running.groups.describe_consumer(&running.shards[0], group.to_owned(), usize::MAX);
+            let Ok(Within::All(found, _)) = self.drive(asked)? else { panic!("{group} cannot be asked") };
+            self.known.consumers.see(group, found.as_ref());
         }
         Some(())
     }
@@ -529,6 +568,9 @@ impl Life {
                 self.compare_members(running, &group)?;
             }
         }
+        if is_start {
+            self.compare_consumers(running)?;
+        }
         Some(())
     }
 
@@ -608,6 +650,7 @@ impl Subject for Life {
             let lived = fork
                 .commit(&running, &group)
                 .and_then(|()| fork.go_on_with_transactions(&running, &group))
+                .and_then(|()| fork.go_on_with_consumers(&running))
                 .and_then(|()| fork.wait_for_answers(&running))
                 .and_then(|()| fork.compare(&running, false));
             assert!(lived.is_some(), "nothing stops it");

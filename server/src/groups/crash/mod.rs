@@ -6,9 +6,13 @@
 //! the coordinator, and the shipping engine on its simulated disk (`strandline_engine::crash`). [`life`]
 //! plays, [`known`] and [`slot`] say what must be there.
 //!
+//! Members of consumer groups find again what they were told, and none reads what another reads
+//! ([`consumers`]).
+//!
 //! A failure prints the command that repeats it; see `strandline_engine::crash::seeds` for the variables that
 //! choose seeds.
 
+mod consumers;
 mod known;
 mod life;
 mod slot;
@@ -19,6 +23,7 @@ use std::time::Duration;
 
 use strandline_engine::crash::{Ending, Images, Settings, seeds};
 
+use super::consumer::ConsumerSettings;
 use super::{CoordinatorSettings, GroupSettings, Groups, OFFSETS_TOPIC};
 use crate::coordination::simulated::{Trouble, compacted};
 use life::{Counted, Life, Play};
@@ -27,7 +32,12 @@ use life::{Counted, Life, Play};
 pub(crate) fn groups(shards: usize) -> Groups {
     let settings = CoordinatorSettings {
         group: GroupSettings { initial_rebalance_delay_ms: 10, size_max: usize::MAX },
-        consumer: Default::default(),
+        // What takes more than that goes on beside the group.
+        consumer: ConsumerSettings {
+            assignment_interval_ms: 0,
+            units_at_once: 40,
+            ..ConsumerSettings::default()
+        },
         share: Default::default(),
         session_timeout_ms: 0..=i32::MAX,
         offsets_retention_ms: i64::MAX,
@@ -105,6 +115,32 @@ fn d10_transactions_survive_failing_writes_and_syncs_and_a_full_disk() {
         let trouble = Trouble { errors: seed % 2 == 0, full: seed % 2 == 1 };
         Life::new(seed, Play::Transactions, trouble).generations(4);
     });
+}
+
+#[test]
+fn d9_no_crash_at_any_moment_gives_a_partition_two_readers_or_forgets_an_epoch() {
+    let name = "d9_no_crash_at_any_moment_gives_a_partition_two_readers_or_forgets_an_epoch";
+    let counts: Counted = Rc::default();
+    for_seeds(name, 0..1, |seed| {
+        let mut life = Life::new(seed, Play::Consumers, Trouble::NONE);
+        life.images = Some(Images::new(counts.clone()));
+        life.questions_max = 40;
+        life.generations(2);
+        counts.borrow_mut().seeds += 1;
+    });
+    eprintln!("{}", counts.borrow());
+    assert!(counts.borrow().images > 300, "{}", counts.borrow());
+}
+
+#[test]
+fn d9_members_of_consumer_groups_find_again_what_they_were_told() {
+    let told = std::cell::Cell::new(0);
+    for_seeds("d9_members_of_consumer_groups_find_again_what_they_were_told", 0..60, |seed| {
+        let mut life = Life::new(seed, Play::Consumers, Trouble::NONE);
+        life.generations(4);
+        told.set(told.get() + life.known.acknowledged);
+    });
+    assert!(told.get() > 1000, "{}", told.get());
 }
 
 #[test]

@@ -66,6 +66,8 @@ message! {
     /// The state of a group's target assignment.
     pub struct TargetEpochValue {
         (0..) assignment_epoch: i32;
+        /// When it was found, in milliseconds; 0 when that is not known.
+        (0..) assignment_timestamp: i64, tag 0;
     }
 
     /// What a member shall have.
@@ -217,11 +219,12 @@ mod tests {
         };
         let regex = RegexKey { group: "g".to_owned(), regex: "t.*".to_owned() };
         let topics = RegexValue { topics: vec!["t1".to_owned()], version: 2, timestamp: 3 };
+        let targets = TargetEpochValue { assignment_epoch: 8, assignment_timestamp: 9 };
         vec![
             ConsumerChange::Epoch(group(), Some(EpochValue { epoch: 3, metadata_hash: 0 })),
             ConsumerChange::Epoch(group(), Some(EpochValue { epoch: 3, metadata_hash: -9 })),
             ConsumerChange::Member(member(), Some(value)),
-            ConsumerChange::TargetEpoch(group(), Some(TargetEpochValue { assignment_epoch: 8 })),
+            ConsumerChange::TargetEpoch(group(), Some(targets)),
             ConsumerChange::Target(member(), Some(TargetValue { topic_partitions: partitions(2) })),
             ConsumerChange::Current(member(), Some(current)),
             ConsumerChange::Regex(regex, Some(topics)),

@@ -179,7 +179,10 @@ mod tests {
         vec![
             ShareChange::Member(member(), Some(value)),
             ShareChange::Epoch(group(), Some(ShareEpochValue { epoch: 3, metadata_hash: -9 })),
-            ShareChange::TargetEpoch(group(), Some(TargetEpochValue { assignment_epoch: 8 })),
+            ShareChange::TargetEpoch(
+                group(),
+                Some(TargetEpochValue { assignment_epoch: 8, ..Default::default() }),
+            ),
             ShareChange::Target(member(), Some(TargetValue { topic_partitions: partitions(2) })),
             ShareChange::Current(member(), Some(current)),
             ShareChange::States(group(), Some(states)),

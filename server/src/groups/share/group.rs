@@ -408,7 +408,7 @@ impl ShareGroup {
     }
 
     fn target_epoch_change(&self) -> ShareChange {
-        let value = TargetEpochValue { assignment_epoch: self.target_epoch };
+        let value = TargetEpochValue { assignment_epoch: self.target_epoch, ..Default::default() };
         ShareChange::TargetEpoch(self.key(), Some(value))
     }
 

@@ -136,6 +136,12 @@ pub(super) const SEEN: &[(&str, &str, &str, &str)] = &[
     ("default.replication.factor", HERE, LISTENERS, "default.replication.factor"),
     ("delete.topic.enable", HERE, "a_broker_that_makes_and_deletes_no_topics_says_so", "delete.topic.enable"),
     ("fetch.max.bytes", HERE, "requests_and_answers_are_as_large_as_the_broker_allows", "fetch.max.bytes"),
+    (
+        "group.consumer.assignment.interval.ms",
+        CONSUMER_GROUPS,
+        "members_that_come_within_the_interval_of_their_group_are_taken_together",
+        "group.consumer.assignment.interval.ms",
+    ),
     ("group.consumer.assignors", CONSUMER_GROUPS, CONSUMER, "group.consumer.assignors"),
     (
         "group.consumer.heartbeat.interval.ms",
@@ -143,7 +149,43 @@ pub(super) const SEEN: &[(&str, &str, &str, &str)] = &[
         CONSUMER,
         "group.consumer.heartbeat.interval.ms",
     ),
+    (
+        "group.consumer.max.assignment.interval.ms",
+        CONSUMER_GROUPS,
+        OF_GROUPS,
+        "group.consumer.max.assignment.interval.ms",
+    ),
+    (
+        "group.consumer.max.heartbeat.interval.ms",
+        CONSUMER_GROUPS,
+        OF_GROUPS,
+        "group.consumer.max.heartbeat.interval.ms",
+    ),
+    (
+        "group.consumer.max.session.timeout.ms",
+        CONSUMER_GROUPS,
+        OF_GROUPS,
+        "group.consumer.max.session.timeout.ms",
+    ),
     ("group.consumer.max.size", CONSUMER_GROUPS, CONSUMER, "group.consumer.max.size"),
+    (
+        "group.consumer.min.assignment.interval.ms",
+        CONSUMER_GROUPS,
+        OF_GROUPS,
+        "group.consumer.min.assignment.interval.ms",
+    ),
+    (
+        "group.consumer.min.heartbeat.interval.ms",
+        CONSUMER_GROUPS,
+        OF_GROUPS,
+        "group.consumer.min.heartbeat.interval.ms",
+    ),
+    (
+        "group.consumer.min.session.timeout.ms",
+        CONSUMER_GROUPS,
+        OF_GROUPS,
+        "group.consumer.min.session.timeout.ms",
+    ),
     ("group.consumer.session.timeout.ms", CONSUMER_GROUPS, CONSUMER, "group.consumer.session.timeout.ms"),
     (
         "group.initial.rebalance.delay.ms",
@@ -317,6 +359,7 @@ const TIMES: &str = "a_record_is_from_the_time_that_its_topic_allows";
 const LEVELS: &str = "a_topic_packs_as_thoroughly_as_its_level_asks_for";
 const GROUPS: &str = "groups_keep_to_the_bounds_of_their_broker";
 const CONSUMER_GROUPS: &str = "server/tests/scenarios/consumer_groups.rs";
+const OF_GROUPS: &str = "d9_a_group_has_settings_of_its_own_within_the_bounds_of_its_broker_and_keeps_them";
 const CONSUMER: &str = "consumer_groups_keep_to_the_settings_of_their_broker";
 const LISTENERS: &str = "what_asks_for_other_nodes_or_for_security_is_refused_with_the_reason";
 const ENDING: &str = "a_batch_waits_as_long_as_the_broker_says_for_the_transaction_before_it";

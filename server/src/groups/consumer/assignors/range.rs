@@ -2,44 +2,51 @@
 //! of their names: static members first, by the names that they keep, then the others by their ids. The first
 //! get one partition more where the number does not divide.
 
-use std::collections::BTreeMap;
-
-use strandline_engine::types::TopicId;
-
 use super::Group;
+use crate::coordination::Pace;
 use crate::groups::consumer::assignment::Assignment;
 
 /// What is left of a topic.
+#[derive(Clone, Default)]
 struct Left {
-    partitions: i32,
-    members: i32,
+    subscribers: u32,
     /// Members that still get one more than the others.
-    extra: i32,
-    next: i32,
+    extra: u32,
+    next: u32,
 }
 
-pub(super) fn assign(group: &Group<'_>) -> BTreeMap<String, Assignment> {
-    let mut members: Vec<_> = group.members.iter().collect();
-    members.sort_by_key(|(id, member)| (member.instance_id.is_none(), member.instance_id, **id));
-    let mut topics: BTreeMap<TopicId, Left> = BTreeMap::new();
-    for topic in members.iter().flat_map(|(_, member)| &member.topics) {
-        let partitions = group.partitions[topic];
-        topics.entry(*topic).or_insert(Left { partitions, members: 0, extra: 0, next: 0 }).members += 1;
-    }
-    topics.values_mut().for_each(|topic| topic.extra = topic.partitions % topic.members);
-    let assigned = members.into_iter().map(|(id, member)| {
-        let partitions = member.topics.iter().flat_map(|topic| {
-            let left = topics.get_mut(topic).expect("it has been counted");
-            left.next_range().map(move |partition| (*topic, partition))
-        });
-        ((*id).to_owned(), partitions.collect())
+pub(super) async fn assign(group: &Group, pace: &Pace) -> Vec<Assignment> {
+    let mut order: Vec<usize> = (0..group.members.len()).collect();
+    order.sort_by_key(|at| {
+        let member = &group.members[*at];
+        (member.instance_id.is_none(), &member.instance_id, &member.id)
     });
-    assigned.collect()
+    let mut left = vec![Left::default(); group.topics.len()];
+    for member in &group.members {
+        let topics = group.topics_of(member);
+        topics.iter().for_each(|topic| left[*topic as usize].subscribers += 1);
+        pace.step(1 + topics.len() / 32).await;
+    }
+    for (topic, left) in group.topics.iter().zip(&mut left) {
+        left.extra = topic.partitions % left.subscribers.max(1);
+    }
+    let mut assigned = vec![Assignment::default(); group.members.len()];
+    for at in order {
+        for place in group.topics_of(&group.members[at]) {
+            let topic = group.topics[*place as usize];
+            let range = left[*place as usize].next_range(topic.partitions);
+            pace.step(1 + range.len()).await;
+            for partition in range {
+                assigned[at].insert(topic.id, partition as i32);
+            }
+        }
+    }
+    assigned
 }
 
 impl Left {
-    fn next_range(&mut self) -> std::ops::Range<i32> {
-        let mut count = self.partitions / self.members;
+    fn next_range(&mut self, partitions: u32) -> std::ops::Range<u32> {
+        let mut count = partitions / self.subscribers;
         if self.extra > 0 {
             self.extra -= 1;
             count += 1;

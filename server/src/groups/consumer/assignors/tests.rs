@@ -1,6 +1,11 @@
 //! What holds of every assignment, in random groups that change; and some that are Kafka's own examples.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
+use crate::coordination::{Begun, begin};
+
+mod kafka;
 
 const SEEDS: u64 = 300;
 
@@ -28,17 +33,35 @@ impl Play {
     }
 
     fn assign(&mut self, assignor: Assignor) {
-        let nothing = Assignment::default();
-        let mut group = Group::default();
-        for (id, (instance_id, topics)) in &self.members {
-            let topics: BTreeSet<_> =
-                topics.iter().filter(|topic| self.partitions.contains_key(topic)).copied().collect();
-            group.partitions.extend(topics.iter().map(|topic| (*topic, self.partitions[topic])));
-            let assignment = self.assigned.get(id).unwrap_or(&nothing);
-            group.members.insert(id, Member { instance_id: instance_id.as_deref(), topics, assignment });
+        let group = self.group();
+        let ids: Vec<_> = group.members.iter().map(|member| member.id.clone()).collect();
+        let Begun::Done(assigned) =
+            begin(usize::MAX, |pace| async move { assignor.assign(&group, &pace).await })
+        else {
+            panic!("it is not that much");
+        };
+        self.assigned = ids.into_iter().zip(assigned).collect();
+    }
+
+    fn group(&self) -> Group {
+        let wanted = |topic: &&TopicId| self.members.values().any(|(_, topics)| topics.contains(topic));
+        let topics: Vec<_> = self.partitions.keys().filter(wanted).copied().collect();
+        let members = self.members.iter().enumerate().map(|(at, (id, (instance_id, _)))| Member {
+            id: id.clone(),
+            instance_id: instance_id.clone(),
+            subscription: at,
+            assignment: Rc::new(self.assigned.get(id).cloned().unwrap_or_default()),
+        });
+        let subscriptions = self.members.values().map(|(_, subscribed)| {
+            let places = (0..).zip(&topics).filter(|(_, topic)| subscribed.contains(topic));
+            places.map(|(at, _)| at).collect()
+        });
+        let partitions = |id: &TopicId| Topic { id: *id, partitions: self.partitions[id] as u32 };
+        Group {
+            topics: topics.iter().map(partitions).collect(),
+            subscriptions: subscriptions.collect(),
+            members: members.collect(),
         }
-        let assigned = assignor.assign(&group);
-        self.assigned = assigned;
     }
 
     /// What a member has of a topic.

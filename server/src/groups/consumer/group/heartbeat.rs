@@ -1,11 +1,12 @@
 //! What the members of a consumer group ask: to join, to go on, to leave; and what they are told.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strandline_engine::topics::TopicTable;
 use strandline_protocol::wire::ErrorCode;
 
-use super::ConsumerGroup;
+use super::{ConsumerGroup, ConsumerSettings};
 use crate::groups::consumer::assignment::Assignment;
 use crate::groups::consumer::assignors::Assignor;
 use crate::groups::consumer::member::{AWAY, About, Held, Member, Stage};
@@ -16,6 +17,10 @@ use crate::groups::records::consumer::ConsumerChange;
 const JOIN: i32 = 0;
 /// The epoch with which a member leaves.
 const LEAVE: i32 = -1;
+/// How long it is from one attempt to write a group again to the next, in milliseconds.
+const MEND_PAUSE_MS: i64 = 1000;
+/// What the names of a member's topics take at most, in bytes together.
+const NAMED_BYTES_MAX: usize = 1 << 20;
 
 /// What a member says. What is `None` has not changed since it said it last.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +47,8 @@ pub struct Heartbeat {
     pub client_id: String,
     /// Where it is, in Kafka's form: "/127.0.0.1".
     pub client_host: String,
+    /// The settings that are in force for its group; `None` when they are those that it has.
+    pub settings: Option<ConsumerSettings>,
 }
 
 /// What a member is told.
@@ -117,6 +124,11 @@ impl Heartbeat {
                 );
             }
         }
+        let named = self.topics.iter().flatten().map(String::len).sum::<usize>();
+        if named > NAMED_BYTES_MAX {
+            let message = format!("SubscribedTopicNames have {named} bytes, {NAMED_BYTES_MAX} are the most.");
+            return Err(Refusal::new(ErrorCode::InvalidRequest, message));
+        }
         match self.assignor.as_deref() {
             Some(name) if Assignor::by_name(name).is_none() => {
                 let names = Assignor::ALL.map(Assignor::name).join(", ");
@@ -135,7 +147,7 @@ impl Heartbeat {
     }
 
     /// What a member has said of itself, with this.
-    fn about(&self, before: Option<&About>) -> About {
+    fn about(&self, before: Option<&About>, named: Option<Arc<BTreeSet<String>>>) -> About {
         let mut about = before.cloned().unwrap_or_default();
         let merge = |kept: &mut Option<String>, said: &Option<String>| {
             if said.is_some() {
@@ -148,8 +160,8 @@ impl Heartbeat {
         if let Some(regex) = &self.regex {
             about.regex = Some(regex.clone()).filter(|regex| !regex.is_empty());
         }
-        if let Some(topics) = &self.topics {
-            about.topics = topics.iter().cloned().collect();
+        if let Some(topics) = named {
+            about.topics = topics;
         }
         if let Some(timeout) = self.rebalance_timeout_ms {
             about.rebalance_timeout_ms = timeout;
@@ -177,13 +189,20 @@ impl ConsumerGroup {
         if self.is_dead {
             return Err(ErrorCode::CoordinatorNotAvailable.into());
         }
+        self.settings = said.settings.unwrap_or(self.settings);
         let beat = match said.is_leaving() {
-            true => self.leave(topics, said, changes)?,
+            true => self.leave(said, changes)?,
             false => self.go_on(now, topics, said, changes)?,
         };
-        if !changes.is_empty() {
-            self.mend(changes);
+        if changes.is_empty() && self.is_torn {
+            // What it would be told is not in the log. All of the group is written again, but not for
+            // everybody who asks while that fails.
+            if (0..MEND_PAUSE_MS).contains(&(now - self.mended_at)) {
+                return Err(ErrorCode::CoordinatorNotAvailable.into());
+            }
+            self.mended_at = now;
         }
+        self.mend(changes);
         Ok(beat)
     }
 
@@ -204,18 +223,28 @@ impl ConsumerGroup {
         }
         let replaced = self.find(said)?;
         let before = self.members.get(replaced.as_deref().unwrap_or(id)).map(|member| &member.about);
-        let about = said.about(before);
+        let named = match &said.topics {
+            Some(topics) => Some(topics.iter().cloned().collect()),
+            None => before.is_none().then(BTreeSet::new),
+        };
+        let named = named.map(|names| self.named.one_of(Arc::new(names)));
+        let about = said.about(before, named);
         let is_other = |before: &About| before.topics != about.topics || before.regex != about.regex;
-        let mut is_changed = before.is_none_or(is_other);
+        let has_changed = before.is_none_or(is_other);
         let is_said = before != Some(&about) || replaced.is_some();
+        let has_other_assignor = before.is_some_and(|before| before.assignor != about.assignor);
         let regex = match &about.regex {
             Some(regex) if before.is_none_or(|before| before.regex != about.regex) => {
+                if !self.patterns.have_room_for(regex) {
+                    return Err(too_many_regexes());
+                }
                 Some((regex.clone(), compiled(regex)?))
             }
             _ => None,
         };
 
         // Nothing is refused from here on.
+        let assignor = has_other_assignor.then(|| self.assignor());
         if let Some(replaced) = &replaced {
             self.replace(replaced, id, changes);
         }
@@ -223,20 +252,19 @@ impl ConsumerGroup {
         if is_said {
             changes.push(self.member_change(id));
         }
-        if is_changed {
-            self.drop_unused_patterns(changes);
+        if let Some((regex, compiled)) = regex {
+            self.patterns.insert(&regex, Some(compiled));
         }
-        if is_changed || !self.has_seen(topics) {
-            is_changed |= self.look(now, topics, regex, changes);
+        if has_changed {
+            self.forget_unused(changes);
         }
-        if is_changed {
-            self.epoch += 1;
-            changes.push(self.epoch_change());
+        if has_changed || assignor.is_some_and(|before| before != self.assignor()) {
+            self.raise_epoch();
         }
-        if self.epoch > self.target_epoch {
-            self.assign(topics, changes);
-        }
-        let is_given = self.reconcile(now, id, said.owned.as_ref(), replaced.is_some(), changes);
+        self.survey(now, topics, changes);
+        self.write_epoch(changes);
+        let step = Step { owned: said.owned.as_ref(), has_changed, has_new_id: replaced.is_some() };
+        let is_given = self.reconcile(now, topics, id, step, changes);
 
         let member = self.members.get_mut(id).expect("it was just there");
         member.session_until = now.saturating_add(self.settings.session_timeout_ms);
@@ -288,6 +316,14 @@ impl ConsumerGroup {
     /// A static member that has come back under another id: it gets what it had.
     fn replace(&mut self, before: &str, id: &str, changes: &mut Vec<ConsumerChange>) {
         let target = self.targets.get(before).cloned().unwrap_or_default();
+        if let Some(surveying) = &mut self.surveying {
+            // It may come back more than once.
+            let known = surveying.renamed.iter_mut().find(|(_, after)| after == before);
+            match known {
+                Some((_, after)) => id.clone_into(after),
+                None => surveying.renamed.push((before.to_owned(), id.to_owned())),
+            }
+        }
         let mut member = self.remove(before, changes).expect("it was just found");
         self.remove(id, changes);
         (member.held.epoch, member.held.previous_epoch) = (JOIN, JOIN);
@@ -320,26 +356,30 @@ impl ConsumerGroup {
     fn reconcile(
         &mut self,
         now: i64,
+        topics: &TopicTable,
         id: &str,
-        owned: Option<&Assignment>,
-        is_new_id: bool,
+        step: Step<'_>,
         changes: &mut Vec<ConsumerChange>,
     ) -> bool {
         let nothing = Assignment::default();
         let member = &self.members[id];
-        let target = self.targets.get(id).unwrap_or(&nothing);
-        let next = member
-            .held
-            .next(self.target_epoch, target, owned, |topic, at| !self.taken.contains(&(topic, at)));
-        if next == member.held && !is_new_id {
+        let target = self.targets.get(id).map_or(&nothing, |target| target);
+        let next = member.held.next(
+            self.target_epoch,
+            target,
+            step.owned,
+            step.has_changed,
+            |topic| self.wants(topics, &member.about, topic),
+            |topic, at| !self.taken.contains(&(topic, at)),
+        );
+        if next == member.held && !step.has_new_id {
             return false;
         }
         let is_given = next.assigned != member.held.assigned;
         let timeout_ms: i64 = member.about.rebalance_timeout_ms.max(0).into();
-        let revoke_until = match (next.stage, member.held.stage) {
-            (Stage::Unrevoked, Stage::Unrevoked) if next.epoch == member.held.epoch => member.revoke_until,
-            (Stage::Unrevoked, _) => now.saturating_add(timeout_ms),
-            _ => i64::MAX,
+        let revoke_until = match next.stage {
+            Stage::Unrevoked => now.saturating_add(timeout_ms),
+            Stage::Stable | Stage::Unreleased => i64::MAX,
         };
         self.hold(id, next);
         self.members.get_mut(id).expect("it is a member").revoke_until = revoke_until;
@@ -349,12 +389,7 @@ impl ConsumerGroup {
 
     // ---- leaving ------------------------------------------------------------------------------------------
 
-    fn leave(
-        &mut self,
-        topics: &Arc<TopicTable>,
-        said: &Heartbeat,
-        changes: &mut Vec<ConsumerChange>,
-    ) -> Result<Beat, Refusal> {
+    fn leave(&mut self, said: &Heartbeat, changes: &mut Vec<ConsumerChange>) -> Result<Beat, Refusal> {
         let id = said.member_id.as_str();
         match &said.instance_id {
             Some(instance) => match self.static_ids.get(instance) {
@@ -379,13 +414,36 @@ impl ConsumerGroup {
                 self.members.get_mut(id).expect("it is a member").revoke_until = i64::MAX;
                 changes.push(self.current_change(id));
             }
-            _ => self.lose(topics, id, changes),
+            _ => {
+                self.lose(id, changes);
+                self.forget_unused(changes);
+                self.write_epoch(changes);
+            }
         }
         Ok(Beat { epoch: said.epoch, interval_ms: 0, assignment: None })
     }
 }
 
-fn compiled(regex: &str) -> Result<regex::Regex, Refusal> {
+/// What a member brings to its next step.
+struct Step<'a> {
+    /// What it says that it has.
+    owned: Option<&'a Assignment>,
+    /// Whether it is subscribed to other topics than before.
+    has_changed: bool,
+    /// Whether it has come back under another id.
+    has_new_id: bool,
+}
+
+fn too_many_regexes() -> Refusal {
+    let most = patterns::REGEXES_MAX;
+    let message = format!(
+        "The consumer group has {most} different regular expressions, which are the most: members of a group \
+         describe topics with the same ones."
+    );
+    Refusal::new(ErrorCode::InvalidRegularExpression, message)
+}
+
+fn compiled(regex: &str) -> Result<regex::bytes::Regex, Refusal> {
     patterns::compile(regex).map_err(|error| {
         let message = format!("SubscribedTopicRegex `{regex}` is not a valid regular expression: {error}.");
         Refusal::new(ErrorCode::InvalidRegularExpression, message)

@@ -4,8 +4,10 @@
 
 use super::*;
 use crate::groups::consumer::member::{AWAY, Stage};
+use crate::groups::consumer::patterns::REGEXES_MAX;
 
 mod lives;
+mod worst;
 
 const SESSION_MS: i64 = 45_000;
 const REBALANCE_MS: i32 = 60_000;
@@ -18,8 +20,13 @@ fn table(topics: &[(&str, u8, u32)]) -> Arc<TopicTable> {
     Arc::new(TopicTable::of(topics.iter().map(|(name, id, partitions)| (*name, topic(*id), *partitions))))
 }
 
+fn settings() -> ConsumerSettings {
+    ConsumerSettings { session_timeout_ms: SESSION_MS, assignment_interval_ms: 0, ..Default::default() }
+}
+
+/// A group whose epochs count its changes: it begins with 0.
 fn group() -> ConsumerGroup {
-    ConsumerGroup::new("g", ConsumerSettings { session_timeout_ms: SESSION_MS, ..Default::default() })
+    ConsumerGroup::unread("g", settings())
 }
 
 /// A member that joins.
@@ -91,15 +98,15 @@ fn a_member_that_does_not_give_up_in_time_is_out_and_one_that_is_silent_too() {
     for now in (0..REBALANCE_MS.into()).step_by(10_000) {
         say(&mut group, now, &topics, &beat("a", 1)).unwrap();
         say(&mut group, now, &topics, &beat("b", 2)).unwrap();
-        assert!(group.tick(now, &topics).is_empty());
+        assert!(group.tick(now).is_empty());
     }
-    assert!(!group.tick(REBALANCE_MS.into(), &topics).is_empty());
+    assert!(!group.tick(REBALANCE_MS.into()).is_empty());
     let late = say(&mut group, 60_001, &topics, &beat("a", 1));
     assert_eq!(late, Err(ErrorCode::UnknownMemberId));
     let b = say(&mut group, 60_001, &topics, &beat("b", 2)).unwrap();
     assert_eq!((b.epoch, partitions(&b)), (3, vec![0, 1]));
-    assert!(group.tick(60_000 + SESSION_MS, &topics).is_empty());
-    assert!(!group.tick(60_001 + SESSION_MS, &topics).is_empty());
+    assert!(group.tick(60_000 + SESSION_MS).is_empty());
+    assert!(!group.tick(60_001 + SESSION_MS).is_empty());
     assert_eq!((group.state(), group.size(), group.wake_at()), (State::Empty, 0, i64::MAX));
 }
 
@@ -191,7 +198,94 @@ fn a_regular_expression_matches_whole_names_and_topics_that_come() {
     let more = say(&mut group, 0, &table(&[("t1", 0, 1), ("t2", 2, 1)]), &beat("a", 1)).unwrap();
     assert_eq!((more.epoch, partitions(&more)), (2, vec![0, 0]));
     let none = Heartbeat { topics: Some(vec![]), regex: Some(String::new()), ..beat("a", 2) };
+    let nothing = say(&mut group, 0, &table(&[("t1", 0, 1), ("t2", 2, 1)]), &none).unwrap();
+    assert!(partitions(&nothing).is_empty() && !group.is_subscribed("t1"));
+}
+
+#[test]
+fn a_record_of_an_expression_that_another_broker_wrote_goes_with_the_last_that_uses_it() {
+    let mut group = group();
+    let key = || RegexKey { group: "g".to_owned(), regex: "t.*".to_owned() };
+    group.load(ConsumerChange::Regex(key(), Some(Default::default())));
+    let about = About { regex: Some("t.*".to_owned()), ..Default::default() };
+    let member = MemberKey { group: "g".to_owned(), member_id: "a".to_owned() };
+    group.load(ConsumerChange::Member(member, Some(about.to_value())));
+    group.resume(0);
+    assert!(group.is_subscribed("t1") && !group.is_subscribed("at"), "nothing of it was written down");
     let mut changes = Vec::new();
-    group.heartbeat(0, &table(&[("t1", 0, 1), ("t2", 2, 1)]), &none, &mut changes).unwrap();
-    assert!(changes.iter().any(|change| matches!(change, ConsumerChange::Regex(_, None))), "{changes:?}");
+    group.heartbeat(0, &table(&[]), &beat("a", -1), &mut changes).unwrap();
+    assert!(changes.contains(&ConsumerChange::Regex(key(), None)), "{changes:?}");
+}
+
+#[test]
+fn d11_a_group_has_a_bounded_number_of_expressions_and_a_member_of_names() {
+    let (mut group, topics) = (group(), table(&[]));
+    let describe = |at: usize| Heartbeat {
+        topics: None,
+        regex: Some(format!("t{at}.*")),
+        ..join(&format!("m{at}"), &[])
+    };
+    (0..REGEXES_MAX).for_each(|at| _ = say(&mut group, 0, &topics, &describe(at)).unwrap());
+    let one_more = describe(REGEXES_MAX);
+    assert_eq!(say(&mut group, 0, &topics, &one_more), Err(ErrorCode::InvalidRegularExpression));
+    let shared = Heartbeat { regex: Some("t0.*".to_owned()), ..one_more.clone() };
+    say(&mut group, 0, &topics, &shared).unwrap();
+    say(&mut group, 0, &topics, &beat("m1", -1)).unwrap();
+    say(&mut group, 0, &topics, &Heartbeat { member_id: "other".to_owned(), ..one_more }).unwrap();
+    let names = vec!["n".repeat(1 << 19); 3];
+    let many = Heartbeat { topics: Some(names), ..join("many", &[]) };
+    assert_eq!(say(&mut group, 0, &topics, &many), Err(ErrorCode::InvalidRequest));
+}
+
+#[test]
+fn members_that_come_within_the_interval_are_taken_together() {
+    let settings = ConsumerSettings { assignment_interval_ms: 1000, ..settings() };
+    let (mut group, topics) = (ConsumerGroup::new("g", settings), table(&[("t", 0, 2)]));
+    let a = say(&mut group, 5000, &topics, &join("a", &["t"])).unwrap();
+    assert_eq!((a.epoch, partitions(&a)), (2, vec![0, 1]), "the first does not wait");
+    let b = say(&mut group, 5100, &topics, &join("b", &["t"])).unwrap();
+    assert_eq!((b.epoch, partitions(&b), group.epoch()), (2, vec![], 3));
+    say(&mut group, 5200, &topics, &join("c", &["t"])).unwrap();
+    assert_eq!((group.state(), group.epoch()), (State::Assigning, 4));
+    let a = say(&mut group, 5999, &topics, &beat("a", 2)).unwrap();
+    assert_eq!((a.epoch, a.assignment), (2, None));
+    let a = say(&mut group, 6000, &topics, &beat("a", 2)).unwrap();
+    assert_eq!((partitions(&a), group.state()), (vec![0], State::Reconciling), "one for all three");
+    // A clock that was set back holds nobody up.
+    group.surveyed_at = 1_000_000;
+    say(&mut group, 7000, &topics, &beat("c", -1)).unwrap();
+    say(&mut group, 7001, &topics, &beat("b", 2)).unwrap();
+    assert_ne!(group.state(), State::Assigning);
+}
+
+#[test]
+fn d11_a_long_survey_goes_on_beside_the_group_and_counts_for_those_who_are_still_there() {
+    let settings = ConsumerSettings { units_at_once: 0, ..settings() };
+    let (mut group, topics) = (ConsumerGroup::new("g", settings), table(&[("t", 0, 3)]));
+    let a = say(&mut group, 0, &topics, &join("a", &["t"])).unwrap();
+    assert_eq!((a.epoch, partitions(&a), group.state()), (1, vec![], State::Assigning));
+    say(&mut group, 0, &topics, &join_static("b", "i", &["t"])).unwrap();
+    let ongoing = group.take_ongoing().expect("it is too long for a heartbeat");
+    assert!(group.take_ongoing().is_none(), "one at a time");
+    let (found, token) = (ongoing.working.finish_now(), ongoing.token);
+    say(&mut group, 0, &topics, &beat("a", -1)).unwrap();
+    assert!(
+        !group
+            .surveyed(1, &Rc::new(()), Found { topics: topics.clone(), hash: 1, targets: None })
+            .iter()
+            .any(|_| true)
+    );
+    group.surveyed(1, &token, found);
+    assert_eq!(group.state(), State::Assigning, "others have come and gone since");
+    let b = Heartbeat { instance_id: Some("i".to_owned()), ..beat("b", 1) };
+    say(&mut group, 2, &topics, &b).unwrap();
+    let ongoing = group.take_ongoing().unwrap();
+    // It comes back under another id while the survey is on its way.
+    let away = Heartbeat { epoch: AWAY, ..b };
+    say(&mut group, 3, &topics, &away).unwrap();
+    say(&mut group, 3, &topics, &join_static("c", "i", &["t"])).unwrap();
+    group.surveyed(4, &ongoing.token, ongoing.working.finish_now());
+    let c = Heartbeat { instance_id: Some("i".to_owned()), ..beat("c", 2) };
+    let c = say(&mut group, 5, &topics, &c).unwrap();
+    assert_eq!((partitions(&c), group.state()), (vec![0, 1, 2], State::Stable));
 }

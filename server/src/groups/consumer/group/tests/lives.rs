@@ -28,6 +28,9 @@ struct World {
     next_topic: u8,
     clients: BTreeMap<String, Client>,
     group: ConsumerGroup,
+    settings: ConsumerSettings,
+    /// A survey that goes on beside the group.
+    ongoing: Option<Ongoing>,
     /// What the log says: the newest record of each key.
     log: BTreeMap<String, ConsumerChange>,
     /// Whether the log has not taken something that has not been made up for.
@@ -40,13 +43,20 @@ struct World {
 impl World {
     fn new(seed: u64) -> World {
         let mut rng = fastrand::Rng::with_seed(seed);
+        let settings = ConsumerSettings {
+            assignment_interval_ms: *rng.choice(&[0, 1000, 5000]).unwrap(),
+            units_at_once: *rng.choice(&[0, 20, 1 << 20]).unwrap(),
+            ..settings()
+        };
         World {
-            now: 0,
+            now: 1,
             topics: BTreeMap::new(),
             table: Arc::default(),
             next_topic: 0,
             clients: BTreeMap::new(),
-            group: group(),
+            group: ConsumerGroup::new("g", settings),
+            settings,
+            ongoing: None,
             log: BTreeMap::new(),
             is_torn: false,
             faults: rng.bool(),
@@ -64,6 +74,7 @@ impl World {
             3 => self.leave(),
             4 if self.rng.u8(..4) == 0 => self.restart(),
             5 => self.change_subscription(),
+            6..10 => self.survey(),
             _ => self.beat(),
         }
         self.tick();
@@ -155,7 +166,7 @@ impl World {
             said.rebalance_timeout_ms = Some(REBALANCE_MS);
         }
         let now = self.now;
-        let mut told = None;
+        let (mut told, mut is_told) = (None, None);
         let stored = self.write(|group, topics, changes| {
             told = Some(group.heartbeat(now, topics, &said, changes).map_err(|refusal| refusal.code));
         });
@@ -169,6 +180,7 @@ impl World {
         match told {
             Ok(told) => {
                 client.epoch = told.epoch;
+                is_told = Some(told.epoch);
                 if let Some(assignment) = told.assignment {
                     // It reads from what is new at once.
                     for (topic, at) in assignment.iter() {
@@ -181,7 +193,16 @@ impl World {
                 (client.epoch, client.is_unsure) = (0, true);
                 (client.uses, client.told) = Default::default();
             }
+            // The log does not take what it would be told, and was asked to a moment ago.
+            Err(ErrorCode::CoordinatorNotAvailable) => client.is_unsure = true,
             Err(error) => panic!("{error:?}"),
+        }
+        if let Some(epoch) = is_told {
+            assert_eq!(
+                self.loaded().members[id].held.epoch,
+                epoch,
+                "D9: {id} was told what is not in the log"
+            );
         }
     }
 
@@ -192,6 +213,9 @@ impl World {
     ) -> bool {
         let mut changes = Vec::new();
         change(&mut self.group, &self.table, &mut changes);
+        if let Some(ongoing) = self.group.take_ongoing() {
+            assert!(self.ongoing.replace(ongoing).is_none(), "one at a time");
+        }
         if self.faults && self.rng.u8(..15) == 0 && !changes.is_empty() {
             self.group.unstored();
             self.is_torn = true;
@@ -210,18 +234,26 @@ impl World {
 
     fn tick(&mut self) {
         let now = self.now;
-        self.write(|group, topics, changes| *changes = group.tick(now, topics));
+        self.write(|group, _, changes| *changes = group.tick(now));
+    }
+
+    /// A survey that is on its way comes to its end.
+    fn survey(&mut self) {
+        let now = self.now;
+        if let Some(Ongoing { working, token }) = self.ongoing.take() {
+            self.write(|group, _, changes| *changes = group.surveyed(now, &token, working.finish_now()));
+        }
     }
 
     fn loaded(&self) -> ConsumerGroup {
-        let mut group = super::group();
+        let mut group = ConsumerGroup::unread("g", self.settings);
         self.log.values().cloned().for_each(|change| group.load(change));
         group.resume(self.now);
         group
     }
 
     fn restart(&mut self) {
-        (self.group, self.is_torn) = (self.loaded(), false);
+        (self.group, self.is_torn, self.ongoing) = (self.loaded(), false, None);
     }
 
     fn check(&self) {
@@ -241,7 +273,10 @@ impl World {
         assert_eq!((all.len(), &distinct), (distinct.len(), &self.group.taken));
         if !self.is_torn {
             let loaded = self.loaded();
-            assert_eq!((loaded.epoch, loaded.target_epoch), (self.group.epoch, self.group.target_epoch));
+            // One that nobody has been assigned anything in is found as one that waits for it.
+            let is_assigned = self.group.assigned_at > 0;
+            let epochs = |group: &ConsumerGroup| (group.epoch, group.target_epoch);
+            assert!(epochs(&loaded) == epochs(&self.group) || !is_assigned, "{loaded:?} {:?}", self.group);
             assert_eq!(loaded.targets, self.group.targets);
             let held = |group: &ConsumerGroup| -> Vec<_> {
                 group.members.iter().map(|(id, member)| (id.clone(), member.held.clone())).collect()
@@ -260,6 +295,7 @@ impl World {
         for _ in 0..60 {
             self.now += 1000;
             ids.iter().for_each(|id| self.say(id));
+            self.survey();
             self.tick();
             self.check();
         }
