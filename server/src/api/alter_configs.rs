@@ -1,5 +1,5 @@
-//! AlterConfigs and IncrementalAlterConfigs: the settings of topics and of groups, and those of the broker that
-//! may change while it runs, for this one or for all. Durable, and in force, when the answer leaves.
+//! AlterConfigs and IncrementalAlterConfigs: the settings of topics and of groups, and those of the broker
+//! that may change while it runs, for this one or for all. Durable, and in force, when the answer leaves.
 //!
 //! Kafka takes names for its brokers that nobody knows; here they are refused, as a misspelt setting would
 //! never do anything.

@@ -90,8 +90,8 @@ fn page() -> String {
             .unwrap();
     }
     page += "\n## Groups\n\nA group may have these of its own (`kafka-configs --entity-type groups`, the admin APIs), \
-             before it has members as well. They are\nin force with the next heartbeat, and stay when the group goes. \
-             Where it has none the broker setting counts; the broker's bounds\nhold for both.\n\n";
+             before it has members as well.\nThey are in force with the next heartbeat, and stay when the group \
+             goes. Where it has none the broker setting counts;\nthe broker's bounds hold for both.\n\n";
     page += "| group | broker | type | default | bounds | meaning |\n|---|---|---|---|---|---|\n";
     for config in GROUP_CONFIGS {
         let TopicConfigEntry { name, kind, .. } = config.entry;

@@ -3,6 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+/// Most bytes of a file: a few thousand certificates.
+pub const FILE_BYTES_MAX: u64 = 4 << 20;
+
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{setting}: {problem}")]
@@ -25,7 +28,7 @@ pub enum Problem {
         source: io::Error,
     },
     /// The file is larger than any of its kind.
-    #[error("{} has more than {} bytes, which no key or certificate has", path.display(), super::FILE_BYTES_MAX)]
+    #[error("{} has more than {} bytes, which no key or certificate has", path.display(), FILE_BYTES_MAX)]
     Large {
         /// The file.
         path: PathBuf,

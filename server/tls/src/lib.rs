@@ -22,9 +22,8 @@ mod trust;
 
 pub use acceptor::acceptor;
 pub use connector::connector;
-pub use error::{Problem, TlsError};
+pub use error::{FILE_BYTES_MAX, Problem, TlsError};
 pub use mapping::{MappingError, NoRule, PrincipalMapping, Wrong};
-pub use pem::FILE_BYTES_MAX;
 pub use rustls;
 pub use settings::{NAMES, TlsSettings};
 pub use subject::{NoSubject, subject};

@@ -12,10 +12,7 @@ use rustls::pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
 };
 
-use crate::error::Problem;
-
-/// Most bytes of a file: a few thousand certificates.
-pub const FILE_BYTES_MAX: u64 = 4 << 20;
+use crate::error::{FILE_BYTES_MAX, Problem};
 
 const BEGIN: &str = "-----BEGIN ";
 const DASHES: &str = "-----";
