@@ -18,7 +18,31 @@ pub struct InternalTopic {
     pub configs: Vec<(String, String)>,
 }
 
+/// The largest batch that an internal topic takes: the record of a group of some ten thousand members, of a
+/// transaction with some hundred thousand partitions, or of the largest window of a share partition. Kafka's
+/// general limit refuses a group of a thousand.
+const MESSAGE_BYTES_MAX: u32 = 16 << 20;
+
 impl InternalTopic {
+    /// A topic of which the last record of each key counts. `codec` is a `compression.type`. It is durable
+    /// whatever other topics are (D9).
+    pub fn compacted(
+        name: &'static str,
+        partitions: u32,
+        segment_bytes: u64,
+        codec: &'static str,
+    ) -> InternalTopic {
+        let configs = [
+            ("cleanup.policy", "compact".to_owned()),
+            ("compression.type", codec.to_owned()),
+            ("flush.messages", "1".to_owned()),
+            ("max.message.bytes", MESSAGE_BYTES_MAX.to_string()),
+            ("segment.bytes", segment_bytes.to_string()),
+        ];
+        let configs = configs.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        InternalTopic { name, partitions, configs }
+    }
+
     /// Creates the topic. Somebody else may have been faster.
     pub(super) async fn create(&self, partitions: &impl Partitions) -> Result<Arc<Topic>, TopicError> {
         let new = NewTopic {
@@ -44,7 +68,19 @@ pub(super) fn partition_of(key: &str, partitions: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use strandline_engine::config::{TopicConfig, TopicDefaults};
+
     use super::*;
+
+    #[test]
+    fn a_compacted_one_is_durable_whatever_other_topics_are() {
+        let mut defaults = TopicDefaults::default();
+        defaults.set("flush.messages", "1000").unwrap();
+        let topic = InternalTopic::compacted("__state", 1, 1 << 20, "uncompressed");
+        let config = TopicConfig::resolve(&defaults, &topic.configs).unwrap();
+        assert!(config.is_durable() && config.compacted, "D9");
+        assert_eq!((config.segment_bytes, config.max_message_bytes), (1 << 20, 16 << 20));
+    }
 
     #[test]
     fn a_key_is_where_kafka_puts_it() {

@@ -9,15 +9,8 @@ pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// them.
 const INTERNAL_TOPICS: [&str; 3] = [OFFSETS_TOPIC, "__transaction_state", "__share_group_state"];
 
-/// Kafka's settings of the topic, and two of ours: it is durable whatever other topics are (D9), and takes
-/// the record of a group of some ten thousand members, where Kafka's general limit refuses one of a thousand.
-const CONFIGS: [(&str, &str); 5] = [
-    ("cleanup.policy", "compact"),
-    ("compression.type", "producer"),
-    ("flush.messages", "1"),
-    ("max.message.bytes", "16777216"),
-    ("segment.bytes", "104857600"),
-];
+/// Bytes of its segments, as in Kafka.
+const SEGMENT_BYTES: u64 = 100 << 20;
 
 /// Whether the topic is a coordinator's.
 pub fn is_internal(topic: &str) -> bool {
@@ -26,20 +19,5 @@ pub fn is_internal(topic: &str) -> bool {
 
 /// The topic, with so many partitions when it is created.
 pub(super) fn offsets_topic(partitions: u32) -> InternalTopic {
-    let configs = CONFIGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    InternalTopic { name: OFFSETS_TOPIC, partitions, configs: configs.to_vec() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_settings_are_settings() {
-        use strandline_engine::config::{TopicConfig, TopicDefaults};
-        let mut defaults = TopicDefaults::default();
-        defaults.set("flush.messages", "1000").unwrap();
-        let config = TopicConfig::resolve(&defaults, &offsets_topic(1).configs).unwrap();
-        assert!(config.is_durable() && config.compacted, "D9");
-    }
+    InternalTopic::compacted(OFFSETS_TOPIC, partitions, SEGMENT_BYTES, "producer")
 }
