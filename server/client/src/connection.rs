@@ -134,7 +134,8 @@ pub enum RequestError {
     },
     /// The answer is larger than [`RESPONSE_BYTES_MAX`], or not even a size.
     #[error(
-        "{address}: {api}: a response of {bytes} bytes, at most {limit} are accepted (is this a Kafka broker?)"
+        "{address}: {api}: a response of {bytes} bytes, at most {limit} are accepted ({})",
+        what_answers(*bytes)
     )]
     Size {
         /// The broker.
@@ -182,6 +183,18 @@ fn lost(source: &io::Error) -> String {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no response in time".to_owned(),
         io::ErrorKind::UnexpectedEof => "the broker closed the connection".to_owned(),
         _ => source.to_string(),
+    }
+}
+
+/// The first bytes of an alert or of a handshake of TLS (RFC 8446, 5.1), taken for the size of an answer.
+const TLS_RECORDS: [[u8; 2]; 2] = [[0x15, 0x03], [0x16, 0x03]];
+
+/// What it may be that answers with such a size.
+fn what_answers(bytes: i32) -> &'static str {
+    let [first, second, ..] = bytes.to_be_bytes();
+    match TLS_RECORDS.contains(&[first, second]) {
+        true => "it answers in TLS: is security.protocol set for it?",
+        false => "is this a Kafka broker?",
     }
 }
 

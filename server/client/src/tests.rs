@@ -117,6 +117,14 @@ fn a_response_that_announces_too_much_is_refused_before_memory_is_taken() {
 }
 
 #[test]
+fn what_answers_in_tls_is_said_to() {
+    let alert: Answer = |_, stream| stream.write_all(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x0a]).unwrap();
+    let mut connection = open(vec![knows_little, alert]).unwrap();
+    let text = connection.call(&InitProducerIdRequest::default()).unwrap_err().to_string();
+    assert!(text.ends_with("(it answers in TLS: is security.protocol set for it?)"), "{text}");
+}
+
+#[test]
 fn an_answer_to_another_question_is_refused() {
     let confused: Answer = |header, stream| {
         let response = InitProducerIdResponse::default();
