@@ -111,6 +111,13 @@ fn metric(broker: &Broker, name: &str) -> u64 {
     lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
 }
 
+/// A file takes the place of another, so that nobody reads half of it.
+fn put(path: &Path, content: &str) {
+    let beside = path.with_extension("new");
+    fs::write(&beside, content).unwrap();
+    fs::rename(&beside, path).unwrap();
+}
+
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
@@ -302,7 +309,7 @@ fn keys_are_replaced_while_it_runs_and_a_pair_that_cannot_be_used_replaces_none(
 
     // SIGHUP: at once.
     let keystore = authority.path("broker.pem");
-    fs::write(&keystore, authority.signed("second", &["localhost"])).unwrap();
+    put(&keystore, &authority.signed("second", &["localhost"]));
     broker.hang_up();
     until("SIGHUP has them read anew", || reloads("done") == 1);
     assert!(by_name("localhost") && !by_name("127.0.0.1"), "the new one is shown");
@@ -314,13 +321,13 @@ fn keys_are_replaced_while_it_runs_and_a_pair_that_cannot_be_used_replaces_none(
         KeyPair::generate().unwrap().serialize_pem(),
         certificate(&authority.signed("x", &["x"]))
     );
-    fs::write(&keystore, half).unwrap();
+    put(&keystore, &half);
     broker.hang_up();
     until("it is refused", || reloads("refused") == 1);
     assert!(by_name("localhost"));
 
     // A file that changes is seen without a word.
-    fs::write(&keystore, authority.signed("third", &["localhost", "127.0.0.1"])).unwrap();
+    put(&keystore, &authority.signed("third", &["localhost", "127.0.0.1"]));
     until("a changed file is seen", || by_name("127.0.0.1"));
     assert_eq!((reloads("done"), reloads("refused")), (2, 1));
 
