@@ -30,6 +30,7 @@ struct Paced {
     done: Cell<usize>,
     give_way: RefCell<Option<GiveWay>>,
     /// The longest step there was.
+    #[cfg(test)]
     longest: Cell<usize>,
 }
 
@@ -40,6 +41,7 @@ impl Pace {
             budget: Cell::new(Some(budget)),
             done: Cell::new(0),
             give_way: RefCell::new(None),
+            #[cfg(test)]
             longest: Cell::new(0),
         }))
     }
@@ -50,13 +52,15 @@ impl Pace {
     }
 
     /// The longest step there was, in units: others wait for it.
-    pub fn longest(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn longest(&self) -> usize {
         self.0.longest.get()
     }
 
     /// Notes that so many units have been done since the last call; gives way when it is time.
     pub async fn step(&self, units: usize) {
         let paced = &self.0;
+        #[cfg(test)]
         paced.longest.set(paced.longest.get().max(units));
         if let Some(budget) = paced.budget.get() {
             paced.budget.set(budget.checked_sub(units));
@@ -130,6 +134,12 @@ impl<T: 'static> Working<T> {
     pub fn map<U: 'static>(self, then: impl FnOnce(T) -> U + 'static) -> Working<U> {
         let Working { future, pace } = self;
         Working { future: Box::pin(async move { then(future.await) }), pace }
+    }
+
+    /// How far it is, for tests.
+    #[cfg(test)]
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace.clone()
     }
 
     /// All the rest at once, for tests.
