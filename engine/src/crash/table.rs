@@ -15,12 +15,17 @@
 
 mod transactions;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
 use futures_channel::oneshot::Receiver;
+use rustix::io::Errno;
 
+use super::for_seeds;
 use super::images::{Image, Images, Subject};
 use super::machine::{Ending, ORDINARY, Process, Settings, start};
 use crate::error::{AppendError, ReadError};
@@ -31,7 +36,7 @@ use crate::format::compression::{Codec, decompress};
 use crate::format::record::Records;
 use crate::log::Origin;
 use crate::message::{Appended, Appending, OffsetQuery};
-use crate::sim::{Clock, Simulation};
+use crate::sim::{Clock, OperationKind, Simulation};
 use crate::stats::ShardStats;
 use crate::topics::NewTopic;
 use crate::types::{Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, Timestamp};
@@ -87,6 +92,8 @@ pub(super) struct Table {
     pub(super) stats: ShardStats,
     /// Questions in one generation.
     pub(super) questions_max: usize,
+    /// Whether no more of them are asked.
+    enough: Rc<Cell<bool>>,
     pub(super) images: Option<Images>,
 }
 
@@ -113,6 +120,7 @@ impl Table {
             transactions: Transactions::default(),
             stats: ShardStats::default(),
             questions_max: 250,
+            enough: Rc::default(),
             images: None,
         }
     }
@@ -145,6 +153,35 @@ impl Table {
             }
         }
         drop(self.start());
+    }
+
+    /// A generation in which this sync of the partition's directory fails, counted from 0, and which then stops
+    /// in good order; then the next start. Whether so many came.
+    pub(super) fn with_failing_directory_sync(&mut self, number: u32) -> bool {
+        let mut settings = Settings::small(1);
+        // Indexes are written at the stop, and not before: no journal file is used twice.
+        settings.journal_file_bytes_max = 1 << 20;
+        settings.cleaner.backoff = Duration::from_millis(1);
+        settings.topic_defaults.set_unchecked("segment.bytes", &self.rng.u64(600..4000).to_string());
+        settings.topic_defaults.set_unchecked("index.interval.bytes", "0");
+        let process = self.begin(&settings);
+        let (left, enough) = (Cell::new(number), self.enough.clone());
+        let is_it = move |path: &Path| {
+            if path.ends_with("table-0") {
+                enough.set(left.get() == 0);
+                left.set(left.get().wrapping_sub(1));
+            }
+            enough.get()
+        };
+        process.disk.fail_next(OperationKind::SyncDir, is_it, Errno::IO);
+        self.work(&process, Ending::Stop);
+        self.stats = ShardStats::sum(&process.shards.iter().map(|shard| shard.stats()).collect::<Vec<_>>());
+        drop(process);
+        self.simulation = self.simulation.take().map(Simulation::kill);
+        // Nothing fails any more, and nothing is damaged.
+        self.errors = false;
+        drop(self.start());
+        self.enough.get()
     }
 
     fn disk(&self) -> crate::sim::SimDisk {
@@ -251,6 +288,9 @@ impl Table {
 
     fn try_work(&mut self, process: &Process, ending: Ending) -> Option<()> {
         for _ in 0..self.rng.usize(..self.questions_max) {
+            if self.enough.get() {
+                break;
+            }
             match self.rng.u8(..20) {
                 0..=10 => self.append(process)?,
                 11..=13 => {
@@ -534,4 +574,22 @@ impl Subject for Table {
             }
         }
     }
+}
+
+/// Behind some of them a swap of compacted segments is committed: the log is the new one, memory has the old.
+#[test]
+fn d3_any_one_sync_of_the_directory_may_fail_while_a_log_is_compacted() {
+    let rounds = Cell::new(0);
+    for_seeds("d3_any_one_sync_of_the_directory_may_fail_while_a_log_is_compacted", 0..40, |seed| {
+        for number in 0.. {
+            let mut table = Table::new(seed, true);
+            table.questions_max = 300;
+            let failed = table.with_failing_directory_sync(number);
+            rounds.set(rounds.get() + table.stats.compactions);
+            if !failed {
+                break;
+            }
+        }
+    });
+    assert!(rounds.get() > 0, "nothing was ever compacted");
 }

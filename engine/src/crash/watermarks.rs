@@ -1,5 +1,7 @@
 //! Readers, retention and deletion where the watermarks of a partition lie apart, as they do on a replica.
 
+use std::time::Duration;
+
 use super::images::Subject;
 use super::machine::{Ending, Process, Settings};
 use super::run::Run;
@@ -151,11 +153,13 @@ fn d5_what_stood_before_the_start_of_an_empty_log_is_not_held_against_an_older_e
     // The table does not say so: what comes later is of an older epoch, as on a replica of another leader.
     let replica = Replica { role: Role::Leader, epoch: LeaderEpoch(1) };
     partition.expect("it can be opened").expect("it is there").take_role(replica);
-    run.append_now(&process, id).expect("it is appended");
+    for _ in 0..2 {
+        run.append_now(&process, id).expect("it is appended");
+    }
     run.known.model.partitions.get_mut(&id).expect("it is there").asked = i64::MAX;
-    let deleted = run.drive(process.owner(id).delete_records(id, DeleteBefore::HighWatermark));
+    // The start lies in a segment, behind a batch of the newer epoch.
+    let deleted = run.drive(process.owner(id).delete_records(id, DeleteBefore::Offset(Offset::new(6))));
     assert_eq!(deleted.expect("nothing stops it").ok(), Some(Offset::new(6)));
-    run.append_now(&process, id).expect("it is appended");
     let cut = run.drive(process.owner(id).truncate(id, Offset::new(6))).expect("nothing stops it");
     assert_eq!(cut.ok(), Some(Offset::new(6)));
     run.known.model.cut(id, 6);
@@ -167,7 +171,16 @@ fn d5_what_stood_before_the_start_of_an_empty_log_is_not_held_against_an_older_e
     assert_eq!(read.0, [6]);
     drop(process);
     run.end(Ending::PowerLoss);
-    run.start(&Settings::small(1)).expect("nothing stops it");
+    let process = run.start(&Settings { scrub_bytes_per_second: 1 << 30, ..Settings::small(1) });
+    let process = process.expect("nothing stops it");
+    for _ in 0..2 {
+        run.clock.advance(Duration::from_secs(4000));
+        process.shards[0].tick(run.clock.timestamp());
+        run.settle();
+    }
+    let stats = process.shards[0].stats();
+    assert!(stats.scrubs > 0, "everything is read");
+    assert_eq!(stats.damages, 0, "no batch stands before one of an older epoch");
 }
 
 #[test]
