@@ -6,6 +6,7 @@
 use super::admin::said;
 use super::cluster::Retriable;
 use super::connection::Connection;
+use super::share_groups::share_group_at;
 use crate::{Address, Client, Code, MetadataError, RequestError};
 use std::collections::BTreeMap;
 use strandline_protocol::messages::{
@@ -42,8 +43,11 @@ pub struct GroupSummary {
     pub name: String,
     /// As Kafka writes it, for example `Stable`; empty from brokers before Kafka 2.6.
     pub state: String,
-    /// `consumer` for consumers; empty when the group has nothing but offsets.
+    /// `consumer` for consumers, `share` for a share group; empty when the group has nothing but offsets.
     pub protocol_type: String,
+    /// How its members agree: `classic` or `consumer` among consumers, `share`; empty from brokers before Kafka
+    /// 3.8.
+    pub group_type: String,
 }
 
 /// A group.
@@ -55,13 +59,13 @@ pub struct Group {
     pub state: String,
     /// The broker that keeps it, and where that listens.
     pub coordinator: (i32, Address),
-    /// `consumer` for consumers; empty when the group has nothing but offsets.
+    /// `consumer` for consumers, `share` for a share group; empty when the group has nothing but offsets.
     pub protocol_type: String,
     /// The assignor; empty unless the group is stable.
     pub protocol: String,
     /// Who is in it.
     pub members: Vec<Member>,
-    /// Of a group whose broker says who reads what (KIP-848).
+    /// Of a group whose broker says who reads what (KIP-848, KIP-932).
     pub epochs: Option<GroupEpochs>,
 }
 
@@ -232,6 +236,7 @@ impl Client {
                     name: group.group_id,
                     state: group.group_state,
                     protocol_type: group.protocol_type,
+                    group_type: group.group_type,
                 }));
             }
             groups.sort();
@@ -242,12 +247,14 @@ impl Client {
     /// A group.
     ///
     /// # Errors
-    /// [`GroupError`]; GROUP_ID_NOT_FOUND when there is none of this name, or it is a share group or one of
-    /// streams.
+    /// [`GroupError`]; GROUP_ID_NOT_FOUND when there is none of this name, or it is one of streams.
     pub fn group(&mut self, name: &str) -> Result<Group, GroupError> {
         self.retrying(|client| {
             let (id, mut coordinator) = client.dial_coordinator(name)?;
             if let Some(group) = consumer_group_at(&mut coordinator, id, name)? {
+                return Ok(group);
+            }
+            if let Some(group) = share_group_at(&mut coordinator, id, name)? {
                 return Ok(group);
             }
             let request =
@@ -348,7 +355,7 @@ impl Client {
     }
 }
 
-fn not_mentioned(group: &str, api: ApiKey) -> GroupError {
+pub(super) fn not_mentioned(group: &str, api: ApiKey) -> GroupError {
     GroupError::NotMentioned { group: group.to_owned(), api }
 }
 

@@ -40,6 +40,7 @@ mod producer;
 mod retry;
 mod sasl;
 mod settings;
+mod share_groups;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -62,5 +63,6 @@ pub use partitioner::{murmur2, partition_of_key};
 pub use producer::{Acks, NewRecord, ProduceError, Producer, ProducerOptions};
 pub use sasl::NotProven;
 pub use settings::{Setting, Source};
+pub use share_groups::{ShareOffsets, ShareProgress};
 pub use transactions::{TransactionDescription, TransactionError, TransactionSummary};
 pub use users::User;

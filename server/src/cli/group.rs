@@ -1,4 +1,5 @@
-//! `strandline group`: list, describe and delete consumer groups, and set how far they have read.
+//! `strandline group`: list, describe and delete consumer groups and share groups, and set how far they have
+//! read.
 
 use super::common::{Cluster, CommandError, joined, note, or_dash, plain};
 use super::start::rfc3339;
@@ -9,10 +10,13 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::str::FromStr;
 use strandline_client::{
-    Client, ConsumeError, Group, GroupOffsets, GroupSummary, Member, MetadataError, Moment,
+    Client, ConsumeError, Group, GroupOffsets, GroupSummary, Member, MetadataError, Moment, ShareProgress,
 };
 use strandline_engine::types::Timestamp;
 use strandline_protocol::wire::ErrorCode;
+
+/// The protocol type of share groups.
+const SHARE: &str = "share";
 
 const RESET_EXAMPLES: &str = "\
 Without --execute it only says what it would do. An offset outside of the partition is moved to its
@@ -39,7 +43,7 @@ enum GroupCommand {
         /// Only groups in these states
         #[arg(long, value_enum, value_name = "STATE,...", value_delimiter = ',', ignore_case = true)]
         state: Vec<State>,
-        /// Print a JSON array of objects with name, state and protocol_type
+        /// Print a JSON array of objects with name, state, type and protocol_type
         #[arg(long)]
         json: bool,
     },
@@ -187,8 +191,10 @@ pub(super) fn run(args: Args) -> Result<ExitCode, CommandError> {
         }
         GroupCommand::ResetOffsets { group, topics, to, execute, dry_run: _, json } => {
             let reset = Reset::plan(&mut client, &group, &topics, to)?;
-            if execute {
-                client.set_group_offsets(&group, &reset.offsets)?;
+            match reset.is_share {
+                _ if !execute => {}
+                true => client.set_share_group_offsets(&group, &reset.offsets)?,
+                false => client.set_group_offsets(&group, &reset.offsets)?,
             }
             match json {
                 true => writeln!(out, "{}", reset.json())?,
@@ -213,7 +219,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, CommandError> {
 fn list(groups: &[GroupSummary], json: bool, out: &mut impl Write) -> io::Result<()> {
     if json {
         let groups = groups.iter().map(
-            |group| json!({ "name": group.name, "state": group.state, "protocol_type": group.protocol_type }),
+            |group| json!({ "name": group.name, "state": group.state, "type": group.group_type, "protocol_type": group.protocol_type }),
         );
         return writeln!(out, "{}", serde_json::Value::Array(groups.collect()));
     }
@@ -233,40 +239,57 @@ struct Description {
 struct Row {
     topic: String,
     partition: i32,
+    /// How far it has read; of a share group, the first record that it is not done with.
     committed: Option<i64>,
     /// `None` when the partition is gone or has no leader.
     end: Option<i64>,
-    /// The place of its member in the group.
-    member: Option<usize>,
+    /// What the broker says is left, of a share group.
+    told: Option<i64>,
+    /// The places of its members in the group: one at most, but for share groups.
+    members: Vec<usize>,
 }
 
 impl Row {
     fn lag(&self) -> Option<i64> {
+        if self.told.is_some() {
+            return self.told;
+        }
         // An offset beyond the end belongs to records that were lost or deleted: nothing is left to read.
         Some((self.end? - self.committed?).max(0))
+    }
+
+    /// For people.
+    fn members_of(&self, members: &[Member]) -> String {
+        self.members.iter().map(|&at| plain(&members[at].id)).collect::<Vec<_>>().join(" ")
     }
 }
 
 impl Description {
     fn of(client: &mut Client, name: &str) -> Result<Description, CommandError> {
         let group = client.group(name)?;
-        let committed = client.group_offsets(name)?;
         let mut rows: BTreeMap<(String, i32), Row> = BTreeMap::new();
         let row = |topic: &str, partition| {
-            let topic = topic.to_owned();
-            Row { topic, partition, committed: None, end: None, member: None }
+            let (topic, members) = (topic.to_owned(), Vec::new());
+            Row { topic, partition, committed: None, end: None, told: None, members }
         };
-        for (topic, offsets) in &committed {
-            for (&partition, &offset) in offsets {
-                let new = Row { committed: Some(offset), ..row(topic, partition) };
-                rows.insert((topic.clone(), partition), new);
+        let mut know = |topic: &str, partition, offset, told| {
+            let new = Row { committed: Some(offset), told, ..row(topic, partition) };
+            rows.insert((topic.to_owned(), partition), new);
+        };
+        if group.protocol_type == SHARE {
+            for (topic, offsets) in &client.share_group_offsets(name)? {
+                offsets.iter().for_each(|(&partition, at)| know(topic, partition, at.start, at.lag));
+            }
+        } else {
+            for (topic, offsets) in &client.group_offsets(name)? {
+                offsets.iter().for_each(|(&partition, &offset)| know(topic, partition, offset, None));
             }
         }
         for (at, member) in group.members.iter().enumerate() {
             for (topic, partitions) in &member.assignment {
                 for &partition in partitions {
                     let entry = rows.entry((topic.clone(), partition));
-                    entry.or_insert_with(|| row(topic, partition)).member = Some(at);
+                    entry.or_insert_with(|| row(topic, partition)).members.push(at);
                 }
             }
         }
@@ -280,18 +303,29 @@ impl Description {
         Ok(Description { group, rows: rows.into_values().collect() })
     }
 
+    fn is_share(&self) -> bool {
+        self.group.protocol_type == SHARE
+    }
+
     fn json(&self) -> serde_json::Value {
         let Group { name, state, coordinator: (id, address), protocol_type, protocol, members, epochs } =
             &self.group;
         let rows = self.rows.iter().map(|row| {
-            json!({
+            let mut shown = json!({
                 "topic": row.topic,
                 "partition": row.partition,
-                "committed": row.committed,
                 "end": row.end,
                 "lag": row.lag(),
-                "member": row.member.map(|at| &members[at].id),
-            })
+            });
+            let ids: Vec<_> = row.members.iter().map(|&at| &members[at].id).collect();
+            if self.is_share() {
+                shown["start"] = json!(row.committed);
+                shown["members"] = json!(ids);
+            } else {
+                shown["committed"] = json!(row.committed);
+                shown["member"] = json!(ids.first());
+            }
+            shown
         });
         let members = members.iter().map(|member| {
             let mut shown = json!({
@@ -357,7 +391,11 @@ impl Description {
         writeln!(
             out,
             "{:<width$} {:>9} {:>12} {:>12} {:>12} member",
-            "topic", "partition", "committed", "end", "lag"
+            "topic",
+            "partition",
+            if self.is_share() { "start" } else { "committed" },
+            "end",
+            "lag"
         )?;
         for row in &self.rows {
             writeln!(
@@ -368,7 +406,7 @@ impl Description {
                 or_dash(row.committed),
                 or_dash(row.end),
                 or_dash(row.lag()),
-                or_dash(row.member.map(|at| plain(&members[at].id))),
+                or_dash(Some(row.members_of(members)).filter(|members| !members.is_empty())),
             )?;
         }
         Ok(())
@@ -388,6 +426,7 @@ fn ends_of(client: &mut Client, topic: &str) -> Result<BTreeMap<i32, i64>, Comma
 
 /// Offsets to be set.
 struct Reset {
+    is_share: bool,
     committed: GroupOffsets,
     offsets: GroupOffsets,
 }
@@ -399,16 +438,26 @@ impl Reset {
         topics: &[TopicPartitions],
         to: Target,
     ) -> Result<Reset, CommandError> {
-        match client.group(group) {
-            Err(error) if error.is(ErrorCode::GroupIdNotFound) => {}
+        let is_share = match client.group(group) {
+            Err(error) if error.is(ErrorCode::GroupIdNotFound) => false,
             found => {
-                let Group { name, state, members, .. } = found?;
+                let Group { name, state, members, protocol_type, .. } = found?;
                 if !members.is_empty() {
                     return Err(CommandError::GroupInUse { group: name, state });
                 }
+                protocol_type == SHARE
             }
-        }
-        let committed = client.group_offsets(group)?;
+        };
+        let committed = match is_share {
+            true => {
+                let topics = client.share_group_offsets(group)?.into_iter();
+                let starts = |at: BTreeMap<i32, ShareProgress>| {
+                    at.into_iter().map(|(partition, at)| (partition, at.start)).collect()
+                };
+                topics.map(|(topic, at)| (topic, starts(at))).collect()
+            }
+            false => client.group_offsets(group)?,
+        };
         let mut offsets = GroupOffsets::new();
         for TopicPartitions { topic, partitions } in topics {
             let topic = client.topic(topic)?;
@@ -448,7 +497,7 @@ impl Reset {
                 offsets.entry(topic.name.clone()).or_default().insert(partition, offset);
             }
         }
-        Ok(Reset { committed, offsets })
+        Ok(Reset { is_share, committed, offsets })
     }
 
     /// Topic, partition, the offset that there was, the new one.
