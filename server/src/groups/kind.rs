@@ -1,5 +1,6 @@
 //! A group of either protocol, and what both have.
 
+use strandline_engine::types::TopicId;
 use strandline_protocol::wire::ErrorCode;
 
 use super::consumer::ConsumerGroup;
@@ -139,19 +140,22 @@ impl Kind {
         }
     }
 
-    /// Whether offsets may be committed. `knows_epochs` says whether the client can be told of an epoch of
-    /// before.
+    /// Whether offsets of these partitions may be committed. `knows_epochs` says whether the client can be
+    /// told of an epoch of before.
     pub(super) fn check_commit(
         &mut self,
         now: i64,
         identity: &Identity,
+        partitions: impl Iterator<Item = (Option<TopicId>, i32)>,
         is_transactional: bool,
         knows_epochs: bool,
     ) -> Result<(), ErrorCode> {
         match self {
             Kind::Classic(group) if is_transactional => group.commit_transactional(identity),
             Kind::Classic(group) => group.commit(now, identity),
-            Kind::Consumer(group) => check_consumer_commit(group, identity, is_transactional, knows_epochs),
+            Kind::Consumer(group) => {
+                check_consumer_commit(group, identity, partitions, is_transactional, knows_epochs)
+            }
             Kind::Share(_) => Err(ErrorCode::GroupIdNotFound),
         }
     }
@@ -160,6 +164,7 @@ impl Kind {
 fn check_consumer_commit(
     group: &ConsumerGroup,
     identity: &Identity,
+    partitions: impl Iterator<Item = (Option<TopicId>, i32)>,
     is_transactional: bool,
     knows_epochs: bool,
 ) -> Result<(), ErrorCode> {
@@ -172,7 +177,7 @@ fn check_consumer_commit(
         _ if is_transactional && is_nobody => return Ok(()),
         _ => {}
     }
-    match group.check_epoch(member_id, *generation) {
+    match group.check_commit(member_id, *generation, partitions) {
         Ok(()) if !is_transactional && !knows_epochs => Err(ErrorCode::UnsupportedVersion),
         Err(ErrorCode::StaleMemberEpoch) if is_transactional => Err(ErrorCode::IllegalGeneration),
         checked => checked,

@@ -346,7 +346,31 @@ impl ConsumerGroup {
         }
     }
 
-    /// Whether the member may commit offsets, or fetch them, in this epoch.
+    /// Whether the member may commit offsets of these partitions in this epoch: its newest one, or one in
+    /// which it had all of them already (KIP-1251).
+    ///
+    /// # Errors
+    /// That it is not in the group, or that the epoch is none of these.
+    pub fn check_commit(
+        &self,
+        member_id: &str,
+        epoch: i32,
+        mut partitions: impl Iterator<Item = (Option<TopicId>, i32)>,
+    ) -> Result<(), ErrorCode> {
+        match self.members.get(member_id) {
+            None => Err(ErrorCode::UnknownMemberId),
+            Some(Member { held, .. }) if epoch == held.epoch => Ok(()),
+            Some(Member { held, .. }) if epoch < held.epoch => {
+                let has_all = partitions.all(|(topic, partition)| {
+                    topic.is_some_and(|topic| held.has_since(epoch, topic, partition))
+                });
+                if has_all { Ok(()) } else { Err(ErrorCode::StaleMemberEpoch) }
+            }
+            Some(_) => Err(ErrorCode::StaleMemberEpoch),
+        }
+    }
+
+    /// Whether the member may fetch offsets in this epoch.
     ///
     /// # Errors
     /// That it is not in the group, or has an epoch of before.

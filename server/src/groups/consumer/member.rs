@@ -11,16 +11,20 @@
 //!            '-----------------------------> Unrevoked --------------------------------------'
 //! ```
 //!
+//! Of each partition it is known in which epoch the member was given it: an offset may be committed in any
+//! epoch from then on, so that a member that has yet to hear of its newest epoch is not refused (KIP-1251).
+//!
 //! A member that has to give partitions up stays in its epoch until it has; then it comes to the epoch of the
 //! target, and gets what is free. So no partition has two owners.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use strandline_engine::types::TopicId;
+use strandline_protocol::Uuid;
 
 use super::assignment::Assignment;
-use crate::groups::records::consumer::{ClassicMemberValue, CurrentValue, MemberValue};
+use crate::groups::records::consumer::{ClassicMemberValue, CurrentValue, HeldPartitionsValue, MemberValue};
 
 /// The epoch of a static member that has left for a while.
 pub const AWAY: i32 = -2;
@@ -118,11 +122,45 @@ pub struct Held {
     pub assigned: Assignment,
     /// Partitions that it has to give up, and may still use.
     pub revoking: Assignment,
+    /// The epochs in which it was given them.
+    since: Since,
+}
+
+/// In which epoch a member was given each of its partitions.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Since(BTreeMap<TopicId, BTreeMap<i32, i32>>);
+
+impl Since {
+    fn of(&self, topic: TopicId, partition: i32) -> Option<i32> {
+        self.0.get(&topic)?.get(&partition).copied()
+    }
+
+    fn note(&mut self, topic: TopicId, partition: i32, epoch: i32) {
+        self.0.entry(topic).or_default().insert(partition, epoch);
+    }
+
+    /// Partitions of a record; those that it says nothing of are of the epoch that the member is in.
+    fn load(&mut self, value: &[HeldPartitionsValue], epoch: i32) {
+        for topic in value {
+            let id = TopicId::from_bytes(topic.topic_id.into_bytes());
+            let mut epochs = topic.assignment_epochs.iter().flatten().copied();
+            for partition in &topic.partitions {
+                self.note(id, *partition, epochs.next().unwrap_or(epoch));
+            }
+        }
+    }
 }
 
 impl Held {
     /// Out of a record. A stage of a later broker is one that has yet to reach the target.
     pub fn from_value(value: &CurrentValue) -> Held {
+        let mut since = Since::default();
+        since.load(&value.assigned_partitions, value.member_epoch);
+        since.load(&value.partitions_pending_revocation, value.member_epoch);
+        let from_value = |topics: &[HeldPartitionsValue]| -> Assignment {
+            let topics = topics.iter().map(|topic| (TopicId::from_bytes(topic.topic_id.into_bytes()), topic));
+            topics.flat_map(|(id, topic)| topic.partitions.iter().map(move |at| (id, *at))).collect()
+        };
         Held {
             epoch: value.member_epoch,
             previous_epoch: value.previous_member_epoch,
@@ -131,8 +169,9 @@ impl Held {
                 1 => Stage::Unrevoked,
                 _ => Stage::Unreleased,
             },
-            assigned: Assignment::from_value(&value.assigned_partitions),
-            revoking: Assignment::from_value(&value.partitions_pending_revocation),
+            assigned: from_value(&value.assigned_partitions),
+            revoking: from_value(&value.partitions_pending_revocation),
+            since,
         }
     }
 
@@ -146,9 +185,30 @@ impl Held {
                 Stage::Unrevoked => 1,
                 Stage::Unreleased => 2,
             },
-            assigned_partitions: self.assigned.to_value(),
-            partitions_pending_revocation: self.revoking.to_value(),
+            assigned_partitions: self.with_epochs(&self.assigned),
+            partitions_pending_revocation: self.with_epochs(&self.revoking),
         }
+    }
+
+    fn with_epochs(&self, partitions: &Assignment) -> Vec<HeldPartitionsValue> {
+        let topics = partitions.topics().map(|(topic, partitions)| HeldPartitionsValue {
+            topic_id: Uuid::from_bytes(topic.to_bytes()),
+            partitions: partitions.iter().copied().collect(),
+            assignment_epochs: Some(partitions.iter().map(|at| self.since(topic, *at)).collect()),
+        });
+        topics.collect()
+    }
+
+    /// The epoch in which it was given a partition that it has.
+    fn since(&self, topic: TopicId, partition: i32) -> i32 {
+        self.since.of(topic, partition).unwrap_or(self.epoch)
+    }
+
+    /// Whether it may say of a partition how far it was read, in this epoch: it has the partition since then,
+    /// and may not have heard of its newest epoch yet.
+    pub fn has_since(&self, epoch: i32, topic: TopicId, partition: i32) -> bool {
+        let is_its = self.assigned.contains(topic, partition) || self.revoking.contains(topic, partition);
+        is_its && self.since(topic, partition) <= epoch
     }
 
     /// All that it has, with what it has to give up.
@@ -204,6 +264,14 @@ impl Held {
 
     fn at(&self, epoch: i32, stage: Stage, assigned: Assignment, revoking: Assignment) -> Held {
         let previous_epoch = if epoch == self.epoch { self.previous_epoch } else { self.epoch };
-        Held { epoch, previous_epoch, stage, assigned, revoking }
+        let mut since = Since::default();
+        for (topic, partition) in assigned.iter() {
+            let is_new = !self.assigned.contains(topic, partition);
+            since.note(topic, partition, if is_new { epoch } else { self.since(topic, partition) });
+        }
+        for (topic, partition) in revoking.iter() {
+            since.note(topic, partition, self.since(topic, partition));
+        }
+        Held { epoch, previous_epoch, stage, assigned, revoking, since }
     }
 }

@@ -115,7 +115,14 @@ impl GroupCoordinator {
         let is_transactional = commit.transaction.is_some();
         // Versions that know of groups that do not exist know of epochs.
         let knows_epochs = commit.unknown == ErrorCode::GroupIdNotFound;
-        let checked = entry.group.check_commit(turn.now, &commit.identity, is_transactional, knows_epochs);
+        let topics = turn.topics();
+        let partitions = commit.offsets.iter().flat_map(|(topic, partitions)| {
+            let id = topics.by_name(topic).map(|topic| topic.id);
+            partitions.iter().map(move |(partition, _)| (id, *partition))
+        });
+        let identity = &commit.identity;
+        let checked =
+            entry.group.check_commit(turn.now, identity, partitions, is_transactional, knows_epochs);
         if checked.is_err() {
             self.schedule(turn, group);
         }

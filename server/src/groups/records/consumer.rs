@@ -63,6 +63,15 @@ message! {
         (0..) partitions: Vec<i32>;
     }
 
+    /// Partitions of a topic that a member has.
+    pub struct HeldPartitionsValue {
+        (0..) topic_id: Uuid;
+        (0..) partitions: Vec<i32>;
+        /// Of each, the epoch in which it was given to the member (KIP-1251); null in records of Kafka before
+        /// 4.3.
+        (0..) assignment_epochs: Option<Vec<i32>>, tag 0;
+    }
+
     /// The state of a group's target assignment.
     pub struct TargetEpochValue {
         (0..) assignment_epoch: i32;
@@ -81,8 +90,8 @@ message! {
         (0..) previous_member_epoch: i32;
         /// 0 stable, 1 it has yet to give partitions up, 2 it waits for partitions of others.
         (0..) state: i8;
-        (0..) assigned_partitions: Vec<PartitionsValue>;
-        (0..) partitions_pending_revocation: Vec<PartitionsValue>;
+        (0..) assigned_partitions: Vec<HeldPartitionsValue>;
+        (0..) partitions_pending_revocation: Vec<HeldPartitionsValue>;
     }
 
     /// Which regular expression of which group it is.
@@ -199,6 +208,11 @@ mod tests {
         vec![PartitionsValue { topic_id: Uuid::from_bytes([topic; 16]), partitions: vec![0, 7] }]
     }
 
+    fn held(topic: u8, assignment_epochs: Option<Vec<i32>>) -> Vec<HeldPartitionsValue> {
+        let (topic_id, partitions) = (Uuid::from_bytes([topic; 16]), vec![0, 7]);
+        vec![HeldPartitionsValue { topic_id, partitions, assignment_epochs }]
+    }
+
     fn samples() -> Vec<ConsumerChange> {
         let group = || GroupKey { group: "g".to_owned() };
         let member = || MemberKey { group: "g".to_owned(), member_id: "m".to_owned() };
@@ -214,9 +228,10 @@ mod tests {
             member_epoch: 5,
             previous_member_epoch: 4,
             state: 1,
-            assigned_partitions: partitions(1),
+            assigned_partitions: held(1, Some(vec![3, 5])),
             partitions_pending_revocation: Vec::new(),
         };
+        let before = CurrentValue { assigned_partitions: held(1, None), ..current.clone() };
         let regex = RegexKey { group: "g".to_owned(), regex: "t.*".to_owned() };
         let topics = RegexValue { topics: vec!["t1".to_owned()], version: 2, timestamp: 3 };
         let targets = TargetEpochValue { assignment_epoch: 8, assignment_timestamp: 9 };
@@ -229,6 +244,7 @@ mod tests {
             ConsumerChange::Current(member(), Some(current)),
             ConsumerChange::Regex(regex, Some(topics)),
             ConsumerChange::Current(member(), None),
+            ConsumerChange::Current(member(), Some(before)),
         ]
     }
 
@@ -245,8 +261,11 @@ mod tests {
         let current = bytes(5).value.unwrap();
         let mut expected = b"\0\0\0\0\0\x05\0\0\0\x04\x01\x02".to_vec();
         expected.extend_from_slice(&[1; 16]);
-        expected.extend_from_slice(b"\x03\0\0\0\0\0\0\0\x07\0\x01\0");
-        assert_eq!(&current[..], &expected[..]);
+        let (mut with_epochs, mut before) = (expected.clone(), expected);
+        with_epochs.extend_from_slice(b"\x03\0\0\0\0\0\0\0\x07\x01\0\x09\x03\0\0\0\x03\0\0\0\x05\x01\0");
+        assert_eq!(&current[..], &with_epochs[..]);
+        before.extend_from_slice(b"\x03\0\0\0\0\0\0\0\x07\0\x01\0");
+        assert_eq!(&bytes(8).value.unwrap()[..], &before[..]);
         assert_eq!(&bytes(6).key[..], b"\0\x10\0\x01g\0\x03t.*");
     }
 

@@ -129,6 +129,45 @@ fn epochs_fence() {
     assert_eq!((again.epoch, partitions(&again)), (2, vec![0, 0]), "one that joins is told all");
 }
 
+/// KIP-1251.
+#[test]
+fn offsets_are_taken_in_every_epoch_since_their_partition_was_given() {
+    let (mut group, topics) = (group(), table(&[("t", 0, 2), ("u", 1, 1)]));
+    let first = say(&mut group, 0, &topics, &join("a", &["t"])).unwrap();
+    let both = Heartbeat { topics: Some(vec!["t".to_owned(), "u".to_owned()]), ..beat("a", first.epoch) };
+    let second = say(&mut group, 0, &topics, &both).unwrap();
+    assert_eq!((first.epoch, second.epoch), (1, 2));
+    let (t, u) = (topics.by_name("t").unwrap().id, topics.by_name("u").unwrap().id);
+    let stale = Err(ErrorCode::StaleMemberEpoch);
+    let check = |group: &ConsumerGroup, epoch, partitions: &[(Option<TopicId>, i32)]| {
+        group.check_commit("a", epoch, partitions.iter().copied())
+    };
+    let all = [(Some(t), 0), (Some(t), 1), (Some(u), 0)];
+    assert_eq!(check(&group, 2, &all), Ok(()));
+    assert_eq!(check(&group, 1, &all[..2]), Ok(()), "it has these since then");
+    assert_eq!(check(&group, 1, &all), stale);
+    assert_eq!(check(&group, 0, &all[..1]), stale);
+    assert_eq!(check(&group, 3, &all[..1]), stale);
+    assert_eq!(check(&group, 1, &[(None, 0)]), stale, "of a topic that there is not");
+    assert_eq!(check(&group, 1, &[(Some(t), 7)]), stale);
+    // It has to give one of them up, and may say how far it was read until it has.
+    say(&mut group, 0, &topics, &join("b", &["t"])).unwrap();
+    let told = say(&mut group, 0, &topics, &beat("a", 2)).unwrap().assignment.unwrap();
+    assert_eq!((told.len(), told.contains(u, 0)), (2, true));
+    assert_eq!(check(&group, 1, &all[..2]), Ok(()));
+    // As the log has it.
+    let id = MemberKey { group: "g".to_owned(), member_id: "a".to_owned() };
+    let value = group.members["a"].held.to_value();
+    let mut loaded = ConsumerGroup::unread("g", group.settings);
+    loaded.load(ConsumerChange::Current(id, Some(value)));
+    assert_eq!(loaded.members["a"].held, group.members["a"].held);
+    let given_up = say(&mut group, 0, &topics, &owning("a", 2, &told)).unwrap();
+    assert_eq!(given_up.epoch, 3);
+    let kept = told.iter().map(|(topic, at)| (Some(topic), at)).collect::<Vec<_>>();
+    assert_eq!(check(&group, 2, &kept), Ok(()));
+    assert_eq!(check(&group, 2, &all), stale);
+}
+
 #[test]
 fn a_static_member_that_has_left_for_a_while_comes_back_to_what_it_had() {
     let (mut group, topics) = (group(), table(&[("t", 0, 2)]));
