@@ -50,7 +50,7 @@ pub async fn handle(call: &Call, request: ShareAcknowledgeRequest) -> ShareAckno
         let code = session_error(error);
         return refused(code, code.to_string());
     }
-    let config = shares.shares.config(&group);
+    let config = shares.config(&call.broker.config, &call.broker.shard.settings(), &group);
     let topics = request.topics.into_iter().flat_map(|topic| {
         let partitions = topic.partitions.into_iter();
         let id = topic.topic_id;

@@ -101,7 +101,7 @@ async fn handle(call: &Call, mut request: ShareFetchRequest) -> Answered {
             return refused(code, code.to_string());
         }
     };
-    let config = shares.shares.config(&group);
+    let config = shares.config(&call.broker.config, &call.broker.shard.settings(), &group);
     let said = request.topics.iter_mut().flat_map(|topic| {
         let id = topic.topic_id;
         topic.partitions.iter_mut().filter_map(move |partition| {

@@ -15,7 +15,7 @@ use strandline_protocol::wire::ErrorCode;
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::groups::consumer::{Assignment, Refusal};
-use crate::groups::share::{ShareBeat, ShareHeartbeat, Topics};
+use crate::groups::share::{ShareBeat, ShareGroupSettings, ShareHeartbeat, Topics};
 use crate::security::acl::{Operation, Resource};
 use crate::share::ShareKey;
 
@@ -36,6 +36,8 @@ pub async fn handle(call: &Call, request: ShareGroupHeartbeatRequest) -> ShareGr
         let message = "GroupId can't be empty.";
         return answer(member_id, Err(Refusal::new(ErrorCode::InvalidRequest, message)));
     }
+    let in_force = call.broker.shard.settings();
+    let settings = ShareGroupSettings::of(&call.broker.config, &in_force.dynamic, &group);
     let said = ShareHeartbeat {
         member_id: member_id.clone(),
         epoch: request.member_epoch,
@@ -43,6 +45,7 @@ pub async fn handle(call: &Call, request: ShareGroupHeartbeatRequest) -> ShareGr
         topics: request.subscribed_topic_names,
         client_id: call.session().client_id.clone().unwrap_or_default(),
         client_host: format!("/{}", call.session().peer.ip()),
+        settings: Some(settings),
     };
     answer(member_id, beat(&call.broker, group, said).await)
 }

@@ -1,10 +1,11 @@
 //! The table of the settings that a group has of its own, each with the broker setting that it takes the
 //! place of and with the broker's bounds, as in Kafka; and what is asked of the broker's.
 
-use strandline_engine::config::ConfigBounds::{Any, Whole};
+use strandline_engine::config::ConfigBounds::{self, Any, Only, Whole, Words};
 use strandline_engine::config::{ConfigKind, ConfigMode, TopicConfigEntry};
 
 use super::error::{SettingError, bad};
+use super::reset::Reset;
 use super::settings::Settings;
 
 /// What the name begins with under which a group's setting is kept: `group:GROUP:SETTING`.
@@ -16,6 +17,8 @@ pub struct GroupConfigEntry {
     pub entry: TopicConfigEntry,
     /// The broker settings that bound it.
     pub bounds: Option<(&'static str, &'static str)>,
+    /// Whether a value is one, where neither its type nor bounds say so, and what it must be.
+    pub form: Option<(fn(&str) -> bool, &'static str)>,
 }
 
 const fn number(
@@ -35,7 +38,25 @@ const fn number(
         has_effect: true,
         doc,
     };
-    GroupConfigEntry { entry, bounds: Some(bounds) }
+    GroupConfigEntry { entry, bounds: Some(bounds), form: None }
+}
+
+/// One that only groups have.
+const fn of_groups_alone(
+    name: &'static str,
+    kind: ConfigKind,
+    default: &'static str,
+    bounds: ConfigBounds,
+    doc: &'static str,
+) -> GroupConfigEntry {
+    let (broker_name, default, mode) = (None, Some(default), ConfigMode::Dynamic);
+    let entry = TopicConfigEntry { name, broker_name, kind, default, bounds, mode, has_effect: true, doc };
+    GroupConfigEntry { entry, bounds: None, form: None }
+}
+
+/// One that is known and means nothing here.
+const fn without_effect(entry: GroupConfigEntry) -> GroupConfigEntry {
+    GroupConfigEntry { entry: TopicConfigEntry { has_effect: false, ..entry.entry }, ..entry }
 }
 
 /// Every setting of a group, by name.
@@ -47,19 +68,13 @@ pub const GROUP_CONFIGS: &[GroupConfigEntry] = &[
         ("group.consumer.min.assignment.interval.ms", "group.consumer.max.assignment.interval.ms"),
         "How long it is at least from one sharing out of the group's partitions to the next.",
     ),
-    GroupConfigEntry {
-        entry: TopicConfigEntry {
-            name: "consumer.assignor.offload.enable",
-            broker_name: None,
-            kind: ConfigKind::Bool,
-            default: Some("true"),
-            bounds: Any,
-            mode: ConfigMode::Dynamic,
-            has_effect: false,
-            doc: "sharing out that takes long always goes on beside the group, in slices",
-        },
-        bounds: None,
-    },
+    without_effect(of_groups_alone(
+        "consumer.assignor.offload.enable",
+        ConfigKind::Bool,
+        "true",
+        Any,
+        "sharing out that takes long always goes on beside the group, in slices",
+    )),
     number(
         "consumer.heartbeat.interval.ms",
         "group.consumer.heartbeat.interval.ms",
@@ -74,11 +89,100 @@ pub const GROUP_CONFIGS: &[GroupConfigEntry] = &[
         ("group.consumer.min.session.timeout.ms", "group.consumer.max.session.timeout.ms"),
         "How long a member of the group may be silent before it is taken out. It is more than consumer.heartbeat.interval.ms.",
     ),
+    without_effect(of_groups_alone(
+        "errors.deadletterqueue.copy.record.enable",
+        ConfigKind::Bool,
+        "false",
+        Any,
+        "records that a share group is done with go to no other topic",
+    )),
+    without_effect(of_groups_alone(
+        "errors.deadletterqueue.topic.name",
+        ConfigKind::Text,
+        "",
+        Only("", "records that were delivered too often are archived, and go to no other topic"),
+        "records that a share group is done with go to no other topic",
+    )),
+    without_effect(of_groups_alone(
+        "share.assignment.interval.ms",
+        ConfigKind::Int,
+        "1000",
+        Whole(0, i32::MAX as i64),
+        "partitions of share groups are shared out at once: nobody has to give one up",
+    )),
+    without_effect(of_groups_alone(
+        "share.assignor.offload.enable",
+        ConfigKind::Bool,
+        "true",
+        Any,
+        "partitions of share groups are shared out on the thread of their coordinator",
+    )),
+    GroupConfigEntry {
+        form: Some((|value| Reset::parse(value).is_some(), Reset::EXPECTED)),
+        ..of_groups_alone(
+            "share.auto.offset.reset",
+            ConfigKind::Text,
+            "latest",
+            Any,
+            "Where the group begins in a partition that it has never fetched from: earliest, latest, or by_duration: with how far back in time, as by_duration:P1DT12H.",
+        )
+    },
+    number(
+        "share.delivery.count.limit",
+        "group.share.delivery.count.limit",
+        "5",
+        ("group.share.min.delivery.count.limit", "group.share.max.delivery.count.limit"),
+        "How often a record is given out to the group before it is archived.",
+    ),
+    number(
+        "share.heartbeat.interval.ms",
+        "group.share.heartbeat.interval.ms",
+        "5000",
+        ("group.share.min.heartbeat.interval.ms", "group.share.max.heartbeat.interval.ms"),
+        "How often a member of the group says that it is alive.",
+    ),
+    of_groups_alone(
+        "share.isolation.level",
+        ConfigKind::Text,
+        "read_uncommitted",
+        Words(&["read_uncommitted", "read_committed"]),
+        "Whether the group is given records of transactions that are not committed.",
+    ),
+    number(
+        "share.partition.max.record.locks",
+        "group.share.partition.max.record.locks",
+        "2000",
+        ("group.share.min.partition.max.record.locks", "group.share.max.partition.max.record.locks"),
+        "Most records of a partition that the group has under way, from the first that is not done with on.",
+    ),
+    number(
+        "share.record.lock.duration.ms",
+        "group.share.record.lock.duration.ms",
+        "30000",
+        ("group.share.min.record.lock.duration.ms", "group.share.max.record.lock.duration.ms"),
+        "How long a member of the group has a record before somebody else may have it.",
+    ),
+    of_groups_alone(
+        "share.renew.acknowledge.enable",
+        ConfigKind::Bool,
+        "true",
+        Any,
+        "Whether a member may ask to have a record for longer.",
+    ),
+    number(
+        "share.session.timeout.ms",
+        "group.share.session.timeout.ms",
+        "45000",
+        ("group.share.min.session.timeout.ms", "group.share.max.session.timeout.ms"),
+        "How long a member of the group may be silent before it is taken out. It is more than share.heartbeat.interval.ms.",
+    ),
 ];
 
 /// Settings of which one is to be larger than the other.
-pub(super) const SESSION_AND_HEARTBEAT: [(&str, &str); 1] =
-    [("consumer.session.timeout.ms", "consumer.heartbeat.interval.ms")];
+pub(super) const SESSION_AND_HEARTBEAT: [(&str, &str); 2] = [
+    ("consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"),
+    ("share.session.timeout.ms", "share.heartbeat.interval.ms"),
+];
 
 /// The setting of this name.
 pub(super) fn find(name: &str) -> Option<&'static GroupConfigEntry> {
@@ -87,7 +191,7 @@ pub(super) fn find(name: &str) -> Option<&'static GroupConfigEntry> {
 
 /// Refuses broker settings of groups that do not go together.
 pub(super) fn check(settings: &Settings) -> Result<(), SettingError> {
-    for GroupConfigEntry { entry, bounds } in GROUP_CONFIGS {
+    for GroupConfigEntry { entry, bounds, .. } in GROUP_CONFIGS {
         let (Some(name), Some((min, max))) = (entry.broker_name, bounds) else { continue };
         let (value, least, most) = (settings.whole(name), settings.whole(min), settings.whole(max));
         if least > most {

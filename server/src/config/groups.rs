@@ -87,8 +87,14 @@ pub fn changed_group(
         ConfigChange::Steps(steps) => steps.iter().try_for_each(|step| step.apply(&mut own, &below))?,
     }
     for (name, value) in &mut own {
-        let GroupConfigEntry { entry, bounds } = find(name)?;
+        let GroupConfigEntry { entry, bounds, form } = find(name)?;
         *value = entry.canonical(value)?;
+        if let Some((is_one, expected)) = form
+            && !is_one(value)
+        {
+            let (value, expected) = (value.clone(), (*expected).to_owned());
+            return Err(ConfigError::BadValue { name: entry.name, value, expected });
+        }
         let Some((min, max)) = bounds.map(|(min, max)| (config.whole(min), config.whole(max))) else {
             continue;
         };
@@ -128,7 +134,7 @@ impl BrokerConfig {
     /// # Panics
     /// When the table has no such setting, or one that is no whole number.
     pub fn whole_of_group(&self, dynamic: &DynamicSettings, group: &str, name: &'static str) -> i64 {
-        let GroupConfigEntry { entry, bounds } = find(name).expect("a name of the table");
+        let GroupConfigEntry { entry, bounds, .. } = find(name).expect("a name of the table");
         let key = format!("{}{name}", kept_as(group));
         let broker_name = entry.broker_name.expect("it has one");
         let set = |name: &str| dynamic.get(name).and_then(|value| value.parse().ok());
@@ -137,6 +143,16 @@ impl BrokerConfig {
         let (min, max) = bounds.map_or((0, i64::MAX), |(min, max)| (self.whole(min), self.whole(max)));
         value.clamp(min, max.max(min))
     }
+}
+
+/// The value that is in force for a group, of a setting that no broker has.
+///
+/// # Panics
+/// When the table has no such setting.
+pub fn text_of_group<'a>(dynamic: &'a DynamicSettings, group: &str, name: &'static str) -> &'a str {
+    let entry = &find(name).expect("a name of the table").entry;
+    let own = dynamic.get(&format!("{}{name}", kept_as(group)));
+    own.or(entry.default).expect("all of them have a default")
 }
 
 #[cfg(test)]
@@ -191,6 +207,12 @@ mod tests {
             &[("group.consumer.heartbeat.interval.ms", "15001")],
             &[("group.consumer.assignment.interval.ms", "15001")],
             &[("group.consumer.min.session.timeout.ms", "60001")],
+            &[("group.share.record.lock.duration.ms", "14999")],
+            &[("group.share.session.timeout.ms", "60001")],
+            &[
+                ("group.share.max.heartbeat.interval.ms", "45000"),
+                ("group.share.heartbeat.interval.ms", "45000"),
+            ],
             &[
                 ("group.consumer.max.heartbeat.interval.ms", "45000"),
                 ("group.consumer.heartbeat.interval.ms", "45000"),

@@ -82,10 +82,30 @@ entries! {
         "How often a record is given out to a share group before it is archived."
     "group.share.heartbeat.interval.ms" Int = "5000", Whole(1, i32::MAX as i64);
         "How often a member of a share group says that it is alive."
+    "group.share.max.delivery.count.limit" Int = "10", Whole(5, 25);
+        "Most deliveries of a record that a share group may ask for."
+    "group.share.max.heartbeat.interval.ms" Int = "15000", Whole(1, i32::MAX as i64);
+        "Longest heartbeat interval of a share group."
+    "group.share.max.partition.max.record.locks" Int = "4000", Whole(2000, 10000);
+        "Most records of a partition under way that a share group may ask for."
+    "group.share.max.record.lock.duration.ms" Int = "60000", Whole(30000, 3600000);
+        "Longest time that a share group may leave its members a record."
+    "group.share.max.session.timeout.ms" Int = "60000", Whole(1, i32::MAX as i64);
+        "Longest session of the members of a share group."
     "group.share.max.share.sessions" Int = "2000", Whole(1, i32::MAX as i64);
         "Most share sessions at a time; a client that finds none is told to wait."
     "group.share.max.size" Int = "200", Whole(1, 1000);
         "Most members of a share group."
+    "group.share.min.delivery.count.limit" Int = "2", Whole(2, 5);
+        "Fewest deliveries of a record that a share group may ask for."
+    "group.share.min.heartbeat.interval.ms" Int = "5000", Whole(1, i32::MAX as i64);
+        "Shortest heartbeat interval of a share group."
+    "group.share.min.partition.max.record.locks" Int = "100", Whole(100, 2000);
+        "Fewest records of a partition under way that a share group may ask for."
+    "group.share.min.record.lock.duration.ms" Int = "15000", Whole(1000, 30000);
+        "Shortest time that a share group may leave its members a record."
+    "group.share.min.session.timeout.ms" Int = "45000", Whole(1, i32::MAX as i64);
+        "Shortest session of the members of a share group."
     "group.share.partition.max.record.locks" Int = "2000", Whole(100, 10000);
         "Most records of a partition that a share group has under way, from the first that is not done with on."
     "group.share.record.lock.duration.ms" Int = "30000", Whole(1000, 3600000);

@@ -122,21 +122,11 @@ without_effect! {
         "errors.deadletterqueue.auto.create.topics.enable" Bool dynamic = "false", Any;
         "errors.deadletterqueue.topic.name.prefix" Text dynamic = "dlq.", Any;
     }
-    "share groups have no settings of their own, and are coordinated on the threads of the shards" {
+    "share groups are coordinated on the threads of the shards, and shared out at once" {
         "group.share.assignment.interval.ms" Int dynamic = "1000", Whole(0, MAX);
         "group.share.assignors" List = "simple", Any;
         "group.share.max.assignment.interval.ms" Int = "15000", Whole(0, MAX);
-        "group.share.max.delivery.count.limit" Int = "10", Whole(5, 25);
-        "group.share.max.heartbeat.interval.ms" Int = "15000", Whole(1, MAX);
-        "group.share.max.partition.max.record.locks" Int = "4000", Whole(2000, 10000);
-        "group.share.max.record.lock.duration.ms" Int = "60000", Whole(30000, 3600000);
-        "group.share.max.session.timeout.ms" Int = "60000", Whole(1, MAX);
         "group.share.min.assignment.interval.ms" Int = "0", Whole(0, MAX);
-        "group.share.min.delivery.count.limit" Int = "2", Whole(2, 5);
-        "group.share.min.heartbeat.interval.ms" Int = "5000", Whole(1, MAX);
-        "group.share.min.partition.max.record.locks" Int = "100", Whole(100, 2000);
-        "group.share.min.record.lock.duration.ms" Int = "15000", Whole(1000, 30000);
-        "group.share.min.session.timeout.ms" Int = "45000", Whole(1, MAX);
         "share.coordinator.append.linger.ms" Int = "-1", Whole(-1, MAX);
         "share.coordinator.cached.buffer.max.bytes" Int dynamic = "1048588", Whole(524288, MAX);
         "share.coordinator.load.buffer.size" Int = "5242880", Whole(1, MAX);

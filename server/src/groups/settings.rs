@@ -54,6 +54,18 @@ impl ConsumerSettings {
     }
 }
 
+impl ShareGroupSettings {
+    /// Those of one group, as they are in force.
+    pub fn of(config: &BrokerConfig, dynamic: &DynamicSettings, group: &str) -> ShareGroupSettings {
+        let whole = |name| config.whole_of_group(dynamic, group, name);
+        ShareGroupSettings {
+            session_timeout_ms: whole("share.session.timeout.ms"),
+            heartbeat_interval_ms: whole("share.heartbeat.interval.ms") as i32,
+            ..CoordinatorSettings::from(config).share
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,8 +3,8 @@
 use strandline_engine::types::PartitionId;
 
 use super::coordinator::ShareKey;
-use super::log::Reset;
 use super::partition::Limits;
+use crate::config::Reset;
 
 /// Which share partition is meant, and what holds of it.
 #[derive(Clone, Debug)]

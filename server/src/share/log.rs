@@ -1,25 +1,15 @@
 //! What a share partition needs of its log besides the records: where it begins, and where a group begins
 //! that never fetched.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use strandline_engine::error::ReadError;
 use strandline_engine::types::{PartitionId, Timestamp};
 use strandline_engine::{Local, OffsetQuery};
 use strandline_protocol::wire::ErrorCode;
 
+use crate::config::Reset;
 use crate::coordination::Partitions;
-
-/// Where a group begins that never fetched (`share.auto.offset.reset`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reset {
-    /// At the first record that there is.
-    Earliest,
-    /// Behind the last one.
-    Latest,
-    /// At the first record that is not older than this.
-    ByDuration(Duration),
-}
 
 /// The logs of a shard's partitions.
 #[allow(async_fn_in_trait, reason = "it stays on the shard's thread: no future of it is `Send`")]

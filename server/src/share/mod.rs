@@ -40,7 +40,7 @@ pub use asked::Asked;
 pub use batches::{Archive, ReadBatch, ReadBatches};
 pub use coordinator::{ShareKey, Summary};
 pub use leaders::{NextFetch, ShareLeaders};
-pub use log::{Reset, ShareLog};
+pub use log::ShareLog;
 pub use partition::{Acknowledgement, Acquired, Kind, Limits, Refused, Want};
 pub use service::{ShardShares, Shares};
 pub use sessions::{Connection, ENDS, OPENS, Opened, SessionError, Wanted};

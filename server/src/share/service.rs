@@ -5,14 +5,16 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use strandline_engine::Local;
+use strandline_engine::config::SettingsSnapshot;
 use strandline_engine::types::PartitionId;
 
 use super::coordinator::{CoordinatorSettings, ShareKey};
 use super::leaders::ShareLeaders;
 use super::sessions::{Connection, Count, Opened, SessionError, Sessions, Wanted};
-use super::settings::{ShareGroupConfig, ShareSettings};
+use super::settings::{Remembered, ShareGroupConfig, ShareSettings};
 use super::states::ShareStates;
 use super::topic::state_topic;
+use crate::config::BrokerConfig;
 
 /// What share groups are served by, of the broker as a whole.
 #[derive(Clone)]
@@ -21,7 +23,6 @@ pub struct Shares {
     pub states: ShareStates,
     /// The share partitions that are served.
     pub leaders: ShareLeaders,
-    settings: ShareSettings,
     count: Count,
 }
 
@@ -30,18 +31,18 @@ pub struct ShardShares {
     /// Of the broker as a whole.
     pub shares: Shares,
     sessions: RefCell<Sessions>,
+    remembered: Remembered,
 }
 
 impl Shares {
     /// Share groups on so many shards; [`Shares::run`] brings each to life.
-    pub fn new(settings: ShareSettings, shards: usize) -> Shares {
+    pub fn new(settings: &ShareSettings, shards: usize) -> Shares {
         let topic = state_topic(settings.topic_partitions, settings.topic_segment_bytes);
         let of_coordinators = CoordinatorSettings { updates_max: settings.updates_max };
         Shares {
             states: ShareStates::on(topic, of_coordinators, shards),
             leaders: ShareLeaders::new(shards),
             count: Count::new(settings.sessions_max),
-            settings,
         }
     }
 
@@ -55,16 +56,22 @@ impl Shares {
     /// The same for the handlers of a shard.
     pub fn on_shard(&self, shard: &Local) -> Rc<ShardShares> {
         let sessions = Sessions::new(self.count.clone(), shard.index(), shard.shards());
-        Rc::new(ShardShares { shares: self.clone(), sessions: RefCell::new(sessions) })
-    }
-
-    /// What holds of the records of a group.
-    pub fn config(&self, _group: &str) -> ShareGroupConfig {
-        self.settings.group
+        let (sessions, remembered) = (RefCell::new(sessions), Remembered::default());
+        Rc::new(ShardShares { shares: self.clone(), sessions, remembered })
     }
 }
 
 impl ShardShares {
+    /// What holds of the records of a group.
+    pub fn config(
+        &self,
+        config: &BrokerConfig,
+        in_force: &SettingsSnapshot,
+        group: &str,
+    ) -> ShareGroupConfig {
+        self.remembered.get(config, in_force, group)
+    }
+
     /// The session that a request belongs to; see [`Sessions::find`]. What a session before it had is
     /// released.
     ///

@@ -1,19 +1,24 @@
-//! What the broker's settings say of share groups.
+//! What the settings of the broker and of a group say of share groups.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use strandline_engine::Isolation;
+use strandline_engine::config::{DynamicSettings, InForce, SettingsSnapshot};
 
-use super::log::Reset;
 use super::partition::Limits;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, Reset, text_of_group};
 
 /// The smallest segment that a topic may ask for.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 
-/// The settings of share groups, apart from those of their members.
+/// Groups whose settings are remembered at a time.
+const REMEMBERED_MAX: usize = 1000;
+
+/// The broker's settings of share groups, apart from what a group may have itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareSettings {
-    /// What holds of a group that has no settings of its own.
-    pub group: ShareGroupConfig,
     /// The most share sessions at a time.
     pub sessions_max: usize,
     /// Updates that are written between two snapshots, at the most.
@@ -38,21 +43,60 @@ pub struct ShareGroupConfig {
 impl From<&BrokerConfig> for ShareSettings {
     fn from(config: &BrokerConfig) -> ShareSettings {
         ShareSettings {
-            group: ShareGroupConfig {
-                limits: Limits {
-                    lock_ms: config.whole("group.share.record.lock.duration.ms"),
-                    deliveries_max: config.whole("group.share.delivery.count.limit") as u16,
-                    locks_max: config.whole("group.share.partition.max.record.locks"),
-                    is_renewable: true,
-                },
-                isolation: Isolation::ReadUncommitted,
-                reset: Reset::Latest,
-            },
             sessions_max: config.whole("group.share.max.share.sessions") as usize,
             updates_max: config.whole("share.coordinator.snapshot.update.records.per.snapshot") as u32,
             topic_partitions: config.whole("share.coordinator.state.topic.num.partitions") as u32,
             topic_segment_bytes: (config.whole("share.coordinator.state.topic.segment.bytes") as u64)
                 .max(SEGMENT_BYTES_MIN),
         }
+    }
+}
+
+impl ShareGroupConfig {
+    /// Those of one group, as they are in force.
+    pub fn of(config: &BrokerConfig, dynamic: &DynamicSettings, group: &str) -> ShareGroupConfig {
+        let whole = |name| config.whole_of_group(dynamic, group, name);
+        let text = |name| text_of_group(dynamic, group, name);
+        ShareGroupConfig {
+            limits: Limits {
+                lock_ms: whole("share.record.lock.duration.ms"),
+                deliveries_max: whole("share.delivery.count.limit") as u16,
+                locks_max: whole("share.partition.max.record.locks"),
+                is_renewable: text("share.renew.acknowledge.enable") == "true",
+            },
+            isolation: match text("share.isolation.level") {
+                "read_committed" => Isolation::ReadCommitted,
+                _ => Isolation::ReadUncommitted,
+            },
+            reset: Reset::parse(text("share.auto.offset.reset")).unwrap_or(Reset::Latest),
+        }
+    }
+}
+
+/// The settings of groups that a shard has asked for, until any setting changes: each takes several look-ups
+/// among all of them.
+#[derive(Default)]
+pub(super) struct Remembered(RefCell<(Option<Arc<InForce>>, HashMap<String, ShareGroupConfig>)>);
+
+impl Remembered {
+    /// Those of one group.
+    pub(super) fn get(
+        &self,
+        config: &BrokerConfig,
+        in_force: &SettingsSnapshot,
+        group: &str,
+    ) -> ShareGroupConfig {
+        let (of, known) = &mut *self.0.borrow_mut();
+        let is_current = of.as_ref().is_some_and(|of| Arc::ptr_eq(of, in_force));
+        if !is_current || known.len() >= REMEMBERED_MAX {
+            known.clear();
+            *of = Some((**in_force).clone());
+        }
+        if let Some(found) = known.get(group) {
+            return *found;
+        }
+        let found = ShareGroupConfig::of(config, &in_force.dynamic, group);
+        known.insert(group.to_owned(), found);
+        found
     }
 }

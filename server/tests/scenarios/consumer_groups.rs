@@ -287,7 +287,13 @@ fn members_that_come_within_the_interval_of_their_group_are_taken_together() {
 }
 
 /// Sets a setting of a resource, or deletes it.
-fn set(client: &mut Client, resource_type: i8, name: &str, setting: &str, value: Option<&str>) -> ErrorCode {
+pub(crate) fn set(
+    client: &mut Client,
+    resource_type: i8,
+    name: &str,
+    setting: &str,
+    value: Option<&str>,
+) -> ErrorCode {
     let config = IncrementalAlterableConfig {
         name: setting.to_owned(),
         config_operation: i8::from(value.is_none()),
@@ -303,7 +309,7 @@ fn set(client: &mut Client, resource_type: i8, name: &str, setting: &str, value:
 }
 
 /// The value of a group's setting, and where it comes from.
-fn value(client: &mut Client, group: &str, setting: &str) -> (String, i8) {
+pub(crate) fn value(client: &mut Client, group: &str, setting: &str) -> (String, i8) {
     let resource = DescribeConfigsResource {
         resource_type: 32,
         resource_name: group.to_owned(),

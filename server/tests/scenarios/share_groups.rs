@@ -2,6 +2,7 @@
 //! them, and go; the broker is killed; and what administrators see of it.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,6 +14,8 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
 use crate::client::{Client, PATIENCE, batch};
+use crate::consumer_groups::{set, value};
+use crate::transactions::{Level, Producer};
 
 const GROUP: &str = "g";
 const TOPIC: &str = "t";
@@ -372,12 +375,58 @@ fn administrators_see_a_share_group_move_it_and_delete_it() {
 }
 
 #[test]
+fn the_command_line_shows_a_share_group_and_moves_it() {
+    let (_dir, broker, mut client) = start(&[]);
+    let run = |line: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strandline"));
+        let output = command.args(line).args(["--bootstrap", &broker.address.to_string()]).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        (String::from_utf8(output.stdout).unwrap(), error)
+    };
+    let json = |line: &[&str]| -> serde_json::Value {
+        let (shown, error) = run(&[line, &["--json"]].concat());
+        serde_json::from_str(&shown).unwrap_or_else(|_| panic!("{line:?}: {error}"))
+    };
+    let (mut a, mut b) = (Member::join(&broker, "a"), Member::join(&broker, "b"));
+    a.fetch(0);
+    for value in ["0", "1", "2", "3"] {
+        client.produce(TOPIC, 0, batch(&[value]));
+    }
+    assert_eq!(a.fetch(1000).len(), 4);
+    assert_eq!(a.acknowledge(&[(0, 0, 1, ACCEPT)]), [ErrorCode::None]);
+    let listed = json(&["group", "list"]);
+    let entry = &listed.as_array().unwrap()[0];
+    assert_eq!((&entry["name"], &entry["type"]), (&GROUP.into(), &"share".into()));
+    let described = json(&["group", "describe", GROUP]);
+    assert_eq!((&described["state"], &described["protocol_type"]), (&"Stable".into(), &"share".into()));
+    let row = serde_json::json!({
+        "topic": TOPIC, "partition": 0, "start": 2, "end": 4, "lag": 2, "members": ["a", "b"],
+    });
+    assert_eq!(described["partitions"], serde_json::json!([row]));
+    let (shown, _) = run(&["group", "describe", GROUP]);
+    assert!(shown.contains("member a, client") && shown.contains("start"), "{shown}");
+    let reset = ["group", "reset-offsets", GROUP, "--topic", TOPIC, "--to-earliest", "--execute"];
+    assert!(run(&reset).1.contains("its offsets can be reset while"), "{:?}", run(&reset));
+    a.leave();
+    b.leave();
+    let (shown, error) = run(&reset);
+    assert!(error.is_empty() && !shown.is_empty(), "{shown} {error}");
+    assert_eq!(progress(&mut client), (0, 4));
+    let (_, error) = run(&["group", "delete", GROUP]);
+    assert_eq!(error, "");
+    assert_eq!(json(&["group", "list"]), serde_json::json!([]));
+}
+
+#[test]
 fn share_groups_keep_to_the_settings_of_their_broker() {
     let (_dir, broker, mut client) = start(&[
         "group.share.delivery.count.limit=2",
         "group.share.heartbeat.interval.ms=700",
         "group.share.max.share.sessions=2",
         "group.share.max.size=2",
+        "group.share.min.heartbeat.interval.ms=700",
+        "group.share.min.record.lock.duration.ms=1000",
+        "group.share.min.session.timeout.ms=5000",
         "group.share.partition.max.record.locks=100",
         "group.share.record.lock.duration.ms=1000",
         "group.share.session.timeout.ms=5000",
@@ -423,6 +472,101 @@ fn share_groups_keep_to_the_settings_of_their_broker() {
         assert!(begun.elapsed() < PATIENCE, "no session ends");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+const GROUPS: i8 = 32;
+
+#[test]
+fn d9_a_share_group_has_settings_of_its_own_within_the_bounds_of_its_broker_and_keeps_them() {
+    let options = [
+        "group.share.max.delivery.count.limit=8",
+        "group.share.max.heartbeat.interval.ms=7000",
+        "group.share.max.partition.max.record.locks=3000",
+        "group.share.max.record.lock.duration.ms=40000",
+        "group.share.max.session.timeout.ms=50000",
+        "group.share.max.size=1",
+        "group.share.min.delivery.count.limit=3",
+        "group.share.min.heartbeat.interval.ms=300",
+        "group.share.min.partition.max.record.locks=200",
+        "group.share.min.record.lock.duration.ms=1500",
+        "group.share.min.session.timeout.ms=2000",
+    ];
+    let (dir, broker, mut client) = start(&options);
+    for (setting, refused) in [
+        ("share.delivery.count.limit", ["2", "9"]),
+        ("share.heartbeat.interval.ms", ["299", "7001"]),
+        ("share.partition.max.record.locks", ["199", "3001"]),
+        ("share.record.lock.duration.ms", ["1499", "40001"]),
+        ("share.session.timeout.ms", ["1999", "50001"]),
+        // No longer than the heartbeat interval, which is the broker's.
+        ("share.session.timeout.ms", ["3000", "5000"]),
+        ("share.auto.offset.reset", ["none", "by_duration:P1M"]),
+        ("share.isolation.level", ["dirty", "1"]),
+        ("share.renew.acknowledge.enable", ["yes", "0"]),
+    ] {
+        for value in refused {
+            let said = set(&mut client, GROUPS, GROUP, setting, Some(value));
+            assert_eq!(said, ErrorCode::InvalidConfig, "{setting}={value}");
+        }
+    }
+    for (setting, taken) in [
+        ("share.auto.offset.reset", "earliest"),
+        ("share.delivery.count.limit", "3"),
+        ("share.heartbeat.interval.ms", "400"),
+        ("share.isolation.level", "read_committed"),
+        ("share.partition.max.record.locks", "200"),
+        ("share.record.lock.duration.ms", "40000"),
+        ("share.renew.acknowledge.enable", "false"),
+        ("share.session.timeout.ms", "3000"),
+    ] {
+        assert_eq!(set(&mut client, GROUPS, GROUP, setting, Some(taken)), ErrorCode::None, "{setting}");
+        assert_eq!(value(&mut client, GROUP, setting), (taken.to_owned(), 8));
+    }
+    let values: Vec<_> = (0..250).map(|value| value.to_string()).collect();
+    client.produce(TOPIC, 0, batch(&values.iter().map(String::as_str).collect::<Vec<_>>()));
+    let mut producer = Producer::begin(&broker, "p", Level::New);
+    producer.write(TOPIC, 0, &["aborted"]);
+    producer.abort();
+    client.produce(TOPIC, 0, batch(&["after"]));
+    broker.kill();
+
+    let options: Vec<_> = options.iter().flat_map(|option| ["-o", *option]).collect();
+    let broker = Broker::start(dir.path(), &options);
+    let mut client = broker.client();
+    find_coordinator(&mut client);
+    let mut a = Member::new(&broker, "a");
+    assert_eq!(a.beat().unwrap().heartbeat_interval_ms, 400);
+    let begun = Instant::now();
+    let answer = a.send(&a.request(&[]));
+    assert_eq!(answer.acquisition_lock_timeout_ms, 40_000);
+    let mut seen = given(&answer);
+    while seen.len() < 200 {
+        assert!(begun.elapsed() < PATIENCE, "it begins at the first record: {}", seen.len());
+        seen.extend(a.fetch(100));
+    }
+    assert_eq!(offsets(&seen), (0..200).collect::<Vec<_>>(), "the window");
+    assert_eq!(a.acknowledge(&[(0, 0, 0, RENEW)]), [ErrorCode::InvalidRecordState]);
+    for deliveries in [2, 3] {
+        assert_eq!(a.acknowledge(&[(0, 0, 0, RELEASE)]), [ErrorCode::None]);
+        let again = a.fetch(20_000);
+        assert_eq!((offsets(&again), again[0].3), (vec![0], deliveries));
+    }
+    assert_eq!(a.acknowledge(&[(0, 0, 0, RELEASE)]), [ErrorCode::None], "archived");
+    assert_eq!(a.acknowledge(&[(0, 1, 199, ACCEPT)]), [ErrorCode::None]);
+    let mut rest = Vec::new();
+    while rest.len() < 51 {
+        assert!(begun.elapsed() < PATIENCE, "{rest:?}");
+        rest.extend(a.fetch(100));
+    }
+    assert_eq!(offsets(&rest), (200..250).chain([252]).collect::<Vec<_>>(), "what was committed");
+    let mut b = Member::new(&broker, "b");
+    while b.beat().is_err() {
+        assert!(begun.elapsed() < PATIENCE, "the session of a does not end");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // As the broker has it, from the next question on.
+    assert_eq!(set(&mut client, GROUPS, GROUP, "share.record.lock.duration.ms", None), ErrorCode::None);
+    assert_eq!(b.send(&b.request(&[])).acquisition_lock_timeout_ms, 30_000);
 }
 
 /// The records of the state topic by kind: snapshots, and updates.

@@ -59,7 +59,7 @@ impl KafkaFront {
     ) -> KafkaFront {
         let groups = Groups::new((&*config).into(), shards);
         let transactions = Transactions::new(&(&*config).into(), shards);
-        let shares = Shares::new((&*config).into(), shards);
+        let shares = Shares::new(&(&*config).into(), shards);
         let used = Used::default();
         let shared = Shared { listeners, endpoints, config, keys, groups, transactions, shares, used };
         KafkaFront(Arc::new(shared))

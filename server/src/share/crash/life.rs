@@ -16,11 +16,12 @@ use strandline_engine::topics::NewTopic;
 use strandline_engine::types::PartitionId;
 use strandline_protocol::wire::ErrorCode;
 
+use crate::config::Reset;
 use crate::coordination::simulated::{Simulated, Timers, Trouble, compacted, some_settings};
 use crate::share::coordinator::CoordinatorSettings;
 use crate::share::{
-    Acknowledgement, Archive, Asked, Kind, Limits, ReadBatch, ReadBatches, Refused, Reset, STATE_TOPIC,
-    ShareKey, ShareLeaders, ShareLog, ShareStates, Want,
+    Acknowledgement, Archive, Asked, Kind, Limits, ReadBatch, ReadBatches, Refused, STATE_TOPIC, ShareKey,
+    ShareLeaders, ShareLog, ShareStates, Want,
 };
 
 /// Operations of the disk after which an answer that is still missing never comes.

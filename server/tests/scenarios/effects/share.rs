@@ -4,8 +4,48 @@
 pub(super) const SEEN: &[(&str, &str, &str, &str)] = &[
     ("group.share.delivery.count.limit", SHARE_GROUPS, SHARE, "group.share.delivery.count.limit"),
     ("group.share.heartbeat.interval.ms", SHARE_GROUPS, SHARE, "group.share.heartbeat.interval.ms"),
+    ("group.share.max.delivery.count.limit", SHARE_GROUPS, OF_GROUPS, "group.share.max.delivery.count.limit"),
+    (
+        "group.share.max.heartbeat.interval.ms",
+        SHARE_GROUPS,
+        OF_GROUPS,
+        "group.share.max.heartbeat.interval.ms",
+    ),
+    (
+        "group.share.max.partition.max.record.locks",
+        SHARE_GROUPS,
+        OF_GROUPS,
+        "group.share.max.partition.max.record.locks",
+    ),
+    (
+        "group.share.max.record.lock.duration.ms",
+        SHARE_GROUPS,
+        OF_GROUPS,
+        "group.share.max.record.lock.duration.ms",
+    ),
+    ("group.share.max.session.timeout.ms", SHARE_GROUPS, OF_GROUPS, "group.share.max.session.timeout.ms"),
     ("group.share.max.share.sessions", SHARE_GROUPS, SHARE, "group.share.max.share.sessions"),
     ("group.share.max.size", SHARE_GROUPS, SHARE, "group.share.max.size"),
+    ("group.share.min.delivery.count.limit", SHARE_GROUPS, OF_GROUPS, "group.share.min.delivery.count.limit"),
+    (
+        "group.share.min.heartbeat.interval.ms",
+        SHARE_GROUPS,
+        OF_GROUPS,
+        "group.share.min.heartbeat.interval.ms",
+    ),
+    (
+        "group.share.min.partition.max.record.locks",
+        SHARE_GROUPS,
+        OF_GROUPS,
+        "group.share.min.partition.max.record.locks",
+    ),
+    (
+        "group.share.min.record.lock.duration.ms",
+        SHARE_GROUPS,
+        OF_GROUPS,
+        "group.share.min.record.lock.duration.ms",
+    ),
+    ("group.share.min.session.timeout.ms", SHARE_GROUPS, OF_GROUPS, "group.share.min.session.timeout.ms"),
     ("group.share.partition.max.record.locks", SHARE_GROUPS, SHARE, "group.share.partition.max.record.locks"),
     ("group.share.record.lock.duration.ms", SHARE_GROUPS, SHARE, "group.share.record.lock.duration.ms"),
     ("group.share.session.timeout.ms", SHARE_GROUPS, SHARE, "group.share.session.timeout.ms"),
@@ -31,3 +71,5 @@ pub(super) const SEEN: &[(&str, &str, &str, &str)] = &[
 
 const SHARE_GROUPS: &str = "server/tests/scenarios/share_groups.rs";
 const SHARE: &str = "share_groups_keep_to_the_settings_of_their_broker";
+const OF_GROUPS: &str =
+    "d9_a_share_group_has_settings_of_its_own_within_the_bounds_of_its_broker_and_keeps_them";

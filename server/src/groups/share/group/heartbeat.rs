@@ -5,7 +5,7 @@ use std::sync::Arc;
 use strandline_engine::topics::TopicTable;
 use strandline_protocol::wire::ErrorCode;
 
-use super::{About, Member, ShareGroup, Topics};
+use super::{About, Member, ShareGroup, ShareGroupSettings, Topics};
 use crate::groups::consumer::{Assignment, Refusal};
 use crate::groups::records::share::ShareChange;
 
@@ -29,6 +29,8 @@ pub struct ShareHeartbeat {
     pub client_id: String,
     /// Where it is, in Kafka's form: "/127.0.0.1".
     pub client_host: String,
+    /// The settings that are in force for its group; `None` when they are those that it has.
+    pub settings: Option<ShareGroupSettings>,
 }
 
 /// What a member is told.
@@ -88,6 +90,7 @@ impl ShareGroup {
         if self.is_dead {
             return Err(ErrorCode::CoordinatorNotAvailable.into());
         }
+        self.settings = said.settings.unwrap_or(self.settings);
         let beat = match said.epoch {
             LEAVE => self.leave(topics, said, changes)?,
             _ => self.go_on(now, topics, said, changes)?,
