@@ -155,8 +155,8 @@ impl Table {
         drop(self.start());
     }
 
-    /// A generation in which this sync of the partition's directory fails, counted from 0, and which then stops
-    /// in good order; then the next start. Whether so many came.
+    /// A generation in which this sync of the partition's directory fails, counted from 0, and which then
+    /// stops in good order; then the next start. Whether so many came.
     pub(super) fn with_failing_directory_sync(&mut self, number: u32) -> bool {
         let mut settings = Settings::small(1);
         // Indexes are written at the stop, and not before: no journal file is used twice.

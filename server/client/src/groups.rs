@@ -6,15 +6,12 @@
 use super::admin::said;
 use super::cluster::Retriable;
 use super::connection::Connection;
-use super::share_groups::share_group_at;
 use crate::{Address, Client, Code, MetadataError, RequestError};
 use std::collections::BTreeMap;
 use strandline_protocol::messages::{
-    ConsumerGroupDescribeRequest, ConsumerGroupDescribedAssignment, ConsumerGroupDescribedMember,
-    ConsumerProtocolAssignment, Coordinator, DeleteGroupsRequest, DescribeGroupsRequest, DescribedGroup,
-    FindCoordinatorRequest, ListGroupsRequest, OffsetCommitRequest, OffsetCommitRequestPartition,
-    OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic,
-    OffsetFetchRequestTopics,
+    Coordinator, DeleteGroupsRequest, FindCoordinatorRequest, ListGroupsRequest, OffsetCommitRequest,
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestGroup,
+    OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
 use strandline_protocol::wire::{ApiKey, EncodeError, ErrorCode, WireError};
 
@@ -30,9 +27,6 @@ const GROUPS_FROM: i16 = 8;
 /// The protocol type of consumers, whose members say in a known format what they read.
 pub(super) const CONSUMER: &str = "consumer";
 
-/// The state of a group that there is not.
-const DEAD: &str = "Dead";
-
 /// How far a group has read: for each topic and partition the offset of the next record.
 pub type GroupOffsets = BTreeMap<String, BTreeMap<i32, i64>>;
 
@@ -45,8 +39,8 @@ pub struct GroupSummary {
     pub state: String,
     /// `consumer` for consumers, `share` for a share group; empty when the group has nothing but offsets.
     pub protocol_type: String,
-    /// How its members agree: `classic` or `consumer` among consumers, `share`; empty from brokers before Kafka
-    /// 3.8.
+    /// How its members agree: `classic` or `consumer` among consumers, `share`; empty from brokers before
+    /// Kafka 3.8.
     pub group_type: String,
 }
 
@@ -244,37 +238,6 @@ impl Client {
         })
     }
 
-    /// A group.
-    ///
-    /// # Errors
-    /// [`GroupError`]; GROUP_ID_NOT_FOUND when there is none of this name, or it is one of streams.
-    pub fn group(&mut self, name: &str) -> Result<Group, GroupError> {
-        self.retrying(|client| {
-            let (id, mut coordinator) = client.dial_coordinator(name)?;
-            if let Some(group) = consumer_group_at(&mut coordinator, id, name)? {
-                return Ok(group);
-            }
-            if let Some(group) = share_group_at(&mut coordinator, id, name)? {
-                return Ok(group);
-            }
-            let request =
-                DescribeGroupsRequest { groups: vec![name.to_owned()], ..DescribeGroupsRequest::default() };
-            let response = coordinator.call(&request)?;
-            let found = response.groups.into_iter().find(|group| group.group_id == name);
-            let found = found.ok_or_else(|| not_mentioned(name, ApiKey::DescribeGroups))?;
-            // Before version 6 a group that there is not is a dead one.
-            let code = match found.error_code {
-                0 if found.group_state == DEAD => ErrorCode::GroupIdNotFound.code(),
-                code => code,
-            };
-            Code::check(code).map_err(|code| {
-                let (group, message) = (name.to_owned(), found.error_message.clone());
-                GroupError::Refused { group, api: ApiKey::DescribeGroups, code, message }
-            })?;
-            described(found, (id, coordinator.address().clone()))
-        })
-    }
-
     /// Deletes a group without members, and its offsets.
     ///
     /// # Errors
@@ -357,96 +320,6 @@ impl Client {
 
 pub(super) fn not_mentioned(group: &str, api: ApiKey) -> GroupError {
     GroupError::NotMentioned { group: group.to_owned(), api }
-}
-
-/// A group of KIP-848; `None` when it is another one, or the broker knows no such groups.
-fn consumer_group_at(coordinator: &mut Connection, id: i32, name: &str) -> Result<Option<Group>, GroupError> {
-    if coordinator.version::<ConsumerGroupDescribeRequest>(i16::MAX).is_err() {
-        return Ok(None);
-    }
-    let request = ConsumerGroupDescribeRequest { group_ids: vec![name.to_owned()], ..Default::default() };
-    let response = coordinator.call(&request)?;
-    let found = response.groups.into_iter().find(|group| group.group_id == name);
-    let api = ApiKey::ConsumerGroupDescribe;
-    let found = found.ok_or_else(|| not_mentioned(name, api))?;
-    let code = Code(found.error_code);
-    // Kafka before 4.0 has the request, and a switch for it.
-    if code.is(ErrorCode::GroupIdNotFound) || code.is(ErrorCode::UnsupportedVersion) {
-        return Ok(None);
-    }
-    Code::check(found.error_code).map_err(|code| {
-        let (group, message) = (name.to_owned(), found.error_message.clone());
-        GroupError::Refused { group, api, code, message }
-    })?;
-    let mut members: Vec<_> = found.members.into_iter().map(consumer_member).collect();
-    members.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(Some(Group {
-        name: found.group_id,
-        state: found.group_state,
-        coordinator: (id, coordinator.address().clone()),
-        protocol_type: CONSUMER.to_owned(),
-        protocol: found.assignor_name,
-        members,
-        epochs: Some(GroupEpochs { group: found.group_epoch, assignment: found.assignment_epoch }),
-    }))
-}
-
-fn consumer_member(member: ConsumerGroupDescribedMember) -> Member {
-    let by_topic = |assignment: ConsumerGroupDescribedAssignment| {
-        let topics = assignment.topic_partitions.into_iter().map(|topic| {
-            let mut partitions = topic.partitions;
-            partitions.sort_unstable();
-            (topic.topic_name, partitions)
-        });
-        topics.collect()
-    };
-    Member {
-        id: member.member_id,
-        instance_id: member.instance_id,
-        client_id: member.client_id,
-        host: member.client_host,
-        assignment: by_topic(member.assignment),
-        target: Some(MemberTarget {
-            epoch: member.member_epoch,
-            assignment: by_topic(member.target_assignment),
-        }),
-    }
-}
-
-fn described(found: DescribedGroup, coordinator: (i32, Address)) -> Result<Group, GroupError> {
-    let mut members = Vec::with_capacity(found.members.len());
-    for member in found.members {
-        let mut assignment = BTreeMap::new();
-        if found.protocol_type == CONSUMER {
-            let read = ConsumerProtocolAssignment::decode(&member.member_assignment).map_err(|source| {
-                let (group, member) = (found.group_id.clone(), member.member_id.clone());
-                GroupError::Unreadable { group, member, source }
-            })?;
-            assignment.extend(read.assigned_partitions.into_iter().map(|topic| {
-                let mut partitions = topic.partitions;
-                partitions.sort_unstable();
-                (topic.topic, partitions)
-            }));
-        }
-        members.push(Member {
-            id: member.member_id,
-            instance_id: member.group_instance_id,
-            client_id: member.client_id,
-            host: member.client_host,
-            assignment,
-            target: None,
-        });
-    }
-    members.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(Group {
-        name: found.group_id,
-        state: found.group_state,
-        coordinator,
-        protocol_type: found.protocol_type,
-        protocol: found.protocol_data,
-        members,
-        epochs: None,
-    })
 }
 
 /// The offsets that a group has committed, of one topic or of all.

@@ -31,6 +31,7 @@ mod code;
 mod connection;
 mod consumer;
 mod group_consumer;
+mod group_description;
 mod groups;
 mod jaas;
 mod limits;

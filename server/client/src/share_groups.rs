@@ -1,19 +1,15 @@
-//! Share groups (KIP-932), for whoever looks after them: who is in one, and how far it is.
+//! How far share groups (KIP-932) are.
 
 use std::collections::BTreeMap;
 
-use super::connection::Connection;
-use super::groups::{Group, GroupEpochs, GroupError, GroupOffsets, Member, MemberTarget, not_mentioned};
+use super::groups::{GroupError, GroupOffsets, not_mentioned};
 use crate::{Client, Code};
 use strandline_protocol::messages::{
     AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsRequestPartition,
     AlterShareGroupOffsetsRequestTopic, DescribeShareGroupOffsetsRequest,
-    DescribeShareGroupOffsetsRequestGroup, ShareGroupDescribeRequest, ShareGroupDescribedMember,
+    DescribeShareGroupOffsetsRequestGroup,
 };
-use strandline_protocol::wire::{ApiKey, ErrorCode};
-
-/// The protocol type of share groups.
-pub(super) const SHARE: &str = "share";
+use strandline_protocol::wire::ApiKey;
 
 /// How far a share group is in a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,54 +94,4 @@ fn partition_refused(group: &str, api: ApiKey, at: (&str, i32), code: i16) -> Re
     let (topic, partition) = (at.0.to_owned(), at.1);
     let refused = |code| GroupError::Partition { group: group.to_owned(), api, topic, partition, code };
     Code::check(code).map_err(refused)
-}
-
-/// A share group; `None` when it is another one, or the broker knows no such groups.
-pub(super) fn share_group_at(
-    coordinator: &mut Connection,
-    id: i32,
-    name: &str,
-) -> Result<Option<Group>, GroupError> {
-    if coordinator.version::<ShareGroupDescribeRequest>(i16::MAX).is_err() {
-        return Ok(None);
-    }
-    let request = ShareGroupDescribeRequest { group_ids: vec![name.to_owned()], ..Default::default() };
-    let response = coordinator.call(&request)?;
-    let found = response.groups.into_iter().find(|group| group.group_id == name);
-    let found = found.ok_or_else(|| not_mentioned(name, ApiKey::ShareGroupDescribe))?;
-    let code = Code(found.error_code);
-    if code.is(ErrorCode::GroupIdNotFound) || code.is(ErrorCode::UnsupportedVersion) {
-        return Ok(None);
-    }
-    refused(name, ApiKey::ShareGroupDescribe, found.error_code, found.error_message)?;
-    let mut members: Vec<_> = found.members.into_iter().map(member).collect();
-    members.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(Some(Group {
-        name: found.group_id,
-        state: found.group_state,
-        coordinator: (id, coordinator.address().clone()),
-        protocol_type: SHARE.to_owned(),
-        protocol: found.assignor_name,
-        members,
-        epochs: Some(GroupEpochs { group: found.group_epoch, assignment: found.assignment_epoch }),
-    }))
-}
-
-fn member(member: ShareGroupDescribedMember) -> Member {
-    let topics = member.assignment.topic_partitions.into_iter().map(|topic| {
-        let mut partitions = topic.partitions;
-        partitions.sort_unstable();
-        (topic.topic_name, partitions)
-    });
-    let assignment: BTreeMap<_, _> = topics.collect();
-    // It gives nothing up, and so has at once what it shall have.
-    let target = MemberTarget { epoch: member.member_epoch, assignment: assignment.clone() };
-    Member {
-        id: member.member_id,
-        instance_id: None,
-        client_id: member.client_id,
-        host: member.client_host,
-        assignment,
-        target: Some(target),
-    }
 }
