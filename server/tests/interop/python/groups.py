@@ -324,8 +324,11 @@ def group_order(kafka):
     flow, members = Flow(kafka, topic, keys, 0.02), []
 
     def come():
-        members.append(Member(kafka, topic, group))
+        member = Member(kafka, topic, group)
+        members.append(member)
         time.sleep(1.2)
+        # How long that takes on a busy machine is not asked.
+        until("a member that has come reads", lambda: member.read)
     come()
     come()
     come()
