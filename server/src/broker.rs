@@ -21,7 +21,7 @@ use crate::config::BrokerConfig;
 use crate::counters::RequestCounters;
 use crate::groups::Groups;
 use crate::net::Keys;
-use crate::quotas::{QuotaKey, Quotas};
+use crate::quotas::{Changed, QuotaKey, Quotas};
 use crate::room::Room;
 use crate::session::Session;
 use crate::share::ShardShares;
@@ -49,7 +49,7 @@ pub struct Broker {
     pub shares: Rc<ShardShares>,
     /// Who decides what clients may do.
     pub authorizer: Authorizer,
-    /// How much clients may produce and fetch.
+    /// How much clients may use.
     pub quotas: Quotas,
     /// What this shard counts.
     pub requests: RequestCounters,
@@ -91,9 +91,9 @@ impl Broker {
     }
 
     /// Notes what a client has used of a quota; how long it has to be silent for it.
-    pub fn used(&self, key: QuotaKey, session: &Session, bytes: u64) -> Duration {
+    pub fn used(&self, key: QuotaKey, session: &Session, amount: u64) -> Duration {
         self.of_quotas(session, |quotas, kept, user, client_id| {
-            quotas.used(kept, key, user, client_id, bytes)
+            quotas.used(kept, key, user, client_id, amount)
         })
     }
 
@@ -101,6 +101,18 @@ impl Broker {
     pub fn would_use(&self, key: QuotaKey, session: &Session, bytes: u64) -> Duration {
         self.of_quotas(session, |quotas, kept, user, client_id| {
             quotas.would_use(kept, key, user, client_id, bytes)
+        })
+    }
+
+    /// Whether anybody has such a quota.
+    pub fn has_quota(&self, key: QuotaKey) -> bool {
+        self.quotas.has(&self.shard.settings().dynamic.quotas, key)
+    }
+
+    /// Notes that a client changes so many partitions, unless it is held to its quota strictly and owes some.
+    pub fn change(&self, session: &Session, partitions: u64, strictly: bool) -> Changed {
+        self.of_quotas(session, |quotas, kept, user, client_id| {
+            quotas.change(kept, user, client_id, partitions, strictly)
         })
     }
 

@@ -292,7 +292,7 @@ fn kept_texts(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (name, text) = text.split_once('\0').unwrap_or((&text, ""));
     if let Some(entity) = Entity::of_place(name)
-        && entity.check().is_ok()
+        && entity.clone().checked().as_ref() == Ok(&entity)
     {
         assert_eq!(Entity::of_place(&entity.place()), Some(entity));
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use strandline_engine::Durations;
 use strandline_protocol::wire::{ApiKey, Encode, ErrorCode};
 
+use crate::quotas::QuotaKey;
+
 /// What was counted of one API.
 #[derive(Clone, Debug, Default)]
 pub struct RequestStats {
@@ -18,8 +20,8 @@ pub struct RequestStats {
     pub response_bytes: u64,
     /// From a whole request to its answer, before that is sent: what was waited for, too.
     pub durations: Durations,
-    /// How long clients were told to be silent.
-    pub throttled: Duration,
+    /// How long clients had to be silent, by the quota that they had used up.
+    pub throttled: BTreeMap<QuotaKey, Duration>,
     /// Errors in answers by their code; one answer may hold many.
     pub errors: BTreeMap<i16, u64>,
 }
@@ -31,7 +33,9 @@ impl RequestStats {
         self.request_bytes += other.request_bytes;
         self.response_bytes += other.response_bytes;
         self.durations.merge(&other.durations);
-        self.throttled += other.throttled;
+        for (quota, wait) in &other.throttled {
+            *self.throttled.entry(*quota).or_default() += *wait;
+        }
         for (code, count) in &other.errors {
             *self.errors.entry(*code).or_default() += count;
         }
@@ -62,9 +66,9 @@ impl RequestCounters {
         });
     }
 
-    pub(crate) fn throttled(&self, key: ApiKey, wait: Duration) {
+    pub(crate) fn throttled(&self, key: ApiKey, quota: QuotaKey, wait: Duration) {
         if !wait.is_zero() {
-            self.of(key, |stats| stats.throttled += wait);
+            self.of(key, |stats| *stats.throttled.entry(quota).or_default() += wait);
         }
     }
 

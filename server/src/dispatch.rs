@@ -7,6 +7,8 @@
 //! second, one request after the other, as in Kafka. What a client proves of itself is looked at on arrival,
 //! too: the next request is another client's.
 
+mod meter;
+
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -28,6 +30,7 @@ use crate::call::{Answer, Call, CallError, Client, Ending, Owed, Pending, finish
 use crate::room::Seat;
 use crate::security::acl::{Operation, ResourceType};
 use crate::session::Session;
+use meter::Meter;
 
 /// A longer name of a client's program, with its version, is not remembered.
 const SOFTWARE_BYTES_MAX: usize = 512;
@@ -590,13 +593,19 @@ pub async fn arrive(
     note_client(&mut client.session, &header, &body);
     let access = Access::new(client.session.clone(), key, row.needs);
     let call = Call { broker, header, body, access, ending, mute: client.mute.clone() };
-    let answer: Pending = match row.handler {
-        Handler::OfClient(handler) => {
+    let meter = Meter::of(&call);
+    let answer: Pending = match (&row.handler, &meter) {
+        (Handler::OfClient(handler), _) => {
             let (frame, after) = handler(call, client)?;
             Box::pin(api::sasl::answered(frame, after))
         }
-        Handler::OnArrival(handler) => handler(call).await?,
-        Handler::InTurn(handler) => handler(call),
+        (Handler::OnArrival(handler), Some(meter)) => meter.measure(handler(call)).await?,
+        (Handler::OnArrival(handler), None) => handler(call).await?,
+        (Handler::InTurn(handler), _) => handler(call),
+    };
+    let answer = match meter {
+        Some(meter) => meter.over(answer),
+        None => answer,
     };
     Ok(Owed { key, since, answer })
 }

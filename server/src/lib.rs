@@ -17,9 +17,10 @@
 //! transactions  what producers write to several partitions, whole or not at all
 //! groups      who reads what, and how far
 //! coordination  the runtime of all coordinators
-//! authentication authorization quotas  what a connection has proven of its client; what a client may do; how much
+//! authentication authorization  what a connection has proven of its client; what a client may do
 //! session     who is at the other end of a connection
 //! net         listeners, seats, transports: what every front needs of the network
+//! quotas      how much clients may use, and have used
 //! answer room counters config descriptors log      long answers, their memory; what is counted; what can be set; descriptors; log lines
 //! security    mechanisms and secrets: how a client proves who it is
 //! ```

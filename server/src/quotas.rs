@@ -1,47 +1,84 @@
-//! How much clients may produce and fetch in a second (KIP-13, KIP-55, KIP-219): the quotas in force, what
-//! each client has used of them, and how long it has to be silent for it.
+//! How much clients may use of the broker: the quotas in force, what each client has used of them, and how
+//! long it has to be silent for it.
 //!
 //! ```text
-//! answer is ready > which quota (table) > what was used in the last windows (rate) > how long to wait
-//!                                                                  answered at once, then the client is not read
+//! answer is ready > which quota (table) > who shares it (sharers) > what was used in the last windows (rate)
+//!                                                                   or is left (bucket) > how long to wait
 //! ```
 //! * Of several quotas that could be a client's, the first of Kafka's order counts: see [`Table::of`].
 //! * Clients that a quota does not tell apart share it, whatever shard they are on: what they have used
 //!   stands in one place, under a lock that is taken for clients with a quota only, and held for a sum of
 //!   eleven numbers.
 //! * A client is answered at once and not listened to for as long as it takes until its rate is what it may
-//!   be.
+//!   be (KIP-219).
 
+mod bucket;
 mod rate;
+mod sharers;
 mod table;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use strandline_engine::config::Texts;
 
-use rate::Rate;
+use bucket::Bucket;
 pub use rate::Windows;
-pub use table::{Entity, QUOTAS_MAX, QuotaKey, Table, UnfitQuota, Whose, read_values, whole_text};
-
-/// Clients whose use is remembered; those that have used nothing for all windows make room.
-const RATES_MAX: usize = 20_000;
-
-/// Who shares a quota: user and client id, where the quota tells them apart.
-type Sharer = (QuotaKey, Option<String>, Option<String>);
+use rate::{Measure, Rate};
+use sharers::Sharers;
+pub use table::{
+    Entity, QUOTAS_MAX, QuotaKey, Table, UnfitQuota, Whose, of_address, read_values, whole_text,
+};
 
 /// What clients have used, on all shards.
-#[derive(Clone, Default)]
-pub struct Used(Arc<Mutex<HashMap<Sharer, Rate>>>);
+#[derive(Clone)]
+pub struct Used(Arc<InUse>);
+
+struct InUse {
+    /// In which bytes, time and connections are counted.
+    windows: Windows,
+    rates: Mutex<Sharers<Rate>>,
+    /// Whose worth of changes a bucket holds.
+    of_changes: Windows,
+    buckets: Mutex<Sharers<Bucket>>,
+}
+
+impl Used {
+    /// Nothing yet. Changes of topics are counted in windows of their own.
+    pub fn new(windows: Windows, of_changes: Windows) -> Used {
+        let (rates, buckets) = (Sharers::new(windows), Sharers::new(of_changes));
+        Used(Arc::new(InUse { windows, rates: rates.into(), of_changes, buckets: buckets.into() }))
+    }
+}
+
+impl Default for Used {
+    fn default() -> Used {
+        Used::new(Windows::default(), Windows::default())
+    }
+}
+
+/// A thread that panicked in there has left numbers, which are right at every moment.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The quotas as a shard sees them.
 pub struct Quotas {
-    windows: Windows,
     used: Used,
     known: RefCell<(Texts, Rc<Table>)>,
+}
+
+/// What became of changes that a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Whether they count, and are to be made.
+    pub may: bool,
+    /// How long the client has to be silent.
+    pub wait: Duration,
 }
 
 /// Until when a connection is not read.
@@ -64,15 +101,20 @@ impl Mute {
 
 impl Quotas {
     /// Of a shard; what was used is shared by all.
-    pub fn new(windows: Windows, used: Used) -> Quotas {
-        Quotas { windows, used, known: RefCell::default() }
+    pub fn new(used: Used) -> Quotas {
+        Quotas { used, known: RefCell::default() }
+    }
+
+    /// Whether anybody has such a quota.
+    pub fn has(&self, kept: &Texts, key: QuotaKey) -> bool {
+        self.table(kept).is_some_and(|table| table.has(key))
     }
 
     /// The most that a client may use at once, so that it need not wait; a fetch that asks for more gets no
     /// more.
     pub fn most(&self, kept: &Texts, key: QuotaKey, user: &str, client_id: &str) -> Option<u64> {
         let (per_second, _) = self.table(kept)?.of(key, user, client_id)?;
-        let most = per_second * self.windows.least().as_secs_f64();
+        let most = per_second * self.used.0.windows.least().as_secs_f64();
         Some(most.clamp(1.0, u64::MAX as f64) as u64)
     }
 
@@ -95,6 +137,43 @@ impl Quotas {
         self.note(kept, key, user, client_id, amount, false)
     }
 
+    /// Notes that an address has made a connection, unless it is one too many; then it tells for how long
+    /// that is to be held.
+    pub fn came(&self, kept: &Texts, address: IpAddr) -> Duration {
+        let key = QuotaKey::ConnectionCreationRate;
+        let found = self.table(kept).filter(|table| table.has(key));
+        let Some(value) = found.and_then(|table| table.of_address(key, address)) else {
+            return Duration::ZERO;
+        };
+        // By the default, too, each address has its own measure.
+        self.rate(key, address.to_canonical(), 1, value, false)
+    }
+
+    /// Notes that a client changes so many partitions. Where it is held to that strictly, it may not once it
+    /// owes some.
+    pub fn change(
+        &self,
+        kept: &Texts,
+        user: &str,
+        client_id: &str,
+        partitions: u64,
+        strictly: bool,
+    ) -> Changed {
+        let key = QuotaKey::ControllerMutationRate;
+        let found = self.table(kept).and_then(|table| table.of(key, user, client_id));
+        let Some((value, entity)) = found else { return Changed { may: true, wait: Duration::ZERO } };
+        let (windows, now) = (self.used.0.of_changes, Instant::now());
+        let mut buckets = lock(&self.used.0.buckets);
+        let bucket = buckets.measure(key, entity.sharer(user, client_id), now);
+        let debt = bucket.debt(windows, now);
+        if strictly && !debt.is_zero() {
+            return Changed { may: false, wait: debt };
+        }
+        bucket.take(windows, now, partitions, key.per_second(value));
+        let wait = if strictly { Duration::ZERO } else { bucket.debt(windows, now) };
+        Changed { may: true, wait }
+    }
+
     fn note(
         &self,
         kept: &Texts,
@@ -104,35 +183,28 @@ impl Quotas {
         amount: u64,
         anyway: bool,
     ) -> Duration {
-        let found = self.table(kept).and_then(|table| {
-            let (per_second, entity) = table.of(key, user, client_id)?;
-            let sharer = (
-                key,
-                entity.user.is_some().then(|| user.to_owned()),
-                entity.client_id.is_some().then(|| client_id.to_owned()),
-            );
-            Some((per_second, sharer))
-        });
-        let Some((per_second, sharer)) = found else { return Duration::ZERO };
-        let now = Instant::now();
-        // A thread that panicked in there has left numbers, which are right at every moment.
-        let mut rates = self.used.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if rates.len() >= RATES_MAX && !rates.contains_key(&sharer) {
-            rates.retain(|_, rate| !rate.is_over(self.windows, now));
-            if rates.len() >= RATES_MAX {
-                // So many at once are told apart no more.
-                return Duration::ZERO;
-            }
+        match self.table(kept).and_then(|table| table.of(key, user, client_id)) {
+            Some((value, entity)) => self.rate(key, entity.sharer(user, client_id), amount, value, anyway),
+            None => Duration::ZERO,
         }
-        let rate = rates.entry(sharer).or_default();
-        let wait = match !anyway && rate.is_over(self.windows, now) {
+    }
+
+    /// Counts for whoever shares the quota, whose value it is.
+    fn rate(&self, key: QuotaKey, who: impl Hash, amount: u64, value: f64, anyway: bool) -> Duration {
+        let (windows, now) = (self.used.0.windows, Instant::now());
+        let mut rates = lock(&self.used.0.rates);
+        let rate = rates.measure(key, who, now);
+        let wait = match !anyway && rate.is_over(windows, now) {
             true => Duration::ZERO,
-            false => rate.wait(self.windows, now, amount, per_second),
+            false => rate.wait(windows, now, amount, key.per_second(value)),
         };
         if anyway || wait.is_zero() {
-            rate.note(self.windows, now, amount);
+            rate.note(windows, now, amount);
         }
-        wait
+        match key.waits_a_window() {
+            true => wait.min(windows.length),
+            false => wait,
+        }
     }
 
     /// The quotas in force; `None` where there are none.
@@ -163,7 +235,7 @@ mod tests {
     #[test]
     fn clients_of_one_user_share_its_quota_on_all_shards_and_others_have_their_own() {
         let used = Used::default();
-        let shard = || Quotas::new(Windows::default(), used.clone());
+        let shard = || Quotas::new(used.clone());
         let (one, other) = (shard(), shard());
         let quotas = kept(&[("user=a", "producer_byte_rate=100"), ("client-id", "producer_byte_rate=100")]);
         let key = QuotaKey::ProducerByteRate;
@@ -179,7 +251,7 @@ mod tests {
 
     #[test]
     fn what_would_be_too_much_and_is_not_given_does_not_count() {
-        let quotas = Quotas::new(Windows::default(), Used::default());
+        let quotas = Quotas::new(Used::default());
         let table = kept(&[("user", "consumer_byte_rate=10")]);
         let key = QuotaKey::ConsumerByteRate;
         assert_eq!(quotas.most(&table, key, "a", ""), Some(100));
@@ -187,6 +259,46 @@ mod tests {
         for _ in 0..3 {
             assert!(quotas.would_use(&table, key, "a", "", 100) > Duration::from_secs(5));
         }
+    }
+
+    #[test]
+    fn the_time_of_a_thread_is_counted_in_hundredths_and_waited_for_at_most_a_window() {
+        let quotas = Quotas::new(Used::default());
+        let table = kept(&[("user", "request_percentage=50")]);
+        let used = |nanos| quotas.used(&table, QuotaKey::RequestPercentage, "a", "", nanos);
+        // Half of ten seconds are five.
+        assert_eq!(used(5_000_000_000), Duration::ZERO);
+        let wait = used(250_000_000);
+        assert!(wait > Duration::from_millis(400) && wait <= Duration::from_millis(500), "{wait:?}");
+        assert_eq!(used(5_000_000_000), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn who_owes_changes_is_refused_where_it_is_held_to_that_and_else_told_to_wait() {
+        let quotas = Quotas::new(Used::default());
+        let table = kept(&[("user=a", "controller_mutation_rate=2")]);
+        let change = |partitions, strictly| quotas.change(&table, "a", "", partitions, strictly);
+        let free = Changed { may: true, wait: Duration::ZERO };
+        assert_eq!(change(32, true), free, "more than the 22 that there are, of which some are left");
+        let owes = change(1, true);
+        assert!(!owes.may && owes.wait > Duration::from_millis(4900), "{owes:?}");
+        let served = change(2, false);
+        assert!(served.may && served.wait > Duration::from_millis(5900), "{served:?}");
+        assert_eq!(quotas.change(&table, "b", "", u64::MAX, true), free, "it has no quota");
+    }
+
+    #[test]
+    fn an_address_makes_so_many_connections_and_those_that_are_too_many_do_not_count() {
+        let quotas = Quotas::new(Used::default());
+        let table = kept(&[("ip", "connection_creation_rate=1"), ("user", "producer_byte_rate=1")]);
+        let came = |last: u8| quotas.came(&table, [10, 0, 0, last].into());
+        assert!((0..10).all(|_| came(1).is_zero()), "ten windows' worth");
+        for _ in 0..30 {
+            let wait = came(1);
+            assert!(wait > Duration::from_millis(900) && wait <= Duration::from_secs(1), "{wait:?}");
+        }
+        assert_eq!(came(2), Duration::ZERO, "each address has its own");
+        assert_eq!(quotas.came(&Texts::default(), [10, 0, 0, 1].into()), Duration::ZERO);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::descriptors::{Descriptors, TooFew};
 use crate::fronts::kafka::KafkaFront;
 use crate::metrics::{self, Sources};
 use crate::net::{Keys, Listener, Listeners, Refused, Seats, Watch as KeyWatch, bind};
+use crate::quotas::{Used, Windows};
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -110,8 +111,10 @@ impl Server {
         }
         let seats = Seats::new(fit, shards);
         let endpoints = listeners.iter().filter_map(endpoint).collect();
-        let kafka = Listeners::new(sockets, config.clone(), seats, shards);
-        let kafka = KafkaFront::new(kafka, endpoints, config.clone(), keys.clone(), shards);
+        let [windows, of_changes] = config.quota_windows().map(Windows::of);
+        let used = Used::new(windows, of_changes);
+        let kafka = Listeners::new(sockets, config.clone(), seats, used.clone(), shards);
+        let kafka = KafkaFront::new(kafka, endpoints, config.clone(), keys.clone(), used, shards);
         let engine = Engine::start(engine_config, (kafka.clone(), other))?;
         let keys = KeyWatch::start(keys, engine.handle().clone()).map_err(ServeError::KeyWatch)?;
         if let Some(metrics) = &metrics {

@@ -1,8 +1,8 @@
-//! DescribeClientQuotas and AlterClientQuotas: how much clients may produce and fetch. A change is durable,
+//! DescribeClientQuotas and AlterClientQuotas: how much clients may use of the broker. A change is durable,
 //! and in force on every shard, when it is answered.
 //!
-//! There are quotas for bytes that users and client ids produce and fetch. Kafka's others (a part of the
-//! broker's time, changes of topics, new connections of an address) are refused by name.
+//! Users and client ids have quotas for bytes, for time and for changes of topics; addresses have one for the
+//! connections that they make.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -17,7 +17,7 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::api::refusal::{Refusal, told};
 use crate::call::Call;
-use crate::quotas::{Entity, QUOTAS_MAX, QuotaKey, Whose, read_values, whole_text};
+use crate::quotas::{Entity, QUOTAS_MAX, QuotaKey, Whose, of_address, read_values, whole_text};
 use crate::room::Seat;
 use crate::security::acl::{Operation, Resource};
 
@@ -30,9 +30,6 @@ const IP: &str = "ip";
 const NAME: i8 = 0;
 const DEFAULT: i8 = 1;
 const ANY: i8 = 2;
-
-/// Kafka's quotas that are not here.
-const OTHERS: [&str; 3] = ["request_percentage", "controller_mutation_rate", "connection_creation_rate"];
 
 /// Entities that are looked at before others get the thread.
 const STEP: usize = 256;
@@ -77,15 +74,13 @@ pub async fn describe(
             Some(is_meant) => is_meant(whose.as_ref()),
             None => !request.strict || whose.is_none(),
         };
-        // None is kept for addresses.
-        if wanted.ip
-            || !is_meant(&wanted.user, &entity.user)
-            || !is_meant(&wanted.client_id, &entity.client_id)
-        {
-            continue;
+        let is_all_meant = is_meant(&wanted.user, &entity.user)
+            && is_meant(&wanted.client_id, &entity.client_id)
+            && is_meant(&wanted.ip, &entity.ip);
+        if is_all_meant {
+            bytes += ENTITY_BYTES + place.len();
+            entries.push(described(entity, values));
         }
-        bytes += ENTITY_BYTES + place.len();
-        entries.push(described(entity, values));
     }
     DescribeClientQuotasResponse { entries: Some(entries), ..Default::default() }
 }
@@ -98,7 +93,7 @@ fn described(entity: Entity, values: BTreeMap<QuotaKey, f64>) -> DescribedQuota 
         };
         Some(DescribedQuotaEntity { entity_type: kind.to_owned(), entity_name })
     };
-    let parts = [part(USER, entity.user), part(CLIENT_ID, entity.client_id)];
+    let parts = [part(USER, entity.user), part(CLIENT_ID, entity.client_id), part(IP, entity.ip)];
     let values = values.into_iter().map(|(key, value)| QuotaValue { key: key.word().to_owned(), value });
     DescribedQuota { entity: parts.into_iter().flatten().collect(), values: values.collect() }
 }
@@ -107,7 +102,7 @@ fn described(entity: Entity, values: BTreeMap<QuotaKey, f64>) -> DescribedQuota 
 struct Question {
     user: Wanted,
     client_id: Wanted,
-    ip: bool,
+    ip: Wanted,
 }
 
 fn wanted(components: Vec<QuotaComponent>) -> Result<Question, Refusal> {
@@ -119,7 +114,11 @@ fn wanted(components: Vec<QuotaComponent>) -> Result<Question, Refusal> {
             return Err(Refusal::new(ErrorCode::UnsupportedVersion, message));
         }
         let is_meant: Wanted = match (match_type, match_name) {
-            (NAME, Some(name)) => Some(Box::new(move |whose| whose == Some(&Whose::Named(name.clone())))),
+            (NAME, Some(name)) => {
+                let address = if entity_type == IP { of_address(&name) } else { None };
+                let named = Whose::Named(address.unwrap_or(name));
+                Some(Box::new(move |whose| whose == Some(&named)))
+            }
             (NAME, None) => return Err(invalid("a name is asked for, and none is given")),
             (DEFAULT, _) => Some(Box::new(|whose| whose == Some(&Whose::Default))),
             (ANY, _) => Some(Box::new(|whose| whose.is_some())),
@@ -131,10 +130,10 @@ fn wanted(components: Vec<QuotaComponent>) -> Result<Question, Refusal> {
         match entity_type.as_str() {
             USER => question.user = is_meant,
             CLIENT_ID => question.client_id = is_meant,
-            _ => question.ip = true,
+            _ => question.ip = is_meant,
         }
     }
-    match question.ip && kinds.len() > 1 {
+    match question.ip.is_some() && kinds.len() > 1 {
         true => Err(invalid("'ip' cannot be asked for together with another kind")),
         false => Ok(question),
     }
@@ -183,7 +182,7 @@ fn change(parts: &[AlterQuotaEntity], steps: Vec<AlterQuotaStep>) -> Result<Chan
         let slot = match entity_type.as_str() {
             USER => &mut entity.user,
             CLIENT_ID => &mut entity.client_id,
-            IP => return Err(invalid("this broker has no quotas for addresses")),
+            IP => &mut entity.ip,
             other => return Err(invalid(format!("Unhandled client quota entity type: {other}"))),
         };
         let whose = entity_name.clone().map_or(Whose::Default, Whose::Named);
@@ -193,19 +192,16 @@ fn change(parts: &[AlterQuotaEntity], steps: Vec<AlterQuotaStep>) -> Result<Chan
             )));
         }
     }
-    entity.check().map_err(|unfit| invalid(unfit.to_string()))?;
+    let entity = entity.checked().map_err(|unfit| invalid(unfit.to_string()))?;
     let mut values = BTreeMap::new();
     for AlterQuotaStep { key, value, remove } in steps {
-        let known = match QuotaKey::of_word(&key) {
-            Some(known) => known,
-            None if OTHERS.contains(&key.as_str()) => {
-                return Err(invalid(format!("this broker has no quota {key}")));
-            }
-            None => return Err(invalid(format!("Invalid configuration key {key}"))),
-        };
-        let is_whole = value.is_finite() && value > 0.0 && value.fract() == 0.0 && value <= i64::MAX as f64;
-        if !remove && !is_whole {
-            return Err(invalid(format!("Quota {key} must be a whole number greater than 0")));
+        let known = QuotaKey::of_word(&key).filter(|known| known.is_of_addresses() == entity.ip.is_some());
+        let known = known.ok_or_else(|| invalid(format!("Invalid configuration key {key}")))?;
+        let is_positive = value.is_finite() && value > 0.0;
+        let is_whole = value.fract() == 0.0 && value <= i64::MAX as f64;
+        if !remove && !(is_positive && (is_whole || !known.is_whole())) {
+            let what = if known.is_whole() { "a whole number" } else { "a number" };
+            return Err(invalid(format!("Quota {key} must be {what} greater than 0")));
         }
         if values.insert(known, (!remove).then_some(value)).is_some() {
             return Err(invalid(format!("Duplicate quota key {key}")));

@@ -10,14 +10,19 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::ErrorCode;
 
+use crate::api::mutations::Mutations;
 use crate::api::refusal::{Refusal, told};
 use crate::call::Call;
 use crate::groups::is_internal;
 use crate::security::acl::{Operation, Resource};
 
+/// The first version whose client knows that it may be held to a quota.
+const STRICT_FROM: i16 = 3;
+
 /// Lets the topics grow together, with one write of the topic table.
 pub async fn handle(call: &Call, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let broker = &call.broker;
+    let mut mutations = Mutations::of(call, STRICT_FROM);
     let mut named = HashMap::new();
     for topic in &request.topics {
         *named.entry(topic.name.clone()).or_insert(0) += 1;
@@ -27,7 +32,7 @@ pub async fn handle(call: &Call, request: CreatePartitionsRequest) -> CreatePart
         // A name that comes twice is answered once.
         let Some(count) = named.remove(&topic.name) else { continue };
         let wanted = match count {
-            1 => check(call, &topic),
+            1 => check(call, &topic, &mut mutations),
             _ => Err(Refusal::new(
                 ErrorCode::InvalidRequest,
                 format!("topic '{}' is named {count} times in one request", topic.name),
@@ -52,11 +57,15 @@ pub async fn handle(call: &Call, request: CreatePartitionsRequest) -> CreatePart
         let (error_code, error_message) = told(refusal);
         CreatePartitionsTopicResult { name, error_code, error_message }
     });
-    CreatePartitionsResponse { results: results.collect(), ..Default::default() }
+    CreatePartitionsResponse { throttle_time_ms: mutations.throttle(), results: results.collect() }
 }
 
 /// The topic that is to grow, and up to what.
-fn check(call: &Call, asked: &CreatePartitionsTopic) -> Result<(TopicId, u32), Refusal> {
+fn check(
+    call: &Call,
+    asked: &CreatePartitionsTopic,
+    mutations: &mut Mutations<'_>,
+) -> Result<(TopicId, u32), Refusal> {
     call.may(Operation::Alter, Resource::topic(&asked.name))?;
     let broker = &call.broker;
     let topics = broker.shard.topics();
@@ -69,6 +78,7 @@ fn check(call: &Call, asked: &CreatePartitionsTopic) -> Result<(TopicId, u32), R
     let count = u32::try_from(asked.count).unwrap_or(0);
     topics.check_growth(topic.id, count)?;
     check_assignments(asked, count - topic.partitions, broker.cluster.me().id)?;
+    mutations.count(count - topic.partitions)?;
     Ok((topic.id, count))
 }
 

@@ -14,11 +14,15 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::answer::{Body, Made};
 use crate::api::configs::topic_settings;
+use crate::api::mutations::Mutations;
 use crate::api::refusal::{Refusal, told};
 use crate::broker::{Broker, uuid_of};
 use crate::call::Call;
 use crate::groups::is_internal;
 use crate::security::acl::{Operation, Resource};
+
+/// The first version whose client knows that it may be held to a quota.
+const STRICT_FROM: i16 = 6;
 
 /// "The broker's default", in both counts.
 const DEFAULT: i32 = -1;
@@ -27,6 +31,7 @@ const DEFAULT: i32 = -1;
 pub async fn handle(call: &Call, request: CreateTopicsRequest) -> impl Body + use<> {
     let broker = &*call.broker;
     let is_anywhere = call.shows(Operation::Create, Resource::CLUSTER);
+    let mut mutations = Mutations::of(call, STRICT_FROM);
     let mut named = HashMap::new();
     for topic in &request.topics {
         *named.entry(topic.name.clone()).or_insert(0) += 1;
@@ -42,7 +47,7 @@ pub async fn handle(call: &Call, request: CreateTopicsRequest) -> impl Body + us
         };
         let new = match count {
             _ if let Err(error) = may => Err(error.into()),
-            1 => check(broker, topic),
+            1 => check(broker, topic).and_then(|new| counted(broker, &mut mutations, new)),
             _ => Err(Refusal::new(
                 ErrorCode::InvalidRequest,
                 format!("topic '{name}' is named {count} times in one request"),
@@ -89,7 +94,8 @@ pub async fn handle(call: &Call, request: CreateTopicsRequest) -> impl Body + us
             }
         }
     };
-    Made { message: CreateTopicsResponse::default(), array: "topics", count, make, errors, holds }
+    let message = CreateTopicsResponse { throttle_time_ms: mutations.throttle(), ..Default::default() };
+    Made { message, array: "topics", count, make, errors, holds }
 }
 
 /// About what a topic takes of the memory until the answer has left.
@@ -125,6 +131,15 @@ fn check(broker: &Broker, asked: CreatableTopic) -> Result<NewTopic, Refusal> {
         configs.push((config.name, value));
     }
     Ok(NewTopic { name: asked.name, partitions, configs })
+}
+
+/// The same topic, counted as a change of its client's. One that cannot be made is none.
+fn counted(broker: &Broker, mutations: &mut Mutations<'_>, new: NewTopic) -> Result<NewTopic, Refusal> {
+    if mutations.are_limited() {
+        broker.shard.topics().check_new(&new, &broker.engine.settings().topic_defaults)?;
+        mutations.count(new.partitions)?;
+    }
+    Ok(new)
 }
 
 fn describe(new: &NewTopic, topic_id: Uuid, defaults: &TopicDefaults) -> CreatableTopicResult {

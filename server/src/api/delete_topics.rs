@@ -12,11 +12,15 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::ErrorCode;
 
+use crate::api::mutations::Mutations;
 use crate::api::refusal::{Refusal, told};
 use crate::broker::{TopicKey, uuid_of};
 use crate::call::Call;
 use crate::groups::is_internal;
 use crate::security::acl::{Operation, Resource};
+
+/// The first version whose client knows that it may be held to a quota.
+const STRICT_FROM: i16 = 5;
 
 /// Deletes the topics together, with one write of the topic table; they are gone for good when the answer
 /// leaves.
@@ -30,6 +34,7 @@ pub async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteTopicsRe
             .collect(),
         _ => request.topics,
     };
+    let mut mutations = Mutations::of(call, STRICT_FROM);
     let mut named = HashMap::new();
     for topic in &asked {
         *named.entry((topic.name.clone(), topic.topic_id)).or_insert(0) += 1;
@@ -39,7 +44,7 @@ pub async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteTopicsRe
         // A topic that comes twice is answered once, and stays.
         let Some(count) = named.remove(&(topic.name.clone(), topic.topic_id)) else { continue };
         checked.push(match count {
-            1 => check(call, topic),
+            1 => check(call, topic, &mut mutations),
             _ => {
                 let message = format!("the topic is named {count} times in one request");
                 let DeleteTopicState { name, topic_id } = topic;
@@ -73,7 +78,7 @@ pub async fn handle(call: &Call, request: DeleteTopicsRequest) -> DeleteTopicsRe
         broker.groups.forget_deleted_topics().await;
         broker.shares.shares.states.forget_deleted_topics().await;
     }
-    DeleteTopicsResponse { responses, ..Default::default() }
+    DeleteTopicsResponse { throttle_time_ms: mutations.throttle(), responses }
 }
 
 fn refused(name: Option<String>, topic_id: Uuid, refusal: Refusal) -> DeletableTopicResult {
@@ -82,7 +87,11 @@ fn refused(name: Option<String>, topic_id: Uuid, refusal: Refusal) -> DeletableT
 }
 
 /// The topic that is to go, when it may.
-fn check(call: &Call, asked: DeleteTopicState) -> Result<Arc<Topic>, DeletableTopicResult> {
+fn check(
+    call: &Call,
+    asked: DeleteTopicState,
+    mutations: &mut Mutations<'_>,
+) -> Result<Arc<Topic>, DeletableTopicResult> {
     let (broker, version) = (&call.broker, call.header.version);
     let DeleteTopicState { name, topic_id } = asked;
     let found = match &name {
@@ -107,6 +116,8 @@ fn check(call: &Call, asked: DeleteTopicState) -> Result<Arc<Topic>, DeletableTo
     } else if is_internal(&topic.name) {
         let message = format!("topic '{}' is the broker's own: groups are kept there", topic.name);
         Refusal::new(ErrorCode::InvalidTopic, message)
+    } else if let Err(refusal) = mutations.count(topic.partitions) {
+        refusal
     } else {
         return Ok(topic);
     };

@@ -171,7 +171,7 @@ async fn handle(call: &Call, mut request: FetchRequest) -> (FetchResponse<Record
         return (FetchResponse { responses, ..Default::default() }, ranges);
     }
     // It gets nothing, and comes again when it may.
-    broker.requests.throttled(call.header.key, wait);
+    broker.requests.throttled(call.header.key, QuotaKey::ConsumerByteRate, wait);
     call.mute.extend(wait);
     (FetchResponse { throttle_time_ms: whole_ms(wait), ..Default::default() }, Vec::new())
 }

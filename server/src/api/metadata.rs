@@ -21,6 +21,7 @@ use strandline_protocol::wire::{Encode, ErrorCode, Fields, Place, Writer};
 
 use crate::answer::Body;
 use crate::api::distinct::distinct;
+use crate::api::mutations::Mutations;
 use crate::api::{operations, topic_error};
 use crate::broker::{Broker, TopicKey, uuid_of};
 use crate::call::Call;
@@ -172,13 +173,18 @@ fn find(call: &Call, name: Option<String>, id: Uuid, creates: bool) -> Described
     if check_topic_name(&name).is_err() {
         return Described::Refused(ErrorCode::InvalidTopic, Some(name), Uuid::nil());
     }
+    let unknown = |name| Described::Refused(ErrorCode::UnknownTopicOrPartition, Some(name), Uuid::nil());
     if !creates || (is_internal(&name) && name != OFFSETS_TOPIC) {
-        return Described::Refused(ErrorCode::UnknownTopicOrPartition, Some(name), Uuid::nil());
+        return unknown(name);
     }
     if !call.shows(Operation::Create, Resource::CLUSTER)
         && let Err(error) = call.may(Operation::Create, Resource::topic(&name))
     {
         return Described::Refused(error, Some(name), Uuid::nil());
+    }
+    // Its client asks again, until it has the topic or may have no more.
+    if name != OFFSETS_TOPIC && Mutations::of(call, 0).count(call.broker.config.num_partitions).is_err() {
+        return unknown(name);
     }
     Described::New(name)
 }

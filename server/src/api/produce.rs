@@ -135,7 +135,7 @@ pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>>
         Ok(Box::pin(async move {
             let response = settle(&broker, &header, sent).await;
             let wait = broker.used(QuotaKey::ProducerByteRate, &access.session, bytes);
-            broker.requests.throttled(header.key, wait);
+            broker.requests.throttled(header.key, QuotaKey::ProducerByteRate, wait);
             mute.extend(wait);
             answer(&broker, header, acks, ProduceResponse { throttle_time_ms: whole_ms(wait), ..response })
                 .await

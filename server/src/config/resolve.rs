@@ -134,10 +134,17 @@ impl BrokerConfig {
         self.settings.whole(name)
     }
 
-    /// The windows in which it is counted what clients have used of their quotas.
-    pub fn quota_windows(&self) -> (u32, Duration) {
-        let seconds = self.whole("quota.window.size.seconds") as u64;
-        (self.whole("quota.window.num").min(QUOTA_WINDOWS_MAX) as u32, Duration::from_secs(seconds))
+    /// The windows in which it is counted what clients have used of their quotas, and those for changes of
+    /// topics.
+    pub fn quota_windows(&self) -> [(u32, Duration); 2] {
+        let windows = |count, seconds| {
+            let count = self.whole(count).min(QUOTA_WINDOWS_MAX) as u32;
+            (count, Duration::from_secs(self.whole(seconds) as u64))
+        };
+        [
+            windows("quota.window.num", "quota.window.size.seconds"),
+            windows("controller.quota.window.num", "controller.quota.window.size.seconds"),
+        ]
     }
 
     /// The limits for a connection from `address` by a listener.

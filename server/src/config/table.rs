@@ -48,6 +48,9 @@ entries! {
     "controller.listener.names" List = "", Any;
         "Listeners that are for controllers: a single node needs none, and passes over theirs."
     "controller.quorum.voters" List = "", Any; "The controllers: this node alone, as ID@HOST:PORT, or nothing."
+    "controller.quota.window.num" Int = "11", Whole(1, i32::MAX as i64);
+        "Windows' worth of its controller_mutation_rate that a client may use at once; more than 3600 are 3600."
+    "controller.quota.window.size.seconds" Int = "1", Whole(1, i32::MAX as i64); "How long each of them is."
     "default.replication.factor" Int = "1", Only("1", "a single node keeps one replica");
         "Replicas of a topic that says nothing: a single node keeps one."
     "delete.topic.enable" Bool = "true", Any; "Whether topics may be deleted."
@@ -150,7 +153,7 @@ entries! {
     "process.roles" List = "broker,controller", Words(&["broker", "controller"]);
         "What this node is: a broker, and what a controller does for it. Either alone would need another node."
     "quota.window.num" Int = "11", Whole(1, i32::MAX as i64);
-        "Windows that are looked at to tell how fast a client has produced or fetched; more than 3600 are 3600."
+        "Windows that are looked at to tell how fast a client has used what it has a quota of; more than 3600 are 3600."
     "quota.window.size.seconds" Int = "1", Whole(1, i32::MAX as i64); "How long each of them is."
     "sasl.enabled.mechanisms" List = "GSSAPI", Any;
         "How clients of SASL listeners prove who they are: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512. The default is Kafka's and is none of these, so that a listener with SASL needs this. A listener has its own as listener.name.NAME.sasl.enabled.mechanisms, with NAME in lower case. The users of PLAIN stand in listener.name.NAME.plain.sasl.jaas.config; those of SCRAM are kept by the broker."

@@ -280,9 +280,7 @@ without_effect! {
         "sasl.server.callback.handler.class" Class = null, Any;
         "security.providers" Text = null, Any;
     }
-    "there are no quotas for changes of topics, and none for new connections" {
-        "controller.quota.window.num" Int = "11", Whole(1, MAX);
-        "controller.quota.window.size.seconds" Int = "1", Whole(1, MAX);
+    "new connections have a quota by address alone" {
         "max.connection.creation.rate" Int dynamic = "2147483647", Whole(0, MAX);
     }
     "metrics are answered over HTTP and have no reporters" {

@@ -100,6 +100,7 @@ impl Numbers {
         text.write(&CONNECTIONS, by_listener(|found| found.connections));
         text.write(&ACCEPTED, by_listener(|found| found.accepted));
         text.write(&UNOPENED, by_listener(|found| found.unopened));
+        text.write(&HELD, by_listener(|found| found.held));
         let mut refused: BTreeMap<&str, u64> = BTreeMap::new();
         for found in self.fronts.iter().flat_map(|front| &front.listeners) {
             *refused.entry(&found.listener).or_default() += found.refused;
@@ -123,8 +124,13 @@ impl Numbers {
             })
             .collect();
         text.write(&REQUEST_ERRORS, errors.iter().map(|(api, error, count)| ([api.as_str(), error], *count)));
-        let throttled = used.iter().filter(|(_, stats)| !stats.throttled.is_zero());
-        text.write(&THROTTLED, throttled.map(|(api, stats)| ([api.as_str()], stats.throttled.as_secs_f64())));
+        let throttled = used.iter().flat_map(|(api, stats)| {
+            stats
+                .throttled
+                .iter()
+                .map(move |(quota, wait)| ([api.as_str(), quota.word()], wait.as_secs_f64()))
+        });
+        text.write(&THROTTLED, throttled);
         text.write_histogram(
             &REQUEST_TIME,
             used.iter().map(|(api, stats)| ([api.as_str()], &stats.durations)),

@@ -33,13 +33,14 @@ metrics! {
     CONNECTIONS Gauge "strandline_connections" ["shard", "listener"], "Connections of clients.";
     ACCEPTED Counter "strandline_connections_accepted_total" ["shard", "listener"], "Connections that were accepted.";
     REFUSED Counter "strandline_connections_refused_total" ["listener"], "Connections that were closed at once: max.connections, that of the listener or max.connections.per.ip was reached, or files need the descriptors that are left.";
+    HELD Counter "strandline_connections_held_total" ["shard", "listener"], "Connections that an address made beyond its connection_creation_rate: held for a while unread, then closed.";
     UNOPENED Counter "strandline_tls_handshakes_failed_total" ["shard", "listener"], "TLS handshakes that failed; the log says why.";
     KEYS Counter "strandline_tls_key_reloads_total" ["listener", "result"], "Times that the keys of a listener were read anew: done, or refused, when the ones before stayed in force.";
     REQUESTS Counter "strandline_requests_total" ["api"], "Requests that have come in.";
     REQUEST_BYTES Counter "strandline_request_bytes_total" ["api"], "Their bytes.";
     RESPONSE_BYTES Counter "strandline_response_bytes_total" ["api"], "Bytes of their answers.";
     REQUEST_ERRORS Counter "strandline_request_errors_total" ["api", "error"], "Error codes in their answers, one for each partition or other part.";
-    THROTTLED Counter "strandline_throttled_seconds_total" ["api"], "For how long clients were told to be silent, because they had used up a quota.";
+    THROTTLED Counter "strandline_throttled_seconds_total" ["api", "quota"], "For how long clients were not listened to, by the API and the quota that they had used up.";
     REQUEST_TIME Histogram "strandline_request_duration_seconds" ["api"], "From a whole request to its answer; a fetch waits for records as long as it may.";
 
     BATCHES Counter "strandline_appended_batches_total" ["shard"], "Batches that were appended.";

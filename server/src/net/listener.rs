@@ -5,8 +5,10 @@
 //! when the broker stops: then nothing more is read, what is owed is answered, and who does not take it
 //! within a while is cut.
 //!
-//! One that gets no seat ([`Seats`]) is closed at once. Should the descriptors of the process, or of the
-//! system, be gone all the same, one that was put by takes the connection in, to close it.
+//! One that gets no seat ([`Seats`]) is closed at once. One that its address makes too soon after others,
+//! where there is a quota for that, is held for a while and closed then (KIP-612): it keeps its seat
+//! meanwhile, is not read, and holds nobody up. Should the descriptors of the process, or of the system, be
+//! gone all the same, one that was put by takes the connection in, to close it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use futures_channel::oneshot;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
 use strandline_engine::Local;
@@ -35,6 +37,7 @@ use super::seats::{Seat, Seats};
 use super::tls::{Acceptor, Tls};
 use super::transport::{Plain, Transport};
 use crate::config::BrokerConfig;
+use crate::quotas::{Quotas, Used};
 
 /// Accepted connections that wait for their shard to take them up; one turn of the shard takes them all.
 const HANDED_OVER_MAX: usize = 128;
@@ -105,6 +108,8 @@ pub struct ListenerReport {
     pub accepted: u64,
     /// Connections that got no seat. Counted where connections are accepted, on shard 0.
     pub refused: u64,
+    /// Connections that were held unread and closed, since their address makes too many.
+    pub held: u64,
     /// Connections that came to nothing before a byte was received: TLS handshakes that failed.
     pub unopened: u64,
 }
@@ -115,6 +120,7 @@ struct Tally {
     connections: Cell<u64>,
     accepted: Cell<u64>,
     refused: Cell<u64>,
+    held: Cell<u64>,
     unopened: Cell<u64>,
 }
 
@@ -125,6 +131,7 @@ impl Tally {
             connections: self.connections.get(),
             accepted: self.accepted.get(),
             refused: self.refused.get(),
+            held: self.held.get(),
             unopened: self.unopened.get(),
         }
     }
@@ -143,6 +150,7 @@ struct Shared<C> {
     listeners: Vec<Listener>,
     config: Arc<BrokerConfig>,
     seats: Arc<Seats>,
+    used: Used,
     ways: Vec<Way<C>>,
 }
 
@@ -163,21 +171,25 @@ struct Accepted {
     origin: Origin,
     seat: Seat,
     tls: Option<Arc<Acceptor>>,
+    /// How long it is held, to be closed then.
+    held: Duration,
 }
 
 impl<C: Send + 'static> Listeners<C> {
-    /// The listeners of a front on so many shards; it shares the seats with the others.
+    /// The listeners of a front on so many shards; it shares the seats, and what clients have used of their
+    /// quotas, with the others.
     pub fn new(
         listeners: Vec<Listener>,
         config: Arc<BrokerConfig>,
         seats: Arc<Seats>,
+        used: Used,
         shards: usize,
     ) -> Listeners<C> {
         let ways = (0..shards).map(|_| {
             let (sender, receiver) = async_channel::bounded(HANDED_OVER_MAX);
             Way { sender, receiver }
         });
-        Listeners(Arc::new(Shared { listeners, config, seats, ways: ways.collect() }))
+        Listeners(Arc::new(Shared { listeners, config, seats, used, ways: ways.collect() }))
     }
 
     /// What every shard has counted. Waits for ever when a shard has stopped.
@@ -193,8 +205,8 @@ impl<C: Send + 'static> Listeners<C> {
     /// Serves one shard's connections until the engine stops and all of them have ended.
     pub async fn serve<P: Protocol<Counts = C>>(&self, shard: &Local, protocol: Rc<P>) {
         let tally = |listener: &Listener| {
-            let [connections, accepted, refused, unopened] = std::array::from_fn(|_| Cell::new(0));
-            Rc::new(Tally { listener: listener.name.clone(), connections, accepted, refused, unopened })
+            let [connections, accepted, refused, held, unopened] = std::array::from_fn(|_| Cell::new(0));
+            Rc::new(Tally { listener: listener.name.clone(), connections, accepted, refused, held, unopened })
         };
         let tallies: Vec<Rc<Tally>> = self.0.listeners.iter().map(tally).collect();
         let accepting: Vec<Task<()>> = match shard.index() {
@@ -236,13 +248,17 @@ impl<C: Send + 'static> Shared<C> {
         };
         // A second descriptor of the listener: what it is does not matter.
         let mut put_by = socket.try_clone().ok();
+        let quotas = Quotas::new(self.used.clone());
         loop {
             match accept(socket) {
                 Ok(Some((stream, peer))) => {
-                    let limits =
-                        self.config.connection_limits(&shard.handle().settings().dynamic, name, peer.ip());
+                    let settings = shard.handle().settings();
+                    let limits = self.config.connection_limits(&settings.dynamic, name, peer.ip());
                     match self.seats.take(name, peer.ip(), limits) {
-                        Ok(seat) => self.hand_over(stream, peer, listener, seat).await,
+                        Ok(seat) => {
+                            let held = quotas.came(&settings.dynamic.quotas, peer.ip());
+                            self.hand_over(stream, peer, listener, seat, held).await;
+                        }
                         Err(why) => note_refusal(peer, &why),
                     }
                     // Whoever is connected goes on while many come.
@@ -276,10 +292,17 @@ impl<C: Send + 'static> Shared<C> {
         }
     }
 
-    async fn hand_over(&self, stream: TcpStream, peer: SocketAddr, listener: &Listener, seat: Seat) {
+    async fn hand_over(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        listener: &Listener,
+        seat: Seat,
+        held: Duration,
+    ) {
         let way = &self.ways[seat.shard()];
         let origin = Origin { peer, listener: listener.name.clone() };
-        let accepted = Accepted { stream, origin, seat, tls: listener.tls.clone() };
+        let accepted = Accepted { stream, origin, seat, tls: listener.tls.clone(), held };
         // The channel is open as long as we hold its other end.
         let _ = way.sender.send(ToShard::Serve(accepted)).await;
     }
@@ -308,7 +331,10 @@ impl<P: Protocol> Served<P> {
     }
 
     fn begin(&mut self, shard: &Local, accepted: Accepted) {
-        let Accepted { stream, origin, seat, tls } = accepted;
+        let Accepted { stream, origin, seat, tls, held } = accepted;
+        if !held.is_zero() {
+            return self.hold(shard.clone(), stream, &origin, seat, held);
+        }
         let Some(acceptor) = tls else {
             return self.serve(Plain::new(stream, shard.sockets()), origin, seat);
         };
@@ -321,10 +347,26 @@ impl<P: Protocol> Served<P> {
         }
     }
 
+    /// Holds a connection that is one too many, and closes it then, or when the broker stops.
+    fn hold(&mut self, shard: Local, stream: TcpStream, origin: &Origin, seat: Seat, held: Duration) {
+        let Origin { peer, listener } = origin;
+        let tally = self.tally(listener);
+        tally.held.set(tally.held.get() + 1);
+        tracing::debug!(%peer, %listener, ?held, "held: its address has used up its connection_creation_rate");
+        self.tasks.push(reactor::spawn(Queue::Net, async move {
+            select(pin!(reactor::sleep(held)), pin!(shard.stopped())).await;
+            drop((stream, seat));
+        }));
+    }
+
+    fn tally(&self, listener: &Arc<str>) -> Rc<Tally> {
+        let tally = self.tallies.iter().find(|tally| tally.listener == *listener);
+        tally.expect("a connection comes in by one of the listeners").clone()
+    }
+
     /// Opens a connection and serves it, in a task of its own.
     fn serve<T: Transport>(&mut self, transport: T, origin: Origin, seat: Seat) {
-        let tally = self.tallies.iter().find(|tally| tally.listener == origin.listener);
-        let tally = tally.expect("a connection comes in by one of the listeners").clone();
+        let tally = self.tally(&origin.listener);
         tally.accepted.set(tally.accepted.get() + 1);
         tally.connections.set(tally.connections.get() + 1);
         let connection = Rc::new(Connection::new(transport, origin));

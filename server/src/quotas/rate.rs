@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Longest wait: a client that owes more is cut as idle long before.
-const WAIT_MAX: Duration = Duration::from_secs(86_400);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(86_400);
 
 /// How many windows there are, and how long each is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,12 @@ impl Windows {
     }
 }
 
+/// What is kept of a sharer's use.
+pub(super) trait Measure: Default {
+    /// Whether nothing is left of it.
+    fn is_over(&mut self, windows: Windows, now: Instant) -> bool;
+}
+
 /// What was used, by windows, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Rate(VecDeque<(Instant, u64)>);
@@ -67,12 +73,6 @@ impl Rate {
         }
     }
 
-    /// Whether nothing is left of it.
-    pub(super) fn is_over(&mut self, windows: Windows, now: Instant) -> bool {
-        self.forget(windows, now);
-        self.0.is_empty()
-    }
-
     fn forget(&mut self, windows: Windows, now: Instant) {
         while self
             .0
@@ -81,6 +81,13 @@ impl Rate {
         {
             self.0.pop_front();
         }
+    }
+}
+
+impl Measure for Rate {
+    fn is_over(&mut self, windows: Windows, now: Instant) -> bool {
+        self.forget(windows, now);
+        self.0.is_empty()
     }
 }
 

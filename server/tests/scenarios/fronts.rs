@@ -17,6 +17,7 @@ use futures_util::future::{Either, select};
 use strandline::config::{BrokerConfig, Settings};
 use strandline::fronts::kafka::KafkaFront;
 use strandline::net::{Connection, Keys, Listener, Listeners, Origin, Protocol, Seats, Transport, bind};
+use strandline::quotas::Used;
 use strandline::serve::{Listening, Server};
 use strandline_engine::config::EngineConfig;
 use strandline_engine::reactor;
@@ -320,7 +321,8 @@ fn any_protocol_has_seats_ends_silent_connections_and_answers_what_it_owes_at_th
     let config = Arc::new(config(dir.path(), &settings));
     let listener = Listener::new("ECHO".into(), bind(&config.listeners[0].listen).unwrap(), None);
     let address = listener.address().unwrap();
-    let listeners = Listeners::new(vec![listener], config.clone(), Seats::new(10, shards), shards);
+    let listeners =
+        Listeners::new(vec![listener], config.clone(), Seats::new(10, shards), Used::default(), shards);
     let mut engine = EngineConfig::new(&config.data_dir);
     engine.shards = shards;
     let engine = Engine::start(engine, EchoFront(listeners.clone())).unwrap();
@@ -502,10 +504,10 @@ fn a_transport_that_cannot_send_files_carries_the_same_bytes_and_so_do_answers_t
     let (connect, connections) = async_channel::unbounded();
     let config = config(dir.path(), &[("fetch.max.bytes", "20000000")]);
     let seats = Seats::new(0, shards);
-    let none = Listeners::new(Vec::new(), Arc::new(config.clone()), seats, shards);
+    let none = Listeners::new(Vec::new(), Arc::new(config.clone()), seats, Used::default(), shards);
     let shared = Arc::new(config.clone());
     let keys = Keys::open(&shared).unwrap();
-    let kafka = KafkaFront::new(none, Vec::new(), shared, keys, shards);
+    let kafka = KafkaFront::new(none, Vec::new(), shared, keys, Used::default(), shards);
     let front = MemoryKafka { kafka, connections };
     let server = Server::start_beside(config, Some(shards), front).unwrap();
     let mut client = Client::connect(server.listeners()[0].address);

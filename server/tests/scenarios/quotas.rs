@@ -1,4 +1,4 @@
-//! How much clients may produce and fetch: quotas by the wire, in force at once, over a kill, and no more
+//! How much clients may use of the broker: quotas by the wire, in force at once, over a kill, and no more
 //! than that.
 
 use std::time::{Duration, Instant};
@@ -88,7 +88,8 @@ fn a_producer_is_answered_at_once_and_then_not_listened_to() {
     );
     assert_eq!(send(&mut client).0, 0);
     let metrics = get(broker.metrics.unwrap(), "/metrics").1;
-    assert!(metrics.contains("strandline_throttled_seconds_total{api=\"Produce\"}"), "{metrics}");
+    let throttled = "strandline_throttled_seconds_total{api=\"Produce\",quota=\"producer_byte_rate\"}";
+    assert!(metrics.contains(throttled), "{metrics}");
 }
 
 #[test]
@@ -138,22 +139,31 @@ fn quotas_are_found_as_they_are_asked_for_and_after_a_kill() {
     set(&mut client, &[("user", Some("a"))], "consumer_byte_rate", 2_000.0);
     set(&mut client, &[("user", None), ("client-id", Some("x"))], "producer_byte_rate", 3_000.0);
     set(&mut client, &[("client-id", None)], "consumer_byte_rate", 4_000.0);
+    set(&mut client, &[("ip", None)], "connection_creation_rate", 5_000.0);
+    set(&mut client, &[("ip", Some("::ffff:10.0.0.1"))], "connection_creation_rate", 6_000.0);
+    set(&mut client, &[("user", Some("b"))], "request_percentage", 12.5);
+    set(&mut client, &[("user", Some("b"))], "controller_mutation_rate", 0.5);
     broker.kill();
     let broker = Broker::start(dir.path(), &[]);
     let mut client = broker.client();
     let a = "user=a consumer_byte_rate=2000 producer_byte_rate=1000";
     let both = "user=<default> client-id=x producer_byte_rate=3000";
     let of_clients = "client-id=<default> consumer_byte_rate=4000";
-    assert_eq!(described(&mut client, &[], false), [of_clients, both, a]);
-    assert_eq!(described(&mut client, &[("user", 2, "")], false), [both, a]);
-    assert_eq!(described(&mut client, &[("user", 2, "")], true), [a]);
+    let b = "user=b controller_mutation_rate=0.5 request_percentage=12.5";
+    let addresses = "ip=<default> connection_creation_rate=5000";
+    let address = "ip=10.0.0.1 connection_creation_rate=6000";
+    assert_eq!(described(&mut client, &[], false), [of_clients, addresses, address, both, a, b]);
+    assert_eq!(described(&mut client, &[("user", 2, "")], false), [both, a, b]);
+    assert_eq!(described(&mut client, &[("user", 2, "")], true), [a, b]);
     assert_eq!(described(&mut client, &[("user", 0, "a")], true), [a]);
     assert_eq!(described(&mut client, &[("user", 1, "")], false), [both]);
     assert_eq!(described(&mut client, &[("user", 2, ""), ("client-id", 0, "x")], true), [both]);
-    assert!(described(&mut client, &[("ip", 2, "")], false).is_empty());
+    assert_eq!(described(&mut client, &[("ip", 2, "")], false), [addresses, address]);
+    assert_eq!(described(&mut client, &[("ip", 1, "")], true), [addresses]);
+    assert_eq!(described(&mut client, &[("ip", 0, "::ffff:10.0.0.1")], true), [address], "it has one form");
     assert_eq!(alter(&mut client, &[("user", Some("a"))], "producer_byte_rate", None), ErrorCode::None);
     assert_eq!(alter(&mut client, &[("user", Some("a"))], "consumer_byte_rate", None), ErrorCode::None);
-    assert_eq!(described(&mut client, &[], false), [of_clients, both]);
+    assert_eq!(described(&mut client, &[], false), [of_clients, addresses, address, both, b]);
 }
 
 #[test]
@@ -167,11 +177,15 @@ fn a_quota_that_cannot_be_is_refused() {
         (user, "producer_byte_rate", -5.0),
         (user, "producer_byte_rate", 1.5),
         (user, "producer_byte_rate", f64::NAN),
-        (user, "request_percentage", 50.0),
-        (user, "controller_mutation_rate", 50.0),
+        (user, "request_percentage", 0.0),
+        (user, "controller_mutation_rate", f64::INFINITY),
+        (user, "connection_creation_rate", 50.0),
         (user, "nonsense", 50.0),
         (&[], "producer_byte_rate", 50.0),
-        (&[("ip", Some("10.0.0.1"))], "connection_creation_rate", 50.0),
+        (&[("ip", Some("10.0.0.1"))], "connection_creation_rate", 1.5),
+        (&[("ip", Some("10.0.0.1"))], "producer_byte_rate", 50.0),
+        (&[("ip", Some("localhost"))], "connection_creation_rate", 50.0),
+        (&[("ip", Some("10.0.0.1")), ("user", None)], "connection_creation_rate", 50.0),
         (&[("planet", Some("mars"))], "producer_byte_rate", 50.0),
         (&[("user", Some("a")), ("user", None)], "producer_byte_rate", 50.0),
         (&[("user", Some("a\nb"))], "producer_byte_rate", 50.0),
@@ -198,4 +212,113 @@ fn the_windows_are_those_of_the_broker() {
     let answer = client.call(11, &produce("t", 0, batch(&[&value]), -1));
     // Half a second more than the one whole window allows; eleven windows would allow it all.
     assert!((400..=700).contains(&answer.throttle_time_ms), "{} ms", answer.throttle_time_ms);
+}
+
+/// Creates topics with so many partitions each; gives the codes, and for how long to be silent.
+fn create(client: &mut Client, version: i16, topics: &[(&str, i32)]) -> (Vec<ErrorCode>, i32) {
+    let topics = topics.iter().map(|(name, num_partitions)| CreatableTopic {
+        name: (*name).to_owned(),
+        num_partitions: *num_partitions,
+        replication_factor: 1,
+        ..Default::default()
+    });
+    let request = CreateTopicsRequest { topics: topics.collect(), timeout_ms: 30_000, validate_only: false };
+    let answer = client.call(version, &request);
+    (answer.topics.iter().map(|topic| code(topic.error_code)).collect(), answer.throttle_time_ms)
+}
+
+#[test]
+fn who_changes_too_many_partitions_is_refused_and_one_that_does_not_know_the_code_is_served_and_waits() {
+    let dir = data_dir();
+    let more = ["-o", "controller.quota.window.num=4", "-o", "controller.quota.window.size.seconds=2"];
+    let broker = Broker::start(dir.path(), &more);
+    let mut client = broker.client();
+    set(&mut client, &[("user", Some("ANONYMOUS"))], "controller_mutation_rate", 0.5);
+    // A bucket holds 4 x 2 s x 0.5; what is taken last may be more than is left.
+    let asked = [("a", 3), ("a-", 0), ("b", 2), ("c", 1)];
+    let (codes, throttled) = create(&mut client, 7, &asked);
+    let (none, exceeded) = (ErrorCode::None, ErrorCode::ThrottlingQuotaExceeded);
+    assert_eq!(codes, [none, ErrorCode::InvalidPartitions, none, exceeded]);
+    assert!((1_000..=2_000).contains(&throttled), "one partition is owed, for two seconds: {throttled} ms");
+    let began = Instant::now();
+    assert_eq!(create(&mut client, 7, &[("a", 1)]).0, [ErrorCode::TopicAlreadyExists], "which costs nothing");
+    assert!(began.elapsed() >= Duration::from_millis(900), "it was not listened to: {:?}", began.elapsed());
+    // What was owed is paid.
+    assert_eq!(create(&mut client, 7, &[("c", 2)]), (vec![none], 0));
+    let grow = CreatePartitionsRequest {
+        topics: vec![CreatePartitionsTopic { name: "a".to_owned(), count: 5, assignments: None }],
+        timeout_ms: 30_000,
+        validate_only: false,
+    };
+    let answer = client.call(3, &grow);
+    assert_eq!(code(answer.results[0].error_code), exceeded);
+    assert!(answer.throttle_time_ms > 2_000, "{} ms", answer.throttle_time_ms);
+    let mut client = broker.client();
+    let delete = DeleteTopicsRequest { topic_names: vec!["b".to_owned()], ..Default::default() };
+    let answer = client.call(5, &delete);
+    assert_eq!(code(answer.responses[0].error_code), exceeded);
+    // An older client is served, and told to wait.
+    let mut client = broker.client();
+    let answer = client.call(4, &delete);
+    assert_eq!(code(answer.responses[0].error_code), none);
+    assert!(answer.throttle_time_ms > 5_000, "{} ms", answer.throttle_time_ms);
+    // A topic that is made by being asked for is one as well.
+    let mut client = broker.client();
+    let topics = vec![MetadataRequestTopic { name: Some("d".to_owned()), ..Default::default() }];
+    let request =
+        MetadataRequest { topics: Some(topics), allow_auto_topic_creation: true, ..Default::default() };
+    assert_eq!(code(client.call(12, &request).topics[0].error_code), ErrorCode::UnknownTopicOrPartition);
+}
+
+#[test]
+fn an_address_that_connects_too_often_has_connections_held_and_closed_and_holds_nobody_up() {
+    let dir = data_dir();
+    let more = ["--metrics-listen", "127.0.0.1:0", "-o", "quota.window.num=3"];
+    let broker = Broker::start(dir.path(), &more);
+    let mut client = broker.client();
+    set(&mut client, &[("ip", Some("127.0.0.1"))], "connection_creation_rate", 2.0);
+    // Two windows allow four; two more are held for up to a window, and not answered.
+    let asks = |client: &mut Client| client.call(12, &MetadataRequest::default()).brokers.len();
+    for _ in 0..4 {
+        assert_eq!(asks(&mut broker.client()), 1);
+    }
+    let began = Instant::now();
+    for mut held in [broker.client(), broker.client()] {
+        assert_eq!(asks(&mut client), 1, "who is connected goes on");
+        assert!(held.is_closed());
+    }
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+    let metrics = get(broker.metrics.unwrap(), "/metrics").1;
+    let held = metrics.lines().filter(|line| line.starts_with("strandline_connections_held_total{"));
+    let held: f64 = held.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum();
+    assert_eq!(held, 2.0);
+    assert_eq!(
+        alter(&mut client, &[("ip", Some("127.0.0.1"))], "connection_creation_rate", None),
+        ErrorCode::None
+    );
+    assert_eq!(asks(&mut broker.client()), 1);
+}
+
+#[test]
+fn who_takes_more_of_a_thread_than_it_may_is_answered_and_then_not_listened_to() {
+    let dir = data_dir();
+    let broker = Broker::start(dir.path(), &["--metrics-listen", "127.0.0.1:0", "-o", "quota.window.num=2"]);
+    let mut client = broker.client();
+    // A thousandth of a second in a second.
+    set(&mut client, &[("client-id", Some(CLIENT))], "request_percentage", 0.1);
+    let took = |client: &mut Client| {
+        let began = Instant::now();
+        client.call(12, &MetadataRequest { topics: None, ..Default::default() });
+        began.elapsed()
+    };
+    let began = Instant::now();
+    while took(&mut client) < Duration::from_millis(200) {
+        assert!(began.elapsed() < crate::client::PATIENCE, "it is never held");
+    }
+    let metrics = get(broker.metrics.unwrap(), "/metrics").1;
+    let throttled = "strandline_throttled_seconds_total{api=\"Metadata\",quota=\"request_percentage\"}";
+    assert!(metrics.contains(throttled), "{metrics}");
+    set(&mut client, &[("client-id", Some(CLIENT))], "request_percentage", 100.0);
+    took(&mut client);
+    assert!((0..50).all(|_| took(&mut client) < Duration::from_millis(900)), "a whole thread is enough");
 }

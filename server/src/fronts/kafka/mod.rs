@@ -25,7 +25,7 @@ use crate::config::BrokerConfig;
 use crate::counters::{RequestCounters, RequestStats};
 use crate::groups::Groups;
 use crate::net::{Connection, Keys, Listeners, Protocol, Report, Transport};
-use crate::quotas::{Quotas, Used, Windows};
+use crate::quotas::{Quotas, Used};
 use crate::room::Room;
 use crate::share::Shares;
 use crate::transactions::{Confirmed, Transactions};
@@ -49,18 +49,19 @@ struct Shared {
 }
 
 impl KafkaFront {
-    /// A front for so many shards. The endpoints are where clients of each listener are told to connect to.
+    /// A front for so many shards. The endpoints are where clients of each listener are told to connect to;
+    /// `used` is what they have used of their quotas.
     pub fn new(
         listeners: Listeners<RequestCounts>,
         endpoints: Vec<Endpoint>,
         config: Arc<BrokerConfig>,
         keys: Arc<Keys>,
+        used: Used,
         shards: usize,
     ) -> KafkaFront {
         let groups = Groups::new((&*config).into(), shards);
         let transactions = Transactions::new(&(&*config).into(), shards);
         let shares = Shares::new(&(&*config).into(), shards);
-        let used = Used::default();
         let shared = Shared { listeners, endpoints, config, keys, groups, transactions, shares, used };
         KafkaFront(Arc::new(shared))
     }
@@ -106,7 +107,7 @@ impl KafkaFront {
             confirmed: Confirmed::default(),
             shares: shares.on_shard(shard),
             authorizer: Authorizer::new(config.authorizer.clone()),
-            quotas: Quotas::new(Windows::of(config.quota_windows()), used.clone()),
+            quotas: Quotas::new(used.clone()),
             requests: RequestCounters::default(),
             room: Room::of_shard(shard.shards()),
         }))

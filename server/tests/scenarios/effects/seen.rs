@@ -97,6 +97,8 @@ pub(super) const SEEN: &[(&str, &str, &str, &str)] = &[
         "without_an_authorizer_rules_are_kept_and_nobody_is_asked",
         "open",
     ),
+    ("controller.quota.window.num", QUOTAS, CHANGES, "controller.quota.window.num"),
+    ("controller.quota.window.size.seconds", QUOTAS, CHANGES, "controller.quota.window.size.seconds"),
     ("quota.window.num", QUOTAS, "the_windows_are_those_of_the_broker", "quota.window.num"),
     ("quota.window.size.seconds", QUOTAS, "the_windows_are_those_of_the_broker", "quota.window.size.seconds"),
     ("super.users", PERMISSIONS, "rules_name_hosts_and_every_user_and_every_name", "a super user"),
@@ -347,6 +349,8 @@ pub(super) const SEEN: &[(&str, &str, &str, &str)] = &[
 ];
 
 const QUOTAS: &str = "server/tests/scenarios/quotas.rs";
+const CHANGES: &str =
+    "who_changes_too_many_partitions_is_refused_and_one_that_does_not_know_the_code_is_served_and_waits";
 const PERMISSIONS: &str = "server/tests/scenarios/permissions.rs";
 const HERE: &str = "server/tests/scenarios/effects.rs";
 const SASL: &str = "server/tests/scenarios/sasl.rs";
