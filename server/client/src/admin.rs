@@ -41,6 +41,8 @@ pub enum Subject {
     User(String),
     /// All users.
     Users,
+    /// The rules of who may do what.
+    Permissions,
 }
 
 impl std::fmt::Display for Subject {
@@ -51,6 +53,7 @@ impl std::fmt::Display for Subject {
             Subject::Broker(id) => write!(f, "broker {id}"),
             Subject::User(name) => write!(f, "user {name}"),
             Subject::Users => write!(f, "users"),
+            Subject::Permissions => write!(f, "permissions"),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! against any broker since Kafka 0.11.
 //!
 //! ```text
-//! cli > Client (metadata, admin, settings, offsets, groups, transactions, users) > Connection (frames, versions) > Stream (a socket, or TLS over it)
+//! cli > Client (metadata, admin, settings, offsets, groups, transactions, users, acls) > Connection (frames, versions) > Stream (a socket, or TLS over it)
 //!     > Producer  one request a leader in flight, one batch a partition
 //!     > Consumer  one fetch a leader in flight
 //!     > GroupConsumer > Consumer, of the partitions that the group gives it
@@ -23,6 +23,7 @@
 //! with the range assignor, of one topic a member.
 
 mod access;
+mod acls;
 mod address;
 mod admin;
 mod assignor;

@@ -109,6 +109,8 @@ pub(super) enum CommandError {
     Password(io::Error),
     #[error("a password of at least one byte is expected, on one line")]
     NoPassword,
+    #[error("a rule is about something: --topic, --group, --transactional-id or --cluster")]
+    NoResource,
     #[error("there is no user {name}")]
     NoUser { name: String },
     #[error("{}: no broker has been started there yet; start it once before", path.display())]

@@ -7,6 +7,7 @@
 //!                                                  group.rs
 //! strandline transaction list|describe|abort       transaction.rs
 //! strandline user add|list|delete                  user.rs
+//! strandline acl list|add|remove                   acl.rs
 //! strandline config describe                       config.rs
 //! strandline log dump|verify|repair|salvage|strays log/
 //! strandline produce                               produce.rs
@@ -18,6 +19,7 @@
 //! (`| head`) is no failure. What is tried again for longer than a moment is one line `waiting: ...` on
 //! stderr.
 
+mod acl;
 mod common;
 mod config;
 mod consume;
@@ -66,6 +68,8 @@ enum Command {
     Transaction(transaction::Args),
     /// Add, list and delete the users that prove themselves by a password (SCRAM)
     User(user::Args),
+    /// List, add and remove the rules of who may do what
+    Acl(acl::Args),
     /// Show what the broker or a topic is set to
     Config(config::Args),
     /// Append lines from stdin or a file to a topic
@@ -92,6 +96,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Group(args) => common::report(group::run(args)),
         Command::Transaction(args) => common::report(transaction::run(args)),
         Command::User(args) => common::report(user::run(args)),
+        Command::Acl(args) => common::report(acl::run(args)),
         Command::Config(args) => common::report(config::run(args)),
         Command::Produce(args) => common::report(produce::run(args)),
         Command::Consume(args) => common::report(consume::run(args)),

@@ -2,6 +2,7 @@
 //! see.
 
 mod roles;
+mod tools;
 
 use std::collections::HashSet;
 use std::path::Path;
