@@ -15,7 +15,7 @@ use std::sync::Arc;
 use strandline_engine::topics::Topic;
 use strandline_protocol::wire::{ApiKey, ErrorCode};
 
-use crate::authorization::Asker;
+use crate::authorization::{Asker, Sight};
 use crate::broker::{Broker, TopicKey};
 use crate::security::acl::{Operation, Resource, ResourceType};
 use crate::session::Session;
@@ -115,6 +115,16 @@ impl Access {
         }
         self.note_denied(operation, resource);
         Err(refusal(resource.kind))
+    }
+
+    /// Which topics the client may describe, for whoever finds them after the request; `None` where it may
+    /// all.
+    pub fn sight(&self, broker: &Broker) -> Option<Sight> {
+        self.asserted(Operation::Describe, ResourceType::Topic);
+        if !broker.authorizer.is_on() {
+            return None;
+        }
+        broker.authorizer.sight(&broker.shard.settings().dynamic.permissions, self.asker(broker))
     }
 
     /// The operations that the client may do with a resource, of those that are asked for, as bits (KIP-430).

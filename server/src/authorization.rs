@@ -9,7 +9,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use strandline_engine::config::Texts;
 
@@ -35,13 +35,13 @@ pub struct Authorizer {
 #[derive(Default)]
 struct Known {
     permissions: Texts,
-    index: Rc<Index>,
+    index: Arc<Index>,
     /// What was found for (principal, host, type, operation).
     anywhere: HashMap<(String, String, ResourceType, Operation), bool>,
 }
 
 /// A client as rules name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Asker {
     principal: String,
     host: String,
@@ -101,18 +101,58 @@ impl Authorizer {
         *found.or_insert_with(|| index.allows_anywhere(&asker.principal, &asker.host, kind, operation))
     }
 
-    fn index(&self, permissions: &Texts) -> Rc<Index> {
+    /// What the asker may describe by these rules, for whoever asks later and elsewhere; `None` where nobody
+    /// is asked.
+    pub fn sight(&self, permissions: &Texts, asker: &Asker) -> Option<Sight> {
+        let allows_without_rules = self.config.as_ref()?.allows_without_rules;
+        let (permissions, index) = (permissions.clone(), self.index(permissions));
+        let rules = Rules { permissions, index, allows_without_rules };
+        Some(Sight { rules, asker: Arc::new(asker.clone()) })
+    }
+
+    fn index(&self, permissions: &Texts) -> Arc<Index> {
         let mut known = self.known.borrow_mut();
         if !known.permissions.are(permissions) {
-            let index = Rc::new(Index::of(permissions));
+            let index = Arc::new(Index::of(permissions));
             *known = Known { permissions: permissions.clone(), index, anywhere: HashMap::new() };
         }
         known.index.clone()
     }
 }
 
+/// The rules of a moment, for any thread.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    permissions: Texts,
+    index: Arc<Index>,
+    allows_without_rules: bool,
+}
+
+impl Rules {
+    /// Whether they are the same, of one moment.
+    pub fn are(&self, other: &Rules) -> bool {
+        self.permissions.are(&other.permissions)
+    }
+
+    /// Whether a client may describe the topic.
+    pub fn show(&self, asker: &Asker, topic: &str) -> bool {
+        let allowed = self.index.allowed(&asker.principal, &asker.host, Resource::topic(topic));
+        let is_allowed = |bits: u32| bits & Operation::Describe.bit() != 0;
+        asker.is_super || allowed.map_or(self.allows_without_rules, is_allowed)
+    }
+}
+
+/// A client, and the rules that it came by.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// The rules.
+    pub rules: Rules,
+    /// The client.
+    pub asker: Arc<Asker>,
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::net::Origin;
     use crate::security::acl::{Pattern, PatternType, Permission, Rule, RuleSet};
@@ -142,6 +182,25 @@ mod tests {
         set.insert(&rule);
         set.keep_in(before.entries_mut());
         before
+    }
+
+    /// What a user may describe that may write to these topics alone.
+    pub(crate) fn sight(user: &str, topics: &[&str]) -> Sight {
+        let authorizer = Authorizer::new(Some(AuthorizerConfig::default()));
+        let allow = |texts, topic: &&str| with(texts, topic, "*", Permission::Allow);
+        let permissions = topics.iter().fold(Texts::default(), allow);
+        authorizer.sight(&permissions, &asker(&authorizer, user, "10.0.0.1:9")).unwrap()
+    }
+
+    #[test]
+    fn what_is_seen_later_is_what_the_rules_of_the_moment_allow() {
+        let of_a = sight("a", &["t"]);
+        assert!(of_a.rules.show(&of_a.asker, "t") && !of_a.rules.show(&of_a.asker, "u"));
+        let of_b = sight("b", &["t"]);
+        assert!(!of_b.rules.show(&of_b.asker, "t") && !of_b.rules.are(&of_a.rules));
+        assert!(of_a.rules.are(&of_a.clone().rules));
+        let nobody = Authorizer::new(None);
+        assert!(nobody.sight(&Texts::default(), &of_a.asker).is_none());
     }
 
     #[test]

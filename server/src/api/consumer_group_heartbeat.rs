@@ -37,6 +37,7 @@ pub async fn handle(
     }
     let mut said = said(call, request);
     let in_force = call.broker.engine.settings();
+    said.sight = call.access.sight(&call.broker);
     said.settings = Some(ConsumerSettings::of(&call.broker.config, &in_force.dynamic, &group));
     let member_id = said.member_id.clone();
     let beaten = call.broker.groups.consumer_heartbeat(&call.broker.shard, group, said).await;
@@ -61,6 +62,7 @@ fn said(call: &Call, request: ConsumerGroupHeartbeatRequest) -> Heartbeat {
         client_id: call.session().client_id.clone().unwrap_or_default(),
         client_host: format!("/{}", call.session().peer.ip()),
         settings: None,
+        sight: None,
     }
 }
 

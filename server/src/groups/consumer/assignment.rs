@@ -27,6 +27,11 @@ impl Assignment {
         was_there
     }
 
+    /// Whether a partition of the topic is in it.
+    pub fn has_topic(&self, topic: TopicId) -> bool {
+        self.0.contains_key(&topic)
+    }
+
     /// Whether the partition is in it.
     pub fn contains(&self, topic: TopicId, partition: i32) -> bool {
         self.0.get(&topic).is_some_and(|partitions| partitions.contains(&partition))

@@ -32,7 +32,8 @@ use super::assignors::{self, Assignor};
 use super::member::{About, Held, Member};
 use super::named::Named;
 use super::patterns::Patterns;
-use super::survey::{Found, Subscription, Survey};
+use super::survey::{Found, Subscription, Survey, Visible};
+use crate::authorization::Rules;
 use crate::coordination::{Begun, Working, begin};
 use crate::groups::group::State;
 use crate::groups::records::GroupKey;
@@ -99,6 +100,9 @@ pub struct ConsumerGroup {
     /// Member ids of static members, by their names.
     static_ids: HashMap<String, String>,
     patterns: Patterns,
+    /// Of who may describe what, as they were when a member last said something; `None` where everybody may
+    /// all. They are kept once, and not with each member (D11).
+    rules: Option<Rules>,
     /// What the members have; the key says it for the assignment of every member.
     taken: HashSet<(TopicId, i32)>,
     /// The topics that it goes by, and since when.
@@ -175,6 +179,7 @@ impl ConsumerGroup {
             named: Named::default(),
             static_ids: HashMap::new(),
             patterns: Patterns::default(),
+            rules: None,
             taken: HashSet::new(),
             seen: Weak::new(),
             surveyed_at: 0,
@@ -226,12 +231,7 @@ impl ConsumerGroup {
     }
 
     fn load_member(&mut self, id: String) -> &mut Member {
-        self.members.entry(id).or_insert_with(|| Member {
-            about: About::default(),
-            held: Held::default(),
-            session_until: i64::MAX,
-            revoke_until: i64::MAX,
-        })
+        self.members.entry(id).or_default()
     }
 
     /// The log has been read: sessions begin.
@@ -555,10 +555,22 @@ impl ConsumerGroup {
     // ---- topics and targets -------------------------------------------------------------------------------
 
     /// Whether a member is subscribed to a topic.
-    fn wants(&self, topics: &TopicTable, about: &About, topic: TopicId) -> bool {
+    fn wants(&self, topics: &TopicTable, member: &Member, topic: TopicId) -> bool {
         let Some(topic) = topics.by_id(topic) else { return false };
+        let shows = || match (&self.rules, &member.asker) {
+            (Some(rules), Some(asker)) => rules.show(asker, &topic.name),
+            _ => true,
+        };
+        let about = &member.about;
         about.topics.contains(&topic.name)
-            || about.regex.as_ref().is_some_and(|regex| self.patterns.matches(regex, &topic.name))
+            || about.regex.as_ref().is_some_and(|regex| self.patterns.matches(regex, &topic.name) && shows())
+    }
+
+    /// Whether it is not known of all members that describe topics which of them they may: those that were
+    /// there before the start have yet to say something.
+    fn is_blind(&self) -> bool {
+        let is_unheard = |member: &Member| member.about.regex.is_some() && member.asker.is_none();
+        self.rules.is_some() && self.members.values().any(is_unheard)
     }
 
     fn has_seen(&self, topics: &Arc<TopicTable>) -> bool {
@@ -580,7 +592,8 @@ impl ConsumerGroup {
         let must_assign = self.epoch > self.target_epoch;
         // A time that is to come is another clock's.
         let is_early = (0..self.settings.assignment_interval_ms).contains(&(now - self.surveyed_at));
-        if self.surveying.is_some() || is_early || (!must_assign && self.has_seen(topics)) {
+        let can_wait = !must_assign && (self.has_seen(topics) || self.is_blind());
+        if self.surveying.is_some() || is_early || can_wait {
             return;
         }
         let token = Rc::new(());
@@ -596,15 +609,22 @@ impl ConsumerGroup {
         let mut places = HashMap::new();
         let mut subscriptions = Vec::new();
         let nothing = Rc::<Assignment>::default();
-        let members = self.members.iter().map(|(id, Member { about, .. })| {
-            // Sets that are the same are one.
-            let key = (Arc::as_ptr(&about.topics), about.regex.as_deref());
+        let members = self.members.iter().map(|(id, Member { about, asker, .. })| {
+            let assignment = self.targets.get(id).unwrap_or(&nothing).clone();
+            // Sets that are the same are one, where the same is seen of what is described.
+            let is_limited = about.regex.is_some() && self.rules.is_some();
+            let sees = is_limited.then(|| asker.as_deref().ok_or(id));
+            let key = (Arc::as_ptr(&about.topics), about.regex.as_deref(), sees);
             let subscription = *places.entry(key).or_insert_with(|| {
                 let regex = about.regex.as_ref().and_then(|regex| self.patterns.get(regex));
-                subscriptions.push(Subscription { names: about.topics.clone(), regex });
+                let visible = match (is_limited, asker) {
+                    (false, _) => Visible::Every,
+                    (true, Some(asker)) => Visible::To(asker.clone()),
+                    (true, None) => Visible::Only(assignment.clone()),
+                };
+                subscriptions.push(Subscription { names: about.topics.clone(), regex, visible });
                 subscriptions.len() - 1
             });
-            let assignment = self.targets.get(id).unwrap_or(&nothing).clone();
             assignors::Member {
                 id: id.clone(),
                 instance_id: about.instance_id.clone(),
@@ -615,6 +635,7 @@ impl ConsumerGroup {
         let members = members.collect();
         Survey {
             topics: topics.clone(),
+            rules: self.rules.clone(),
             subscriptions,
             members,
             assignor: self.assignor(),

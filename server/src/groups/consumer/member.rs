@@ -24,6 +24,7 @@ use strandline_engine::types::TopicId;
 use strandline_protocol::Uuid;
 
 use super::assignment::Assignment;
+use crate::authorization::Asker;
 use crate::groups::records::consumer::{ClassicMemberValue, CurrentValue, HeldPartitionsValue, MemberValue};
 
 /// The epoch of a static member that has left for a while.
@@ -36,10 +37,20 @@ pub struct Member {
     pub about: About,
     /// What it has.
     pub held: Held,
+    /// Whom it is asked for whether it may describe a topic; `None` before it has said something here.
+    pub asker: Option<Arc<Asker>>,
     /// Until when it must have said something, in milliseconds.
     pub session_until: i64,
     /// Until when it must have given up what it shall; `i64::MAX` when that is nothing.
     pub revoke_until: i64,
+}
+
+impl Default for Member {
+    /// One that has said nothing, and has time.
+    fn default() -> Member {
+        let (about, held) = (About::default(), Held::default());
+        Member { about, held, asker: None, session_until: i64::MAX, revoke_until: i64::MAX }
+    }
 }
 
 /// What a member has said of itself.

@@ -80,6 +80,11 @@ impl Patterns {
         gone
     }
 
+    /// Whether nobody uses one.
+    pub(super) fn are_none(&self) -> bool {
+        self.used.is_empty()
+    }
+
     /// Whether there is room for one more, or it is there.
     pub(super) fn have_room_for(&self, pattern: &str) -> bool {
         self.used.len() < REGEXES_MAX || self.used.contains_key(pattern)

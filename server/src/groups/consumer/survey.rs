@@ -14,10 +14,14 @@ use strandline_engine::topics::{Topic, TopicTable};
 
 use super::assignment::Assignment;
 use super::assignors::{self, Assignor};
+use crate::authorization::{Asker, Rules};
 use crate::coordination::Pace;
 
 /// What a match costs, in units of [`Pace::step`].
 const MATCH_UNITS: usize = 8;
+
+/// What it costs to ask whether a client may describe a topic.
+const ASK_UNITS: usize = 8;
 
 /// How many topics are looked at one by one before the rest is searched.
 const NEAR: usize = 4;
@@ -26,6 +30,8 @@ const NEAR: usize = 4;
 pub struct Survey {
     /// The topics that there are.
     pub(super) topics: Arc<TopicTable>,
+    /// Of who may describe what; `None` where everybody may all.
+    pub(super) rules: Option<Rules>,
     /// What members are subscribed to; each once.
     pub(super) subscriptions: Vec<Subscription>,
     /// Who they are, by their ids, each with its subscription.
@@ -42,6 +48,26 @@ pub struct Survey {
 pub(super) struct Subscription {
     pub(super) names: Arc<BTreeSet<String>>,
     pub(super) regex: Option<Rc<Regex>>,
+    pub(super) visible: Visible,
+}
+
+/// Which of the topics that an expression matches count. As in Kafka, those that the member may not describe
+/// do not.
+pub(super) enum Visible {
+    /// All.
+    Every,
+    /// Those that the rules show to this client.
+    To(Arc<Asker>),
+    /// Those that the member is to have already: it has not said yet who it is.
+    Only(Rc<Assignment>),
+}
+
+/// The topics of subscriptions, as places in the list of all.
+struct Subscribed {
+    /// Of each subscription, in their order.
+    topics: Vec<Vec<u32>>,
+    /// Tells one state of those that see less than they describe from another; 0 where there are none.
+    hash: i64,
 }
 
 /// What a survey has found.
@@ -60,14 +86,14 @@ impl Survey {
     pub async fn run(self, pace: Pace) -> Found {
         let all: Vec<&Arc<Topic>> = self.topics.iter().collect();
         pace.step(1 + all.len() / 8).await;
-        let subscribed = self.subscribed(&all, &pace).await;
+        let Subscribed { topics: subscribed, hash: of_limited } = self.subscribed(&all, &pace).await;
         let mut is_used = vec![false; all.len()];
         for topics in &subscribed {
             topics.iter().for_each(|at| is_used[*at as usize] = true);
             pace.step(1 + topics.len() / 16).await;
         }
         let used: Vec<u32> = (0..all.len() as u32).filter(|at| is_used[*at as usize]).collect();
-        let hash = hash(&all, &used, &pace).await;
+        let hash = hash(&all, &used, &pace).await.wrapping_add(of_limited);
         let targets = match self.must_assign || hash != self.hash {
             true => Some(self.assign(&all, subscribed, used, &pace).await),
             false => None,
@@ -76,22 +102,40 @@ impl Survey {
     }
 
     /// The places in `all` of each subscription's topics, in their order.
-    async fn subscribed(&self, all: &[&Arc<Topic>], pace: &Pace) -> Vec<Vec<u32>> {
-        let mut subscribed = Vec::with_capacity(self.subscriptions.len());
-        for Subscription { names, regex } in &self.subscriptions {
+    async fn subscribed(&self, all: &[&Arc<Topic>], pace: &Pace) -> Subscribed {
+        let mut subscribed = Subscribed { topics: Vec::with_capacity(self.subscriptions.len()), hash: 0 };
+        // What an expression matches, for all who use it.
+        let mut known: Vec<(&Rc<Regex>, Rc<Vec<u32>>)> = Vec::new();
+        for Subscription { names, regex, visible } in &self.subscriptions {
             let mut topics = places(names, all, pace).await;
             if let Some(regex) = regex {
-                for (at, topic) in (0..).zip(all) {
-                    if regex.is_match(topic.name.as_bytes()) {
-                        topics.push(at);
+                let found = known.iter().find(|(other, _)| Rc::ptr_eq(other, regex));
+                let matched = match found {
+                    Some((_, matched)) => matched.clone(),
+                    None => {
+                        let matched = Rc::new(matches(regex, all, pace).await);
+                        known.push((regex, matched.clone()));
+                        matched
                     }
-                    pace.step(MATCH_UNITS).await;
+                };
+                let mut seen = Vec::with_capacity(matched.len());
+                for at in matched.iter().copied() {
+                    if visible.shows(self.rules.as_ref(), all[at as usize]) {
+                        seen.push(at);
+                    }
+                    pace.step(visible.units()).await;
                 }
+                if seen.len() < matched.len() {
+                    // Each counts, also one that sees nothing.
+                    let of_seen = hash(all, &seen, pace).await.wrapping_add(1);
+                    subscribed.hash = subscribed.hash.wrapping_add(of_seen);
+                }
+                topics.append(&mut seen);
                 topics.sort_unstable();
                 topics.dedup();
             }
             pace.step(1 + topics.len() / 4).await;
-            subscribed.push(topics);
+            subscribed.topics.push(topics);
         }
         subscribed
     }
@@ -135,6 +179,37 @@ impl Survey {
         }
         targets
     }
+}
+
+impl Visible {
+    fn shows(&self, rules: Option<&Rules>, topic: &Topic) -> bool {
+        match self {
+            Visible::Every => true,
+            Visible::To(asker) => rules.is_none_or(|rules| rules.show(asker, &topic.name)),
+            Visible::Only(assignment) => assignment.has_topic(topic.id),
+        }
+    }
+
+    /// What that costs.
+    fn units(&self) -> usize {
+        match self {
+            Visible::Every => 0,
+            Visible::To(_) => ASK_UNITS,
+            Visible::Only(_) => 1,
+        }
+    }
+}
+
+/// The places in `all` of the topics that an expression matches.
+async fn matches(regex: &Regex, all: &[&Arc<Topic>], pace: &Pace) -> Vec<u32> {
+    let mut matched = Vec::new();
+    for (at, topic) in (0..).zip(all) {
+        if regex.is_match(topic.name.as_bytes()) {
+            matched.push(at);
+        }
+        pace.step(MATCH_UNITS).await;
+    }
+    matched
 }
 
 /// The places of these names in `all`, which are in the order of their names.

@@ -1,12 +1,13 @@
 //! What the members of a consumer group ask: to join, to go on, to leave; and what they are told.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use strandline_engine::topics::TopicTable;
 use strandline_protocol::wire::ErrorCode;
 
 use super::{ConsumerGroup, ConsumerSettings};
+use crate::authorization::Sight;
 use crate::groups::consumer::assignment::Assignment;
 use crate::groups::consumer::assignors::Assignor;
 use crate::groups::consumer::member::{AWAY, About, Held, Member, Stage};
@@ -47,6 +48,8 @@ pub struct Heartbeat {
     pub client_id: String,
     /// Where it is, in Kafka's form: "/127.0.0.1".
     pub client_host: String,
+    /// Which topics it may describe, of those that its expression matches; `None` for all.
+    pub sight: Option<Sight>,
     /// The settings that are in force for its group; `None` when they are those that it has.
     pub settings: Option<ConsumerSettings>,
 }
@@ -249,6 +252,7 @@ impl ConsumerGroup {
             self.replace(replaced, id, changes);
         }
         self.take_in(id, about);
+        self.see(id, said.sight.as_ref());
         if is_said {
             changes.push(self.member_change(id));
         }
@@ -345,11 +349,26 @@ impl ConsumerGroup {
         match self.members.get_mut(id) {
             Some(member) => member.about = about,
             None => {
-                let member =
-                    Member { about, held: Held::default(), session_until: i64::MAX, revoke_until: i64::MAX };
-                self.members.insert(id.to_owned(), member);
+                self.members.insert(id.to_owned(), Member { about, ..Member::default() });
             }
         }
+    }
+
+    /// Takes in what a member may describe. When that is news, the topics are looked at again.
+    fn see(&mut self, id: &str, sight: Option<&Sight>) {
+        let member = self.members.get_mut(id).expect("it was just there");
+        let asker = sight.map(|sight| sight.asker.clone());
+        let is_same = match (&self.rules, sight) {
+            (None, None) => true,
+            (Some(rules), Some(sight)) => rules.are(&sight.rules),
+            _ => false,
+        };
+        if (!is_same && !self.patterns.are_none()) || (member.asker != asker && member.about.regex.is_some())
+        {
+            self.seen = Weak::new();
+        }
+        member.asker = asker;
+        self.rules = sight.map(|sight| sight.rules.clone());
     }
 
     /// Takes a member a step to the target; whether its partitions have changed.
@@ -369,7 +388,7 @@ impl ConsumerGroup {
             target,
             step.owned,
             step.has_changed,
-            |topic| self.wants(topics, &member.about, topic),
+            |topic| self.wants(topics, member, topic),
             |topic, at| !self.taken.contains(&(topic, at)),
         );
         if next == member.held && !step.has_new_id {

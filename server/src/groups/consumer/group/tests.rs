@@ -3,6 +3,7 @@
 //! rules.
 
 use super::*;
+use crate::authorization::tests::sight;
 use crate::groups::consumer::member::{AWAY, Stage};
 use crate::groups::consumer::patterns::REGEXES_MAX;
 
@@ -327,4 +328,63 @@ fn d11_a_long_survey_goes_on_beside_the_group_and_counts_for_those_who_are_still
     let c = Heartbeat { instance_id: Some("i".to_owned()), ..beat("c", 2) };
     let c = say(&mut group, 5, &topics, &c).unwrap();
     assert_eq!((partitions(&c), group.state()), (vec![0, 1, 2], State::Stable));
+}
+
+/// The topics that a member has, of the first in the table on.
+fn numbers(beat: &Beat) -> Vec<u8> {
+    let given = beat.assignment.as_ref().expect("it is given something");
+    given.topics().map(|(topic, _)| topic.to_bytes()[0] - 1).collect()
+}
+
+/// A member that describes all topics, of a user who may describe these; others may describe none.
+fn describing(id: &str, user: &str, allowed: &[&str]) -> Heartbeat {
+    let sight = Some(sight(user, allowed));
+    Heartbeat { topics: Some(Vec::new()), regex: Some(".*".to_owned()), sight, ..join(id, &[]) }
+}
+
+#[test]
+fn a_member_gets_of_the_topics_that_it_describes_those_that_it_may() {
+    let (mut group, topics) = (group(), table(&[("t", 0, 1), ("u", 1, 1), ("v", 2, 1)]));
+    let told = say(&mut group, 0, &topics, &describing("a", "a", &["t", "u"])).unwrap();
+    assert_eq!(numbers(&told), [0, 1]);
+    let seeing = |epoch, allowed: &[&str]| Heartbeat { sight: Some(sight("a", allowed)), ..beat("a", epoch) };
+    assert_eq!(say(&mut group, 0, &topics, &seeing(1, &["t", "u"])).unwrap().assignment, None);
+    let told = say(&mut group, 0, &topics, &seeing(1, &["t", "u", "v"])).unwrap();
+    assert_eq!((told.epoch, numbers(&told)), (2, vec![0, 1, 2]), "the rules allow more");
+    let told = say(&mut group, 0, &topics, &seeing(2, &["t"])).unwrap();
+    assert_eq!((told.epoch, numbers(&told)), (2, vec![0]), "and less: it is to give the others up");
+    let given_up = Heartbeat { sight: Some(sight("a", &["t"])), ..owning("a", 2, &told.assignment.unwrap()) };
+    assert_eq!(say(&mut group, 0, &topics, &given_up).unwrap().epoch, 3);
+    // The same expression of a user that sees other topics is another subscription, in the same epoch too.
+    let told = say(&mut group, 0, &topics, &describing("b", "b", &["t", "u"])).unwrap();
+    assert_eq!(numbers(&told), [0; 0]);
+    let named = Heartbeat { topics: Some(vec!["v".to_owned()]), ..describing("c", "c", &[]) };
+    assert_eq!(numbers(&say(&mut group, 0, &topics, &named).unwrap()), [2], "what is named was asked for");
+    let everybody = Heartbeat { sight: None, ..describing("d", "d", &[]) };
+    say(&mut group, 0, &topics, &everybody).unwrap();
+    let given: usize = group.targets.values().map(|target| target.len()).sum();
+    assert_eq!(given, 3, "without an authorizer all is seen");
+}
+
+#[test]
+fn after_a_start_no_topic_is_given_before_it_is_known_who_may_describe_it() {
+    let (mut group, topics) = (group(), table(&[("t", 0, 1)]));
+    let mut log = Vec::new();
+    for said in [describing("a", "a", &["t"]), describing("b", "b", &["t"])] {
+        group.heartbeat(0, &topics, &said, &mut log).unwrap();
+    }
+    let mut group = ConsumerGroup::unread("g", settings());
+    log.into_iter().for_each(|change| group.load(change));
+    group.resume(0);
+    let more = table(&[("t", 0, 1), ("u", 1, 1)]);
+    let says = |group: &mut ConsumerGroup, id: &str| {
+        let epoch = group.members[id].held.epoch;
+        let said = Heartbeat { sight: Some(sight(id, &["t", "u"])), ..beat(id, epoch) };
+        say(group, 1, &more, &said).unwrap()
+    };
+    assert_eq!(says(&mut group, "a").assignment, None, "b has yet to say who it is");
+    says(&mut group, "b");
+    let told = says(&mut group, "a");
+    // Rules of the moment are those that came last, by which `a` alone sees topics.
+    assert!(numbers(&told).contains(&1), "{told:?}");
 }
