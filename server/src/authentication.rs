@@ -13,7 +13,7 @@
 //! SaslAuthenticate, or after version 0 of SaslHandshake as bare frames.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use strandline_engine::config::Credentials;
 use strandline_protocol::messages::{
@@ -22,7 +22,7 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::{ApiKey, ErrorCode};
 
 use crate::config::SaslConfig;
-use crate::security::{Exchange, Known, Mechanism, Step};
+use crate::security::{Exchange, Known, Mechanism, Step, Verifier};
 use crate::session::Principal;
 
 /// The first version of SaslHandshake after which tokens have headers.
@@ -35,6 +35,8 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub struct Authentication {
     /// `None` where nothing has to be proven.
     sasl: Option<Arc<SaslConfig>>,
+    /// Who knows whom a token is of, where the listener takes tokens.
+    tokens: Option<Arc<Verifier>>,
     state: State,
 }
 
@@ -52,7 +54,9 @@ pub enum NotAdmitted {
     #[error("{0} was asked by a client that has not proven who it is")]
     Unproven(ApiKey),
     /// It was not proven again in time.
-    #[error("{0} was asked by a client that has not proven again who it is, by connections.max.reauth.ms")]
+    #[error(
+        "{0} was asked by a client whose proof has come to its end, by connections.max.reauth.ms or its token"
+    )]
     Expired(ApiKey),
 }
 
@@ -82,8 +86,8 @@ pub enum Told {
 
 impl Authentication {
     /// Of a connection by a listener that asks for this much.
-    pub fn new(sasl: Option<Arc<SaslConfig>>) -> Authentication {
-        Authentication { sasl, state: State::Fresh }
+    pub fn new(sasl: Option<Arc<SaslConfig>>, tokens: Option<Arc<Verifier>>) -> Authentication {
+        Authentication { sasl, tokens, state: State::Fresh }
     }
 
     /// Largest request that is taken, where there is a limit beside that of all.
@@ -166,9 +170,15 @@ impl Authentication {
             };
         };
         let mechanism = *mechanism;
-        match exchange.step(token, Known { plain: &sasl.plain_users, scram: credentials }) {
+        let known = Known {
+            plain: &sasl.plain_users,
+            scram: credentials,
+            tokens: self.tokens.as_deref(),
+            now: SystemTime::now(),
+        };
+        match exchange.step(token, known) {
             Step::Challenge(token) => Told::Token { token, principal: None, lifetime: None },
-            Step::Proven { token, user } => {
+            Step::Proven { token, user, lasts } => {
                 let principal = Principal::user(user);
                 if let Some(before) = again.take().filter(|before| *before != principal) {
                     let why = format!(
@@ -176,7 +186,7 @@ impl Authentication {
                     );
                     return self.fail(why);
                 }
-                let lifetime = sasl.lifetime(mechanism).flatten();
+                let lifetime = [sasl.lifetime(mechanism).flatten(), lasts].into_iter().flatten().min();
                 let since = Instant::now();
                 let until = lifetime.and_then(|lifetime| since.checked_add(lifetime));
                 self.state = State::Proven { mechanism, since, until };
@@ -206,7 +216,7 @@ pub fn authenticate(
     };
     match authentication.token(&request.auth_bytes, credentials) {
         Told::Token { token, principal, lifetime } => {
-            let session_lifetime_ms = lifetime.map_or(0, |lifetime| lifetime.as_millis() as i64);
+            let session_lifetime_ms = lifetime.map_or(0, |lifetime| lifetime.as_millis().max(1) as i64);
             let response = SaslAuthenticateResponse {
                 auth_bytes: token.into(),
                 session_lifetime_ms,
@@ -233,12 +243,14 @@ mod tests {
 
     fn with(lifetime: Option<Duration>) -> Authentication {
         let scram = Mechanism::Scram(Hash::Sha256);
-        Authentication::new(Some(Arc::new(SaslConfig {
+        let sasl = SaslConfig {
             mechanisms: vec![(Mechanism::Plain, lifetime), (scram, lifetime)],
             plain_users: users(),
+            bearer: None,
             request_bytes_max: 4096,
             failure_delay: Duration::from_millis(5),
-        })))
+        };
+        Authentication::new(Some(Arc::new(sasl)), None)
     }
 
     fn shake(authentication: &mut Authentication, mechanism: &str) -> ErrorCode {
@@ -280,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_listener_that_asks_for_nothing_takes_everything() {
-        let mut client = Authentication::new(None);
+        let mut client = Authentication::new(None, None);
         assert!(ApiKey::all().all(|key| client.admit(key).is_ok()));
         assert_eq!(shake(&mut client, "PLAIN"), ErrorCode::IllegalSaslState);
         assert_eq!(say(&mut client, &plain("a", "1")), (ErrorCode::IllegalSaslState, None));

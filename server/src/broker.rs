@@ -20,6 +20,7 @@ use crate::cluster::ClusterView;
 use crate::config::BrokerConfig;
 use crate::counters::RequestCounters;
 use crate::groups::Groups;
+use crate::jwks::TokenKeys;
 use crate::net::Keys;
 use crate::quotas::{Changed, QuotaKey, Quotas};
 use crate::room::Room;
@@ -39,6 +40,8 @@ pub struct Broker {
     pub config: Arc<BrokerConfig>,
     /// The keys of the listeners.
     pub keys: Arc<Keys>,
+    /// The keys of the tokens that listeners take.
+    pub tokens: TokenKeys,
     /// The coordinators of groups.
     pub groups: Groups,
     /// The coordinators of transactions.

@@ -19,6 +19,7 @@
 //! coordination  the runtime of all coordinators
 //! authentication authorization  what a connection has proven of its client; what a client may do
 //! session     who is at the other end of a connection
+//! jwks        the keys by which tokens of clients are verified
 //! net         listeners, seats, transports: what every front needs of the network
 //! quotas      how much clients may use, and have used
 //! answer room counters config descriptors log      long answers, their memory; what is counted; what can be set; descriptors; log lines
@@ -42,6 +43,7 @@ pub mod descriptors;
 pub mod dispatch;
 pub mod fronts;
 pub mod groups;
+pub mod jwks;
 pub mod log;
 pub mod metrics;
 pub mod net;

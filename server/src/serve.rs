@@ -15,6 +15,7 @@ use crate::cluster::Endpoint;
 use crate::config::{Advertised, BrokerConfig, HostPort, ListenerConfig};
 use crate::descriptors::{Descriptors, TooFew};
 use crate::fronts::kafka::KafkaFront;
+use crate::jwks::{self, TokenKeys};
 use crate::metrics::{self, Sources};
 use crate::net::{Keys, Listener, Listeners, Refused, Seats, Watch as KeyWatch, bind};
 use crate::quotas::{Used, Windows};
@@ -33,6 +34,9 @@ pub enum ServeError {
     /// The keys of a listener cannot be used.
     #[error(transparent)]
     Keys(#[from] Refused),
+    /// The keys of the tokens that a listener takes cannot be used.
+    #[error(transparent)]
+    TokenKeys(#[from] jwks::Refused),
     /// No thread can be started that looks after the keys.
     #[error("no thread can be started for the keys of listeners: {0}")]
     KeyWatch(io::Error),
@@ -91,6 +95,7 @@ impl Server {
         let engine_config = EngineConfig { open_files_max: descriptors.segments, ..engine_config };
         let config = Arc::new(config);
         let keys = Keys::open(&config)?;
+        let tokens = TokenKeys::open(&config)?;
         let bound = config.listeners.iter().map(|listener| listen(listener, &keys));
         let (sockets, listeners): (Vec<_>, Vec<_>) =
             bound.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
@@ -114,7 +119,7 @@ impl Server {
         let [windows, of_changes] = config.quota_windows().map(Windows::of);
         let used = Used::new(windows, of_changes);
         let kafka = Listeners::new(sockets, config.clone(), seats, used.clone(), shards);
-        let kafka = KafkaFront::new(kafka, endpoints, config.clone(), keys.clone(), used, shards);
+        let kafka = KafkaFront::new(kafka, endpoints, config.clone(), (keys.clone(), tokens), used, shards);
         let engine = Engine::start(engine_config, (kafka.clone(), other))?;
         let keys = KeyWatch::start(keys, engine.handle().clone()).map_err(ServeError::KeyWatch)?;
         if let Some(metrics) = &metrics {

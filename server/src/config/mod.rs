@@ -9,6 +9,7 @@
 //! No service is known here: each takes the settings that are its own ([`BrokerConfig::whole`]).
 
 mod authorizer;
+mod bearer;
 mod connections;
 mod dynamic;
 mod error;
@@ -25,6 +26,7 @@ mod tls;
 mod without_effect;
 
 pub use authorizer::AuthorizerConfig;
+pub use bearer::{BearerConfig, KeysPlace};
 pub use connections::ConnectionLimits;
 pub use dynamic::{changed, is_of_tls, layers};
 pub use error::{Expected, SettingError};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::bearer::BearerConfig;
 use super::error::{Expected, SettingError, bad};
 use super::settings::{PLAIN_USERS, Settings};
 use crate::security::{Mechanism, PlainUsers, plain_users};
@@ -14,6 +15,8 @@ pub struct SaslConfig {
     pub mechanisms: Vec<(Mechanism, Option<Duration>)>,
     /// The users of PLAIN.
     pub plain_users: PlainUsers,
+    /// Whose tokens are taken; `None` where none are.
+    pub bearer: Option<BearerConfig>,
     /// Largest request, without its size, of a client that has not proven it yet.
     pub request_bytes_max: usize,
     /// How long a client waits for the answer that it is not believed.
@@ -53,6 +56,10 @@ impl SaslConfig {
             plain_users: match found.contains(&Mechanism::Plain) {
                 true => users(settings, listener)?,
                 false => PlainUsers::default(),
+            },
+            bearer: match found.contains(&Mechanism::Bearer) {
+                true => Some(BearerConfig::of(settings, listener)?),
+                false => None,
             },
             mechanisms: found.into_iter().map(|mechanism| (mechanism, lifetime(mechanism))).collect(),
             request_bytes_max: receive.max(REQUEST_BYTES_MIN) as usize,
@@ -137,7 +144,7 @@ mod tests {
             listener(&[("sasl.enabled.mechanisms", mechanisms), (name, users)]).unwrap_err()
         };
         let kafkas = listener(&[]).unwrap_err();
-        let expected = "expected mechanisms among PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, for OUT";
+        let expected = "expected mechanisms among PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER, for OUT";
         assert_eq!(kafkas, format!("sasl.enabled.mechanisms=GSSAPI: {expected}"));
         for mechanisms in ["", "PLAIN,GSSAPI", "plain"] {
             assert!(of(mechanisms, "").contains(expected), "{mechanisms}");

@@ -32,6 +32,9 @@ impl fmt::Debug for Settings {
 /// What the name of a setting of TLS begins with.
 const OF_TLS: &str = "ssl.";
 
+/// What the name of a setting of tokens begins with.
+const OF_TOKENS: &str = "sasl.oauthbearer.";
+
 /// What the name of a setting of one listener begins with.
 const OF_LISTENER: &str = "listener.name.";
 
@@ -50,7 +53,8 @@ fn of_listeners() -> impl Iterator<Item = (&'static str, bool)> {
         ("sasl.enabled.mechanisms", false),
         ("sasl.server.max.receive.size", true),
     ];
-    of_both.into_iter().chain(of_tls)
+    let of_tokens = BROKER_CONFIGS.iter().map(|entry| entry.name).filter(|name| name.starts_with(OF_TOKENS));
+    of_both.into_iter().chain(of_tls).chain(of_tokens.map(|name| (name, true)))
 }
 
 /// The rules for the names of users by their certificates.

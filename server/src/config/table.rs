@@ -156,7 +156,27 @@ entries! {
         "Windows that are looked at to tell how fast a client has used what it has a quota of; more than 3600 are 3600."
     "quota.window.size.seconds" Int = "1", Whole(1, i32::MAX as i64); "How long each of them is."
     "sasl.enabled.mechanisms" List = "GSSAPI", Any;
-        "How clients of SASL listeners prove who they are: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512. The default is Kafka's and is none of these, so that a listener with SASL needs this. A listener has its own as listener.name.NAME.sasl.enabled.mechanisms, with NAME in lower case. The users of PLAIN stand in listener.name.NAME.plain.sasl.jaas.config; those of SCRAM are kept by the broker."
+        "How clients of SASL listeners prove who they are: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER. The default is Kafka's and is none of these, so that a listener with SASL needs this. A listener has its own as listener.name.NAME.sasl.enabled.mechanisms, with NAME in lower case. The users of PLAIN stand in listener.name.NAME.plain.sasl.jaas.config; those of SCRAM are kept by the broker."
+    "sasl.oauthbearer.allow.unverified.audience" Bool = "false", Any;
+        "Whether tokens for anybody are taken, where sasl.oauthbearer.expected.audience is empty."
+    "sasl.oauthbearer.allow.unverified.issuer" Bool = "false", Any;
+        "Whether tokens of any issuer with such a key are taken, where sasl.oauthbearer.expected.issuer is empty."
+    "sasl.oauthbearer.clock.skew.seconds" Int = "30", Any;
+        "How much the clocks of the issuer of a token and of the broker may differ."
+    "sasl.oauthbearer.expected.audience" List = "", Any;
+        "Whom a token has to be for (claim aud): one of these. Like all settings sasl.oauthbearer.*, a listener has its own as listener.name.NAME.oauthbearer.sasl.oauthbearer..., with NAME in lower case."
+    "sasl.oauthbearer.expected.issuer" Text = null, Any; "Who has to have issued a token (claim iss)."
+    "sasl.oauthbearer.jwks.endpoint.refresh.ms" Long = "3600000", Any;
+        "How long keys are used before it is looked for others. A file is looked at every 10 seconds."
+    "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms" Long = "10000", Any;
+        "The longest wait after keys could not be read."
+    "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms" Long = "100", Any;
+        "How long to wait after keys could not be read, at first."
+    "sasl.oauthbearer.jwks.endpoint.url" Text = null, Any;
+        "Where the keys are by which tokens are verified, as a JSON Web Key Set: https://..., http://... or file:///PATH. OAUTHBEARER needs it."
+    "sasl.oauthbearer.scope.claim.name" Text = "scope", Any;
+        "The claim of a token that has its scopes. They decide nothing; a token that has them in another form is refused."
+    "sasl.oauthbearer.sub.claim.name" Text = "sub", Any; "The claim of a token that is the name of the user."
     "sasl.server.max.receive.size" Int = "524288", Any;
         "Largest request of a client that has not proven yet who it is; at least 1024."
     "share.coordinator.snapshot.update.records.per.snapshot" Int = "500", Whole(0, 500);

@@ -226,9 +226,7 @@ without_effect! {
         "sasl.kerberos.ticket.renew.jitter" Double per_broker = "0.05", Any;
         "sasl.kerberos.ticket.renew.window.factor" Double per_broker = "0.8", Any;
     }
-    "there is no OAUTHBEARER" {
-        "sasl.oauthbearer.allow.unverified.audience" Bool = "false", Any;
-        "sasl.oauthbearer.allow.unverified.issuer" Bool = "false", Any;
+    "a broker asks for no tokens, and verifies those of others by no class" {
         "sasl.oauthbearer.assertion.algorithm" Text = "RS256", WordsOfAnyCase(&["ES256", "RS256"]);
         "sasl.oauthbearer.assertion.claim.aud" Text = null, Any;
         "sasl.oauthbearer.assertion.claim.exp.seconds" Int = "300", Whole(0, 86400);
@@ -242,20 +240,11 @@ without_effect! {
         "sasl.oauthbearer.assertion.template.file" Text = null, Any;
         "sasl.oauthbearer.client.credentials.client.id" Text = null, Any;
         "sasl.oauthbearer.client.credentials.client.secret" Password = null, Any;
-        "sasl.oauthbearer.clock.skew.seconds" Int = "30", Any;
-        "sasl.oauthbearer.expected.audience" List = "", Any;
-        "sasl.oauthbearer.expected.issuer" Text = null, Any;
-        "sasl.oauthbearer.jwks.endpoint.refresh.ms" Long = "3600000", Any;
-        "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms" Long = "10000", Any;
-        "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms" Long = "100", Any;
-        "sasl.oauthbearer.jwks.endpoint.url" Text = null, Any;
         "sasl.oauthbearer.jwt.retriever.class" Class =
             "org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever", Any;
         "sasl.oauthbearer.jwt.validator.class" Class =
             "org.apache.kafka.common.security.oauthbearer.DefaultJwtValidator", Any;
         "sasl.oauthbearer.scope" Text = null, Any;
-        "sasl.oauthbearer.scope.claim.name" Text = "scope", Any;
-        "sasl.oauthbearer.sub.claim.name" Text = "sub", Any;
         "sasl.oauthbearer.token.endpoint.url" Text = null, Any;
     }
     "users in a setting are those of PLAIN, by listener: listener.name.NAME.plain.sasl.jaas.config" {

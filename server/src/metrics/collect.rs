@@ -83,6 +83,11 @@ impl Numbers {
             [([&**listener, "done"], reloads.done), ([&**listener, "refused"], reloads.refused)]
         });
         text.write(&KEYS, by_result);
+        let reads = sources.front.tokens().reads();
+        let by_result = reads.iter().flat_map(|(listener, reads)| {
+            [([&**listener, "done"], reads.done), ([&**listener, "refused"], reads.refused)]
+        });
+        text.write(&TOKEN_KEYS, by_result);
         self.write_shards(&mut text);
         self.write_topics(&mut text, &sources.handle.topics());
         self.write_transactions(&mut text);

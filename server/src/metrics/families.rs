@@ -36,6 +36,7 @@ metrics! {
     HELD Counter "strandline_connections_held_total" ["shard", "listener"], "Connections that an address made beyond its connection_creation_rate: held for a while unread, then closed.";
     UNOPENED Counter "strandline_tls_handshakes_failed_total" ["shard", "listener"], "TLS handshakes that failed; the log says why.";
     KEYS Counter "strandline_tls_key_reloads_total" ["listener", "result"], "Times that the keys of a listener were read anew: done, or refused, when the ones before stayed in force.";
+    TOKEN_KEYS Counter "strandline_token_key_reads_total" ["listener", "result"], "Times that the keys of tokens of a listener were read: done, or refused, when the ones before stayed in force.";
     REQUESTS Counter "strandline_requests_total" ["api"], "Requests that have come in.";
     REQUEST_BYTES Counter "strandline_request_bytes_total" ["api"], "Their bytes.";
     RESPONSE_BYTES Counter "strandline_response_bytes_total" ["api"], "Bytes of their answers.";

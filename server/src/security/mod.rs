@@ -5,6 +5,7 @@
 //! sasl     a mechanism and its exchange of tokens, to the name of a user
 //! plain    PLAIN (RFC 4616): the password itself            jaas   the users of Kafka's setting
 //! scram    SCRAM (RFC 5802, RFC 7677): a proof of it        credentials   what is kept of a password
+//! oauth    OAUTHBEARER (RFC 7628): a token that an issuer has signed
 //! acl      rules of who may do what, and how they are asked
 //! ```
 //! A secret is compared in a time that does not depend on where it differs ([`same`]). No type here shows one
@@ -14,6 +15,7 @@ pub mod acl;
 mod credentials;
 mod hash;
 mod jaas;
+mod oauth;
 mod plain;
 mod sasl;
 mod scram;
@@ -26,6 +28,7 @@ pub use credentials::{
 };
 pub use hash::Hash;
 pub use jaas::{JaasError, plain_users};
+pub use oauth::{JwksError, KeySet, TokenRules, Verifier};
 pub use plain::PlainUsers;
 pub use sasl::{Exchange, Known, Mechanism, Step};
 

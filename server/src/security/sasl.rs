@@ -2,11 +2,13 @@
 //! until it has proven to be a user, or has not.
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use strandline_engine::config::Credentials;
 
 use super::credentials::of_user;
 use super::hash::Hash;
+use super::oauth::{Bearer, INVALID_TOKEN, Reply as BearerReply, Verifier};
 use super::plain::PlainUsers;
 use super::scram::{Reply, Scram};
 
@@ -17,6 +19,8 @@ pub enum Mechanism {
     Plain,
     /// By a proof that it knows it.
     Scram(Hash),
+    /// By a token that somebody else has signed.
+    Bearer,
 }
 
 impl fmt::Display for Mechanism {
@@ -24,14 +28,15 @@ impl fmt::Display for Mechanism {
         match self {
             Mechanism::Plain => f.write_str("PLAIN"),
             Mechanism::Scram(hash) => hash.fmt(f),
+            Mechanism::Bearer => f.write_str("OAUTHBEARER"),
         }
     }
 }
 
 impl Mechanism {
     /// All that there are.
-    pub const ALL: [Mechanism; 3] =
-        [Mechanism::Plain, Mechanism::Scram(Hash::Sha256), Mechanism::Scram(Hash::Sha512)];
+    pub const ALL: [Mechanism; 4] =
+        [Mechanism::Plain, Mechanism::Scram(Hash::Sha256), Mechanism::Scram(Hash::Sha512), Mechanism::Bearer];
 
     /// The mechanism of this name.
     pub fn of_name(name: &str) -> Option<Mechanism> {
@@ -45,6 +50,7 @@ impl Mechanism {
             Mechanism::Scram(_) => format!(
                 "Authentication failed during authentication due to invalid credentials with SASL mechanism {self}"
             ),
+            Mechanism::Bearer => INVALID_TOKEN.to_owned(),
         }
     }
 }
@@ -56,6 +62,10 @@ pub struct Known<'a> {
     pub plain: &'a PlainUsers,
     /// Those of SCRAM.
     pub scram: &'a Credentials,
+    /// Who knows whom a token is of, where tokens are taken.
+    pub tokens: Option<&'a Verifier>,
+    /// The moment at which a token has to hold.
+    pub now: SystemTime,
 }
 
 /// One client's exchange.
@@ -64,6 +74,7 @@ pub struct Exchange(Tokens);
 enum Tokens {
     Plain,
     Scram(Hash, Box<Scram>),
+    Bearer(Bearer),
 }
 
 /// What a token comes to.
@@ -77,6 +88,8 @@ pub enum Step {
         token: Vec<u8>,
         /// The user's name.
         user: String,
+        /// For how long that is known, where what it has shown comes to an end.
+        lasts: Option<Duration>,
     },
     /// It is not believed, and the exchange is over.
     Denied,
@@ -88,6 +101,7 @@ impl Exchange {
         Exchange(match mechanism {
             Mechanism::Plain => Tokens::Plain,
             Mechanism::Scram(hash) => Tokens::Scram(hash, Box::new(Scram::new(hash))),
+            Mechanism::Bearer => Tokens::Bearer(Bearer::default()),
         })
     }
 
@@ -95,16 +109,25 @@ impl Exchange {
     pub fn step(&mut self, token: &[u8], known: Known<'_>) -> Step {
         match &mut self.0 {
             Tokens::Plain => match known.plain.user_of(token) {
-                Some(user) => Step::Proven { token: Vec::new(), user },
+                Some(user) => Step::Proven { token: Vec::new(), user, lasts: None },
                 None => Step::Denied,
             },
             Tokens::Scram(hash, scram) => match scram.step(token, |user| of_user(known.scram, *hash, user)) {
                 Some(Reply::Challenge(challenge)) => Step::Challenge(challenge.into_bytes()),
                 Some(Reply::Proven { user, signature }) => {
-                    Step::Proven { token: signature.into_bytes(), user }
+                    Step::Proven { token: signature.into_bytes(), user, lasts: None }
                 }
                 None => Step::Denied,
             },
+            Tokens::Bearer(bearer) => {
+                match known.tokens.and_then(|verifier| bearer.step(token, verifier, known.now)) {
+                    Some(BearerReply::Proven { user, lasts }) => {
+                        Step::Proven { token: Vec::new(), user, lasts: Some(lasts) }
+                    }
+                    Some(BearerReply::Challenge(told)) => Step::Challenge(told.as_bytes().to_vec()),
+                    None => Step::Denied,
+                }
+            }
         }
     }
 }
@@ -117,9 +140,9 @@ mod tests {
     fn a_mechanism_is_known_by_the_name_that_it_shows() {
         for mechanism in Mechanism::ALL {
             assert_eq!(Mechanism::of_name(&mechanism.to_string()), Some(mechanism));
-            assert!(mechanism.denial().starts_with("Authentication failed"));
+            assert!(mechanism.denial().contains("invalid") || mechanism.denial().contains("Invalid"));
         }
-        for name in ["", "plain", "GSSAPI", "SCRAM-SHA-1", "OAUTHBEARER"] {
+        for name in ["", "plain", "GSSAPI", "SCRAM-SHA-1", "oauthbearer"] {
             assert_eq!(Mechanism::of_name(name), None);
         }
     }
@@ -138,7 +161,9 @@ mod tests {
                     if random.bool() {
                         token.splice(0..0, *b"n,,n=u,r=x");
                     }
-                    let step = exchange.step(&token, Known { plain: &plain, scram: &scram });
+                    let known =
+                        Known { plain: &plain, scram: &scram, tokens: None, now: SystemTime::UNIX_EPOCH };
+                    let step = exchange.step(&token, known);
                     assert!(!matches!(step, Step::Proven { .. }), "{token:?}");
                 }
             }

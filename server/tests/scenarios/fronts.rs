@@ -16,6 +16,7 @@ use futures_executor::block_on;
 use futures_util::future::{Either, select};
 use strandline::config::{BrokerConfig, Settings};
 use strandline::fronts::kafka::KafkaFront;
+use strandline::jwks::TokenKeys;
 use strandline::net::{Connection, Keys, Listener, Listeners, Origin, Protocol, Seats, Transport, bind};
 use strandline::quotas::Used;
 use strandline::serve::{Listening, Server};
@@ -507,7 +508,8 @@ fn a_transport_that_cannot_send_files_carries_the_same_bytes_and_so_do_answers_t
     let none = Listeners::new(Vec::new(), Arc::new(config.clone()), seats, Used::default(), shards);
     let shared = Arc::new(config.clone());
     let keys = Keys::open(&shared).unwrap();
-    let kafka = KafkaFront::new(none, Vec::new(), shared, keys, Used::default(), shards);
+    let kafka =
+        KafkaFront::new(none, Vec::new(), shared, (keys, TokenKeys::default()), Used::default(), shards);
     let front = MemoryKafka { kafka, connections };
     let server = Server::start_beside(config, Some(shards), front).unwrap();
     let mut client = Client::connect(server.listeners()[0].address);

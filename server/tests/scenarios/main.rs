@@ -29,6 +29,7 @@ mod sasl;
 mod share_groups;
 mod single_node;
 mod tls;
+mod tokens;
 mod topics;
 mod transactional_offsets;
 mod transactions;

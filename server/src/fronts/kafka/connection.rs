@@ -120,7 +120,10 @@ pub(super) async fn serve<T: Transport>(connection: &Connection<T>, broker: &Rc<
     let user = connection.transport().user().filter(|_| listener.is_none_or(|it| it.sasl.is_none()));
     let mut client = Client {
         session: Rc::new(Session::new(connection.origin(), user)),
-        authentication: Authentication::new(listener.and_then(|listener| listener.sasl.clone())),
+        authentication: Authentication::new(
+            listener.and_then(|listener| listener.sasl.clone()),
+            broker.tokens.of(&connection.origin().listener).cloned(),
+        ),
         mute: Mute::default(),
     };
     let reading = async {

@@ -24,6 +24,7 @@ use crate::cluster::{ClusterView, Endpoint, Node};
 use crate::config::BrokerConfig;
 use crate::counters::{RequestCounters, RequestStats};
 use crate::groups::Groups;
+use crate::jwks::TokenKeys;
 use crate::net::{Connection, Keys, Listeners, Protocol, Report, Transport};
 use crate::quotas::{Quotas, Used};
 use crate::room::Room;
@@ -42,6 +43,7 @@ struct Shared {
     endpoints: Vec<Endpoint>,
     config: Arc<BrokerConfig>,
     keys: Arc<Keys>,
+    tokens: TokenKeys,
     groups: Groups,
     transactions: Transactions,
     shares: Shares,
@@ -55,14 +57,15 @@ impl KafkaFront {
         listeners: Listeners<RequestCounts>,
         endpoints: Vec<Endpoint>,
         config: Arc<BrokerConfig>,
-        keys: Arc<Keys>,
+        (keys, tokens): (Arc<Keys>, TokenKeys),
         used: Used,
         shards: usize,
     ) -> KafkaFront {
         let groups = Groups::new((&*config).into(), shards);
         let transactions = Transactions::new(&(&*config).into(), shards);
         let shares = Shares::new(&(&*config).into(), shards);
-        let shared = Shared { listeners, endpoints, config, keys, groups, transactions, shares, used };
+        let shared =
+            Shared { listeners, endpoints, config, keys, tokens, groups, transactions, shares, used };
         KafkaFront(Arc::new(shared))
     }
 
@@ -86,6 +89,11 @@ impl KafkaFront {
         &self.0.keys
     }
 
+    /// The keys of the tokens that listeners take.
+    pub fn tokens(&self) -> &TokenKeys {
+        &self.0.tokens
+    }
+
     /// What every shard has counted. Waits for ever when a shard has stopped.
     pub async fn reports(&self) -> Vec<Report<RequestCounts>> {
         self.0.listeners.reports().await
@@ -93,7 +101,7 @@ impl KafkaFront {
 
     /// What serves the connections of a shard, on its thread.
     pub fn on_shard(&self, shard: &Local) -> KafkaProtocol {
-        let Shared { endpoints, config, keys, groups, transactions, shares, used, .. } = &*self.0;
+        let Shared { endpoints, config, keys, tokens, groups, transactions, shares, used, .. } = &*self.0;
         let meta = shard.handle().meta();
         let me = Node { id: meta.node_id, rack: config.rack.clone(), endpoints: endpoints.clone() };
         KafkaProtocol(Rc::new(Broker {
@@ -102,6 +110,7 @@ impl KafkaFront {
             cluster: Rc::new(ClusterView::standalone(meta.cluster_id, me)),
             config: config.clone(),
             keys: keys.clone(),
+            tokens: tokens.clone(),
             groups: groups.clone(),
             transactions: transactions.clone(),
             confirmed: Confirmed::default(),

@@ -101,6 +101,27 @@ pub(super) const SEEN: &[(&str, &str, &str, &str)] = &[
     ("controller.quota.window.size.seconds", QUOTAS, CHANGES, "controller.quota.window.size.seconds"),
     ("quota.window.num", QUOTAS, "the_windows_are_those_of_the_broker", "quota.window.num"),
     ("quota.window.size.seconds", QUOTAS, "the_windows_are_those_of_the_broker", "quota.window.size.seconds"),
+    ("sasl.oauthbearer.allow.unverified.audience", BEARER_CONFIG, TOKENS, "allow.unverified.audience"),
+    ("sasl.oauthbearer.allow.unverified.issuer", BEARER_CONFIG, TOKENS, "allow.unverified.issuer"),
+    ("sasl.oauthbearer.clock.skew.seconds", BEARER_CONFIG, TOKENS, "clock.skew.seconds"),
+    ("sasl.oauthbearer.expected.audience", BEARER_CONFIG, TOKENS, "expected.audience"),
+    ("sasl.oauthbearer.expected.issuer", BEARER_CONFIG, TOKENS, "expected.issuer"),
+    ("sasl.oauthbearer.jwks.endpoint.refresh.ms", BEARER_CONFIG, TOKENS, "jwks.endpoint.refresh.ms"),
+    (
+        "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms",
+        BEARER_CONFIG,
+        TOKENS,
+        "jwks.endpoint.retry.backoff.max.ms",
+    ),
+    (
+        "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms",
+        BEARER_CONFIG,
+        TOKENS,
+        "jwks.endpoint.retry.backoff.ms",
+    ),
+    ("sasl.oauthbearer.jwks.endpoint.url", BEARER_CONFIG, TOKENS, "jwks.endpoint.url"),
+    ("sasl.oauthbearer.scope.claim.name", BEARER_CONFIG, TOKENS, "scope.claim.name"),
+    ("sasl.oauthbearer.sub.claim.name", BEARER_CONFIG, TOKENS, "sub.claim.name"),
     ("super.users", PERMISSIONS, "rules_name_hosts_and_every_user_and_every_name", "a super user"),
     (
         "advertised.listeners",
@@ -353,6 +374,8 @@ const CHANGES: &str =
     "who_changes_too_many_partitions_is_refused_and_one_that_does_not_know_the_code_is_served_and_waits";
 const PERMISSIONS: &str = "server/tests/scenarios/permissions.rs";
 const HERE: &str = "server/tests/scenarios/effects.rs";
+const BEARER_CONFIG: &str = "server/src/config/bearer.rs";
+const TOKENS: &str = "a_listener_has_its_own_issuer_or_that_of_all";
 const SASL: &str = "server/tests/scenarios/sasl.rs";
 const SASL_CONFIG: &str = "server/src/config/sasl.rs";
 const CONFIG: &str = "engine/src/config/topic.rs";
