@@ -1,6 +1,7 @@
 //! Who may do what: rules made by the wire, in force at once, over a kill, and shown to nobody who may not
 //! see.
 
+mod patterns;
 mod roles;
 mod tools;
 
