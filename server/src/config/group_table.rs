@@ -17,8 +17,17 @@ pub struct GroupConfigEntry {
     pub entry: TopicConfigEntry,
     /// The broker settings that bound it.
     pub bounds: Option<(&'static str, &'static str)>,
-    /// Whether a value is one, where neither its type nor bounds say so, and what it must be.
-    pub form: Option<(fn(&str) -> bool, &'static str)>,
+    /// What a value must be, where neither its type nor bounds say so.
+    pub form: Option<Form>,
+}
+
+/// What the values of a setting must be.
+#[derive(Clone, Copy)]
+pub struct Form {
+    /// Whether a text is one.
+    pub is_one: fn(&str) -> bool,
+    /// The same in words.
+    pub expected: &'static str,
 }
 
 const fn number(
@@ -118,7 +127,7 @@ pub const GROUP_CONFIGS: &[GroupConfigEntry] = &[
         "partitions of share groups are shared out on the thread of their coordinator",
     )),
     GroupConfigEntry {
-        form: Some((|value| Reset::parse(value).is_some(), Reset::EXPECTED)),
+        form: Some(Form { is_one: |value| Reset::parse(value).is_some(), expected: Reset::EXPECTED }),
         ..of_groups_alone(
             "share.auto.offset.reset",
             ConfigKind::Text,

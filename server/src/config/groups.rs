@@ -10,7 +10,7 @@ use strandline_engine::config::{ConfigError, DynamicSettings, Origin, TopicConfi
 use strandline_engine::topics::ConfigChange;
 
 use super::dynamic::layers_of_broker;
-use super::group_table::{GroupConfigEntry, PREFIX, SESSION_AND_HEARTBEAT, find, is_of_a_group};
+use super::group_table::{Form, GroupConfigEntry, PREFIX, SESSION_AND_HEARTBEAT, find, is_of_a_group};
 use super::resolve::BrokerConfig;
 use super::table::broker_config_entry;
 
@@ -89,7 +89,7 @@ pub fn changed_group(
     for (name, value) in &mut own {
         let GroupConfigEntry { entry, bounds, form } = find(name)?;
         *value = entry.canonical(value)?;
-        if let Some((is_one, expected)) = form
+        if let Some(Form { is_one, expected }) = form
             && !is_one(value)
         {
             let (value, expected) = (value.clone(), (*expected).to_owned());

@@ -30,7 +30,7 @@ pub use bearer::{BearerConfig, KeysPlace};
 pub use connections::ConnectionLimits;
 pub use dynamic::{changed, is_of_tls, layers};
 pub use error::{Expected, SettingError};
-pub use group_table::{GROUP_CONFIGS, GroupConfigEntry};
+pub use group_table::{Form, GROUP_CONFIGS, GroupConfigEntry};
 pub use groups::{changed_group, group_layers, groups_with_settings, own_settings, text_of_group};
 pub use host_port::{HostPort, NotHostPort};
 pub use listeners::{Advertised, ListenerConfig};

@@ -76,7 +76,14 @@ impl ShareGroupConfig {
 /// The settings of groups that a shard has asked for, until any setting changes: each takes several look-ups
 /// among all of them.
 #[derive(Default)]
-pub(super) struct Remembered(RefCell<(Option<Arc<InForce>>, HashMap<String, ShareGroupConfig>)>);
+pub(super) struct Remembered(RefCell<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// The settings that they are of.
+    of: Option<Arc<InForce>>,
+    groups: HashMap<String, ShareGroupConfig>,
+}
 
 impl Remembered {
     /// Those of one group.
@@ -86,17 +93,16 @@ impl Remembered {
         in_force: &SettingsSnapshot,
         group: &str,
     ) -> ShareGroupConfig {
-        let (of, known) = &mut *self.0.borrow_mut();
-        let is_current = of.as_ref().is_some_and(|of| Arc::ptr_eq(of, in_force));
-        if !is_current || known.len() >= REMEMBERED_MAX {
-            known.clear();
-            *of = Some((**in_force).clone());
+        let mut known = self.0.borrow_mut();
+        let is_current = known.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, in_force));
+        if !is_current || known.groups.len() >= REMEMBERED_MAX {
+            *known = Known { of: Some((**in_force).clone()), groups: HashMap::new() };
         }
-        if let Some(found) = known.get(group) {
+        if let Some(found) = known.groups.get(group) {
             return *found;
         }
         let found = ShareGroupConfig::of(config, &in_force.dynamic, group);
-        known.insert(group.to_owned(), found);
+        known.groups.insert(group.to_owned(), found);
         found
     }
 }
