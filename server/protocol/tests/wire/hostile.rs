@@ -142,6 +142,10 @@ fn targets() -> Vec<Target> {
     requests(to, samples::delete_share_group_offsets_request);
     responses(to, samples::delete_share_group_offsets_response);
     requests(to, samples::share_fetch_request);
+    requests(to, samples::streams_group_heartbeat_request);
+    responses(to, samples::streams_group_heartbeat_response);
+    requests(to, samples::streams_group_describe_request);
+    responses(to, samples::streams_group_describe_response);
     requests(to, samples::list_config_resources_request);
     responses(to, samples::list_config_resources_response);
     requests(to, samples::describe_client_quotas_request);

@@ -7,6 +7,7 @@
 
 mod groups;
 mod share;
+mod streams;
 mod transactions;
 
 use crate::samples::{self, Seed};

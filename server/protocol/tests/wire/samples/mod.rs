@@ -12,6 +12,7 @@ mod groups;
 mod records;
 mod security;
 mod share;
+mod streams;
 mod topics;
 mod transactions;
 
@@ -26,6 +27,8 @@ pub(crate) use groups::*;
 pub(crate) use records::*;
 pub(crate) use security::*;
 pub(crate) use share::*;
+#[allow(unused_imports, reason = "the broker's tests take no sample of it")]
+pub(crate) use streams::*;
 pub(crate) use topics::*;
 pub(crate) use transactions::*;
 
