@@ -101,6 +101,8 @@ macro_rules! for_api {
             ApiKey::ShareGroupHeartbeat => $then::<ShareGroupHeartbeatRequest>($($argument),*),
             ApiKey::ShareGroupDescribe => $then::<ShareGroupDescribeRequest>($($argument),*),
             ApiKey::ShareAcknowledge => $then::<ShareAcknowledgeRequest>($($argument),*),
+            ApiKey::StreamsGroupHeartbeat => $then::<StreamsGroupHeartbeatRequest>($($argument),*),
+            ApiKey::StreamsGroupDescribe => $then::<StreamsGroupDescribeRequest>($($argument),*),
             ApiKey::DescribeShareGroupOffsets => $then::<DescribeShareGroupOffsetsRequest>($($argument),*),
             ApiKey::AlterShareGroupOffsets => $then::<AlterShareGroupOffsetsRequest>($($argument),*),
             ApiKey::DeleteShareGroupOffsets => $then::<DeleteShareGroupOffsetsRequest>($($argument),*),

@@ -532,6 +532,18 @@ pub const APIS: &[Api] = &[
         handler: of_caller!(api::share_acknowledge::handle),
     },
     Api {
+        key: ApiKey::StreamsGroupHeartbeat,
+        versions: 0..=1,
+        needs: &[READ_GROUP, DESCRIBE_TOPIC, CREATE_TOPIC, CREATE_ANYWHERE],
+        handler: seated!(api::streams_group_heartbeat::handle),
+    },
+    Api {
+        key: ApiKey::StreamsGroupDescribe,
+        versions: 0..=1,
+        needs: &[DESCRIBE_GROUP, DESCRIBE_TOPIC],
+        handler: seated!(api::streams_group_describe::handle),
+    },
+    Api {
         key: ApiKey::DescribeShareGroupOffsets,
         versions: 0..=1,
         needs: &[DESCRIBE_GROUP, DESCRIBE_TOPIC],
@@ -749,6 +761,8 @@ mod tests {
             readable::<ShareGroupDescribeRequest>(),
             readable::<ShareFetchRequest>(),
             readable::<ShareAcknowledgeRequest>(),
+            readable::<StreamsGroupHeartbeatRequest>(),
+            readable::<StreamsGroupDescribeRequest>(),
             readable::<DescribeShareGroupOffsetsRequest>(),
             readable::<AlterShareGroupOffsetsRequest>(),
             readable::<DeleteShareGroupOffsetsRequest>(),

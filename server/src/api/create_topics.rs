@@ -98,6 +98,23 @@ pub async fn handle(call: &Call, request: CreateTopicsRequest) -> impl Body + us
     Made { message, array: "topics", count, make, errors, holds }
 }
 
+/// Creates topics for a client that has been found to be allowed to; those that were not, and why.
+pub(crate) async fn create(broker: &Broker, asked: Vec<CreatableTopic>) -> Vec<(String, Refusal)> {
+    let (mut wanted, mut refused) = (Vec::with_capacity(asked.len()), Vec::new());
+    for topic in asked {
+        let name = topic.name.clone();
+        match check(broker, topic) {
+            Ok(new) => wanted.push(new),
+            Err(refusal) => refused.push((name, refusal)),
+        }
+        yield_if_needed().await;
+    }
+    let names: Vec<_> = wanted.iter().map(|new| new.name.clone()).collect();
+    let made = make(broker, wanted, false).await;
+    refused.extend(names.into_iter().zip(made).filter_map(|(name, made)| Some((name, made.err()?.into()))));
+    refused
+}
+
 /// About what a topic takes of the memory until the answer has left.
 const TOPIC_BYTES: usize = 256;
 

@@ -2,10 +2,10 @@
 //! cluster without the feature.
 //!
 //! ApiVersions tells the levels that could be, and those that are in force; UpdateFeatures would change them.
-//! `group.version`, `share.version` and `transaction.version` are at their highest: consumer groups of
-//! KIP-848 and share groups of KIP-932 are served, and clients that know KIP-890 raise their epoch with each
-//! transaction; all others go on as before. Kafka's other features, `metadata.version` first, are about logs
-//! and records between its brokers, which are not here.
+//! `group.version`, `share.version`, `streams.version` and `transaction.version` are at their highest:
+//! consumer groups of KIP-848, share groups of KIP-932 and streams groups of KIP-1071 are served, and clients
+//! that know KIP-890 raise their epoch with each transaction; all others go on as before. Kafka's other
+//! features, `metadata.version` first, are about logs and records between its brokers, which are not here.
 
 use strandline_protocol::messages::{
     FeatureUpdateKey, FinalizedFeatureKey, SupportedFeatureKey, UpdatableFeatureResult,
@@ -18,11 +18,11 @@ use crate::security::acl::{Operation, Resource};
 
 /// Each feature with the highest level that this broker knows, at which it works.
 const FEATURES: [(&str, i16); 4] =
-    [("group.version", 1), ("share.version", 1), ("streams.version", 0), ("transaction.version", 2)];
+    [("group.version", 1), ("share.version", 1), ("streams.version", 1), ("transaction.version", 2)];
 
 /// The version of the set of finalized levels: it is raised when that changes, or clients that stay connected
 /// to a broker of before go by what they know.
-pub const FINALIZED_EPOCH: i64 = 3;
+pub const FINALIZED_EPOCH: i64 = 4;
 
 /// The first version of ApiVersions that may tell of a level 0 (KAFKA-17492).
 const LEVEL_ZERO_FROM: i16 = 4;

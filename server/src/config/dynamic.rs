@@ -123,7 +123,7 @@ pub fn is_of_tls(name: &str) -> bool {
 /// The bounds that a default of groups has.
 fn group_bounds(config: &BrokerConfig, name: &str) -> Option<(i64, i64)> {
     let found = GROUP_CONFIGS.iter().find(|config| config.entry.broker_name == Some(name))?;
-    found.bounds.map(|(min, max)| (config.whole(min), config.whole(max)))
+    found.bounds.map(|bounds| config.bounds(bounds))
 }
 
 fn is_of_topics(entry: &TopicConfigEntry) -> bool {

@@ -11,12 +11,15 @@ use super::settings::Settings;
 /// What the name begins with under which a group's setting is kept: `group:GROUP:SETTING`.
 pub(super) const PREFIX: &str = "group:";
 
+/// The broker settings that bound a setting of a group: from below, where there is one, and from above.
+pub(super) type Bounds = (Option<&'static str>, &'static str);
+
 /// A setting of a group.
 pub struct GroupConfigEntry {
     /// Its declaration; `broker_name` is the broker setting that counts where the group has none.
     pub entry: TopicConfigEntry,
     /// The broker settings that bound it.
-    pub bounds: Option<(&'static str, &'static str)>,
+    pub bounds: Option<(Option<&'static str>, &'static str)>,
     /// What a value must be, where neither its type nor bounds say so.
     pub form: Option<Form>,
 }
@@ -37,6 +40,16 @@ const fn number(
     bounds: (&'static str, &'static str),
     doc: &'static str,
 ) -> GroupConfigEntry {
+    bounded(name, broker_name, default, Some((Some(bounds.0), bounds.1)), doc)
+}
+
+const fn bounded(
+    name: &'static str,
+    broker_name: &'static str,
+    default: &'static str,
+    bounds: Option<Bounds>,
+    doc: &'static str,
+) -> GroupConfigEntry {
     let entry = TopicConfigEntry {
         name,
         broker_name: Some(broker_name),
@@ -47,7 +60,7 @@ const fn number(
         has_effect: true,
         doc,
     };
-    GroupConfigEntry { entry, bounds: Some(bounds), form: None }
+    GroupConfigEntry { entry, bounds, form: None }
 }
 
 /// One that only groups have.
@@ -185,12 +198,48 @@ pub const GROUP_CONFIGS: &[GroupConfigEntry] = &[
         ("group.share.min.session.timeout.ms", "group.share.max.session.timeout.ms"),
         "How long a member of the group may be silent before it is taken out. It is more than share.heartbeat.interval.ms.",
     ),
+    number(
+        "streams.assignment.interval.ms",
+        "group.streams.assignment.interval.ms",
+        "1000",
+        ("group.streams.min.assignment.interval.ms", "group.streams.max.assignment.interval.ms"),
+        "How long it is at least from one sharing out of the group's tasks to the next.",
+    ),
+    number(
+        "streams.heartbeat.interval.ms",
+        "group.streams.heartbeat.interval.ms",
+        "5000",
+        ("group.streams.min.heartbeat.interval.ms", "group.streams.max.heartbeat.interval.ms"),
+        "How often a member of the streams group says that it is alive.",
+    ),
+    bounded(
+        "streams.initial.rebalance.delay.ms",
+        "group.streams.initial.rebalance.delay.ms",
+        "3000",
+        None,
+        "How long the group, while it is empty, waits for more members than the first before tasks are shared out.",
+    ),
+    bounded(
+        "streams.num.standby.replicas",
+        "group.streams.num.standby.replicas",
+        "0",
+        Some((None, "group.streams.max.standby.replicas")),
+        "How many members of the group stand by each task that has a state, with a copy of it.",
+    ),
+    number(
+        "streams.session.timeout.ms",
+        "group.streams.session.timeout.ms",
+        "45000",
+        ("group.streams.min.session.timeout.ms", "group.streams.max.session.timeout.ms"),
+        "How long a member of the streams group may be silent before it is taken out. It is more than streams.heartbeat.interval.ms.",
+    ),
 ];
 
 /// Settings of which one is to be larger than the other.
-pub(super) const SESSION_AND_HEARTBEAT: [(&str, &str); 2] = [
+pub(super) const SESSION_AND_HEARTBEAT: [(&str, &str); 3] = [
     ("consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"),
     ("share.session.timeout.ms", "share.heartbeat.interval.ms"),
+    ("streams.session.timeout.ms", "streams.heartbeat.interval.ms"),
 ];
 
 /// The setting of this name.
@@ -202,7 +251,8 @@ pub(super) fn find(name: &str) -> Option<&'static GroupConfigEntry> {
 pub(super) fn check(settings: &Settings) -> Result<(), SettingError> {
     for GroupConfigEntry { entry, bounds, .. } in GROUP_CONFIGS {
         let (Some(name), Some((min, max))) = (entry.broker_name, bounds) else { continue };
-        let (value, least, most) = (settings.whole(name), settings.whole(min), settings.whole(max));
+        let least = min.map_or(0, |min| settings.whole(min));
+        let (value, most) = (settings.whole(name), settings.whole(max));
         if least > most {
             return Err(bad(*max, settings.text(max), "no less than the setting of the same name with min"));
         } else if !(least..=most).contains(&value) {

@@ -10,7 +10,9 @@ use strandline_engine::config::{ConfigError, DynamicSettings, Origin, TopicConfi
 use strandline_engine::topics::ConfigChange;
 
 use super::dynamic::layers_of_broker;
-use super::group_table::{Form, GroupConfigEntry, PREFIX, SESSION_AND_HEARTBEAT, find, is_of_a_group};
+use super::group_table::{
+    Bounds, Form, GroupConfigEntry, PREFIX, SESSION_AND_HEARTBEAT, find, is_of_a_group,
+};
 use super::resolve::BrokerConfig;
 use super::table::broker_config_entry;
 
@@ -95,9 +97,8 @@ pub fn changed_group(
             let (value, expected) = (value.clone(), (*expected).to_owned());
             return Err(ConfigError::BadValue { name: entry.name, value, expected });
         }
-        let Some((min, max)) = bounds.map(|(min, max)| (config.whole(min), config.whole(max))) else {
-            continue;
-        };
+        let Some(bounds) = bounds else { continue };
+        let (min, max) = config.bounds(*bounds);
         if !value.parse().is_ok_and(|value: i64| (min..=max).contains(&value)) {
             let expected = format!("a whole number from {min} to {max}, as this broker allows");
             return Err(ConfigError::BadValue { name: entry.name, value: value.clone(), expected });
@@ -140,8 +141,13 @@ impl BrokerConfig {
         let set = |name: &str| dynamic.get(name).and_then(|value| value.parse().ok());
         let value = set(&key).or_else(|| set(broker_name));
         let value = value.unwrap_or_else(|| self.whole(broker_name));
-        let (min, max) = bounds.map_or((0, i64::MAX), |(min, max)| (self.whole(min), self.whole(max)));
+        let (min, max) = bounds.map_or((0, i64::MAX), |bounds| self.bounds(bounds));
         value.clamp(min, max.max(min))
+    }
+
+    /// The least and the most that a setting of a group may be.
+    pub(super) fn bounds(&self, (min, max): Bounds) -> (i64, i64) {
+        (min.map_or(0, |min| self.whole(min)), self.whole(max))
     }
 }
 

@@ -115,6 +115,31 @@ entries! {
         "How long a member of a share group has a record before somebody else may have it."
     "group.share.session.timeout.ms" Int = "45000", Whole(1, i32::MAX as i64);
         "How long a member of a share group may be silent before it is taken out."
+    "group.streams.assignment.interval.ms" Int dynamic = "1000", Whole(0, i32::MAX as i64);
+        "How long it is at least from one sharing out of a streams group's tasks to the next: members that come meanwhile are taken together."
+    "group.streams.heartbeat.interval.ms" Int = "5000", Whole(1, i32::MAX as i64);
+        "How often a member of a streams group says that it is alive."
+    "group.streams.initial.rebalance.delay.ms" Int = "3000", Whole(0, i32::MAX as i64);
+        "How long an empty streams group waits for more members than the first before tasks are shared out."
+    "group.streams.max.assignment.interval.ms" Int = "15000", Whole(0, i32::MAX as i64);
+        "Longest assignment interval of a streams group."
+    "group.streams.max.heartbeat.interval.ms" Int = "15000", Whole(1, i32::MAX as i64);
+        "Longest heartbeat interval of a streams group."
+    "group.streams.max.session.timeout.ms" Int = "60000", Whole(1, i32::MAX as i64);
+        "Longest session of the members of a streams group."
+    "group.streams.max.size" Int = "2147483647", Whole(1, i32::MAX as i64); "Most members of a streams group."
+    "group.streams.max.standby.replicas" Int = "2", Whole(0, i32::MAX as i64);
+        "Most members of a streams group that stand by a task."
+    "group.streams.min.assignment.interval.ms" Int = "0", Whole(0, i32::MAX as i64);
+        "Shortest assignment interval of a streams group."
+    "group.streams.min.heartbeat.interval.ms" Int = "5000", Whole(1, i32::MAX as i64);
+        "Shortest heartbeat interval of a streams group."
+    "group.streams.min.session.timeout.ms" Int = "45000", Whole(1, i32::MAX as i64);
+        "Shortest session of the members of a streams group."
+    "group.streams.num.standby.replicas" Int = "0", Whole(0, i32::MAX as i64);
+        "How many members of a streams group stand by each task that has a state, with a copy of it."
+    "group.streams.session.timeout.ms" Int = "45000", Whole(1, i32::MAX as i64);
+        "How long a member of a streams group may be silent before it is taken out."
     "listener.security.protocol.map" Text =
         "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Any;
         "The protocol of each listener, as NAME:PROTOCOL: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."

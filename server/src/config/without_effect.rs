@@ -137,22 +137,11 @@ without_effect! {
         "share.coordinator.write.timeout.ms" Int = "5000", Whole(1, MAX);
         "share.fetch.purgatory.purge.interval.requests" Int = "1000", Any;
     }
-    "there are no streams groups" {
-        "group.streams.assignment.interval.ms" Int dynamic = "1000", Whole(0, MAX);
+    "tasks of streams groups are shared out by one assignor, which spreads them over processes" {
         "group.streams.assignors" List = "sticky", Any;
-        "group.streams.heartbeat.interval.ms" Int = "5000", Whole(1, MAX);
-        "group.streams.initial.rebalance.delay.ms" Int = "3000", Whole(0, MAX);
-        "group.streams.max.assignment.interval.ms" Int = "15000", Whole(0, MAX);
-        "group.streams.max.heartbeat.interval.ms" Int = "15000", Whole(1, MAX);
-        "group.streams.max.session.timeout.ms" Int = "60000", Whole(1, MAX);
-        "group.streams.max.size" Int = "2147483647", Whole(1, MAX);
-        "group.streams.max.standby.replicas" Int = "2", Whole(0, MAX);
-        "group.streams.min.assignment.interval.ms" Int = "0", Whole(0, MAX);
-        "group.streams.min.heartbeat.interval.ms" Int = "5000", Whole(1, MAX);
-        "group.streams.min.session.timeout.ms" Int = "45000", Whole(1, MAX);
-        "group.streams.num.standby.replicas" Int = "0", Whole(0, MAX);
         "group.streams.rack.aware.assignment.tags" List = "", Any;
-        "group.streams.session.timeout.ms" Int = "45000", Whole(1, MAX);
+    }
+    "descriptions of topologies are kept by a plugin, and there are no plugins" {
         "group.streams.topology.description.plugin.class" Class = null, Any;
     }
     "groups are coordinated on the threads of the shards, by the classic protocol" {

@@ -11,12 +11,14 @@
 //! * A group that is served knows more than its last record (sessions, and who is about to join): a record of
 //!   its own is not replayed into it; [`ClassicGroup::stored`] is told instead. Its offsets are in memory
 //!   what they are in the log, and change by replay alone; those of open transactions are kept apart.
-//! * Consumer groups (KIP-848) are in `coordinator/consumer`, share groups (KIP-932) in `coordinator/share`.
+//! * Consumer groups (KIP-848) are in `coordinator/consumer`, share groups (KIP-932) in `coordinator/share`,
+//!   streams groups (KIP-1071) in `coordinator/streams`.
 //! * How committed offsets come in, are asked for and go is in `coordinator/offsets`.
 
 mod consumer;
 mod offsets;
 mod share;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +37,7 @@ use super::offsets::{Committed, Offsets};
 use super::pending::Pending;
 use super::records::{Change, GroupKey, GroupValue, OffsetKey};
 use super::share::{ShareGroup, ShareGroupSettings};
+use super::streams::{StreamsGroup, StreamsSettings};
 use crate::coordination::{Machine, Reply, Stored, Turn};
 
 pub use offsets::{ByPartition, Commit, Fetch, Fetched, Within};
@@ -48,6 +51,8 @@ pub struct CoordinatorSettings {
     pub consumer: ConsumerSettings,
     /// Those of each share group (KIP-932).
     pub share: ShareGroupSettings,
+    /// Those of each streams group (KIP-1071).
+    pub streams: StreamsSettings,
     /// The sessions that members may have, in milliseconds.
     pub session_timeout_ms: RangeInclusive<i32>,
     /// How long offsets are kept, in milliseconds.
@@ -65,7 +70,7 @@ pub struct CoordinatorSettings {
 pub struct Listed {
     /// Its id.
     pub group: String,
-    /// The group protocol: "classic", "consumer" or "share".
+    /// The group protocol: "classic", "consumer", "share" or "streams".
     pub kind: &'static str,
     /// Such as "consumer".
     pub protocol_type: String,
@@ -96,6 +101,8 @@ pub enum Then {
     StoreConsumer,
     /// What a share group has said.
     StoreShare,
+    /// What a streams group has said.
+    StoreStreams,
     /// Everything that was on its way for the group has settled: that it is gone can be written.
     Inter(Deleted),
     /// The group is gone, or is not.
@@ -133,6 +140,7 @@ struct Loading {
     classic: HashMap<String, GroupValue>,
     consumer: HashMap<String, ConsumerGroup>,
     share: HashMap<String, ShareGroup>,
+    streams: HashMap<String, StreamsGroup>,
 }
 
 struct Entry {
@@ -255,14 +263,9 @@ impl GroupCoordinator {
     fn inter(&mut self, turn: &mut GroupTurn<'_>, group: &str, deleted: Deleted) {
         let gone = self.groups.get(group).map(|entry| entry.partitions_of(|_| true));
         let mut changes = tombstones(group, gone.iter().flatten());
-        match self.groups.get(group).map(|entry| &entry.group) {
-            Some(Kind::Consumer(known)) => {
-                changes.extend(known.tombstones().into_iter().map(Change::Consumer));
-            }
-            Some(Kind::Share(known)) => changes.extend(known.tombstones().into_iter().map(Change::Share)),
-            Some(Kind::Classic(_)) | None => {
-                changes.push(Change::Group(GroupKey { group: group.to_owned() }, None));
-            }
+        match self.groups.get(group) {
+            Some(entry) => changes.extend(entry.group.tombstones(group)),
+            None => changes.push(Change::Group(GroupKey { group: group.to_owned() }, None)),
         }
         turn.write(Some(group.to_owned()), changes, Then::Interred(deleted));
     }
@@ -271,7 +274,7 @@ impl GroupCoordinator {
     pub fn describe(&self, group: &str, bytes_max: usize) -> Within<Option<Description>> {
         let group = self.groups.get(group).and_then(|entry| match &entry.group {
             Kind::Classic(group) => Some(group),
-            Kind::Consumer(_) | Kind::Share(_) => None,
+            Kind::Consumer(_) | Kind::Share(_) | Kind::Streams(_) => None,
         });
         let bytes = group.map_or(0, ClassicGroup::description_bytes);
         match bytes <= bytes_max {
@@ -396,6 +399,7 @@ impl Machine for GroupCoordinator {
             (Change::Group(key, Some(value)), Some(loading)) => {
                 loading.consumer.remove(&key.group);
                 loading.share.remove(&key.group);
+                loading.streams.remove(&key.group);
                 loading.classic.insert(key.group, value);
             }
             (Change::Group(key, None), Some(loading)) => drop(loading.classic.remove(&key.group)),
@@ -412,6 +416,7 @@ impl Machine for GroupCoordinator {
             }
             (Change::Consumer(change), _) => self.load_consumer(change),
             (Change::Share(change), _) => self.load_share(change),
+            (Change::Streams(change), _) => self.load_streams(change),
             (Change::Foreign(kind), _) => {
                 tracing::debug!(kind, "a record of a group protocol that is not served");
             }
@@ -447,7 +452,7 @@ impl Machine for GroupCoordinator {
     fn begin(&mut self, turn: &mut GroupTurn<'_>) {
         let now = turn.now;
         self.next_check = now.saturating_add(self.settings.retention_check_ms);
-        let Loading { classic, consumer, share } = self.loading.take().unwrap_or_default();
+        let Loading { classic, consumer, share, streams } = self.loading.take().unwrap_or_default();
         for (name, value) in classic {
             let group = ClassicGroup::load(value, self.settings.group);
             self.entry_or_new(now, &name).group = Kind::Classic(group);
@@ -460,6 +465,10 @@ impl Machine for GroupCoordinator {
         for (name, mut group) in share.into_iter().filter(|(_, group)| group.epoch() > 0) {
             group.resume(now);
             self.entry_or_new(now, &name).group = Kind::Share(group);
+        }
+        for (name, mut group) in streams.into_iter().filter(|(_, group)| group.epoch() > 0) {
+            group.resume(now);
+            self.entry_or_new(now, &name).group = Kind::Streams(group);
         }
         self.groups.retain(|_, entry| !entry.group.is_blank() || entry.has_offsets());
         if !self.groups.is_empty() {
@@ -508,6 +517,7 @@ impl Machine for GroupCoordinator {
                     }
                 }
             }
+            (Then::StoreStreams, Some(group)) => self.streams_settled(turn, group, stored),
             (Then::Inter(deleted), Some(group)) => self.inter(turn, group, deleted),
             (Then::Interred(deleted), Some(group)) => {
                 if stored.is_err()
@@ -519,7 +529,12 @@ impl Machine for GroupCoordinator {
             }
             (Then::Tell(tell), _) => tell(self),
             (
-                Then::Store(_) | Then::StoreConsumer | Then::StoreShare | Then::Inter(_) | Then::Interred(_),
+                Then::Store(_)
+                | Then::StoreConsumer
+                | Then::StoreShare
+                | Then::StoreStreams
+                | Then::Inter(_)
+                | Then::Interred(_),
                 None,
             ) => {
                 unreachable!("what a group writes is of the group")
@@ -557,6 +572,13 @@ impl Machine for GroupCoordinator {
                     if !changes.is_empty() {
                         let changes = changes.into_iter().map(Change::Share).collect();
                         turn.write(Some(name.clone()), changes, Then::StoreShare);
+                    }
+                }
+                Some(Kind::Streams(group)) => {
+                    let changes = group.tick(now);
+                    if !changes.is_empty() {
+                        let changes = changes.into_iter().map(Change::Streams).collect();
+                        turn.write(Some(name.clone()), changes, Then::StoreStreams);
                     }
                 }
                 None => {}

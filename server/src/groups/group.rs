@@ -65,11 +65,13 @@ pub enum State {
     Assigning,
     /// Members have yet to come to what the broker has said.
     Reconciling,
+    /// The topics of a streams group are not as its application needs them.
+    NotReady,
 }
 
 impl State {
     /// All of them.
-    pub const ALL: [State; 7] = [
+    pub const ALL: [State; 8] = [
         State::Empty,
         State::PreparingRebalance,
         State::CompletingRebalance,
@@ -77,6 +79,7 @@ impl State {
         State::Dead,
         State::Assigning,
         State::Reconciling,
+        State::NotReady,
     ];
 
     /// The name that clients are told.
@@ -89,6 +92,7 @@ impl State {
             State::Dead => "Dead",
             State::Assigning => "Assigning",
             State::Reconciling => "Reconciling",
+            State::NotReady => "NotReady",
         }
     }
 }
@@ -350,7 +354,7 @@ impl ClassicGroup {
         match self.state {
             State::Stable | State::CompletingRebalance => self.prepare_rebalance(now, effects),
             State::PreparingRebalance => self.complete_join_if_all(now, effects),
-            State::Empty | State::Dead | State::Assigning | State::Reconciling => {}
+            State::Empty | State::Dead | State::Assigning | State::Reconciling | State::NotReady => {}
         }
         if self.state == State::PreparingRebalance && self.protocol.is_some() && !self.members.is_empty() {
             let value = self.record(|_, member| member.assignment.clone());

@@ -7,7 +7,9 @@ use super::consumer::ConsumerGroup;
 use super::group::{ClassicGroup, State};
 use super::member::Identity;
 use super::offsets::Retention;
+use super::records::{Change, GroupKey};
 use super::share::ShareGroup;
+use super::streams::StreamsGroup;
 use super::subscription::CONSUMER;
 
 /// A group.
@@ -18,10 +20,15 @@ pub(super) enum Kind {
     Consumer(ConsumerGroup),
     /// Its members share partitions (KIP-932).
     Share(ShareGroup),
+    /// The broker gives out the tasks of an application (KIP-1071).
+    Streams(StreamsGroup),
 }
 
 /// The protocol type of share groups.
 const SHARE: &str = "share";
+
+/// The protocol type of streams groups.
+const STREAMS: &str = "streams";
 
 impl Kind {
     /// The name of the protocol.
@@ -30,6 +37,7 @@ impl Kind {
             Kind::Classic(_) => "classic",
             Kind::Consumer(_) => "consumer",
             Kind::Share(_) => SHARE,
+            Kind::Streams(_) => STREAMS,
         }
     }
 
@@ -37,7 +45,7 @@ impl Kind {
     pub(super) fn classic(&mut self) -> Option<&mut ClassicGroup> {
         match self {
             Kind::Classic(group) => Some(group),
-            Kind::Consumer(_) | Kind::Share(_) => None,
+            Kind::Consumer(_) | Kind::Share(_) | Kind::Streams(_) => None,
         }
     }
 
@@ -45,7 +53,7 @@ impl Kind {
     pub(super) fn consumer(&mut self) -> Option<&mut ConsumerGroup> {
         match self {
             Kind::Consumer(group) => Some(group),
-            Kind::Classic(_) | Kind::Share(_) => None,
+            Kind::Classic(_) | Kind::Share(_) | Kind::Streams(_) => None,
         }
     }
 
@@ -54,6 +62,7 @@ impl Kind {
             Kind::Classic(group) => group.state(),
             Kind::Consumer(group) => group.state(),
             Kind::Share(group) => group.state(),
+            Kind::Streams(group) => group.state(),
         }
     }
 
@@ -62,6 +71,7 @@ impl Kind {
             Kind::Classic(group) => group.protocol_type(),
             Kind::Consumer(_) => Some(CONSUMER),
             Kind::Share(_) => Some(SHARE),
+            Kind::Streams(_) => Some(STREAMS),
         }
     }
 
@@ -70,6 +80,7 @@ impl Kind {
             Kind::Classic(group) => group.size(),
             Kind::Consumer(group) => group.size(),
             Kind::Share(group) => group.size(),
+            Kind::Streams(group) => group.size(),
         }
     }
 
@@ -77,7 +88,7 @@ impl Kind {
     pub(super) fn is_blank(&self) -> bool {
         match self {
             Kind::Classic(group) => group.is_blank(),
-            Kind::Consumer(_) | Kind::Share(_) => false,
+            Kind::Consumer(_) | Kind::Share(_) | Kind::Streams(_) => false,
         }
     }
 
@@ -87,6 +98,7 @@ impl Kind {
         match self {
             Kind::Classic(group) => group.is_idle(),
             Kind::Consumer(group) => group.state() == State::Empty,
+            Kind::Streams(group) => group.state() == State::Empty,
             Kind::Share(_) => false,
         }
     }
@@ -96,13 +108,14 @@ impl Kind {
             Kind::Classic(group) => group.is_subscribed(topic),
             Kind::Consumer(group) => group.is_subscribed(topic),
             Kind::Share(group) => group.is_subscribed(topic),
+            Kind::Streams(group) => group.is_subscribed(topic),
         }
     }
 
     pub(super) fn retention(&self) -> Retention {
         match self {
             Kind::Classic(group) => group.retention(),
-            Kind::Consumer(_) | Kind::Share(_) => Retention::Commit,
+            Kind::Consumer(_) | Kind::Share(_) | Kind::Streams(_) => Retention::Commit,
         }
     }
 
@@ -111,6 +124,17 @@ impl Kind {
             Kind::Classic(group) => group.wake_at(),
             Kind::Consumer(group) => group.wake_at(),
             Kind::Share(group) => group.wake_at(),
+            Kind::Streams(group) => group.wake_at(),
+        }
+    }
+
+    /// What the log is told when the group is gone.
+    pub(super) fn tombstones(&self, id: &str) -> Vec<Change> {
+        match self {
+            Kind::Classic(_) => vec![Change::Group(GroupKey { group: id.to_owned() }, None)],
+            Kind::Consumer(group) => group.tombstones().into_iter().map(Change::Consumer).collect(),
+            Kind::Share(group) => group.tombstones().into_iter().map(Change::Share).collect(),
+            Kind::Streams(group) => group.tombstones().into_iter().map(Change::Streams).collect(),
         }
     }
 
@@ -119,6 +143,7 @@ impl Kind {
             Kind::Classic(group) => group.bury(),
             Kind::Consumer(group) => group.bury(),
             Kind::Share(group) => group.bury(),
+            Kind::Streams(group) => group.bury(),
         }
     }
 
@@ -127,6 +152,7 @@ impl Kind {
             Kind::Classic(group) => group.revive(),
             Kind::Consumer(group) => group.revive(),
             Kind::Share(group) => group.revive(),
+            Kind::Streams(group) => group.revive(),
         }
     }
 
@@ -134,19 +160,20 @@ impl Kind {
         match self {
             Kind::Classic(group) => group.check_offset_delete(),
             Kind::Consumer(group) if group.state() == State::Dead => Err(ErrorCode::GroupIdNotFound),
+            Kind::Streams(group) if group.state() == State::Dead => Err(ErrorCode::GroupIdNotFound),
             // It commits none.
             Kind::Share(_) => Err(ErrorCode::GroupIdNotFound),
-            Kind::Consumer(_) => Ok(()),
+            Kind::Consumer(_) | Kind::Streams(_) => Ok(()),
         }
     }
 
     /// Whether offsets of these partitions may be committed. `knows_epochs` says whether the client can be
     /// told of an epoch of before.
-    pub(super) fn check_commit(
+    pub(super) fn check_commit<'a>(
         &mut self,
         now: i64,
         identity: &Identity,
-        partitions: impl Iterator<Item = (Option<TopicId>, i32)>,
+        partitions: impl Iterator<Item = (&'a str, Option<TopicId>, i32)>,
         is_transactional: bool,
         knows_epochs: bool,
     ) -> Result<(), ErrorCode> {
@@ -154,30 +181,38 @@ impl Kind {
             Kind::Classic(group) if is_transactional => group.commit_transactional(identity),
             Kind::Classic(group) => group.commit(now, identity),
             Kind::Consumer(group) => {
-                check_consumer_commit(group, identity, partitions, is_transactional, knows_epochs)
+                let partitions = partitions.map(|(_, topic, partition)| (topic, partition));
+                let check = |id: &str, epoch| group.check_commit(id, epoch, partitions);
+                check_epoch_commit(group.state(), check, identity, is_transactional, knows_epochs)
+            }
+            Kind::Streams(group) => {
+                let partitions = partitions.map(|(topic, _, partition)| (topic, partition));
+                let check = |id: &str, epoch| group.check_commit(id, epoch, partitions);
+                check_epoch_commit(group.state(), check, identity, is_transactional, knows_epochs)
             }
             Kind::Share(_) => Err(ErrorCode::GroupIdNotFound),
         }
     }
 }
 
-fn check_consumer_commit(
-    group: &ConsumerGroup,
+/// In a group whose members have epochs, of which `check` knows.
+fn check_epoch_commit(
+    state: State,
+    check: impl FnOnce(&str, i32) -> Result<(), ErrorCode>,
     identity: &Identity,
-    partitions: impl Iterator<Item = (Option<TopicId>, i32)>,
     is_transactional: bool,
     knows_epochs: bool,
 ) -> Result<(), ErrorCode> {
     let Identity { member_id, instance_id, generation } = identity;
     let is_nobody = *generation < 0 && member_id.is_empty() && instance_id.is_none();
-    match group.state() {
+    match state {
         State::Dead => return Err(ErrorCode::CoordinatorNotAvailable),
         // Of who is no member, while there is none; a transaction need not say whose it is.
         State::Empty if *generation < 0 => return Ok(()),
         _ if is_transactional && is_nobody => return Ok(()),
         _ => {}
     }
-    match group.check_commit(member_id, *generation, partitions) {
+    match check(member_id, *generation) {
         Ok(()) if !is_transactional && !knows_epochs => Err(ErrorCode::UnsupportedVersion),
         Err(ErrorCode::StaleMemberEpoch) if is_transactional => Err(ErrorCode::IllegalGeneration),
         checked => checked,

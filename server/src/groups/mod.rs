@@ -10,9 +10,10 @@
 //!                                  records  >  __consumer_offsets, partition hash(group id) mod 50  >  the engine
 //! ```
 //!
-//! There are three protocols: the classic one ([`ClassicGroup`]), in which members share out the work, that
-//! of KIP-848 ([`consumer`]), in which the broker does, and that of share groups ([`share`]), whose members
-//! take records of the same partitions.
+//! There are four protocols: the classic one ([`ClassicGroup`]), in which members share out the work, that of
+//! KIP-848 ([`consumer`]), in which the broker does, that of share groups ([`share`]), whose members take
+//! records of the same partitions, and that of streams groups ([`streams`]), in which the broker gives out
+//! the tasks of an application.
 //!
 //! A group belongs to one partition of the internal topic, and so to one shard, which keeps it in memory.
 //! What must survive is appended there before it is acknowledged (D9), in Kafka's own format, and read again
@@ -31,6 +32,7 @@ pub mod records;
 mod service;
 mod settings;
 pub mod share;
+pub mod streams;
 mod subscription;
 #[cfg(test)]
 mod tests;

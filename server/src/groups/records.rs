@@ -8,12 +8,13 @@
 //!
 //! What is written: keys of kind 1 and 2, values of version 3 (offsets with a time of their own to expire:
 //! version 1, the only one that has the field). What is read: every version there is. Keys of the kinds in
-//! [`consumer`] belong to consumer groups, those in [`share`] to share groups; those of other kinds belong to
-//! group protocols that are not served; they
-//! are told apart from bytes that make no sense.
+//! [`consumer`] belong to consumer groups, those in [`share`] to share groups, those in [`streams`] to
+//! streams groups; those of other kinds belong to group protocols that are not served; they are told apart
+//! from bytes that make no sense.
 
 pub mod consumer;
 pub mod share;
+pub mod streams;
 
 use bytes::Bytes;
 use strandline_protocol::Uuid;
@@ -24,6 +25,7 @@ use crate::coordination::{Encoded, Record};
 
 pub use consumer::ConsumerChange;
 pub use share::ShareChange;
+pub use streams::StreamsChange;
 
 message! {
     /// Whose offset it is.
@@ -97,6 +99,8 @@ pub enum Change {
     Consumer(ConsumerChange),
     /// Something of a share group has changed, or is gone.
     Share(ShareChange),
+    /// Something of a streams group has changed, or is gone.
+    Streams(StreamsChange),
     /// Something of a group protocol that is not served, with its kind.
     Foreign(i16),
 }
@@ -144,6 +148,10 @@ impl Record for Change {
                 let (key, value) = change.encode()?;
                 return Ok(Encoded { key, value });
             }
+            Change::Streams(change) => {
+                let (key, value) = change.encode()?;
+                return Ok(Encoded { key, value });
+            }
             Change::Foreign(kind) => unreachable!("a record of kind {kind} is another protocol's to write"),
         };
         Ok(Encoded { key: key?, value: value.transpose()? })
@@ -163,8 +171,11 @@ impl Record for Change {
             if let Some(change) = ConsumerChange::decode(kind, key, value)? {
                 return Ok(Change::Consumer(change));
             }
-            let change = ShareChange::decode(kind, key, value)?;
-            Ok(change.map_or(Change::Foreign(kind), Change::Share))
+            if let Some(change) = ShareChange::decode(kind, key, value)? {
+                return Ok(Change::Share(change));
+            }
+            let change = StreamsChange::decode(kind, key, value)?;
+            Ok(change.map_or(Change::Foreign(kind), Change::Streams))
         }
     }
 }
@@ -330,7 +341,7 @@ mod tests {
             Change::decode(&record.key, Some(&[0, 9])),
             Err(RecordError::Version { found: 9, known: 4 })
         );
-        assert_eq!(Change::decode(&[0, 17, 0, 1, b'g'], Some(&[0, 0])), Ok(Change::Foreign(17)));
+        assert_eq!(Change::decode(&[0, 18, 0, 1, b'g'], Some(&[0, 0])), Ok(Change::Foreign(18)));
         assert!(Change::decode(b"\0\x02\0\x01gx", None).is_err(), "bytes behind a key");
         let long = GroupKey { group: "g".repeat(40_000) };
         assert!(Change::Group(long, None).encode().is_err());

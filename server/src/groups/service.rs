@@ -15,6 +15,7 @@ use super::coordinator::{
 use super::group::Description;
 use super::member::{Identity, Join, Joined, Sync, Synced};
 use super::share::{ShareBeat, ShareDescription, ShareHeartbeat, Topics};
+use super::streams::{Endpoints, StreamsBeat, StreamsDescription, StreamsHeartbeat};
 use super::topic;
 use crate::coordination::{Coordinators, InternalTopic, Partitions, Unavailable};
 
@@ -189,6 +190,48 @@ impl Groups {
     ) -> Result<Within<Option<ShareDescription>>, ErrorCode> {
         let key = group.clone();
         Ok(self.0.ask(partitions, &key, move |groups, _| groups.describe_share(&group, bytes_max)).await?)
+    }
+
+    // ---- streams groups -----------------------------------------------------------------------------------
+
+    /// A member of a streams group joins, goes on, or leaves; see [`GroupCoordinator::streams_heartbeat`].
+    pub async fn streams_heartbeat(
+        &self,
+        partitions: &impl Partitions,
+        group: String,
+        said: StreamsHeartbeat,
+    ) -> Result<StreamsBeat, Refusal> {
+        let key = group.clone();
+        let beaten = self
+            .0
+            .change(partitions, &key, move |groups, turn| groups.streams_heartbeat(turn, &group, &said))
+            .await;
+        beaten.map_err(|why| Refusal::from(ErrorCode::from(why)))?
+    }
+
+    /// Who in a streams group can be asked for which state; see [`GroupCoordinator::streams_endpoints`].
+    pub async fn streams_endpoints(
+        &self,
+        partitions: &impl Partitions,
+        group: String,
+        bytes_max: usize,
+    ) -> Result<Within<Option<Endpoints>>, ErrorCode> {
+        let key = group.clone();
+        let told = self
+            .0
+            .ask(partitions, &key, move |groups, turn| groups.streams_endpoints(turn, &group, bytes_max));
+        Ok(told.await?)
+    }
+
+    /// What a streams group is doing; see [`GroupCoordinator::describe_streams`].
+    pub async fn describe_streams(
+        &self,
+        partitions: &impl Partitions,
+        group: String,
+        bytes_max: usize,
+    ) -> Result<Within<Option<StreamsDescription>>, ErrorCode> {
+        let key = group.clone();
+        Ok(self.0.ask(partitions, &key, move |groups, _| groups.describe_streams(&group, bytes_max)).await?)
     }
 
     // ---- offsets ------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ use super::consumer::{Assignor, ConsumerSettings};
 use super::coordinator::CoordinatorSettings;
 use super::group::GroupSettings;
 use super::share::ShareGroupSettings;
+use super::streams::StreamsSettings;
 use crate::config::BrokerConfig;
 
 impl From<&BrokerConfig> for CoordinatorSettings {
@@ -30,6 +31,15 @@ impl From<&BrokerConfig> for CoordinatorSettings {
                 session_timeout_ms: config.whole("group.share.session.timeout.ms"),
                 heartbeat_interval_ms: session("group.share.heartbeat.interval.ms"),
                 size_max: config.whole("group.share.max.size") as usize,
+            },
+            streams: StreamsSettings {
+                session_timeout_ms: config.whole("group.streams.session.timeout.ms"),
+                heartbeat_interval_ms: session("group.streams.heartbeat.interval.ms"),
+                size_max: config.whole("group.streams.max.size") as usize,
+                standbys: config.whole("group.streams.num.standby.replicas") as u32,
+                initial_rebalance_delay_ms: config.whole("group.streams.initial.rebalance.delay.ms"),
+                assignment_interval_ms: config.whole("group.streams.assignment.interval.ms"),
+                ..StreamsSettings::default()
             },
             session_timeout_ms: session("group.min.session.timeout.ms")
                 ..=session("group.max.session.timeout.ms"),
@@ -62,6 +72,21 @@ impl ShareGroupSettings {
             session_timeout_ms: whole("share.session.timeout.ms"),
             heartbeat_interval_ms: whole("share.heartbeat.interval.ms") as i32,
             ..CoordinatorSettings::from(config).share
+        }
+    }
+}
+
+impl StreamsSettings {
+    /// Those of one group, as they are in force.
+    pub fn of(config: &BrokerConfig, dynamic: &DynamicSettings, group: &str) -> StreamsSettings {
+        let whole = |name| config.whole_of_group(dynamic, group, name);
+        StreamsSettings {
+            session_timeout_ms: whole("streams.session.timeout.ms"),
+            heartbeat_interval_ms: whole("streams.heartbeat.interval.ms") as i32,
+            standbys: whole("streams.num.standby.replicas") as u32,
+            initial_rebalance_delay_ms: whole("streams.initial.rebalance.delay.ms"),
+            assignment_interval_ms: whole("streams.assignment.interval.ms"),
+            ..CoordinatorSettings::from(config).streams
         }
     }
 }

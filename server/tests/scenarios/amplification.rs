@@ -5,6 +5,7 @@
 //! how its requests name things.
 
 mod share;
+mod streams;
 
 use std::time::Duration;
 
@@ -140,6 +141,7 @@ fn ask(world: &mut World, key: ApiKey, version: i16, copies: usize) -> Sizes {
             ask_of_consumer_groups(world, key, version, copies)
         }
         key if share::is_of_share_groups(key) => share::ask_of_share_groups(world, key, version, copies),
+        key if streams::is_its(key) => streams::ask(world, key, version, copies),
         ApiKey::Heartbeat => {
             world.sizes(version, &HeartbeatRequest { group_id: group(), ..Default::default() })
         }

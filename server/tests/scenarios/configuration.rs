@@ -97,7 +97,10 @@ fn page() -> String {
         let TopicConfigEntry { name, kind, .. } = config.entry;
         let broker_name = config.entry.broker_name.map_or(String::new(), |name| format!("`{name}`"));
         let default = shown(config.entry.default);
-        let bounds = config.bounds.map(|(min, max)| format!("`{min}` to `{max}`"));
+        let bounds = config.bounds.map(|(min, max)| match min {
+            Some(min) => format!("`{min}` to `{max}`"),
+            None => format!("0 to `{max}`"),
+        });
         let bounds = bounds.unwrap_or_else(|| self::bounds(&config.entry));
         let doc = config.entry.documentation();
         writeln!(page, "| `{name}` | {broker_name} | {kind:?} | {default} | {bounds} | {doc} |").unwrap();

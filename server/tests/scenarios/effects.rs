@@ -6,6 +6,7 @@
 
 mod seen;
 mod share;
+mod streams;
 mod tls;
 
 use std::collections::BTreeSet;
@@ -32,7 +33,7 @@ use strandline_engine::types::Timestamp;
 fn every_setting_with_an_effect_has_a_test_that_sees_it() {
     let of_topics = TOPIC_CONFIGS.iter().filter(|entry| entry.has_effect);
     let claimed: BTreeSet<&str> = of_topics.chain(BROKER_CONFIGS).map(|entry| entry.name).collect();
-    let rows = || SEEN.iter().chain(share::SEEN).chain(tls::SEEN);
+    let rows = || SEEN.iter().chain(share::SEEN).chain(streams::SEEN).chain(tls::SEEN);
     let seen: BTreeSet<&str> = rows().map(|(name, ..)| *name).collect();
     assert_eq!(seen.len(), rows().count(), "a setting has one row");
     let unseen: Vec<_> = claimed.difference(&seen).collect();

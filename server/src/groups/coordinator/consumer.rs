@@ -15,7 +15,7 @@ use crate::groups::consumer::survey::Found;
 use crate::groups::consumer::{Beat, ConsumerDescription, ConsumerGroup, Heartbeat, Ongoing, Refusal};
 use crate::groups::group::ClassicGroup;
 use crate::groups::kind::Kind;
-use crate::groups::records::{Change, ConsumerChange, GroupKey};
+use crate::groups::records::{Change, ConsumerChange};
 
 /// What a member is told, or why nothing.
 type Beaten = Result<Beat, Refusal>;
@@ -69,18 +69,15 @@ impl GroupCoordinator {
         let known = self.groups.get_mut(group);
         let beat = match known.map(|entry| &mut entry.group) {
             Some(Kind::Consumer(known)) => known.heartbeat(now, &topics, said, &mut changes)?,
-            None | Some(Kind::Classic(_) | Kind::Share(_)) if !said.is_joining() => {
-                return Err(no_such_group(group));
-            }
-            Some(Kind::Share(_)) => return Err(no_such_group(group)),
-            Some(Kind::Classic(known)) if !known.is_idle() => return Err(no_such_group(group)),
+            None | Some(_) if !said.is_joining() => return Err(no_such_group(group)),
+            Some(known) if !known.is_idle() => return Err(no_such_group(group)),
             known => {
                 if turn.is_in_flight(group) {
                     // What is on its way is the other protocol's, or its offsets'.
                     return Err(ErrorCode::CoordinatorLoadInProgress.into());
                 }
-                if known.is_some_and(|known| !known.is_blank()) {
-                    records.push(Change::Group(GroupKey { group: group.to_owned() }, None));
+                if let Some(known) = known.filter(|known| !known.is_blank()) {
+                    records.extend(known.tombstones(group));
                 }
                 let mut new = ConsumerGroup::new(group, self.settings.consumer);
                 let beat = new.heartbeat(now, &topics, said, &mut changes)?;
@@ -112,23 +109,23 @@ impl GroupCoordinator {
         self.schedule(turn, name);
     }
 
-    /// Makes room for a classic group where there is a consumer group that nobody is in. A share group makes
-    /// none.
+    /// Makes room for a classic group where there is a group of another kind that nobody is in. A share group
+    /// makes none.
     pub(super) fn make_classic(&mut self, turn: &mut GroupTurn<'_>, group: &str) -> Result<(), ErrorCode> {
         let (now, settings) = (turn.now, self.settings.group);
         let Some(Entry { group: kind, .. }) = self.groups.get_mut(group) else { return Ok(()) };
-        let consumer = match kind {
-            Kind::Consumer(consumer) => consumer,
-            Kind::Share(_) => return Err(ErrorCode::InconsistentGroupProtocol),
+        match kind {
             Kind::Classic(_) => return Ok(()),
-        };
-        if consumer.size() > 0 {
-            return Err(ErrorCode::InconsistentGroupProtocol);
+            Kind::Share(_) => return Err(ErrorCode::InconsistentGroupProtocol),
+            Kind::Consumer(_) | Kind::Streams(_) if kind.size() > 0 => {
+                return Err(ErrorCode::InconsistentGroupProtocol);
+            }
+            Kind::Consumer(_) | Kind::Streams(_) => {}
         }
         if turn.is_in_flight(group) {
             return Err(ErrorCode::CoordinatorLoadInProgress);
         }
-        let gone = consumer.tombstones().into_iter().map(Change::Consumer).collect();
+        let gone = kind.tombstones(group);
         *kind = Kind::Classic(ClassicGroup::new(now, settings));
         turn.write(Some(group.to_owned()), gone, Then::Nothing);
         Ok(())
@@ -142,6 +139,7 @@ impl GroupCoordinator {
     pub fn check_epoch(&self, group: &str, member_id: &str, epoch: i32) -> Result<(), ErrorCode> {
         match self.groups.get(group).map(|entry| &entry.group) {
             Some(Kind::Consumer(group)) => group.check_epoch(member_id, epoch),
+            Some(Kind::Streams(group)) => group.check_epoch(member_id, epoch),
             // As of a group that is of no consumer.
             Some(Kind::Share(_)) => Err(ErrorCode::GroupIdNotFound),
             Some(Kind::Classic(_)) | None => Ok(()),
@@ -152,7 +150,7 @@ impl GroupCoordinator {
     pub fn describe_consumer(&self, group: &str, bytes_max: usize) -> Within<Option<ConsumerDescription>> {
         let group = self.groups.get(group).and_then(|entry| match &entry.group {
             Kind::Consumer(group) => Some(group),
-            Kind::Classic(_) | Kind::Share(_) => None,
+            Kind::Classic(_) | Kind::Share(_) | Kind::Streams(_) => None,
         });
         let bytes = group.map_or(0, |group| group.description_bytes());
         match bytes <= bytes_max {
@@ -177,7 +175,10 @@ impl GroupCoordinator {
         };
         match &change {
             ConsumerChange::Epoch(key, None) => drop(loading.consumer.remove(&key.group)),
-            ConsumerChange::Epoch(key, Some(_)) => drop(loading.classic.remove(&key.group)),
+            ConsumerChange::Epoch(key, Some(_)) => {
+                loading.classic.remove(&key.group);
+                loading.streams.remove(&key.group);
+            }
             _ => {}
         }
         if !loading.consumer.contains_key(change.group()) {

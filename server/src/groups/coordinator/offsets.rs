@@ -118,7 +118,7 @@ impl GroupCoordinator {
         let topics = turn.topics();
         let partitions = commit.offsets.iter().flat_map(|(topic, partitions)| {
             let id = topics.by_name(topic).map(|topic| topic.id);
-            partitions.iter().map(move |(partition, _)| (id, *partition))
+            partitions.iter().map(move |(partition, _)| (topic.as_str(), id, *partition))
         });
         let identity = &commit.identity;
         let checked =

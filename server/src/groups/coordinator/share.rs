@@ -14,8 +14,8 @@ use crate::coordination::{Outcome, Write};
 use crate::groups::consumer::Refusal;
 use crate::groups::group::ClassicGroup;
 use crate::groups::kind::Kind;
+use crate::groups::records::Change;
 use crate::groups::records::share::ShareChange;
-use crate::groups::records::{Change, GroupKey};
 use crate::groups::share::{ShareBeat, ShareDescription, ShareGroup, ShareHeartbeat, Topics};
 
 /// What is answered when it is durable.
@@ -72,14 +72,8 @@ impl GroupCoordinator {
                 if turn.is_in_flight(group) {
                     return Err(ErrorCode::CoordinatorLoadInProgress.into());
                 }
-                match known {
-                    Some(Kind::Consumer(known)) => {
-                        records.extend(known.tombstones().into_iter().map(Change::Consumer));
-                    }
-                    Some(known) if !known.is_blank() => {
-                        records.push(Change::Group(GroupKey { group: group.to_owned() }, None));
-                    }
-                    _ => {}
+                if let Some(known) = known.filter(|known| !known.is_blank()) {
+                    records.extend(known.tombstones(group));
                 }
                 let mut new = ShareGroup::new(group, self.settings.share);
                 let beat = new.heartbeat(now, &topics, said, &mut changes)?;
@@ -94,7 +88,7 @@ impl GroupCoordinator {
     fn share(&mut self, group: &str) -> Option<&mut ShareGroup> {
         match &mut self.groups.get_mut(group)?.group {
             Kind::Share(group) => Some(group),
-            Kind::Classic(_) | Kind::Consumer(_) => None,
+            Kind::Classic(_) | Kind::Consumer(_) | Kind::Streams(_) => None,
         }
     }
 
@@ -147,7 +141,7 @@ impl GroupCoordinator {
     fn share_ref(&self, group: &str) -> Option<&ShareGroup> {
         match &self.groups.get(group)?.group {
             Kind::Share(share) => Some(share),
-            Kind::Classic(_) | Kind::Consumer(_) => None,
+            Kind::Classic(_) | Kind::Consumer(_) | Kind::Streams(_) => None,
         }
     }
 
@@ -183,6 +177,7 @@ impl GroupCoordinator {
             ShareChange::Epoch(key, Some(_)) => {
                 loading.classic.remove(&key.group);
                 loading.consumer.remove(&key.group);
+                loading.streams.remove(&key.group);
             }
             _ => {}
         }

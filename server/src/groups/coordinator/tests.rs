@@ -17,6 +17,7 @@ fn coordinator() -> GroupCoordinator {
         group: GroupSettings { initial_rebalance_delay_ms: 0, size_max: usize::MAX },
         consumer: ConsumerSettings::default(),
         share: ShareGroupSettings::default(),
+        streams: StreamsSettings::default(),
         session_timeout_ms: 0..=i32::MAX,
         offsets_retention_ms: i64::MAX,
         retention_check_ms: i64::MAX,

@@ -21,7 +21,9 @@ use strandline_protocol::wire::ErrorCode;
 
 use super::consumers::Consumers;
 use super::slot::{Number, Slot, Stage, Transaction, Transactions};
+use super::streams::Threads;
 use crate::groups::consumer::Beat;
+use crate::groups::streams::StreamsBeat;
 use crate::groups::{Description, State};
 
 #[derive(Clone, Default)]
@@ -32,6 +34,7 @@ pub(super) struct Known {
     pub(super) transactions: Transactions,
     pub(super) members: BTreeMap<String, Members>,
     pub(super) consumers: Consumers,
+    pub(super) threads: Threads,
     next: Number,
     /// Whether there was trouble since the start, which excuses a refusal.
     pub(super) trouble: bool,
@@ -71,6 +74,8 @@ pub(super) enum Asked {
     Assignment { group: String, assigned: Assigned },
     /// What a member of a consumer group says; what it is told is in the cell when it is told something.
     Beat { group: String, id: String, told: Rc<RefCell<Option<Beat>>> },
+    /// What a member of a streams group says, in the same way.
+    StreamsBeat { group: String, id: String, told: Rc<RefCell<Option<StreamsBeat>>> },
 }
 
 impl Known {
@@ -79,6 +84,7 @@ impl Known {
         self.trouble = false;
         self.transactions.restart();
         self.consumers.restart();
+        self.threads.restart();
         self.offsets.values_mut().for_each(Slot::restart);
     }
 
@@ -102,7 +108,7 @@ impl Known {
                 let members = self.members.entry(group.clone()).or_default();
                 members.maybe.push((number, assigned.clone()));
             }
-            Asked::Beat { .. } => {}
+            Asked::Beat { .. } | Asked::StreamsBeat { .. } => {}
         }
         number
     }
@@ -119,6 +125,11 @@ impl Known {
             self.acknowledged += usize::from(answer.is_ok());
             let told = answer.map(|()| told.take().expect("it is told something"));
             return self.consumers.take(group, id, told, excused || self.trouble);
+        }
+        if let Asked::StreamsBeat { group, id, told } = &asked {
+            self.acknowledged += usize::from(answer.is_ok());
+            let told = answer.map(|()| told.take().expect("it is told something"));
+            return self.threads.take(group, id, told, excused || self.trouble);
         }
         if answer.is_err() {
             let is_absent =
@@ -157,7 +168,7 @@ impl Known {
                 (members.durable, members.disturbed) = (assigned, false);
                 members.maybe.retain(|(of, _)| *of > number);
             }
-            Asked::Beat { .. } => unreachable!("it has been taken in"),
+            Asked::Beat { .. } | Asked::StreamsBeat { .. } => unreachable!("it has been taken in"),
         }
     }
 
@@ -182,7 +193,10 @@ impl Known {
             Asked::Assignment { group, .. } => {
                 self.members.entry(group.clone()).or_default().disturbed = true;
             }
-            Asked::Offsets { .. } | Asked::Deletion { .. } | Asked::Beat { .. } => {}
+            Asked::Offsets { .. }
+            | Asked::Deletion { .. }
+            | Asked::Beat { .. }
+            | Asked::StreamsBeat { .. } => {}
         }
     }
 

@@ -49,6 +49,8 @@ pub(super) enum Play {
     Transactions,
     /// Not at all: members of consumer groups come and go.
     Consumers,
+    /// Not at all: members of streams groups do.
+    Streams,
 }
 
 /// A machine, and what must be known of the groups on it.
@@ -210,11 +212,12 @@ impl Life {
         for _ in 0..self.rng.usize(..self.questions_max) {
             let group = format!("g{}", self.rng.usize(..GROUPS));
             let kinds = match self.play {
-                Play::Plain | Play::Consumers => 24,
+                Play::Plain | Play::Consumers | Play::Streams => 24,
                 Play::Transactions => 32,
             };
             match self.rng.u8(..kinds) {
                 kind @ 0..=14 if self.play == Play::Consumers => self.beat(running, kind == 14)?,
+                kind @ 0..=14 if self.play == Play::Streams => self.streams_beat(running, kind == 14)?,
                 0..=9 => self.commit(running, &group)?,
                 24..=27 => self.commit_in_transaction(running, &group)?,
                 28..=31 => self.end_transaction(running)?,
@@ -302,11 +305,13 @@ impl Life {
     }
 
     fn go_on_with_consumers(&mut self, running: &Running) -> Option<()> {
-        if self.play == Play::Consumers {
-            for _ in 0..6 {
-                self.beat(running, false)?;
-                self.wait_for_answers(running)?;
+        for _ in 0..6 {
+            match self.play {
+                Play::Consumers => self.beat(running, false)?,
+                Play::Streams => self.streams_beat(running, false)?,
+                Play::Plain | Play::Transactions => return Some(()),
             }
+            self.wait_for_answers(running)?;
         }
         Some(())
     }
@@ -324,6 +329,31 @@ impl Life {
             told.replace(Some(beat));
             Ok(())
         })
+    }
+
+    /// A member of a streams group says something.
+    fn streams_beat(&mut self, running: &Running, leaves: bool) -> Option<()> {
+        let group = format!("s{}", self.rng.usize(..2));
+        let Some(said) = self.known.threads.say(&mut self.rng, &group, leaves) else { return Some(()) };
+        let told = Rc::new(RefCell::new(None));
+        let id = said.member_id.clone();
+        let asked = Asked::StreamsBeat { group: group.clone(), id, told: told.clone() };
+        let (groups, shard) = (running.groups.clone(), running.shard(&mut self.rng));
+        self.ask(asked, false, async move {
+            let beat = groups.streams_heartbeat(&shard, group, said).await.map_err(|refusal| refusal.code)?;
+            told.replace(Some(beat));
+            Ok(())
+        })
+    }
+
+    /// What a start has found of streams groups.
+    fn compare_streams(&mut self, running: &Running) -> Option<()> {
+        for group in ["s0", "s1"] {
+            let asked = running.groups.describe_streams(&running.shards[0], group.to_owned(), usize::MAX);
+            let Ok(Within::All(found, _)) = self.drive(asked)? else { panic!("{group} cannot be asked") };
+            self.known.threads.see(group, found.as_ref());
+        }
+        Some(())
     }
 
     /// What a start has found of consumer groups.
@@ -570,6 +600,7 @@ impl Life {
         }
         if is_start {
             self.compare_consumers(running)?;
+            self.compare_streams(running)?;
         }
         Some(())
     }

@@ -7,7 +7,7 @@
 //! plays, [`known`] and [`slot`] say what must be there.
 //!
 //! Members of consumer groups find again what they were told, and none reads what another reads
-//! ([`consumers`]).
+//! ([`consumers`]); so do those of streams groups, and none works on what another works on ([`streams`]).
 //!
 //! A failure prints the command that repeats it; see `strandline_engine::crash::seeds` for the variables that
 //! choose seeds.
@@ -16,6 +16,7 @@ mod consumers;
 mod known;
 mod life;
 mod slot;
+mod streams;
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use strandline_engine::crash::{Ending, Images, Settings, seeds};
 
 use super::consumer::ConsumerSettings;
+use super::streams::StreamsSettings;
 use super::{CoordinatorSettings, GroupSettings, Groups, OFFSETS_TOPIC};
 use crate::coordination::simulated::{Trouble, compacted};
 use life::{Counted, Life, Play};
@@ -39,6 +41,13 @@ pub(crate) fn groups(shards: usize) -> Groups {
             ..ConsumerSettings::default()
         },
         share: Default::default(),
+        streams: StreamsSettings {
+            standbys: 1,
+            initial_rebalance_delay_ms: 0,
+            assignment_interval_ms: 0,
+            units_at_once: 40,
+            ..StreamsSettings::default()
+        },
         session_timeout_ms: 0..=i32::MAX,
         offsets_retention_ms: i64::MAX,
         retention_check_ms: 5000,
@@ -137,6 +146,32 @@ fn d9_members_of_consumer_groups_find_again_what_they_were_told() {
     let told = std::cell::Cell::new(0);
     for_seeds("d9_members_of_consumer_groups_find_again_what_they_were_told", 0..60, |seed| {
         let mut life = Life::new(seed, Play::Consumers, Trouble::NONE);
+        life.generations(4);
+        told.set(told.get() + life.known.acknowledged);
+    });
+    assert!(told.get() > 1000, "{}", told.get());
+}
+
+#[test]
+fn d9_no_crash_at_any_moment_gives_a_task_two_workers_or_forgets_an_epoch() {
+    let name = "d9_no_crash_at_any_moment_gives_a_task_two_workers_or_forgets_an_epoch";
+    let counts: Counted = Rc::default();
+    for_seeds(name, 0..1, |seed| {
+        let mut life = Life::new(seed, Play::Streams, Trouble::NONE);
+        life.images = Some(Images::new(counts.clone()));
+        life.questions_max = 40;
+        life.generations(2);
+        counts.borrow_mut().seeds += 1;
+    });
+    eprintln!("{}", counts.borrow());
+    assert!(counts.borrow().images > 300, "{}", counts.borrow());
+}
+
+#[test]
+fn d9_members_of_streams_groups_find_again_what_they_were_told() {
+    let told = std::cell::Cell::new(0);
+    for_seeds("d9_members_of_streams_groups_find_again_what_they_were_told", 0..60, |seed| {
+        let mut life = Life::new(seed, Play::Streams, Trouble::NONE);
         life.generations(4);
         told.set(told.get() + life.known.acknowledged);
     });

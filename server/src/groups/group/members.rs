@@ -50,7 +50,7 @@ impl ClassicGroup {
 
     fn has_room_for(&self, member_id: &str) -> bool {
         match self.state {
-            State::Empty | State::Dead | State::Assigning | State::Reconciling => true,
+            State::Empty | State::Dead | State::Assigning | State::Reconciling | State::NotReady => true,
             // Who joins first stays: the setting may be smaller than the group.
             State::PreparingRebalance => {
                 self.members.get(member_id).is_some_and(|member| member.joining.is_some())
@@ -114,7 +114,7 @@ impl ClassicGroup {
                 self.update(&id, join, ticket, effects);
                 self.rebalance(now, effects);
             }
-            State::Empty | State::Dead | State::Assigning | State::Reconciling => {
+            State::Empty | State::Dead | State::Assigning | State::Reconciling | State::NotReady => {
                 unreachable!("an empty group has no member that could join again")
             }
         }
@@ -181,7 +181,7 @@ impl ClassicGroup {
             // The leader has been told, or is being told, of the old id.
             State::Stable | State::CompletingRebalance => self.prepare_rebalance(now, effects),
             State::PreparingRebalance => self.complete_join_if_all(now, effects),
-            State::Empty | State::Dead | State::Assigning | State::Reconciling => {
+            State::Empty | State::Dead | State::Assigning | State::Reconciling | State::NotReady => {
                 unreachable!("an empty group has no static member")
             }
         }

@@ -137,6 +137,12 @@ const ROWS: &[Row] = &[
     Row(ApiKey::ShareGroupDescribe, NO_GROUP, &[&[(Operation::Describe, GROUP)]]),
     Row(ApiKey::ShareFetch, NO_GROUP, READ_GROUP),
     Row(ApiKey::ShareAcknowledge, NO_GROUP, READ_GROUP),
+    Row(
+        ApiKey::StreamsGroupHeartbeat,
+        NO_GROUP,
+        &[&[(Operation::Read, GROUP), (Operation::Describe, TOPIC)]],
+    ),
+    Row(ApiKey::StreamsGroupDescribe, NO_GROUP, &[&[(Operation::Describe, GROUP)]]),
     Row(ApiKey::DescribeShareGroupOffsets, NO_GROUP, &[&[(Operation::Describe, GROUP)]]),
     Row(ApiKey::AlterShareGroupOffsets, NO_GROUP, READ_GROUP),
     Row(ApiKey::DeleteShareGroupOffsets, NO_GROUP, &[&[(Operation::Delete, GROUP)]]),
@@ -343,6 +349,21 @@ fn ask_of_groups(client: &mut Client, key: ApiKey) -> HashSet<ErrorCode> {
         }
         ApiKey::ShareGroupDescribe => {
             codes(&client.call(1, &ShareGroupDescribeRequest { group_ids: vec![g()], ..Default::default() }))
+        }
+        ApiKey::StreamsGroupHeartbeat => {
+            let subtopology = StreamsGroupSubtopology { source_topics: vec![t()], ..Default::default() };
+            let request = StreamsGroupHeartbeatRequest {
+                group_id: "g-none".to_owned(),
+                member_id: "member".to_owned(),
+                member_epoch: 1,
+                topology: Some(StreamsGroupTopology { epoch: 0, subtopologies: vec![subtopology] }),
+                ..Default::default()
+            };
+            codes(&client.call(1, &request))
+        }
+        ApiKey::StreamsGroupDescribe => {
+            let request = StreamsGroupDescribeRequest { group_ids: vec![g()], ..Default::default() };
+            codes(&client.call(1, &request))
         }
         ApiKey::ShareFetch => {
             let (group_id, member_id) = (Some(g()), Some("member".to_owned()));
