@@ -67,7 +67,7 @@ public final class App {
         switch (role) {
             case "prepare" -> prepare(bootstrap);
             case "feed" -> feed(bootstrap, rest[0], Long.parseLong(rest[1]), Integer.parseInt(rest[2]));
-            case "application" -> application(bootstrap, rest[0], rest[1], rest[2]);
+            case "application" -> application(bootstrap, rest[0], rest[1], rest[2], rest[3]);
             case "read" -> read(bootstrap, rest[0], List.of(rest).subList(1, rest.length));
             case "internal" -> internal(bootstrap);
             default -> throw new IllegalArgumentException("no such role: " + role);
@@ -188,7 +188,8 @@ public final class App {
     }
 
     /** An instance, which answers a line of its input with what it has, and stops when its input ends. */
-    private static void application(String bootstrap, String guarantee, String directory, String number) throws Exception {
+    private static void application(String bootstrap, String protocol, String guarantee, String directory, String number)
+        throws Exception {
         Properties settings = properties(bootstrap, Map.ofEntries(
             Map.entry("application.id", NAME),
             Map.entry("application.server", "instance:" + number),
@@ -205,10 +206,15 @@ public final class App {
             Map.entry("topic.min.cleanable.dirty.ratio", "0.01"),
             Map.entry("default.key.serde", Serdes.StringSerde.class.getName()),
             Map.entry("default.value.serde", Serdes.StringSerde.class.getName()),
-            // A killed instance is missed soon.
-            Map.entry("main.consumer.session.timeout.ms", "6000"),
-            Map.entry("main.consumer.heartbeat.interval.ms", "1500"),
             Map.entry("main.consumer.auto.offset.reset", "earliest")));
+        if (protocol.equals("streams")) {
+            // How many stand by, and when a killed instance is missed, is the broker's to say.
+            settings.put("group.protocol", "streams");
+            settings.remove("num.standby.replicas");
+        } else {
+            settings.put("main.consumer.session.timeout.ms", "6000");
+            settings.put("main.consumer.heartbeat.interval.ms", "1500");
+        }
         var streams = new KafkaStreams(topology(), settings);
         streams.setStateListener((now, before) -> say("state", now));
         streams.setGlobalStateRestoreListener(new Restores());
