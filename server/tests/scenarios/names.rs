@@ -45,6 +45,8 @@ fn requests(seed: fn(u64) -> Seed, first_id: i32) -> Vec<(ApiKey, i16, Vec<u8>)>
     add(to, samples::describe_share_group_offsets_request);
     add(to, samples::alter_share_group_offsets_request);
     add(to, samples::delete_share_group_offsets_request);
+    add(to, streams_group_heartbeat);
+    add(to, streams_group_describe);
     add(to, samples::leave_group_request);
     add(to, samples::sync_group_request);
     add(to, samples::describe_groups_request);
@@ -96,6 +98,37 @@ fn requests(seed: fn(u64) -> Seed, first_id: i32) -> Vec<(ApiKey, i16, Vec<u8>)>
         assert!(frames.iter().any(|(key, ..)| *key == api.key), "{} is served: add its sample here", api.key);
     }
     frames
+}
+
+/// The samples of streams groups are bytes of Kafka's; here each string of one is its own.
+fn streams_group_heartbeat(version: i16, s: &mut Seed) -> StreamsGroupHeartbeatRequest {
+    let mut request = samples::streams_group_heartbeat_request(version, s);
+    request.group_id = s.string();
+    request.member_id = s.string();
+    for text in [&mut request.instance_id, &mut request.rack_id, &mut request.process_id] {
+        *text = s.some();
+    }
+    request.client_tags = Some(vec![StreamsGroupKeyValue { key: s.string(), value: s.string() }]);
+    request.user_endpoint = Some(StreamsGroupEndpoint { host: s.string(), port: 1 });
+    for task in request.active_tasks.iter_mut().flatten() {
+        task.subtopology_id = s.string();
+    }
+    for part in request.topology.iter_mut().flat_map(|topology| &mut topology.subtopologies) {
+        part.subtopology_id = s.string();
+        let texts = part.source_topics.iter_mut().chain(&mut part.source_topic_regex);
+        texts.chain(&mut part.repartition_sink_topics).for_each(|text| *text = s.string());
+        let topics = part.state_changelog_topics.iter_mut().chain(&mut part.repartition_source_topics);
+        for topic in topics {
+            topic.name = s.string();
+            topic.topic_configs = vec![StreamsGroupKeyValue { key: s.string(), value: s.string() }];
+        }
+    }
+    request
+}
+
+fn streams_group_describe(version: i16, s: &mut Seed) -> StreamsGroupDescribeRequest {
+    let sample = samples::streams_group_describe_request(version, s);
+    StreamsGroupDescribeRequest { group_ids: vec![s.string(), s.string()], ..sample }
 }
 
 /// Where the strings of a sample have the two bytes of their `é`.

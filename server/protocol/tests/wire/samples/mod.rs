@@ -75,13 +75,13 @@ impl Seed {
         1 + (self.next() >> 2) as i64
     }
 
-    fn string(&mut self) -> String {
+    pub(crate) fn string(&mut self) -> String {
         let mut text = format!("{STRING_HEAD}{:x}", self.next() >> (self.next() % 60));
         text.extend(std::iter::repeat_n('x', self.string_bytes.saturating_sub(text.len())));
         text
     }
 
-    fn some(&mut self) -> Option<String> {
+    pub(crate) fn some(&mut self) -> Option<String> {
         Some(self.string())
     }
 
