@@ -256,7 +256,14 @@ mod tests {
     /// What Kafka 4.4 writes of the same.
     #[test]
     fn the_bytes_are_those_of_kafka() {
-        let keys: [&[u8]; 3] = [b"\0\x11\0\x01g", b"\0\x13\0\x01g\0\x01m", b"\0\x17\0\x01g"];
+        let keys: [&[u8]; 6] = [
+            b"\0\x11\0\x01g",
+            b"\0\x13\0\x01g\0\x01m",
+            b"\0\x14\0\x01g",
+            b"\0\x15\0\x01g\0\x01m",
+            b"\0\x16\0\x01g\0\x01m",
+            b"\0\x17\0\x01g",
+        ];
         let values: [&[u8]; 6] = [
             b"\0\0\0\0\0\x03\xff\xff\xff\xff\xff\xff\xff\xf7\x02\0\x04\0\0\0\x02\x01\x19\x02\
             \x15num.standby.replicas\x021\0",
@@ -273,11 +280,8 @@ mod tests {
         ];
         let records: Vec<_> =
             samples().into_iter().map(|change| Change::Streams(change).encode().unwrap()).collect();
-        for (at, key) in [0, 1, 5].into_iter().zip(keys) {
-            assert_eq!(&records[at].key[..], key);
-        }
-        for (record, value) in records.iter().zip(values) {
-            assert_eq!(record.value.as_deref(), Some(value));
+        for (record, (key, value)) in records.iter().zip(keys.into_iter().zip(values)) {
+            assert_eq!((&record.key[..], record.value.as_deref()), (key, Some(value)));
         }
         assert_eq!(records[6].value, None);
     }
