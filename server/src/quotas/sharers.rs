@@ -13,7 +13,7 @@ use super::table::QuotaKey;
 /// Sharers that are told apart at a time; those that have used nothing in all windows make room.
 pub(super) const SHARERS_MAX: usize = 20_000;
 
-/// How often it is looked for those that make room, while there is none: looking takes some 100 us.
+/// How often it is looked for those that make room, while there is none: looking goes through all of them.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// The sharers of some quotas, each with its measure.
