@@ -1,6 +1,7 @@
 //! The settings of an engine, and the layers that give a setting its value: what was set while it ran, what
 //! it was started with, the table ([`TOPIC_CONFIGS`]).
 
+mod allowed;
 mod topic;
 mod value;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub use crate::format::settings::{Credentials, DynamicSettings, Texts};
 
+pub use allowed::Allowed;
 pub(crate) use topic::words_of;
 pub use topic::{
     CompactionLimits, CompressionLevels, ConfigMode, DECOMPRESSED_BYTES_MAX, RetentionLimits, TOPIC_CONFIGS,
@@ -115,7 +117,7 @@ impl EngineConfig {
 }
 
 /// Why a setting was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ConfigError {
     /// No setting of that name.
     #[error("unknown topic config name: {name}")]
@@ -131,7 +133,7 @@ pub enum ConfigError {
         /// The value.
         value: String,
         /// What it takes.
-        expected: String,
+        expected: Allowed,
     },
     /// It is read when the broker starts, and at no other time.
     #[error("{name} cannot be changed while the broker runs: set it where it is started")]

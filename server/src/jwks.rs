@@ -51,7 +51,7 @@ enum NoKeys {
 /// The keys of a listener cannot be used at the start.
 #[derive(Debug, thiserror::Error)]
 #[error("listener {listener}: the keys of tokens in {place} cannot be used: {why}")]
-pub struct Refused {
+pub struct TokenKeysError {
     listener: Arc<str>,
     place: String,
     why: Box<NoKeys>,
@@ -81,15 +81,15 @@ impl TokenKeys {
     /// Reads the keys of all listeners, and looks after them from then on.
     ///
     /// # Errors
-    /// [`Refused`], for a file that cannot be used, or when no thread can be started.
-    pub fn open(config: &BrokerConfig) -> Result<TokenKeys, Refused> {
+    /// [`TokenKeysError`], for a file that cannot be used, or when no thread can be started.
+    pub fn open(config: &BrokerConfig) -> Result<TokenKeys, TokenKeysError> {
         let mut keys = TokenKeys::default();
         for listener in &config.listeners {
             let Some(bearer) = listener.sasl.as_ref().and_then(|sasl| sasl.bearer.clone()) else { continue };
             let name = listener.name.clone();
             let place = bearer.keys.clone();
             let refused =
-                |why| Refused { listener: name.clone(), place: place.to_string(), why: Box::new(why) };
+                |why| TokenKeysError { listener: name.clone(), place: place.to_string(), why: Box::new(why) };
             let (unknown, told) = sync_channel(1);
             let verifier = Arc::new(Verifier::new(bearer.rules.clone(), unknown));
             let reads = Arc::<Mutex<Reads>>::default();

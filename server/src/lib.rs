@@ -22,7 +22,7 @@
 //! jwks        the keys by which tokens of clients are verified
 //! net         listeners, seats, transports: what every front needs of the network
 //! quotas      how much clients may use, and have used
-//! answer room counters config descriptors log      long answers, their memory; what is counted; what can be set; descriptors; log lines
+//! answer room counters config descriptors log refusal  long answers, their memory; what is counted; what can be set; descriptors; log lines; why not
 //! security    mechanisms and secrets: how a client proves who it is
 //! ```
 
@@ -48,6 +48,7 @@ pub mod log;
 pub mod metrics;
 pub mod net;
 pub mod quotas;
+pub mod refusal;
 pub mod room;
 pub mod security;
 pub mod serve;

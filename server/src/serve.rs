@@ -17,7 +17,7 @@ use crate::descriptors::{Descriptors, TooFew};
 use crate::fronts::kafka::KafkaFront;
 use crate::jwks::{self, TokenKeys};
 use crate::metrics::{self, Sources};
-use crate::net::{Keys, Listener, Listeners, Refused, Seats, Watch as KeyWatch, bind};
+use crate::net::{Keys, KeysError, Listener, Listeners, Seats, Watch as KeyWatch, bind};
 use crate::quotas::{Used, Windows};
 
 /// Why a broker did not start.
@@ -33,10 +33,10 @@ pub enum ServeError {
     },
     /// The keys of a listener cannot be used.
     #[error(transparent)]
-    Keys(#[from] Refused),
+    Keys(#[from] KeysError),
     /// The keys of the tokens that a listener takes cannot be used.
     #[error(transparent)]
-    TokenKeys(#[from] jwks::Refused),
+    TokenKeys(#[from] jwks::TokenKeysError),
     /// No thread can be started that looks after the keys.
     #[error("no thread can be started for the keys of listeners: {0}")]
     KeyWatch(io::Error),

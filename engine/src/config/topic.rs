@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::value::{self, ConfigBounds, ConfigKind};
-use super::{ConfigError, TopicDefaults};
+use super::{Allowed, ConfigError, TopicDefaults};
 use crate::format::batch::TimestampType;
 use crate::format::check::{CheckRules, Repack};
 use crate::format::compression::{Codec, Packing};
@@ -173,8 +173,9 @@ impl TopicConfigEntry {
     /// # Errors
     /// [`ConfigError::BadValue`] when the setting does not take it.
     pub fn canonical(&self, value: &str) -> Result<String, ConfigError> {
-        let bad = |expected| ConfigError::BadValue { name: self.name, value: value.to_owned(), expected };
-        value::canonical(self.kind, self.bounds, value).map_err(bad)
+        let expected = self.allowed();
+        let bad = || ConfigError::BadValue { name: self.name, value: value.to_owned(), expected };
+        value::canonical(self.kind, self.bounds, value).ok_or_else(bad)
     }
 
     /// As [`TopicConfigEntry::canonical`], of a value that an earlier version may have kept. Those passed
@@ -188,9 +189,9 @@ impl TopicConfigEntry {
         }
     }
 
-    /// What the setting takes, in words.
-    pub fn expected(&self) -> String {
-        value::expected(self.kind, self.bounds)
+    /// What the setting takes.
+    pub fn allowed(&self) -> Allowed {
+        Allowed::Declared(self.kind, self.bounds)
     }
 
     /// What people are told about it.

@@ -14,8 +14,8 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::ErrorCode;
 
-use crate::api::refusal::{Refusal, told};
 use crate::call::Call;
+use crate::refusal::{Refusal, told};
 use crate::room::Seat;
 use crate::security::acl::{
     BYTES_MAX, ENTRIES_MAX, Filter, Operation, Pattern, PatternFilter, PatternType, Permission, Resource,

@@ -19,10 +19,10 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::configs::{may, not_kept};
-use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::config::{changed, changed_group, is_of_tls};
+use crate::refusal::{Refusal, told};
 use crate::security::acl::Operation;
 
 /// Resource types, in Kafka's numbers.

@@ -10,8 +10,8 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct_by_name;
-use crate::api::refusal::{Refusal, told};
 use crate::call::Call;
+use crate::refusal::{Refusal, told};
 use crate::security::acl::{Operation, Resource};
 
 /// What became of each move. A partition that is named several times gets what is asked for it last, as in

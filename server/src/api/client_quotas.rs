@@ -15,9 +15,9 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::ErrorCode;
 
-use crate::api::refusal::{Refusal, told};
 use crate::call::Call;
 use crate::quotas::{Entity, QUOTAS_MAX, QuotaKey, Whose, of_address, read_values, whole_text};
+use crate::refusal::{Refusal, told};
 use crate::room::Seat;
 use crate::security::acl::{Operation, Resource};
 

@@ -10,7 +10,8 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::call::Call;
-use crate::groups::consumer::{Assignment, Beat, ConsumerSettings, Heartbeat, Refusal};
+use crate::groups::consumer::{Assignment, Beat, ConsumerSettings, Heartbeat};
+use crate::refusal::Refusal;
 use crate::security::acl::{Operation, Resource};
 
 /// The first version whose clients choose their ids themselves (KIP-1082).
@@ -87,7 +88,7 @@ fn answer(member_id: String, beaten: Result<Beat, Refusal>) -> ConsumerGroupHear
         },
         Err(Refusal { code, message }) => ConsumerGroupHeartbeatResponse {
             error_code: code.code(),
-            error_message: Some(message),
+            error_message: message,
             ..Default::default()
         },
     }

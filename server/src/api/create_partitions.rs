@@ -11,9 +11,9 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::mutations::Mutations;
-use crate::api::refusal::{Refusal, told};
 use crate::call::Call;
 use crate::groups::is_internal;
+use crate::refusal::{Refusal, told};
 use crate::security::acl::{Operation, Resource};
 
 /// The first version whose client knows that it may be held to a quota.

@@ -15,10 +15,10 @@ use strandline_protocol::wire::ErrorCode;
 use crate::answer::{Body, Made};
 use crate::api::configs::topic_settings;
 use crate::api::mutations::Mutations;
-use crate::api::refusal::{Refusal, told};
 use crate::broker::{Broker, uuid_of};
 use crate::call::Call;
 use crate::groups::is_internal;
+use crate::refusal::{Refusal, told};
 use crate::security::acl::{Operation, Resource};
 
 /// The first version whose client knows that it may be held to a quota.

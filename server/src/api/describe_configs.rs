@@ -15,12 +15,12 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::answer::{Body, Made};
 use crate::api::configs::{SOURCE_GROUP, kind_code, may, not_kept, source_code, topic_settings};
-use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::config::{
     BrokerConfig, GROUP_CONFIGS, broker_config_entry, broker_configs, group_layers, layers, own_settings,
 };
+use crate::refusal::{Refusal, told};
 use crate::security::acl::Operation;
 
 /// The resource types that are answered.

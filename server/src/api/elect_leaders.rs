@@ -7,8 +7,8 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct_by_name;
-use crate::api::refusal::{Refusal, told};
 use crate::call::Call;
+use crate::refusal::{Refusal, told};
 use crate::security::acl::{Operation, Resource};
 
 /// `election_type` has these.

@@ -9,9 +9,9 @@ use strandline_protocol::messages::{Coordinator, FindCoordinatorRequest, FindCoo
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct;
-use crate::api::refusal::{Refusal, told};
 use crate::call::Call;
 use crate::cluster::Endpoint;
+use crate::refusal::{Refusal, told};
 use crate::security::acl::{Operation, Resource};
 
 /// `key_type` of a group, of a transaction, and of a share group.

@@ -49,7 +49,6 @@ pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 mod operations;
 pub mod produce;
-mod refusal;
 pub mod sasl;
 pub mod scram_credentials;
 pub mod share_acknowledge;
@@ -77,6 +76,7 @@ use strandline_engine::types::LeaderEpoch;
 use strandline_protocol::wire::{ApiKey, ErrorCode};
 
 use crate::call::Call;
+use crate::refusal::Refusal;
 use crate::security::acl::{Operation, Resource};
 
 /// The code for an append that was refused. Corrupt bytes are retriable, so that a client sends them again;
@@ -147,6 +147,12 @@ pub(crate) fn delete_records_error(error: &DeleteRecordsError) -> ErrorCode {
         DeleteRecordsError::Compacted(_) => ErrorCode::PolicyViolation,
         DeleteRecordsError::NoSpace(_) | DeleteRecordsError::Faulty { .. } => ErrorCode::KafkaStorageError,
         DeleteRecordsError::NotLeader(_) | DeleteRecordsError::Stopping => ErrorCode::NotLeaderOrFollower,
+    }
+}
+
+impl From<TopicError> for Refusal {
+    fn from(error: TopicError) -> Refusal {
+        Refusal::new(topic_error(&error), error.to_string())
     }
 }
 

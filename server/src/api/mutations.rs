@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use strandline_protocol::wire::ErrorCode;
 
-use crate::api::refusal::Refusal;
 use crate::api::whole_ms;
 use crate::call::Call;
 use crate::quotas::QuotaKey;
+use crate::refusal::Refusal;
 
 /// What a request changes, as far as it has come.
 pub(super) struct Mutations<'a> {

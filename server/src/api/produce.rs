@@ -33,12 +33,12 @@ use strandline_protocol::wire::{ApiKey, ErrorCode};
 
 use crate::access::Access;
 use crate::api::in_transaction::{Asked, Basis, bases};
-use crate::api::refusal::Refusal;
 use crate::api::{append_error, known_to, whole_ms};
 use crate::broker::{Broker, TopicKey};
 use crate::call::{Answer, Call, CallError, Pending, finish};
 use crate::groups::is_internal;
 use crate::quotas::QuotaKey;
+use crate::refusal::Refusal;
 use crate::security::acl::{Operation, Resource};
 
 /// The first version whose readers know zstd.

@@ -13,9 +13,9 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::{distinct, distinct_by_name};
-use crate::api::refusal::{Refusal, told};
 use crate::broker::Broker;
 use crate::call::Call;
+use crate::refusal::{Refusal, told};
 use crate::room::Seat;
 use crate::security::acl::{Operation, Resource};
 use crate::security::{CREDENTIALS_MAX, Credential, Hash, named, of_user, place};

@@ -13,10 +13,10 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::TopicKey;
 use crate::call::Call;
+use crate::refusal::{Refusal, told};
 use crate::security::acl::{Operation, Resource};
 use crate::share::{
-    Acknowledgement, Asked, Connection, ENDS, Kind, OPENS, Refused, SessionError, ShareGroupConfig, ShareKey,
-    Wanted,
+    Acknowledgement, Asked, Connection, ENDS, Kind, OPENS, SessionError, ShareGroupConfig, ShareKey, Wanted,
 };
 
 /// Partitions that are asked at a time.
@@ -63,7 +63,7 @@ pub async fn handle(call: &Call, request: ShareAcknowledgeRequest) -> ShareAckno
     }
     let mut responses: Vec<ShareAcknowledgeTopicResponse> = Vec::new();
     for ((topic_id, partition_index), result) in taken {
-        let (error_code, error_message) = told(result);
+        let (error_code, error_message) = told(result.err());
         let data = ShareAcknowledgePartitionData {
             partition_index,
             error_code,
@@ -104,14 +104,6 @@ pub(super) fn session_error(error: SessionError) -> ErrorCode {
         SessionError::NotFound => ErrorCode::ShareSessionNotFound,
         SessionError::Epoch => ErrorCode::InvalidShareSessionEpoch,
         SessionError::LimitReached => ErrorCode::ShareSessionLimitReached,
-    }
-}
-
-/// What a response says of a result.
-pub(super) fn told(result: Result<(), Refused>) -> (i16, Option<String>) {
-    match result {
-        Ok(()) => (ErrorCode::None.code(), None),
-        Err(Refused { code, why }) => (code.code(), Some(why.to_owned())),
     }
 }
 
@@ -156,7 +148,7 @@ pub(super) async fn acknowledge(
     config: &ShareGroupConfig,
     said: Vec<(At, Vec<ShareAcknowledgementBatch>)>,
     kinds: Kinds,
-) -> Vec<(At, Result<(), Refused>)> {
+) -> Vec<(At, Result<(), Refusal>)> {
     let broker = &call.broker;
     let said: BTreeMap<At, Vec<ShareAcknowledgementBatch>> = said.into_iter().collect();
     let mut results = Vec::with_capacity(said.len());
@@ -170,7 +162,7 @@ pub(super) async fn acknowledge(
             let result = async {
                 let acknowledgements = read(batches, kinds)?;
                 let asked = asked(call, group, config, topic, partition);
-                let asked = asked.map_err(|code| Refused { code, why: "there is no such partition here" })?;
+                let asked = asked.map_err(|code| Refusal::new(code, "there is no such partition here"))?;
                 if acknowledgements.is_empty() {
                     return Ok(());
                 }
@@ -184,8 +176,8 @@ pub(super) async fn acknowledge(
 }
 
 /// What is said of the records of a partition, in the order of their offsets.
-fn read(batches: Vec<ShareAcknowledgementBatch>, kinds: Kinds) -> Result<Vec<Acknowledgement>, Refused> {
-    let wrong = |why| Err(Refused { code: ErrorCode::InvalidRequest, why });
+fn read(batches: Vec<ShareAcknowledgementBatch>, kinds: Kinds) -> Result<Vec<Acknowledgement>, Refusal> {
+    let wrong = |why| Err(Refusal::new(ErrorCode::InvalidRequest, why));
     let mut read: Vec<Acknowledgement> = Vec::with_capacity(batches.len());
     for batch in batches {
         let (first, last) = (batch.first_offset, batch.last_offset);

@@ -23,11 +23,12 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 use strandline_protocol::wire::writer::PART_BYTES;
 
-use crate::api::share_acknowledge::{At, Kinds, acknowledge, connection, session_error, told, who};
+use crate::api::share_acknowledge::{At, Kinds, acknowledge, connection, session_error, who};
 use crate::broker::uuid_of;
 use crate::call::{Answer, Call, CallError, Pending};
+use crate::refusal::{Refusal, told};
 use crate::security::acl::{Operation, Resource};
-use crate::share::{Acquired, ENDS, OPENS, Opened, Refused, SessionError, ShareGroupConfig, Wanted};
+use crate::share::{Acquired, ENDS, OPENS, Opened, SessionError, ShareGroupConfig, Wanted};
 
 use records::{Fetched, Limit, fetch};
 
@@ -176,12 +177,12 @@ fn limit_of(call: &Call, request: &ShareFetchRequest) -> Limit {
 fn put_together(
     config: &ShareGroupConfig,
     fetched: Vec<Fetched>,
-    acknowledged: Vec<(At, Result<(), Refused>)>,
+    acknowledged: Vec<(At, Result<(), Refusal>)>,
 ) -> Answered {
     let mut ranges = Vec::new();
     let mut partitions: BTreeMap<At, SharePartitionData<RecordsGap>> = BTreeMap::new();
     for (at, result) in acknowledged {
-        let (acknowledge_error_code, acknowledge_error_message) = told(result);
+        let (acknowledge_error_code, acknowledge_error_message) = told(result.err());
         let data = SharePartitionData {
             partition_index: at.1,
             acknowledge_error_code,

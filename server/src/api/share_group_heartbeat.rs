@@ -4,7 +4,10 @@
 //! Partitions that the group has not fetched from yet get their state first, so that a member has them with
 //! its first answer; in Kafka it has them with its second.
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
+use strandline_engine::reactor;
 use strandline_protocol::Uuid;
 use strandline_protocol::messages::{
     ShareGroupHeartbeatAssignment, ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse,
@@ -14,13 +17,19 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::Broker;
 use crate::call::Call;
-use crate::groups::consumer::{Assignment, Refusal};
+use crate::groups::consumer::Assignment;
 use crate::groups::share::{ShareBeat, ShareGroupSettings, ShareHeartbeat, Topics};
+use crate::refusal::Refusal;
 use crate::security::acl::{Operation, Resource};
 use crate::share::ShareKey;
 
 /// States that are made at a time.
 const STATES_AT_ONCE: usize = 64;
+
+/// How long a heartbeat waits for coordinators of states that have just begun, and how often it asks again.
+/// After that its partitions come with the next one.
+const LOADING: Duration = Duration::from_secs(1);
+const LOADING_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the member shall do.
 pub async fn handle(call: &Call, request: ShareGroupHeartbeatRequest) -> ShareGroupHeartbeatResponse {
@@ -77,13 +86,13 @@ async fn make_states(broker: &Broker, group: &str, topics: Topics, epoch: i32) -
         return Topics::new();
     }
     let mut made = Topics::new();
+    let deadline = Instant::now() + LOADING;
     for (topic, (name, partitions)) in topics {
         let all: Vec<_> = partitions.into_iter().collect();
         for partitions in all.chunks(STATES_AT_ONCE) {
             let making = partitions.iter().map(async |partition| {
                 let key = ShareKey { group: group.to_owned(), topic, partition: *partition };
-                let states = &broker.shares.shares.states;
-                (*partition, states.initialize(&broker.shard, key, epoch, UNINITIALIZED).await)
+                (*partition, make_state(broker, key, epoch, deadline).await)
             });
             for (partition, result) in join_all(making).await {
                 match result {
@@ -101,6 +110,18 @@ async fn make_states(broker: &Broker, group: &str, topics: Topics, epoch: i32) -
     made
 }
 
+async fn make_state(broker: &Broker, key: ShareKey, epoch: i32, deadline: Instant) -> Result<(), ErrorCode> {
+    let states = &broker.shares.shares.states;
+    loop {
+        match states.initialize(&broker.shard, key.clone(), epoch, UNINITIALIZED).await {
+            Err(ErrorCode::CoordinatorLoadInProgress) if Instant::now() < deadline => {
+                reactor::sleep(LOADING_PAUSE).await;
+            }
+            made => return made,
+        }
+    }
+}
+
 /// The start of a share partition that nobody has fetched from yet.
 const UNINITIALIZED: i64 = -1;
 
@@ -115,7 +136,7 @@ fn answer(member_id: String, beaten: Result<ShareBeat, Refusal>) -> ShareGroupHe
         },
         Err(Refusal { code, message }) => ShareGroupHeartbeatResponse {
             error_code: code.code(),
-            error_message: Some(message),
+            error_message: message,
             ..Default::default()
         },
     }

@@ -15,12 +15,12 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::api::create_topics;
 use crate::call::Call;
-use crate::groups::consumer::Refusal;
 use crate::groups::streams::{
     Endpoints, InternalTopic, Roles, Status, StatusCode, StreamsBeat, StreamsHeartbeat, StreamsSettings,
     Tasks,
 };
 use crate::groups::{Within, is_internal};
+use crate::refusal::Refusal;
 use crate::room::{Gathered, Seat};
 use crate::security::acl::{Operation, Resource};
 
@@ -199,7 +199,7 @@ async fn endpoints(call: &Call, group: String, seat: &mut Seat) -> Option<Endpoi
 fn refused(member_id: String, Refusal { code, message }: Refusal) -> StreamsGroupHeartbeatResponse {
     StreamsGroupHeartbeatResponse {
         error_code: code.code(),
-        error_message: Some(message),
+        error_message: message,
         member_id,
         ..Default::default()
     }

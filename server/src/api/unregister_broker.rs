@@ -3,8 +3,8 @@
 use strandline_protocol::messages::{UnregisterBrokerRequest, UnregisterBrokerResponse};
 use strandline_protocol::wire::ErrorCode;
 
-use crate::api::refusal::{Refusal, told};
 use crate::call::Call;
+use crate::refusal::{Refusal, told};
 use crate::security::acl::{Operation, Resource};
 
 /// Refused.

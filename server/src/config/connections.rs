@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::error::Expected;
+use strandline_engine::config::Allowed;
 
 /// The exceptions from `max.connections.per.ip`.
 pub(super) const OVERRIDES: &str = "max.connections.per.ip.overrides";
@@ -25,7 +25,7 @@ const COUNTS_OF_ADDRESSES: &str = "ADDRESS:COUNT,ADDRESS:COUNT,... with addresse
 ///
 /// # Errors
 /// What is expected, when it is something else, or has an address twice.
-pub(super) fn counts_of_addresses(text: &str) -> Result<Vec<(IpAddr, usize)>, Expected> {
+pub(super) fn counts_of_addresses(text: &str) -> Result<Vec<(IpAddr, usize)>, Allowed> {
     let one = |text: &str| {
         let (address, count) = text.trim().rsplit_once(':')?;
         let address: IpAddr = address.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
@@ -35,7 +35,7 @@ pub(super) fn counts_of_addresses(text: &str) -> Result<Vec<(IpAddr, usize)>, Ex
     for text in text.split(',').filter(|_| !text.trim().is_empty()) {
         let (address, count) = one(text).ok_or(COUNTS_OF_ADDRESSES)?;
         if counts.iter().any(|(other, _)| *other == address) {
-            return Err(Expected::AddressOnce { address });
+            return Err(Allowed::AddressOnce { address });
         }
         counts.push((address, count));
     }

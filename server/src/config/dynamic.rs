@@ -1,7 +1,7 @@
 //! Settings that change while the broker runs: where the one in force comes from, and what a change leads to.
 
 use strandline_engine::config::{
-    ConfigError, ConfigMode, DynamicSettings, InForce, Origin, TOPIC_CONFIGS, TopicConfigEntry,
+    Allowed, ConfigError, ConfigMode, DynamicSettings, InForce, Origin, TOPIC_CONFIGS, TopicConfigEntry,
 };
 use strandline_engine::topics::ConfigChange;
 
@@ -93,13 +93,12 @@ pub fn changed(
         if entry.name == OVERRIDES
             && let Err(expected) = counts_of_addresses(value)
         {
-            let (name, expected) = (shown_name(entry), expected.to_string());
-            return Err(ConfigError::BadValue { name, value: value.clone(), expected });
+            return Err(ConfigError::BadValue { name: shown_name(entry), value: value.clone(), expected });
         }
         if let Some((min, max)) = group_bounds(config, entry.name)
             && !value.parse().is_ok_and(|value: i64| (min..=max).contains(&value))
         {
-            let (name, expected) = (shown_name(entry), format!("a whole number from {min} to {max}"));
+            let (name, expected) = (shown_name(entry), Allowed::Between { min, max });
             return Err(ConfigError::BadValue { name, value: value.clone(), expected });
         }
     }

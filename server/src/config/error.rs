@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
-use strandline_engine::config::{ConfigError, TopicConfigEntry};
+use strandline_engine::config::{Allowed, ConfigError};
 use strandline_tls::MappingError;
 
 use super::host_port::HostPort;
@@ -63,12 +62,9 @@ pub enum SettingError {
 /// What a setting takes.
 #[derive(Debug, thiserror::Error)]
 pub enum Expected {
-    /// These words say it.
+    /// What any setting of its kind takes.
     #[error("{0}")]
-    Words(&'static str),
-    /// What its declaration says.
-    #[error("{}", .0.expected())]
-    Declared(&'static TopicConfigEntry),
+    Allowed(Allowed),
     /// What the topic setting takes that it gives a default to.
     #[error(transparent)]
     Topic(#[from] ConfigError),
@@ -136,12 +132,6 @@ pub enum Expected {
         /// Those that there are.
         names: Vec<String>,
     },
-    /// Addresses that differ.
-    #[error("each address once, and {address} stands there twice")]
-    AddressOnce {
-        /// The one that is there twice.
-        address: IpAddr,
-    },
 }
 
 fn mechanisms() -> String {
@@ -150,7 +140,13 @@ fn mechanisms() -> String {
 
 impl From<&'static str> for Expected {
     fn from(words: &'static str) -> Expected {
-        Expected::Words(words)
+        Expected::Allowed(words.into())
+    }
+}
+
+impl From<Allowed> for Expected {
+    fn from(allowed: Allowed) -> Expected {
+        Expected::Allowed(allowed)
     }
 }
 

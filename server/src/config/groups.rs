@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use strandline_engine::config::{ConfigError, DynamicSettings, Origin, TopicConfigEntry};
+use strandline_engine::config::{Allowed, ConfigError, DynamicSettings, Origin, TopicConfigEntry};
 use strandline_engine::topics::ConfigChange;
 
 use super::dynamic::layers_of_broker;
@@ -94,13 +94,13 @@ pub fn changed_group(
         if let Some(Form { is_one, expected }) = form
             && !is_one(value)
         {
-            let (value, expected) = (value.clone(), (*expected).to_owned());
+            let (value, expected) = (value.clone(), (*expected).into());
             return Err(ConfigError::BadValue { name: entry.name, value, expected });
         }
         let Some(bounds) = bounds else { continue };
         let (min, max) = config.bounds(*bounds);
         if !value.parse().is_ok_and(|value: i64| (min..=max).contains(&value)) {
-            let expected = format!("a whole number from {min} to {max}, as this broker allows");
+            let expected = Allowed::Between { min, max };
             return Err(ConfigError::BadValue { name: entry.name, value: value.clone(), expected });
         }
     }
@@ -111,7 +111,7 @@ pub fn changed_group(
     for (session, heartbeat) in SESSION_AND_HEARTBEAT {
         let (value, least) = (in_effect(session), in_effect(heartbeat));
         if own.iter().any(|(name, _)| name == session || name == heartbeat) && value <= least {
-            let expected = format!("more than {heartbeat}, which is {least}");
+            let expected = Allowed::MoreThan { name: heartbeat, value: least };
             return Err(ConfigError::BadValue { name: session, value: value.to_string(), expected });
         }
     }
@@ -123,7 +123,8 @@ pub fn changed_group(
     settings.all_brokers.extend(own.into_iter().map(|(name, value)| (format!("{prefix}{name}"), value)));
     let count = settings.all_brokers.iter().filter(|(name, _)| is_of_a_group(name)).count();
     if count > SETTINGS_MAX {
-        let (value, expected) = (count.to_string(), format!("{SETTINGS_MAX} settings of groups at most"));
+        let (value, expected) =
+            (count.to_string(), Allowed::AtMost { count: SETTINGS_MAX, what: "settings of groups" });
         return Err(ConfigError::BadValue { name: "settings of groups", value, expected });
     }
     Ok(settings)

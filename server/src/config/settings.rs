@@ -90,7 +90,7 @@ fn checked(
     match entry.kind {
         // The canonical form of a secret is nothing.
         ConfigKind::Password if entry.has_effect || name.starts_with(OF_LISTENER) => Ok(value.to_owned()),
-        _ => entry.canonical(value).map_err(|_| bad(name, value.trim(), Expected::Declared(entry))),
+        _ => entry.canonical(value).map_err(|_| bad(name, value.trim(), entry.allowed())),
     }
 }
 

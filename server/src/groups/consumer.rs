@@ -21,4 +21,4 @@ pub mod survey;
 
 pub use assignment::Assignment;
 pub use assignors::Assignor;
-pub use group::{Beat, ConsumerDescription, ConsumerGroup, ConsumerSettings, Heartbeat, Ongoing, Refusal};
+pub use group::{Beat, ConsumerDescription, ConsumerGroup, ConsumerSettings, Heartbeat, Ongoing};

@@ -8,7 +8,7 @@ use strandline_engine::topics::Topic;
 use strandline_engine::types::{PartitionId, TopicId};
 use strandline_protocol::wire::ErrorCode;
 
-use super::consumer::{Beat, ConsumerDescription, Heartbeat, Refusal};
+use super::consumer::{Beat, ConsumerDescription, Heartbeat};
 use super::coordinator::{
     ByPartition, Commit, CoordinatorSettings, Fetch, Fetched, GroupCoordinator, GroupReport, Listed, Within,
 };
@@ -18,6 +18,7 @@ use super::share::{ShareBeat, ShareDescription, ShareHeartbeat, Topics};
 use super::streams::{Endpoints, StreamsBeat, StreamsDescription, StreamsHeartbeat};
 use super::topic;
 use crate::coordination::{Coordinators, InternalTopic, Partitions, Unavailable};
+use crate::refusal::Refusal;
 
 /// The way to the coordinators of groups. Its calls are answered with what the coordinator says, or with the
 /// code for a client that finds none.

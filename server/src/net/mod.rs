@@ -23,6 +23,6 @@ mod transport;
 pub use accept::{accept, bind};
 pub use connection::{Connection, Origin};
 pub use listener::{Listener, ListenerReport, Listeners, Protocol, Report};
-pub use seats::{Refusal, Seat, Seats};
-pub use tls::{Acceptor, Keys, Refused, Reloads, Tls, Watch};
+pub use seats::{NoSeat, Seat, Seats};
+pub use tls::{Acceptor, Keys, KeysError, Reloads, Tls, Watch};
 pub use transport::{Plain, SendRangeError, Transport};

@@ -39,7 +39,7 @@ pub struct Seat {
 
 /// Why a connection got no seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum NoSeat {
     /// As many as the process may have are connected.
     #[error("max.connections is reached")]
     All,
@@ -64,22 +64,22 @@ impl Seats {
     /// A seat for a connection from `address`, on the shard with the fewest.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`NoSeat`].
     pub fn take(
         self: &Arc<Seats>,
         listener: &Arc<str>,
         address: IpAddr,
         limits: ConnectionLimits,
-    ) -> Result<Seat, Refusal> {
+    ) -> Result<Seat, NoSeat> {
         // A listener for both families sees an address of the older one inside of the newer.
         let address = address.to_canonical();
         let mut taken = self.taken();
         let of = |count: Option<&usize>| count.copied().unwrap_or(0);
         let refusals = [
-            (taken.all >= limits.all, Refusal::All),
-            (of(taken.by_listener.get(listener)) >= limits.listener, Refusal::Listener),
-            (of(taken.by_address.get(&address)) >= limits.address, Refusal::Address),
-            (taken.all >= self.fit, Refusal::Descriptors),
+            (taken.all >= limits.all, NoSeat::All),
+            (of(taken.by_listener.get(listener)) >= limits.listener, NoSeat::Listener),
+            (of(taken.by_address.get(&address)) >= limits.address, NoSeat::Address),
+            (taken.all >= self.fit, NoSeat::Descriptors),
         ];
         if let Some((_, refusal)) = refusals.into_iter().find(|(is_reached, _)| *is_reached) {
             return Err(refusal);
@@ -161,11 +161,11 @@ mod tests {
             assert!(take(&a, 1, limits).is_ok(), "the seat is free again");
             (refused, others)
         };
-        assert_eq!(two(ConnectionLimits { all: 1, ..MANY }), (Refusal::All, [false, false]));
-        assert_eq!(two(ConnectionLimits { listener: 1, ..MANY }), (Refusal::Listener, [true, false]));
-        assert_eq!(two(ConnectionLimits { address: 1, ..MANY }), (Refusal::Address, [false, true]));
+        assert_eq!(two(ConnectionLimits { all: 1, ..MANY }), (NoSeat::All, [false, false]));
+        assert_eq!(two(ConnectionLimits { listener: 1, ..MANY }), (NoSeat::Listener, [true, false]));
+        assert_eq!(two(ConnectionLimits { address: 1, ..MANY }), (NoSeat::Address, [false, true]));
         let taken: Vec<_> = (0..4).map(|at| take(&a, at, MANY).unwrap()).collect();
-        assert_eq!(take(&b, 9, MANY).map(drop), Err(Refusal::Descriptors));
+        assert_eq!(take(&b, 9, MANY).map(drop), Err(NoSeat::Descriptors));
         drop(taken);
         assert_eq!(seats.taken().all, 0);
         assert!(seats.taken().by_address.is_empty(), "who has gone is not remembered");
@@ -178,6 +178,6 @@ mod tests {
         let limits = ConnectionLimits { address: 1, ..MANY };
         let _seat = seats.take(&listener, address(1), limits).unwrap();
         let mapped = Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped().into();
-        assert_eq!(seats.take(&listener, mapped, limits).map(drop), Err(Refusal::Address));
+        assert_eq!(seats.take(&listener, mapped, limits).map(drop), Err(NoSeat::Address));
     }
 }

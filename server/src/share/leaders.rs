@@ -37,10 +37,11 @@ use super::asked::Asked;
 use super::batches::ReadBatches;
 use super::coordinator::ShareKey;
 use super::log::ShareLog;
-use super::partition::{Acknowledgement, Acquired, Owner, Refused, SharePartition, StateWrite, Want};
+use super::partition::{Acknowledgement, Acquired, Owner, SharePartition, StateWrite, Want};
 use super::state::{Stored, UNINITIALIZED};
 use super::states::ShareStates;
 use crate::coordination::Reply;
+use crate::refusal::Refusal;
 
 use table::{Leader, Order, Table};
 
@@ -135,12 +136,12 @@ impl ShareLeaders {
         asked: Asked,
         member: String,
         acknowledgements: Vec<Acknowledgement>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Refusal> {
         let limits = asked.limits;
         let acknowledged = self.ask(asked, move |leader, now, reply| {
             leader.acknowledge(now, &limits, &member, &acknowledgements, reply);
         });
-        acknowledged.await.unwrap_or_else(|code| Err(Refused { code, why: "the state was not stored" }))
+        acknowledged.await.unwrap_or_else(|code| Err(Refusal::new(code, "the state was not stored")))
     }
 
     /// A share session has ended: what it has of these share partitions may be given to others.

@@ -41,7 +41,7 @@ pub use batches::{Archive, ReadBatch, ReadBatches};
 pub use coordinator::{ShareKey, Summary};
 pub use leaders::{NextFetch, ShareLeaders};
 pub use log::ShareLog;
-pub use partition::{Acknowledgement, Acquired, Kind, Limits, Refused, Want};
+pub use partition::{Acknowledgement, Acquired, Kind, Limits, Want};
 pub use service::{ShardShares, Shares};
 pub use sessions::{Connection, ENDS, OPENS, Opened, SessionError, Wanted};
 pub use settings::{ShareGroupConfig, ShareSettings};

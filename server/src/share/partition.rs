@@ -28,6 +28,8 @@ use std::rc::Rc;
 
 use strandline_protocol::wire::ErrorCode;
 
+use crate::refusal::Refusal;
+
 use super::batches::{Archive, ReadBatches};
 use super::spans::Spans;
 use super::state::{Delivery, StateBatch, Stored};
@@ -128,15 +130,6 @@ pub enum Kind {
     Reject,
     /// The member keeps it for longer.
     Renew,
-}
-
-/// Why nothing became of acknowledgements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// For the client.
-    pub code: ErrorCode,
-    /// For people.
-    pub why: &'static str,
 }
 
 /// When an acknowledgement is answered.
@@ -388,7 +381,7 @@ impl SharePartition {
         limits: &Limits,
         member: &str,
         acknowledgements: &[Acknowledgement],
-    ) -> Result<Taken, Refused> {
+    ) -> Result<Taken, Refusal> {
         let parts: Vec<_> = acknowledgements.iter().flat_map(Acknowledgement::parts).collect();
         let mut changed = Vec::new();
         for (first, last, kind) in parts {
@@ -578,8 +571,8 @@ impl Acknowledgement {
     }
 }
 
-fn refused(code: ErrorCode, why: &'static str) -> Refused {
-    Refused { code, why }
+fn refused(code: ErrorCode, why: &str) -> Refusal {
+    Refusal::new(code, why)
 }
 
 /// Whether nothing is to be done with it any more once the next write has settled.

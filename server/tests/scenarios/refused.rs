@@ -18,26 +18,26 @@ use crate::client::{Client, batch};
 
 /// System calls that are refused with an error number.
 #[derive(Clone, Copy)]
-struct Refusal {
+struct RefusedCalls {
     calls: &'static [libc::c_long],
     /// Only where the second argument is at least this.
     second_argument_least: u32,
     errno: i32,
 }
 
-const SETUP: Refusal = all(&[libc::SYS_io_uring_setup], libc::EPERM);
-const ENTER: Refusal = all(&[libc::SYS_io_uring_enter], libc::EPERM);
-const REGISTER: Refusal = all(&[libc::SYS_io_uring_register], libc::EPERM);
-const MISSING: Refusal = all(&[libc::SYS_io_uring_setup], libc::ENOSYS);
-const THREADS: Refusal = all(&[libc::SYS_clone, libc::SYS_clone3], libc::EAGAIN);
+const SETUP: RefusedCalls = all(&[libc::SYS_io_uring_setup], libc::EPERM);
+const ENTER: RefusedCalls = all(&[libc::SYS_io_uring_enter], libc::EPERM);
+const REGISTER: RefusedCalls = all(&[libc::SYS_io_uring_register], libc::EPERM);
+const MISSING: RefusedCalls = all(&[libc::SYS_io_uring_setup], libc::ENOSYS);
+const THREADS: RefusedCalls = all(&[libc::SYS_clone, libc::SYS_clone3], libc::EAGAIN);
 /// The ring works until a turn has so much to submit: at a start there is less.
-const BUSY_ENTER: Refusal = Refusal { second_argument_least: 16, ..ENTER };
+const BUSY_ENTER: RefusedCalls = RefusedCalls { second_argument_least: 16, ..ENTER };
 
-const fn all(calls: &'static [libc::c_long], errno: i32) -> Refusal {
-    Refusal { calls, second_argument_least: 0, errno }
+const fn all(calls: &'static [libc::c_long], errno: i32) -> RefusedCalls {
+    RefusedCalls { calls, second_argument_least: 0, errno }
 }
 
-impl Refusal {
+impl RefusedCalls {
     /// The filter, as a program of the classic BPF: the number of the call stands at 0, the low half of its
     /// second argument at 24.
     fn program(self) -> Vec<libc::sock_filter> {
@@ -85,7 +85,7 @@ impl Refusal {
     }
 }
 
-fn start_refused(refusal: Refusal, data_dir: &Path, shards: &str) -> Output {
+fn start_refused(refusal: RefusedCalls, data_dir: &Path, shards: &str) -> Output {
     let mut command = command(data_dir, &["--shards", shards]);
     refusal.put_over(&mut command);
     command.output().unwrap()

@@ -41,7 +41,7 @@ use crate::groups::records::consumer::{
     ConsumerChange, EpochValue, MemberKey, RegexKey, TargetEpochValue, TargetValue,
 };
 
-pub use heartbeat::{Beat, Heartbeat, Refusal};
+pub use heartbeat::{Beat, Heartbeat};
 
 /// The settings of consumer groups.
 #[derive(Clone, Copy, Debug)]

@@ -12,10 +12,11 @@ use strandline_protocol::wire::ErrorCode;
 use super::{Entry, GroupCoordinator, GroupTurn, Then, Within};
 use crate::coordination::{Finish, Outcome, Write};
 use crate::groups::consumer::survey::Found;
-use crate::groups::consumer::{Beat, ConsumerDescription, ConsumerGroup, Heartbeat, Ongoing, Refusal};
+use crate::groups::consumer::{Beat, ConsumerDescription, ConsumerGroup, Heartbeat, Ongoing};
 use crate::groups::group::ClassicGroup;
 use crate::groups::kind::Kind;
 use crate::groups::records::{Change, ConsumerChange};
+use crate::refusal::Refusal;
 
 /// What a member is told, or why nothing.
 type Beaten = Result<Beat, Refusal>;

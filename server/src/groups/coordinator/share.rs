@@ -11,12 +11,12 @@ use strandline_protocol::wire::ErrorCode;
 
 use super::{GroupCoordinator, GroupTurn, Then, Within};
 use crate::coordination::{Outcome, Write};
-use crate::groups::consumer::Refusal;
 use crate::groups::group::ClassicGroup;
 use crate::groups::kind::Kind;
 use crate::groups::records::Change;
 use crate::groups::records::share::ShareChange;
 use crate::groups::share::{ShareBeat, ShareDescription, ShareGroup, ShareHeartbeat, Topics};
+use crate::refusal::Refusal;
 
 /// What is answered when it is durable.
 type Answered<T> = Outcome<GroupCoordinator, Result<T, ErrorCode>>;

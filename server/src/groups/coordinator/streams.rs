@@ -12,7 +12,6 @@ use strandline_protocol::wire::ErrorCode;
 
 use super::{GroupCoordinator, GroupTurn, Then, Within};
 use crate::coordination::{Finish, Outcome, Write};
-use crate::groups::consumer::Refusal;
 use crate::groups::group::ClassicGroup;
 use crate::groups::kind::Kind;
 use crate::groups::records::{Change, StreamsChange};
@@ -20,6 +19,7 @@ use crate::groups::streams::survey::Found;
 use crate::groups::streams::{
     Endpoints, Ongoing, StreamsBeat, StreamsDescription, StreamsGroup, StreamsHeartbeat,
 };
+use crate::refusal::Refusal;
 
 /// What a member is told, or why nothing.
 type Beaten = Result<StreamsBeat, Refusal>;

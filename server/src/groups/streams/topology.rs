@@ -10,7 +10,7 @@ use strandline_protocol::messages::{
 };
 use strandline_protocol::wire::ErrorCode;
 
-use crate::groups::consumer::Refusal;
+use crate::refusal::Refusal;
 
 /// What the texts of a topology take at most, in bytes together: it is kept in one record.
 const BYTES_MAX: usize = 512 << 10;

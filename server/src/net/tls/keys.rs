@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The keys of a listener cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("listener {listener}: {source}")]
-pub struct Refused {
+pub struct KeysError {
     /// The listener.
     pub listener: Arc<str>,
     /// Which setting, and why.
@@ -70,15 +70,15 @@ impl Keys {
     /// The keys that the settings name at the start.
     ///
     /// # Errors
-    /// [`Refused`].
-    pub fn open(config: &Arc<BrokerConfig>) -> Result<Arc<Keys>, Refused> {
+    /// [`KeysError`].
+    pub fn open(config: &Arc<BrokerConfig>) -> Result<Arc<Keys>, KeysError> {
         let mut listeners = BTreeMap::new();
         for listener in &config.listeners {
             let Some(tls) = &listener.tls else { continue };
             let name = listener.name.clone();
             let settings = config.tls_settings(&DynamicSettings::default(), &name);
             let made = Made::of(Source::of(settings));
-            let made = made.map_err(|source| Refused { listener: name.clone(), source })?;
+            let made = made.map_err(|source| KeysError { listener: name.clone(), source })?;
             let mapping = PrincipalMapping::parse(&tls.mapping_rules).expect("it was parsed before");
             listeners.insert(name, Arc::new(Acceptor::new(made, mapping)));
         }
@@ -105,13 +105,13 @@ impl Keys {
     /// Whether keys could be made of these settings.
     ///
     /// # Errors
-    /// [`Refused`] for the first listener whose could not.
-    pub async fn check(self: &Arc<Keys>, dynamic: DynamicSettings) -> Result<(), Refused> {
+    /// [`KeysError`] for the first listener whose could not.
+    pub async fn check(self: &Arc<Keys>, dynamic: DynamicSettings) -> Result<(), KeysError> {
         let keys = self.clone();
         aside(move || {
             keys.listeners.keys().try_for_each(|name| {
                 let made = Made::of(Source::of(keys.config.tls_settings(&dynamic, name)));
-                made.map(drop).map_err(|source| Refused { listener: name.clone(), source })
+                made.map(drop).map_err(|source| KeysError { listener: name.clone(), source })
             })
         })
         .await

@@ -28,7 +28,7 @@ use strandline_tls::rustls::{self, ServerConnection};
 use strandline_tls::{NoRule, NoSubject, subject};
 
 pub use acceptor::Acceptor;
-pub use keys::{Keys, Refused, Reloads, Watch};
+pub use keys::{Keys, KeysError, Reloads, Watch};
 
 use super::transport::{Plain, Transport};
 

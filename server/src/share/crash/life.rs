@@ -18,9 +18,10 @@ use strandline_protocol::wire::ErrorCode;
 
 use crate::config::Reset;
 use crate::coordination::simulated::{Simulated, Timers, Trouble, compacted, some_settings};
+use crate::refusal::Refusal;
 use crate::share::coordinator::CoordinatorSettings;
 use crate::share::{
-    Acknowledgement, Archive, Asked, Kind, Limits, ReadBatch, ReadBatches, Refused, STATE_TOPIC, ShareKey,
+    Acknowledgement, Archive, Asked, Kind, Limits, ReadBatch, ReadBatches, STATE_TOPIC, ShareKey,
     ShareLeaders, ShareLog, ShareStates, Want,
 };
 
@@ -65,7 +66,7 @@ pub(super) struct Known {
 
 struct Pending {
     said: Vec<(At, Kind)>,
-    answer: Receiver<Result<(), Refused>>,
+    answer: Receiver<Result<(), Refusal>>,
 }
 
 /// A machine, and what must be known of the records on it.

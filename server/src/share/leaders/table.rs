@@ -7,9 +7,10 @@ use std::rc::Rc;
 use strandline_protocol::wire::ErrorCode;
 
 use crate::coordination::Reply;
+use crate::refusal::Refusal;
 use crate::share::asked::Asked;
 use crate::share::coordinator::ShareKey;
-use crate::share::partition::{Acknowledgement, Limits, Refused, SharePartition, StateWrite, Taken};
+use crate::share::partition::{Acknowledgement, Limits, SharePartition, StateWrite, Taken};
 
 /// How long a share partition is kept that nobody asks for and nobody has a record of, in milliseconds.
 const IDLE_MS: i64 = 5 * 60 * 1000;
@@ -29,7 +30,7 @@ pub(super) enum Order {
 }
 
 /// Where it is told what became of acknowledgements; apart from that, that the share partition is not served.
-type Acknowledged = Reply<Result<Result<(), Refused>, ErrorCode>>;
+type Acknowledged = Reply<Result<Result<(), Refusal>, ErrorCode>>;
 
 /// A share partition that is served.
 pub(super) struct Leader {
@@ -80,7 +81,7 @@ impl Leader {
     fn settle(&mut self, write: u64, result: Result<(), ErrorCode>) {
         let settled: Vec<_> = self.tickets.extract_if(.., |(number, _)| *number <= write).collect();
         for (_, reply) in settled {
-            let refused = |code| Refused { code, why: "the state was not stored" };
+            let refused = |code| Refusal::new(code, "the state was not stored");
             reply.send(Ok(result.map_err(refused)));
         }
     }

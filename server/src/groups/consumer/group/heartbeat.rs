@@ -13,6 +13,7 @@ use crate::groups::consumer::assignors::Assignor;
 use crate::groups::consumer::member::{AWAY, About, Held, Member, Stage};
 use crate::groups::consumer::patterns;
 use crate::groups::records::consumer::ConsumerChange;
+use crate::refusal::Refusal;
 
 /// The epoch with which a member joins.
 const JOIN: i32 = 0;
@@ -63,28 +64,6 @@ pub struct Beat {
     pub interval_ms: i32,
     /// What it has from now on; `None` when that has not changed.
     pub assignment: Option<Assignment>,
-}
-
-/// Why a member is told nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// For the client.
-    pub code: ErrorCode,
-    /// For people.
-    pub message: String,
-}
-
-impl Refusal {
-    /// A refusal with its reason.
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Refusal {
-        Refusal { code, message: message.into() }
-    }
-}
-
-impl From<ErrorCode> for Refusal {
-    fn from(code: ErrorCode) -> Refusal {
-        Refusal::new(code, code.to_string())
-    }
 }
 
 impl Heartbeat {

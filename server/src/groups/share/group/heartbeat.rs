@@ -6,8 +6,9 @@ use strandline_engine::topics::TopicTable;
 use strandline_protocol::wire::ErrorCode;
 
 use super::{About, Member, ShareGroup, ShareGroupSettings, Topics};
-use crate::groups::consumer::{Assignment, Refusal};
+use crate::groups::consumer::Assignment;
 use crate::groups::records::share::ShareChange;
+use crate::refusal::Refusal;
 
 /// The epoch with which a member joins.
 const JOIN: i32 = 0;

@@ -3,7 +3,7 @@
 use strandline_engine::topics::TopicTable;
 
 use super::*;
-use crate::groups::consumer::Refusal;
+use crate::refusal::Refusal;
 
 fn topic(number: u8) -> TopicId {
     TopicId::from_bytes([number + 1; 16])

@@ -10,13 +10,13 @@ use strandline_protocol::messages::{
 use strandline_protocol::wire::ErrorCode;
 
 use super::{StreamsGroup, StreamsSettings};
-use crate::groups::consumer::Refusal;
 use crate::groups::consumer::member::Stage;
 use crate::groups::records::streams::StreamsChange;
 use crate::groups::streams::configured::{InternalTopic, Status, StatusCode};
 use crate::groups::streams::member::{AWAY, About, Held, Member};
 use crate::groups::streams::tasks::Roles;
 use crate::groups::streams::topology::Topology;
+use crate::refusal::Refusal;
 
 /// The epoch with which a member joins.
 const JOIN: i32 = 0;
