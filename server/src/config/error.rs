@@ -42,8 +42,8 @@ pub enum SettingError {
         name: Cow<'static, str>,
         /// The value.
         value: String,
-        /// What it takes.
-        expected: Expected,
+        /// What it takes, apart: seldom is there an error, and every answer has the room for one.
+        expected: Box<Expected>,
     },
     /// The argument is for a broker with one listener.
     #[error(
@@ -155,5 +155,5 @@ pub(super) fn bad(
     value: &str,
     expected: impl Into<Expected>,
 ) -> SettingError {
-    SettingError::BadValue { name: name.into(), value: value.to_owned(), expected: expected.into() }
+    SettingError::BadValue { name: name.into(), value: value.to_owned(), expected: Box::new(expected.into()) }
 }
