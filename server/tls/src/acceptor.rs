@@ -7,6 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 
 use crate::error::{Problem, TlsError};
+use crate::mapping::PrincipalMapping;
 use crate::pem;
 use crate::provider::{provider, tickets, versions};
 use crate::settings::{
@@ -18,14 +19,15 @@ use crate::trust::Trust;
 /// Tickets that a client is given after a handshake: one connection, one ticket to come back by.
 const TICKETS: usize = 1;
 
-/// What a listener with these settings takes connections by. It reads their files.
+/// What a listener with these settings takes connections by. It reads their files. A client whose certificate
+/// `mapping` has no name for is refused like one that is not trusted, and told so.
 ///
 /// Each one has keys of its own for tickets, so that no session comes back by what another has trusted. Early
 /// data (0-RTT), which could be played again, is not taken.
 ///
 /// # Errors
 /// [`TlsError`].
-pub fn acceptor(settings: &TlsSettings) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn acceptor(settings: &TlsSettings, mapping: &PrincipalMapping) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = provider(settings)?;
     let versions = versions(settings)?;
     let (chain, key) =
@@ -35,7 +37,7 @@ pub fn acceptor(settings: &TlsSettings) -> Result<Arc<ServerConfig>, TlsError> {
         word @ ("requested" | "required") => {
             let trust = Trust::of(settings)?;
             let trust = trust.ok_or(TlsError { setting: CLIENT_AUTH, problem: Problem::NoTrust })?;
-            at(CLIENT_AUTH, trust.of_clients(provider.clone(), word == "required"))?
+            at(CLIENT_AUTH, trust.of_clients(provider.clone(), word == "required", mapping))?
         }
         other => {
             let expected = "none, requested or required";

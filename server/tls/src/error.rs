@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use rustls::{CertificateError, OtherError};
+
 /// Most bytes of a file: a few thousand certificates.
 pub const FILE_BYTES_MAX: u64 = 4 << 20;
 
@@ -121,11 +123,27 @@ pub enum Problem {
         expected: &'static str,
     },
     /// The certificate, or the key, or both together.
-    #[error(transparent)]
+    #[error("{}", told(.0))]
     Rustls(#[from] rustls::Error),
     /// No root of the system's could be read.
     #[error("it is not set, and the system's own certificates can not be read")]
     NoSystemRoots,
+}
+
+/// What rustls says, in words for whoever has made the certificate.
+pub fn told(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error else {
+        return error.to_string();
+    };
+    match inner.to_string().as_str() {
+        // What `openssl x509 -req` makes where it is given no extensions.
+        "UnsupportedCertVersion" => {
+            "the certificate is of version 1 of X.509, and of version 3 it has to be: one with extensions, for \
+             instance subjectAltName"
+                .to_owned()
+        }
+        said => said.to_owned(),
+    }
 }
 
 /// Java's own stores become PKCS#12 first.

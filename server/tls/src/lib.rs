@@ -22,7 +22,7 @@ mod trust;
 
 pub use acceptor::acceptor;
 pub use connector::connector;
-pub use error::{FILE_BYTES_MAX, Problem, TlsError};
+pub use error::{FILE_BYTES_MAX, Problem, TlsError, told};
 pub use mapping::{MappingError, NoRule, PrincipalMapping, Wrong};
 pub use rustls;
 pub use settings::{NAMES, TlsSettings};

@@ -15,14 +15,17 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
 };
 
 use crate::error::{Problem, TlsError};
+use crate::mapping::PrincipalMapping;
 use crate::pem;
 use crate::settings::{
     TRUSTSTORE_CERTIFICATES, TRUSTSTORE_LOCATION, TRUSTSTORE_PASSWORD, TRUSTSTORE_TYPE, TlsSettings, at,
 };
+use crate::subject::subject;
 
 /// Certificates that are trusted.
 pub(crate) struct Trust {
@@ -74,11 +77,12 @@ impl Trust {
         self,
         provider: Arc<CryptoProvider>,
         is_demanded: bool,
+        mapping: &PrincipalMapping,
     ) -> Result<Arc<dyn ClientCertVerifier>, Problem> {
         let builder = WebPkiClientVerifier::builder_with_provider(self.roots, provider);
         let builder = if is_demanded { builder } else { builder.allow_unauthenticated() };
         let inner = builder.build().map_err(|error| Error::General(error.to_string()))?;
-        Ok(Arc::new(OfClients { inner, certificates: self.certificates }))
+        Ok(Arc::new(OfClients { inner, certificates: self.certificates, mapping: mapping.clone() }))
     }
 
     /// What verifies the certificate of a broker, and its name where that is to be.
@@ -96,6 +100,9 @@ impl Trust {
 struct OfClients {
     inner: Arc<dyn ClientCertVerifier>,
     certificates: Vec<CertificateDer<'static>>,
+    /// What they are called: who is called nothing is told while the handshake lasts. Once it is over there
+    /// is no word for it, and clients would take the end of the connection for a broker that is down.
+    mapping: PrincipalMapping,
 }
 
 impl fmt::Debug for OfClients {
@@ -123,10 +130,11 @@ impl ClientCertVerifier for OfClients {
         between: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        match self.certificates.iter().any(|trusted| trusted == own) {
-            true => Ok(ClientCertVerified::assertion()),
-            false => self.inner.verify_client_cert(own, between, now),
+        if !self.certificates.iter().any(|trusted| trusted == own) {
+            self.inner.verify_client_cert(own, between, now)?;
         }
+        self.mapping.name(&subject(own).map_err(nobody)?).map_err(nobody)?;
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -150,6 +158,11 @@ impl ClientCertVerifier for OfClients {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.inner.supported_verify_schemes()
     }
+}
+
+/// A certificate that is trusted, and that nobody is called by.
+fn nobody(why: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why))))
 }
 
 struct OfBrokers {

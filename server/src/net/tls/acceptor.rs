@@ -48,8 +48,8 @@ impl Made {
     ///
     /// # Errors
     /// [`TlsError`].
-    pub(super) fn of(source: Source) -> Result<Made, TlsError> {
-        let config = acceptor(&source.settings)?;
+    pub(super) fn of(source: Source, mapping: &PrincipalMapping) -> Result<Made, TlsError> {
+        let config = acceptor(&source.settings, mapping)?;
         Ok(Made(Current { config, made_of: source }))
     }
 }

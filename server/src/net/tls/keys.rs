@@ -77,9 +77,9 @@ impl Keys {
             let Some(tls) = &listener.tls else { continue };
             let name = listener.name.clone();
             let settings = config.tls_settings(&DynamicSettings::default(), &name);
-            let made = Made::of(Source::of(settings));
-            let made = made.map_err(|source| KeysError { listener: name.clone(), source })?;
             let mapping = PrincipalMapping::parse(&tls.mapping_rules).expect("it was parsed before");
+            let made = Made::of(Source::of(settings), &mapping);
+            let made = made.map_err(|source| KeysError { listener: name.clone(), source })?;
             listeners.insert(name, Arc::new(Acceptor::new(made, mapping)));
         }
         Ok(Arc::new(Keys { config: config.clone(), listeners, state: Mutex::default() }))
@@ -109,8 +109,9 @@ impl Keys {
     pub async fn check(self: &Arc<Keys>, dynamic: DynamicSettings) -> Result<(), KeysError> {
         let keys = self.clone();
         aside(move || {
-            keys.listeners.keys().try_for_each(|name| {
-                let made = Made::of(Source::of(keys.config.tls_settings(&dynamic, name)));
+            keys.listeners.iter().try_for_each(|(name, acceptor)| {
+                let source = Source::of(keys.config.tls_settings(&dynamic, name));
+                let made = Made::of(source, acceptor.mapping());
                 made.map(drop).map_err(|source| KeysError { listener: name.clone(), source })
             })
         })
@@ -137,7 +138,7 @@ impl Keys {
             if why == Why::Looking && is_known {
                 continue;
             }
-            match Made::of(source.clone()) {
+            match Made::of(source.clone(), acceptor.mapping()) {
                 Ok(made) => {
                     acceptor.replace(made);
                     state.reloads.done += 1;

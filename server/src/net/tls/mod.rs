@@ -25,7 +25,7 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use strandline_engine::reactor::{self, Sockets, send_ready, yield_if_needed};
 use strandline_tls::rustls::{self, ServerConnection};
-use strandline_tls::{NoRule, NoSubject, subject};
+use strandline_tls::{NoRule, NoSubject, subject, told};
 
 pub use acceptor::Acceptor;
 pub use keys::{Keys, KeysError, Reloads, Watch};
@@ -71,7 +71,7 @@ enum NotOpened {
     NoTls,
     #[error("it took longer than {} s", HANDSHAKE.as_secs())]
     Slow,
-    #[error(transparent)]
+    #[error("{}", told(.0))]
     Tls(#[from] rustls::Error),
     #[error(transparent)]
     Subject(#[from] NoSubject),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use strandline_tls::rustls::pki_types::pem::PemObject;
 use strandline_tls::rustls::pki_types::{CertificateDer, ServerName};
 use strandline_tls::rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
-use strandline_tls::{TlsSettings, acceptor, connector, subject};
+use strandline_tls::{PrincipalMapping, TlsSettings, acceptor, connector, subject};
 
 fn path(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/stores/pem").join(name);
@@ -28,7 +28,8 @@ fn settings(pairs: &[(&str, &str)]) -> TlsSettings {
 }
 
 fn accepting(pairs: &[(&str, &str)]) -> Result<Arc<ServerConfig>, String> {
-    acceptor(&settings(pairs)).map_err(|error| error.to_string())
+    let everybody = PrincipalMapping::parse("DEFAULT").unwrap();
+    acceptor(&settings(pairs), &everybody).map_err(|error| error.to_string())
 }
 
 fn connecting(pairs: &[(&str, &str)]) -> Result<Arc<ClientConfig>, String> {
