@@ -13,7 +13,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use strandline::security::{Credential, Hash, ITERATIONS_MAX, ITERATIONS_MIN, named, place, random};
+use strandline::security::{
+    Credential, Hash, ITERATIONS_MAX, ITERATIONS_MIN, SALT_BYTES, named, place, random,
+};
 use strandline_client::Client;
 use strandline_engine::config::{Credentials, EngineConfig};
 use strandline_engine::{Engine, NoFront};
@@ -86,9 +88,6 @@ impl Mechanism {
         }
     }
 }
-
-/// Bytes of a salt.
-const SALT_BYTES: usize = 16;
 
 /// Each user with its mechanisms and their iterations.
 type Users = BTreeMap<String, Vec<(Hash, u32)>>;

@@ -24,6 +24,9 @@ pub const ITERATIONS_MAX: u32 = 16384;
 /// Longest salt that is kept, several times what anybody takes.
 pub const SALT_BYTES_MAX: usize = 1024;
 
+/// Bytes of the salts that the command line makes.
+pub const SALT_BYTES: usize = 16;
+
 /// Most credentials of a broker: with names of 20 bytes, 20 MiB of memory and of the file that has them all.
 pub const CREDENTIALS_MAX: usize = 100_000;
 
@@ -135,6 +138,46 @@ pub fn of_user(credentials: &Credentials, hash: Hash, user: &str) -> Option<Cred
     Credential::of_text(hash, credentials.0.get(&place(hash, user))?)
 }
 
+/// What a client sees of a credential before it has proven anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Looks {
+    pub(super) salt_bytes: usize,
+    pub(super) iterations: u32,
+}
+
+/// What there is of a user.
+pub(super) enum Found {
+    Known(Credential),
+    /// Nothing, and this is how it has to look all the same.
+    Unknown(Looks),
+}
+
+impl From<Option<Credential>> for Found {
+    fn from(found: Option<Credential>) -> Found {
+        found.map_or(
+            Found::Unknown(Looks { salt_bytes: SALT_BYTES, iterations: ITERATIONS_MIN }),
+            Found::Known,
+        )
+    }
+}
+
+/// The credential of a user. One that there is not looks like the next one behind it by name: whether users
+/// were made by our command line, by Kafka's or by both, it stands out from none.
+pub(super) fn found(credentials: &Credentials, hash: Hash, user: &str) -> Found {
+    if let Some(credential) = of_user(credentials, hash, user) {
+        return Found::Known(credential);
+    }
+    let prefix = place(hash, "");
+    let from = |first: String| {
+        let next = credentials.0.range(first..).next().filter(|(name, _)| name.starts_with(&prefix));
+        next.and_then(|(_, text)| Credential::of_text(hash, text))
+    };
+    match from(place(hash, user)).or_else(|| from(prefix.clone())) {
+        Some(like) => Found::Unknown(Looks { salt_bytes: like.salt.len(), iterations: like.iterations }),
+        None => None.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,5 +218,33 @@ mod tests {
         assert_eq!(taken(4096, &[1; 1025], &[1; 32]), Err(Unacceptable::Salt(1025)));
         let wrong = Unacceptable::SaltedPassword { found: 31, expected: 32 };
         assert_eq!(taken(4096, b"s", &[1; 31]), Err(wrong));
+    }
+
+    #[test]
+    fn a_user_that_there_is_not_looks_like_one_of_the_same_mechanism_that_there_is() {
+        let of = |hash: Hash, salt: &[u8], iterations: i32| {
+            let salted = hash.salted(b"pencil", salt, 4096);
+            Credential::of_salted(hash, iterations, salt, &salted).unwrap().to_text()
+        };
+        let (one, other) = (Hash::Sha256, Hash::Sha512);
+        let kept = Credentials(
+            [
+                (place(one, "bob"), of(one, &[7; 26], 8192)),
+                (place(one, "dave"), of(one, &[7; 16], 4096)),
+                (place(other, "carol"), of(other, &[7; 300], 5000)),
+            ]
+            .into(),
+        );
+        let looks = |credentials: &Credentials, hash, user| match found(credentials, hash, user) {
+            Found::Unknown(looks) => (looks.salt_bytes, looks.iterations),
+            Found::Known(_) => panic!("{user} is known"),
+        };
+        assert!(matches!(found(&kept, one, "bob"), Found::Known(_)));
+        for (user, expected) in [("alice", (26, 8192)), ("carol", (16, 4096)), ("erin", (26, 8192))] {
+            assert_eq!(looks(&kept, one, user), expected, "{user}");
+        }
+        assert_eq!(looks(&kept, other, "bob"), (300, 5000));
+        assert_eq!(looks(&kept, other, "dave"), (300, 5000));
+        assert_eq!(looks(&Credentials::default(), one, "bob"), (SALT_BYTES, ITERATIONS_MIN));
     }
 }

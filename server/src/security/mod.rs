@@ -23,8 +23,8 @@ mod scram;
 use ring::hmac;
 
 pub use credentials::{
-    CREDENTIALS_MAX, Credential, ITERATIONS_MAX, ITERATIONS_MIN, SALT_BYTES_MAX, Unacceptable, named,
-    of_user, place,
+    CREDENTIALS_MAX, Credential, ITERATIONS_MAX, ITERATIONS_MIN, SALT_BYTES, SALT_BYTES_MAX, Unacceptable,
+    named, of_user, place,
 };
 pub use hash::Hash;
 pub use jaas::{JaasError, plain_users};

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use strandline_engine::config::Credentials;
 
-use super::credentials::of_user;
+use super::credentials::found;
 use super::hash::Hash;
 use super::oauth::{Bearer, INVALID_TOKEN, Reply as BearerReply, Verifier};
 use super::plain::PlainUsers;
@@ -112,7 +112,7 @@ impl Exchange {
                 Some(user) => Step::Proven { token: Vec::new(), user, lasts: None },
                 None => Step::Denied,
             },
-            Tokens::Scram(hash, scram) => match scram.step(token, |user| of_user(known.scram, *hash, user)) {
+            Tokens::Scram(hash, scram) => match scram.step(token, |user| found(known.scram, *hash, user)) {
                 Some(Reply::Challenge(challenge)) => Step::Challenge(challenge.into_bytes()),
                 Some(Reply::Proven { user, signature }) => {
                     Step::Proven { token: signature.into_bytes(), user, lasts: None }

@@ -8,14 +8,15 @@
 //! server  v=SIGNATURE
 //! ```
 //! A user that there is not gets a salt as well, the same one each time, and fails when its proof is looked
-//! at: nobody learns which users there are.
+//! at. Salt and iterations look like those of a user that there is, whoever has made that one: nobody learns
+//! which users there are.
 
 use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::credentials::{Credential, ITERATIONS_MIN};
+use super::credentials::{Credential, Found, Looks};
 use super::hash::Hash;
 use super::{random, same};
 
@@ -55,7 +56,7 @@ pub(super) enum Reply {
 /// Unknown users are given a salt out of this.
 static UNKNOWN: LazyLock<[u8; 32]> = LazyLock::new(random);
 
-/// Bytes of our part of the nonce, and of a made-up salt.
+/// Bytes of our part of the nonce.
 const NONCE_BYTES: usize = 18;
 
 impl Scram {
@@ -64,28 +65,29 @@ impl Scram {
     }
 
     /// Takes the next message of the client. `None` ends the exchange: it was no message, or no proof.
-    pub(super) fn step(
+    pub(super) fn step<F: Into<Found>>(
         &mut self,
         message: &[u8],
-        credential_of: impl FnOnce(&str) -> Option<Credential>,
+        credential_of: impl FnOnce(&str) -> F,
     ) -> Option<Reply> {
         let nonce = BASE64.encode(random::<NONCE_BYTES>());
         self.step_with(message, &nonce, credential_of)
     }
 
-    fn step_with(
+    fn step_with<F: Into<Found>>(
         &mut self,
         message: &[u8],
         nonce: &str,
-        credential_of: impl FnOnce(&str) -> Option<Credential>,
+        credential_of: impl FnOnce(&str) -> F,
     ) -> Option<Reply> {
         let message = std::str::from_utf8(message).ok()?;
         match std::mem::replace(&mut self.state, State::Over) {
             State::Fresh => {
                 let first = First::read(message)?;
-                let known = credential_of(&first.user);
-                let is_known = known.is_some();
-                let credential = known.unwrap_or_else(|| made_up(self.hash, &first.user));
+                let (is_known, credential) = match credential_of(&first.user).into() {
+                    Found::Known(credential) => (true, credential),
+                    Found::Unknown(looks) => (false, made_up(self.hash, &first.user, looks)),
+                };
                 let nonce = format!("{}{nonce}", first.nonce);
                 let salt = BASE64.encode(&credential.salt);
                 let challenge = format!("r={nonce},s={salt},i={}", credential.iterations);
@@ -129,11 +131,17 @@ impl Challenged {
 }
 
 /// A credential that nobody can prove, the same one for the same name as long as this process runs.
-fn made_up(hash: Hash, user: &str) -> Credential {
+fn made_up(hash: Hash, user: &str, looks: Looks) -> Credential {
     let sum = |what: &str| hash.hmac(&*UNKNOWN, format!("{what}:{user}").as_bytes());
-    let mut salt = sum("salt");
-    salt.truncate(NONCE_BYTES);
-    Credential { iterations: ITERATIONS_MIN, salt, stored_key: sum("stored"), server_key: sum("server") }
+    let mut salt = Vec::new();
+    for number in 0.. {
+        if salt.len() >= looks.salt_bytes {
+            break;
+        }
+        salt.extend(sum(&format!("salt {number}")));
+    }
+    salt.truncate(looks.salt_bytes);
+    Credential { iterations: looks.iterations, salt, stored_key: sum("stored"), server_key: sum("server") }
 }
 
 /// The client's first message.
@@ -282,7 +290,8 @@ mod tests {
     fn an_unknown_user_is_challenged_like_a_known_one_and_alike_each_time() {
         let ask = |user: &str| {
             let first = format!("n,,n={user},r=x");
-            let asked = challenge(Scram::new(Hash::Sha512).step(first.as_bytes(), |_| None)).unwrap();
+            let asked =
+                challenge(Scram::new(Hash::Sha512).step(first.as_bytes(), |_| None::<Credential>)).unwrap();
             let (_, rest) = asked.split_once(",s=").unwrap();
             rest.to_owned()
         };
