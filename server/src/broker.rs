@@ -26,6 +26,7 @@ use crate::quotas::{Changed, QuotaKey, Quotas};
 use crate::room::Room;
 use crate::session::Session;
 use crate::share::ShardShares;
+use crate::strangers::Strangers;
 use crate::transactions::{Confirmed, Transactions};
 
 /// The broker as a handler on one shard sees it.
@@ -58,6 +59,8 @@ pub struct Broker {
     pub requests: RequestCounters,
     /// The memory for long answers.
     pub room: Rc<Room>,
+    /// The memory of clients that have not proven who they are.
+    pub strangers: Strangers,
 }
 
 /// How a request says which topic it means.

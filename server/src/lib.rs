@@ -22,7 +22,7 @@
 //! jwks        the keys by which tokens of clients are verified
 //! net         listeners, seats, transports: what every front needs of the network
 //! quotas      how much clients may use, and have used
-//! answer room counters config descriptors log refusal  long answers, their memory; what is counted; what can be set; descriptors; log lines; why not
+//! answer room strangers counters config descriptors log refusal  long answers, their memory and that of strangers; what is counted; what can be set; descriptors; log lines; why not
 //! security    mechanisms and secrets: how a client proves who it is
 //! ```
 
@@ -54,4 +54,5 @@ pub mod security;
 pub mod serve;
 pub mod session;
 pub mod share;
+pub mod strangers;
 pub mod transactions;

@@ -46,6 +46,7 @@ use crate::quotas::Mute;
 use crate::room::Seat;
 use crate::session::Session;
 use crate::share;
+use crate::strangers::NoRoom;
 
 /// Requests of one connection that may wait for their answers. Clients have 5 (Java, librdkafka with
 /// idempotence) to some dozens in flight.
@@ -87,6 +88,8 @@ enum ReadEnd {
     Frame(#[from] FrameError),
     #[error(transparent)]
     Call(#[from] CallError),
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
 }
 
 /// Why not all answers were written.
@@ -177,6 +180,7 @@ impl<T: Transport> Serving<'_, T> {
             None => request_bytes_max,
         };
         let mut buffer = FrameBuffer::new(most(client));
+        let mut stranger = self.broker.strangers.come();
         let mut drained = false;
         // Asked for when the queue is full for the first time.
         let mut gone = pin!(self.connection.transport().hung_up().fuse());
@@ -212,6 +216,8 @@ impl<T: Transport> Serving<'_, T> {
                 yield_if_needed().await;
             }
             drained = self.receive(&mut buffer, drained).await?;
+            let is_stranger = client.authentication.request_bytes_max().is_some();
+            stranger.holds(if is_stranger { buffer.holds() } else { 0 })?;
         }
     }
 

@@ -73,6 +73,11 @@ impl FrameBuffer {
         !self.block.is_empty()
     }
 
+    /// The memory of what has arrived and was not taken.
+    pub(super) fn holds(&self) -> usize {
+        self.block.capacity()
+    }
+
     /// Gives the memory back while nothing is expected, but for a small block. A frame that has begun stays.
     /// Whether waiting for more takes no memory than what is held anyway.
     pub(super) fn rests_small(&mut self) -> bool {

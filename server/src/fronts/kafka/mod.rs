@@ -29,6 +29,7 @@ use crate::net::{Connection, Keys, Listeners, Protocol, Report, Transport};
 use crate::quotas::{Quotas, Used};
 use crate::room::Room;
 use crate::share::Shares;
+use crate::strangers::Strangers;
 use crate::transactions::{Confirmed, Transactions};
 
 /// What a shard counts of its requests, by API.
@@ -119,6 +120,7 @@ impl KafkaFront {
             quotas: Quotas::new(used.clone()),
             requests: RequestCounters::default(),
             room: Room::of_shard(shard.shards()),
+            strangers: Strangers::default(),
         }))
     }
 }
