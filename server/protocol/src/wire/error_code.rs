@@ -74,11 +74,11 @@ pub enum ErrorCode {
     RebalanceInProgress = 27,
     #[error("the committed offset does not fit a record")]
     InvalidCommitOffsetSize = 28,
-    #[error("access to the topic is denied")]
+    #[error("Topic authorization failed")]
     TopicAuthorizationFailed = 29,
-    #[error("access to the group is denied")]
+    #[error("Group authorization failed")]
     GroupAuthorizationFailed = 30,
-    #[error("access to the cluster is denied")]
+    #[error("Cluster authorization failed")]
     ClusterAuthorizationFailed = 31,
     #[error("a record's timestamp is outside the range that the topic accepts")]
     InvalidTimestamp = 32,
@@ -122,7 +122,7 @@ pub enum ErrorCode {
     ConcurrentTransactions = 51,
     #[error("the transaction coordinator is no longer the current one")]
     TransactionCoordinatorFenced = 52,
-    #[error("access to the transactional id is denied")]
+    #[error("Transactional Id authorization failed")]
     TransactionalIdAuthorizationFailed = 53,
     #[error("security is disabled")]
     SecurityDisabled = 54,
@@ -146,7 +146,7 @@ pub enum ErrorCode {
     DelegationTokenOwnerMismatch = 63,
     #[error("this connection may not request delegation tokens")]
     DelegationTokenRequestNotAllowed = 64,
-    #[error("access to the delegation token is denied")]
+    #[error("Delegation Token authorization failed")]
     DelegationTokenAuthorizationFailed = 65,
     #[error("the delegation token has expired")]
     DelegationTokenExpired = 66,
