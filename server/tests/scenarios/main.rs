@@ -28,6 +28,7 @@ mod retention;
 mod sasl;
 mod share_groups;
 mod single_node;
+mod strangers;
 mod streams_groups;
 mod tls;
 mod tokens;

@@ -54,6 +54,27 @@ fn sum(hash: Hash, key: &[u8], message: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(algorithm, key), message).as_ref().to_owned()
 }
 
+/// What a client of RFC 5802 says last, which has said `bare` first and was challenged.
+pub(crate) fn scram_last(hash: Hash, bare: &str, challenge: &str, password: &str, header: &str) -> String {
+    let (salted, nonce) = salted(hash, challenge, password);
+    let client_key = sum(hash, &salted, b"Client Key");
+    let algorithm = if hash == Hash::Sha256 { &digest::SHA256 } else { &digest::SHA512 };
+    let stored = digest::digest(algorithm, &client_key);
+    let without_proof = format!("c={},r={nonce}", BASE64.encode(header));
+    let message = format!("{bare},{challenge},{without_proof}");
+    let signature = sum(hash, stored.as_ref(), message.as_bytes());
+    let proof: Vec<u8> = client_key.iter().zip(signature).map(|(key, sign)| key ^ sign).collect();
+    format!("{without_proof},p={}", BASE64.encode(proof))
+}
+
+/// The password with the salt of a challenge, and its nonce.
+fn salted(hash: Hash, challenge: &str, password: &str) -> (Vec<u8>, String) {
+    let field = |name: &str| challenge.split(',').find_map(|field| field.strip_prefix(name)).unwrap();
+    let salt = BASE64.decode(field("s=")).unwrap();
+    let salted = hash.salted(password.as_bytes(), &salt, field("i=").parse().unwrap());
+    (salted, field("r=").to_owned())
+}
+
 /// A client's side of SCRAM; whether the broker has proven that it knows the password, too.
 fn scram(client: &mut Client, hash: Hash, user: &str, password: &str) -> SaslAuthenticateResponse {
     assert_eq!(shake(client, &hash.to_string()).error_code, 0);
@@ -61,18 +82,11 @@ fn scram(client: &mut Client, hash: Hash, user: &str, password: &str) -> SaslAut
     let challenge = say(client, format!("n,,{bare}"));
     assert_eq!(challenge.error_code, 0, "an unknown user is challenged as well");
     let challenge = String::from_utf8(challenge.auth_bytes.to_vec()).unwrap();
-    let field = |name: &str| challenge.split(',').find_map(|field| field.strip_prefix(name)).unwrap();
-    let salt = BASE64.decode(field("s=")).unwrap();
-    let salted = hash.salted(password.as_bytes(), &salt, field("i=").parse().unwrap());
-    let client_key = sum(hash, &salted, b"Client Key");
-    let algorithm = if hash == Hash::Sha256 { &digest::SHA256 } else { &digest::SHA512 };
-    let stored = digest::digest(algorithm, &client_key);
-    let without_proof = format!("c=biws,r={}", field("r="));
-    let message = format!("{bare},{challenge},{without_proof}");
-    let signature = sum(hash, stored.as_ref(), message.as_bytes());
-    let proof: Vec<u8> = client_key.iter().zip(signature).map(|(key, sign)| key ^ sign).collect();
-    let answer = say(client, format!("{without_proof},p={}", BASE64.encode(proof)));
+    let last = scram_last(hash, &bare, &challenge, password, "n,,");
+    let answer = say(client, &last);
     if answer.error_code == 0 {
+        let (salted, _) = salted(hash, &challenge, password);
+        let message = format!("{bare},{challenge},{}", last.rsplit_once(",p=").unwrap().0);
         let server = sum(hash, &sum(hash, &salted, b"Server Key"), message.as_bytes());
         let expected = format!("v={}", BASE64.encode(server));
         assert_eq!(String::from_utf8_lossy(&answer.auth_bytes), expected, "the broker knows it, too");

@@ -18,13 +18,13 @@ use crate::log::strandline;
 use crate::metrics::get;
 
 /// An authority, and what it has signed, as files.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     dir: tempfile::TempDir,
 }
 
 impl Authority {
-    fn new() -> Authority {
+    pub(crate) fn new() -> Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -35,7 +35,7 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), dir }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -52,14 +52,14 @@ impl Authority {
     }
 
     /// The same, as a file.
-    fn write(&self, file: &str, common_name: &str) -> PathBuf {
+    pub(crate) fn write(&self, file: &str, common_name: &str) -> PathBuf {
         let path = self.path(file);
         fs::write(&path, self.signed(common_name, &["localhost", "127.0.0.1"])).unwrap();
         path
     }
 
     /// The settings of a broker with this key, for a listener `PLAINTEXT` that is none.
-    fn broker(&self, protocol: &str, more: &[&str]) -> Vec<String> {
+    pub(crate) fn broker(&self, protocol: &str, more: &[&str]) -> Vec<String> {
         let keystore = self.path("broker.pem");
         if !keystore.exists() {
             self.write("broker.pem", "the broker");
@@ -81,7 +81,7 @@ impl Authority {
     }
 
     /// How a client connects that trusts the authority.
-    fn access(&self, more: &[(&str, &str)]) -> Access {
+    pub(crate) fn access(&self, more: &[(&str, &str)]) -> Access {
         let authority = self.path("authority.pem").display().to_string();
         let own = [
             ("security.protocol", "SSL"),
@@ -93,19 +93,19 @@ impl Authority {
     }
 
     /// A client that shows this key as well.
-    fn access_with(&self, keystore: &Path) -> Access {
+    pub(crate) fn access_with(&self, keystore: &Path) -> Access {
         let keystore = keystore.to_str().unwrap();
         self.access(&[("ssl.keystore.type", "PEM"), ("ssl.keystore.location", keystore)])
     }
 }
 
-fn connect(broker: &Broker, access: &Access) -> Result<Client, ConnectError> {
+pub(crate) fn connect(broker: &Broker, access: &Access) -> Result<Client, ConnectError> {
     let address = Address { host: broker.address.ip().to_string(), port: broker.address.port() };
     let limits = Limits { connect: PATIENCE, request: PATIENCE, ..Limits::default() };
     Connection::open_by(&address, &limits, access).map(Client::over)
 }
 
-fn metric(broker: &Broker, name: &str) -> u64 {
+pub(crate) fn metric(broker: &Broker, name: &str) -> u64 {
     let (_, page) = get(broker.metrics.unwrap(), "/metrics");
     let lines = page.lines().filter(|line| line.starts_with(name));
     lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()

@@ -23,13 +23,13 @@ use crate::metrics::get;
 use crate::transactions::code;
 
 /// Whoever issues tokens.
-struct Issuer {
+pub(crate) struct Issuer {
     id: &'static str,
     key: EcdsaKeyPair,
 }
 
 impl Issuer {
-    fn new(id: &'static str) -> Issuer {
+    pub(crate) fn new(id: &'static str) -> Issuer {
         let random = SystemRandom::new();
         let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.as_ref(), &random).unwrap();
@@ -37,7 +37,7 @@ impl Issuer {
     }
 
     /// Its keys, as it publishes them.
-    fn keys(&self) -> String {
+    pub(crate) fn keys(&self) -> String {
         let (x, y) = self.key.public_key().as_ref()[1..].split_at(32);
         let key = json!({
             "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.id,
@@ -47,7 +47,7 @@ impl Issuer {
     }
 
     /// A token for a user, for so many seconds.
-    fn token(&self, user: &str, seconds: i64) -> String {
+    pub(crate) fn token(&self, user: &str, seconds: i64) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
         let header = json!({"alg": "ES256", "kid": self.id, "typ": "JWT"});
         let claims = json!({"iss": "us", "aud": ["kafka"], "sub": user, "iat": now, "exp": now + seconds});
@@ -58,7 +58,8 @@ impl Issuer {
     }
 }
 
-fn start(data: &Path, url: &str, more: &[&str]) -> Broker {
+/// The arguments of a broker that takes tokens by the keys at `url`.
+pub(crate) fn arguments(url: &str, more: &[&str]) -> Vec<String> {
     let settings = [
         "listener.security.protocol.map=PLAINTEXT:SASL_PLAINTEXT".to_owned(),
         "sasl.enabled.mechanisms=OAUTHBEARER".to_owned(),
@@ -68,10 +69,20 @@ fn start(data: &Path, url: &str, more: &[&str]) -> Broker {
         "sasl.oauthbearer.clock.skew.seconds=0".to_owned(),
     ];
     let settings = settings.into_iter().chain(more.iter().map(|setting| (*setting).to_owned()));
-    let arguments: Vec<String> = settings.flat_map(|setting| ["-o".to_owned(), setting]).collect();
-    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    arguments.extend(["--metrics-listen", "127.0.0.1:0"]);
-    Broker::start(data, &arguments)
+    let arguments = settings.flat_map(|setting| ["-o".to_owned(), setting]);
+    arguments.chain(["--metrics-listen", "127.0.0.1:0"].map(str::to_owned)).collect()
+}
+
+pub(crate) fn start(data: &Path, url: &str, more: &[&str]) -> Broker {
+    let arguments = arguments(url, more);
+    Broker::start(data, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// How often the keys were read, or could not be.
+pub(crate) fn reads(broker: &Broker, result: &str) -> u64 {
+    let name = format!("strandline_token_key_reads_total{{listener=\"PLAINTEXT\",result=\"{result}\"}} ");
+    let metrics = get(broker.metrics.unwrap(), "/metrics").1;
+    metrics.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
 }
 
 fn say(client: &mut Client, message: &str) -> SaslAuthenticateResponse {
@@ -79,7 +90,7 @@ fn say(client: &mut Client, message: &str) -> SaslAuthenticateResponse {
 }
 
 /// Shows a token on a new connection.
-fn show(broker: &Broker, token: &str) -> (Client, SaslAuthenticateResponse) {
+pub(crate) fn show(broker: &Broker, token: &str) -> (Client, SaslAuthenticateResponse) {
     let mut client = broker.client();
     let shaken = client.call(1, &SaslHandshakeRequest { mechanism: "OAUTHBEARER".to_owned() });
     assert_eq!(
@@ -91,7 +102,7 @@ fn show(broker: &Broker, token: &str) -> (Client, SaslAuthenticateResponse) {
 }
 
 /// Whether a client with this token gets in; one that does not is told twice why.
-fn is_believed(broker: &Broker, token: &str) -> bool {
+pub(crate) fn is_believed(broker: &Broker, token: &str) -> bool {
     let (mut client, answer) = show(broker, token);
     assert_eq!(code(answer.error_code), ErrorCode::None, "{:?}", answer.error_message);
     if answer.auth_bytes.is_empty() {
@@ -171,14 +182,9 @@ fn keys_are_taken_up_when_they_come_and_kept_when_others_do_not() {
         "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms=100",
     ];
     let broker = start(dir.path(), &url, &often);
-    let reads = |result: &str| {
-        let name = format!("strandline_token_key_reads_total{{listener=\"PLAINTEXT\",result=\"{result}\"}} ");
-        let metrics = get(broker.metrics.unwrap(), "/metrics").1;
-        metrics.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse::<u64>().unwrap()
-    };
     let after = |result: &str| {
-        let before = reads(result);
-        until(result, || reads(result) > before + 1);
+        let before = reads(&broker, result);
+        until(result, || reads(&broker, result) > before + 1);
     };
     after("refused");
     assert!(!is_believed(&broker, &first.token("alice", 600)), "there is no key yet");
