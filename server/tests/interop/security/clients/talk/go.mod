@@ -1,0 +1,3 @@
+module strandline/interop/secured
+
+go 1.21
