@@ -410,7 +410,7 @@ fn streams_groups_keep_to_the_settings_of_their_broker() {
         "group.streams.min.session.timeout.ms=5000",
         "group.streams.session.timeout.ms=5000",
         "group.streams.num.standby.replicas=1",
-        "group.streams.initial.rebalance.delay.ms=100",
+        "group.streams.initial.rebalance.delay.ms=2000",
         "group.streams.assignment.interval.ms=1",
     ];
     let options = options.iter().flat_map(|option| ["-o", option]).collect::<Vec<_>>();
@@ -424,10 +424,13 @@ fn streams_groups_keep_to_the_settings_of_their_broker() {
     assert_eq!((codes(&answer), a.active.len()), (vec![ASSIGNMENT_DELAYED], 0));
     b.beat(&mut client).unwrap();
     assert_eq!(c.beat(&mut client), Err(ErrorCode::GroupMaxSizeReached));
-    std::thread::sleep(Duration::from_millis(150));
-    a.beat(&mut client).unwrap();
-    b.beat(&mut client).unwrap();
-    assert_eq!((a.active.len(), b.active.len()), (1, 1));
+    let begun = Instant::now();
+    while (a.active.len(), b.active.len()) != (1, 1) {
+        assert!(begun.elapsed() < PATIENCE, "{:?} {:?}", a.active, b.active);
+        std::thread::sleep(Duration::from_millis(50));
+        a.beat(&mut client).unwrap();
+        b.beat(&mut client).unwrap();
+    }
     assert_eq!(a.standby.len() + b.standby.len(), 1, "of the task with a state");
     let begun = Instant::now();
     while c.beat(&mut client).is_err() {
