@@ -6,7 +6,14 @@
 //! | `request_frames` | a request's frame | values stay within their budget; written and read again, they are the same |
 //! | `response_frames` | API, version, a response's frame | the same, as our own client reads it; records are parts of the frame |
 //! | `group_records` | a key and a value of `__consumer_offsets`; a subscription; an assignment | the same |
+//! | `share_records` | a key and a value of `__share_group_state` | the same |
+//! | `transaction_records` | a key and a value of `__transaction_state` | the same |
+//! | `sasl_messages` | a mechanism and messages of a client | nobody is proven without the password; challenges are short |
+//! | `tokens` | keys, a token, its header, or claims that are signed | who is proven is whom claims name that hold |
+//! | `names_of_users` | rules for names and a subject; users in Kafka's setting; a user as kept | DEFAULT names everybody; kept again, the same |
 //! | `kept_texts` | a name and a text, as permissions and quotas are kept, with a zero between them | kept again, it says the same; the index decides as its rules say |
+
+mod security;
 
 use std::fmt::Debug;
 use std::net::IpAddr;
@@ -19,16 +26,37 @@ use strandline_protocol::messages::*;
 use strandline_protocol::wire::reader::request_budget;
 use strandline_protocol::wire::{ApiKey, Decode, Encode, WireError};
 
-use crate::coordination::Record as _;
+use crate::coordination::Record;
 use crate::groups::records::Change;
 use crate::quotas::{Entity, read_values, whole_text};
 use crate::security::acl::{Filter, Index, Permission, Resource, RuleSet};
 
 /// The checkers of the server. What a decoder itself may take is checked inside.
-pub const CHECKERS: [Checker; 4] = [
+pub const CHECKERS: [Checker; 9] = [
     Checker { name: "request_frames", check: request_frames, bytes_per_byte: 32, bytes_constant: 4 << 20 },
     Checker { name: "response_frames", check: response_frames, bytes_per_byte: 64, bytes_constant: 4 << 20 },
     Checker { name: "group_records", check: group_records, bytes_per_byte: 16, bytes_constant: 4 << 20 },
+    Checker { name: "share_records", check: share_records, bytes_per_byte: 16, bytes_constant: 4 << 20 },
+    Checker {
+        name: "transaction_records",
+        check: transaction_records,
+        bytes_per_byte: 16,
+        bytes_constant: 4 << 20,
+    },
+    Checker {
+        name: "sasl_messages",
+        check: security::sasl_messages,
+        bytes_per_byte: 64,
+        bytes_constant: 4 << 20,
+    },
+    Checker { name: "tokens", check: security::tokens, bytes_per_byte: 256, bytes_constant: 4 << 20 },
+    // A rule is compiled, twice.
+    Checker {
+        name: "names_of_users",
+        check: security::names_of_users,
+        bytes_per_byte: 64,
+        bytes_constant: 64 << 20,
+    },
     // An entry is a rule for each operation, with its names.
     Checker { name: "kept_texts", check: kept_texts, bytes_per_byte: 256, bytes_constant: 4 << 20 },
 ];
@@ -288,6 +316,32 @@ fn group_records(bytes: &[u8]) {
         assert_eq!(again.encode(), Ok(record), "what is written stays as it is");
         assert_eq!(again, as_written(change));
     }
+}
+
+/// What is written of a record that was read is read as the same.
+fn round_trip<R: Record + PartialEq + Debug>(bytes: &[u8], is_ours: fn(&R) -> bool) {
+    let Some((key_bytes, rest)) = bytes.split_first() else { return };
+    let (key, value) = rest.split_at(usize::from(*key_bytes).min(rest.len()));
+    for value in [None, Some(value)] {
+        let Ok(change) = measured(rest.len(), || R::decode(key, value)) else { continue };
+        if !is_ours(&change) {
+            continue;
+        }
+        // A flexible string may be longer than one that is written.
+        let Ok(record) = change.encode() else { continue };
+        let again = R::decode(&record.key, record.value.as_deref());
+        let again = again.unwrap_or_else(|error| panic!("{change:?} is not read again: {error}"));
+        assert_eq!(again.encode(), Ok(record), "what is written stays as it is");
+        assert_eq!(again, change);
+    }
+}
+
+fn share_records(bytes: &[u8]) {
+    round_trip(bytes, |change: &crate::share::Change| !matches!(change, crate::share::Change::Foreign(_)));
+}
+
+fn transaction_records(bytes: &[u8]) {
+    round_trip(bytes, |_: &crate::transactions::Change| true);
 }
 
 fn kept_texts(bytes: &[u8]) {

@@ -42,6 +42,8 @@ pub use coordinator::{ShareKey, Summary};
 pub use leaders::{NextFetch, ShareLeaders};
 pub use log::ShareLog;
 pub use partition::{Acknowledgement, Acquired, Kind, Limits, Want};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use records::Change;
 pub use service::{ShardShares, Shares};
 pub use sessions::{Connection, ENDS, OPENS, Opened, SessionError, Wanted};
 pub use settings::{ShareGroupConfig, ShareSettings};

@@ -67,7 +67,7 @@ const UPDATE: i16 = 1;
 
 /// What a record says.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     /// The share partition is this, or is gone.
     Snapshot(StateKey, Option<SnapshotValue>),
     /// It has changed, or what has changed is gone.
@@ -78,7 +78,7 @@ pub(super) enum Change {
 
 /// Why bytes are not a record of the topic.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum RecordError {
+pub(crate) enum RecordError {
     /// The key or the value is not what its kind says.
     #[error(transparent)]
     Wire(#[from] WireError),
