@@ -124,6 +124,10 @@ pub(crate) enum What {
     /// them; check that exactly what was committed is there.
     #[command(args_override_self = true)]
     Transactions(TransactionsArgs),
+    /// Consumer groups whose members all come at once and some of whom leave, share groups that work off a
+    /// queue, and groups that do nothing.
+    #[command(args_override_self = true)]
+    Groups(GroupsArgs),
     /// librdkafka's producer and the Java client's performance tool, on systems in alternation.
     StandardClients(StandardClientsArgs),
     /// Everything that the aims of the project ask for, in one table: aim, measured, met. Says before how
@@ -538,6 +542,45 @@ pub(crate) struct PartitionsArgs {
     /// The numbers of partitions.
     #[arg(long, value_delimiter = ',', default_value = "1,16,100,1000,10000")]
     pub(crate) counts: Vec<u32>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GroupsArgs {
+    #[command(flatten)]
+    pub(crate) systems: SystemsArgs,
+    /// Members that join a consumer group at once, a number a run.
+    #[arg(long, value_delimiter = ',', default_value = "100,1000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) members: Vec<u32>,
+    /// Partitions that they share.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) partitions: u32,
+    /// How often a member says that it is there, in milliseconds.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub(crate) heartbeat_ms: u64,
+    /// Consumers of a share group on one partition, a number a run.
+    #[arg(long, value_delimiter = ',', default_value = "1,10,100", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) consumers: Vec<u32>,
+    /// Records that wait in it.
+    #[arg(long, default_value_t = 400_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) backlog: u64,
+    /// Bytes of a record's value (at least 32).
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(32..=1_000_000))]
+    pub(crate) record_bytes: u32,
+    /// The longest that they work, in seconds.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    /// Groups that do nothing; 0 for none.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) idle: u32,
+    /// Rounds.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+    /// Where data directories are made.
+    #[arg(long, default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Everything that was measured, as JSON, into this file.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

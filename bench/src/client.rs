@@ -13,9 +13,10 @@ use strandline_protocol::Uuid;
 use strandline_protocol::messages::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, DeleteTopicState, DeleteTopicsRequest,
     FetchRequest, FetchResponse, FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsPartition,
-    ListOffsetsRequest, ListOffsetsTopic, MetadataRequest, MetadataRequestTopic, Request,
+    ListOffsetsRequest, ListOffsetsTopic, MetadataRequest, MetadataRequestTopic, Request, ShareFetchRequest,
+    ShareFetchResponse,
 };
-use strandline_protocol::wire::{Decode, Encode, EncodeError, ErrorCode, WireError};
+use strandline_protocol::wire::{Decode, Encode, EncodeError, ErrorCode, Message as _, WireError};
 
 /// What the tool calls itself on the wire.
 pub(crate) const CLIENT_ID: &str = "strandline-bench";
@@ -24,6 +25,8 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// From the next version on, FindCoordinator takes a list of keys.
 const FIND_COORDINATOR_MAX: i16 = 3;
+/// The coordinators of groups, as FindCoordinator calls them.
+const COORDINATES_GROUPS: i8 = 0;
 /// The coordinators of transactional ids, as FindCoordinator calls them.
 const COORDINATES_TRANSACTIONS: i8 = 1;
 /// How long a coordinator that is not there yet is left alone.
@@ -49,7 +52,7 @@ pub(crate) enum ClientError {
     #[error("topic {topic}: {problem}")]
     Topic { topic: String, problem: &'static str },
     #[error(
-        "{id} is coordinated by {coordinator}, and not by {here}: transactions are measured on one broker"
+        "{id} is coordinated by {coordinator}, and not by {here}: what is coordinated is measured on one broker"
     )]
     Coordinator { id: String, coordinator: String, here: String },
 }
@@ -122,6 +125,19 @@ impl Client {
     pub(crate) fn fetched(&mut self) -> Result<FetchResponse<Bytes>, ClientError> {
         let (version, correlation_id) = self.fetch;
         Ok(self.connection.receive_fetched(version, correlation_id, Duration::ZERO)?)
+    }
+
+    /// A share fetch and its answer.
+    pub(crate) fn share_fetch(
+        &mut self,
+        request: &ShareFetchRequest,
+    ) -> Result<ShareFetchResponse<Bytes>, ClientError> {
+        let version = self.version::<ShareFetchRequest>()?;
+        self.connection.send(version, request)?;
+        let frame = self.connection.receive(ShareFetchRequest::KEY, Duration::ZERO)?;
+        let decoded = ShareFetchResponse::decode(&frame, version);
+        let (_, answer) = decoded.map_err(|source| ClientError::Decode { api: "ShareFetch", source })?;
+        Ok(answer)
     }
 
     /// Creates a topic with one replica.
@@ -235,19 +251,7 @@ impl Client {
     }
 
     fn begin_transactional(&mut self, id: &str) -> Result<(i64, i16), ClientError> {
-        let version = self.connection.version::<FindCoordinatorRequest>(FIND_COORDINATOR_MAX)?;
-        let request = FindCoordinatorRequest {
-            key: id.to_owned(),
-            key_type: COORDINATES_TRANSACTIONS,
-            ..FindCoordinatorRequest::default()
-        };
-        let found = self.connection.call_in(version, &request)?;
-        refuse("FindCoordinator", found.error_code, found.error_message)?;
-        let (coordinator, here) =
-            (format!("{}:{}", found.host, found.port), self.connection.address().to_string());
-        if coordinator != here {
-            return Err(ClientError::Coordinator { id: id.to_owned(), coordinator, here });
-        }
+        self.coordinated_here(id, COORDINATES_TRANSACTIONS)?;
         let answer = self.call(&InitProducerIdRequest {
             transactional_id: Some(id.to_owned()),
             transaction_timeout_ms: 60_000,
@@ -255,6 +259,33 @@ impl Client {
         })?;
         refuse("InitProducerId", answer.error_code, None)?;
         Ok((answer.producer_id, answer.producer_epoch))
+    }
+
+    /// Whether this broker coordinates that: asked once, before it is there, has it made.
+    fn coordinated_here(&mut self, id: &str, key_type: i8) -> Result<(), ClientError> {
+        let version = self.connection.version::<FindCoordinatorRequest>(FIND_COORDINATOR_MAX)?;
+        let request =
+            FindCoordinatorRequest { key: id.to_owned(), key_type, ..FindCoordinatorRequest::default() };
+        let found = self.connection.call_in(version, &request)?;
+        refuse("FindCoordinator", found.error_code, found.error_message)?;
+        let (coordinator, here) =
+            (format!("{}:{}", found.host, found.port), self.connection.address().to_string());
+        match coordinator == here {
+            true => Ok(()),
+            false => Err(ClientError::Coordinator { id: id.to_owned(), coordinator, here }),
+        }
+    }
+
+    /// Waits until a group has its coordinator here.
+    pub(crate) fn await_group(&mut self, group: &str) -> Result<(), ClientError> {
+        let deadline = now() + nanos(ANSWER_TIMEOUT);
+        loop {
+            match self.coordinated_here(group, COORDINATES_GROUPS) {
+                Err(error @ ClientError::Coordinator { .. }) => return Err(error),
+                Err(_) if now() < deadline => thread::sleep(COORDINATOR_PAUSE),
+                found => return found,
+            }
+        }
     }
 
     /// The identity of an idempotent producer.

@@ -6,13 +6,14 @@
 
 use crate::aims::Aims;
 use crate::arguments::{
-    AimsArgs, BrokerArgs, HostileArgs, MixedArgs, ReferencesArgs, RoundsArgs, SeriesArgs,
+    AimsArgs, BrokerArgs, GroupsArgs, HostileArgs, MixedArgs, ReferencesArgs, RoundsArgs, SeriesArgs,
     StandardClientsArgs, SystemsArgs, TableArgs, TransactionsArgs, What, parse,
 };
 use crate::broker::{System, Target};
 use crate::canned::Canned;
 use crate::client::Client;
 use crate::clients::Clients;
+use crate::groups::Groups;
 use crate::hostile::{self, Hostile, Kind};
 use crate::measure::{self, Also, MeasureError, Measured, cpu_per_million, flushes_per_million};
 use crate::mixed::Mixed;
@@ -112,6 +113,7 @@ pub(crate) fn run() -> Done {
         What::Table(args) => cleaned_table(args),
         What::Hostile(args) => hostile_mix(args),
         What::Transactions(args) => transactions(args),
+        What::Groups(args) => groups(args),
         What::StandardClients(args) => standard_clients(args),
         What::Aims(args) => aims(args),
         What::Page { result, page } => {
@@ -302,6 +304,38 @@ fn hostile_mix(args: HostileArgs) -> Done {
         "wide_partitions": hostile.wide_partitions, "bomb_bytes": hostile.bomb_bytes, "result": result.json(),
     });
     Ok(report::save(args.rounds.json.as_deref(), &result)?)
+}
+
+fn groups(args: GroupsArgs) -> Done {
+    let environment = report::environment();
+    let mut systems = args.systems.systems()?;
+    if args.systems.systems.is_empty() {
+        systems.truncate(2);
+    }
+    outln!(
+        "{}\ngroups: members that say every {} ms that they are there, {} partitions; queues of {} records of {} B",
+        report::environment_line(&environment),
+        args.heartbeat_ms,
+        args.partitions,
+        args.backlog,
+        args.record_bytes,
+    );
+    let workload = Workload { record_bytes: args.record_bytes, seconds: args.seconds, ..Workload::default() };
+    let groups = Groups {
+        systems,
+        members: args.members,
+        partitions: args.partitions,
+        heartbeat: Duration::from_millis(args.heartbeat_ms),
+        consumers: args.consumers,
+        workload,
+        backlog: args.backlog,
+        idle: args.idle,
+        rounds: args.rounds,
+    };
+    let found = groups.run(&args.dir)?;
+    out!("\n{}", found.text());
+    let result = json!({ "what": "groups", "environment": environment, "result": found.json() });
+    Ok(report::save(args.json.as_deref(), &result)?)
 }
 
 fn transactions(args: TransactionsArgs) -> Done {

@@ -9,6 +9,7 @@
 //! self_test, references, suite, series, mixed, recovery                     measurements in rows
 //! hostile                                                                   beside clients that mean harm
 //! transactions                                                              producers that commit, readers of it
+//! groups                                                                    members that come and go, queues
 //! clients                                                                   the clients that people have
 //! aims                                                                      all of it against the aims
 //! loopback                                                                  the engine without a network
@@ -26,6 +27,7 @@ mod clock;
 mod cold;
 mod command;
 mod device;
+mod groups;
 mod history;
 mod hostile;
 mod isolation;
