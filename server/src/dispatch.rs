@@ -564,8 +564,9 @@ pub const APIS: &[Api] = &[
 ];
 
 /// The one handler that reads the table it stands in.
-async fn api_versions(_: &Broker, version: i16, request: ApiVersionsRequest) -> ApiVersionsResponse {
-    api::api_versions::answer(APIS.iter().map(Api::advertised), version, &request)
+async fn api_versions(broker: &Broker, version: i16, request: ApiVersionsRequest) -> ApiVersionsResponse {
+    let settings = broker.shard.settings();
+    api::api_versions::answer(APIS.iter().map(Api::advertised), &settings.dynamic, version, &request)
 }
 
 /// First stage of a request. What it says of the client is in the session from then on.

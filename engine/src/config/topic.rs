@@ -100,7 +100,7 @@ entries! {
     "delete.retention.ms" ("log.cleaner.delete.retention.ms") Long = "86400000", Whole(0, i64::MAX);
         "How long a compacted topic keeps tombstones."
     "errors.deadletterqueue.group.enable" () Bool = "false", Any;
-        nothing "records of share groups that were delivered too often are archived, and go to no topic"
+        "Whether the topic may be the dead letter queue of a share group (KIP-1191)."
     "file.delete.delay.ms" ("log.segment.delete.delay.ms") Long = "60000", Whole(0, i64::MAX);
         nothing "the file of a dropped segment is removed at once, and stays for those who are reading it"
     "flush.messages" ("log.flush.interval.messages") Long = "1", Whole(1, i64::MAX);

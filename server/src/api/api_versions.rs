@@ -1,6 +1,7 @@
 //! ApiVersions: the dispatch table, as clients read it. Dispatch, which has the table, gives its rows.
 
 use bytes::Bytes;
+use strandline_engine::config::DynamicSettings;
 use strandline_protocol::messages::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse, encode_response};
 use strandline_protocol::wire::{EncodeError, ErrorCode};
 
@@ -13,17 +14,19 @@ pub const NAMED_FROM: i16 = 3;
 /// Answers with every row of the table.
 pub fn answer(
     rows: impl Iterator<Item = ApiVersion>,
+    dynamic: &DynamicSettings,
     version: i16,
     request: &ApiVersionsRequest,
 ) -> ApiVersionsResponse {
     if version >= NAMED_FROM && software(request).is_none() {
         return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
     }
+    let (finalized_features_epoch, finalized_features) = features::finalized(dynamic);
     ApiVersionsResponse {
         api_keys: rows.collect(),
         supported_features: features::supported(version),
-        finalized_features_epoch: features::FINALIZED_EPOCH,
-        finalized_features: features::finalized(),
+        finalized_features_epoch,
+        finalized_features,
         ..Default::default()
     }
 }

@@ -6,6 +6,7 @@ use strandline_engine::config::{
 use strandline_engine::topics::ConfigChange;
 
 use super::connections::{OVERRIDES, counts_of_addresses};
+use super::features::is_of_a_feature;
 use super::group_table::{GROUP_CONFIGS, is_of_a_group};
 use super::resolve::BrokerConfig;
 use super::settings::{is_prefixed, name_of, of_one_listener};
@@ -34,6 +35,15 @@ pub(super) fn layers_of_broker<'a>(
     let dynamic = dynamic.layers(entry.name).filter(|_| entry.mode != ConfigMode::ReadOnly);
     let default = entry.default.map(|value| (Origin::Default, value));
     dynamic.chain(started).chain(default)
+}
+
+/// The value of a broker setting that is in force and may change while the broker runs; empty for none.
+///
+/// # Panics
+/// When the table has no such setting.
+pub fn text_in_force<'a>(config: &'a BrokerConfig, dynamic: &'a DynamicSettings, name: &str) -> &'a str {
+    let entry = broker_config_entry(name).expect("a name of the table");
+    layers_of_broker(config, dynamic, entry).next().map_or("", |(_, value)| value)
 }
 
 /// The settings there are after a change of those for all brokers, or for this one; makes nothing.
@@ -71,7 +81,8 @@ pub fn changed(
         Ok((entry, value.unwrap_or_default()))
     };
     let mut settings = in_force.dynamic.clone();
-    let of_groups: Vec<_> = settings.all_brokers.extract_if(.., |(name, _)| is_of_a_group(name)).collect();
+    let is_apart = |name: &str| is_of_a_group(name) || is_of_a_feature(name);
+    let apart: Vec<_> = settings.all_brokers.extract_if(.., |(name, _)| is_apart(name)).collect();
     let own = match scope {
         Origin::ThisBroker => &mut settings.this_broker,
         _ => &mut settings.all_brokers,
@@ -102,7 +113,7 @@ pub fn changed(
             return Err(ConfigError::BadValue { name, value: value.clone(), expected });
         }
     }
-    settings.all_brokers.extend(of_groups);
+    settings.all_brokers.extend(apart);
     Ok(settings)
 }
 

@@ -1,8 +1,9 @@
 //! The table of the settings that a group has of its own, each with the broker setting that it takes the
 //! place of and with the broker's bounds, as in Kafka; and what is asked of the broker's.
 
-use strandline_engine::config::ConfigBounds::{self, Any, Only, Whole, Words};
+use strandline_engine::config::ConfigBounds::{self, Any, Whole, Words};
 use strandline_engine::config::{ConfigKind, ConfigMode, TopicConfigEntry};
+use strandline_engine::format::names::check_topic_name;
 
 use super::error::{SettingError, bad};
 use super::reset::Reset;
@@ -111,20 +112,26 @@ pub const GROUP_CONFIGS: &[GroupConfigEntry] = &[
         ("group.consumer.min.session.timeout.ms", "group.consumer.max.session.timeout.ms"),
         "How long a member of the group may be silent before it is taken out. It is more than consumer.heartbeat.interval.ms.",
     ),
-    without_effect(of_groups_alone(
+    of_groups_alone(
         "errors.deadletterqueue.copy.record.enable",
         ConfigKind::Bool,
         "false",
         Any,
-        "records that a share group is done with go to no other topic",
-    )),
-    without_effect(of_groups_alone(
-        "errors.deadletterqueue.topic.name",
-        ConfigKind::Text,
-        "",
-        Only("", "records that were delivered too often are archived, and go to no other topic"),
-        "records that a share group is done with go to no other topic",
-    )),
+        "Whether dead letters have the key, the value and the headers of their records, or only headers that say which these were (KIP-1191).",
+    ),
+    GroupConfigEntry {
+        form: Some(Form {
+            is_one: is_dead_letter_queue,
+            expected: "the name of a topic that is not the broker's own, or nothing",
+        }),
+        ..of_groups_alone(
+            "errors.deadletterqueue.topic.name",
+            ConfigKind::Text,
+            "",
+            Any,
+            "The topic that records of a share group go to that are rejected or were delivered too often (KIP-1191, share.version 2): one with errors.deadletterqueue.group.enable, whose name begins with errors.deadletterqueue.topic.name.prefix. Nothing: they are archived, and go to no topic.",
+        )
+    },
     without_effect(of_groups_alone(
         "share.assignment.interval.ms",
         ConfigKind::Int,
@@ -269,6 +276,11 @@ pub(super) fn check(settings: &Settings) -> Result<(), SettingError> {
         }
     }
     Ok(())
+}
+
+/// Whether a group may have this as its dead letter queue, as far as the name goes.
+fn is_dead_letter_queue(name: &str) -> bool {
+    name.is_empty() || (!name.starts_with("__") && check_topic_name(name).is_ok())
 }
 
 /// Whether a setting for all brokers is a group's.

@@ -54,6 +54,10 @@ entries! {
     "default.replication.factor" Int = "1", Only("1", "a single node keeps one replica");
         "Replicas of a topic that says nothing: a single node keeps one."
     "delete.topic.enable" Bool = "true", Any; "Whether topics may be deleted."
+    "errors.deadletterqueue.auto.create.topics.enable" Bool dynamic = "false", Any;
+        "Whether the dead letter queue of a share group is created when the first dead letter goes there (KIP-1191): with num.partitions, and with errors.deadletterqueue.group.enable."
+    "errors.deadletterqueue.topic.name.prefix" Text dynamic = "dlq.", Any;
+        "What the name of a dead letter queue of a share group begins with: dead letters go to no other topic (KIP-1191). Empty allows any that does not begin with __."
     "fetch.max.bytes" Int = "57671680", Whole(1024, i32::MAX as i64); "Largest answer to a fetch."
     "group.consumer.assignment.interval.ms" Int dynamic = "1000", Whole(0, i32::MAX as i64);
         "How long it is at least from one sharing out of a consumer group's partitions to the next: members that come meanwhile are taken together."

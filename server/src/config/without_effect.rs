@@ -118,10 +118,6 @@ without_effect! {
         "group.consumer.migration.policy" Text =
             "bidirectional", WordsOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]);
     }
-    "records of share groups that were delivered too often are archived, and go to no topic" {
-        "errors.deadletterqueue.auto.create.topics.enable" Bool dynamic = "false", Any;
-        "errors.deadletterqueue.topic.name.prefix" Text dynamic = "dlq.", Any;
-    }
     "share groups are coordinated on the threads of the shards, and shared out at once" {
         "group.share.assignment.interval.ms" Int dynamic = "1000", Whole(0, MAX);
         "group.share.assignors" List = "simple", Any;

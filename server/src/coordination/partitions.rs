@@ -90,7 +90,7 @@ pub enum RecordsError {
 
 impl RecordsError {
     /// Whether the system was short of something that comes back.
-    pub(super) fn is_shortage(&self) -> bool {
+    pub(crate) fn is_shortage(&self) -> bool {
         match self {
             RecordsError::Read(ReadError::Faulty { fault, .. }) => fault.is_shortage(),
             RecordsError::Read(_) => false,

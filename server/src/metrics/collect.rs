@@ -15,6 +15,7 @@ use crate::counters::RequestStats;
 use crate::fronts::kafka::{KafkaFront, RequestCounts};
 use crate::groups::{GroupReport, State};
 use crate::net::{ListenerReport, Report};
+use crate::share::LetterCounts;
 use crate::transactions;
 
 /// Groups that have series of their own. Clients make up ids; a tool that makes a new one at each run must
@@ -36,6 +37,7 @@ pub(super) struct Numbers {
     fronts: Vec<Report<RequestCounts>>,
     groups: Vec<GroupReport>,
     transactions: transactions::Report,
+    letters: LetterCounts,
 }
 
 /// A metric, and where a shard counts it.
@@ -56,14 +58,15 @@ impl Numbers {
     pub(super) async fn ask(sources: &Sources) -> Numbers {
         let reports = sources.handle.reports();
         let front = &sources.front;
-        let (shards, fronts, mut groups, transactions) = futures_util::join!(
+        let (shards, fronts, mut groups, transactions, letters) = futures_util::join!(
             reports,
             front.reports(),
             front.groups().reports(),
-            front.transactions().report()
+            front.transactions().report(),
+            front.shares().leaders.letters()
         );
         groups.sort_by(|one, other| one.group.cmp(&other.group));
-        Numbers { shards, fronts, groups, transactions }
+        Numbers { shards, fronts, groups, transactions, letters }
     }
 
     /// `/metrics`.
@@ -91,6 +94,11 @@ impl Numbers {
         self.write_shards(&mut text);
         self.write_topics(&mut text, &sources.handle.topics());
         self.write_transactions(&mut text);
+        let LetterCounts { written, bare, failures, waiting } = self.letters;
+        text.write_one(&LETTERS, written);
+        text.write_one(&BARE_LETTERS, bare);
+        text.write_one(&FAILED_LETTERS, failures);
+        text.write_one(&WAITING_LETTERS, waiting);
         self.write_groups(&mut text, &sources.handle.topics());
         text.finish()
     }

@@ -110,6 +110,10 @@ metrics! {
     GROUPS_LEFT_OUT Gauge "strandline_groups_left_out" [], "Groups beyond the first 1000, by name, which have no series of their own.";
     GROUP_STATE Gauge "strandline_group_state" ["group", "state"], "1 for the state that the group is in.";
     GROUP_MEMBERS Gauge "strandline_group_members" ["group"], "Members of the group.";
+    LETTERS Counter "strandline_dead_letters_total" [], "Dead letters of share groups that were written to their queues.";
+    BARE_LETTERS Counter "strandline_dead_letters_without_record_total" [], "Those of them whose records were to be copied and could not be: the log has lost them, or they are larger than the queue takes.";
+    FAILED_LETTERS Counter "strandline_dead_letter_failures_total" [], "Times that a queue took no dead letters; the log says why.";
+    WAITING_LETTERS Gauge "strandline_dead_letters_waiting" [], "Records that are to be dead letters and are not yet, of the partitions that share groups use.";
     GROUP_LAG Gauge "strandline_group_lag_records" ["group", "topic"], "Offsets between what the group has committed and the ends of the logs, of all partitions together.";
 }
 

@@ -8,7 +8,8 @@
 //!                        |
 //!                        v
 //!                      Table > SharePartition (pure)
-//!                        |  '-- StateWrite > ShareStates: durable > the acknowledgements in it are answered
+//!                        |  |-- StateWrite > ShareStates: durable > the acknowledgements in it are answered
+//!                        |  '-- Letter > dead_letters: durable > the records are archived
 //!                        '----- a share partition that nobody has asked for yet: read from ShareStates
 //! ```
 //!
@@ -17,7 +18,8 @@
 //! * Where it begins for a group that never fetched is stored before anything is given out. Otherwise records
 //!   that came before a crash, and were given out, would be passed over by a group that begins at the end.
 //! * One write of a share partition is on its way at a time; what comes meanwhile goes together with the
-//!   next.
+//!   next. So it is with its dead letters; and those of [`SENDERS_MAX`] share partitions of a shard go at a
+//!   time, since each takes a part of the memory. Where a queue takes none, they come again after a pause.
 
 mod table;
 
@@ -36,6 +38,7 @@ use strandline_protocol::wire::ErrorCode;
 use super::asked::Asked;
 use super::batches::ReadBatches;
 use super::coordinator::ShareKey;
+use super::dead_letters::{DeadLetterQueue, LetterCounts, Sent, send};
 use super::log::ShareLog;
 use super::partition::{Acknowledgement, Acquired, Owner, SharePartition, StateWrite, Want};
 use super::state::{Stored, UNINITIALIZED};
@@ -52,6 +55,10 @@ const MAILBOX_MAX: usize = 1024;
 const READS_MAX: u32 = 20;
 const READ_PAUSE: Duration = Duration::from_millis(50);
 
+/// Share partitions of a shard whose dead letters are on their way at a time, and records of one of them.
+const SENDERS_MAX: usize = 2;
+const LETTERS_MAX: i64 = 500;
+
 /// The longest that the task sleeps, in milliseconds.
 const PAUSE_MAX_MS: i64 = 60 * 60 * 1000;
 
@@ -63,6 +70,9 @@ pub struct NextFetch {
     /// For [`ShareLeaders::changed`].
     pub changes: u64,
 }
+
+/// The dead letter queue that a group has now, as settings say.
+pub(super) type Queues = Rc<dyn Fn(&str) -> Option<Rc<DeadLetterQueue>>>;
 
 /// The way to the share partitions that are served.
 #[derive(Clone)]
@@ -94,10 +104,9 @@ impl ShareLeaders {
     /// # Errors
     /// When the share partition cannot be read, for the moment or because the group does not have it.
     pub async fn next_fetch(&self, asked: Asked) -> Result<NextFetch, ErrorCode> {
-        let limits = asked.limits;
         self.ask(asked, move |leader, _, reply| {
-            let partition = &leader.partition;
-            let next = NextFetch { offset: partition.next_fetch(&limits), changes: partition.changes() };
+            let (partition, limits) = (&leader.partition, leader.limits());
+            let next = NextFetch { offset: partition.next_fetch(limits), changes: partition.changes() };
             reply.send(Ok(next));
         })
         .await
@@ -115,10 +124,10 @@ impl ShareLeaders {
         read: ReadBatches,
         want: Want,
     ) -> Result<Vec<Acquired>, ErrorCode> {
-        let limits = asked.limits;
         self.ask(asked, move |leader, now, reply| {
             // Nobody gets what is not told to anybody any more.
             if reply.is_awaited() {
+                let limits = *leader.limits();
                 let owner = Rc::new(Owner { member: owner.0, session: owner.1 });
                 reply.send(Ok(leader.partition.acquire(now, &limits, &owner, fetched, &read, want)));
             }
@@ -137,9 +146,8 @@ impl ShareLeaders {
         member: String,
         acknowledgements: Vec<Acknowledgement>,
     ) -> Result<(), Refusal> {
-        let limits = asked.limits;
         let acknowledged = self.ask(asked, move |leader, now, reply| {
-            leader.acknowledge(now, &limits, &member, &acknowledgements, reply);
+            leader.acknowledge(now, &member, &acknowledgements, reply);
         });
         acknowledged.await.unwrap_or_else(|code| Err(Refusal::new(code, "the state was not stored")))
     }
@@ -193,6 +201,17 @@ impl ShareLeaders {
         count
     }
 
+    /// What was counted of dead letters.
+    pub async fn letters(&self) -> LetterCounts {
+        let mut counts = LetterCounts::default();
+        for shard in 0..self.0.len() {
+            let counted =
+                self.at_shard(shard, |table, reply: Reply<LetterCounts>| reply.send(table.letters()));
+            counts.add(counted.await.unwrap_or_default());
+        }
+        counts
+    }
+
     async fn ask<T: Send + 'static>(
         &self,
         asked: Asked,
@@ -234,14 +253,14 @@ impl ShareLeaders {
 
     /// Serves the share partitions of a shard, until it is dropped; whoever waits then is told that it is
     /// not the leader.
-    pub async fn run<L: ShareLog>(self, log: L, states: ShareStates) {
+    pub(super) async fn run<L: ShareLog>(self, log: L, states: ShareStates, queues: Queues) {
         let mailbox = Mailbox(self.0[log.index()].1.clone());
         let clock = log.clock();
-        let mut table = Table::new(clock());
+        let mut table = Table::new(clock(), queues.clone());
         let mut events: FuturesUnordered<LocalBoxFuture<'static, Event>> = FuturesUnordered::new();
         loop {
             while let Some(order) = table.next_order() {
-                events.push(carry_out(log.clone(), states.clone(), order));
+                events.push(carry_out(log.clone(), states.clone(), queues.clone(), order));
             }
             let pause = table.wake_at().saturating_sub(clock()).clamp(0, PAUSE_MAX_MS);
             let mut pause = pin!(log.sleep(Duration::from_millis(pause as u64)).fuse());
@@ -257,6 +276,7 @@ impl ShareLeaders {
                     table.loaded((term, &key, &asked), result);
                 }
                 Some(Ok(Event::Written(term, key, result))) => table.written(term, &key, result),
+                Some(Ok(Event::Sent(term, key, sent))) => table.sent(term, &key, sent),
                 Some(Err(request)) => request(&mut table),
                 None => {}
             }
@@ -269,9 +289,15 @@ impl ShareLeaders {
 enum Event {
     Loaded((u64, Rc<ShareKey>, Box<Asked>), Result<(SharePartition, i32), ErrorCode>),
     Written(u64, Rc<ShareKey>, Result<(), ErrorCode>),
+    Sent(u64, Rc<ShareKey>, Sent),
 }
 
-fn carry_out<L: ShareLog>(log: L, states: ShareStates, order: Order) -> LocalBoxFuture<'static, Event> {
+fn carry_out<L: ShareLog>(
+    log: L,
+    states: ShareStates,
+    queues: Queues,
+    order: Order,
+) -> LocalBoxFuture<'static, Event> {
     Box::pin(async move {
         match order {
             Order::Load { term, key, asked } => {
@@ -281,6 +307,11 @@ fn carry_out<L: ShareLog>(log: L, states: ShareStates, order: Order) -> LocalBox
             Order::Write { term, key, epochs, write } => {
                 let written = states.write(&log, (*key).clone(), epochs, write).await;
                 Event::Written(term, key, written)
+            }
+            Order::Send { term, key, letters } => {
+                let queue = queues(&key.group);
+                let sent = send(&log, queue.as_deref(), &key, &letters).await;
+                Event::Sent(term, key, sent)
             }
         }
     })
@@ -304,8 +335,7 @@ async fn load<L: ShareLog>(
     };
     let log_start = log.log_start(asked.partition).await?;
     if stored.start != UNINITIALIZED {
-        let start = stored.start.max(log_start);
-        return Ok((SharePartition::load(&stored, start), stored.state_epoch));
+        return Ok((SharePartition::load(&stored, log_start), stored.state_epoch));
     }
     let start = log.reset(asked.partition, asked.reset).await?.max(log_start);
     let write = StateWrite { start, batches: Vec::new(), done: 0 };

@@ -14,6 +14,9 @@
 //! records  >  __share_group_state, partition hash(group, topic id, partition) mod 50  >  the engine
 //! ```
 //!
+//! What a group can do nothing with goes from `leaders` to its dead letter queue, where it has one
+//! (`dead_letters`).
+//!
 //! Who is in a share group, and fetches from where, is in `groups::share`. What becomes of a record is
 //! durable before its acknowledgement is answered (D9): it never comes back, whatever crashes. What
 //! nobody has acknowledged is given out again when its lock has expired, its member's session has ended,
@@ -24,6 +27,7 @@ mod batches;
 mod coordinator;
 #[cfg(test)]
 mod crash;
+mod dead_letters;
 mod leaders;
 mod log;
 mod partition;
@@ -35,10 +39,12 @@ mod spans;
 mod state;
 mod states;
 mod topic;
+mod version;
 
 pub use asked::Asked;
 pub use batches::{Archive, ReadBatch, ReadBatches};
 pub use coordinator::{ShareKey, Summary};
+pub use dead_letters::{DeadLetterQueue, LetterCounts};
 pub use leaders::{NextFetch, ShareLeaders};
 pub use log::ShareLog;
 pub use partition::{Acknowledgement, Acquired, Kind, Limits, Want};
@@ -49,3 +55,4 @@ pub use sessions::{Connection, ENDS, OPENS, Opened, SessionError, Wanted};
 pub use settings::{ShareGroupConfig, ShareSettings};
 pub use states::ShareStates;
 pub use topic::STATE_TOPIC;
+pub use version::{SHARE_VERSION, share_version};

@@ -11,6 +11,9 @@
 //!      +---- session closed ----+  +------ taken ----------+   |
 //!      ^                                                       |
 //!      +-------------------------------------------------------+
+//!
+//!  Settling, Acquired ---------> Archiving ---------> Archived       where the group has a dead letter queue
+//!      rejected; delivered too often     its dead letter is durable
 //! ```
 //!
 //! * Every offset from `start` to `end` is in exactly one of these states. The window is never longer than
@@ -20,7 +23,10 @@
 //! * A delivery that has ended is counted durably; one that was under way when the process died is not. What
 //!   the log lacks of deliveries goes with the next write, and is given out again after a crash.
 //! * There is one write at a time, with all that came while the one before was on its way.
+//! * A record that is to be a dead letter stays in the window until that is durable, whatever becomes of the
+//!   record in the log (`letters`).
 
+mod letters;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +40,8 @@ use super::batches::{Archive, ReadBatches};
 use super::spans::Spans;
 use super::state::{Delivery, StateBatch, Stored};
 
+pub(super) use letters::{Cause, Letter};
+
 /// What holds of the records of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -45,6 +53,8 @@ pub struct Limits {
     pub locks_max: i64,
     /// Whether a member may keep a record for longer (KIP-1222).
     pub is_renewable: bool,
+    /// Whether what is rejected or was delivered too often becomes a dead letter (KIP-1191).
+    pub has_dead_letters: bool,
 }
 
 /// Who has a record.
@@ -68,6 +78,7 @@ struct Lock {
 enum Outcome {
     Available,
     Acknowledged,
+    Archiving(Cause),
     Archived,
 }
 
@@ -78,6 +89,8 @@ enum State {
     /// The outcome goes with the write of this number.
     Settling(Outcome, Lock, u64),
     Acknowledged,
+    /// Nobody shall have it, and its dead letter is not durable yet; the cause, unless another process knew.
+    Archiving(Option<Cause>),
     Archived,
 }
 
@@ -92,6 +105,11 @@ struct Slot {
 impl Slot {
     fn is_done(&self) -> bool {
         matches!(self.state, State::Acknowledged | State::Archived)
+    }
+
+    /// Whether it is to be a dead letter, or is about to.
+    fn is_letter(&self) -> bool {
+        matches!(self.state, State::Archiving(_) | State::Settling(Outcome::Archiving(_), ..))
     }
 }
 
@@ -174,6 +192,8 @@ pub(super) struct SharePartition {
     is_start_unsaved: bool,
     /// The write that is on its way: its number, where it starts, and what of `unsaved` it has.
     writing: Option<(u64, i64, Spans<()>)>,
+    /// Whether dead letters are on their way.
+    is_sending: bool,
     /// The number of the next write.
     next_write: u64,
     /// Counts what may let somebody acquire something.
@@ -181,15 +201,17 @@ pub(super) struct SharePartition {
 }
 
 impl SharePartition {
-    /// A share partition as it was stored, which begins at `start` unless its state says otherwise.
-    pub(super) fn load(stored: &Stored, start: i64) -> SharePartition {
+    /// A share partition as it was stored, whose log begins at `log_start`.
+    pub(super) fn load(stored: &Stored, log_start: i64) -> SharePartition {
+        let start = stored.start;
         let mut partition = SharePartition {
             start,
             end: start,
             slots: Spans::default(),
             unsaved: Spans::default(),
-            is_start_unsaved: stored.start != start,
+            is_start_unsaved: false,
             writing: None,
+            is_sending: false,
             next_write: 1,
             changes: 0,
         };
@@ -198,6 +220,7 @@ impl SharePartition {
             let state = match batch.state {
                 Delivery::Available => State::Available,
                 Delivery::Acknowledged => State::Acknowledged,
+                Delivery::Archiving => State::Archiving(None),
                 Delivery::Archived => State::Archived,
             };
             // What lies in between was never written.
@@ -208,6 +231,7 @@ impl SharePartition {
         let open = partition.slots.iter().find(|(_, _, slot)| !slot.is_done());
         let open = open.map_or(partition.end, |(first, ..)| first);
         partition.begin_at(open);
+        partition.begin_at(log_start);
         partition
     }
 
@@ -230,7 +254,9 @@ impl SharePartition {
 
     /// Whether somebody has a record, or something is to be written.
     pub(super) fn is_busy(&self) -> bool {
-        let is_held = |slot: &Slot| matches!(slot.state, State::Acquired(_) | State::Settling(..));
+        let is_held = |slot: &Slot| {
+            matches!(slot.state, State::Acquired(_) | State::Settling(..) | State::Archiving(_))
+        };
         self.writing.is_some()
             || self.is_start_unsaved
             || !self.unsaved.is_empty()
@@ -248,10 +274,15 @@ impl SharePartition {
         }
     }
 
-    /// The log begins here: what was before is gone, whoever had it.
+    /// The log begins here: what was before is gone, whoever had it, but for what is to be a dead letter.
     pub(super) fn begin_at(&mut self, log_start: i64) {
         if log_start <= self.start {
             return;
+        }
+        let letter = self.slots.within(self.start, log_start - 1).find(|(_, _, slot)| slot.is_letter());
+        if let Some(first) = letter.map(|(first, ..)| first) {
+            self.begin_at(first);
+            return self.empty_before(log_start);
         }
         self.slots.remove_before(log_start);
         self.unsaved.remove_before(log_start);
@@ -441,9 +472,10 @@ impl SharePartition {
             .map(|(first, last, slot)| (first, last, slot.deliveries))
             .collect();
         for (first, last, deliveries) in over {
-            let state = match deliveries >= limits.deliveries_max {
-                true => State::Archived,
-                false => State::Available,
+            let state = match (deliveries >= limits.deliveries_max, limits.has_dead_letters) {
+                (true, true) => State::Archiving(Some(Cause::Undelivered)),
+                (true, false) => State::Archived,
+                (false, _) => State::Available,
             };
             self.slots.set(first, last, Slot { state, deliveries });
             self.unsaved.set(first, last, ());
@@ -523,6 +555,7 @@ impl SharePartition {
                     State::Available
                 }
                 (true, Outcome::Acknowledged) => State::Acknowledged,
+                (true, Outcome::Archiving(cause)) => State::Archiving(Some(cause)),
                 (true, Outcome::Archived) => State::Archived,
             };
             self.slots.set(first, last, Slot { state, deliveries });
@@ -549,6 +582,8 @@ impl Kind {
             Kind::Renew => None,
             Kind::Accept => Some(Outcome::Acknowledged),
             Kind::Release if deliveries < limits.deliveries_max => Some(Outcome::Available),
+            Kind::Release if limits.has_dead_letters => Some(Outcome::Archiving(Cause::Undelivered)),
+            Kind::Reject if limits.has_dead_letters => Some(Outcome::Archiving(Cause::Rejected)),
             Kind::Release | Kind::Reject | Kind::Gap => Some(Outcome::Archived),
         }
     }
@@ -579,26 +614,19 @@ fn refused(code: ErrorCode, why: &str) -> Refusal {
 fn will_be_done(slot: &Slot) -> bool {
     match &slot.state {
         State::Acknowledged | State::Archived => true,
-        State::Settling(outcome, ..) => *outcome != Outcome::Available,
-        State::Available | State::Acquired(_) => false,
+        State::Settling(outcome, ..) => matches!(outcome, Outcome::Acknowledged | Outcome::Archived),
+        State::Available | State::Acquired(_) | State::Archiving(_) => false,
     }
 }
 
 /// What the next write says of a record. A delivery that is under way is not counted.
 fn told(slot: &Slot) -> (Delivery, u16) {
-    let outcome = match &slot.state {
-        State::Available => Outcome::Available,
-        State::Acknowledged => Outcome::Acknowledged,
-        State::Archived => Outcome::Archived,
-        State::Settling(outcome, ..) => *outcome,
-        State::Acquired(_) => {
-            return (Delivery::Available, slot.deliveries.saturating_sub(1));
-        }
-    };
-    let state = match outcome {
-        Outcome::Available => Delivery::Available,
-        Outcome::Acknowledged => Delivery::Acknowledged,
-        Outcome::Archived => Delivery::Archived,
+    let state = match &slot.state {
+        State::Acquired(_) => return (Delivery::Available, slot.deliveries.saturating_sub(1)),
+        State::Available | State::Settling(Outcome::Available, ..) => Delivery::Available,
+        State::Acknowledged | State::Settling(Outcome::Acknowledged, ..) => Delivery::Acknowledged,
+        State::Archiving(_) | State::Settling(Outcome::Archiving(_), ..) => Delivery::Archiving,
+        State::Archived | State::Settling(Outcome::Archived, ..) => Delivery::Archived,
     };
     (state, slot.deliveries)
 }

@@ -56,7 +56,7 @@ message! {
         (0..) first_offset: i64;
         /// The last of them.
         (0..) last_offset: i64;
-        /// 0 available, 2 acknowledged, 4 archived.
+        /// 0 available, 2 acknowledged, 3 archiving, 4 archived.
         (0..) delivery_state: i8;
         (0..) delivery_count: i16;
     }
@@ -239,6 +239,15 @@ mod tests {
         expected.extend_from_slice(batch);
         expected.extend_from_slice(tag);
         assert_eq!(&record.value.unwrap()[..], &expected[..]);
+    }
+
+    #[test]
+    fn states_have_kafkas_numbers_and_one_that_is_not_known_is_given_out_again() {
+        use Delivery::{Acknowledged, Archived, Archiving, Available};
+        let numbers = [Available, Acknowledged, Archiving, Archived].map(Delivery::id);
+        assert_eq!(numbers, [0, 2, 3, 4]);
+        assert_eq!(numbers.map(Delivery::from_id), [Available, Acknowledged, Archiving, Archived]);
+        assert_eq!([1, 5, -1].map(Delivery::from_id), [Available; 3]);
     }
 
     #[test]

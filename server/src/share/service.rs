@@ -3,13 +3,14 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use strandline_engine::Local;
 use strandline_engine::config::SettingsSnapshot;
 use strandline_engine::types::PartitionId;
 
 use super::coordinator::{CoordinatorSettings, ShareKey};
-use super::leaders::ShareLeaders;
+use super::leaders::{Queues, ShareLeaders};
 use super::sessions::{Connection, Count, Opened, SessionError, Sessions, Wanted};
 use super::settings::{Remembered, ShareGroupConfig, ShareSettings};
 use super::states::ShareStates;
@@ -47,9 +48,12 @@ impl Shares {
     }
 
     /// Serves the share partitions of a shard, until it is dropped.
-    pub async fn run(self, shard: Local) {
+    pub async fn run(self, shard: Local, config: Arc<BrokerConfig>) {
         let states = self.states.clone().run(shard.clone());
-        let leaders = self.leaders.clone().run(shard, self.states);
+        let (remembered, of_shard) = (Remembered::default(), shard.clone());
+        let queues: Queues =
+            Rc::new(move |group| remembered.get(&config, &of_shard.settings(), group).dead_letters);
+        let leaders = self.leaders.clone().run(shard, self.states, queues);
         futures_util::future::join(states, leaders).await;
     }
 

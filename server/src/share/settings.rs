@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use strandline_engine::Isolation;
 use strandline_engine::config::{DynamicSettings, InForce, SettingsSnapshot};
 
+use super::dead_letters::DeadLetterQueue;
 use super::partition::Limits;
 use crate::config::{BrokerConfig, Reset, text_of_group};
 
@@ -30,7 +32,7 @@ pub struct ShareSettings {
 }
 
 /// What holds of the records of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareGroupConfig {
     /// Locks and deliveries.
     pub limits: Limits,
@@ -38,6 +40,8 @@ pub struct ShareGroupConfig {
     pub isolation: Isolation,
     /// Where it begins when it never fetched.
     pub reset: Reset,
+    /// Where records go that it can do nothing with.
+    pub dead_letters: Option<Rc<DeadLetterQueue>>,
 }
 
 impl From<&BrokerConfig> for ShareSettings {
@@ -57,18 +61,21 @@ impl ShareGroupConfig {
     pub fn of(config: &BrokerConfig, dynamic: &DynamicSettings, group: &str) -> ShareGroupConfig {
         let whole = |name| config.whole_of_group(dynamic, group, name);
         let text = |name| text_of_group(dynamic, group, name);
+        let dead_letters = DeadLetterQueue::of(config, dynamic, group).map(Rc::new);
         ShareGroupConfig {
             limits: Limits {
                 lock_ms: whole("share.record.lock.duration.ms"),
                 deliveries_max: whole("share.delivery.count.limit") as u16,
                 locks_max: whole("share.partition.max.record.locks"),
                 is_renewable: text("share.renew.acknowledge.enable") == "true",
+                has_dead_letters: dead_letters.is_some(),
             },
             isolation: match text("share.isolation.level") {
                 "read_committed" => Isolation::ReadCommitted,
                 _ => Isolation::ReadUncommitted,
             },
             reset: Reset::parse(text("share.auto.offset.reset")).unwrap_or(Reset::Latest),
+            dead_letters,
         }
     }
 }
@@ -99,10 +106,10 @@ impl Remembered {
             *known = Known { of: Some((**in_force).clone()), groups: HashMap::new() };
         }
         if let Some(found) = known.groups.get(group) {
-            return *found;
+            return found.clone();
         }
         let found = ShareGroupConfig::of(config, &in_force.dynamic, group);
-        known.groups.insert(group.to_owned(), found);
+        known.groups.insert(group.to_owned(), found.clone());
         found
     }
 }

@@ -13,6 +13,8 @@ pub enum Delivery {
     Available,
     /// They are done.
     Acknowledged,
+    /// They are not given out any more, and their dead letters are not written yet.
+    Archiving,
     /// They are not given out any more.
     Archived,
 }
@@ -23,6 +25,7 @@ impl Delivery {
         match self {
             Delivery::Available => 0,
             Delivery::Acknowledged => 2,
+            Delivery::Archiving => 3,
             Delivery::Archived => 4,
         }
     }
@@ -31,6 +34,7 @@ impl Delivery {
     pub fn from_id(id: i8) -> Delivery {
         match id {
             2 => Delivery::Acknowledged,
+            3 => Delivery::Archiving,
             4 => Delivery::Archived,
             _ => Delivery::Available,
         }

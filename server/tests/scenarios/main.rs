@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod configuration;
 mod consumer_groups;
+mod dead_letters;
 mod effects;
 mod fronts;
 mod groups;

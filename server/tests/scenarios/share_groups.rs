@@ -17,12 +17,12 @@ use crate::client::{Client, PATIENCE, batch};
 use crate::consumer_groups::{set, value};
 use crate::transactions::{Level, Producer};
 
-const GROUP: &str = "g";
-const TOPIC: &str = "t";
+pub(crate) const GROUP: &str = "g";
+pub(crate) const TOPIC: &str = "t";
 
-const ACCEPT: i8 = 1;
-const RELEASE: i8 = 2;
-const REJECT: i8 = 3;
+pub(crate) const ACCEPT: i8 = 1;
+pub(crate) const RELEASE: i8 = 2;
+pub(crate) const REJECT: i8 = 3;
 const RENEW: i8 = 4;
 
 fn code(number: i16) -> ErrorCode {
@@ -30,7 +30,7 @@ fn code(number: i16) -> ErrorCode {
 }
 
 /// A member with a connection of its own.
-struct Member {
+pub(crate) struct Member {
     client: Client,
     id: String,
     epoch: i32,
@@ -40,7 +40,7 @@ struct Member {
 }
 
 /// A record that was given out: its partition, offset, value, and how often it was.
-type Given = (i32, i64, String, i16);
+pub(crate) type Given = (i32, i64, String, i16);
 
 impl Member {
     fn new(broker: &Broker, id: &str) -> Member {
@@ -79,7 +79,7 @@ impl Member {
         }
     }
 
-    fn join(broker: &Broker, id: &str) -> Member {
+    pub(crate) fn join(broker: &Broker, id: &str) -> Member {
         let mut member = Member::new(broker, id);
         find_coordinator(&mut member.client);
         member.beat().unwrap();
@@ -133,11 +133,19 @@ impl Member {
         given(&answer)
     }
 
-    fn fetch(&mut self, wait_ms: i32) -> Vec<Given> {
+    pub(crate) fn fetch(&mut self, wait_ms: i32) -> Vec<Given> {
         self.fetch_saying(&[], wait_ms)
     }
 
-    fn acknowledge(&mut self, said: &[(i32, i64, i64, i8)]) -> Vec<ErrorCode> {
+    /// The offsets that it is given, whatever their records are.
+    pub(crate) fn acquire(&mut self, wait_ms: i32) -> Vec<i64> {
+        let answer = self.send(&ShareFetchRequest { max_wait_ms: wait_ms, ..self.request(&[]) });
+        let partitions = answer.responses.iter().flat_map(|topic| &topic.partitions);
+        let ranges = partitions.flat_map(|partition| &partition.acquired_records);
+        ranges.flat_map(|range| range.first_offset..=range.last_offset).collect()
+    }
+
+    pub(crate) fn acknowledge(&mut self, said: &[(i32, i64, i64, i8)]) -> Vec<ErrorCode> {
         let partitions = said.iter().map(|(partition, first, last, kind)| ShareAcknowledgePartition {
             partition_index: *partition,
             acknowledgement_batches: vec![acknowledgement(*first, *last, *kind)],
@@ -180,17 +188,17 @@ fn given(answer: &ShareFetchResponse<Bytes>) -> Vec<Given> {
     all
 }
 
-fn find_coordinator(client: &mut Client) {
+pub(crate) fn find_coordinator(client: &mut Client) {
     let find = FindCoordinatorRequest { coordinator_keys: vec![GROUP.to_owned()], ..Default::default() };
     client.call(6, &find);
 }
 
-fn offsets(given: &[Given]) -> Vec<i64> {
+pub(crate) fn offsets(given: &[Given]) -> Vec<i64> {
     given.iter().map(|(_, offset, ..)| *offset).collect()
 }
 
 /// The start and the lag of partition 0.
-fn progress(client: &mut Client) -> (i64, i64) {
+pub(crate) fn progress(client: &mut Client) -> (i64, i64) {
     let group = DescribeShareGroupOffsetsRequestGroup { group_id: GROUP.to_owned(), topics: None };
     let request = DescribeShareGroupOffsetsRequest { groups: vec![group] };
     let begun = Instant::now();
@@ -482,7 +490,7 @@ fn share_groups_keep_to_the_settings_of_their_broker() {
     }
 }
 
-const GROUPS: i8 = 32;
+pub(crate) const GROUPS: i8 = 32;
 
 #[test]
 fn d9_a_share_group_has_settings_of_its_own_within_the_bounds_of_its_broker_and_keeps_them() {

@@ -257,13 +257,13 @@ fn the_features_stand_at_the_levels_that_are_served() {
     let features: Vec<_> =
         told.supported_features.iter().map(|at| (at.name.as_str(), at.max_version)).collect();
     let names = ["group.version", "share.version", "streams.version", "transaction.version"];
-    assert_eq!(features, [(names[0], 1), (names[1], 1), (names[2], 1), (names[3], 2)]);
+    assert_eq!(features, [(names[0], 1), (names[1], 2), (names[2], 1), (names[3], 2)]);
     let finalized: Vec<_> = told
         .finalized_features
         .iter()
         .map(|at| (at.name.as_str(), at.min_version_level, at.max_version_level))
         .collect();
-    assert_eq!(finalized, [(names[0], 1, 1), (names[1], 1, 1), (names[2], 1, 1), (names[3], 2, 2)]);
+    assert_eq!(finalized, [(names[0], 1, 1), (names[1], 2, 2), (names[2], 1, 1), (names[3], 2, 2)]);
     // Finalized features are looked at only with an epoch; a client of version 3 cannot read a level 0.
     assert!(told.finalized_features_epoch >= 0);
     assert!(client.call(3, &hello).supported_features.is_empty());

@@ -131,7 +131,8 @@ impl Front for KafkaFront {
         let groups = reactor::spawn(Queue::Net, self.groups().clone().run(shard.clone()));
         let transactions = self.transactions().clone().run(shard.clone(), self.groups().clone());
         let transactions = reactor::spawn(Queue::Net, transactions);
-        let shares = reactor::spawn(Queue::Net, self.shares().clone().run(shard.clone()));
+        let shares =
+            reactor::spawn(Queue::Net, self.shares().clone().run(shard.clone(), self.0.config.clone()));
         self.0.listeners.serve(&shard, protocol).await;
         shares.cancel().await;
         transactions.cancel().await;

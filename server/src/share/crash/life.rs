@@ -3,6 +3,8 @@
 //!
 //! The records are not there: where a share partition wants to be read, batches are made up, as a log that
 //! never ends would have them. Functions that drive the machine give `None` when it has stopped.
+//!
+//! Where the group has a dead letter queue, what was rejected is looked for there after each start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -11,18 +13,22 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures_channel::oneshot::{self, Receiver};
 use strandline_engine::crash::{Counts, Ending, Image, Images, Process, Subject, start};
+use strandline_engine::format::batch::{BATCH_HEADER_BYTES, Batches};
+use strandline_engine::format::record::{Record, Records};
 use strandline_engine::sim::{Clock, SimDisk, Simulation};
 use strandline_engine::topics::NewTopic;
-use strandline_engine::types::PartitionId;
+use strandline_engine::types::{Offset, PartitionId};
 use strandline_protocol::wire::ErrorCode;
 
 use crate::config::Reset;
+use crate::coordination::Partitions;
 use crate::coordination::simulated::{Simulated, Timers, Trouble, compacted, some_settings};
 use crate::refusal::Refusal;
 use crate::share::coordinator::CoordinatorSettings;
+use crate::share::leaders::Queues;
 use crate::share::{
-    Acknowledgement, Archive, Asked, Kind, Limits, ReadBatch, ReadBatches, STATE_TOPIC, ShareKey,
-    ShareLeaders, ShareLog, ShareStates, Want,
+    Acknowledgement, Archive, Asked, DeadLetterQueue, Kind, Limits, ReadBatch, ReadBatches, STATE_TOPIC,
+    ShareKey, ShareLeaders, ShareLog, ShareStates, Want,
 };
 
 /// Operations of the disk after which an answer that is still missing never comes.
@@ -33,8 +39,16 @@ const PARTITIONS: u32 = 2;
 const GROUP: &str = "g";
 const MEMBERS: u64 = 3;
 
+const QUEUE: &str = "dlq.t";
+
 /// Nothing is archived by its deliveries.
-const LIMITS: Limits = Limits { lock_ms: 5000, deliveries_max: u16::MAX, locks_max: 30, is_renewable: true };
+const LIMITS: Limits = Limits {
+    lock_ms: 5000,
+    deliveries_max: u16::MAX,
+    locks_max: 30,
+    is_renewable: true,
+    has_dead_letters: false,
+};
 
 impl ShareLog for Simulated {
     async fn log_start(&self, _: PartitionId) -> Result<i64, ErrorCode> {
@@ -61,6 +75,10 @@ pub(super) struct Known {
     perhaps: BTreeSet<At>,
     /// Who has them, in this generation.
     held: BTreeMap<At, u64>,
+    /// What was said of them last.
+    said: BTreeMap<At, Kind>,
+    /// Those that are in the queue, as of the last start.
+    pub(super) letters: BTreeSet<At>,
     pub(super) acknowledged: u64,
 }
 
@@ -82,6 +100,8 @@ pub(super) struct Life {
     pub(super) images: Option<Images>,
     /// Questions in one generation.
     pub(super) questions_max: usize,
+    /// Whether the group has a dead letter queue.
+    pub(super) has_queue: bool,
 }
 
 /// A process with its share groups.
@@ -124,6 +144,7 @@ impl Life {
             pending: Vec::new(),
             images: None,
             questions_max: 80,
+            has_queue: false,
         }
     }
 
@@ -183,12 +204,26 @@ impl Life {
         for shard in &shards {
             let simulation = self.simulation.as_ref().expect("a machine is there");
             simulation.spawn(states.clone().run(shard.clone()));
-            simulation.spawn(leaders.clone().run(shard.clone(), states.clone()));
+            simulation.spawn(leaders.clone().run(shard.clone(), states.clone(), self.queues()));
         }
         let running = Running { process, states, leaders, shards, timers };
         let begun = self.make(&running).and_then(|()| self.see_all(&running));
+        let begun = begun.and_then(|()| self.see_letters(&running));
         assert!(begun.is_some(), "nothing stops it");
         running
+    }
+
+    fn queues(&self) -> Queues {
+        let queue = self.has_queue.then(|| {
+            Rc::new(DeadLetterQueue {
+                topic: QUEUE.to_owned(),
+                copies: self.seed % 2 == 1,
+                prefix: "dlq.".to_owned(),
+                creates: true,
+                partitions: 1,
+            })
+        });
+        Rc::new(move |_| queue.clone())
     }
 
     fn make(&mut self, running: &Running) -> Option<()> {
@@ -353,6 +388,7 @@ impl Life {
         }
         for (at, kind) in &said {
             self.known.held.remove(at);
+            self.known.said.insert(*at, *kind);
             if *kind != Kind::Release {
                 self.known.perhaps.insert(*at);
             }
@@ -404,6 +440,8 @@ impl Life {
                 let is_perhaps = self.known.perhaps.remove(&at);
                 let is_done = self.known.done.contains(&at);
                 assert!(is_there || is_done || is_perhaps, "{offset} of {partition} is lost");
+                let is_letter = self.known.letters.contains(&at);
+                assert!(!is_there || !is_letter, "{offset} of {partition} is a dead letter, and comes again");
                 if !is_there {
                     self.known.done.insert(at);
                 }
@@ -413,6 +451,63 @@ impl Life {
         }
         Some(())
     }
+
+    /// What was rejected is in the queue, or gets there: none of it is archived without. And nothing else is.
+    fn see_letters(&mut self, running: &Running) -> Option<()> {
+        if !self.has_queue {
+            return Some(());
+        }
+        for tries in 1.. {
+            let leaders = running.leaders.clone();
+            if self.ask(running, async move { leaders.letters().await })?.waiting == 0 {
+                break;
+            }
+            assert!(tries < PATIENCE, "dead letters are never written\n{}", self.disk().dump());
+            self.wait_a_little(running, tries)?;
+        }
+        self.known.letters = self.read_letters(running)?;
+        for at in self.known.done.iter().filter(|at| self.known.said.get(at) == Some(&Kind::Reject)) {
+            assert!(self.known.letters.contains(at), "{at:?} was rejected, and is no dead letter");
+        }
+        for at in &self.known.letters {
+            assert!(self.known.done.contains(at), "{at:?} is a dead letter, and is not done");
+        }
+        Some(())
+    }
+
+    fn read_letters(&mut self, running: &Running) -> Option<BTreeSet<At>> {
+        let mut letters = BTreeSet::new();
+        let Some(queue) = running.process.topics().by_name(QUEUE).map(|queue| queue.id) else {
+            return Some(letters);
+        };
+        let mut next = Offset::ZERO;
+        loop {
+            let (shard, from) = (running.shards[0].clone(), next);
+            let read = async move { shard.read(PartitionId::new(queue, 0), from, 1000).await };
+            let bytes = self.ask(running, read)?.expect("it can be read");
+            for batch in Batches::new(&bytes) {
+                let (header, batch) = batch.expect("it is whole");
+                next = header.next_offset();
+                let records = Records::new(&batch[BATCH_HEADER_BYTES..], header.record_count() as u32);
+                letters.extend(records.map(|record| origin(&record.expect("it is whole"))));
+            }
+            if bytes.is_empty() {
+                return Some(letters);
+            }
+        }
+    }
+}
+
+/// The record that a dead letter stands for.
+fn origin(letter: &Record<'_>) -> At {
+    let header = |wanted: &str| {
+        let mut headers = letter.headers.map(|header| header.expect("it is whole"));
+        let (_, value) = headers.find(|(name, _)| *name == wanted.as_bytes()).expect("it is there");
+        str::from_utf8(value.expect("it is not null")).expect("it is text").to_owned()
+    };
+    let number = |wanted| header(wanted).parse::<i64>().expect("it is a number");
+    assert_eq!((header("__dlq.errors.topic"), header("__dlq.errors.group")), (TOPIC.into(), GROUP.into()));
+    (number("__dlq.errors.partition") as u32, number("__dlq.errors.offset"))
 }
 
 impl Subject for Life {
@@ -432,6 +527,7 @@ impl Subject for Life {
         let machine = Simulation::resume(image.seed, image.disk, &self.clock);
         let mut fork =
             Life { known: self.known.clone(), images: image.images, ..Life::on(machine, Trouble::default()) };
+        fork.has_queue = self.has_queue;
         fork.restart();
         let running = fork.begin();
         if image.lives {

@@ -49,3 +49,42 @@ fn d3_acknowledgements_survive_failing_writes_and_syncs_and_a_full_disk() {
         Life::new(seed, trouble).generations(4);
     });
 }
+
+#[test]
+fn d9_no_crash_at_any_moment_loses_a_dead_letter() {
+    let counts: Counted = Rc::default();
+    for_seeds("d9_no_crash_at_any_moment_loses_a_dead_letter", 0..2, |seed| {
+        let mut life = Life::new(seed, Trouble::NONE);
+        life.has_queue = true;
+        life.images = Some(Images::new(counts.clone()));
+        life.questions_max = 25;
+        life.generations(2);
+        counts.borrow_mut().seeds += 1;
+    });
+    eprintln!("{}", counts.borrow());
+    assert!(counts.borrow().images > 600, "{}", counts.borrow());
+}
+
+#[test]
+fn d9_what_is_rejected_is_a_dead_letter_after_every_crash_and_nothing_else_is() {
+    let letters = std::cell::Cell::new(0);
+    let name = "d9_what_is_rejected_is_a_dead_letter_after_every_crash_and_nothing_else_is";
+    for_seeds(name, 0..60, |seed| {
+        let mut life = Life::new(seed, Trouble::NONE);
+        life.has_queue = true;
+        life.generations(4);
+        letters.set(letters.get() + life.known.letters.len());
+    });
+    eprintln!("{} dead letters were written", letters.get());
+    assert!(letters.get() > 200);
+}
+
+#[test]
+fn d3_dead_letters_survive_failing_writes_and_syncs_and_a_full_disk() {
+    for_seeds("d3_dead_letters_survive_failing_writes_and_syncs_and_a_full_disk", 0..60, |seed| {
+        let trouble = Trouble { errors: seed % 2 == 0, full: seed % 2 == 1 };
+        let mut life = Life::new(seed, trouble);
+        life.has_queue = true;
+        life.generations(4);
+    });
+}

@@ -6,17 +6,23 @@ use std::rc::Rc;
 
 use strandline_protocol::wire::ErrorCode;
 
+use super::{LETTERS_MAX, Queues, SENDERS_MAX};
 use crate::coordination::Reply;
 use crate::refusal::Refusal;
 use crate::share::asked::Asked;
 use crate::share::coordinator::ShareKey;
-use crate::share::partition::{Acknowledgement, Limits, SharePartition, StateWrite, Taken};
+use crate::share::dead_letters::{LetterCounts, Sent};
+use crate::share::partition::{Acknowledgement, Letter, Limits, SharePartition, StateWrite, Taken};
 
 /// How long a share partition is kept that nobody asks for and nobody has a record of, in milliseconds.
 const IDLE_MS: i64 = 5 * 60 * 1000;
 
 /// How long it is waited after a write that was not taken, in milliseconds; an acknowledgement does not wait.
 const WRITE_PAUSE_MS: i64 = 1000;
+
+/// How long it is waited after dead letters that were not taken, in milliseconds: at first, and at the most.
+const SEND_PAUSE_MS: i64 = 1000;
+const SEND_PAUSE_MAX_MS: i64 = 30_000;
 
 /// Of readers that wait for a change, so many may have gone before they are looked for.
 const GONE_MAX: usize = 64;
@@ -27,6 +33,8 @@ pub(super) enum Order {
     Load { term: u64, key: Rc<ShareKey>, asked: Box<Asked> },
     /// Store what has changed of it, in these epochs of the state and of the leader.
     Write { term: u64, key: Rc<ShareKey>, epochs: (i32, i32), write: StateWrite },
+    /// Write dead letters of it.
+    Send { term: u64, key: Rc<ShareKey>, letters: Vec<Letter> },
 }
 
 /// Where it is told what became of acknowledgements; apart from that, that the share partition is not served.
@@ -45,19 +53,27 @@ pub(super) struct Leader {
     changes: u64,
     /// Not before this is written what nobody waits for.
     write_at: i64,
+    /// Not before this are dead letters written.
+    send_at: i64,
+    /// The pause after the next ones that are not taken.
+    send_pause: i64,
 }
 
 impl Leader {
+    /// What holds of the records now.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Takes in what a member says of records; the answer comes when it is durable.
     pub(super) fn acknowledge(
         &mut self,
         now: i64,
-        limits: &Limits,
         member: &str,
         acknowledgements: &[Acknowledgement],
         reply: Acknowledged,
     ) {
-        match self.partition.acknowledge(now, limits, member, acknowledgements) {
+        match self.partition.acknowledge(now, &self.limits, member, acknowledgements) {
             Ok(Taken::AtOnce) => reply.send(Ok(Ok(()))),
             Ok(Taken::With(write)) => {
                 self.tickets.push((write, reply));
@@ -117,26 +133,60 @@ pub(super) struct Table {
     entries: HashMap<Rc<ShareKey>, Entry>,
     wakes: BTreeSet<(i64, Rc<ShareKey>)>,
     orders: VecDeque<Order>,
+    /// Dead letters that wait for others to be written, and how many are being.
+    to_send: VecDeque<Order>,
+    senders: usize,
+    letters: LetterCounts,
+    queues: Queues,
     next_term: u64,
 }
 
 impl Table {
-    pub(super) fn new(now: i64) -> Table {
-        Table { now, entries: HashMap::new(), wakes: BTreeSet::new(), orders: VecDeque::new(), next_term: 0 }
+    pub(super) fn new(now: i64, queues: Queues) -> Table {
+        Table {
+            now,
+            entries: HashMap::new(),
+            wakes: BTreeSet::new(),
+            orders: VecDeque::new(),
+            to_send: VecDeque::new(),
+            senders: 0,
+            letters: LetterCounts::default(),
+            queues,
+            next_term: 0,
+        }
     }
 
     pub(super) fn count(&self) -> usize {
         self.entries.len()
     }
 
+    /// What was counted of dead letters.
+    pub(super) fn letters(&self) -> LetterCounts {
+        let waiting = self.entries.values().filter_map(|entry| match &entry.stage {
+            Stage::Ready(leader) => Some(leader.partition.letters()),
+            Stage::Loading(_) => None,
+        });
+        LetterCounts { waiting: waiting.sum(), ..self.letters }
+    }
+
     /// What the task is to do next.
     pub(super) fn next_order(&mut self) -> Option<Order> {
-        self.orders.pop_front()
+        if let Some(order) = self.orders.pop_front() {
+            return Some(order);
+        }
+        let order = self.to_send.pop_front_if(|_| self.senders < SENDERS_MAX)?;
+        self.senders += 1;
+        Some(order)
+    }
+
+    fn in_force(&self, group: &str, limits: Limits) -> Limits {
+        Limits { has_dead_letters: (self.queues)(group).is_some(), ..limits }
     }
 
     /// Asks a share partition something, once it is served.
-    pub(super) fn ask(&mut self, asked: Asked, operation: Operation) {
+    pub(super) fn ask(&mut self, mut asked: Asked, operation: Operation) {
         let now = self.now;
+        asked.limits = self.in_force(&asked.key.group, asked.limits);
         if let Some(entry) = self.entries.get_mut(&asked.key) {
             entry.used = now;
             match &mut entry.stage {
@@ -158,10 +208,19 @@ impl Table {
     }
 
     pub(super) fn release(&mut self, key: &ShareKey, session: u64) {
+        self.renew_limits(key);
         if let Some(leader) = self.leader(key) {
             let limits = leader.limits;
             leader.partition.release(&limits, session);
             self.after(key);
+        }
+    }
+
+    /// What nobody asks for goes by the settings of now as well.
+    fn renew_limits(&mut self, key: &ShareKey) {
+        let has_dead_letters = (self.queues)(&key.group).is_some();
+        if let Some(leader) = self.leader(key) {
+            leader.limits.has_dead_letters = has_dead_letters;
         }
     }
 
@@ -214,6 +273,8 @@ impl Table {
             waiting: Vec::new(),
             changes,
             write_at: i64::MIN,
+            send_at: i64::MIN,
+            send_pause: SEND_PAUSE_MS,
         };
         let entry = self.entries.get_mut(key).expect("it is current");
         let stage = std::mem::replace(&mut entry.stage, Stage::Ready(Box::new(leader)));
@@ -251,6 +312,29 @@ impl Table {
         self.after(key);
     }
 
+    /// What became of dead letters of a share partition.
+    pub(super) fn sent(&mut self, term: u64, key: &ShareKey, sent: Sent) {
+        self.senders -= 1;
+        self.letters.add(sent.counts);
+        if let Some(error) = &sent.error {
+            tracing::warn!(group = key.group, partition = key.partition, %error, "dead letters were not written");
+        }
+        if !self.is_current(term, key) {
+            return;
+        }
+        let now = self.now;
+        let leader = self.leader(key).expect("it has dead letters");
+        leader.partition.letters_written(&sent.done);
+        match sent.error {
+            Some(_) => {
+                leader.send_at = now.saturating_add(leader.send_pause);
+                leader.send_pause = (leader.send_pause * 2).min(SEND_PAUSE_MAX_MS);
+            }
+            None => leader.send_pause = SEND_PAUSE_MS,
+        }
+        self.after(key);
+    }
+
     // ---- what follows -------------------------------------------------------------------------------------
 
     /// Has stored what has changed, wakes whoever waits for it, and notes when the share partition wants to
@@ -265,10 +349,16 @@ impl Table {
             let (term, key, epochs) = (entry.term, entry.key.clone(), leader.epochs);
             self.orders.push_back(Order::Write { term, key, epochs, write });
         }
+        if leader.send_at <= now
+            && let Some(letters) = leader.partition.next_letters(&leader.limits, LETTERS_MAX)
+        {
+            let (term, key) = (entry.term, entry.key.clone());
+            self.to_send.push_back(Order::Send { term, key, letters });
+        }
         leader.wake();
+        let later = |at: i64| if at > now { at } else { i64::MAX };
         let due = match leader.partition.is_busy() {
-            true if leader.write_at > now => leader.partition.wake_at().min(leader.write_at),
-            true => leader.partition.wake_at(),
+            true => leader.partition.wake_at().min(later(leader.write_at)).min(later(leader.send_at)),
             false => entry.used.saturating_add(IDLE_MS),
         };
         if due != entry.wake_at {
@@ -288,6 +378,7 @@ impl Table {
         self.now = now;
         let Some((_, key)) = self.wakes.first().filter(|(at, _)| *at <= now).cloned() else { return };
         let is_idle = self.entries.get(&key).is_some_and(|entry| entry.used.saturating_add(IDLE_MS) <= now);
+        self.renew_limits(&key);
         let Some(leader) = self.leader(&key) else { return };
         let limits = leader.limits;
         leader.partition.tick(now, &limits);

@@ -13,7 +13,8 @@ use super::*;
 use crate::share::batches::ReadBatch;
 use crate::share::state::Batches;
 
-const LIMITS: Limits = Limits { lock_ms: 100, deliveries_max: 3, locks_max: 40, is_renewable: true };
+const LIMITS: Limits =
+    Limits { lock_ms: 100, deliveries_max: 3, locks_max: 40, is_renewable: true, has_dead_letters: false };
 
 fn stored(start: i64) -> Stored {
     Stored { state_epoch: 1, start, batches: Vec::new() }
@@ -252,6 +253,8 @@ struct Known {
     held: Option<(usize, i64)>,
     /// Deliveries in this life of the process and, durably, before it.
     deliveries: u16,
+    /// The session that it was given out in.
+    session: u64,
     /// It is not given out any more.
     is_done: bool,
     /// It was answered that it is done.
@@ -272,6 +275,11 @@ struct Life {
     /// Acknowledgements that wait for a write.
     waiting: Vec<(u64, Vec<(i64, Kind)>)>,
     on_its_way: Option<StateWrite>,
+    letters: Option<Vec<Letter>>,
+    /// What is to be dead letters, durably or by the member's or the clock's word; and what is in the queue.
+    owed: BTreeSet<i64>,
+    queue: BTreeSet<i64>,
+    limits: Limits,
     /// Sessions of members, which change when one comes anew.
     sessions: [u64; 3],
     given: u64,
@@ -291,6 +299,10 @@ impl Life {
             log_end: 0,
             waiting: Vec::new(),
             on_its_way: None,
+            letters: None,
+            owed: BTreeSet::new(),
+            queue: BTreeSet::new(),
+            limits: Limits { has_dead_letters: seed % 2 == 1, ..LIMITS },
             sessions: [1, 2, 3],
             given: 0,
         }
@@ -307,7 +319,8 @@ impl Life {
     }
 
     fn fetch(&mut self) {
-        let Some(offset) = self.partition.next_fetch(&LIMITS) else { return };
+        let limits = self.limits;
+        let Some(offset) = self.partition.next_fetch(&limits) else { return };
         if offset < self.log_start {
             self.partition.begin_at(self.log_start);
             self.known.retain(|at, _| *at >= self.log_start);
@@ -327,7 +340,7 @@ impl Life {
             is_strict: self.rng.bool(),
             batch_size: self.rng.i64(1..10),
         };
-        let found = self.partition.acquire(self.now, &LIMITS, &owner, offset, &read, want);
+        let found = self.partition.acquire(self.now, &limits, &owner, offset, &read, want);
         let count: i64 = found.iter().map(|found| found.last - found.first + 1).sum();
         assert!(!want.is_strict || count <= want.records_max, "{found:?}");
         for found in found {
@@ -340,9 +353,11 @@ impl Life {
                 let known = self.known.entry(at).or_default();
                 assert!(known.held.is_none(), "{at} is with two members");
                 assert!(!known.is_done, "{at} has come back");
+                assert!(!self.queue.contains(&at), "{at} is a dead letter, and has come back");
                 known.deliveries += 1;
                 assert_eq!(found.deliveries, known.deliveries, "{at}");
                 known.held = Some((member, self.now + LIMITS.lock_ms));
+                known.session = self.sessions[member];
                 self.given += 1;
             }
         }
@@ -363,7 +378,7 @@ impl Life {
         let said: Vec<_> = run.iter().map(|(at, _)| (*at, self.rng.choice(kinds).unwrap())).collect();
         let last = said.last().unwrap().0;
         let one = Acknowledgement { first, last, kinds: said.iter().map(|(_, kind)| *kind).collect() };
-        match self.partition.acknowledge(self.now, &LIMITS, &member.to_string(), &[one]).unwrap() {
+        match self.partition.acknowledge(self.now, &self.limits, &member.to_string(), &[one]).unwrap() {
             Taken::AtOnce => assert!(said.iter().all(|(_, kind)| *kind == Kind::Renew)),
             Taken::With(write) => {
                 let kept = said.iter().filter(|(_, kind)| *kind != Kind::Renew).copied();
@@ -385,6 +400,36 @@ impl Life {
         assert!(write.start >= self.start, "the start goes back");
         self.start = write.start;
         self.batches.merge(write.start, &write.batches);
+        let durable = self.durable();
+        for at in self.owed.difference(&self.queue) {
+            let is_archived = durable.get(at).is_some_and(|of| of.0 == Delivery::Archived);
+            assert!(*at >= self.start && !is_archived, "{at} is archived, and no dead letter");
+        }
+    }
+
+    /// What is stored of each offset.
+    fn durable(&self) -> BTreeMap<i64, (Delivery, u16)> {
+        let batches = self.batches.to_vec().into_iter();
+        batches
+            .flat_map(|batch| (batch.first..=batch.last).map(move |at| (at, (batch.state, batch.deliveries))))
+            .collect()
+    }
+
+    /// Takes dead letters, or hears what became of those that are on their way.
+    fn send(&mut self, are_written: bool) {
+        match self.letters.take() {
+            None => self.letters = self.partition.next_letters(&self.limits, self.rng.i64(1..6)),
+            Some(letters) => {
+                let count = if are_written { letters.len() } else { self.rng.usize(..=letters.len()) };
+                let written: Vec<_> = letters.iter().map(|of| (of.first, of.last)).take(count).collect();
+                for at in written.iter().flat_map(|(first, last)| *first..=*last) {
+                    let is_owed = self.owed.contains(&at) || !self.known.contains_key(&at);
+                    assert!(is_owed, "{at} is a dead letter, and is none");
+                    self.queue.insert(at);
+                }
+                self.partition.letters_written(&written);
+            }
+        }
     }
 
     fn settle(&mut self, is_stored: bool) {
@@ -392,28 +437,37 @@ impl Life {
         if is_stored {
             self.store(&write);
         }
-        let number = self.partition.written(&LIMITS, is_stored);
+        let number = self.partition.written(&self.limits, is_stored);
         let settled: Vec<_> = self.waiting.extract_if(.., |(write, _)| *write <= number).collect();
         for (at, kind) in settled.into_iter().flat_map(|(_, said)| said) {
             let Some(known) = self.known.get_mut(&at).filter(|_| is_stored) else { continue };
             let is_last = known.deliveries >= LIMITS.deliveries_max;
+            if self.limits.has_dead_letters && (kind == Kind::Reject || kind == Kind::Release && is_last) {
+                self.owed.insert(at);
+            }
             known.is_done = kind != Kind::Release || is_last;
             known.is_answered = known.is_done;
             known.held = None;
         }
         if !is_stored {
+            self.partition.tick(self.now, &self.limits);
             self.expire(|_, until, now| until <= now);
         }
     }
 
     /// Locks that are over end in the model; those that settle do not.
-    fn expire(&mut self, is_over: impl Fn(usize, i64, i64) -> bool) {
+    fn expire(&mut self, is_over: impl Fn(u64, i64, i64) -> bool) {
         let settling: BTreeSet<_> =
             self.waiting.iter().flat_map(|(_, said)| said.iter().map(|(at, _)| *at)).collect();
         for (at, known) in &mut self.known {
-            if known.held.is_some_and(|(by, until)| is_over(by, until, self.now)) && !settling.contains(at) {
+            if known.held.is_some_and(|(_, until)| is_over(known.session, until, self.now))
+                && !settling.contains(at)
+            {
                 known.held = None;
-                known.is_done |= known.deliveries >= LIMITS.deliveries_max;
+                if known.deliveries >= LIMITS.deliveries_max {
+                    known.is_done = true;
+                    self.owed.extend(Some(*at).filter(|_| self.limits.has_dead_letters));
+                }
             }
         }
     }
@@ -428,14 +482,19 @@ impl Life {
             self.store(&write);
         }
         self.waiting.clear();
+        let mut sent = self.letters.take().unwrap_or_default();
+        sent.truncate(self.rng.usize(..=sent.len()));
+        self.queue.extend(sent.iter().flat_map(|letter| letter.first..=letter.last));
         let stored = Stored { state_epoch: 1, start: self.start, batches: self.batches.to_vec() };
         self.partition = SharePartition::load(&stored, self.start.max(self.log_start));
         self.sessions = self.sessions.map(|session| session + 3);
-        let durable: BTreeMap<i64, (Delivery, u16)> = stored
-            .batches
-            .iter()
-            .flat_map(|batch| (batch.first..=batch.last).map(|at| (at, (batch.state, batch.deliveries))))
-            .collect();
+        let durable = self.durable();
+        // What was not stored of deliveries is given out again; what was is owed, whoever heard of it.
+        let start = self.start;
+        let is_over = |at: &i64| durable.get(at).is_some_and(|of| of.0 != Delivery::Available);
+        self.owed.retain(|at| *at < start || is_over(at));
+        let archiving = durable.iter().filter(|(_, of)| of.0 == Delivery::Archiving);
+        self.owed.extend(archiving.map(|(at, _)| *at));
         for (at, known) in &mut self.known {
             let is_done = *at < self.start || durable.get(at).is_some_and(|of| of.0 != Delivery::Available);
             assert!(!known.is_answered || is_done, "{at} was answered, and has come back");
@@ -447,7 +506,11 @@ impl Life {
     }
 
     fn step(&mut self) {
-        match self.rng.u8(..24) {
+        match self.rng.u8(..28) {
+            24..28 => {
+                let are_written = self.rng.u8(..4) > 0;
+                self.send(are_written);
+            }
             0..4 => self.produce(),
             4..9 => self.fetch(),
             9..14 => self.acknowledge(),
@@ -458,13 +521,14 @@ impl Life {
             }
             20 => {
                 self.now += self.rng.i64(0..80);
-                self.partition.tick(self.now, &LIMITS);
+                self.partition.tick(self.now, &self.limits);
                 self.expire(|_, until, now| until <= now);
             }
             21 => {
                 let member = self.rng.usize(..3);
-                self.partition.release(&LIMITS, self.sessions[member]);
-                self.expire(|by, _, _| by == member);
+                self.partition.release(&self.limits, self.sessions[member]);
+                let session = self.sessions[member];
+                self.expire(|of, _, _| of == session);
                 self.sessions[member] += 3;
             }
             22 if self.rng.u8(..8) == 0 => self.crash(),
@@ -484,15 +548,18 @@ impl Life {
             self.write();
             self.settle(true);
             self.now += LIMITS.lock_ms;
-            self.partition.tick(self.now, &LIMITS);
+            self.partition.tick(self.now, &self.limits);
             self.expire(|_, until, now| until <= now);
             self.fetch();
+            self.send(true);
             for _ in 0..10 {
                 self.acknowledge();
             }
             self.write();
             self.settle(true);
             if self.partition.start() >= self.log_end && !self.partition.is_busy() {
+                let missing: Vec<_> = self.owed.difference(&self.queue).collect();
+                assert!(missing.is_empty(), "{missing:?} are no dead letters");
                 return;
             }
         }
@@ -512,8 +579,8 @@ impl Life {
 
 #[test]
 fn d9_in_random_lives_no_record_is_with_two_and_none_that_is_done_comes_back() {
-    let mut given = 0;
-    for seed in 0..100 {
+    let (mut given, mut letters) = (0, 0);
+    for seed in 0..200 {
         let mut life = Life::new(seed);
         for _ in 0..400 {
             life.step();
@@ -522,6 +589,117 @@ fn d9_in_random_lives_no_record_is_with_two_and_none_that_is_done_comes_back() {
         life.finish();
         life.check();
         given += life.given;
+        letters += life.queue.len();
     }
-    assert!(given > 7000, "{given} records were given out");
+    assert!(given > 14_000, "{given} records were given out");
+    assert!(letters > 1000, "{letters} dead letters were written");
+}
+
+/// A partition of which the first ten records are with a member.
+fn given_out() -> SharePartition {
+    let mut partition = partition();
+    partition.acquire(0, &LETTERS, &owner("a", 1), 0, &read(&[(0, 9)]), want(10));
+    partition
+}
+
+const LETTERS: Limits = Limits { has_dead_letters: true, ..LIMITS };
+
+fn letter(first: i64, last: i64, deliveries: u16, cause: Cause) -> Letter {
+    Letter { first, last, deliveries, cause }
+}
+
+fn batch(first: i64, last: i64, state: Delivery, deliveries: u16) -> StateBatch {
+    StateBatch { first, last, state, deliveries }
+}
+
+#[test]
+fn d9_a_rejected_record_is_archived_when_its_dead_letter_is_durable_and_not_before() {
+    let mut partition = given_out();
+    let said = [say(0, 1, Kind::Reject), say(2, 2, Kind::Gap), say(3, 9, Kind::Accept)];
+    partition.acknowledge(1, &LETTERS, "a", &said).unwrap();
+    assert_eq!(partition.next_letters(&LETTERS, 100), None, "it is not durable that nobody shall have it");
+    let write = partition.next_state_write().unwrap();
+    let archiving = batch(0, 1, Delivery::Archiving, 1);
+    assert_eq!((write.start, write.done, write.batches[0]), (0, 8, archiving));
+    assert_eq!(partition.next_letters(&LETTERS, 100), None);
+    partition.written(&LETTERS, true);
+    assert_eq!(partition.next_letters(&LETTERS, 100), Some(vec![letter(0, 1, 1, Cause::Rejected)]));
+    assert_eq!(partition.next_letters(&LETTERS, 100), None, "they are on their way");
+    assert_eq!((partition.next_state_write(), partition.is_busy(), partition.letters()), (None, true, 2));
+    // The queue has taken one of them.
+    partition.letters_written(&[(0, 0)]);
+    assert_eq!(store(&mut partition), StateWrite { start: 1, batches: Vec::new(), done: 8 });
+    assert_eq!(partition.next_letters(&LETTERS, 100), Some(vec![letter(1, 1, 1, Cause::Rejected)]));
+    partition.letters_written(&[(1, 1)]);
+    assert_eq!(store(&mut partition), StateWrite { start: 10, batches: Vec::new(), done: 0 });
+    assert!(!partition.is_busy());
+}
+
+#[test]
+fn a_record_that_came_back_too_often_is_a_dead_letter_once_that_is_durable() {
+    let mut partition = given_out();
+    for delivery in 1..LETTERS.deliveries_max {
+        partition.tick(1000 * i64::from(delivery), &LETTERS);
+        store(&mut partition);
+        for at in 0..10 {
+            let again = owner("a", u64::from(delivery) * 10 + at as u64);
+            partition.acquire(1000 * i64::from(delivery), &LETTERS, &again, at, &read(&[(0, 9)]), want(1));
+        }
+    }
+    partition.acknowledge(2001, &LETTERS, "a", &[say(5, 5, Kind::Release)]).unwrap();
+    partition.release(&LETTERS, 20);
+    assert_eq!(partition.next_letters(&LETTERS, 100), None, "nothing of it is durable");
+    partition.next_state_write().unwrap();
+    partition.written(&LETTERS, false);
+    assert_eq!(partition.next_letters(&LETTERS, 100), None, "it was not taken");
+    partition.acknowledge(2001, &LETTERS, "a", &[say(5, 5, Kind::Release)]).unwrap();
+    store(&mut partition);
+    let letters = [letter(0, 0, 3, Cause::Undelivered), letter(5, 5, 3, Cause::Undelivered)];
+    assert_eq!(partition.next_letters(&LETTERS, 100), Some(letters.to_vec()));
+    let late = partition.acknowledge(2002, &LETTERS, "a", &[say(0, 0, Kind::Accept)]);
+    assert_eq!(late.unwrap_err().code, ErrorCode::InvalidRecordState);
+}
+
+#[test]
+fn d9_what_the_log_loses_takes_no_dead_letter_with_it() {
+    let mut partition = given_out();
+    partition.acknowledge(1, &LETTERS, "a", &[say(3, 4, Kind::Reject)]).unwrap();
+    store(&mut partition);
+    partition.begin_at(30);
+    assert_eq!((partition.start(), partition.end()), (3, 30));
+    assert_eq!(store(&mut partition).start, 3);
+    let changes = partition.changes();
+    partition.begin_at(30);
+    assert_eq!(partition.changes(), changes, "whoever waits does not look in vain");
+    assert_eq!(partition.next_letters(&LETTERS, 100), Some(vec![letter(3, 4, 1, Cause::Rejected)]));
+    partition.letters_written(&[(3, 4)]);
+    assert_eq!(store(&mut partition), StateWrite { start: 30, batches: Vec::new(), done: 0 });
+    assert_eq!(partition.next_fetch(&LETTERS), Some(30));
+}
+
+#[test]
+fn d9_dead_letters_of_a_process_before_are_written_again_and_their_cause_is_told_by_the_deliveries() {
+    let batches = vec![batch(2, 3, Delivery::Archiving, 1), batch(5, 5, Delivery::Archiving, 3)];
+    let stored = Stored { state_epoch: 1, start: 2, batches };
+    let expected = vec![letter(2, 3, 1, Cause::Rejected), letter(5, 5, 3, Cause::Undelivered)];
+    for log_start in [0, 4, 100] {
+        let mut partition = SharePartition::load(&stored, log_start);
+        assert_eq!(partition.next_letters(&LETTERS, 100).as_ref(), Some(&expected), "{log_start}");
+        partition.letters_written(&[(2, 5)]);
+        assert_eq!(store(&mut partition).start, log_start.max(4));
+    }
+}
+
+#[test]
+fn d11_so_many_dead_letters_go_at_a_time_and_they_fill_the_window() {
+    let mut partition = partition();
+    partition.acquire(0, &LETTERS, &owner("a", 1), 0, &read(&[(0, 99)]), want(100));
+    assert_eq!(partition.end(), LETTERS.locks_max);
+    partition.acknowledge(1, &LETTERS, "a", &[say(0, 39, Kind::Reject)]).unwrap();
+    store(&mut partition);
+    assert_eq!(partition.next_letters(&LETTERS, 15), Some(vec![letter(0, 14, 1, Cause::Rejected)]));
+    assert_eq!(partition.next_fetch(&LETTERS), None, "nothing is given out while the queue takes nothing");
+    partition.letters_written(&[(0, 14)]);
+    store(&mut partition);
+    assert_eq!(partition.next_fetch(&LETTERS), Some(40));
 }

@@ -2,6 +2,14 @@
 
 /// As [`super::SEEN`].
 pub(super) const SEEN: &[(&str, &str, &str, &str)] = &[
+    (
+        "errors.deadletterqueue.auto.create.topics.enable",
+        DEAD_LETTERS,
+        "a_queue_is_created_where_the_broker_allows_it_and_takes_the_partition_of_its_record",
+        "errors.deadletterqueue.auto.create.topics.enable",
+    ),
+    ("errors.deadletterqueue.group.enable", DEAD_LETTERS, MAY_BE, "ENABLED"),
+    ("errors.deadletterqueue.topic.name.prefix", DEAD_LETTERS, MAY_BE, "PREFIX"),
     ("group.share.delivery.count.limit", SHARE_GROUPS, SHARE, "group.share.delivery.count.limit"),
     ("group.share.heartbeat.interval.ms", SHARE_GROUPS, SHARE, "group.share.heartbeat.interval.ms"),
     ("group.share.max.delivery.count.limit", SHARE_GROUPS, OF_GROUPS, "group.share.max.delivery.count.limit"),
@@ -69,6 +77,8 @@ pub(super) const SEEN: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
+const DEAD_LETTERS: &str = "server/tests/scenarios/dead_letters.rs";
+const MAY_BE: &str = "d9_a_record_stays_until_its_queue_may_be_written_and_its_group_is_told_of_nothing";
 const SHARE_GROUPS: &str = "server/tests/scenarios/share_groups.rs";
 const SHARE: &str = "share_groups_keep_to_the_settings_of_their_broker";
 const OF_GROUPS: &str =
