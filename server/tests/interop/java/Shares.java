@@ -1,3 +1,4 @@
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -12,20 +13,25 @@ import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.ListShareGroupOffsetsSpec;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.AcknowledgeType;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.KafkaShareConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 /** Members of a share group for {@code shares}, and what must be true of the records. */
 public final class Shares {
     private static final String TOPIC = "work";
+    private static final String QUEUE = "dlq.work";
     private static final String GROUP = "workers";
     private static final int MEMBERS = 3;
 
@@ -71,10 +77,9 @@ public final class Shares {
                     }
                     DELIVERED.merge(record.value(), 1, Integer::sum);
                     if (member == 0) {
-                        int kind = Math.floorMod(at.hashCode(), 7);
-                        boolean releases = kind == 0 && record.deliveryCount().orElse((short) 1) == 1 && released.add(at);
+                        boolean releases = kind(at) == 0 && record.deliveryCount().orElse((short) 1) == 1 && released.add(at);
                         consumer.acknowledge(record, releases ? AcknowledgeType.RELEASE
-                            : kind == 1 ? AcknowledgeType.REJECT : AcknowledgeType.ACCEPT);
+                            : kind(at) == 1 ? AcknowledgeType.REJECT : AcknowledgeType.ACCEPT);
                         if (releases) {
                             RELEASED.add(at);
                         } else {
@@ -99,6 +104,11 @@ public final class Shares {
         }
     }
 
+    /** What member 0 does with a record: 0 releases it once, 1 rejects it. */
+    private static int kind(String at) {
+        return Math.floorMod(at.hashCode(), 7);
+    }
+
     private static void check(boolean holds, String what) {
         if (!holds) {
             System.out.println("  FAILED: " + what);
@@ -111,7 +121,12 @@ public final class Shares {
         bootstrap = arguments[0];
         int records = Integer.parseInt(arguments[1]);
         Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap));
-        admin.createTopics(List.of(new NewTopic(TOPIC, 2, (short) 1))).all().get();
+        admin.createTopics(List.of(new NewTopic(TOPIC, 2, (short) 1), new NewTopic(QUEUE, 2, (short) 1)
+            .configs(Map.of("errors.deadletterqueue.group.enable", "true")))).all().get();
+        var operations = List.of(
+            new AlterConfigOp(new ConfigEntry("errors.deadletterqueue.topic.name", QUEUE), AlterConfigOp.OpType.SET),
+            new AlterConfigOp(new ConfigEntry("errors.deadletterqueue.copy.record.enable", "true"), AlterConfigOp.OpType.SET));
+        admin.incrementalAlterConfigs(Map.of(new ConfigResource(ConfigResource.Type.GROUP, GROUP), operations)).all().get();
         CountDownLatch ready = new CountDownLatch(MEMBERS);
         ExecutorService pool = Executors.newFixedThreadPool(MEMBERS);
         List<Future<?>> members = new ArrayList<>();
@@ -145,8 +160,43 @@ public final class Shares {
         check(WRONG.isEmpty(), "of " + DONE.size() + " that were acknowledged none came back " + WRONG);
         long again = DELIVERED.values().stream().filter(count -> count > 1).count();
         System.out.println("  " + again + " were delivered more than once");
+        letters();
         administrate(admin);
         System.exit(0);
+    }
+
+    /** What member 0 was told is rejected is in the queue, with its value; what was accepted is not. */
+    private static void letters() {
+        Map<String, Integer> letters = new HashMap<>();
+        try (KafkaConsumer<String, String> consumer = new KafkaConsumer<>(Map.of("bootstrap.servers", bootstrap,
+                "key.deserializer", StringDeserializer.class, "value.deserializer", StringDeserializer.class))) {
+            List<TopicPartition> partitions = List.of(new TopicPartition(QUEUE, 0), new TopicPartition(QUEUE, 1));
+            consumer.assign(partitions);
+            consumer.seekToBeginning(partitions);
+            var ends = consumer.endOffsets(partitions);
+            while (partitions.stream().anyMatch(partition -> consumer.position(partition) < ends.get(partition))) {
+                for (ConsumerRecord<String, String> letter : consumer.poll(Duration.ofMillis(200))) {
+                    String partition = header(letter, "partition");
+                    letters.merge(partition + ":" + header(letter, "offset"), 1, Integer::sum);
+                    boolean isRight = letter.value() != null && letter.value().startsWith("v") && header(letter, "group").equals(GROUP)
+                        && Integer.parseInt(partition) == letter.partition();
+                    if (!isRight) {
+                        WRONG.add(letter.toString());
+                    }
+                }
+            }
+        }
+        List<String> lost = DONE.entrySet().stream().filter(done -> done.getValue() == 0 && kind(done.getKey()) == 1)
+            .map(Map.Entry::getKey).filter(at -> !letters.containsKey(at)).toList();
+        List<String> accepted = letters.keySet().stream().filter(DONE::containsKey)
+            .filter(at -> DONE.get(at) != 0 || kind(at) != 1).toList();
+        check(lost.isEmpty(), "of what was rejected nothing is missing in the queue " + lost);
+        check(accepted.isEmpty() && WRONG.isEmpty(), letters.size() + " records are there, none that was accepted " + accepted + WRONG);
+        System.out.println("  " + letters.values().stream().filter(count -> count > 1).count() + " are there more than once");
+    }
+
+    private static String header(ConsumerRecord<String, String> letter, String name) {
+        return new String(letter.headers().lastHeader("__dlq.errors." + name).value(), StandardCharsets.UTF_8);
     }
 
     private static long lag(Admin admin) throws Exception {
