@@ -7,6 +7,7 @@
 use crate::broker::{System, Target};
 use crate::hostile::Kind;
 use crate::loopback::LoopbackArgs;
+use crate::output::note;
 use crate::suite;
 use crate::transactions;
 use crate::workload::Workload;
@@ -14,6 +15,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use strandline_client::{Access, AccessError};
 
 /// Named workloads: what they put before the arguments that are given.
 const PRESETS: [(&str, &[&str]); 9] = [
@@ -173,6 +175,10 @@ pub(crate) struct BrokerArgs {
     /// A broker of the cluster.
     #[arg(long, default_value = "127.0.0.1:9092")]
     pub(crate) broker: String,
+    /// How to connect, in Kafka's names, as a properties file: security.protocol, ssl.*, sasl.mechanism,
+    /// sasl.jaas.config [default: in plaintext]. What is proven has to hold as long as the measurement.
+    #[arg(long, value_name = "FILE")]
+    command_config: Option<PathBuf>,
     /// Its process id, to count its CPU, memory and writes.
     #[arg(long)]
     pub(crate) pid: Option<u32>,
@@ -198,6 +204,36 @@ impl BrokerArgs {
             pid: self.pid,
             data: self.data.clone(),
             topic_configs: self.topic_configs.clone(),
+        }
+    }
+
+    /// How to connect, where that was said.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    fn access(&self) -> Result<Option<Access>, AccessError> {
+        let Some(path) = &self.command_config else { return Ok(None) };
+        let (access, unknown) = Access::read(path)?;
+        if !unknown.is_empty() {
+            note!("warning: {}: not understood and passed over: {}", path.display(), unknown.join(" "));
+        }
+        Ok(Some(access))
+    }
+}
+
+impl What {
+    /// How to connect to the broker that is measured, where that was said.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub(crate) fn access(&self) -> Result<Option<Access>, AccessError> {
+        match self {
+            What::Produce(ProduceArgs { broker, .. })
+            | What::Consume(ConsumeArgs { broker, .. })
+            | What::EndToEnd(EndToEndArgs { broker, .. })
+            | What::Curve(SeriesArgs { broker, .. }) => broker.access(),
+            What::Partitions(args) => args.series.broker.access(),
+            _ => Ok(None),
         }
     }
 }

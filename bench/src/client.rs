@@ -6,9 +6,10 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
-use strandline_client::{ConnectError, Connection, RequestError};
+use strandline_client::{Access, ConnectError, Connection, Limits, RequestError, Stream};
 use strandline_protocol::Uuid;
 use strandline_protocol::messages::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, DeleteTopicState, DeleteTopicsRequest,
@@ -80,6 +81,14 @@ pub(crate) struct Topic {
     pub(crate) leaders: Vec<String>,
 }
 
+/// How this process connects to brokers, and as whom: the same for all of its connections.
+static ACCESS: OnceLock<Access> = OnceLock::new();
+
+/// Has every connection made by it. It counts once, before the first of them.
+pub(crate) fn connect_by(access: Access) {
+    ACCESS.set(access).expect("it is said once, when the command line is read");
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -91,13 +100,7 @@ pub(crate) struct Client {
 impl Client {
     /// Connects and asks for the broker's versions.
     pub(crate) fn connect(address: &str) -> Result<Client, ClientError> {
-        let stream = open(address)?;
-        let place = address.parse().map_err(|_| ClientError::Address { address: address.to_owned() })?;
-        let connection = Connection::over(stream, place, CLIENT_ID, ANSWER_TIMEOUT);
-        let mut connection =
-            connection.map_err(|source| ClientError::Io { address: address.to_owned(), source })?;
-        connection.negotiate()?;
-        Ok(Client { connection, fetch: (0, 0) })
+        Ok(Client { connection: connection(address)?, fetch: (0, 0) })
     }
 
     /// The highest version of a request that both sides have.
@@ -311,6 +314,25 @@ pub(crate) fn open(address: &str) -> Result<TcpStream, ClientError> {
     let stream = TcpStream::connect_timeout(found, ANSWER_TIMEOUT).map_err(io)?;
     stream.set_nodelay(true).map_err(io)?;
     let _ = rustix::net::sockopt::set_tcp_congestion(&stream, "reno");
+    Ok(stream)
+}
+
+/// A connection whose client has proven who it is, where that was asked for, and that knows the versions.
+fn connection(address: &str) -> Result<Connection, ClientError> {
+    let stream = open(address)?;
+    let place = address.parse().map_err(|_| ClientError::Address { address: address.to_owned() })?;
+    let limits = Limits { connect: ANSWER_TIMEOUT, request: ANSWER_TIMEOUT, ..Limits::default() };
+    let nobody = Access::default();
+    Ok(Connection::over_by(stream, &place, CLIENT_ID, &limits, ACCESS.get().unwrap_or(&nobody))?)
+}
+
+/// The bytes of such a connection, which do not wait. In plaintext, as nobody, nothing was said in it yet.
+pub(crate) fn wire(address: &str) -> Result<Stream, ClientError> {
+    let stream = match ACCESS.get() {
+        None => Stream::Plain(open(address)?),
+        Some(_) => connection(address)?.into_stream(),
+    };
+    stream.set_nonblocking().map_err(|source| ClientError::Io { address: address.to_owned(), source })?;
     Ok(stream)
 }
 

@@ -48,6 +48,9 @@ struct CompressedStamps;
 pub(crate) fn run() -> Done {
     let line = parse(std::env::args().collect());
     crate::broker::stop_on_signals()?;
+    if let Some(access) = line.command.access()? {
+        crate::client::connect_by(access);
+    }
     match line.command {
         What::Produce(args) => {
             let also = Also { catch_up_readers: args.check_readers, ..Also::NOTHING };

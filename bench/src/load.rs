@@ -8,7 +8,7 @@
 //! can not be sent because the broker is behind waits, and its wait counts. The first refusal ends the run: a
 //! number with errors in it would mean nothing.
 
-use crate::client::{ANSWER_TIMEOUT, Client, ClientError, Topic, open, refuse};
+use crate::client::{ANSWER_TIMEOUT, Client, ClientError, Topic, refuse, wire};
 use crate::clock::{SECOND, nanos, now, wall_ms};
 use crate::samples::{Samples, Window};
 use crate::schedule::Schedule;
@@ -22,9 +22,9 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
+use strandline_client::Stream as Wire;
 use strandline_protocol::messages::{ProduceRequest, ProduceResponse, decode_response};
 use strandline_protocol::wire::Message;
 
@@ -180,7 +180,7 @@ struct Driver<'a> {
 /// A producer and its connection.
 struct Producer {
     number: u32,
-    stream: TcpStream,
+    stream: Wire,
     identity: Option<Identity>,
     schedule: Option<Schedule>,
     /// The partitions that its broker leads, with what was sent to each.
@@ -238,11 +238,9 @@ impl<'a> Driver<'a> {
         let mut producers = Vec::new();
         for number in numbers {
             let broker = brokers[number as usize % brokers.len()];
-            let stream = open(broker)?;
-            let failed = |source| LoadError::Connection { producer: number, source };
-            stream.set_nonblocking(true).map_err(failed)?;
+            let stream = wire(broker)?;
             let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-            epoll::add(&epoll, &stream, EventData::new_u64(producers.len() as u64), flags)?;
+            epoll::add(&epoll, stream.socket(), EventData::new_u64(producers.len() as u64), flags)?;
             let mut partitions: Vec<Sent> = (topic.leaders.iter().zip(0..))
                 .filter(|(leader, _)| *leader == broker)
                 .map(|(_, index)| Sent { index, sequence: 0, chain: 0, acknowledged: 0 })
@@ -442,7 +440,7 @@ impl<'a> Driver<'a> {
                 Ok(0) => return Err(LoadError::Closed { producer: producer.number }),
                 Ok(read) => {
                     producer.unread.extend_from_slice(&scratch[..read]);
-                    if read < scratch.len() {
+                    if read < scratch.len() && !producer.stream.is_encrypted() {
                         break;
                     }
                 }
@@ -567,6 +565,10 @@ impl Producer {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => return Err(LoadError::Connection { producer: self.number, source }),
             }
+        }
+        let failed = |source| LoadError::Connection { producer: self.number, source };
+        if !self.stream.push().map_err(failed)? {
+            return Ok(false);
         }
         self.out.clear();
         self.written = 0;

@@ -234,8 +234,21 @@ impl Connection {
     /// # Errors
     /// [`ConnectError`].
     pub fn open_by(address: &Address, limits: &Limits, access: &Access) -> Result<Connection, ConnectError> {
+        Connection::over_by(connect(address, limits.connect)?, address, CLIENT_ID, limits, access)
+    }
+
+    /// The same over a connected socket, with requests that carry `client_id`.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn over_by(
+        socket: TcpStream,
+        address: &Address,
+        client_id: &'static str,
+        limits: &Limits,
+        access: &Access,
+    ) -> Result<Connection, ConnectError> {
         let failed = |source| ConnectError::Connect { address: address.clone(), source };
-        let socket = connect(address, limits.connect)?;
         let stream = match &access.tls {
             None => Stream::Plain(socket),
             Some(config) => {
@@ -245,7 +258,7 @@ impl Connection {
                 secured.map_err(|source| ConnectError::Tls { address: address.clone(), source })?
             }
         };
-        let opened = Connection::over_stream(stream, address.clone(), CLIENT_ID, limits.request);
+        let opened = Connection::over_stream(stream, address.clone(), client_id, limits.request);
         let mut connection = opened.map_err(failed)?;
         connection.negotiate()?;
         if let Some(sasl) = &access.sasl {
@@ -289,6 +302,12 @@ impl Connection {
             read_timeout: request_timeout,
             unread: BytesMut::new(),
         })
+    }
+
+    /// What the connection travels over, for a caller that asks and reads by itself from now on. What has to
+    /// be proven again after a while is that caller's as well.
+    pub fn into_stream(self) -> Stream {
+        self.stream
     }
 
     /// Asks the broker for the versions that it understands.

@@ -66,5 +66,6 @@ pub use producer::{Acks, NewRecord, ProduceError, Producer, ProducerOptions};
 pub use sasl::NotProven;
 pub use settings::{Setting, Source};
 pub use share_groups::{ShareOffsets, ShareProgress};
+pub use stream::Stream;
 pub use transactions::{TransactionDescription, TransactionError, TransactionSummary};
 pub use users::User;

@@ -11,7 +11,7 @@ use strandline_tls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// A connected socket, or TLS over one.
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub enum Stream {
     /// As it is.
     Plain(TcpStream),
     /// Encrypted.
@@ -37,8 +37,40 @@ impl Stream {
         Ok(Stream::Tls(Box::new(stream)))
     }
 
+    /// Whether the bytes of the socket are not those that are read and written: then fewer than were asked
+    /// for say nothing of whether there are more.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
+    /// From now on, what cannot be done at once is [`io::ErrorKind::WouldBlock`].
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn set_nonblocking(&self) -> io::Result<()> {
+        self.socket().set_nonblocking(true)
+    }
+
+    /// Sends what was written and is encrypted, as far as the socket takes it; whether that is all. Without
+    /// TLS nothing is left behind.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn push(&mut self) -> io::Result<bool> {
+        let Stream::Tls(stream) = self else { return Ok(true) };
+        while stream.conn.wants_write() {
+            match stream.conn.write_tls(&mut stream.sock) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
     /// The socket.
-    pub(crate) fn socket(&self) -> &TcpStream {
+    pub fn socket(&self) -> &TcpStream {
         match self {
             Stream::Plain(socket) => socket,
             Stream::Tls(stream) => &stream.sock,
