@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 
 use super::connection::Connection;
 use super::groups::{CONSUMER, Group, GroupEpochs, GroupError, Member, MemberTarget, not_mentioned};
+use super::streams_groups::{StreamsMember, StreamsTopology, TasksByRole};
 use crate::{Address, Client, Code};
 use strandline_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupDescribedAssignment, ConsumerGroupDescribedMember,
     ConsumerProtocolAssignment, DescribeGroupsRequest, DescribedGroup, ShareGroupDescribeRequest,
-    ShareGroupDescribedMember,
+    ShareGroupDescribedMember, StreamsGroupDescribeRequest, StreamsGroupDescribedMember,
 };
 use strandline_protocol::wire::{ApiKey, ErrorCode};
 
 /// The protocol type of share groups.
 const SHARE: &str = "share";
+
+/// The protocol type of streams groups.
+const STREAMS: &str = "streams";
 
 /// The state of a group that there is not.
 const DEAD: &str = "Dead";
@@ -22,7 +26,7 @@ impl Client {
     /// A group.
     ///
     /// # Errors
-    /// [`GroupError`]; GROUP_ID_NOT_FOUND when there is none of this name, or it is one of streams.
+    /// [`GroupError`]; GROUP_ID_NOT_FOUND when there is none of this name.
     pub fn group(&mut self, name: &str) -> Result<Group, GroupError> {
         self.retrying(|client| {
             let (id, mut coordinator) = client.dial_coordinator(name)?;
@@ -30,6 +34,9 @@ impl Client {
                 return Ok(group);
             }
             if let Some(group) = share_group_at(&mut coordinator, id, name)? {
+                return Ok(group);
+            }
+            if let Some(group) = streams_group_at(&mut coordinator, id, name)? {
                 return Ok(group);
             }
             let request =
@@ -80,6 +87,7 @@ fn consumer_group_at(coordinator: &mut Connection, id: i32, name: &str) -> Resul
         protocol: found.assignor_name,
         members,
         epochs: Some(GroupEpochs { group: found.group_epoch, assignment: found.assignment_epoch }),
+        topology: None,
     }))
 }
 
@@ -102,6 +110,7 @@ fn consumer_member(member: ConsumerGroupDescribedMember) -> Member {
             epoch: member.member_epoch,
             assignment: by_topic(member.target_assignment),
         }),
+        streams: None,
     }
 }
 
@@ -127,6 +136,7 @@ fn described(found: DescribedGroup, coordinator: (i32, Address)) -> Result<Group
             host: member.client_host,
             assignment,
             target: None,
+            streams: None,
         });
     }
     members.sort_by(|one, other| one.id.cmp(&other.id));
@@ -138,6 +148,7 @@ fn described(found: DescribedGroup, coordinator: (i32, Address)) -> Result<Group
         protocol: found.protocol_data,
         members,
         epochs: None,
+        topology: None,
     })
 }
 
@@ -168,6 +179,7 @@ fn share_group_at(coordinator: &mut Connection, id: i32, name: &str) -> Result<O
         protocol: found.assignor_name,
         members,
         epochs: Some(GroupEpochs { group: found.group_epoch, assignment: found.assignment_epoch }),
+        topology: None,
     }))
 }
 
@@ -187,5 +199,62 @@ fn member(member: ShareGroupDescribedMember) -> Member {
         host: member.client_host,
         assignment,
         target: Some(target),
+        streams: None,
+    }
+}
+
+/// A streams group; `None` when it is another one, or the broker knows no such groups.
+fn streams_group_at(coordinator: &mut Connection, id: i32, name: &str) -> Result<Option<Group>, GroupError> {
+    if coordinator.version::<StreamsGroupDescribeRequest>(i16::MAX).is_err() {
+        return Ok(None);
+    }
+    let request = StreamsGroupDescribeRequest { group_ids: vec![name.to_owned()], ..Default::default() };
+    let response = coordinator.call(&request)?;
+    let found = response.groups.into_iter().find(|group| group.group_id == name);
+    let found = found.ok_or_else(|| not_mentioned(name, ApiKey::StreamsGroupDescribe))?;
+    let code = Code(found.error_code);
+    if code.is(ErrorCode::GroupIdNotFound) || code.is(ErrorCode::UnsupportedVersion) {
+        return Ok(None);
+    }
+    Code::check(found.error_code).map_err(|code| {
+        let (group, message) = (name.to_owned(), found.error_message.clone());
+        GroupError::Refused { group, api: ApiKey::StreamsGroupDescribe, code, message }
+    })?;
+    let topology = found.topology.map(StreamsTopology::from);
+    let members = found.members.into_iter().map(|member| streams_member(member, topology.as_ref()));
+    let mut members: Vec<_> = members.collect();
+    members.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(Some(Group {
+        name: found.group_id,
+        state: found.group_state,
+        coordinator: (id, coordinator.address().clone()),
+        protocol_type: STREAMS.to_owned(),
+        protocol: found.assignor_name.unwrap_or_default(),
+        members,
+        epochs: Some(GroupEpochs { group: found.group_epoch, assignment: found.assignment_epoch }),
+        topology,
+    }))
+}
+
+fn streams_member(member: StreamsGroupDescribedMember, topology: Option<&StreamsTopology>) -> Member {
+    let tasks = TasksByRole::from(member.assignment);
+    let target = TasksByRole::from(member.target_assignment);
+    let read = |tasks: &TasksByRole| {
+        topology.map(|topology| topology.partitions_of(&tasks.active)).unwrap_or_default()
+    };
+    Member {
+        id: member.member_id,
+        instance_id: member.instance_id,
+        client_id: member.client_id,
+        host: member.client_host,
+        assignment: read(&tasks),
+        target: Some(MemberTarget { epoch: member.member_epoch, assignment: read(&target) }),
+        streams: Some(StreamsMember {
+            process_id: member.process_id,
+            endpoint: member.user_endpoint.map(|endpoint| (endpoint.host, endpoint.port)),
+            topology_epoch: member.topology_epoch,
+            tasks,
+            target,
+        }),
     }
 }

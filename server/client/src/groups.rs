@@ -6,6 +6,7 @@
 use super::admin::said;
 use super::cluster::Retriable;
 use super::connection::Connection;
+use super::streams_groups::{StreamsMember, StreamsTopology};
 use crate::{Address, Client, Code, MetadataError, RequestError};
 use std::collections::BTreeMap;
 use strandline_protocol::messages::{
@@ -37,10 +38,11 @@ pub struct GroupSummary {
     pub name: String,
     /// As Kafka writes it, for example `Stable`; empty from brokers before Kafka 2.6.
     pub state: String,
-    /// `consumer` for consumers, `share` for a share group; empty when the group has nothing but offsets.
+    /// `consumer` for consumers, `share` for a share group, `streams` for a streams group; empty when the
+    /// group has nothing but offsets.
     pub protocol_type: String,
-    /// How its members agree: `classic` or `consumer` among consumers, `share`; empty from brokers before
-    /// Kafka 3.8.
+    /// How its members agree: `classic` or `consumer` among consumers, `share`, `streams`; empty from
+    /// brokers before Kafka 3.8.
     pub group_type: String,
 }
 
@@ -53,17 +55,20 @@ pub struct Group {
     pub state: String,
     /// The broker that keeps it, and where that listens.
     pub coordinator: (i32, Address),
-    /// `consumer` for consumers, `share` for a share group; empty when the group has nothing but offsets.
+    /// `consumer` for consumers, `share` for a share group, `streams` for a streams group; empty when the
+    /// group has nothing but offsets.
     pub protocol_type: String,
     /// The assignor; empty unless the group is stable.
     pub protocol: String,
     /// Who is in it.
     pub members: Vec<Member>,
-    /// Of a group whose broker says who reads what (KIP-848, KIP-932).
+    /// Of a group whose broker says who reads what (KIP-848, KIP-932, KIP-1071).
     pub epochs: Option<GroupEpochs>,
+    /// Of a streams group that somebody has joined.
+    pub topology: Option<StreamsTopology>,
 }
 
-/// How far a group of KIP-848 is.
+/// How far a group is whose broker says who reads what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupEpochs {
     /// Raised with each change of members or topics.
@@ -72,7 +77,7 @@ pub struct GroupEpochs {
     pub assignment: i32,
 }
 
-/// How far a member of a group of KIP-848 is.
+/// How far a member of such a group is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberTarget {
     /// That of the assignment that it has come to.
@@ -92,10 +97,12 @@ pub struct Member {
     pub client_id: String,
     /// Where it connects from.
     pub host: String,
-    /// What it reads; empty unless the group is a stable one of consumers.
+    /// What it reads; empty of a classic group unless that is a stable one of consumers.
     pub assignment: BTreeMap<String, Vec<i32>>,
-    /// Of a member of a group of KIP-848.
+    /// Of a member of a group whose broker says who reads what.
     pub target: Option<MemberTarget>,
+    /// Of a member of a streams group.
+    pub streams: Option<StreamsMember>,
 }
 
 /// Why something about a group was not done.

@@ -44,6 +44,7 @@ mod sasl;
 mod settings;
 mod share_groups;
 mod stream;
+mod streams_groups;
 #[cfg(test)]
 mod tests;
 mod transactions;
@@ -67,5 +68,6 @@ pub use sasl::NotProven;
 pub use settings::{Setting, Source};
 pub use share_groups::{ShareOffsets, ShareProgress};
 pub use stream::Stream;
+pub use streams_groups::{StreamsMember, StreamsTopology, Subtopology, Tasks, TasksByRole};
 pub use transactions::{TransactionDescription, TransactionError, TransactionSummary};
 pub use users::User;

@@ -1,5 +1,7 @@
-//! `strandline group`: list, describe and delete consumer groups and share groups, and set how far they have
-//! read.
+//! `strandline group`: list, describe and delete consumer groups, share groups and streams groups, and set
+//! how far they have read.
+
+mod streams;
 
 use super::common::{Cluster, CommandError, joined, note, or_dash, plain};
 use super::start::rfc3339;
@@ -17,6 +19,9 @@ use strandline_protocol::wire::ErrorCode;
 
 /// The protocol type of share groups.
 const SHARE: &str = "share";
+
+/// That of streams groups.
+const STREAMS: &str = "streams";
 
 const RESET_EXAMPLES: &str = "\
 Without --execute it only says what it would do. An offset outside of the partition is moved to its
@@ -110,6 +115,9 @@ enum State {
     /// Its members have yet to come to what its broker has said
     #[value(name = "Reconciling")]
     Reconciling,
+    /// The topics that its streams application needs are not as they must be
+    #[value(name = "NotReady")]
+    NotReady,
 }
 
 /// Partitions by topic, for people.
@@ -294,13 +302,16 @@ impl Description {
             }
         }
         let mut ends: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
+        let is_streams = group.protocol_type == STREAMS;
         for row in rows.values_mut() {
             if !ends.contains_key(&row.topic) {
                 ends.insert(row.topic.clone(), ends_of(client, &row.topic)?);
             }
             row.end = ends[&row.topic].get(&row.partition).copied();
         }
-        Ok(Description { group, rows: rows.into_values().collect() })
+        // A task reads its partition of those topics of its part that have so many.
+        let is_there = |row: &Row| !is_streams || row.end.is_some() || row.committed.is_some();
+        Ok(Description { group, rows: rows.into_values().filter(is_there).collect() })
     }
 
     fn is_share(&self) -> bool {
@@ -308,8 +319,16 @@ impl Description {
     }
 
     fn json(&self) -> serde_json::Value {
-        let Group { name, state, coordinator: (id, address), protocol_type, protocol, members, epochs } =
-            &self.group;
+        let Group {
+            name,
+            state,
+            coordinator: (id, address),
+            protocol_type,
+            protocol,
+            members,
+            epochs,
+            topology,
+        } = &self.group;
         let rows = self.rows.iter().map(|row| {
             let mut shown = json!({
                 "topic": row.topic,
@@ -339,6 +358,9 @@ impl Description {
                 shown["epoch"] = json!(target.epoch);
                 shown["target"] = json!(target.assignment);
             }
+            if let Some(member) = &member.streams {
+                streams::add_member_json(member, &mut shown);
+            }
             shown
         });
         let mut shown = json!({
@@ -354,11 +376,15 @@ impl Description {
             shown["epoch"] = json!(epochs.group);
             shown["target_epoch"] = json!(epochs.assignment);
         }
+        if let Some(topology) = topology {
+            shown["topology"] = streams::topology_json(topology);
+        }
         shown
     }
 
     fn text(&self, out: &mut impl Write) -> io::Result<()> {
-        let Group { name, state, coordinator: (id, address), protocol, members, epochs, .. } = &self.group;
+        let Group { name, state, coordinator: (id, address), protocol, members, epochs, topology, .. } =
+            &self.group;
         write!(out, "group {}, {}, coordinator {id} at {address}", plain(name), plain(state))?;
         match protocol.as_str() {
             "" => {}
@@ -367,14 +393,25 @@ impl Description {
         if let Some(epochs) = epochs {
             write!(out, ", epoch {}, target of epoch {}", epochs.group, epochs.assignment)?;
         }
+        if let Some(topology) = topology {
+            write!(out, ", topology of epoch {}", topology.epoch)?;
+        }
         writeln!(out)?;
-        for Member { id, instance_id, client_id, host, assignment, target } in members {
+        if let Some(topology) = topology {
+            streams::write_topology(topology, out)?;
+        }
+        for Member { id, instance_id, client_id, host, assignment, target, streams } in members {
             write!(out, "member {}, client {} at {}", plain(id), plain(client_id), plain(host))?;
             if let Some(instance_id) = instance_id {
                 write!(out, ", instance {}", plain(instance_id))?;
             }
             if let Some(target) = target {
                 write!(out, ", epoch {}", target.epoch)?;
+            }
+            if let Some(member) = streams {
+                streams::write_member(member, out)?;
+                writeln!(out)?;
+                continue;
             }
             write!(out, ", reads {}", listed(assignment))?;
             match target {

@@ -1,13 +1,14 @@
 //! Streams groups (KIP-1071) through the protocol: members come, go, and are told; the topics of their
 //! application are created; the broker is killed; and what administrators see of it.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use strandline_protocol::messages::*;
 use strandline_protocol::wire::ErrorCode;
 
 use crate::broker::{Broker, data_dir};
-use crate::client::{Client, PATIENCE};
+use crate::client::{Client, PATIENCE, batch};
 
 const GROUP: &str = "g";
 
@@ -495,4 +496,94 @@ fn a_streams_group_has_settings_of_its_own_within_the_bounds_of_its_broker() {
         a.beat(&mut client).unwrap();
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn the_command_line_shows_a_streams_group_with_its_tasks_and_moves_and_deletes_it() {
+    let dir = data_dir();
+    let broker =
+        Broker::start(dir.path(), &[&AT_ONCE[..], &["-o", "group.streams.num.standby.replicas=1"]].concat());
+    let mut client = broker.client();
+    client.create("lines", 2, &[]);
+    find_coordinator(&mut client);
+    let run = |line: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strandline"));
+        let output = command.args(line).args(["--bootstrap", &broker.address.to_string()]).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        (String::from_utf8(output.stdout).unwrap(), error)
+    };
+    let json = |line: &[&str]| -> serde_json::Value {
+        let (shown, error) = run(&[line, &["--json"]].concat());
+        serde_json::from_str(&shown).unwrap_or_else(|_| panic!("{line:?}: {error}"))
+    };
+    let describe = ["group", "describe", GROUP];
+    let (mut a, mut b) = (Member::new("a"), Member::new("b"));
+    a.beat(&mut client).unwrap();
+    client.produce("lines", 0, batch(&["x", "y", "z", "x", "y", "z", "x"]));
+    assert_eq!(a.commit(&mut client, 0, a.epoch), ErrorCode::None);
+    b.beat(&mut client).unwrap();
+
+    // What a has and shall not have is with nobody else yet.
+    let described = json(&describe);
+    assert_eq!(
+        (&described["state"], &described["protocol_type"]),
+        (&"Reconciling".into(), &"streams".into())
+    );
+    assert_eq!((&described["epoch"], &described["target_epoch"]), (&b.epoch.into(), &b.epoch.into()));
+    let parts = serde_json::json!({ "epoch": 0, "subtopologies": [
+        { "id": "0", "sources": ["lines"], "repartition_sources": [],
+          "repartition_sinks": ["app-words-repartition"], "changelogs": [] },
+        { "id": "1", "sources": [], "repartition_sources": [{ "name": "app-words-repartition", "partitions": 2 }],
+          "repartition_sinks": [], "changelogs": [{ "name": "app-counts-changelog", "partitions": 2 }] },
+    ] });
+    assert_eq!(described["topology"], parts);
+    let [first, second] = [0, 1].map(|at| &described["members"][at]);
+    assert_eq!((&first["id"], &first["epoch"]), (&"a".into(), &a.epoch.into()));
+    assert_eq!(first["tasks"]["active"], serde_json::json!({ "0": [0, 1], "1": [0, 1] }));
+    assert_eq!((&first["process_id"], &first["endpoint"]["port"]), (&"process of a".into(), &80.into()));
+    let many = |tasks: &serde_json::Value| -> usize {
+        tasks.as_object().unwrap().values().map(|partitions| partitions.as_array().unwrap().len()).sum()
+    };
+    assert_eq!((many(&first["gives_up"]["active"]), many(&first["gets"]["active"])), (2, 0));
+    assert_eq!((many(&second["tasks"]["active"]), many(&second["gets"]["active"])), (0, 2));
+    assert_eq!(first["gives_up"]["active"], second["gets"]["active"]);
+    let row = serde_json::json!({
+        "topic": "lines", "partition": 0, "committed": 5, "end": 7, "lag": 2, "member": "a",
+    });
+    assert!(described["partitions"].as_array().unwrap().contains(&row), "{described}");
+    let (shown, _) = run(&describe);
+    assert!(
+        shown.contains("subtopology 1, reads app-words-repartition, keeps app-counts-changelog"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("works on 0:0,1 1:0,1, gives up ") && shown.contains("works on nothing"),
+        "{shown}"
+    );
+
+    for _ in 0..3 {
+        a.beat(&mut client).unwrap();
+        b.beat(&mut client).unwrap();
+    }
+    let described = json(&describe);
+    assert_eq!(described["state"], "Stable");
+    let standbys: usize = (0..2).map(|at| many(&described["members"][at]["tasks"]["standby"])).sum();
+    assert_eq!(standbys, 2, "each task with a state has one: {described}");
+    assert_eq!(many(&described["members"][0]["gives_up"]["active"]), 0);
+    let (shown, _) = run(&describe);
+    assert!(shown.contains(", stands by 1:") && !shown.contains("gives up"), "{shown}");
+    assert_eq!(json(&["group", "list", "--state", "stable"])[0]["type"], "streams");
+
+    let reset = ["group", "reset-offsets", GROUP, "--topic", "lines", "--to-latest", "--execute"];
+    assert!(run(&reset).1.contains("its offsets can be reset while"), "{:?}", run(&reset));
+    assert!(run(&["group", "delete", GROUP]).1.contains("NON_EMPTY_GROUP"));
+    a.leave(&mut client);
+    b.leave(&mut client);
+    let (shown, error) = run(&reset);
+    assert!(error.is_empty() && !shown.is_empty(), "{shown} {error}");
+    let described = json(&describe);
+    assert_eq!(described["partitions"][0]["committed"], 7);
+    assert_eq!((&described["state"], described["members"].as_array().unwrap().len()), (&"Empty".into(), 0));
+    assert_eq!(run(&["group", "delete", GROUP]).1, "");
+    assert_eq!(json(&["group", "list"]), serde_json::json!([]));
 }
