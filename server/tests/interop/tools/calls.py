@@ -29,11 +29,19 @@ class Call:
     ends: int | None = None
     # The process is ended when it has said this.
     said: str | None = None
+    # The process stays under this name when it has said that, for `settles` seconds more and then until `end` of the name.
+    stays: str | None = None
+    settles: float = 1
     quick: bool = False
     why: str | None = None
+    # With the tools of this version alone, where it is not with all.
+    differs_in: str | None = None
 
 
 calls = []
+
+# Those about groups whose broker says who reads what: of consumers (KIP-848), share groups (KIP-932), streams groups (KIP-1071).
+groups = []
 
 # Those for brokers with an authorizer, of which whoever asks is a super user.
 authorized = []
@@ -41,6 +49,14 @@ authorized = []
 
 def call(tool, arguments, **how):
     calls.append(Call(tool, arguments, **how))
+
+
+def group(tool, arguments, **how):
+    groups.append(Call(tool, arguments, **how))
+
+
+def end(name):
+    groups.append(Call("end", name, at=None))
 
 
 def acls(arguments, **how):
@@ -68,12 +84,13 @@ DEFAULTS = "the default is shown behind the topic's own value here, by the broke
 FLUSH = "flush.messages is 1 here"
 UNKNOWN = "a name that nobody knows is refused here, also where it is to go away"
 LOGGERS = "the levels of single loggers cannot be told or changed here"
-GROUP_SETTINGS = "groups have no settings of their own here"
 METRICS = "what clients report is not collected here"
-CONSUMER = "there are no groups of the consumer protocol here yet"
-STREAMS = "there are no streams groups here"
-FEATURES = "the features stand at level 0 here, but for transaction.version, and those that are about Kafka's own logs are missing"
-LEVEL = "transaction.version stays at its highest here, where older clients go on as before, too"
+FEATURES = "the features that are about Kafka's own logs and records between its brokers are missing"
+LEVEL = "features stay at their highest here, where older clients go on as before, too"
+SETTINGS_OF_4_4 = "settings of groups that came with Kafka 4.4 are known here, and those without an effect say so in their documentation"
+START = "where a share group begins is stored before it is given anything, and moves on with what is done; Kafka's start follows later, with the same lag"
+EPOCH = "a member of a share group has its partitions with its first answer here, in Kafka with its second, an epoch later"
+ASSIGNOR = "the name of the assignor is in the answer since Kafka 4.4, and the broker beside is 4.3.1"
 METADATA = "the metadata of the cluster is no log with offsets and voters here"
 INDEXES = "index files have a format of their own here"
 APIS = "what is not served is not listed here"
@@ -137,7 +154,7 @@ call("configs", "--describe --entity-type clients --entity-default")
 call("configs", "--alter --entity-type clients --entity-default --delete-config consumer_byte_rate,producer_byte_rate")
 call("configs", "--alter --entity-type users --entity-name alice --delete-config producer_byte_rate")
 call("configs", "--alter --entity-type users --entity-name alice --add-config 'SCRAM-SHA-256=[password=secret]'")
-call("configs", "--alter --entity-type groups --entity-name g1 --add-config consumer.session.timeout.ms=50000", why=GROUP_SETTINGS)
+call("configs", "--alter --entity-type groups --entity-name g1 --add-config consumer.session.timeout.ms=50000")
 call("configs", "--alter --entity-type client-metrics --entity-name m1 --add-config interval.ms=1000", why=METRICS)
 
 # Records.
@@ -211,10 +228,10 @@ call("share-groups", "--describe --group nobody")
 call("share-groups", "--reset-offsets --group s1 --topic lines --to-earliest --execute")
 call("share-groups", "--delete --group nobody")
 call("streams-groups", "--list")
-call("streams-groups", "--describe --group nobody", why=STREAMS)
+call("streams-groups", "--describe --group nobody")
 call("streams-groups", "--delete --group nobody")
 call("console-share-consumer", "--topic lines --group s1 --timeout-ms 5000")
-call("console-consumer", "--topic lines --group new --consumer-property group.protocol=consumer --from-beginning --timeout-ms 5000", why=CONSUMER)
+call("console-consumer", "--topic lines --group new --consumer-property group.protocol=consumer --from-beginning --timeout-ms 5000")
 call("streams-application-reset", "--application-id app --input-topics orders --force")
 call("streams-application-reset", "--application-id app --input-topics nowhere --force")
 
@@ -368,3 +385,223 @@ acls("--remove --producer --allow-principal User:carol --topic lines --force")
 acls("--remove --topic orders --resource-pattern-type match --force")
 acls("--remove --topic nowhere --force")
 acls("--list", quick=True)
+
+# Two consumers of KIP-848: seen while they are there, and when they are gone.
+
+TWO = "a:1\na:2\na:3\na:4\n"
+KEYED = "--reader-property parse.key=true --reader-property key.separator=:"
+group("topics", "--create --topic two --partitions 2")
+group("topics", "--create --topic other --partitions 1")
+group("console-producer", f"--topic two {KEYED}", stdin=TWO)
+READER = "verifiable-consumer", "--topic two --group-id c1 --group-protocol consumer --reset-policy earliest --verbose"
+group(*READER, stays="one", said="offsets_committed")
+group("consumer-groups", "--list")
+group("consumer-groups", "--list --type consumer")
+group("consumer-groups", "--list --state")
+group("consumer-groups", "--list --state Stable --type consumer")
+group("consumer-groups", "--list --state Reconciling")
+group("consumer-groups", "--list --state NotReady")
+group("consumer-groups", "--list --type nonsense")
+group("groups", "--list")
+group("groups", "--list --consumer")
+group("groups", "--list --group-type consumer --protocol consumer")
+group("groups", "--list --streams")
+DESCRIBED = ("", " --offsets", " --offsets --verbose", " --members", " --members --verbose", " --state", " --state --verbose", " --timeout 10000")
+for how in DESCRIBED:
+    group("consumer-groups", f"--describe --group c1{how}")
+group(*READER, stays="two", said="partitions_assigned", settles=8)
+for how in DESCRIBED:
+    group("consumer-groups", f"--describe --group c1{how}")
+group("consumer-groups", "--describe --all-groups --state")
+group("consumer-groups", "--describe --group c1 --group nobody --state")
+group("consumer-groups", "--describe --group c1 --members --state")
+group("consumer-groups", "--reset-offsets --group c1 --all-topics --to-earliest --execute")
+group("consumer-groups", "--reset-offsets --group c1 --topic two --to-earliest --dry-run")
+group("consumer-groups", "--delete-offsets --group c1 --topic two")
+group("consumer-groups", "--delete-offsets --group c1 --topic other")
+group("consumer-groups", "--delete --group c1")
+group("share-groups", "--describe --group c1")
+group("share-groups", "--delete --group c1")
+group("streams-groups", "--describe --group c1")
+group("streams-groups", "--delete --group c1")
+end("one")
+end("two")
+for how in DESCRIBED:
+    group("consumer-groups", f"--describe --group c1{how}")
+group("consumer-groups", "--list --state Empty")
+for how in ("--to-earliest", "--to-latest", "--to-current", "--to-offset 1", "--to-offset 100", "--shift-by 2", "--shift-by -100",
+            "--by-duration P1D", "--to-datetime 2020-01-01T00:00:00.000", "--to-datetime 2090-01-01T00:00:00.000", "--to-datetime nonsense",
+            "--to-earliest --to-latest"):
+    group("consumer-groups", f"--reset-offsets --group c1 --topic two {how} --execute")
+group("consumer-groups", "--reset-offsets --group c1 --topic two --to-earliest --dry-run --execute")
+group("consumer-groups", "--reset-offsets --group c1 --topic two --to-earliest")
+group("consumer-groups", "--reset-offsets --group c1 --topic two:0 --topic other --to-offset 3 --execute")
+group("consumer-groups", "--reset-offsets --group c1 --topic two:9 --to-earliest --execute")
+group("consumer-groups", "--reset-offsets --group c1 --all-topics --shift-by -1 --export --dry-run")
+group("consumer-groups", "--reset-offsets --group c1 --from-file {work}/reset.csv --execute", files={"reset.csv": "two,0,2\nother,0,0\n"})
+group("consumer-groups", "--reset-offsets --all-groups --from-file {work}/all.csv --execute", files={"all.csv": "c1,two,0,1\nmade,two,1,0\n"})
+group("consumer-groups", "--reset-offsets --group c1 --from-file {work}/wrong.csv --dry-run", files={"wrong.csv": "two;0;2\n"})
+group("consumer-groups", "--reset-offsets --all-groups --all-topics --to-latest --dry-run")
+group("consumer-groups", "--describe --group c1")
+group("consumer-groups", "--delete-offsets --group c1 --topic two:0 --topic two:9")
+group("consumer-groups", "--delete-offsets --group c1 --topic two:0")
+group("consumer-groups", "--delete-offsets --group c1 --topic nowhere")
+group("consumer-groups", "--delete --group c1 --group nobody")
+group("consumer-groups", "--delete --group c1")
+group("consumer-groups", "--delete --all-groups")
+group("consumer-groups", "--list")
+
+# A static member, and one that subscribes by a regular expression.
+
+group("verifiable-consumer", "--topic two --group-id c2 --group-protocol consumer --group-instance-id fixed --reset-policy earliest",
+      stays="static", said="offsets_committed")
+group("console-consumer", "--include tw. --group c3 --consumer-property group.protocol=consumer --from-beginning", stays="pattern", said="4",
+      settles=6)
+for name in ("c2", "c3"):
+    group("consumer-groups", f"--describe --group {name} --members --verbose")
+    group("consumer-groups", f"--describe --group {name} --offsets")
+group("consumer-groups", "--delete --all-groups")
+end("static")
+end("pattern")
+group("consumer-groups", "--describe --group c2 --members --verbose")
+group("consumer-groups", "--delete --group c3")
+
+# Settings of groups.
+
+SETTINGS = ("consumer.session.timeout.ms=50000", "consumer.session.timeout.ms=1", "consumer.heartbeat.interval.ms=6000",
+            "share.auto.offset.reset=earliest", "share.auto.offset.reset=nonsense", "share.record.lock.duration.ms=40000",
+            "share.record.lock.duration.ms=1", "share.isolation.level=read_committed", "share.delivery.count.limit=100",
+            "streams.num.standby.replicas=1", "streams.num.standby.replicas=100", "streams.session.timeout.ms=50000",
+            "consumer.assignment.interval.ms=100", "nothing.known=1")
+for setting in SETTINGS:
+    group("configs", f"--alter --entity-type groups --entity-name g1 --add-config {setting}")
+group("configs", "--describe --entity-type groups --entity-name g1")
+group("configs", "--describe --entity-type groups --entity-name g1 --all", why=SETTINGS_OF_4_4)
+group("configs", "--describe --entity-type groups --entity-name never-set")
+group("configs", "--describe --entity-type groups")
+group("configs", "--describe --group g1")
+group("configs", "--alter --group g1 --delete-config consumer.session.timeout.ms,share.auto.offset.reset")
+group("configs", "--alter --group g1 --delete-config nothing.known", why=UNKNOWN)
+group("configs", "--describe --group g1")
+group("configs", "--alter --entity-type groups --entity-default --add-config consumer.session.timeout.ms=50000")
+group("configs", "--alter --entity-type groups --entity-name g1 --delete-config share.record.lock.duration.ms,share.isolation.level,"
+      "consumer.heartbeat.interval.ms,streams.num.standby.replicas,streams.session.timeout.ms,consumer.assignment.interval.ms")
+group("configs", "--describe --entity-type groups")
+
+# A share group.
+
+group("share-groups", "--reset-offsets --group s0 --topic two --to-earliest --execute")
+group("share-groups", "--describe --group s0")
+group("share-groups", "--delete --group s0")
+group("configs", "--alter --group s1 --add-config share.auto.offset.reset=earliest")
+group("console-share-consumer", "--topic two --group s1", stays="share", said="4", settles=3)
+group("share-groups", "--list")
+group("share-groups", "--list --state")
+group("share-groups", "--list --state Stable")
+group("share-groups", "--list --state Empty")
+group("share-groups", "--list --state Reconciling")
+group("groups", "--list --share")
+group("groups", "--list --group-type share --protocol share")
+SHARED = ("", " --offsets", " --offsets --verbose", " --members", " --members --verbose", " --state", " --state --verbose")
+for how in SHARED:
+    of_state = {" --members --verbose": EPOCH, " --state --verbose": EPOCH, " --members": None, " --state": None}
+    group("share-groups", f"--describe --group s1{how}", why=of_state.get(how, START))
+group("share-groups", "--describe --all-groups", why=START)
+group("share-groups", "--reset-offsets --group s1 --topic two --to-earliest --execute")
+group("share-groups", "--reset-offsets --group s1 --topic two --to-earliest --dry-run")
+group("share-groups", "--delete-offsets --group s1 --topic two")
+group("share-groups", "--delete --group s1")
+group("consumer-groups", "--describe --group s1")
+group("consumer-groups", "--delete --group s1")
+group("consumer-groups", "--reset-offsets --group s1 --topic two --to-earliest --execute")
+group("streams-groups", "--describe --group s1")
+end("share")
+for how in SHARED:
+    of_state = {" --members --verbose": None, " --state --verbose": EPOCH, " --members": None, " --state": None}
+    group("share-groups", f"--describe --group s1{how}", why=of_state.get(how, START))
+for how in ("--to-earliest", "--to-latest", "--to-datetime 2020-01-01T00:00:00.000", "--to-datetime nonsense", "--to-earliest --to-latest", "",
+            "--to-offset 1"):
+    group("share-groups", f"--reset-offsets --group s1 --topic two {how} --execute")
+group("share-groups", "--reset-offsets --group s1 --all-topics --to-earliest --execute")
+group("share-groups", "--reset-offsets --group s1 --topic two:0 --to-latest --dry-run")
+group("share-groups", "--reset-offsets --group s1 --topic two:9 --to-latest --execute")
+group("share-groups", "--reset-offsets --group s1 --topic nowhere --to-latest --execute")
+group("share-groups", "--reset-offsets --group s1 --topic two --to-latest")
+group("share-groups", "--describe --group s1 --offsets")
+group("console-share-consumer", "--topic two --group s1 --max-messages 2 --release --timeout-ms 5000")
+group("console-share-consumer", "--topic two --group s1 --max-messages 2 --reject --timeout-ms 5000")
+group("console-share-consumer", "--topic two --group s1 --timeout-ms 5000")
+group("console-share-consumer", "--topic two --group s1 --timeout-ms 2000 --formatter-property print.partition=true "
+      "--formatter-property print.delivery=true")
+group("share-groups", "--describe --group s1 --offsets", why=START)
+group("share-groups", "--delete-offsets --group s1 --topic nowhere")
+group("share-groups", "--delete-offsets --group s1 --topic other")
+group("share-groups", "--delete-offsets --group s1 --topic two")
+group("share-groups", "--delete-offsets --group s1 --topic two")
+group("share-groups", "--delete-offsets --group nobody --topic two")
+group("share-groups", "--describe --group s1")
+group("share-groups", "--delete --group s1 --group nobody")
+group("share-groups", "--delete --group s1")
+group("share-groups", "--delete --all-groups")
+group("share-groups", "--list")
+
+# A streams group.
+
+group("topics", "--create --topic lines-in --partitions 2")
+group("console-producer", f"--topic lines-in {KEYED}", stdin=TWO)
+APPLICATION = "streams-application", "app1 lines-in"
+group(*APPLICATION, stays="application", said="RUNNING", settles=8)
+group("topics", "--list --exclude-internal")
+group("topics", "--describe --topic app1-counts-changelog", why=DEFAULTS)
+group("streams-groups", "--list")
+group("streams-groups", "--list --state")
+group("streams-groups", "--list --state Stable")
+group("streams-groups", "--list --state NotReady,Empty")
+group("streams-groups", "--list --state nonsense")
+group("groups", "--list --streams")
+group("groups", "--list --group-type streams")
+for how in SHARED:
+    group("streams-groups", f"--describe --group app1{how}", why=ASSIGNOR if "--state" in how else None, differs_in="4.4.0")
+group("streams-groups", "--describe --all-groups --state", why=ASSIGNOR, differs_in="4.4.0")
+group("streams-groups", "--reset-offsets --group app1 --all-input-topics --to-earliest --execute")
+group("streams-groups", "--delete-offsets --group app1 --input-topic lines-in")
+group("streams-groups", "--delete --group app1")
+group("consumer-groups", "--describe --group app1")
+group("consumer-groups", "--delete --group app1")
+group("share-groups", "--describe --group app1")
+end("application")
+for how in SHARED:
+    group("streams-groups", f"--describe --group app1{how}", why=ASSIGNOR if "--state" in how else None, differs_in="4.4.0")
+for how in ("--to-earliest", "--to-latest", "--to-current", "--to-offset 1", "--to-offset 100", "--shift-by 2", "--shift-by -100",
+            "--by-duration P1D", "--to-datetime 2020-01-01T00:00:00.000", "--to-earliest --to-latest"):
+    group("streams-groups", f"--reset-offsets --group app1 --input-topic lines-in {how} --execute")
+group("streams-groups", "--reset-offsets --group app1 --all-input-topics --to-earliest --dry-run")
+group("streams-groups", "--reset-offsets --group app1 --all-input-topics --to-earliest")
+group("streams-groups", "--reset-offsets --group app1 --input-topic lines-in:0 --to-latest --execute")
+group("streams-groups", "--reset-offsets --group app1 --input-topic lines-in:9 --to-latest --execute")
+group("streams-groups", "--reset-offsets --group app1 --input-topic nowhere --to-latest --execute")
+group("streams-groups", "--reset-offsets --group app1 --from-file {work}/streams.csv --execute", files={"streams.csv": "lines-in,0,1\n"})
+group("streams-groups", "--reset-offsets --group app1 --all-input-topics --to-earliest --export --dry-run")
+group("streams-groups", "--reset-offsets --group app1 --all-input-topics --to-earliest --delete-all-internal-topics --execute")
+group("topics", "--list --exclude-internal")
+group("streams-groups", "--reset-offsets --group nobody --all-input-topics --to-earliest --execute")
+group("streams-groups", "--delete-offsets --group app1 --input-topic lines-in:9")
+group("streams-groups", "--delete-offsets --group app1 --input-topic nowhere")
+group("streams-groups", "--delete-offsets --group app1 --input-topic lines-in")
+group("streams-groups", "--delete-offsets --group app1 --all-input-topics")
+group("streams-groups", "--describe --group app1")
+group("streams-groups", "--delete --group app1 --group nobody")
+group("streams-groups", "--delete --group app1 --delete-all-internal-topics")
+group("streams-groups", "--delete --group app1")
+group("streams-groups", "--delete --all-groups")
+group("streams-groups", "--list")
+
+# What brokers can be told of these kinds of groups.
+
+for feature in ("group.version", "share.version", "streams.version"):
+    group("features", "describe", only=lambda text, feature=feature: lines_with(feature)(text).split("Epoch")[0])
+    group("features", f"upgrade --feature {feature}=1")
+    group("features", f"upgrade --feature {feature}=1 --dry-run")
+    group("features", f"upgrade --feature {feature}=9")
+    group("features", f"downgrade --feature {feature}=0 --dry-run", why=LEVEL)
+    group("features", f"feature-dependencies --feature {feature}=1", at=None)
