@@ -28,11 +28,12 @@ import json
 import os
 import pathlib
 import queue
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "python"))
@@ -51,6 +52,7 @@ MESSAGE_TOO_LARGE = 10
 COORDINATOR_STARTS = (14, 15, 16)
 INVALID_TOPIC = 17
 UNKNOWN_MEMBER_ID = 25
+UNRELEASED_INSTANCE_ID = 111
 TOPIC_ALREADY_EXISTS = 36
 INVALID_REPLICATION_FACTOR = 38
 NON_EMPTY_GROUP = 68
@@ -79,7 +81,7 @@ class Record:
         self.topic, self.partition, self.offset = told["topic"], told["partition"], told["offset"]
         self.key, self.value = decode(told["key"]), decode(told["value"])
         self.headers = [(name, decode(value)) for name, value in told["headers"]]
-        self.timestamp = told["timestamp"]
+        self.timestamp, self.delivery = told["timestamp"], told.get("delivery")
         self.arrived = time.monotonic()
 
 
@@ -124,6 +126,15 @@ class Driver:
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+    def is_alive(self):
+        return self.process.poll() is None
+
+    def stand_still(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
 
     # Admin.
 
@@ -233,11 +244,22 @@ class Driver:
         settings = {"reset": "earliest", "commit": "each", **settings}
         return Consumer(self, "join", group=group, topics=topics, **settings)
 
+    def share(self, group, topics, how):
+        """A member of a share group. how: accept, all records; mixed, by their offsets: of three the second is released
+        when it is delivered first, the third rejected. What was confirmed it tells as
+        {"event": "confirmed", "consumer": "c", "records": [[partition, offset], ...]}."""
+        return Consumer(self, "share", group=group, topics=topics, how=how)
+
+    def set_group(self, group, name, value):
+        """A setting of a group."""
+        self.do("set-group", group=group, name=name, value=value)
+
 
 class Consumer:
     def __init__(self, driver, what, **how):
         self.driver, self.name = driver, fresh("consumer")
         self.records, self.owned, self.changes, self.errors = [], set(), [], []
+        self.confirmed = []
         self.taken = 0
         self.happened = threading.Condition()
         driver.consumers[self.name] = self
@@ -254,6 +276,8 @@ class Consumer:
                 case "revoked":
                     self.owned -= {tuple(p) for p in told["partitions"]}
                     self.changes.append(("revoked", told["partitions"], set(self.owned)))
+                case "confirmed":
+                    self.confirmed.append((time.monotonic(), {tuple(at) for at in told["records"]}))
                 case "error":
                     self.errors.append(told)
             self.happened.notify_all()
@@ -870,7 +894,10 @@ def gathered(consumers, count, seconds=60):
 
 def once_each(consumers, expected):
     """Together the consumers have read exactly these (partition, offset), each partition in order, none twice."""
-    found = [(r.partition, r.offset) for c in consumers for r in c.records]
+    found = Counter((r.partition, r.offset) for c in consumers for r in c.records)
+    twice = sorted(at for at, count in found.items() if count > 1)
+    missing = sorted(set(expected) - set(found))
+    assert not twice and not missing, f"{len(twice)} twice: {twice[:5]}, {len(missing)} missing: {missing[:5]}"
     equal(sorted(found), sorted(expected))
 
 
@@ -1012,9 +1039,16 @@ def group_cooperative():
         member.close()
 
 
-def group_consumer():
+def has_consumer_protocol():
     if "consumer-protocol" not in d.has:
-        raise Impossible("group.protocol=consumer is not written for this client")
+        raise Impossible(d.lacks.get("consumer-protocol", "group.protocol=consumer is not written for this client"))
+
+
+CONSUMER = {"protocol": "consumer"}
+
+
+def group_consumer():
+    has_consumer_protocol()
     topic, group = d.create_topic(fresh("consumer"), 4), fresh("g")
     members = [d.join(group, [topic], protocol="consumer") for _ in range(2)]
     settled(members, [2, 2])
@@ -1033,17 +1067,17 @@ def group_consumer():
         member.close()
 
 
-def group_static():
+def group_static(**protocol):
     needs("static-close")
     topic, group = d.create_topic(fresh("static"), 2), fresh("g")
-    first = d.join(group, [topic], instance="a")
-    second = d.join(group, [topic], instance="b")
+    first = d.join(group, [topic], instance="a", **protocol)
+    second = d.join(group, [topic], instance="b", **protocol)
     settled([first, second], [1, 1])
     owned, changes = set(first.owned), len(second.changes)
     first.close()
     append(topic, 10, partitions=2)
     time.sleep(2)
-    again = d.join(group, [topic], instance="a")
+    again = d.join(group, [topic], instance="a", **protocol)
     again.owns(1)
     equal(again.owned, owned)
     again.take(10)
@@ -1052,6 +1086,150 @@ def group_static():
     once_each([again, second], [(p, i) for p in range(2) for i in range(10)])
     again.close()
     second.close()
+
+
+def consumer_static():
+    has_consumer_protocol()
+    group_static(**CONSUMER)
+
+
+def consumer_regex():
+    has_consumer_protocol()
+    name = fresh("regex")
+    first, other, second = (f"{name}-{suffix}" for suffix in ("red", "other", "rose"))
+    for topic in (first, other):
+        append(d.create_topic(topic), 10)
+    member = d.join(fresh("g"), [], pattern=f"{name}-r.*", late=True, **CONSUMER)
+    equal({r.topic for r in member.take(10)}, {first})
+    append(d.create_topic(second), 10)
+    equal({r.topic for r in member.arrived(10, 60)}, {second})
+    time.sleep(QUIET_SECONDS)
+    equal(len(member.records), 20)
+    member.close()
+
+
+def consumer_commits():
+    has_consumer_protocol()
+    topic, group = filled(partitions=2), fresh("g")
+    member = d.join(group, [topic], **CONSUMER)
+    member.take(200)
+    until("all is committed", lambda: d.group_offsets(group, topic) == {0: 100, 1: 100})
+    refusal(UNKNOWN_MEMBER_ID, d.alter_group_offsets, group, topic, {0: 3})
+    refusal(NON_EMPTY_GROUP, d.delete_group, group)
+    equal(d.groups()[group]["state"] in ("Stable", None), True)
+    member.close()
+    until("nobody is in it", lambda: d.groups()[group]["state"] in ("Empty", None))
+    d.alter_group_offsets(group, topic, {0: 90})
+    member = d.join(group, [topic], **CONSUMER)
+    equal([(r.partition, r.offset) for r in member.take(10)], [(0, offset) for offset in range(90, 100)])
+    member.close()
+    d.delete_group(group)
+    refusal(GROUP_ID_NOT_FOUND, d.delete_group, group)
+
+
+def consumer_fenced():
+    has_consumer_protocol()
+    needs("fenced-member")
+    topic, group = d.create_topic(fresh("fenced"), 2), fresh("g")
+    first, other = Driver().join(group, [topic], instance="a", **CONSUMER), d.join(group, [topic], **CONSUMER)
+    settled([first, other], [1, 1])
+    append(topic, 100, partitions=2)
+    gathered([first, other], 200)
+    another = Driver()
+    try:
+        second = another.join(group, [topic], instance="a", **CONSUMER)
+        refused = lambda: any(e["error"] == UNRELEASED_INSTANCE_ID for e in second.errors) or not another.is_alive()
+        second.wait("it is refused", refused, 30)
+        equal(second.owned, set())
+    except Refused as e:
+        equal(e.code, UNRELEASED_INSTANCE_ID)
+    another.kill()
+    append(topic, 100, 100, partitions=2)
+    gathered([first, other], 400)
+    # Longer than a session lasts.
+    first.driver.stand_still()
+    other.wait("the other has all", lambda: len(other.owned) == 2, 90)
+    append(topic, 100, 200, partitions=2)
+    gathered([first, other], 600)
+    first.driver.go_on()
+    until("it is back", lambda: len(first.owned) + len(other.owned) == 2 and first.owned and other.owned, 60)
+    append(topic, 100, 300, partitions=2)
+    gathered([first, other], 800)
+    once_each([first, other], [(p, i) for p in range(2) for i in range(400)])
+    first.driver.kill()
+    other.close()
+
+
+def consumer_mixed():
+    has_consumer_protocol()
+    topics = [d.create_topic(fresh("mixed"), 4) for _ in range(2)]
+    groups = {fresh("classic"): {}, fresh("consumer"): CONSUMER}
+    members = {group: [d.join(group, topics, **how)] for group, how in groups.items()}
+
+    def write(start):
+        for topic in topics:
+            append(topic, 50, start, partitions=4)
+        for group in groups:
+            gathered(members[group], 8 * (start + 50))
+    write(0)
+    for group, how in groups.items():
+        members[group].append(d.join(group, topics, **how))
+    for group in groups:
+        settled(members[group], [4, 4])
+    write(50)
+    for group in groups:
+        members[group][0].close()
+    for group in groups:
+        settled(members[group][1:], [8])
+    write(100)
+    expected = sorted((topic, p, i) for topic in topics for p in range(4) for i in range(150))
+    for group in groups:
+        equal(sorted((r.topic, r.partition, r.offset) for m in members[group] for r in m.records), expected)
+        members[group][1].close()
+
+
+def share_group():
+    if "share-groups" not in d.has:
+        raise Impossible(d.lacks.get("share-groups", "share groups are not written for this client"))
+    topic, group = filled(count=90), fresh("share")
+    d.set_group(group, "share.auto.offset.reset", "earliest")
+    # One in three is released at its first delivery, one in three rejected.
+    members = [d.share(group, [topic], how="mixed") for _ in range(2)]
+    gathered(members, 120)
+    deliveries = defaultdict(list)
+    for r in (r for m in members for r in m.records):
+        deliveries[r.offset].append(r.delivery)
+    for offset in range(90):
+        equal(deliveries[offset], [1, 2] if offset % 3 == 1 else [1], f"{offset}:")
+    for member in members:
+        member.close()
+    append(topic, 30, 90)
+    member = d.share(group, [topic], how="accept")
+    equal(sorted(offsets(member.take(30))), list(range(90, 120)))
+    member.close()
+
+
+def broker_share():
+    if "share-groups" not in d.has:
+        raise Impossible(d.lacks.get("share-groups", "share groups are not written for this client"))
+    topic, group = d.create_topic(fresh("share"), 2), fresh("share")
+    d.set_group(group, "share.auto.offset.reset", "earliest")
+    members = [d.share(group, [topic], how="accept") for _ in range(2)]
+    flow = Flow(topic)
+    for _ in range(2):
+        reached = len(flow.acknowledged)
+        until("records flow", lambda: len(flow.acknowledged) > reached + 300, 60)
+        subprocess.run(os.environ["INTEROP_RESTART"], shell=True, check=True)
+    reached = len(flow.acknowledged)
+    until("records flow", lambda: len(flow.acknowledged) > reached + 300, 60)
+    sent = set(flow.stop())
+    until("all that was acknowledged is delivered", lambda: sent <= {(r.key, int(r.value)) for m in members for r in m.records}, 90)
+    for member in members:
+        member.close()
+    again = [r for m in members for r in m.records if any(
+        at < r.arrived and (r.partition, r.offset) in done for other in members for at, done in other.confirmed)]
+    equal([(r.partition, r.offset) for r in again], [], "confirmed, and delivered again:")
+    assert sum(len(done) for m in members for _, done in m.confirmed) > 0, "nothing was confirmed"
 
 
 def group_order():
@@ -1155,11 +1333,16 @@ def delete_group_offsets():
 
 # The broker dies.
 
-def broker_restart():
+def broker_consumer():
+    has_consumer_protocol()
+    broker_restart(**CONSUMER)
+
+
+def broker_restart(**protocol):
     restart = os.environ.get("INTEROP_RESTART")
     assert restart, "INTEROP_RESTART does not say how to kill and start the broker"
     topic, group = d.create_topic(fresh("restart"), 4), fresh("g")
-    members = [d.join(group, [topic]) for _ in range(2)]
+    members = [d.join(group, [topic], **protocol) for _ in range(2)]
     settled(members, [2, 2])
     flow, kills = Flow(topic), []
 

@@ -36,6 +36,7 @@ type Args struct {
 	Step          string
 
 	Reset       string
+	Protocol    string
 	Commit      string
 	Instance    string
 	Cooperative bool
@@ -43,6 +44,10 @@ type Args struct {
 	FetchWaitMs int64  `json:"fetch_wait_ms"`
 	ResetNone   bool   `json:"reset_none"`
 	Isolation   string `json:"isolation"`
+
+	// Of set-group.
+	Name  string
+	Value string
 }
 
 // At is a place in a partition: a word (earliest, latest, max), else a time in milliseconds, else an offset.
@@ -68,6 +73,7 @@ type Record struct {
 	Value     []byte   `json:"value"`
 	Headers   []Header `json:"headers"`
 	Timestamp *int64   `json:"timestamp"`
+	Delivery  int      `json:"delivery,omitempty"`
 }
 
 type Header struct {
@@ -151,8 +157,8 @@ func Millis(at time.Time) *int64 {
 }
 
 // Serve does what comes until the input ends; code gives Kafka's number of an error, or 0.
-func Serve(name string, lacks map[string]string, run func(*Args) (any, error), code func(error) int) {
-	say(map[string]any{"ready": name, "lacks": lacks})
+func Serve(name string, lacks map[string]string, run func(*Args) (any, error), code func(error) int, has ...string) {
+	say(map[string]any{"ready": name, "lacks": lacks, "has": append([]string{}, has...)})
 	input := json.NewDecoder(os.Stdin)
 	for {
 		var args Args

@@ -53,8 +53,8 @@ export async function sendAs(how, all, send) {
 }
 
 /** Does what comes until the input ends; `code` gives Kafka's number of an error, or 0. */
-export async function serve(name, lacks, run, code) {
-  say({ ready: name, lacks })
+export async function serve(name, lacks, run, code, has = []) {
+  say({ ready: name, lacks, has })
   for await (const line of createInterface({ input: process.stdin })) {
     try {
       say({ ok: (await run(JSON.parse(line))) ?? null })

@@ -2,9 +2,12 @@
 
 import os
 import re
+import signal
 import subprocess
+import sys
 import threading
 import time
+import traceback
 from collections import Counter, defaultdict
 
 from kit import ChildMember, Impossible, Member, Refused, Sender, drain, fill, filled, fresh, numbers, read, refusal, until
@@ -273,7 +276,7 @@ def group_cooperative(kafka):
 
 def group_consumer(kafka):
     if not kafka.has_consumer_protocol:
-        raise Impossible(f"{kafka.name} has no group.protocol=consumer, or it is not written here")
+        raise Impossible(f"{kafka.name} has no group.protocol=consumer")
     topic, group = fresh("consumer"), fresh("group")
     kafka.create(topic, 4)
 
@@ -295,12 +298,223 @@ def group_consumer(kafka):
         member.stop()
 
 
-def group_static(kafka):
+CONSUMER = {"patient": True, "group_protocol": "consumer"}
+
+
+def has_consumer_protocol(kafka):
+    if not kafka.has_consumer_protocol:
+        raise Impossible(f"{kafka.name} has no group.protocol=consumer")
+
+
+def consumer_static(kafka):
+    has_consumer_protocol(kafka)
+    group_static(kafka, **CONSUMER)
+
+
+def consumer_regex(kafka):
+    has_consumer_protocol(kafka)
+    name = fresh("regex")
+    first, other, second = (f"{name}-{suffix}" for suffix in ("red", "other", "rose"))
+    for topic in (first, other):
+        kafka.create(topic)
+        fill(kafka, topic, 10)
+    consumer = subscriber(kafka, fresh("group"), pattern=f"^{name}-r.*", group_protocol="consumer", metadata_max_age_ms=1000)
+    assert {r.topic for r in drain(consumer, 10, spare_seconds=1)} == {first}
+    kafka.create(second)
+    fill(kafka, second, 10)
+    records = []
+    until("the later topic is read", lambda: records.extend(consumer.poll(0.2)) or len(records) >= 10, 60)
+    assert [r.topic for r in records] == [second] * 10
+    consumer.close()
+
+
+def consumer_commits(kafka):
+    has_consumer_protocol(kafka)
+    topic, group = filled(kafka, "commits", 20, 2), fresh("group")
+    member = Member(kafka, topic, group, **CONSUMER)
+    once([member], 20)
+    until("all is committed", lambda: sum(member.committed.values()) == 20)
+    assert kafka.group_offsets(group) == {(topic, 0): 10, (topic, 1): 10}
+    refusal(UNKNOWN_MEMBER_ID, kafka.alter_group_offsets, group, {(topic, 0): 3})
+    refusal(NON_EMPTY_GROUP, kafka.delete_group, group)
+    assert kafka.groups().get(group) in (("consumer", "Stable"), ("consumer", None)), kafka.groups().get(group)
+    member.stop()
+    until("nobody is in it", lambda: kafka.groups().get(group) in (("consumer", "Empty"), ("consumer", None)))
+    kafka.alter_group_offsets(group, {(topic, 0): 3})
+    member = Member(kafka, topic, group, **CONSUMER)
+    all_read([member], 7)
+    time.sleep(0.5)
+    assert [(p, offset) for p, offset, _, _ in member.read] == [(0, offset) for offset in range(3, 10)]
+    member.stop()
+    kafka.delete_group(group)
+    refusal(GROUP_ID_NOT_FOUND, kafka.delete_group, group)
+
+
+def consumer_fenced(kafka):
+    has_consumer_protocol(kafka)
+    topic, group = fresh("fenced"), fresh("group")
+    kafka.create(topic, 2)
+    first = ChildMember(kafka, topic, group, group_instance_id="a", **CONSUMER)
+    other = ChildMember(kafka, topic, group, **CONSUMER)
+    until("each has one partition", lambda: shared([first, other], 1, 1))
+    fill(kafka, topic, 100, 2)
+    once([first, other], 100)
+    second = ChildMember(kafka, topic, group, group_instance_id="a", **CONSUMER)
+    until("it is refused, and ends or waits", lambda: second.process.poll() is not None or second.age() > 5)
+    assert not second.partitions
+    second.kill()
+    fill(kafka, topic, 100, 2, begin=100)
+    once([first, other], 200)
+    # Longer than a session lasts.
+    first.process.send_signal(signal.SIGSTOP)
+    until("the other has all", lambda: shared([other], 2), 90)
+    fill(kafka, topic, 100, 2, begin=200)
+    once([first, other], 300)
+    first.process.send_signal(signal.SIGCONT)
+    until("it is back", lambda: shared([first, other], 1, 1), 60)
+    fill(kafka, topic, 100, 2, begin=300)
+    once([first, other], 400)
+    first.kill()
+    other.stop()
+
+
+def consumer_mixed(kafka):
+    has_consumer_protocol(kafka)
+    topic = fresh("mixed")
+    kafka.create(topic, 4)
+    groups = {fresh("classic"): {}, fresh("consumer"): CONSUMER}
+    members = {group: [Member(kafka, topic, group, **how)] for group, how in groups.items()}
+    for group in groups:
+        until("it has all", lambda: shared(members[group], 4))
+    fill(kafka, topic, 100, 4)
+    for group in groups:
+        once(members[group], 100)
+        until("all is committed", lambda: sum(members[group][0].committed.values()) == 100)
+    for group, how in groups.items():
+        members[group].append(Member(kafka, topic, group, **how))
+    for group in groups:
+        until("two each", lambda: shared(members[group], 2, 2))
+    fill(kafka, topic, 100, 4, begin=100)
+    for group in groups:
+        once(members[group], 200)
+        members[group][0].stop()
+        until("the other has all", lambda: shared(members[group][1:], 4))
+    fill(kafka, topic, 100, 4, begin=200)
+    for group in groups:
+        once(members[group], 300)
+        members[group][1].stop()
+
+
+class Sharer:
+    """A member of a share group on a thread of its own. Where it is `mixed`, of three records the second is released when it
+    is delivered first, and the third rejected."""
+
+    def __init__(self, kafka, group, topic, mixed=False):
+        self.mixed, self.failure = mixed, None
+        # (when, partition, offset, deliveries, key, value), and (when, partition, offset) of what was confirmed.
+        self.read, self.confirmed = [], []
+        self.member = kafka.share_member(group, [topic])
+        self.leaving = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _how(self, offset, deliveries):
+        if not self.mixed or offset % 3 == 0:
+            return "ACCEPT"
+        return "REJECT" if offset % 3 == 2 else "RELEASE" if deliveries == 1 else "ACCEPT"
+
+    def _run(self):
+        try:
+            while not self.leaving.is_set():
+                self._turn()
+            self.member.close()
+        except Exception as e:
+            traceback.print_exc(file=sys.stdout)
+            self.failure = e
+
+    def _turn(self):
+        done = []
+        for r, deliveries, token in self.member.poll(0.2):
+            how = self._how(r.offset, deliveries)
+            self.read.append((time.monotonic(), r.partition, r.offset, deliveries, r.key, r.value))
+            try:
+                self.member.acknowledge(token, how)
+            except Refused as e:
+                print(f"not acknowledged: {e}")
+                continue
+            if how != "RELEASE":
+                done.append((r.topic, r.partition, r.offset))
+        if not done:
+            return
+        try:
+            results = self.member.commit(30)
+        except Refused as e:
+            print(f"not committed: {e}")
+            return
+        now = time.monotonic()
+        self.confirmed += [(now, p, offset) for topic, p, offset in done if results.get((topic, p), False) is None]
+
+    def stop(self):
+        self.leaving.set()
+        self.thread.join(2 * 20)
+        assert not self.thread.is_alive(), "a member does not end"
+        if self.failure:
+            raise self.failure
+
+
+def share_group(kafka):
+    topic, group = filled(kafka, "share", 90), fresh("share")
+    kafka.set_group(group, "share.auto.offset.reset", "earliest")
+    members = [Sharer(kafka, group, topic, mixed=True) for _ in range(2)]
+    until("all are read", lambda: sum(len(m.read) for m in members) >= 120, 60)
+    time.sleep(2)
+    deliveries = defaultdict(list)
+    for _, _, offset, count, _, _ in sorted(r for m in members for r in m.read):
+        deliveries[offset].append(count)
+    assert deliveries == {offset: [1, 2] if offset % 3 == 1 else [1] for offset in range(90)}, deliveries
+    for member in members:
+        member.stop()
+    fill(kafka, topic, 30, begin=90)
+    member = Sharer(kafka, group, topic)
+    until("the rest is read", lambda: len(member.read) >= 30, 60)
+    time.sleep(1)
+    assert sorted(offset for _, _, offset, *_ in member.read) == list(range(90, 120))
+    member.stop()
+
+
+def broker_share(kafka):
+    topic, group = fresh("share"), fresh("share")
+    kafka.create(topic, 2)
+    kafka.set_group(group, "share.auto.offset.reset", "earliest")
+    members = [Sharer(kafka, group, topic) for _ in range(2)]
+    flow = Flow(kafka, topic, 8, 0.01)
+    for _ in range(2):
+        reached = flow.total
+        until("records flow", lambda: flow.total > reached + 300, 40)
+        restart_broker()
+    reached = flow.total
+    until("records flow", lambda: flow.total > reached + 300, 40)
+    flow.stop()
+    sent = {(b"%d" % key, b"%d" % number) for key, count in flow.sent.items() for number in range(count)}
+    until("all is delivered", lambda: sent <= {(key, value) for m in members for *_, key, value in list(m.read)}, 90)
+    for member in members:
+        member.stop()
+    confirmed = {}
+    for when, *at in (c for m in members for c in m.confirmed):
+        confirmed[tuple(at)] = min(when, confirmed.get(tuple(at), when))
+    assert confirmed, "nothing was confirmed"
+    again = [(p, offset) for m in members for when, p, offset, *_ in m.read if confirmed.get((p, offset), when) < when]
+    assert not again, f"confirmed, and delivered again: {again[:5]}"
+
+
+def group_static(kafka, **protocol):
     topic, group = fresh("static"), fresh("group")
     kafka.create(topic, 2)
+    # In the consumer protocol the session is the broker's.
+    own = {} if protocol else {"session_timeout_ms": 15_000}
 
     def start(name):
-        return Member(kafka, topic, group, group_instance_id=f"{group}-{name}", session_timeout_ms=15_000)
+        return Member(kafka, topic, group, group_instance_id=f"{group}-{name}", **own, **protocol)
     first, second = start("a"), start("b")
     until("each has one partition", lambda: shared([first, second], 1, 1))
     fill(kafka, topic, 20, 2)
@@ -431,10 +645,16 @@ def restart_broker():
     print(f"the broker was away for up to {time.monotonic() - began:.1f} s")
 
 
-def broker_restart(kafka):
+def broker_consumer(kafka):
+    has_consumer_protocol(kafka)
+    broker_restart(kafka, **CONSUMER)
+
+
+def broker_restart(kafka, **protocol):
     topic, group, keys = fresh("restart"), fresh("group"), 8
     kafka.create(topic, 2)
-    members = [Member(kafka, topic, group, patient=True, session_timeout_ms=10_000) for _ in range(2)]
+    protocol = protocol or {"patient": True, "session_timeout_ms": 10_000}
+    members = [Member(kafka, topic, group, **protocol) for _ in range(2)]
     until("each has one partition", lambda: shared(members, 1, 1))
     flow = Flow(kafka, topic, keys, 0.01)
     until("records flow", lambda: flow.total > 500 and all(m.read for m in members))
@@ -478,7 +698,7 @@ def broker_restart(kafka):
         member.stop()
 
     restart_broker()
-    member = Member(kafka, topic, group)
+    member = Member(kafka, topic, group, **{name: value for name, value in protocol.items() if name != "session_timeout_ms"})
     until("the partitions are assigned", lambda: shared([member], 2), 40)
     fill(kafka, topic, 2, 2)
     all_read([member], 2)

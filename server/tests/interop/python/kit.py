@@ -113,6 +113,33 @@ class Kafka:
     def delete_group_offsets(self, name, partitions):
         raise Impossible(f"{self.name} deletes no offsets of groups")
 
+    def share_member(self, group, topics):
+        """A `ShareMember`."""
+        raise Impossible(f"{self.name} has no share groups")
+
+    def set_group(self, group, name, value):
+        """A setting of a group."""
+        raise Impossible(f"{self.name} sets no settings of groups")
+
+
+class ShareMember:
+    """A member of a share group (KIP-932), which says of each record what became of it."""
+
+    def poll(self, seconds):
+        """Records with how often each was delivered, and what `acknowledge` knows it by."""
+        raise NotImplementedError
+
+    def acknowledge(self, record, how):
+        """ACCEPT, RELEASE or REJECT"""
+        raise NotImplementedError
+
+    def commit(self, seconds):
+        """{partition: the `Refused` or None} of what was acknowledged."""
+        raise NotImplementedError
+
+    def close(self):
+        raise NotImplementedError
+
 
 class Producer:
     def send(self, topic, value, key=None, headers=None, timestamp=None, partition=None, done=None):
@@ -412,6 +439,7 @@ class ChildMember(Seen):
 
     def __init__(self, kafka, topic, group, **settings):
         super().__init__()
+        self.began = time.monotonic()
         self.process = subprocess.Popen([sys.executable, *sys.argv[:1], "member", kafka.bootstrap, sys.argv[3],
                                          json.dumps({"topic": topic, "group": group, **settings})],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -423,6 +451,10 @@ class ChildMember(Seen):
                 self.tell(*json.loads(line))
             else:
                 print(line.decode(errors="replace"), end="")
+
+    def age(self):
+        """In seconds."""
+        return time.monotonic() - self.began
 
     def check(self):
         code = self.process.poll()

@@ -11,7 +11,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import AcknowledgeType, Producer, ShareConsumer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic, OffsetSpec
 
 import kit
@@ -165,6 +165,31 @@ class ConfluentConsumer(kit.Consumer):
         self.consumer.close()
 
 
+class ConfluentShareMember(kit.ShareMember):
+    def __init__(self, bootstrap, group, topics):
+        self.consumer = ShareConsumer({"bootstrap.servers": bootstrap, "group.id": group, "share.acknowledgement.mode": "explicit"})
+        self.consumer.subscribe(topics)
+
+    @asks
+    def poll(self, seconds):
+        for m in self.consumer.poll(seconds):
+            if m.error():
+                print(f"not read: {m.error()}")
+                continue
+            yield kit.Record(m.topic(), m.partition(), m.offset(), m.timestamp()[1], m.key(), m.value(), m.headers()), m.delivery_count(), m
+
+    @asks
+    def acknowledge(self, m, how):
+        self.consumer.acknowledge(m, AcknowledgeType[how])
+
+    @asks
+    def commit(self, seconds):
+        return {(p.topic, p.partition): error and refused(error.args[0]) for p, error in self.consumer.commit_sync(timeout=seconds).items()}
+
+    def close(self):
+        self.consumer.close()
+
+
 class ConfluentKafka(kit.Kafka):
     name = "confluent-kafka"
     has_consumer_protocol = True
@@ -172,6 +197,14 @@ class ConfluentKafka(kit.Kafka):
     @functools.cached_property
     def admin(self):
         return AdminClient({"bootstrap.servers": self.bootstrap})
+
+    def share_member(self, group, topics):
+        return ConfluentShareMember(self.bootstrap, group, topics)
+
+    @asks
+    def set_group(self, group, name, value):
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        only(self.admin.incremental_alter_configs([ConfigResource(ConfigResource.Type.GROUP, group, incremental_configs=[entry])]))
 
     def producer(self, **settings):
         return ConfluentProducer(Producer(properties(self.bootstrap, settings)))

@@ -32,7 +32,7 @@ func main() {
 	driver.Serve("franz-go", map[string]string{
 		"change-topic":    "not written for franz-go",
 		"recreated-topic": "a franz-go producer keeps its topic's id, and its records are refused by a topic made anew (100)",
-	}, run, code)
+	}, run, code, "consumer-protocol", "share-groups")
 }
 
 func client(options ...kgo.Opt) *kgo.Client {
@@ -133,6 +133,12 @@ func run(a *driver.Args) (any, error) {
 	case "assign", "join":
 		consumers[a.Consumer] = consume(a)
 		return nil, nil
+	case "share":
+		consumers[a.Consumer] = share(a)
+		return nil, nil
+	case "set-group":
+		_, err := admin.AlterGroupConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: a.Name, Value: &a.Value}}, a.Group)
+		return nil, err
 	}
 	return consumers[a.Consumer].run(ctx, a)
 }
@@ -442,6 +448,10 @@ func (c *consumer) membership(a *driver.Args) []kgo.Opt {
 	if a.Instance != "" {
 		options = append(options, kgo.InstanceID(a.Instance))
 	}
+	if a.Protocol == "consumer" {
+		// The library has it behind this alone, whose key is a string.
+		options = append(options, kgo.WithContext(context.WithValue(context.Background(), "opt_in_kafka_next_gen_balancer_beta", true)))
+	}
 	if a.SessionMs > 0 {
 		options = append(options, kgo.SessionTimeout(time.Duration(a.SessionMs)*time.Millisecond), kgo.HeartbeatInterval(2*time.Second))
 	}
@@ -465,6 +475,15 @@ func (c *consumer) loop(ctx context.Context) {
 }
 
 func (c *consumer) handle(records []*kgo.Record) {
+	driver.Tell("records", c.name, "records", tellable(records))
+	if c.commit == "each" {
+		if err := c.client.CommitRecords(context.Background(), records...); err != nil {
+			driver.Trouble(c.name, code(err), err)
+		}
+	}
+}
+
+func tellable(records []*kgo.Record) []driver.Record {
 	told := []driver.Record{}
 	for _, r := range records {
 		headers := []driver.Header{}
@@ -472,14 +491,76 @@ func (c *consumer) handle(records []*kgo.Record) {
 			headers = append(headers, driver.Header{Name: header.Key, Value: header.Value})
 		}
 		told = append(told, driver.Record{Topic: r.Topic, Partition: &r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value,
-			Headers: headers, Timestamp: driver.Millis(r.Timestamp)})
+			Headers: headers, Timestamp: driver.Millis(r.Timestamp), Delivery: int(r.DeliveryCount())})
 	}
-	driver.Tell("records", c.name, "records", told)
-	if c.commit == "each" {
-		if err := c.client.CommitRecords(context.Background(), records...); err != nil {
-			driver.Trouble(c.name, code(err), err)
+	return told
+}
+
+// share is a member of a share group (KIP-932).
+func share(a *driver.Args) *consumer {
+	ctx, stop := context.WithCancel(context.Background())
+	c := &consumer{name: a.Consumer, group: a.Group, stop: stop, stopped: make(chan struct{})}
+	type at struct {
+		partition int32
+		offset    int64
+	}
+	var known sync.Mutex
+	done := map[at]bool{}
+	c.client = client(kgo.ShareGroup(a.Group), kgo.ConsumeTopics(a.Topics...), kgo.MetadataMaxAge(2*time.Second), kgo.MetadataMinAge(time.Second),
+		kgo.ShareMaxRecords(20), kgo.ShareAckCallback(func(_ *kgo.Client, results kgo.ShareAckResults) {
+			known.Lock()
+			defer known.Unlock()
+			failed := map[int32]bool{}
+			for _, result := range results {
+				if result.Err != nil {
+					failed[result.Partition] = true
+					driver.Trouble(a.Consumer, code(result.Err), result.Err)
+				}
+			}
+			confirmed := [][]int64{}
+			for place := range done {
+				if !failed[place.partition] {
+					confirmed = append(confirmed, []int64{int64(place.partition), place.offset})
+				}
+				delete(done, place)
+			}
+			driver.Tell("confirmed", a.Consumer, "records", confirmed)
+		}))
+	go func() {
+		defer close(c.stopped)
+		for ctx.Err() == nil {
+			fetches := c.client.PollFetches(ctx)
+			fetches.EachError(func(_ string, _ int32, err error) {
+				if ctx.Err() == nil {
+					driver.Trouble(c.name, code(err), err)
+				}
+			})
+			records := fetches.Records()
+			if len(records) == 0 {
+				continue
+			}
+			driver.Tell("records", c.name, "records", tellable(records))
+			known.Lock()
+			for _, r := range records {
+				status := kgo.AckAccept
+				switch {
+				case a.How == "mixed" && r.Offset%3 == 1 && r.DeliveryCount() == 1:
+					status = kgo.AckRelease
+				case a.How == "mixed" && r.Offset%3 == 2:
+					status = kgo.AckReject
+				}
+				r.Ack(status)
+				if status != kgo.AckRelease {
+					done[at{r.Partition, r.Offset}] = true
+				}
+			}
+			known.Unlock()
+			if err := c.client.FlushAcks(ctx); err != nil && ctx.Err() == nil {
+				driver.Trouble(c.name, code(err), err)
+			}
 		}
-	}
+	}()
+	return c
 }
 
 func (c *consumer) run(ctx context.Context, a *driver.Args) (any, error) {

@@ -61,8 +61,13 @@ public final class Client {
     private static final Duration PATIENCE = Duration.ofSeconds(20);
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final Map<String, KafkaProducer<byte[], byte[]>> PRODUCERS = new HashMap<>();
-    private static final Map<String, Loop> CONSUMERS = new HashMap<>();
+    private static final Map<String, Member> CONSUMERS = new HashMap<>();
     private static String bootstrap;
+
+    /** A consumer: it does what is asked of it by its name. */
+    interface Member {
+        Object run(JsonNode a) throws Exception;
+    }
 
     private static final class Failure extends RuntimeException {
         private static final long serialVersionUID = 1;
@@ -80,7 +85,9 @@ public final class Client {
         }
         bootstrap = arguments[0];
         var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        say(Map.of("ready", "java", "lacks", Map.of(), "has", List.of("consumer-protocol")));
+        boolean isOld = shareMember() == null;
+        say(Map.of("ready", "java", "lacks", isOld ? Map.of("share-groups", "kafka-clients has share groups since 4.2") : Map.of(),
+            "has", isOld ? List.of("consumer-protocol") : List.of("consumer-protocol", "share-groups")));
         try (Admin admin = Admin.create(properties(Map.of()))) {
             for (String line = lines.readLine(); line != null; line = lines.readLine()) {
                 Map<String, Object> reply = new HashMap<>();
@@ -95,12 +102,12 @@ public final class Client {
         System.exit(0);
     }
 
-    private static synchronized void say(Map<String, ?> what) throws Exception {
+    static synchronized void say(Map<String, ?> what) throws Exception {
         System.out.println(JSON.writeValueAsString(what));
         System.out.flush();
     }
 
-    private static Map<String, Object> failure(Throwable e) {
+    static Map<String, Object> failure(Throwable e) {
         while ((e instanceof ExecutionException || e instanceof CompletionException) && e.getCause() != null) {
             e = e.getCause();
         }
@@ -117,7 +124,7 @@ public final class Client {
         return future.get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
     }
 
-    private static Properties properties(Map<String, ?> settings) {
+    static Properties properties(Map<String, ?> settings) {
         Properties properties = new Properties();
         properties.put("bootstrap.servers", bootstrap);
         settings.forEach((name, value) -> properties.put(name, String.valueOf(value)));
@@ -173,6 +180,10 @@ public final class Client {
                 var asked = partition(a);
                 var found = get(admin.listOffsets(Map.of(asked, spec(a.get("at")))).partitionResult(asked));
                 return found.offset() < 0 ? null : Arrays.asList(found.offset(), found.timestamp() < 0 ? null : found.timestamp());
+            case "set-group":
+                var named = new ConfigResource(ConfigResource.Type.valueOf("GROUP"), group);
+                var set = new ConfigEntry(a.get("name").asText(), a.get("value").asText());
+                return get(admin.incrementalAlterConfigs(Map.of(named, List.of(new AlterConfigOp(set, AlterConfigOp.OpType.SET)))).all());
             case "groups":
                 return groups(admin);
             case "describe-group":
@@ -209,8 +220,21 @@ public final class Client {
             case "join":
                 CONSUMERS.put(a.get("consumer").asText(), new Loop(a));
                 return null;
+            case "share":
+                var constructor = shareMember().getDeclaredConstructor(JsonNode.class);
+                CONSUMERS.put(a.get("consumer").asText(), (Member) constructor.newInstance(a));
+                return null;
             default:
                 return CONSUMERS.get(a.get("consumer").asText()).run(a);
+        }
+    }
+
+    /** ShareMember, which does not compile against 3.9. */
+    private static Class<?> shareMember() {
+        try {
+            return Class.forName("ShareMember");
+        } catch (ClassNotFoundException old) {
+            return null;
         }
     }
 
@@ -371,7 +395,7 @@ public final class Client {
 
     // Consuming: a KafkaConsumer belongs to one thread, which polls and does what it is told in between.
 
-    private static final class Loop implements ConsumerRebalanceListener {
+    private static final class Loop implements Member, ConsumerRebalanceListener {
         private final String name;
         private final String commit;
         private final KafkaConsumer<byte[], byte[]> consumer;
@@ -413,6 +437,8 @@ public final class Client {
                 for (TopicPartition partition : partitions) {
                     position(partition, a.get("at"));
                 }
+            } else if (a.has("pattern") && a.path("protocol").asText().equals("consumer")) {
+                subscribeByBroker(a.get("pattern").asText());
             } else if (a.has("pattern")) {
                 consumer.subscribe(Pattern.compile(a.get("pattern").asText()), this);
             } else {
@@ -423,6 +449,17 @@ public final class Client {
             Thread thread = new Thread(this::loop);
             thread.setDaemon(true);
             thread.start();
+        }
+
+        /** The broker says which topics match, where the client has that. */
+        private void subscribeByBroker(String pattern) throws Exception {
+            try {
+                Class<?> type = Class.forName("org.apache.kafka.clients.consumer.SubscriptionPattern");
+                KafkaConsumer.class.getMethod("subscribe", type, ConsumerRebalanceListener.class)
+                    .invoke(consumer, type.getConstructor(String.class).newInstance(pattern), this);
+            } catch (ClassNotFoundException old) {
+                consumer.subscribe(Pattern.compile(pattern), this);
+            }
         }
 
         private void position(TopicPartition partition, JsonNode at) {
@@ -438,7 +475,8 @@ public final class Client {
             }
         }
 
-        Object run(JsonNode a) throws Exception {
+        @Override
+        public Object run(JsonNode a) throws Exception {
             FutureTask<Object> task = new FutureTask<>(command(a));
             tasks.add(task);
             return get(task);
