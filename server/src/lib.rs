@@ -22,7 +22,7 @@
 //! jwks        the keys by which tokens of clients are verified
 //! net         listeners, seats, transports: what every front needs of the network
 //! quotas      how much clients may use, and have used
-//! answer room strangers counters config descriptors log refusal  long answers, their memory and that of strangers; what is counted; what can be set; descriptors; log lines; why not
+//! answer room strangers counters config descriptors expression log refusal  long answers, their memory and that of strangers; what is counted; what can be set; descriptors; expressions of clients; log lines; why not
 //! security    mechanisms and secrets: how a client proves who it is
 //! ```
 
@@ -41,6 +41,7 @@ pub mod coordination;
 pub mod counters;
 pub mod descriptors;
 pub mod dispatch;
+pub mod expression;
 pub mod fronts;
 pub mod groups;
 pub mod jwks;

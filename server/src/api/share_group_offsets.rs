@@ -1,7 +1,7 @@
 //! DescribeShareGroupOffsets, AlterShareGroupOffsets, DeleteShareGroupOffsets: how far share groups (KIP-932)
 //! have come, and where one begins that nobody is in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use strandline_engine::OffsetQuery;
@@ -186,7 +186,8 @@ async fn end_of(broker: &Broker, topic: TopicId, partition: i32) -> Option<i64> 
 pub async fn alter(call: &Call, request: AlterShareGroupOffsetsRequest) -> AlterShareGroupOffsetsResponse {
     let broker = &*call.broker;
     let group = request.group_id;
-    let epoch = match check(call, Operation::Read, &group).await {
+    // As with offsets of consumers, a group that is told where it begins is there from then on.
+    let epoch = match check(call, Operation::Read, &group, true).await {
         Ok(epoch) => epoch,
         Err((code, message)) => {
             return AlterShareGroupOffsetsResponse {
@@ -214,7 +215,12 @@ pub async fn alter(call: &Call, request: AlterShareGroupOffsetsRequest) -> Alter
 }
 
 /// Whether a group may be told where it begins; its epoch.
-async fn check(call: &Call, operation: Operation, group: &str) -> Result<i32, (ErrorCode, String)> {
+async fn check(
+    call: &Call,
+    operation: Operation,
+    group: &str,
+    makes: bool,
+) -> Result<i32, (ErrorCode, String)> {
     let broker = &call.broker;
     call.may(operation, Resource::group(group)).map_err(|code| (code, code.to_string()))?;
     if let Err(error) = broker.shares.shares.states.topic(&broker.shard).await {
@@ -222,7 +228,7 @@ async fn check(call: &Call, operation: Operation, group: &str) -> Result<i32, (E
         let message = "the topic that share groups are kept in was not made";
         return Err((ErrorCode::CoordinatorNotAvailable, message.to_owned()));
     }
-    let checked = broker.groups.share_check_offsets(&broker.shard, group.to_owned()).await;
+    let checked = broker.groups.share_check_offsets(&broker.shard, group.to_owned(), makes).await;
     checked.map_err(|code| match code {
         ErrorCode::GroupIdNotFound => (code, format!("Group {group} is not a share group.")),
         code => (code, code.to_string()),
@@ -295,11 +301,14 @@ async fn begin_elsewhere(
 
 // ---- deleting ---------------------------------------------------------------------------------------------
 
+/// What Kafka says of a topic that the group has not come to.
+const NO_OFFSETS: &str = "There is no offset information to delete.";
+
 /// Has a group that nobody is in forget topics.
 pub async fn delete(call: &Call, request: DeleteShareGroupOffsetsRequest) -> DeleteShareGroupOffsetsResponse {
     let broker = &*call.broker;
     let group = request.group_id;
-    if let Err((code, message)) = check(call, Operation::Delete, &group).await {
+    if let Err((code, message)) = check(call, Operation::Delete, &group, false).await {
         return DeleteShareGroupOffsetsResponse {
             error_code: code.code(),
             error_message: Some(message),
@@ -323,14 +332,23 @@ pub async fn delete(call: &Call, request: DeleteShareGroupOffsetsRequest) -> Del
             };
         }
     };
+    let had: BTreeSet<TopicId> = gone.keys().copied().collect();
     delete_states(broker, &group, gone).await;
     let responses = named.into_iter().map(|(topic_name, found)| {
-        let code = found.err().unwrap_or(ErrorCode::None);
+        let result = match found {
+            Ok(id) if had.contains(&id) => Ok(id),
+            Ok(_) => Err((ErrorCode::UnknownTopicOrPartition, NO_OFFSETS.to_owned())),
+            Err(code) => Err((code, code.to_string())),
+        };
+        let (topic_id, refused) = match result {
+            Ok(id) => (uuid_of(id), None),
+            Err(refused) => (Default::default(), Some(refused)),
+        };
         DeleteShareGroupOffsetsResponseTopic {
             topic_name,
-            topic_id: found.map(uuid_of).unwrap_or_default(),
-            error_code: code.code(),
-            error_message: (code != ErrorCode::None).then(|| code.to_string()),
+            topic_id,
+            error_code: refused.as_ref().map_or(0, |(code, _)| code.code()),
+            error_message: refused.map(|(_, message)| message),
         }
     });
     DeleteShareGroupOffsetsResponse { responses: responses.collect(), ..Default::default() }

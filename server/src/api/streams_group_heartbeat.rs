@@ -27,6 +27,10 @@ use crate::security::acl::{Operation, Resource};
 /// How often a member is to say how far its state is, in milliseconds. What Kafka's brokers tell.
 const TASK_OFFSET_INTERVAL_MS: i32 = 60_000;
 
+/// What an answer has at most of who can be asked for which state: it is put together at once, for every
+/// member that asks. A thousand members with a hundred topics each are below it.
+const ENDPOINTS_BYTES_MAX: usize = 16 << 20;
+
 /// Names of topics that are told one by one.
 const NAMES_MAX: usize = 20;
 
@@ -184,7 +188,15 @@ fn config((name, value): (String, String)) -> CreatableTopicConfig {
 async fn endpoints(call: &Call, group: String, seat: &mut Seat) -> Option<Endpoints> {
     let (broker, mut gathered) = (&call.broker, Gathered::new(seat));
     loop {
-        match broker.groups.streams_endpoints(&broker.shard, group.clone(), gathered.left()).await {
+        match broker
+            .groups
+            .streams_endpoints(&broker.shard, group.clone(), gathered.left().min(ENDPOINTS_BYTES_MAX))
+            .await
+        {
+            Ok(Within::Beyond(bytes)) if bytes > ENDPOINTS_BYTES_MAX => {
+                tracing::debug!(group, bytes, "where the state of all members is takes too much to be told");
+                return None;
+            }
             Ok(Within::Beyond(bytes)) => gathered.make_room(bytes).await,
             Ok(Within::All(found, bytes)) => {
                 gathered.add(bytes);

@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 
-use regex::RegexBuilder;
 use strandline_engine::reactor::yield_if_needed;
 use strandline_protocol::messages::{
     DescribeTransactionsRequest, DescribeTransactionsResponse, DescribedTransaction, ListTransactionsRequest,
@@ -14,6 +13,7 @@ use strandline_protocol::wire::writer::PART_BYTES;
 
 use crate::api::distinct::distinct;
 use crate::call::Call;
+use crate::expression::{Expression, Letters};
 use crate::room::{Gathered, Seat};
 use crate::security::acl::{Operation, Resource};
 use crate::transactions::{Listed, Transaction};
@@ -32,9 +32,6 @@ const STATES: [&str; 8] = [
 
 /// About what a transactional id takes of the memory until the answer has left.
 const LISTED_BYTES: usize = 256;
-
-/// Bytes of a pattern when it is made ready to be matched.
-const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 /// The code as this version of a request knows it: before `fenced_from`, a client that is fenced is told of
 /// its epoch.
@@ -59,9 +56,7 @@ pub async fn list(
     let refused =
         |error: ErrorCode| ListTransactionsResponse { error_code: error.code(), ..response.clone() };
     let pattern = request.transactional_id_pattern.filter(|pattern| !pattern.is_empty());
-    // The whole id is to match.
-    let pattern = pattern
-        .map(|pattern| RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(PATTERN_BYTES_MAX).build());
+    let pattern = pattern.map(|pattern| Expression::new(&pattern, Letters::All));
     let Ok(pattern) = pattern.transpose() else { return refused(ErrorCode::InvalidRegularExpression) };
     let count = broker.transactions.report().await.ids as usize;
     if count * LISTED_BYTES > PART_BYTES {
@@ -77,7 +72,7 @@ pub async fn list(
         (all_states || states.iter().any(|state| state == listed.state.name()))
             && (producers.is_empty() || producers.contains(&listed.producer_id.0))
             && (request.duration_filter < 0 || listed.age_ms > request.duration_filter)
-            && pattern.as_ref().is_none_or(|pattern| pattern.is_match(&listed.id))
+            && pattern.as_ref().is_none_or(|pattern| pattern.matches(&listed.id))
             && call.shows(Operation::Describe, Resource::transactional_id(&listed.id))
     };
     let wanted = listed.into_iter().filter(is_wanted);

@@ -97,12 +97,12 @@ pub enum Then {
     Nothing,
     /// The group goes on.
     Store(StoreId),
-    /// What a consumer group has said.
-    StoreConsumer,
-    /// What a share group has said.
-    StoreShare,
-    /// What a streams group has said.
-    StoreStreams,
+    /// What a consumer group has said, in the write of this number.
+    StoreConsumer(u64),
+    /// What a share group has said, likewise.
+    StoreShare(u64),
+    /// What a streams group has said, likewise.
+    StoreStreams(u64),
     /// Everything that was on its way for the group has settled: that it is gone can be written.
     Inter(Deleted),
     /// The group is gone, or is not.
@@ -500,24 +500,23 @@ impl Machine for GroupCoordinator {
                 }
                 self.carry_out(turn, group, effects);
             }
-            (Then::StoreConsumer, Some(group)) => {
+            (Then::StoreConsumer(write), Some(group)) => {
                 let consumer = self.groups.get_mut(group).and_then(|entry| entry.group.consumer());
                 match (consumer, stored) {
                     (Some(consumer), Err(_)) => consumer.unstored(),
-                    (Some(consumer), Ok(())) if !turn.is_in_flight(group) => consumer.stored(),
-                    _ => {}
+                    (Some(consumer), Ok(())) => consumer.stored(write),
+                    (None, _) => {}
                 }
             }
-            (Then::StoreShare, Some(group)) => {
+            (Then::StoreShare(write), Some(group)) => {
                 if let Some(Kind::Share(share)) = self.groups.get_mut(group).map(|entry| &mut entry.group) {
                     match stored {
                         Err(_) => share.unstored(),
-                        Ok(()) if !turn.is_in_flight(group) => share.stored(),
-                        Ok(()) => {}
+                        Ok(()) => share.stored(write),
                     }
                 }
             }
-            (Then::StoreStreams, Some(group)) => self.streams_settled(turn, group, stored),
+            (Then::StoreStreams(write), Some(group)) => self.streams_settled(group, write, stored),
             (Then::Inter(deleted), Some(group)) => self.inter(turn, group, deleted),
             (Then::Interred(deleted), Some(group)) => {
                 if stored.is_err()
@@ -530,9 +529,9 @@ impl Machine for GroupCoordinator {
             (Then::Tell(tell), _) => tell(self),
             (
                 Then::Store(_)
-                | Then::StoreConsumer
-                | Then::StoreShare
-                | Then::StoreStreams
+                | Then::StoreConsumer(_)
+                | Then::StoreShare(_)
+                | Then::StoreStreams(_)
                 | Then::Inter(_)
                 | Then::Interred(_),
                 None,
@@ -564,21 +563,21 @@ impl Machine for GroupCoordinator {
                     let changes = group.tick(now);
                     if !changes.is_empty() {
                         let changes = changes.into_iter().map(Change::Consumer).collect();
-                        turn.write(Some(name.clone()), changes, Then::StoreConsumer);
+                        turn.write(Some(name.clone()), changes, Then::StoreConsumer(group.begin_write()));
                     }
                 }
                 Some(Kind::Share(group)) => {
                     let changes = group.tick(now, &turn.topics());
                     if !changes.is_empty() {
                         let changes = changes.into_iter().map(Change::Share).collect();
-                        turn.write(Some(name.clone()), changes, Then::StoreShare);
+                        turn.write(Some(name.clone()), changes, Then::StoreShare(group.begin_write()));
                     }
                 }
                 Some(Kind::Streams(group)) => {
                     let changes = group.tick(now);
                     if !changes.is_empty() {
                         let changes = changes.into_iter().map(Change::Streams).collect();
-                        turn.write(Some(name.clone()), changes, Then::StoreStreams);
+                        turn.write(Some(name.clone()), changes, Then::StoreStreams(group.begin_write()));
                     }
                 }
                 None => {}

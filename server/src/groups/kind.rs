@@ -1,5 +1,7 @@
 //! A group of either protocol, and what both have.
 
+use std::collections::HashSet;
+
 use strandline_engine::types::TopicId;
 use strandline_protocol::wire::ErrorCode;
 
@@ -103,13 +105,15 @@ impl Kind {
         }
     }
 
-    pub(super) fn is_subscribed(&self, topic: &str) -> bool {
-        match self {
-            Kind::Classic(group) => group.is_subscribed(topic),
-            Kind::Consumer(group) => group.is_subscribed(topic),
-            Kind::Share(group) => group.is_subscribed(topic),
-            Kind::Streams(group) => group.is_subscribed(topic),
-        }
+    /// Which of these topics somebody in the group reads.
+    pub(super) fn subscribed<'a>(&self, topics: &[&'a str]) -> HashSet<&'a str> {
+        let is_subscribed: &dyn Fn(&str) -> bool = match self {
+            Kind::Consumer(group) => return group.subscribed(topics),
+            Kind::Classic(group) => &|topic| group.is_subscribed(topic),
+            Kind::Share(group) => &|topic| group.is_subscribed(topic),
+            Kind::Streams(group) => &|topic| group.is_subscribed(topic),
+        };
+        topics.iter().copied().filter(|topic| is_subscribed(topic)).collect()
     }
 
     pub(super) fn retention(&self) -> Retention {

@@ -29,6 +29,7 @@ mod member;
 mod offsets;
 mod pending;
 pub mod records;
+mod removed;
 mod service;
 mod settings;
 pub mod share;

@@ -1,6 +1,6 @@
 //! The committed offsets of one group, and when they expire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use strandline_engine::types::Offset;
 
@@ -89,7 +89,7 @@ impl Offsets {
         now: i64,
         retention_ms: i64,
         retention: Retention,
-        is_subscribed: impl Fn(&str) -> bool,
+        subscribed: impl for<'a> Fn(&[&'a str]) -> HashSet<&'a str>,
     ) -> Vec<(String, i32)> {
         let is_over = |Committed { value, .. }: &Committed| {
             let base = match retention {
@@ -103,12 +103,19 @@ impl Offsets {
         if retention == Retention::None {
             return Vec::new();
         }
-        let topics = self.topics.iter().filter(|(topic, _)| !is_subscribed(topic));
-        let partitions = topics.flat_map(|(topic, of)| {
+        let over = self.topics.iter().map(|(topic, of)| {
             let over = of.iter().filter(|(_, committed)| is_over(committed));
-            over.map(|(partition, _)| (topic.clone(), *partition))
+            (topic.as_str(), over.map(|(partition, _)| *partition).collect::<Vec<_>>())
         });
-        partitions.collect()
+        let over: Vec<_> = over.filter(|(_, partitions)| !partitions.is_empty()).collect();
+        // It may be long to find out who reads them.
+        let topics: Vec<_> = over.iter().map(|(topic, _)| *topic).collect();
+        let kept = if topics.is_empty() { HashSet::new() } else { subscribed(&topics) };
+        let gone = over.into_iter().filter(|(topic, _)| !kept.contains(topic));
+        let gone = gone.flat_map(|(topic, partitions)| {
+            partitions.into_iter().map(move |partition| (topic.to_owned(), partition))
+        });
+        gone.collect()
     }
 }
 
@@ -134,7 +141,9 @@ mod tests {
     }
 
     fn expired(now: i64, retention: Retention, subscribed: &str) -> Vec<String> {
-        let expired = offsets().expired(now, 1000, retention, |topic| topic == subscribed);
+        let expired = offsets().expired(now, 1000, retention, |topics| {
+            topics.iter().copied().filter(|topic| *topic == subscribed).collect()
+        });
         expired.into_iter().map(|(topic, partition)| format!("{topic}{partition}")).collect()
     }
 

@@ -147,7 +147,9 @@ impl Groups {
         topics: Topics,
     ) -> Result<(), ErrorCode> {
         let key = group.clone();
-        self.0.change(partitions, &key, move |groups, _| groups.share_initialized(&group, topics)).await?
+        self.0
+            .change(partitions, &key, move |groups, turn| groups.share_initialized(turn, &group, topics))
+            .await?
     }
 
     /// Has a share group forget topics; see [`GroupCoordinator::share_forget`].
@@ -166,9 +168,10 @@ impl Groups {
         &self,
         partitions: &impl Partitions,
         group: String,
+        makes: bool,
     ) -> Result<i32, ErrorCode> {
         let key = group.clone();
-        self.0.ask(partitions, &key, move |groups, _| groups.share_check_offsets(&group)).await?
+        self.0.ask(partitions, &key, move |groups, _| groups.share_check_offsets(&group, makes)).await?
     }
 
     /// The partitions of a share group that have a state; see [`GroupCoordinator::share_states`].

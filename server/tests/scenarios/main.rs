@@ -13,6 +13,7 @@ mod effects;
 mod fronts;
 mod groups;
 mod hostile;
+mod hostile_groups;
 mod kafka_settings;
 mod log;
 mod logging;

@@ -372,9 +372,11 @@ fn administrators_see_a_share_group_move_it_and_delete_it() {
     let delete = |client: &mut Client| {
         let topics = vec![DeleteShareGroupOffsetsRequestTopic { topic_name: TOPIC.to_owned() }];
         let answer = client.call(0, &DeleteShareGroupOffsetsRequest { group_id: GROUP.to_owned(), topics });
-        code(answer.error_code)
+        assert_eq!(code(answer.error_code), ErrorCode::None);
+        code(answer.responses[0].error_code)
     };
     assert_eq!(delete(&mut client), ErrorCode::None);
+    assert_eq!(delete(&mut client), ErrorCode::UnknownTopicOrPartition, "it has not come there");
     drop(b);
     broker.kill();
     let broker = Broker::start(dir.path(), &[]);
@@ -388,6 +390,94 @@ fn administrators_see_a_share_group_move_it_and_delete_it() {
     c.leave();
     assert_eq!(gone(&mut client), ErrorCode::None);
     assert_eq!(gone(&mut client), ErrorCode::GroupIdNotFound);
+}
+
+#[test]
+fn d9_a_group_that_nobody_has_joined_begins_where_it_was_told_also_after_a_kill() {
+    let (dir, broker, mut client) = start(&[]);
+    find_coordinator(&mut client);
+    for value in ["0", "1", "2", "3"] {
+        client.produce(TOPIC, 0, batch(&[value]));
+    }
+    let alter = |client: &mut Client, start_offset: i64| {
+        let partition = AlterShareGroupOffsetsRequestPartition { partition_index: 0, start_offset };
+        let topic =
+            AlterShareGroupOffsetsRequestTopic { topic_name: TOPIC.to_owned(), partitions: vec![partition] };
+        let request = AlterShareGroupOffsetsRequest { group_id: GROUP.to_owned(), topics: vec![topic] };
+        loop {
+            let answer = client.call(0, &request);
+            match code(answer.error_code) {
+                ErrorCode::None => break code(answer.responses[0].partitions[0].error_code),
+                ErrorCode::CoordinatorLoadInProgress => std::thread::sleep(Duration::from_millis(10)),
+                refused => break refused,
+            }
+        }
+    };
+    assert_eq!(alter(&mut client, 1), ErrorCode::None);
+    assert_eq!(progress(&mut client), (1, 3));
+    broker.kill();
+    let broker = Broker::start(dir.path(), &[]);
+    let mut client = broker.client();
+    let mut a = Member::join(&broker, "a");
+    assert_eq!(offsets(&a.fetch(1000)), [1, 2, 3]);
+    let request = ListGroupsRequest { types_filter: vec!["share".to_owned()], ..Default::default() };
+    assert_eq!(client.call(5, &request).groups[0].group_state, "Stable");
+}
+
+#[test]
+fn d11_nonsense_about_records_is_refused_and_changes_nothing() {
+    let (_dir, broker, mut client) = start(&[]);
+    let mut a = Member::join(&broker, "a");
+    a.fetch(0);
+    for value in ["0", "1", "2", "3"] {
+        client.produce(TOPIC, 0, batch(&[value]));
+    }
+    assert_eq!(offsets(&a.fetch(1000)), [0, 1, 2, 3]);
+    for (first, last, kind) in [
+        (3, 2, ACCEPT),
+        (-1, 0, ACCEPT),
+        (i64::MIN, i64::MAX, ACCEPT),
+        (0, i64::MAX, RELEASE),
+        (i64::MAX, i64::MAX, REJECT),
+        (4, 1 << 40, ACCEPT),
+        (0, 3, 7),
+        (0, 3, -1),
+        (2, 100, ACCEPT),
+    ] {
+        let refused = a.acknowledge(&[(0, first, last, kind)]);
+        assert_ne!(refused, [ErrorCode::None], "{first} to {last}, {kind}");
+    }
+    for partition in [1, -1, i32::MAX] {
+        assert_eq!(a.acknowledge(&[(partition, 0, 3, ACCEPT)]), [ErrorCode::UnknownTopicOrPartition]);
+    }
+    // Sessions of others, of before, and of nobody.
+    for (member, epoch) in [("a", 999), ("a", i32::MAX), ("a", i32::MIN), ("nobody", 1), ("nobody", -1)] {
+        let request = ShareFetchRequest {
+            member_id: Some(member.to_owned()),
+            share_session_epoch: epoch,
+            ..a.request(&[(0, 0, 3, ACCEPT)])
+        };
+        client.send(2, &request);
+        let answer = ShareFetchResponse::decode(&client.read_frame().unwrap(), 2).unwrap().1;
+        assert_ne!(code(answer.error_code), ErrorCode::None, "{member} {epoch}");
+    }
+    for (records, bytes, wait) in [(i32::MIN, i32::MIN, i32::MIN), (i32::MAX, i32::MAX, -1), (0, 0, 0)] {
+        let request = ShareFetchRequest {
+            max_records: records,
+            batch_size: records,
+            max_bytes: bytes,
+            min_bytes: bytes,
+            max_wait_ms: wait,
+            ..a.request(&[])
+        };
+        a.send(&request);
+    }
+    assert_eq!(a.acknowledge(&[(0, 0, 3, RELEASE)]), [ErrorCode::None], "it has them as before");
+    let again = a.fetch(1000);
+    assert_eq!(offsets(&again), [0, 1, 2, 3]);
+    assert!(again.iter().all(|(.., deliveries)| *deliveries == 2));
+    assert_eq!(a.acknowledge(&[(0, 0, 3, ACCEPT)]), [ErrorCode::None]);
+    assert_eq!(progress(&mut client), (4, 0));
 }
 
 #[test]

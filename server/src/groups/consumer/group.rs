@@ -19,7 +19,7 @@ mod heartbeat;
 mod tests;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
@@ -40,6 +40,7 @@ use crate::groups::records::GroupKey;
 use crate::groups::records::consumer::{
     ConsumerChange, EpochValue, MemberKey, RegexKey, TargetEpochValue, TargetValue,
 };
+use crate::groups::removed::Removed;
 
 pub use heartbeat::{Beat, Heartbeat};
 
@@ -116,7 +117,7 @@ pub struct ConsumerGroup {
     is_torn: bool,
     mended_at: i64,
     /// Members that are gone, and may not be in the log.
-    removed: BTreeSet<String>,
+    removed: Removed,
     /// How often the log has not taken something.
     failures: Rc<Cell<u64>>,
     /// Nothing is due before.
@@ -188,7 +189,7 @@ impl ConsumerGroup {
             is_dead: false,
             is_torn: false,
             mended_at: 0,
-            removed: BTreeSet::new(),
+            removed: Removed::default(),
             failures: Rc::default(),
             wake_at: i64::MAX,
         }
@@ -245,7 +246,7 @@ impl ConsumerGroup {
         for member in self.members.values_mut() {
             member.about.topics = self.named.one_of(member.about.topics.clone());
             if let Some(regex) = &member.about.regex {
-                self.patterns.insert(regex, None);
+                self.patterns.insert(regex);
             }
         }
         let session_until = now.saturating_add(self.settings.session_timeout_ms);
@@ -308,10 +309,18 @@ impl ConsumerGroup {
         self.members.len()
     }
 
-    /// Whether a member consumes the topic.
-    pub fn is_subscribed(&self, topic: &str) -> bool {
-        self.members.values().any(|member| member.about.topics.contains(topic))
-            || self.patterns.match_any(topic)
+    /// Which of these topics a member consumes, in no order. It is asked for many together: there may be many
+    /// members, each with names of its own.
+    pub fn subscribed<'a>(&self, topics: &[&'a str]) -> HashSet<&'a str> {
+        let asked: HashSet<&str> = topics.iter().copied().collect();
+        let mut found: HashSet<&str> = self.patterns.matched(topics).into_iter().collect();
+        for named in self.named.sets() {
+            match named.len() < asked.len() {
+                true => found.extend(named.iter().filter_map(|name| asked.get(name.as_str()).copied())),
+                false => found.extend(asked.iter().copied().filter(|topic| named.contains(*topic))),
+            }
+        }
+        found
     }
 
     /// When [`ConsumerGroup::tick`] must be called, at the latest; `i64::MAX` when nothing is due.
@@ -424,10 +433,15 @@ impl ConsumerGroup {
         self.failures.set(self.failures.get() + 1);
     }
 
-    /// The log has taken everything that was on its way.
-    pub fn stored(&mut self) {
+    /// The number of a write that says what has changed until now.
+    pub fn begin_write(&mut self) -> u64 {
+        self.removed.begin_write()
+    }
+
+    /// The log has taken a write.
+    pub fn stored(&mut self, write: u64) {
         if !self.is_torn {
-            self.removed.clear();
+            self.removed.stored(write);
         }
     }
 
@@ -442,6 +456,7 @@ impl ConsumerGroup {
             return;
         }
         let ids: Vec<_> = self.members.keys().cloned().collect();
+        self.removed.say_again();
         for id in self.removed.iter().filter(|id| !self.members.contains_key(*id)) {
             changes.push(ConsumerChange::Current(self.member_key(id), None));
             changes.push(ConsumerChange::Target(self.member_key(id), None));
@@ -449,7 +464,7 @@ impl ConsumerGroup {
         }
         changes.extend(ids.iter().map(|id| self.member_change(id)));
         // One that has come back and is not assigned anything yet.
-        for id in ids.iter().filter(|id| self.removed.contains(*id) && !self.targets.contains_key(*id)) {
+        for id in ids.iter().filter(|id| self.removed.contains(id) && !self.targets.contains_key(*id)) {
             changes.push(ConsumerChange::Target(self.member_key(id), None));
         }
         changes.push(self.epoch_change());
@@ -503,7 +518,7 @@ impl ConsumerGroup {
         {
             self.static_ids.remove(instance);
         }
-        self.removed.insert(id.to_owned());
+        self.removed.note(id);
         changes.push(ConsumerChange::Current(self.member_key(id), None));
         if self.targets.remove(id).is_some() {
             changes.push(ConsumerChange::Target(self.member_key(id), None));

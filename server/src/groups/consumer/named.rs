@@ -23,6 +23,12 @@ impl Named {
         names
     }
 
+    /// The sets that somebody has.
+    pub(super) fn sets(&self) -> impl Iterator<Item = &Arc<BTreeSet<String>>> {
+        let all = self.sets.values().flatten();
+        all.filter(|names| Arc::strong_count(names) > 1)
+    }
+
     /// Forgets the sets that nobody has.
     pub(super) fn forget_unused(&mut self) {
         self.sets.retain(|_, sets| {

@@ -9,15 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use regex::bytes::Regex;
 use strandline_engine::topics::{Topic, TopicTable};
 
 use super::assignment::Assignment;
 use super::assignors::{self, Assignor};
+use super::patterns;
 use crate::authorization::{Asker, Rules};
 use crate::coordination::Pace;
 
-/// What a match costs, in units of [`Pace::step`].
+/// What it costs to make an expression ready, in units of [`Pace::step`], and a match.
+const READY_UNITS: usize = 256;
 const MATCH_UNITS: usize = 8;
 
 /// What it costs to ask whether a client may describe a topic.
@@ -47,7 +48,7 @@ pub struct Survey {
 /// Topics by name, and those that an expression describes.
 pub(super) struct Subscription {
     pub(super) names: Arc<BTreeSet<String>>,
-    pub(super) regex: Option<Rc<Regex>>,
+    pub(super) regex: Option<Rc<str>>,
     pub(super) visible: Visible,
 }
 
@@ -105,7 +106,7 @@ impl Survey {
     async fn subscribed(&self, all: &[&Arc<Topic>], pace: &Pace) -> Subscribed {
         let mut subscribed = Subscribed { topics: Vec::with_capacity(self.subscriptions.len()), hash: 0 };
         // What an expression matches, for all who use it.
-        let mut known: Vec<(&Rc<Regex>, Rc<Vec<u32>>)> = Vec::new();
+        let mut known: Vec<(&Rc<str>, Rc<Vec<u32>>)> = Vec::new();
         for Subscription { names, regex, visible } in &self.subscriptions {
             let mut topics = places(names, all, pace).await;
             if let Some(regex) = regex {
@@ -201,10 +202,13 @@ impl Visible {
 }
 
 /// The places in `all` of the topics that an expression matches.
-async fn matches(regex: &Regex, all: &[&Arc<Topic>], pace: &Pace) -> Vec<u32> {
+async fn matches(regex: &str, all: &[&Arc<Topic>], pace: &Pace) -> Vec<u32> {
     let mut matched = Vec::new();
+    // One out of the log that another broker took and this one does not matches nothing.
+    let Ok(regex) = patterns::ready(regex) else { return matched };
+    pace.step(READY_UNITS).await;
     for (at, topic) in (0..).zip(all) {
-        if regex.is_match(topic.name.as_bytes()) {
+        if regex.matches(&topic.name) {
             matched.push(at);
         }
         pace.step(MATCH_UNITS).await;

@@ -40,10 +40,11 @@ impl GroupCoordinator {
             return Outcome::Answer(Ok(beat));
         }
         let entry = self.groups.get_mut(group).expect("it has a member");
-        let failures = entry.group.consumer().expect("it has just answered").failures();
+        let consumer = entry.group.consumer().expect("it has just answered");
+        let failures = consumer.failures();
         let before = failures.get();
-        let write =
-            Write { key: Some(group.to_owned()), records, transaction: None, then: Then::StoreConsumer };
+        let then = Then::StoreConsumer(consumer.begin_write());
+        let write = Write { key: Some(group.to_owned()), records, transaction: None, then };
         Outcome::Write(
             write,
             Box::new(move |stored| {
@@ -105,7 +106,7 @@ impl GroupCoordinator {
         let changes: Vec<_> =
             group.surveyed(turn.now, token, found).into_iter().map(Change::Consumer).collect();
         if !changes.is_empty() {
-            turn.write(Some(name.to_owned()), changes, Then::StoreConsumer);
+            turn.write(Some(name.to_owned()), changes, Then::StoreConsumer(group.begin_write()));
         }
         self.schedule(turn, name);
     }

@@ -12,6 +12,8 @@
 //! The offsets of one group, and what of them has expired, are left to `groups/offsets`; the way to the log
 //! to the runtime.
 
+use std::collections::HashSet;
+
 use strandline_engine::topics::TopicTable;
 use strandline_protocol::wire::ErrorCode;
 
@@ -208,13 +210,18 @@ impl GroupCoordinator {
         let topics = turn.topics();
         let mut gone = Vec::new();
         let mut codes = Vec::with_capacity(asked.len());
+        let there = asked.iter().map(|(topic, _)| topic.as_str());
+        let there: Vec<_> = there.filter(|topic| topics.by_name(topic).is_some()).collect();
+        let subscribed: HashSet<String> =
+            entry.group.subscribed(&there).into_iter().map(str::to_owned).collect();
         for (topic, partitions) in asked {
             let found = topics.by_name(&topic);
+            let is_subscribed = subscribed.contains(&topic);
             let of_topic = partitions.into_iter().map(|at| {
                 let is_there = found.and_then(|topic| topic.partition(at)).is_some();
                 let code = match is_there {
                     false => ErrorCode::UnknownTopicOrPartition,
-                    true if entry.group.is_subscribed(&topic) => ErrorCode::GroupSubscribedToTopic,
+                    true if is_subscribed => ErrorCode::GroupSubscribedToTopic,
                     true => ErrorCode::None,
                 };
                 if code == ErrorCode::None {
@@ -254,8 +261,8 @@ impl GroupCoordinator {
         let quiet = self.groups.iter().filter(|(name, _)| !turn.is_in_flight(name));
         let expired = quiet.map(|(name, entry)| {
             let Entry { group, offsets, pending, .. } = entry;
-            let is_subscribed = |topic: &str| group.is_subscribed(topic);
-            let mut gone = offsets.expired(now, retention_ms, group.retention(), is_subscribed);
+            let mut gone =
+                offsets.expired(now, retention_ms, group.retention(), |topics| group.subscribed(topics));
             gone.retain(|(topic, at)| !pending.contains(topic, *at));
             let all: usize = offsets.topics().map(|(_, partitions)| partitions.len()).sum();
             let is_whole = gone.len() == all && group.is_idle() && pending.is_empty();

@@ -38,10 +38,11 @@ impl GroupCoordinator {
         if records.is_empty() && !turn.is_in_flight(group) {
             return Outcome::Answer(Ok(beat));
         }
-        let failures = self.share(group).expect("it has just answered").failures();
+        let share = self.share(group).expect("it has just answered");
+        let failures = share.failures();
         let before = failures.get();
         Outcome::Write(
-            of_group(group, records),
+            of_group(group, records, share.begin_write()),
             Box::new(move |stored| {
                 stored.map_err(|error| Refusal::from(ErrorCode::from(error)))?;
                 match failures.get() == before {
@@ -62,12 +63,12 @@ impl GroupCoordinator {
         said.check()?;
         let (now, topics) = (turn.now, turn.topics());
         let (mut changes, mut records) = (Vec::new(), Vec::new());
-        let has_offsets = self.groups.get(group).is_some_and(|entry| entry.has_offsets());
+        let can_become_share = self.can_become_share(group);
         let known = self.groups.get_mut(group);
         let beat = match known.map(|entry| &mut entry.group) {
             Some(Kind::Share(known)) => known.heartbeat(now, &topics, said, &mut changes)?,
             None | Some(_) if !said.is_joining() => return Err(no_such_group(group)),
-            Some(known) if !known.is_idle() || has_offsets => return Err(no_such_group(group)),
+            Some(_) if !can_become_share => return Err(no_such_group(group)),
             known => {
                 if turn.is_in_flight(group) {
                     return Err(ErrorCode::CoordinatorLoadInProgress.into());
@@ -92,30 +93,62 @@ impl GroupCoordinator {
         }
     }
 
-    /// Partitions of a group have got their state: they are given out from now on.
-    pub fn share_initialized(&mut self, group: &str, topics: Topics) -> Answered<()> {
+    /// Partitions of a group have got their state: they are given out from now on. Makes the group when
+    /// there is none.
+    pub fn share_initialized(
+        &mut self,
+        turn: &mut GroupTurn<'_>,
+        group: &str,
+        topics: Topics,
+    ) -> Answered<()> {
+        let mut records = Vec::new();
+        if self.share(group).is_none() {
+            if !self.can_become_share(group) {
+                return Outcome::Answer(Err(ErrorCode::GroupIdNotFound));
+            } else if turn.is_in_flight(group) {
+                return Outcome::Answer(Err(ErrorCode::CoordinatorLoadInProgress));
+            }
+            let known = self.groups.get(group).map(|entry| &entry.group);
+            if let Some(known) = known.filter(|known| !known.is_blank()) {
+                records.extend(known.tombstones(group));
+            }
+            let new = ShareGroup::new(group, self.settings.share);
+            records.push(Change::Share(new.epoch_change()));
+            self.entry_or_new(turn.now, group).group = Kind::Share(new);
+            self.schedule(turn, group);
+        }
         let Some(share) = self.share(group) else { return Outcome::Answer(Err(ErrorCode::GroupIdNotFound)) };
-        let changes = share.initialized(topics);
-        written(group, changes, ())
+        records.extend(share.initialized(topics).into_iter().map(Change::Share));
+        let write = of_group(group, records, share.begin_write());
+        Outcome::Write(write, Box::new(move |stored| stored.map_err(ErrorCode::from)))
+    }
+
+    /// Whether nobody would miss what there is of this name, if there is anything.
+    fn can_become_share(&self, group: &str) -> bool {
+        self.groups.get(group).is_none_or(|entry| entry.group.is_idle() && !entry.has_offsets())
     }
 
     /// Has a group that nobody is in forget topics; with the partitions that it had of them.
     pub fn share_forget(&mut self, group: &str, topics: &[TopicId]) -> Answered<Topics> {
         let Some(share) = self.share(group) else { return Outcome::Answer(Err(ErrorCode::GroupIdNotFound)) };
         match share.forget(topics) {
-            Ok((gone, changes)) => written(group, changes, gone),
+            Ok((gone, changes)) => written(group, changes, share.begin_write(), gone),
             Err(code) => Outcome::Answer(Err(code)),
         }
     }
 
-    /// Whether a group may be told where it begins: nobody is in it. With its epoch.
+    /// Whether a group may be told where it begins: nobody is in it, or it is made by that (`makes`). With
+    /// its epoch.
     ///
     /// # Errors
     /// Why not.
-    pub fn share_check_offsets(&mut self, group: &str) -> Result<i32, ErrorCode> {
-        let share = self.share(group).ok_or(ErrorCode::GroupIdNotFound)?;
-        share.check_offsets()?;
-        Ok(share.epoch())
+    pub fn share_check_offsets(&mut self, group: &str, makes: bool) -> Result<i32, ErrorCode> {
+        let can_be_made = makes && self.can_become_share(group);
+        match self.share(group) {
+            Some(share) => share.check_offsets().map(|()| share.epoch()),
+            None if can_be_made => Ok(0),
+            None => Err(ErrorCode::GroupIdNotFound),
+        }
     }
 
     /// The partitions of a group that have a state; `None` when there is no such group.
@@ -153,7 +186,7 @@ impl GroupCoordinator {
             let changes = share.sweep(&topics);
             if !changes.is_empty() {
                 let changes = changes.into_iter().map(Change::Share).collect();
-                turn.write(Some(name.clone()), changes, Then::StoreShare);
+                turn.write(Some(name.clone()), changes, Then::StoreShare(share.begin_write()));
             }
         }
     }
@@ -187,14 +220,14 @@ impl GroupCoordinator {
     }
 }
 
-fn of_group(group: &str, records: Vec<Change>) -> Write<GroupCoordinator> {
-    Write { key: Some(group.to_owned()), records, transaction: None, then: Then::StoreShare }
+fn of_group(group: &str, records: Vec<Change>, number: u64) -> Write<GroupCoordinator> {
+    Write { key: Some(group.to_owned()), records, transaction: None, then: Then::StoreShare(number) }
 }
 
-fn written<T: 'static>(group: &str, changes: Vec<ShareChange>, answer: T) -> Answered<T> {
+fn written<T: 'static>(group: &str, changes: Vec<ShareChange>, number: u64, answer: T) -> Answered<T> {
     let records = changes.into_iter().map(Change::Share).collect();
     let answer = move |stored: crate::coordination::Stored| stored.map(|()| answer).map_err(ErrorCode::from);
-    Outcome::Write(of_group(group, records), Box::new(answer))
+    Outcome::Write(of_group(group, records, number), Box::new(answer))
 }
 
 fn no_such_group(group: &str) -> Refusal {

@@ -42,10 +42,11 @@ impl GroupCoordinator {
         if records.is_empty() && !turn.is_in_flight(group) {
             return Outcome::Answer(Ok(beat));
         }
-        let failures = self.streams(group).expect("it has just answered").failures();
+        let streams = self.streams(group).expect("it has just answered");
+        let failures = streams.failures();
         let before = failures.get();
-        let write =
-            Write { key: Some(group.to_owned()), records, transaction: None, then: Then::StoreStreams };
+        let then = Then::StoreStreams(streams.begin_write());
+        let write = Write { key: Some(group.to_owned()), records, transaction: None, then };
         Outcome::Write(
             write,
             Box::new(move |stored| {
@@ -120,23 +121,17 @@ impl GroupCoordinator {
         let Some(group) = self.streams(name) else { return };
         let changes: Vec<_> = group.surveyed(now, token, found).into_iter().map(Change::Streams).collect();
         if !changes.is_empty() {
-            turn.write(Some(name.to_owned()), changes, Then::StoreStreams);
+            turn.write(Some(name.to_owned()), changes, Then::StoreStreams(group.begin_write()));
         }
         self.schedule(turn, name);
     }
 
     /// What was written of a streams group has settled.
-    pub(super) fn streams_settled(
-        &mut self,
-        turn: &GroupTurn<'_>,
-        group: &str,
-        stored: Result<(), ErrorCode>,
-    ) {
-        let is_in_flight = turn.is_in_flight(group);
+    pub(super) fn streams_settled(&mut self, group: &str, write: u64, stored: Result<(), ErrorCode>) {
         match (self.streams(group), stored) {
             (Some(streams), Err(_)) => streams.unstored(),
-            (Some(streams), Ok(())) if !is_in_flight => streams.stored(),
-            _ => {}
+            (Some(streams), Ok(())) => streams.stored(write),
+            (None, _) => {}
         }
     }
 

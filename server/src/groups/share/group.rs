@@ -36,6 +36,7 @@ use crate::groups::records::consumer::{MemberKey, TargetEpochValue, TargetValue}
 use crate::groups::records::share::{
     ShareChange, ShareCurrentValue, ShareEpochValue, ShareMemberValue, ShareStatesValue, ShareTopicValue,
 };
+use crate::groups::removed::Removed;
 
 pub use heartbeat::{ShareBeat, ShareHeartbeat};
 
@@ -110,7 +111,7 @@ pub struct ShareGroup {
     /// Whether the log lacks something.
     is_torn: bool,
     /// Members that are gone, and may not be in the log.
-    removed: BTreeSet<String>,
+    removed: Removed,
     /// How often the log has not taken something.
     failures: Rc<Cell<u64>>,
     /// Nothing is due before.
@@ -147,7 +148,7 @@ impl ShareGroup {
             seen: Weak::new(),
             is_dead: false,
             is_torn: false,
-            removed: BTreeSet::new(),
+            removed: Removed::default(),
             failures: Rc::default(),
             wake_at: i64::MAX,
         }
@@ -363,10 +364,15 @@ impl ShareGroup {
         self.failures.set(self.failures.get() + 1);
     }
 
-    /// The log has taken everything that was on its way.
-    pub fn stored(&mut self) {
+    /// The number of a write that says what has changed until now.
+    pub fn begin_write(&mut self) -> u64 {
+        self.removed.begin_write()
+    }
+
+    /// The log has taken a write.
+    pub fn stored(&mut self, write: u64) {
         if !self.is_torn {
-            self.removed.clear();
+            self.removed.stored(write);
         }
     }
 
@@ -380,6 +386,7 @@ impl ShareGroup {
         if changes.is_empty() || !std::mem::take(&mut self.is_torn) {
             return;
         }
+        self.removed.say_again();
         for id in self.removed.iter().filter(|id| !self.members.contains_key(*id)) {
             changes.push(ShareChange::Current(self.member_key(id), None));
             changes.push(ShareChange::Target(self.member_key(id), None));
@@ -402,7 +409,8 @@ impl ShareGroup {
         MemberKey { group: self.id.clone(), member_id: id.to_owned() }
     }
 
-    fn epoch_change(&self) -> ShareChange {
+    /// That there is such a group.
+    pub fn epoch_change(&self) -> ShareChange {
         let value = ShareEpochValue { epoch: self.epoch, metadata_hash: self.metadata_hash };
         ShareChange::Epoch(self.key(), Some(value))
     }
@@ -454,7 +462,7 @@ impl ShareGroup {
     /// A member goes: whoever is left is given its partitions, from the next beat on.
     fn lose(&mut self, topics: &TopicTable, id: &str, changes: &mut Vec<ShareChange>) {
         self.members.remove(id);
-        self.removed.insert(id.to_owned());
+        self.removed.note(id);
         changes.push(ShareChange::Current(self.member_key(id), None));
         if self.targets.remove(id).is_some() {
             changes.push(ShareChange::Target(self.member_key(id), None));

@@ -23,7 +23,7 @@ mod tests;
 mod told;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
@@ -42,6 +42,7 @@ use crate::groups::group::State;
 use crate::groups::records::GroupKey;
 use crate::groups::records::consumer::{MemberKey, TargetEpochValue};
 use crate::groups::records::streams::{StreamsChange, StreamsEpochValue, StreamsTargetValue};
+use crate::groups::removed::Removed;
 
 pub use heartbeat::{StreamsBeat, StreamsHeartbeat};
 pub use told::{Endpoints, StreamsDescription};
@@ -134,7 +135,7 @@ pub struct StreamsGroup {
     is_torn: bool,
     mended_at: i64,
     /// Members that are gone, and may not be in the log.
-    removed: BTreeSet<String>,
+    removed: Removed,
     /// How often the log has not taken something.
     failures: Rc<Cell<u64>>,
     /// Nothing is due before.
@@ -195,7 +196,7 @@ impl StreamsGroup {
             is_dead: false,
             is_torn: false,
             mended_at: 0,
-            removed: BTreeSet::new(),
+            removed: Removed::default(),
             failures: Rc::default(),
             wake_at: i64::MAX,
         }
@@ -417,10 +418,15 @@ impl StreamsGroup {
         self.failures.set(self.failures.get() + 1);
     }
 
-    /// The log has taken everything that was on its way.
-    pub fn stored(&mut self) {
+    /// The number of a write that says what has changed until now.
+    pub fn begin_write(&mut self) -> u64 {
+        self.removed.begin_write()
+    }
+
+    /// The log has taken a write.
+    pub fn stored(&mut self, write: u64) {
         if !self.is_torn {
-            self.removed.clear();
+            self.removed.stored(write);
         }
     }
 
@@ -435,6 +441,7 @@ impl StreamsGroup {
             return;
         }
         let ids: Vec<_> = self.members.keys().cloned().collect();
+        self.removed.say_again();
         for id in self.removed.iter().filter(|id| !self.members.contains_key(*id)) {
             changes.push(StreamsChange::Current(self.member_key(id), None));
             changes.push(StreamsChange::Target(self.member_key(id), None));
@@ -443,7 +450,7 @@ impl StreamsGroup {
         changes.extend(self.topology_change());
         changes.extend(ids.iter().map(|id| self.member_change(id)));
         // One that has come back and is not assigned anything yet.
-        for id in ids.iter().filter(|id| self.removed.contains(*id) && !self.targets.contains_key(*id)) {
+        for id in ids.iter().filter(|id| self.removed.contains(id) && !self.targets.contains_key(*id)) {
             changes.push(StreamsChange::Target(self.member_key(id), None));
         }
         changes.push(self.epoch_change());
@@ -513,7 +520,7 @@ impl StreamsGroup {
         if member.about.endpoint.is_some() {
             self.endpoints_epoch = self.endpoints_epoch.wrapping_add(1);
         }
-        self.removed.insert(id.to_owned());
+        self.removed.note(id);
         changes.push(StreamsChange::Current(self.member_key(id), None));
         if self.targets.remove(id).is_some() {
             changes.push(StreamsChange::Target(self.member_key(id), None));

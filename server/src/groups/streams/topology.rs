@@ -105,6 +105,12 @@ impl Topology {
         &self.value.subtopologies
     }
 
+    /// The part of this id.
+    pub fn part(&self, id: &str) -> Option<&StreamsGroupSubtopology> {
+        let at = self.ids.binary_search_by(|known| (**known).cmp(id)).ok()?;
+        self.subtopologies().get(at)
+    }
+
     /// The id of a part.
     pub fn id(&self, at: usize) -> &Arc<str> {
         &self.ids[at]

@@ -220,7 +220,8 @@ impl ConsumerGroup {
                 if !self.patterns.have_room_for(regex) {
                     return Err(too_many_regexes());
                 }
-                Some((regex.clone(), compiled(regex)?))
+                check_regex(regex)?;
+                Some(regex.clone())
             }
             _ => None,
         };
@@ -235,8 +236,8 @@ impl ConsumerGroup {
         if is_said {
             changes.push(self.member_change(id));
         }
-        if let Some((regex, compiled)) = regex {
-            self.patterns.insert(&regex, Some(compiled));
+        if let Some(regex) = regex {
+            self.patterns.insert(&regex);
         }
         if has_changed {
             self.forget_unused(changes);
@@ -441,8 +442,8 @@ fn too_many_regexes() -> Refusal {
     Refusal::new(ErrorCode::InvalidRegularExpression, message)
 }
 
-fn compiled(regex: &str) -> Result<regex::bytes::Regex, Refusal> {
-    patterns::compile(regex).map_err(|error| {
+fn check_regex(regex: &str) -> Result<(), Refusal> {
+    patterns::ready(regex).map(drop).map_err(|error| {
         let message = format!("SubscribedTopicRegex `{regex}` is not a valid regular expression: {error}.");
         Refusal::new(ErrorCode::InvalidRegularExpression, message)
     })

@@ -228,18 +228,22 @@ fn topics_that_come_and_grow_are_shared_out_with_the_next_beat() {
     assert!(partitions(&gone).is_empty());
 }
 
+fn is_subscribed(group: &ConsumerGroup, topic: &str) -> bool {
+    !group.subscribed(&[topic, "other"]).is_empty()
+}
+
 #[test]
 fn a_regular_expression_matches_whole_names_and_topics_that_come() {
     let mut group = group();
     let describe = Heartbeat { topics: None, regex: Some("o|t.*".to_owned()), ..join("a", &[]) };
     let a = say(&mut group, 0, &table(&[("t1", 0, 1), ("at", 1, 1)]), &describe).unwrap();
     assert_eq!(partitions(&a), vec![0]);
-    assert!(group.is_subscribed("t1") && !group.is_subscribed("at"));
+    assert!(is_subscribed(&group, "t1") && !is_subscribed(&group, "at"));
     let more = say(&mut group, 0, &table(&[("t1", 0, 1), ("t2", 2, 1)]), &beat("a", 1)).unwrap();
     assert_eq!((more.epoch, partitions(&more)), (2, vec![0, 0]));
     let none = Heartbeat { topics: Some(vec![]), regex: Some(String::new()), ..beat("a", 2) };
     let nothing = say(&mut group, 0, &table(&[("t1", 0, 1), ("t2", 2, 1)]), &none).unwrap();
-    assert!(partitions(&nothing).is_empty() && !group.is_subscribed("t1"));
+    assert!(partitions(&nothing).is_empty() && !is_subscribed(&group, "t1"));
 }
 
 #[test]
@@ -251,7 +255,8 @@ fn a_record_of_an_expression_that_another_broker_wrote_goes_with_the_last_that_u
     let member = MemberKey { group: "g".to_owned(), member_id: "a".to_owned() };
     group.load(ConsumerChange::Member(member, Some(about.to_value())));
     group.resume(0);
-    assert!(group.is_subscribed("t1") && !group.is_subscribed("at"), "nothing of it was written down");
+    let knows = is_subscribed(&group, "t1") && !is_subscribed(&group, "at");
+    assert!(knows, "nothing of it was written down");
     let mut changes = Vec::new();
     group.heartbeat(0, &table(&[]), &beat("a", -1), &mut changes).unwrap();
     assert!(changes.contains(&ConsumerChange::Regex(key(), None)), "{changes:?}");

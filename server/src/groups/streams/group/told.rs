@@ -122,8 +122,7 @@ impl StreamsGroup {
         let Some(topology) = &self.topology else { return 0 };
         let tasks = |tasks: &Tasks| -> usize {
             let each = tasks.subtopologies().map(|(id, partitions)| {
-                let part = topology.subtopologies().iter().find(|part| *part.subtopology_id == **id);
-                let topics = part.into_iter().flat_map(sources);
+                let topics = topology.part(id).into_iter().flat_map(sources);
                 topics.map(|topic| 64 + topic.len() + size_of::<i32>() * partitions.len()).sum::<usize>()
             });
             each.sum()
@@ -151,8 +150,7 @@ impl StreamsGroup {
         let Some(topology) = &self.topology else { return Vec::new() };
         let mut read = Vec::new();
         for (id, partitions) in tasks.subtopologies() {
-            let part = topology.subtopologies().iter().find(|part| *part.subtopology_id == **id);
-            for name in part.into_iter().flat_map(sources) {
+            for name in topology.part(id).into_iter().flat_map(sources) {
                 let Some(topic) = topics.by_name(name) else { continue };
                 let there = partitions.iter().copied().filter(|at| topic.partition(*at).is_some());
                 read.push(StreamsGroupTopicPartitions {

@@ -1,6 +1,8 @@
 //! Random lives. What must hold at every moment: no partition is used by two members. When everybody is
 //! quiet: every partition is used. And what the log says is what is here.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 const SEEDS: u64 = 100;
@@ -216,6 +218,7 @@ impl World {
         if let Some(ongoing) = self.group.take_ongoing() {
             assert!(self.ongoing.replace(ongoing).is_none(), "one at a time");
         }
+        let write = self.group.begin_write();
         if self.faults && self.rng.u8(..15) == 0 && !changes.is_empty() {
             self.group.unstored();
             self.is_torn = true;
@@ -224,7 +227,7 @@ impl World {
         if !changes.is_empty() {
             self.is_torn = false;
         }
-        self.group.stored();
+        self.group.stored(write);
         for change in changes {
             let key = format!("{:?}", key_of(&change));
             self.log.insert(key, change);

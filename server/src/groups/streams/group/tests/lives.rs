@@ -2,6 +2,8 @@
 //! task twice; a member loses only what it gave up or was fenced from. When everybody is quiet: every task is
 //! active, and stood by as often as it can be. And what the log says is what is here.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 const SEEDS: u64 = 100;
@@ -236,6 +238,7 @@ impl World {
         if let Some(ongoing) = self.group.take_ongoing() {
             assert!(self.ongoing.replace(ongoing).is_none(), "one at a time");
         }
+        let write = self.group.begin_write();
         if self.faults && self.rng.u8(..15) == 0 && !changes.is_empty() {
             self.group.unstored();
             self.is_torn = true;
@@ -244,7 +247,7 @@ impl World {
         if !changes.is_empty() {
             self.is_torn = false;
         }
-        self.group.stored();
+        self.group.stored(write);
         for change in changes {
             let key = format!("{:?}", key_of(&change));
             self.log.insert(key, change);
