@@ -106,6 +106,17 @@ impl Authentication {
         matches!(self.state, State::Failed)
     }
 
+    /// Notes that the client asks for something else: whether an exchange was under way, which is over by
+    /// that. A client that takes the word that its token is invalid for the end of the exchange would go on
+    /// otherwise, and be cut without learning why. Kafka tells it, too.
+    pub fn is_interrupted(&mut self) -> bool {
+        let was_under_way = matches!(self.state, State::Exchanging { .. });
+        if was_under_way {
+            self.state = State::Failed;
+        }
+        was_under_way
+    }
+
     /// Whether a request is taken now.
     ///
     /// # Errors

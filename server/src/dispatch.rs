@@ -602,6 +602,12 @@ pub async fn arrive(
         }
         return Err(CallError::NotServed { key, version });
     }
+    if key == ApiKey::ApiVersions && client.authentication.is_interrupted() {
+        broker.requests.failed(key, ErrorCode::IllegalSaslState.code());
+        let answer = api::api_versions::out_of_turn(version, header.correlation_id);
+        let answer = answer.map(Answer::Frame).map_err(CallError::from);
+        return Ok(Owed { key, since, answer: Box::pin(async move { answer }) });
+    }
     let body = frame.split_off(body_at);
     note_client(&mut client.session, &header, &body);
     let access = Access::new(client.session.clone(), key, row.needs);

@@ -48,6 +48,15 @@ pub fn unsupported(own: ApiVersion, correlation_id: i32) -> Result<Bytes, Encode
     encode_response(0, correlation_id, &ApiVersionsResponse { error_code, api_keys, ..Default::default() })
 }
 
+/// The answer to a client that asks in the middle of an exchange, and takes it for over.
+///
+/// # Errors
+/// Never: an error code has room in each version.
+pub fn out_of_turn(version: i16, correlation_id: i32) -> Result<Bytes, EncodeError> {
+    let error_code = ErrorCode::IllegalSaslState.code();
+    encode_response(version, correlation_id, &ApiVersionsResponse { error_code, ..Default::default() })
+}
+
 /// Letters and digits, with dots and dashes between them (KIP-511).
 fn is_software_name(name: &str) -> bool {
     let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());

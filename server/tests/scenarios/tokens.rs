@@ -154,6 +154,28 @@ fn a_client_is_who_its_token_says_until_that_ends() {
     assert!(alice.is_closed(), "nothing is answered by a token that has ended");
 }
 
+#[test]
+fn a_client_that_takes_the_word_of_a_bad_token_for_the_end_of_the_exchange_is_told_otherwise() {
+    let (dir, issuer, stranger) = (data_dir(), Issuer::new("a"), Issuer::new("a"));
+    let keys = dir.path().join("keys.json");
+    fs::write(&keys, issuer.keys()).unwrap();
+    let broker = start(dir.path(), &format!("file://{}", keys.display()), &[]);
+    for version in [0, 3, 4] {
+        let (mut client, answer) = show(&broker, &stranger.token("alice", 600));
+        assert!(!answer.auth_bytes.is_empty());
+        let hello = ApiVersionsRequest {
+            client_software_name: "test".to_owned(),
+            client_software_version: "1".to_owned(),
+        };
+        let told = client.call(version, &hello);
+        assert_eq!(code(told.error_code), ErrorCode::IllegalSaslState, "version {version}");
+        assert!(client.is_closed());
+    }
+    let (mut client, _) = show(&broker, &issuer.token("alice", 600));
+    let hello = ApiVersionsRequest::default();
+    assert_eq!(code(client.call(0, &hello).error_code), ErrorCode::None, "when it is over, it may ask");
+}
+
 /// An issuer's server: it says the status and the document of the moment.
 fn serve(told: Arc<Mutex<(u16, String)>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
