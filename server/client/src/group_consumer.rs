@@ -300,7 +300,8 @@ impl GroupConsumer {
 
     /// Enters the next generation of the group.
     fn join(&mut self) -> Result<Generation, GroupConsumeError> {
-        let subscription = ConsumerProtocolSubscription { topics: vec![self.topic.clone()], user_data: None };
+        let subscription =
+            ConsumerProtocolSubscription { topics: vec![self.topic.clone()], ..Default::default() };
         let metadata = subscription.encode().map_err(|source| self.unwritable(source))?;
         let mut request = JoinGroupRequest {
             group_id: self.group.clone(),

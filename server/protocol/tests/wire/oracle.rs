@@ -740,7 +740,8 @@ fn versions_younger_than_the_oracle_are_as_kafka_writes_them() {
 #[test]
 fn what_consumers_tell_each_other_agrees_with_the_oracle() {
     let topics = vec!["one".to_owned(), "another".to_owned()];
-    let ours = ConsumerProtocolSubscription { topics, user_data: Some(Bytes::from_static(b"x")) };
+    let user_data = Some(Bytes::from_static(b"x"));
+    let ours = ConsumerProtocolSubscription { topics, user_data, ..Default::default() };
     let written = ours.encode().unwrap();
     let (version, body) = written.split_at(2);
     assert_eq!(version, [0, 0]);
