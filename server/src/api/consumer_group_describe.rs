@@ -19,7 +19,8 @@ use crate::groups::consumer::{Assignment, ConsumerDescription};
 use crate::room::{Gathered, Seat};
 use crate::security::acl::{Operation, Resource};
 
-/// The member type of the consumer protocol.
+/// The types of members: by the protocol that they speak.
+const CLASSIC: i8 = 0;
 const CONSUMER: i8 = 1;
 
 /// Each group, in the order asked.
@@ -113,7 +114,7 @@ fn described(
             subscribed_topic_regex: about.regex,
             assignment: assignment(topics, &held.assigned),
             target_assignment: assignment(topics, &target),
-            member_type: CONSUMER,
+            member_type: if about.classic.is_some() { CLASSIC } else { CONSUMER },
         });
     ConsumerGroupDescribedGroup {
         group_id,

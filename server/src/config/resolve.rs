@@ -126,6 +126,14 @@ impl BrokerConfig {
         self.settings.without_effect(&listeners)
     }
 
+    /// What a setting of the table is, for the service that it is a setting of.
+    ///
+    /// # Panics
+    /// When the table has no such setting.
+    pub fn text(&self, name: &'static str) -> &str {
+        self.settings.text(name)
+    }
+
     /// The number that a setting of the table has, for the service that it is a setting of.
     ///
     /// # Panics

@@ -1,7 +1,7 @@
 //! The table of the broker's settings: name, form, default, whether it may change while the broker runs, and
 //! what it is for.
 
-use strandline_engine::config::ConfigBounds::{Any, Fraction, Only, Whole, Words};
+use strandline_engine::config::ConfigBounds::{Any, Fraction, Only, Whole, Words, WordsOfAnyCase};
 use strandline_engine::config::{ConfigKind, ConfigMode, TOPIC_CONFIGS, TopicConfigEntry};
 
 use super::without_effect::{self, WITHOUT_EFFECT};
@@ -72,6 +72,9 @@ entries! {
     "group.consumer.max.session.timeout.ms" Int = "60000", Whole(1, i32::MAX as i64);
         "Longest session of the members of a consumer group."
     "group.consumer.max.size" Int = "2147483647", Whole(1, i32::MAX as i64); "Most members of a consumer group."
+    "group.consumer.migration.policy" Text =
+        "bidirectional", WordsOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]);
+        "Which way a group may change its protocol while members are in it: from the classic one to that of consumer groups (upgrade), back (downgrade), both, or neither. With disabled no group has members of both."
     "group.consumer.min.assignment.interval.ms" Int = "0", Whole(0, i32::MAX as i64);
         "Shortest assignment interval of a consumer group."
     "group.consumer.min.heartbeat.interval.ms" Int = "5000", Whole(1, i32::MAX as i64);

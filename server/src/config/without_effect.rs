@@ -114,10 +114,6 @@ without_effect! {
         "metadata.max.retention.bytes" Long = "104857600", Any;
         "metadata.max.retention.ms" Long = "604800000", Any;
     }
-    "a consumer group does not change its protocol while members are in it" {
-        "group.consumer.migration.policy" Text =
-            "bidirectional", WordsOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]);
-    }
     "share groups are coordinated on the threads of the shards, and shared out at once" {
         "group.share.assignment.interval.ms" Int dynamic = "1000", Whole(0, MAX);
         "group.share.assignors" List = "simple", Any;

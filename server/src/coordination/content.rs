@@ -37,7 +37,7 @@ impl Packed {
     }
 }
 
-/// Packs records, of a producer's transaction or of none.
+/// Packs records, of a producer's transaction or of none; into one batch where they must be found together.
 ///
 /// # Errors
 /// When one cannot be encoded.
@@ -45,13 +45,14 @@ pub(super) fn pack(
     now: i64,
     records: &[impl Record],
     transaction: Option<Producer>,
+    is_whole: bool,
 ) -> Result<Packed, StoreError> {
     let mut packed = Packed::default();
     let mut batch = new_batch(transaction);
     for record in records {
         let encoded = record.encode()?;
         batch.push(Timestamp(now), Some(&encoded.key), encoded.value.as_deref(), &[]);
-        if batch.bytes_estimate() >= BATCH_BYTES {
+        if !is_whole && batch.bytes_estimate() >= BATCH_BYTES {
             packed.close(std::mem::replace(&mut batch, new_batch(transaction)));
         }
     }
@@ -68,5 +69,36 @@ fn new_batch(transaction: Option<Producer>) -> BatchBuilder {
     match transaction {
         Some(Producer { id, epoch }) => batch.producer(id, epoch, Sequence(0)).transactional(true),
         None => batch,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use strandline_protocol::wire::EncodeError;
+
+    use super::*;
+    use crate::coordination::Encoded;
+
+    /// A record of half a batch.
+    struct Half;
+
+    impl Record for Half {
+        type Error = &'static str;
+
+        fn encode(&self) -> Result<Encoded, EncodeError> {
+            Ok(Encoded { key: Bytes::from_static(b"k"), value: Some(vec![0; BATCH_BYTES / 2].into()) })
+        }
+
+        fn decode(_: &[u8], _: Option<&[u8]>) -> Result<Half, &'static str> {
+            Ok(Half)
+        }
+    }
+
+    #[test]
+    fn d9_records_that_are_found_together_or_not_at_all_are_one_batch_and_others_are_several() {
+        let counts = |is_whole| pack(0, &[Half, Half, Half, Half, Half], None, is_whole).unwrap().counts;
+        assert_eq!(counts(false), [2, 2, 1]);
+        assert_eq!(counts(true), [5]);
     }
 }

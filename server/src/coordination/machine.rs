@@ -89,8 +89,8 @@ pub enum Outcome<M: Machine, T> {
     Write(Write<M>, Box<dyn FnOnce(Stored) -> T>),
 }
 
-/// Records that are written for one key. They may be found in part after a crash: what must be whole is one
-/// record.
+/// Records that are written for one key. They may be found in part after a crash, unless they are asked to be
+/// found whole.
 pub struct Write<M: Machine> {
     /// Whose records they are: the group's id, say. `None` when they concern the whole partition.
     pub key: Option<String>,
@@ -98,6 +98,8 @@ pub struct Write<M: Machine> {
     pub records: Vec<M::Record>,
     /// The transaction that they are part of; `None` when they count once they are durable.
     pub transaction: Option<Transactional>,
+    /// Whether they are found together or not at all: they are one batch, however large.
+    pub is_whole: bool,
     /// For [`Machine::settled`].
     pub then: M::Then,
 }
@@ -153,7 +155,12 @@ impl<'a, M: Machine> Turn<'a, M> {
     /// Has records written; [`Machine::settled`] is called with `then`. Without records it is a barrier, see
     /// [`Write::records`].
     pub fn write(&mut self, key: Option<String>, records: Vec<M::Record>, then: M::Then) {
-        self.writes.push(Write { key, records, transaction: None, then });
+        self.writes.push(Write { key, records, transaction: None, is_whole: false, then });
+    }
+
+    /// Has a write written as it is.
+    pub fn write_all_of(&mut self, write: Write<M>) {
+        self.writes.push(write);
     }
 
     /// Has work go on beside the machine, in slices; it comes back as a call of the machine, unless that is

@@ -367,7 +367,8 @@ impl<M: Machine> Runtime<M> {
         let partition = self.partitions.get_mut(&index).expect("its machine was just called");
         let Stage::Active(active) = &mut partition.stage else { unreachable!("its machine was just called") };
         let transaction = write.transaction;
-        let packed = pack(self.now, &write.records, transaction.map(|transaction| transaction.producer));
+        let producer = transaction.map(|transaction| transaction.producer);
+        let packed = pack(self.now, &write.records, producer, write.is_whole);
         if let Some(key) = &write.key {
             *active.in_flight.entry(key.clone()).or_default() += 1;
         }
@@ -465,7 +466,7 @@ impl<M: Machine> Runtime<M> {
                     continue;
                 }
             };
-            let Write { key, records, transaction, then } = write;
+            let Write { key, records, transaction, then, .. } = write;
             if let Some(key) = &key {
                 active.let_go(key);
             }

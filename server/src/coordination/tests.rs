@@ -138,7 +138,7 @@ impl Room {
     /// Sets a number; the answer is what became of it.
     fn set(&mut self, name: &'static str, number: i64, then: &'static str) -> Pending<Stored> {
         let (key, records) = (Some(name.to_owned()), vec![Set(name, Some(number))]);
-        self.write(Write { key, records, transaction: None, then })
+        self.write(Write { key, records, transaction: None, is_whole: false, then })
     }
 
     fn write(&mut self, write: Write<Numbers>) -> Pending<Stored> {

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! group/heartbeat  what members ask and are told
+//! group/classic    what members ask that speak the classic protocol (online migration)
+//! embedded         what those say in the bytes of their protocol
 //! group            who is in it, the epochs, the target assignment, time
 //! member           how a member comes from what it has to what it shall have
 //! named            the names that members give
@@ -13,6 +15,7 @@
 
 pub mod assignment;
 pub mod assignors;
+pub mod embedded;
 pub mod group;
 pub mod member;
 mod named;
@@ -21,4 +24,4 @@ pub mod survey;
 
 pub use assignment::Assignment;
 pub use assignors::Assignor;
-pub use group::{Beat, ConsumerDescription, ConsumerGroup, ConsumerSettings, Heartbeat, Ongoing};
+pub use group::{Beat, ConsumerDescription, ConsumerGroup, ConsumerSettings, Heartbeat, Moved, Ongoing};

@@ -11,11 +11,13 @@
 //! * A group that is served knows more than its last record (sessions, and who is about to join): a record of
 //!   its own is not replayed into it; [`ClassicGroup::stored`] is told instead. Its offsets are in memory
 //!   what they are in the log, and change by replay alone; those of open transactions are kept apart.
-//! * Consumer groups (KIP-848) are in `coordinator/consumer`, share groups (KIP-932) in `coordinator/share`,
-//!   streams groups (KIP-1071) in `coordinator/streams`.
+//! * Consumer groups (KIP-848) are in `coordinator/consumer`, how a group with members comes from one
+//!   protocol to the other in `coordinator/migration`, share groups (KIP-932) in `coordinator/share`, streams
+//!   groups (KIP-1071) in `coordinator/streams`.
 //! * How committed offsets come in, are asked for and go is in `coordinator/offsets`.
 
 mod consumer;
+mod migration;
 mod offsets;
 mod share;
 mod streams;
@@ -33,13 +35,15 @@ use super::consumer::{ConsumerGroup, ConsumerSettings};
 use super::group::{ClassicGroup, Description, Effects, GroupSettings, State, StoreId};
 use super::kind::Kind;
 use super::member::{Identity, Join, Joined, Sync, Synced, Ticket};
+use super::migration::MigrationPolicy;
 use super::offsets::{Committed, Offsets};
 use super::pending::Pending;
 use super::records::{Change, GroupKey, GroupValue, OffsetKey};
 use super::share::{ShareGroup, ShareGroupSettings};
 use super::streams::{StreamsGroup, StreamsSettings};
-use crate::coordination::{Machine, Reply, Stored, Turn};
+use crate::coordination::{Machine, Outcome, Reply, Stored, Turn};
 
+pub use migration::Conversion;
 pub use offsets::{ByPartition, Commit, Fetch, Fetched, Within};
 
 /// The settings of the coordinators.
@@ -49,6 +53,8 @@ pub struct CoordinatorSettings {
     pub group: GroupSettings,
     /// Those of each consumer group (KIP-848).
     pub consumer: ConsumerSettings,
+    /// Which way a group may go from one protocol to the other while members are in it.
+    pub migration: MigrationPolicy,
     /// Those of each share group (KIP-932).
     pub share: ShareGroupSettings,
     /// Those of each streams group (KIP-1071).
@@ -99,6 +105,8 @@ pub enum Then {
     Store(StoreId),
     /// What a consumer group has said, in the write of this number.
     StoreConsumer(u64),
+    /// The group is of the other protocol from now on.
+    Convert(Box<Conversion>),
     /// What a share group has said, likewise.
     StoreShare(u64),
     /// What a streams group has said, likewise.
@@ -114,6 +122,9 @@ pub enum Then {
     /// They are gone.
     Swept(Reply<()>),
 }
+
+/// What became of each member that leaves, in their order, or why of nobody.
+pub type Left = Result<Vec<Result<(), ErrorCode>>, ErrorCode>;
 
 /// Where it is told that a group is deleted; a group that expires has nobody to tell.
 type Deleted = Option<Reply<Result<(), ErrorCode>>>;
@@ -151,6 +162,8 @@ struct Entry {
     /// though the last of them is gone: whoever deletes a group's offsets and then the group does not find it
     /// gone.
     had_offsets: bool,
+    /// Whether that it is of another protocol is on its way to the log: nothing else changes meanwhile.
+    is_converting: bool,
     /// As it stands in `wakes`.
     wake_at: i64,
 }
@@ -188,6 +201,12 @@ impl GroupCoordinator {
         if !self.groups.contains_key(group) && !join.member_id.is_empty() {
             return reply.send(Joined::refused(ErrorCode::UnknownMemberId, &join.member_id));
         }
+        if self.is_converting(group) {
+            return reply.send(Joined::refused(ErrorCode::CoordinatorLoadInProgress, &join.member_id));
+        }
+        if self.mixed(group).is_some() {
+            return self.join_consumer(turn, group, join, reply);
+        }
         if let Err(error) = self.make_classic(turn, group) {
             return reply.send(Joined::refused(error, &join.member_id));
         }
@@ -200,6 +219,12 @@ impl GroupCoordinator {
 
     /// A member wants its assignment, or brings everybody's.
     pub fn sync(&mut self, turn: &mut GroupTurn<'_>, group: &str, sync: Sync, reply: Reply<Synced>) {
+        if self.is_converting(group) {
+            return reply.send(Synced::refused(ErrorCode::RebalanceInProgress));
+        }
+        if self.mixed(group).is_some() {
+            return self.sync_consumer(turn, group, &sync, reply);
+        }
         let ticket = self.park(Waiting::Sync(reply));
         let mut effects = Effects::default();
         match self.classic(group) {
@@ -219,29 +244,38 @@ impl GroupCoordinator {
         group: &str,
         identity: &Identity,
     ) -> Result<(), ErrorCode> {
+        if self.is_converting(group) {
+            return Ok(());
+        }
+        if self.mixed(group).is_some() {
+            return self.heartbeat_consumer(turn, group, identity);
+        }
         let classic = self.classic(group).ok_or(ErrorCode::UnknownMemberId)?;
         let alive = classic.heartbeat(turn.now, identity);
         self.schedule(turn, group);
         alive
     }
 
-    /// Members leave, or are made to. What became of each stands in their order.
-    ///
-    /// # Errors
-    /// When nobody can be found out.
+    /// Members leave, or are made to.
     pub fn leave(
         &mut self,
         turn: &mut GroupTurn<'_>,
         group: &str,
         leaving: &[Identity],
-    ) -> Result<Vec<Result<(), ErrorCode>>, ErrorCode> {
+    ) -> Outcome<GroupCoordinator, Left> {
+        if self.is_converting(group) {
+            return Outcome::Answer(Err(ErrorCode::CoordinatorLoadInProgress));
+        }
+        if self.mixed(group).is_some() {
+            return self.leave_consumer(turn, group, leaving);
+        }
         let Some(classic) = self.classic(group) else {
-            return Ok(vec![Err(ErrorCode::UnknownMemberId); leaving.len()]);
+            return Outcome::Answer(Ok(vec![Err(ErrorCode::UnknownMemberId); leaving.len()]));
         };
         let mut effects = Effects::default();
         let left = classic.leave(turn.now, leaving, &mut effects);
         self.carry_out(turn, group, effects);
-        left
+        Outcome::Answer(left)
     }
 
     // ---- groups as a whole --------------------------------------------------------------------------------
@@ -256,6 +290,9 @@ impl GroupCoordinator {
     }
 
     fn bury(&mut self, group: &str) -> Result<(), ErrorCode> {
+        if self.is_converting(group) {
+            return Err(ErrorCode::CoordinatorLoadInProgress);
+        }
         self.groups.get_mut(group).ok_or(ErrorCode::GroupIdNotFound)?.group.bury()
     }
 
@@ -349,7 +386,8 @@ impl GroupCoordinator {
     /// Notes when the group wants to be woken, and lets go of one that nobody would miss.
     fn schedule(&mut self, turn: &GroupTurn<'_>, group: &str) {
         let Some(entry) = self.groups.get_mut(group) else { return };
-        let (before, after) = (entry.wake_at, entry.group.wake_at());
+        let (before, wake_at) = (entry.wake_at, entry.group.wake_at());
+        let after = if entry.is_converting { i64::MAX } else { wake_at };
         let is_gone =
             entry.group.is_blank() && !entry.has_offsets() && !entry.had_offsets && !turn.is_in_flight(group);
         entry.wake_at = after;
@@ -404,16 +442,7 @@ impl Machine for GroupCoordinator {
             }
             (Change::Group(key, None), Some(loading)) => drop(loading.classic.remove(&key.group)),
             // The group is where it has this from.
-            (Change::Group(_, Some(_)), None) => {}
-            (Change::Group(key, None), None) => {
-                if let Some(entry) = self.groups.get_mut(&key.group)
-                    && matches!(entry.group, Kind::Classic(_))
-                {
-                    // As nobody would miss it now, it goes with `schedule`.
-                    entry.group = Kind::Classic(ClassicGroup::new(now, self.settings.group));
-                    entry.had_offsets = false;
-                }
-            }
+            (Change::Group(..), None) => {}
             (Change::Consumer(change), _) => self.load_consumer(change),
             (Change::Share(change), _) => self.load_share(change),
             (Change::Streams(change), _) => self.load_streams(change),
@@ -508,6 +537,7 @@ impl Machine for GroupCoordinator {
                     (None, _) => {}
                 }
             }
+            (Then::Convert(conversion), Some(group)) => self.converted(turn, group, *conversion, stored),
             (Then::StoreShare(write), Some(group)) => {
                 if let Some(Kind::Share(share)) = self.groups.get_mut(group).map(|entry| &mut entry.group) {
                     match stored {
@@ -519,10 +549,15 @@ impl Machine for GroupCoordinator {
             (Then::StoreStreams(write), Some(group)) => self.streams_settled(group, write, stored),
             (Then::Inter(deleted), Some(group)) => self.inter(turn, group, deleted),
             (Then::Interred(deleted), Some(group)) => {
-                if stored.is_err()
-                    && let Some(entry) = self.groups.get_mut(group)
-                {
-                    entry.group.revive();
+                if let Some(entry) = self.groups.get_mut(group) {
+                    match stored {
+                        Err(_) => entry.group.revive(),
+                        Ok(()) => {
+                            // As nobody would miss it now, it goes with `schedule`.
+                            entry.group = Kind::Classic(ClassicGroup::new(turn.now, self.settings.group));
+                            entry.had_offsets = false;
+                        }
+                    }
                 }
                 deleted.into_iter().for_each(|reply| reply.send(stored));
             }
@@ -530,6 +565,7 @@ impl Machine for GroupCoordinator {
             (
                 Then::Store(_)
                 | Then::StoreConsumer(_)
+                | Then::Convert(_)
                 | Then::StoreShare(_)
                 | Then::StoreStreams(_)
                 | Then::Inter(_)
@@ -562,8 +598,8 @@ impl Machine for GroupCoordinator {
                 Some(Kind::Consumer(group)) => {
                     let changes = group.tick(now);
                     if !changes.is_empty() {
-                        let changes = changes.into_iter().map(Change::Consumer).collect();
-                        turn.write(Some(name.clone()), changes, Then::StoreConsumer(group.begin_write()));
+                        let write = self.after_loss(turn, &name, changes);
+                        turn.write_all_of(write);
                     }
                 }
                 Some(Kind::Share(group)) => {
@@ -598,6 +634,7 @@ impl Entry {
             offsets: Offsets::default(),
             pending: Pending::default(),
             had_offsets: false,
+            is_converting: false,
             wake_at: i64::MAX,
         }
     }

@@ -22,6 +22,7 @@
 
 mod effects;
 mod members;
+mod moved;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -357,8 +358,7 @@ impl ClassicGroup {
             State::Empty | State::Dead | State::Assigning | State::Reconciling | State::NotReady => {}
         }
         if self.state == State::PreparingRebalance && self.protocol.is_some() && !self.members.is_empty() {
-            let value = self.record(|_, member| member.assignment.clone());
-            self.store(GroupValue { leader: None, ..value }, Storing::Nothing, effects);
+            self.store(self.unled_record(), Storing::Nothing, effects);
         }
     }
 

@@ -105,6 +105,15 @@ impl Kind {
         }
     }
 
+    /// Whether a consumer group may take its place: nobody is in it. An id that was given out, and that
+    /// nobody has come with yet, is good there as well.
+    pub(super) fn is_vacant(&self) -> bool {
+        match self {
+            Kind::Classic(group) => group.size() == 0 && group.state() != State::Dead,
+            Kind::Consumer(_) | Kind::Share(_) | Kind::Streams(_) => self.is_idle(),
+        }
+    }
+
     /// Which of these topics somebody in the group reads.
     pub(super) fn subscribed<'a>(&self, topics: &[&'a str]) -> HashSet<&'a str> {
         let is_subscribed: &dyn Fn(&str) -> bool = match self {
@@ -187,6 +196,7 @@ impl Kind {
             Kind::Consumer(group) => {
                 let partitions = partitions.map(|(_, topic, partition)| (topic, partition));
                 let check = |id: &str, epoch| group.check_commit(id, epoch, partitions);
+                let knows_epochs = knows_epochs || group.is_classic(&identity.member_id);
                 check_epoch_commit(group.state(), check, identity, is_transactional, knows_epochs)
             }
             Kind::Streams(group) => {

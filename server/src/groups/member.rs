@@ -4,6 +4,7 @@ use bytes::Bytes;
 use strandline_protocol::wire::ErrorCode;
 
 use super::records::GroupMemberValue;
+use super::records::consumer::{ClassicMemberValue, ClassicProtocolValue};
 
 /// Names a join or a sync whose answer may come later.
 pub type Ticket = u64;
@@ -177,6 +178,34 @@ pub(super) struct Terms {
     pub(super) protocols: Vec<Protocol>,
 }
 
+impl Terms {
+    /// As records of consumer groups have them. They have the rebalance timeout elsewhere.
+    pub(super) fn from_value(value: &ClassicMemberValue, rebalance_timeout_ms: i32) -> Terms {
+        let protocols = value
+            .supported_protocols
+            .iter()
+            .map(|known| Protocol { name: known.name.clone(), metadata: known.metadata.clone() });
+        Terms {
+            session_timeout_ms: value.session_timeout_ms,
+            rebalance_timeout_ms,
+            protocols: protocols.collect(),
+        }
+    }
+
+    /// For records of consumer groups.
+    pub(super) fn to_value(&self) -> ClassicMemberValue {
+        classic_value(self.session_timeout_ms, &self.protocols)
+    }
+}
+
+/// What records of consumer groups have of a member that speaks the classic protocol.
+pub(super) fn classic_value(session_timeout_ms: i32, protocols: &[Protocol]) -> ClassicMemberValue {
+    let supported_protocols = protocols
+        .iter()
+        .map(|known| ClassicProtocolValue { name: known.name.clone(), metadata: known.metadata.clone() });
+    ClassicMemberValue { session_timeout_ms, supported_protocols: supported_protocols.collect() }
+}
+
 impl Member {
     /// A member that has just come. Its session has not begun.
     pub(super) fn new(join: Join) -> Member {
@@ -225,6 +254,14 @@ impl Member {
         let mut protocols = self.terms.protocols.iter();
         let known = protocols.find(|known| Some(known.name.as_str()) == protocol);
         known.map_or(Bytes::new(), |known| known.metadata.clone())
+    }
+
+    /// What it says for a protocol, or for the one that it likes best where it does not know that one:
+    /// consumers say the same of what they read with each.
+    pub(super) fn metadata_or_first(&self, protocol: Option<&str>) -> Bytes {
+        let all = &self.terms.protocols;
+        let known = all.iter().find(|known| Some(known.name.as_str()) == protocol);
+        known.or(all.first()).map_or(Bytes::new(), |known| known.metadata.clone())
     }
 
     /// Whether its silence is overdue. Who waits for our answer has no chance to say anything; but a new

@@ -26,6 +26,7 @@ pub(crate) mod crash;
 mod group;
 mod kind;
 mod member;
+mod migration;
 mod offsets;
 mod pending;
 pub mod records;
@@ -40,11 +41,12 @@ mod tests;
 mod topic;
 
 pub use coordinator::{
-    ByPartition, Commit, CoordinatorSettings, Fetch, Fetched, GroupCoordinator, GroupReport, Listed, Then,
-    Within,
+    ByPartition, Commit, Conversion, CoordinatorSettings, Fetch, Fetched, GroupCoordinator, GroupReport,
+    Left, Listed, Then, Within,
 };
 pub use group::{ClassicGroup, Description, Effects, GroupSettings, State, Store, StoreId};
 pub use member::{Identity, Join, Joined, JoinedMember, MemberDescription, Protocol, Sync, Synced, Ticket};
+pub use migration::MigrationPolicy;
 pub use offsets::{Committed, Offsets, Retention};
 pub use pending::Pending;
 pub use service::Groups;

@@ -104,7 +104,7 @@ impl Groups {
         leaving: Vec<Identity>,
     ) -> Result<Vec<Result<(), ErrorCode>>, ErrorCode> {
         let key = group.clone();
-        self.0.ask(partitions, &key, move |groups, turn| groups.leave(turn, &group, &leaving)).await?
+        self.0.change(partitions, &key, move |groups, turn| groups.leave(turn, &group, &leaving)).await?
     }
 
     /// A member of a consumer group joins, goes on, or leaves; see [`GroupCoordinator::consumer_heartbeat`].

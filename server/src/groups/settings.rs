@@ -5,6 +5,7 @@ use strandline_engine::config::DynamicSettings;
 use super::consumer::{Assignor, ConsumerSettings};
 use super::coordinator::CoordinatorSettings;
 use super::group::GroupSettings;
+use super::migration::MigrationPolicy;
 use super::share::ShareGroupSettings;
 use super::streams::StreamsSettings;
 use crate::config::BrokerConfig;
@@ -27,6 +28,8 @@ impl From<&BrokerConfig> for CoordinatorSettings {
                 assignment_interval_ms: config.whole("group.consumer.assignment.interval.ms"),
                 ..ConsumerSettings::default()
             },
+            migration: MigrationPolicy::by_name(config.text("group.consumer.migration.policy"))
+                .expect("checked against the table"),
             share: ShareGroupSettings {
                 session_timeout_ms: config.whole("group.share.session.timeout.ms"),
                 heartbeat_interval_ms: session("group.share.heartbeat.interval.ms"),
@@ -104,5 +107,6 @@ mod tests {
         let groups = CoordinatorSettings::from(&config);
         assert_eq!((groups.offsets_retention_ms, groups.topic_partitions), (120_000, 50));
         assert_eq!(groups.session_timeout_ms, 6000..=1_800_000);
+        assert_eq!(groups.migration, MigrationPolicy::Bidirectional);
     }
 }

@@ -225,7 +225,7 @@ fn tombstones(key: &ShareKey) -> Vec<Change> {
 }
 
 fn new_write(key: &ShareKey, records: Vec<Change>) -> Write<ShareCoordinator> {
-    Write { key: Some(key.name()), records, transaction: None, then: Then::Nothing }
+    Write { key: Some(key.name()), records, transaction: None, is_whole: false, then: Then::Nothing }
 }
 
 fn write(key: &ShareKey, records: Vec<Change>) -> Answered<()> {

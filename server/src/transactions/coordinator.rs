@@ -316,7 +316,13 @@ impl TransactionCoordinator {
             return write(id, completed, Then::Nothing, Ok(()));
         };
         let records = [completed, next].map(|transaction| change(id, transaction)).to_vec();
-        let write = Write { key: Some(id.to_owned()), records, transaction: None, then: Then::Added(reply) };
+        let write = Write {
+            key: Some(id.to_owned()),
+            records,
+            transaction: None,
+            is_whole: false,
+            then: Then::Added(reply),
+        };
         Outcome::Write(write, Box::new(|stored: Stored| stored.map_err(ErrorCode::from)))
     }
 
@@ -508,7 +514,7 @@ fn write<T: 'static>(
     answer: Result<T, ErrorCode>,
 ) -> Outcome<TransactionCoordinator, Result<T, ErrorCode>> {
     let records = vec![change(id, next)];
-    let write = Write { key: Some(id.to_owned()), records, transaction: None, then };
+    let write = Write { key: Some(id.to_owned()), records, transaction: None, is_whole: false, then };
     Outcome::Write(write, Box::new(move |stored: Stored| stored.map_err(ErrorCode::from).and(answer)))
 }
 

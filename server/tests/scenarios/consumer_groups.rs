@@ -1,6 +1,8 @@
 //! Consumer groups (KIP-848) through the protocol: members come, go, and are told; the broker is killed; and
 //! what administrators see of it.
 
+mod migration;
+
 use std::time::{Duration, Instant};
 
 use strandline_protocol::Uuid;
@@ -191,7 +193,9 @@ fn d9_members_share_partitions_go_on_after_a_kill_and_no_partition_has_two_owner
 #[test]
 fn the_two_kinds_of_groups_are_told_apart_and_an_empty_one_takes_the_kind_of_its_next_member() {
     let dir = data_dir();
-    let broker = Broker::start(dir.path(), &["-o", "group.initial.rebalance.delay.ms=0"]);
+    let options =
+        ["-o", "group.initial.rebalance.delay.ms=0", "-o", "group.consumer.migration.policy=disabled"];
+    let broker = Broker::start(dir.path(), &options);
     let mut client = broker.client();
     client.create("t", 1, &[]);
     find_coordinator(&mut client);

@@ -32,6 +32,7 @@ impl Room {
             key: None,
             records,
             transaction: Some(Transactional { producer, verified: None }),
+            is_whole: false,
             then: "in",
         })
     }
@@ -140,7 +141,7 @@ fn the_batches_of_a_transaction_say_so_and_others_do_not() {
 fn a_record_is_replayed_with_its_own_offset() {
     let mut room = Room::new();
     let sets = ["a", "b", "c"].map(|name| Set(name, Some(1)));
-    let write = Write { key: None, records: sets.to_vec(), transaction: None, then: "all" };
+    let write = Write { key: None, records: sets.to_vec(), transaction: None, is_whole: false, then: "all" };
     let _answers = [room.write(write), room.set_in(PRODUCER, &[("a", 1), ("b", 2)])];
     room.settle_at(0, at(20));
     room.settle_at(0, at(30));
@@ -152,7 +153,8 @@ fn a_record_is_replayed_with_its_own_offset() {
 fn d9_of_a_write_in_several_batches_memory_has_what_is_durable() {
     let mut room = Room::new();
     let records = ["a whole batch", "a", "b"].map(|name| Set(name, Some(1))).to_vec();
-    let mut answer = room.write(Write { key: None, records, transaction: None, then: "some" });
+    let mut answer =
+        room.write(Write { key: None, records, transaction: None, is_whole: false, then: "some" });
     room.settle_at(0, vec![Err(AppendError::NoSpace(id())), Ok(Offset::new(5))]);
     assert_eq!(answered(&mut answer), Some(Ok(Err(StoreError::Refused))));
     assert_eq!((room.get("a whole batch"), room.get("a"), room.get("b")), (None, Some(1), Some(1)));

@@ -1,5 +1,6 @@
 //! One consumer group (KIP-848): who is in it, who shall have what, and who has what. Pure: time and topics
-//! are arguments, nothing is sent or written here. What members ask is in `group/heartbeat`.
+//! are arguments, nothing is sent or written here. What members ask is in `group/heartbeat`,
+//! what those ask that speak the classic protocol in `group/classic`.
 //!
 //! ```text
 //! a member comes, goes, or wants other topics; a topic changes
@@ -14,6 +15,7 @@
 //!   before that member has given it up or is gone.
 //! * Time comes by [`ConsumerGroup::tick`], not later than [`ConsumerGroup::wake_at`] says.
 
+mod classic;
 mod heartbeat;
 #[cfg(test)]
 mod tests;
@@ -38,10 +40,11 @@ use crate::coordination::{Begun, Working, begin};
 use crate::groups::group::State;
 use crate::groups::records::GroupKey;
 use crate::groups::records::consumer::{
-    ConsumerChange, EpochValue, MemberKey, RegexKey, TargetEpochValue, TargetValue,
+    ClassicProtocolValue, ConsumerChange, EpochValue, MemberKey, RegexKey, TargetEpochValue, TargetValue,
 };
 use crate::groups::removed::Removed;
 
+pub use classic::Moved;
 pub use heartbeat::{Beat, Heartbeat};
 
 /// The settings of consumer groups.
@@ -249,11 +252,10 @@ impl ConsumerGroup {
                 self.patterns.insert(regex);
             }
         }
-        let session_until = now.saturating_add(self.settings.session_timeout_ms);
         for (id, member) in &mut self.members {
-            member.session_until = session_until;
+            member.renew_session(now, self.settings.session_timeout_ms);
             if !member.held.revoking.is_empty() {
-                member.revoke_until = now.saturating_add(member.about.rebalance_timeout_ms.into());
+                member.act_until = now.saturating_add(member.about.rebalance_timeout_ms.into());
             }
             if let Some(instance) = &member.about.instance_id {
                 self.static_ids.insert(instance.clone(), id.clone());
@@ -335,7 +337,10 @@ impl ConsumerGroup {
             let texts = id.len() + about.client_id.len() + about.client_host.len();
             let topics: usize = about.topics.iter().map(String::len).sum();
             let target = self.targets.get(id).map_or(0, |target| partitions(target));
-            size_of::<Member>() + texts + topics + partitions(&held.assigned) + target
+            let protocols = about.classic.iter().flat_map(|classic| &classic.supported_protocols);
+            let protocols: usize =
+                protocols.map(|known| size_of::<ClassicProtocolValue>() + known.name.len()).sum();
+            size_of::<Member>() + protocols + texts + topics + partitions(&held.assigned) + target
         });
         members.sum()
     }
@@ -366,16 +371,15 @@ impl ConsumerGroup {
         epoch: i32,
         mut partitions: impl Iterator<Item = (Option<TopicId>, i32)>,
     ) -> Result<(), ErrorCode> {
-        match self.members.get(member_id) {
-            None => Err(ErrorCode::UnknownMemberId),
-            Some(Member { held, .. }) if epoch == held.epoch => Ok(()),
-            Some(Member { held, .. }) if epoch < held.epoch => {
-                let has_all = partitions.all(|(topic, partition)| {
-                    topic.is_some_and(|topic| held.has_since(epoch, topic, partition))
-                });
-                if has_all { Ok(()) } else { Err(ErrorCode::StaleMemberEpoch) }
-            }
-            Some(_) => Err(ErrorCode::StaleMemberEpoch),
+        let member = self.members.get(member_id).ok_or(ErrorCode::UnknownMemberId)?;
+        let held = &member.held;
+        let mut has_all = || {
+            partitions
+                .all(|(topic, partition)| topic.is_some_and(|topic| held.has_since(epoch, topic, partition)))
+        };
+        match epoch == held.epoch || (epoch < held.epoch && has_all()) {
+            true => Ok(()),
+            false => Err(member.stale()),
         }
     }
 
@@ -386,7 +390,7 @@ impl ConsumerGroup {
     pub fn check_epoch(&self, member_id: &str, epoch: i32) -> Result<(), ErrorCode> {
         match self.members.get(member_id) {
             None => Err(ErrorCode::UnknownMemberId),
-            Some(member) if member.held.epoch != epoch => Err(ErrorCode::StaleMemberEpoch),
+            Some(member) if member.held.epoch != epoch => Err(member.stale()),
             Some(_) => Ok(()),
         }
     }
@@ -413,12 +417,15 @@ impl ConsumerGroup {
         self.is_dead = false;
     }
 
-    /// That a group that nobody is in is gone.
+    /// That the group is gone, and everybody in it.
     pub fn tombstones(&self) -> Vec<ConsumerChange> {
         let regexes = self.patterns.logged().map(|regex| {
             ConsumerChange::Regex(RegexKey { group: self.id.clone(), regex: regex.to_owned() }, None)
         });
         let mut gone: Vec<_> = regexes.collect();
+        for id in self.members.keys().chain(self.removed.iter()) {
+            gone.extend(self.member_tombstones(id));
+        }
         gone.push(ConsumerChange::TargetEpoch(self.key(), None));
         gone.push(ConsumerChange::Epoch(self.key(), None));
         gone
@@ -458,9 +465,7 @@ impl ConsumerGroup {
         let ids: Vec<_> = self.members.keys().cloned().collect();
         self.removed.say_again();
         for id in self.removed.iter().filter(|id| !self.members.contains_key(*id)) {
-            changes.push(ConsumerChange::Current(self.member_key(id), None));
-            changes.push(ConsumerChange::Target(self.member_key(id), None));
-            changes.push(ConsumerChange::Member(self.member_key(id), None));
+            changes.extend(self.member_tombstones(id));
         }
         changes.extend(ids.iter().map(|id| self.member_change(id)));
         // One that has come back and is not assigned anything yet.
@@ -479,6 +484,15 @@ impl ConsumerGroup {
 
     fn member_key(&self, id: &str) -> MemberKey {
         MemberKey { group: self.id.clone(), member_id: id.to_owned() }
+    }
+
+    fn member_tombstones(&self, id: &str) -> [ConsumerChange; 3] {
+        let key = self.member_key(id);
+        [
+            ConsumerChange::Current(key.clone(), None),
+            ConsumerChange::Target(key.clone(), None),
+            ConsumerChange::Member(key, None),
+        ]
     }
 
     fn epoch_change(&self) -> ConsumerChange {
@@ -716,14 +730,14 @@ impl ConsumerGroup {
         let late: Vec<_> = self
             .members
             .iter()
-            .filter(|(_, member)| member.session_until.min(member.revoke_until) <= now)
+            .filter(|(_, member)| member.session_until.min(member.act_until) <= now)
             .map(|(id, member)| (id.clone(), member.session_until <= now))
             .collect();
         for (member, was_silent) in late {
             match was_silent {
                 true => tracing::info!(group = self.id, member, "a member was silent for too long: it goes"),
                 false => {
-                    tracing::info!(group = self.id, member, "a member did not give partitions up: it goes")
+                    tracing::info!(group = self.id, member, "a member did not do what it was told: it goes")
                 }
             }
             self.lose(&member, &mut changes);
@@ -738,7 +752,7 @@ impl ConsumerGroup {
     }
 
     fn next_due(&self) -> i64 {
-        let due = self.members.values().map(|member| member.session_until.min(member.revoke_until));
+        let due = self.members.values().map(|member| member.session_until.min(member.act_until));
         due.min().unwrap_or(i64::MAX)
     }
 }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use strandline_engine::types::TopicId;
 use strandline_protocol::Uuid;
+use strandline_protocol::wire::ErrorCode;
 
 use super::assignment::Assignment;
 use crate::authorization::Asker;
@@ -41,15 +42,45 @@ pub struct Member {
     pub asker: Option<Arc<Asker>>,
     /// Until when it must have said something, in milliseconds.
     pub session_until: i64,
-    /// Until when it must have given up what it shall; `i64::MAX` when that is nothing.
-    pub revoke_until: i64,
+    /// Until when it must have done what it was told: given up what it shall; or, in the classic protocol,
+    /// joined again, or asked for its assignment. `i64::MAX` when that is nothing.
+    pub act_until: i64,
 }
 
 impl Default for Member {
     /// One that has said nothing, and has time.
     fn default() -> Member {
         let (about, held) = (About::default(), Held::default());
-        Member { about, held, asker: None, session_until: i64::MAX, revoke_until: i64::MAX }
+        Member { about, held, asker: None, session_until: i64::MAX, act_until: i64::MAX }
+    }
+}
+
+impl Member {
+    /// Whether it speaks the classic protocol.
+    pub fn is_classic(&self) -> bool {
+        self.about.classic.is_some()
+    }
+
+    /// Begins its session anew. It is as long as the settings say, or as the member has said in the classic
+    /// protocol, in milliseconds.
+    pub fn renew_session(&mut self, now: i64, settings_ms: i64) {
+        let classic = self.about.classic.as_ref();
+        let timeout_ms = classic.map_or(settings_ms, |classic| classic.session_timeout_ms.into());
+        self.session_until = now.saturating_add(timeout_ms);
+    }
+
+    /// Has it do within its time what it was told to, unless it was told so before.
+    pub fn hurry(&mut self, now: i64) {
+        let timeout_ms: i64 = self.about.rebalance_timeout_ms.max(0).into();
+        self.act_until = self.act_until.min(now.saturating_add(timeout_ms));
+    }
+
+    /// What it is told when it names another epoch than its own.
+    pub fn stale(&self) -> ErrorCode {
+        match self.is_classic() {
+            true => ErrorCode::IllegalGeneration,
+            false => ErrorCode::StaleMemberEpoch,
+        }
     }
 }
 
@@ -72,7 +103,7 @@ pub struct About {
     pub rebalance_timeout_ms: i32,
     /// The assignor that it prefers.
     pub assignor: Option<String>,
-    /// What another broker has kept of a member of the classic protocol.
+    /// What it has said in the classic protocol, when it speaks that.
     pub classic: Option<ClassicMemberValue>,
 }
 
@@ -163,6 +194,13 @@ impl Since {
 }
 
 impl Held {
+    /// What a member has that has come with it.
+    pub fn in_epoch(epoch: i32, assigned: Assignment) -> Held {
+        let mut since = Since::default();
+        assigned.iter().for_each(|(topic, partition)| since.note(topic, partition, epoch));
+        Held { epoch, previous_epoch: epoch, assigned, since, ..Held::default() }
+    }
+
     /// Out of a record. A stage of a later broker is one that has yet to reach the target.
     pub fn from_value(value: &CurrentValue) -> Held {
         let mut since = Since::default();

@@ -1,5 +1,5 @@
 //! The consumer groups (KIP-848) of one partition: what members ask, and how a group of one protocol makes
-//! room for one of the other.
+//! room for one of the other. One that has members does so in `coordinator/migration`.
 //!
 //! * A group that nobody is in takes the protocol of its next member; its offsets stay.
 //! * What a member is told leaves when everything that it goes by is durable: also what others have changed
@@ -21,6 +21,12 @@ use crate::refusal::Refusal;
 /// What a member is told, or why nothing.
 type Beaten = Result<Beat, Refusal>;
 
+/// What a member is told when something is durable.
+pub(super) struct Told {
+    pub(super) beat: Beat,
+    pub(super) write: Write<GroupCoordinator>,
+}
+
 impl GroupCoordinator {
     /// A member joins, goes on, or leaves.
     pub fn consumer_heartbeat(
@@ -29,22 +35,20 @@ impl GroupCoordinator {
         group: &str,
         said: &Heartbeat,
     ) -> Outcome<GroupCoordinator, Beaten> {
-        let beaten = self.beat(turn, group, said);
+        let told = self.beat(turn, group, said);
         self.go_on(turn, group);
         self.schedule(turn, group);
-        let (beat, records) = match beaten {
-            Ok(beaten) => beaten,
+        let Told { beat, write } = match told {
+            Ok(told) => told,
             Err(refusal) => return Outcome::Answer(Err(refusal)),
         };
-        if records.is_empty() && !turn.is_in_flight(group) {
+        if write.records.is_empty() && !turn.is_in_flight(group) {
             return Outcome::Answer(Ok(beat));
         }
-        let entry = self.groups.get_mut(group).expect("it has a member");
-        let consumer = entry.group.consumer().expect("it has just answered");
-        let failures = consumer.failures();
+        // A group that is about to become one has no failures yet.
+        let consumer = self.groups.get_mut(group).and_then(|entry| entry.group.consumer());
+        let failures = consumer.map(|consumer| consumer.failures()).unwrap_or_default();
         let before = failures.get();
-        let then = Then::StoreConsumer(consumer.begin_write());
-        let write = Write { key: Some(group.to_owned()), records, transaction: None, then };
         Outcome::Write(
             write,
             Box::new(move |stored| {
@@ -58,21 +62,26 @@ impl GroupCoordinator {
         )
     }
 
-    fn beat(
-        &mut self,
-        turn: &GroupTurn<'_>,
-        group: &str,
-        said: &Heartbeat,
-    ) -> Result<(Beat, Vec<Change>), Refusal> {
+    fn beat(&mut self, turn: &GroupTurn<'_>, group: &str, said: &Heartbeat) -> Result<Told, Refusal> {
         said.check()?;
+        if self.is_converting(group) {
+            return Err(ErrorCode::CoordinatorLoadInProgress.into());
+        }
         let (now, topics) = (turn.now, turn.topics());
         let mut changes = Vec::new();
         let mut records = Vec::new();
         let known = self.groups.get_mut(group);
         let beat = match known.map(|entry| &mut entry.group) {
-            Some(Kind::Consumer(known)) => known.heartbeat(now, &topics, said, &mut changes)?,
+            Some(Kind::Consumer(known)) => {
+                let beat = known.heartbeat(now, &topics, said, &mut changes)?;
+                if said.is_leaving() {
+                    return Ok(Told { beat, write: self.after_loss(turn, group, changes) });
+                }
+                beat
+            }
             None | Some(_) if !said.is_joining() => return Err(no_such_group(group)),
-            Some(known) if !known.is_idle() => return Err(no_such_group(group)),
+            Some(Kind::Classic(classic)) if classic.size() > 0 => return self.upgrade(turn, group, said),
+            Some(known) if !known.is_vacant() => return Err(no_such_group(group)),
             known => {
                 if turn.is_in_flight(group) {
                     // What is on its way is the other protocol's, or its offsets'.
@@ -88,11 +97,18 @@ impl GroupCoordinator {
             }
         };
         records.extend(changes.into_iter().map(Change::Consumer));
-        Ok((beat, records))
+        Ok(Told { beat, write: self.of_consumer(group, records) })
+    }
+
+    /// What is written of a consumer group: all that it has changed until now.
+    pub(super) fn of_consumer(&mut self, group: &str, records: Vec<Change>) -> Write<GroupCoordinator> {
+        let consumer = self.groups.get_mut(group).and_then(|entry| entry.group.consumer());
+        let then = Then::StoreConsumer(consumer.expect("it is a consumer group").begin_write());
+        Write { key: Some(group.to_owned()), records, transaction: None, is_whole: false, then }
     }
 
     /// Has what is too long for a heartbeat go on beside the group.
-    fn go_on(&mut self, turn: &mut GroupTurn<'_>, name: &str) {
+    pub(super) fn go_on(&mut self, turn: &mut GroupTurn<'_>, name: &str) {
         let group = self.groups.get_mut(name).and_then(|entry| entry.group.consumer());
         let Some(Ongoing { working, token }) = group.and_then(ConsumerGroup::take_ongoing) else { return };
         let name = name.to_owned();
@@ -164,15 +180,7 @@ impl GroupCoordinator {
     /// Takes in what the log says of consumer groups, while it is loaded.
     pub(super) fn load_consumer(&mut self, change: ConsumerChange) {
         let Some(loading) = &mut self.loading else {
-            // The group is where it has this from, but for its end.
-            let ConsumerChange::Epoch(key, None) = change else { return };
-            if let Some(entry) = self.groups.get_mut(&key.group)
-                && matches!(entry.group, Kind::Consumer(_))
-            {
-                // As nobody would miss it now, it goes with `schedule`.
-                entry.group = Kind::Classic(ClassicGroup::new(0, self.settings.group));
-                entry.had_offsets = false;
-            }
+            // The group is where it has this from.
             return;
         };
         match &change {
@@ -191,6 +199,6 @@ impl GroupCoordinator {
     }
 }
 
-fn no_such_group(group: &str) -> Refusal {
+pub(super) fn no_such_group(group: &str) -> Refusal {
     Refusal::new(ErrorCode::GroupIdNotFound, format!("Group {group} is not a consumer group."))
 }

@@ -94,7 +94,7 @@ impl GroupCoordinator {
             return Outcome::Answer(Ok(codes));
         }
         let (key, transaction) = (Some(group.to_owned()), commit.transaction);
-        let write = Write { key, records, transaction, then: Then::Nothing };
+        let write = Write { key, records, transaction, is_whole: false, then: Then::Nothing };
         Outcome::Write(
             write,
             Box::new(move |stored| {
@@ -233,7 +233,7 @@ impl GroupCoordinator {
             codes.push((topic, of_topic));
         }
         let (key, records) = (Some(group.to_owned()), tombstones(group, &gone));
-        let write = Write { key, records, transaction: None, then: Then::Nothing };
+        let write = Write { key, records, transaction: None, is_whole: false, then: Then::Nothing };
         Outcome::Write(write, Box::new(move |stored| stored.map(|()| codes).map_err(ErrorCode::from)))
     }
 

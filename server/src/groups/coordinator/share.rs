@@ -11,7 +11,6 @@ use strandline_protocol::wire::ErrorCode;
 
 use super::{GroupCoordinator, GroupTurn, Then, Within};
 use crate::coordination::{Outcome, Write};
-use crate::groups::group::ClassicGroup;
 use crate::groups::kind::Kind;
 use crate::groups::records::Change;
 use crate::groups::records::share::ShareChange;
@@ -195,14 +194,7 @@ impl GroupCoordinator {
     pub(super) fn load_share(&mut self, change: ShareChange) {
         let settings = self.settings.share;
         let Some(loading) = &mut self.loading else {
-            // The group is where it has this from, but for its end.
-            let ShareChange::Epoch(key, None) = change else { return };
-            if let Some(entry) = self.groups.get_mut(&key.group)
-                && matches!(entry.group, Kind::Share(_))
-            {
-                // As nobody would miss it now, it goes with `schedule`.
-                entry.group = Kind::Classic(ClassicGroup::new(0, self.settings.group));
-            }
+            // The group is where it has this from.
             return;
         };
         match &change {
@@ -221,7 +213,8 @@ impl GroupCoordinator {
 }
 
 fn of_group(group: &str, records: Vec<Change>, number: u64) -> Write<GroupCoordinator> {
-    Write { key: Some(group.to_owned()), records, transaction: None, then: Then::StoreShare(number) }
+    let (key, then) = (Some(group.to_owned()), Then::StoreShare(number));
+    Write { key, records, transaction: None, is_whole: false, then }
 }
 
 fn written<T: 'static>(group: &str, changes: Vec<ShareChange>, number: u64, answer: T) -> Answered<T> {

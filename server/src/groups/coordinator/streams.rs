@@ -12,7 +12,6 @@ use strandline_protocol::wire::ErrorCode;
 
 use super::{GroupCoordinator, GroupTurn, Then, Within};
 use crate::coordination::{Finish, Outcome, Write};
-use crate::groups::group::ClassicGroup;
 use crate::groups::kind::Kind;
 use crate::groups::records::{Change, StreamsChange};
 use crate::groups::streams::survey::Found;
@@ -46,7 +45,7 @@ impl GroupCoordinator {
         let failures = streams.failures();
         let before = failures.get();
         let then = Then::StoreStreams(streams.begin_write());
-        let write = Write { key: Some(group.to_owned()), records, transaction: None, then };
+        let write = Write { key: Some(group.to_owned()), records, transaction: None, is_whole: false, then };
         Outcome::Write(
             write,
             Box::new(move |stored| {
@@ -164,15 +163,7 @@ impl GroupCoordinator {
     pub(super) fn load_streams(&mut self, change: StreamsChange) {
         let settings = self.settings.streams;
         let Some(loading) = &mut self.loading else {
-            // The group is where it has this from, but for its end.
-            let StreamsChange::Epoch(key, None) = change else { return };
-            if let Some(entry) = self.groups.get_mut(&key.group)
-                && matches!(entry.group, Kind::Streams(_))
-            {
-                // As nobody would miss it now, it goes with `schedule`.
-                entry.group = Kind::Classic(ClassicGroup::new(0, self.settings.group));
-                entry.had_offsets = false;
-            }
+            // The group is where it has this from.
             return;
         };
         match &change {

@@ -1,6 +1,7 @@
 //! The rules of the groups of one partition, one test each; those of open transactions are in
-//! `tests/transactions`.
+//! `tests/transactions`, those of a change of protocol in `tests/migration`.
 
+mod migration;
 mod transactions;
 
 use std::rc::Rc;
@@ -16,6 +17,7 @@ fn coordinator() -> GroupCoordinator {
     GroupCoordinator::new(&CoordinatorSettings {
         group: GroupSettings { initial_rebalance_delay_ms: 0, size_max: usize::MAX },
         consumer: ConsumerSettings::default(),
+        migration: MigrationPolicy::Bidirectional,
         share: ShareGroupSettings::default(),
         streams: StreamsSettings::default(),
         session_timeout_ms: 0..=i32::MAX,

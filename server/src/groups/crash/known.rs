@@ -14,12 +14,15 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use strandline_engine::TransactionResult;
+use strandline_engine::topics::TopicTable;
 use strandline_protocol::wire::ErrorCode;
 
 use super::consumers::Consumers;
+use super::mixed::{Mixed, Told};
 use super::slot::{Number, Slot, Stage, Transaction, Transactions};
 use super::streams::Threads;
 use crate::groups::consumer::Beat;
@@ -35,6 +38,7 @@ pub(super) struct Known {
     pub(super) members: BTreeMap<String, Members>,
     pub(super) consumers: Consumers,
     pub(super) threads: Threads,
+    pub(super) mixed: Mixed,
     next: Number,
     /// Whether there was trouble since the start, which excuses a refusal.
     pub(super) trouble: bool,
@@ -76,6 +80,8 @@ pub(super) enum Asked {
     Beat { group: String, id: String, told: Rc<RefCell<Option<Beat>>> },
     /// What a member of a streams group says, in the same way.
     StreamsBeat { group: String, id: String, told: Rc<RefCell<Option<StreamsBeat>>> },
+    /// What a member of a group of either protocol says, in the same way.
+    Mixed { group: String, id: String, told: Rc<RefCell<Option<Told>>>, topics: Arc<TopicTable> },
 }
 
 impl Known {
@@ -85,6 +91,7 @@ impl Known {
         self.transactions.restart();
         self.consumers.restart();
         self.threads.restart();
+        self.mixed.restart();
         self.offsets.values_mut().for_each(Slot::restart);
     }
 
@@ -108,7 +115,7 @@ impl Known {
                 let members = self.members.entry(group.clone()).or_default();
                 members.maybe.push((number, assigned.clone()));
             }
-            Asked::Beat { .. } | Asked::StreamsBeat { .. } => {}
+            Asked::Beat { .. } | Asked::StreamsBeat { .. } | Asked::Mixed { .. } => {}
         }
         number
     }
@@ -130,6 +137,11 @@ impl Known {
             self.acknowledged += usize::from(answer.is_ok());
             let told = answer.map(|()| told.take().expect("it is told something"));
             return self.threads.take(group, id, told, excused || self.trouble);
+        }
+        if let Asked::Mixed { group, id, told, topics } = &asked {
+            self.acknowledged += usize::from(answer.is_ok());
+            let told = answer.map(|()| told.take().expect("it is told something"));
+            return self.mixed.take(group, id, told, excused || self.trouble, topics);
         }
         if answer.is_err() {
             let is_absent =
@@ -168,7 +180,9 @@ impl Known {
                 (members.durable, members.disturbed) = (assigned, false);
                 members.maybe.retain(|(of, _)| *of > number);
             }
-            Asked::Beat { .. } | Asked::StreamsBeat { .. } => unreachable!("it has been taken in"),
+            Asked::Beat { .. } | Asked::StreamsBeat { .. } | Asked::Mixed { .. } => {
+                unreachable!("it has been taken in")
+            }
         }
     }
 
@@ -196,7 +210,8 @@ impl Known {
             Asked::Offsets { .. }
             | Asked::Deletion { .. }
             | Asked::Beat { .. }
-            | Asked::StreamsBeat { .. } => {}
+            | Asked::StreamsBeat { .. }
+            | Asked::Mixed { .. } => {}
         }
     }
 

@@ -22,6 +22,7 @@ use strandline_protocol::wire::ErrorCode;
 use super::consumers::TOPIC;
 use super::groups;
 use super::known::{Asked, Assigned, Known};
+use super::mixed::{Said, Told};
 use super::slot::{Endable, Number, Transaction, is_bumped};
 use crate::coordination::simulated::{Simulated, Timers, Trouble, some_settings};
 use crate::coordination::{StoreError, Transactional};
@@ -51,6 +52,8 @@ pub(super) enum Play {
     Consumers,
     /// Not at all: members of streams groups do.
     Streams,
+    /// Not at all: members of groups do that come from one protocol to the other.
+    Mixed,
 }
 
 /// A machine, and what must be known of the groups on it.
@@ -212,12 +215,13 @@ impl Life {
         for _ in 0..self.rng.usize(..self.questions_max) {
             let group = format!("g{}", self.rng.usize(..GROUPS));
             let kinds = match self.play {
-                Play::Plain | Play::Consumers | Play::Streams => 24,
+                Play::Plain | Play::Consumers | Play::Streams | Play::Mixed => 24,
                 Play::Transactions => 32,
             };
             match self.rng.u8(..kinds) {
                 kind @ 0..=14 if self.play == Play::Consumers => self.beat(running, kind == 14)?,
                 kind @ 0..=14 if self.play == Play::Streams => self.streams_beat(running, kind == 14)?,
+                0..=14 if self.play == Play::Mixed => self.say_mixed(running)?,
                 0..=9 => self.commit(running, &group)?,
                 24..=27 => self.commit_in_transaction(running, &group)?,
                 28..=31 => self.end_transaction(running)?,
@@ -309,6 +313,7 @@ impl Life {
             match self.play {
                 Play::Consumers => self.beat(running, false)?,
                 Play::Streams => self.streams_beat(running, false)?,
+                Play::Mixed => self.say_mixed(running)?,
                 Play::Plain | Play::Transactions => return Some(()),
             }
             self.wait_for_answers(running)?;
@@ -344,6 +349,66 @@ impl Life {
             told.replace(Some(beat));
             Ok(())
         })
+    }
+
+    /// A member of a group says something that comes from one protocol to the other.
+    fn say_mixed(&mut self, running: &Running) -> Option<()> {
+        let group = format!("m{}", self.rng.usize(..2));
+        let Some((id, said)) = self.known.mixed.say(&mut self.rng, &group, PARTITIONS) else {
+            return Some(());
+        };
+        let told = Rc::new(RefCell::new(None));
+        let topics = running.process.topics();
+        let asked = Asked::Mixed { group: group.clone(), id, told: told.clone(), topics };
+        let (groups, shard) = (running.groups.clone(), running.shard(&mut self.rng));
+        self.ask(asked, false, async move {
+            let answer = match said {
+                Said::Beat(said) => {
+                    let beaten = groups.consumer_heartbeat(&shard, group, said).await;
+                    Told::Beat(beaten.map_err(|refusal| refusal.code)?)
+                }
+                Said::Join(join) => {
+                    let joined = groups.join(&shard, group, join).await?;
+                    refusal([joined.error])?;
+                    Told::Joined(joined)
+                }
+                Said::Sync(sync) => {
+                    let synced = groups.sync(&shard, group, sync).await?;
+                    refusal([synced.error])?;
+                    Told::Synced(synced)
+                }
+                Said::Alive(identity) => {
+                    groups.heartbeat(&shard, group, identity).await?;
+                    Told::Alive
+                }
+                Said::Leave(identity) => {
+                    refusal(
+                        groups
+                            .leave(&shard, group, vec![identity])
+                            .await?
+                            .into_iter()
+                            .filter_map(Result::err),
+                    )?;
+                    Told::Left
+                }
+            };
+            told.replace(Some(answer));
+            Ok(())
+        })?;
+        // The first member of a classic group waits for more.
+        self.pass_time(running, Duration::from_millis(20))
+    }
+
+    /// What a start has found of groups that come from one protocol to the other.
+    fn compare_mixed(&mut self, running: &Running) -> Option<()> {
+        for group in ["m0", "m1"] {
+            let asked = running.groups.describe_consumer(&running.shards[0], group.to_owned(), usize::MAX);
+            let Ok(Within::All(consumer, _)) = self.drive(asked)? else { panic!("{group} cannot be asked") };
+            let asked = running.groups.describe(&running.shards[0], group.to_owned(), usize::MAX);
+            let Ok(Within::All(classic, _)) = self.drive(asked)? else { panic!("{group} cannot be asked") };
+            self.known.mixed.see(group, classic.as_ref(), consumer.as_ref(), &running.process.topics());
+        }
+        Some(())
     }
 
     /// What a start has found of streams groups.
@@ -601,6 +666,7 @@ impl Life {
         if is_start {
             self.compare_consumers(running)?;
             self.compare_streams(running)?;
+            self.compare_mixed(running)?;
         }
         Some(())
     }
@@ -643,6 +709,9 @@ impl Life {
                 return Some(());
             }
             self.drive(running.process.pass_time(1))?;
+            if self.play == Play::Mixed {
+                self.pass_time(running, Duration::from_millis(1))?;
+            }
         }
         panic!("{} questions are never answered\n{}", self.pending.len(), self.disk().dump());
     }

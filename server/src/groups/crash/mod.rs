@@ -7,7 +7,8 @@
 //! plays, [`known`] and [`slot`] say what must be there.
 //!
 //! Members of consumer groups find again what they were told, and none reads what another reads
-//! ([`consumers`]); so do those of streams groups, and none works on what another works on ([`streams`]).
+//! ([`consumers`]); so do those of streams groups, and none works on what another works on ([`streams`]), and
+//! those of groups that come from one protocol to the other ([`mixed`]).
 //!
 //! A failure prints the command that repeats it; see `strandline_engine::crash::seeds` for the variables that
 //! choose seeds.
@@ -15,6 +16,7 @@
 mod consumers;
 mod known;
 mod life;
+mod mixed;
 mod slot;
 mod streams;
 
@@ -26,7 +28,7 @@ use strandline_engine::crash::{Ending, Images, Settings, seeds};
 
 use super::consumer::ConsumerSettings;
 use super::streams::StreamsSettings;
-use super::{CoordinatorSettings, GroupSettings, Groups, OFFSETS_TOPIC};
+use super::{CoordinatorSettings, GroupSettings, Groups, MigrationPolicy, OFFSETS_TOPIC};
 use crate::coordination::simulated::{Trouble, compacted};
 use life::{Counted, Life, Play};
 
@@ -40,6 +42,7 @@ pub(crate) fn groups(shards: usize) -> Groups {
             units_at_once: 40,
             ..ConsumerSettings::default()
         },
+        migration: MigrationPolicy::Bidirectional,
         share: Default::default(),
         streams: StreamsSettings {
             standbys: 1,
@@ -146,6 +149,33 @@ fn d9_members_of_consumer_groups_find_again_what_they_were_told() {
     let told = std::cell::Cell::new(0);
     for_seeds("d9_members_of_consumer_groups_find_again_what_they_were_told", 0..60, |seed| {
         let mut life = Life::new(seed, Play::Consumers, Trouble::NONE);
+        life.generations(4);
+        told.set(told.get() + life.known.acknowledged);
+    });
+    assert!(told.get() > 1000, "{}", told.get());
+}
+
+#[test]
+fn d9_no_crash_at_any_moment_leaves_a_group_between_two_protocols() {
+    let name = "d9_no_crash_at_any_moment_leaves_a_group_between_two_protocols";
+    let counts: Counted = Rc::default();
+    for_seeds(name, 0..1, |seed| {
+        let mut life = Life::new(seed, Play::Mixed, Trouble::NONE);
+        life.images = Some(Images::new(counts.clone()));
+        life.questions_max = 40;
+        life.generations(2);
+        counts.borrow_mut().seeds += 1;
+    });
+    eprintln!("{}", counts.borrow());
+    assert!(counts.borrow().images > 300, "{}", counts.borrow());
+}
+
+#[test]
+fn d9_members_of_groups_that_change_their_protocol_find_again_what_they_were_told() {
+    let name = "d9_members_of_groups_that_change_their_protocol_find_again_what_they_were_told";
+    let told = std::cell::Cell::new(0);
+    for_seeds(name, 0..60, |seed| {
+        let mut life = Life::new(seed, Play::Mixed, Trouble::NONE);
         life.generations(4);
         told.set(told.get() + life.known.acknowledged);
     });

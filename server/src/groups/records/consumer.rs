@@ -231,6 +231,9 @@ mod tests {
             assigned_partitions: held(1, Some(vec![3, 5])),
             partitions_pending_revocation: Vec::new(),
         };
+        let protocol = ClassicProtocolValue { name: "range".to_owned(), metadata: Bytes::from_static(b"x") };
+        let classic = ClassicMemberValue { session_timeout_ms: 1000, supported_protocols: vec![protocol] };
+        let of_classic = MemberValue { classic_member_metadata: Some(classic), ..value.clone() };
         let before = CurrentValue { assigned_partitions: held(1, None), ..current.clone() };
         let regex = RegexKey { group: "g".to_owned(), regex: "t.*".to_owned() };
         let topics = RegexValue { topics: vec!["t1".to_owned()], version: 2, timestamp: 3 };
@@ -245,6 +248,7 @@ mod tests {
             ConsumerChange::Regex(regex, Some(topics)),
             ConsumerChange::Current(member(), None),
             ConsumerChange::Current(member(), Some(before)),
+            ConsumerChange::Member(member(), Some(of_classic)),
         ]
     }
 
@@ -258,6 +262,10 @@ mod tests {
         let member = bytes(2);
         assert_eq!(&member.key[..], b"\0\x05\0\x01g\0\x01m");
         assert_eq!(&member.value.unwrap()[..], b"\0\0\x02i\0\x02c\x03/h\x02\x02t\0\0\x04\x93\xe0\0\0");
+        let of_classic = bytes(9).value.unwrap();
+        let expected =
+            b"\0\0\x02i\0\x02c\x03/h\x02\x02t\0\0\x04\x93\xe0\0\x01\0\x10\x01\0\0\x03\xe8\x02\x06range\x02x\0\0";
+        assert_eq!(&of_classic[..], expected);
         let current = bytes(5).value.unwrap();
         let mut expected = b"\0\0\0\0\0\x05\0\0\0\x04\x01\x02".to_vec();
         expected.extend_from_slice(&[1; 16]);

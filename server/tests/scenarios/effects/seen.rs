@@ -192,6 +192,12 @@ pub(super) const SEEN: &[(&str, &str, &str, &str)] = &[
     ),
     ("group.consumer.max.size", CONSUMER_GROUPS, CONSUMER, "group.consumer.max.size"),
     (
+        "group.consumer.migration.policy",
+        "server/tests/scenarios/consumer_groups/migration.rs",
+        "the_policy_of_the_broker_says_whether_a_group_may_change_its_protocol",
+        "group.consumer.migration.policy",
+    ),
+    (
         "group.consumer.min.assignment.interval.ms",
         CONSUMER_GROUPS,
         OF_GROUPS,

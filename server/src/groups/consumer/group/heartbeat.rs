@@ -22,7 +22,7 @@ const LEAVE: i32 = -1;
 /// How long it is from one attempt to write a group again to the next, in milliseconds.
 const MEND_PAUSE_MS: i64 = 1000;
 /// What the names of a member's topics take at most, in bytes together.
-const NAMED_BYTES_MAX: usize = 1 << 20;
+pub(super) const NAMED_BYTES_MAX: usize = 1 << 20;
 
 /// What a member says. What is `None` has not changed since it said it last.
 #[derive(Clone, Debug, Default)]
@@ -198,7 +198,7 @@ impl ConsumerGroup {
         changes: &mut Vec<ConsumerChange>,
     ) -> Result<Beat, Refusal> {
         let id = said.member_id.as_str();
-        if self.members.len() >= self.settings.size_max && !self.members.contains_key(id) {
+        if !self.has_room_for(id, said.instance_id.as_deref()) {
             let most = self.settings.size_max;
             let message = format!("The consumer group has reached its maximum capacity of {most} members.");
             return Err(Refusal::new(ErrorCode::GroupMaxSizeReached, message));
@@ -211,10 +211,6 @@ impl ConsumerGroup {
         };
         let named = named.map(|names| self.named.one_of(Arc::new(names)));
         let about = said.about(before, named);
-        let is_other = |before: &About| before.topics != about.topics || before.regex != about.regex;
-        let has_changed = before.is_none_or(is_other);
-        let is_said = before != Some(&about) || replaced.is_some();
-        let has_other_assignor = before.is_some_and(|before| before.assignor != about.assignor);
         let regex = match &about.regex {
             Some(regex) if before.is_none_or(|before| before.regex != about.regex) => {
                 if !self.patterns.have_room_for(regex) {
@@ -227,12 +223,46 @@ impl ConsumerGroup {
         };
 
         // Nothing is refused from here on.
+        let (sight, owned) = (Some(said.sight.as_ref()), said.owned.as_ref());
+        let entering = Entering { id, replaced, about, regex, sight, owned };
+        let is_given = self.enter(now, topics, entering, changes);
+        let member = self.renewed(now, id);
+        Ok(Beat {
+            epoch: member.held.epoch,
+            assignment: (is_given || said.is_full()).then(|| member.held.assigned.clone()),
+            interval_ms: self.settings.heartbeat_interval_ms,
+        })
+    }
+
+    /// Takes in what a member says that is in, or comes in, and takes it a step to the target; whether its
+    /// partitions have changed.
+    pub(super) fn enter(
+        &mut self,
+        now: i64,
+        topics: &Arc<TopicTable>,
+        entering: Entering<'_>,
+        changes: &mut Vec<ConsumerChange>,
+    ) -> bool {
+        let Entering { id, replaced, about, regex, sight, owned } = entering;
+        let before = self.members.get(replaced.as_deref().unwrap_or(id)).map(|member| &member.about);
+        let is_other = |before: &About| before.topics != about.topics || before.regex != about.regex;
+        let has_changed = before.is_none_or(is_other);
+        let is_said = before != Some(&about) || replaced.is_some();
+        let has_other_assignor = before.is_some_and(|before| before.assignor != about.assignor);
+        let has_other_protocol =
+            before.is_some_and(|before| before.classic.is_some() != about.classic.is_some());
+
         let assignor = has_other_assignor.then(|| self.assignor());
         if let Some(replaced) = &replaced {
             self.replace(replaced, id, changes);
         }
         self.take_in(id, about);
-        self.see(id, said.sight.as_ref());
+        if has_other_protocol || replaced.is_some() {
+            self.members.get_mut(id).expect("it was just there").act_until = i64::MAX;
+        }
+        if let Some(sight) = sight {
+            self.see(id, sight);
+        }
         if is_said {
             changes.push(self.member_change(id));
         }
@@ -247,17 +277,23 @@ impl ConsumerGroup {
         }
         self.survey(now, topics, changes);
         self.write_epoch(changes);
-        let step = Step { owned: said.owned.as_ref(), has_changed, has_new_id: replaced.is_some() };
-        let is_given = self.reconcile(now, topics, id, step, changes);
+        let step = Step { owned, has_changed, has_new_id: replaced.is_some() };
+        self.reconcile(now, topics, id, step, changes)
+    }
 
-        let member = self.members.get_mut(id).expect("it was just there");
-        member.session_until = now.saturating_add(self.settings.session_timeout_ms);
-        self.wake_at = self.wake_at.min(member.session_until).min(member.revoke_until);
-        Ok(Beat {
-            epoch: member.held.epoch,
-            interval_ms: self.settings.heartbeat_interval_ms,
-            assignment: (is_given || said.is_full()).then(|| member.held.assigned.clone()),
-        })
+    /// Whether a member may come in; one that is in, or takes the place of one, may.
+    pub(super) fn has_room_for(&self, id: &str, instance_id: Option<&str>) -> bool {
+        self.members.len() < self.settings.size_max
+            || self.members.contains_key(id)
+            || instance_id.is_some_and(|instance| self.static_ids.contains_key(instance))
+    }
+
+    /// A member whose session begins anew.
+    pub(super) fn renewed(&mut self, now: i64, id: &str) -> &Member {
+        let member = self.members.get_mut(id).expect("it is a member");
+        member.renew_session(now, self.settings.session_timeout_ms);
+        self.wake_at = self.wake_at.min(member.session_until).min(member.act_until);
+        member
     }
 
     /// Finds out whether the member may go on, or come in; the id of the one whose place it takes.
@@ -281,7 +317,8 @@ impl ConsumerGroup {
                 let message = format!("Instance id {instance} is unknown.");
                 Err(Refusal::new(ErrorCode::UnknownMemberId, message))
             }
-            Some((_, member)) if said.is_joining() && member.held.epoch == AWAY => {
+            // One of the classic protocol does not say when it leaves for a while.
+            Some((_, member)) if said.is_joining() && (member.held.epoch == AWAY || member.is_classic()) => {
                 tracing::info!(group = self.id, member = id, instance, "a static member comes back");
                 Ok(self.static_ids.get(instance).cloned())
             }
@@ -318,7 +355,7 @@ impl ConsumerGroup {
         self.members.insert(id.to_owned(), member);
     }
 
-    fn take_in(&mut self, id: &str, about: About) {
+    pub(super) fn take_in(&mut self, id: &str, about: About) {
         let before = self.members.get(id).and_then(|member| member.about.instance_id.as_ref());
         if let Some(before) = before.filter(|before| Some(*before) != about.instance_id.as_ref()) {
             self.static_ids.remove(before);
@@ -375,13 +412,16 @@ impl ConsumerGroup {
             return false;
         }
         let is_given = next.assigned != member.held.assigned;
-        let timeout_ms: i64 = member.about.rebalance_timeout_ms.max(0).into();
-        let revoke_until = match next.stage {
-            Stage::Unrevoked => now.saturating_add(timeout_ms),
-            Stage::Stable | Stage::Unreleased => i64::MAX,
-        };
+        let must_give_up = next.stage == Stage::Unrevoked;
         self.hold(id, next);
-        self.members.get_mut(id).expect("it is a member").revoke_until = revoke_until;
+        let member = self.members.get_mut(id).expect("it is a member");
+        // Of one of the classic protocol it is known by its joins.
+        if !member.is_classic() {
+            member.act_until = i64::MAX;
+            if must_give_up {
+                member.hurry(now);
+            }
+        }
         changes.push(self.current_change(id));
         is_given
     }
@@ -410,7 +450,7 @@ impl ConsumerGroup {
                 held.revoking = Assignment::default();
                 held.epoch = AWAY;
                 self.hold(id, held);
-                self.members.get_mut(id).expect("it is a member").revoke_until = i64::MAX;
+                self.members.get_mut(id).expect("it is a member").act_until = i64::MAX;
                 changes.push(self.current_change(id));
             }
             _ => {
@@ -421,6 +461,20 @@ impl ConsumerGroup {
         }
         Ok(Beat { epoch: said.epoch, interval_ms: 0, assignment: None })
     }
+}
+
+/// A member that comes in, or goes on, and what it says.
+pub(super) struct Entering<'a> {
+    pub(super) id: &'a str,
+    /// The member whose place it takes.
+    pub(super) replaced: Option<String>,
+    pub(super) about: About,
+    /// An expression that it has not described topics with before.
+    pub(super) regex: Option<String>,
+    /// Which topics it may describe, where it says that.
+    pub(super) sight: Option<Option<&'a Sight>>,
+    /// What it says that it has.
+    pub(super) owned: Option<&'a Assignment>,
 }
 
 /// What a member brings to its next step.

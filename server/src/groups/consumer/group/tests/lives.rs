@@ -1,9 +1,13 @@
-//! Random lives. What must hold at every moment: no partition is used by two members. When everybody is
-//! quiet: every partition is used. And what the log says is what is here.
+//! Random lives, with members of both protocols. What must hold at every moment: no partition is used by two
+//! members. When everybody is quiet: every partition is used. And what the log says is what is here.
 
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::groups::member::{Identity, Join, Protocol, Sync};
+use strandline_protocol::messages::{
+    ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicPartition,
+};
 
 const SEEDS: u64 = 100;
 const STEPS: usize = 250;
@@ -18,8 +22,28 @@ struct Client {
     /// Whether it has not heard the answer to what it said, and says all again.
     is_unsure: bool,
     topics: BTreeSet<&'static str>,
+    speaks: Speaks,
     /// Silent from now on.
     is_gone: bool,
+}
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Speaks {
+    Consumer,
+    /// The classic protocol. With its join it gives up everything, or what it was told to before.
+    Classic {
+        is_eager: bool,
+        next: Next,
+    },
+}
+
+/// What a client of the classic protocol says next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Next {
+    Join,
+    Sync,
+    Heartbeat,
 }
 
 struct World {
@@ -104,7 +128,12 @@ impl World {
     fn join(&mut self) {
         let id = format!("m{}", self.rng.u8(..6));
         let topics = self.some_topics();
+        let speaks = match self.rng.bool() {
+            true => Speaks::Consumer,
+            false => Speaks::Classic { is_eager: self.rng.bool(), next: Next::Join },
+        };
         let new = || Client {
+            speaks,
             epoch: 0,
             uses: Assignment::default(),
             told: Assignment::default(),
@@ -136,6 +165,9 @@ impl World {
         if let Some(id) = self.some_client() {
             let client = self.clients.get_mut(&id).unwrap();
             (client.topics, client.is_unsure) = (topics, true);
+            if let Speaks::Classic { next, .. } = &mut client.speaks {
+                *next = Next::Join;
+            }
             self.say(&id);
         }
     }
@@ -148,14 +180,24 @@ impl World {
 
     fn leave(&mut self) {
         let Some(id) = self.some_client() else { return };
-        self.clients.remove(&id);
-        self.write(|group, topics, changes| {
-            let _ = group.heartbeat(0, topics, &super::beat(&id, -1), changes);
+        let client = self.clients.remove(&id).unwrap();
+        self.write(|group, topics, changes| match client.speaks {
+            Speaks::Consumer => drop(group.heartbeat(0, topics, &super::beat(&id, -1), changes)),
+            Speaks::Classic { .. } => *changes = group.leave_classic(&[identity(&id, 0)]).1,
         });
     }
 
     /// A client says that it is alive, and takes in what it is told.
     fn say(&mut self, id: &str) {
+        match self.clients[id].speaks {
+            Speaks::Consumer => self.say_in_consumer(id),
+            Speaks::Classic { is_eager, next: Next::Join } => self.say_join(id, is_eager),
+            Speaks::Classic { next: Next::Sync, .. } => self.say_sync(id),
+            Speaks::Classic { next: Next::Heartbeat, .. } => self.say_heartbeat(id),
+        }
+    }
+
+    fn say_in_consumer(&mut self, id: &str) {
         let client = self.clients.get_mut(id).unwrap();
         // What it was told to give up it has given up by now, or it takes its time.
         let has_given_up = self.is_calm || self.rng.u8(..3) > 0;
@@ -206,6 +248,113 @@ impl World {
                 "D9: {id} was told what is not in the log"
             );
         }
+    }
+
+    /// A client of the classic protocol joins, and says what it owns.
+    fn say_join(&mut self, id: &str, is_eager: bool) {
+        let client = self.clients.get_mut(id).unwrap();
+        client.uses = if is_eager { Assignment::default() } else { client.told.clone() };
+        let names: BTreeMap<_, _> =
+            self.topics.iter().map(|(name, (number, _))| (topic(*number), *name)).collect();
+        let owned = client.uses.topics().filter_map(|(id, partitions)| {
+            let partitions = partitions.iter().copied().collect();
+            Some(TopicPartition { topic: (*names.get(&id)?).to_owned(), partitions })
+        });
+        let said = ConsumerProtocolSubscription {
+            topics: client.topics.iter().map(|topic| (*topic).to_owned()).collect(),
+            owned_partitions: owned.collect(),
+            ..Default::default()
+        };
+        let join = Join {
+            member_id: id.to_owned(),
+            session_timeout_ms: SESSION_MS as i32,
+            rebalance_timeout_ms: REBALANCE_MS,
+            protocol_type: "consumer".to_owned(),
+            protocols: vec![Protocol { name: "range".to_owned(), metadata: said.encode().unwrap() }],
+            ..Join::default()
+        };
+        let (now, mut joined) = (self.now, None);
+        let stored =
+            self.write(|group, topics, changes| joined = Some(group.join(now, topics, &join, changes)));
+        let joined = joined.unwrap();
+        if !self.is_heard(id, stored) {
+        } else if joined.error != ErrorCode::None {
+            self.begin_anew(id, joined.error);
+        } else {
+            self.move_on(id, joined.generation, Next::Sync);
+            let epoch = self.loaded().members[id].held.epoch;
+            assert_eq!(epoch, joined.generation, "D9: {id} was told what is not in the log");
+        }
+    }
+
+    fn say_sync(&mut self, id: &str) {
+        let sync = Sync { identity: identity(id, self.clients[id].epoch), ..Sync::default() };
+        let (now, mut synced) = (self.now, None);
+        let stored =
+            self.write(|group, topics, changes| synced = Some(group.sync(now, topics, &sync, changes)));
+        if !self.is_heard(id, stored) {
+            return;
+        }
+        match synced.unwrap() {
+            Ok(synced) => {
+                let given = ConsumerProtocolAssignment::decode(&synced.assignment).unwrap();
+                let given = given.assigned_partitions.into_iter().flat_map(|given| {
+                    let id = topic(self.topics[given.topic.as_str()].0);
+                    given.partitions.into_iter().map(move |at| (id, at))
+                });
+                let told: Assignment = given.collect();
+                let client = self.clients.get_mut(id).unwrap();
+                // What it has to give up it gives up by its next join, which comes at once.
+                let has_to_give_up = !client.uses.is_within(&told);
+                client.uses = client.uses.iter().chain(told.iter()).collect();
+                client.told = told;
+                let epoch = client.epoch;
+                self.move_on(id, epoch, if has_to_give_up { Next::Join } else { Next::Heartbeat });
+            }
+            Err(error) => self.begin_anew(id, error),
+        }
+    }
+
+    fn say_heartbeat(&mut self, id: &str) {
+        let identity = identity(id, self.clients[id].epoch);
+        let (now, mut alive) = (self.now, None);
+        self.write(|group, topics, changes| {
+            alive = Some(group.heartbeat_classic(now, topics, &identity, changes));
+        });
+        if self.is_heard(id, true)
+            && let Some(Err(error)) = alive
+        {
+            self.begin_anew(id, error);
+        }
+    }
+
+    /// A client of the classic protocol has to join again; without what it has, when it is not in the
+    /// generation any more.
+    fn begin_anew(&mut self, id: &str, error: ErrorCode) {
+        let client = self.clients.get_mut(id).unwrap();
+        match error {
+            ErrorCode::RebalanceInProgress => {}
+            ErrorCode::IllegalGeneration | ErrorCode::UnknownMemberId => {
+                (client.uses, client.told) = Default::default();
+            }
+            error => panic!("{error:?}"),
+        }
+        let epoch = client.epoch;
+        self.move_on(id, epoch, Next::Join);
+    }
+
+    fn move_on(&mut self, id: &str, epoch: i32, to: Next) {
+        let client = self.clients.get_mut(id).unwrap();
+        client.epoch = epoch;
+        if let Speaks::Classic { next, .. } = &mut client.speaks {
+            *next = to;
+        }
+    }
+
+    fn is_heard(&mut self, id: &str, stored: bool) -> bool {
+        let is_heard = stored && (self.is_calm || self.rng.u8(..10) > 0);
+        self.clients.get_mut(id).unwrap().is_unsure = !is_heard;
+        is_heard
     }
 
     /// Whether what changes is in the log.
@@ -295,7 +444,7 @@ impl World {
         self.clients.retain(|_, client| !client.is_gone);
         self.tick();
         let ids: Vec<_> = self.clients.keys().cloned().collect();
-        for _ in 0..60 {
+        for _ in 0..90 {
             self.now += 1000;
             ids.iter().for_each(|id| self.say(id));
             self.survey();
@@ -312,6 +461,10 @@ impl World {
         }
         assert!(self.group.members.values().all(|member| member.held.stage == Stage::Stable));
     }
+}
+
+fn identity(id: &str, generation: i32) -> Identity {
+    Identity { member_id: id.to_owned(), instance_id: None, generation }
 }
 
 fn key_of(change: &ConsumerChange) -> ConsumerChange {
