@@ -491,7 +491,9 @@ impl Machine for GroupCoordinator {
             group.resume(now);
             self.entry_or_new(now, &name).group = Kind::Consumer(group);
         }
-        for (name, mut group) in share.into_iter().filter(|(_, group)| group.epoch() > 0) {
+        // One that was told where it begins is there before anybody has joined it.
+        let is_there = |group: &ShareGroup| group.epoch() > 0 || !group.states().is_empty();
+        for (name, mut group) in share.into_iter().filter(|(_, group)| is_there(group)) {
             group.resume(now);
             self.entry_or_new(now, &name).group = Kind::Share(group);
         }
