@@ -1090,6 +1090,7 @@ def group_static(**protocol):
 
 def consumer_static():
     has_consumer_protocol()
+    needs("static-consumer-protocol")
     group_static(**CONSUMER)
 
 
