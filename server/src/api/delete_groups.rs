@@ -5,7 +5,7 @@ use strandline_protocol::messages::{DeletableGroupResult, DeleteGroupsRequest, D
 use strandline_protocol::wire::ErrorCode;
 
 use crate::api::distinct::distinct;
-use crate::api::share_group_offsets::delete_states;
+use crate::api::share_group_offsets::{delete_states, versions};
 use crate::call::Call;
 use crate::groups::Within;
 use crate::security::acl::{Operation, Resource};
@@ -20,9 +20,13 @@ pub async fn handle(call: &Call, request: DeleteGroupsRequest) -> DeleteGroupsRe
             return DeletableGroupResult { error_code: error.code(), group_id };
         }
         let states = broker.groups.share_states(&broker.shard, group_id.clone(), usize::MAX).await;
+        let states = match states {
+            Ok(Within::All(Some(states), _)) => Some((versions(broker, &group_id, &states).await, states)),
+            _ => None,
+        };
         let deleted = broker.groups.delete(&broker.shard, group_id.clone()).await;
-        if let (Ok(Within::All(Some(states), _)), Ok(())) = (states, deleted) {
-            delete_states(broker, &group_id, states).await;
+        if let (Some((versions, states)), Ok(())) = (states, deleted) {
+            delete_states(broker, &group_id, states, &versions).await;
         }
         let error = deleted.err().unwrap_or(ErrorCode::None);
         DeletableGroupResult { error_code: error.code(), group_id }

@@ -4,10 +4,12 @@
 //! Partitions that the group has not fetched from yet get their state first, so that a member has them with
 //! its first answer; in Kafka it has them with its second.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use strandline_engine::reactor;
+use strandline_engine::types::TopicId;
 use strandline_protocol::Uuid;
 use strandline_protocol::messages::{
     ShareGroupHeartbeatAssignment, ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse,
@@ -21,7 +23,11 @@ use crate::groups::consumer::Assignment;
 use crate::groups::share::{ShareBeat, ShareGroupSettings, ShareHeartbeat, Topics};
 use crate::refusal::Refusal;
 use crate::security::acl::{Operation, Resource};
-use crate::share::ShareKey;
+use crate::share::{Replaces, ShareKey, StateVersion};
+
+/// How often a group is asked for partitions without a state: once, and once more for those whose state a
+/// group of the same name has left.
+const LOOKS: usize = 2;
 
 /// States that are made at a time.
 const STATES_AT_ONCE: usize = 64;
@@ -60,46 +66,69 @@ pub async fn handle(call: &Call, request: ShareGroupHeartbeatRequest) -> ShareGr
 }
 
 async fn beat(broker: &Broker, group: String, said: ShareHeartbeat) -> Result<ShareBeat, Refusal> {
-    let first = broker.groups.share_heartbeat(&broker.shard, group.clone(), said.clone()).await?;
-    if first.stateless.is_empty() {
-        return Ok(first);
-    }
+    let mut beat = broker.groups.share_heartbeat(&broker.shard, group.clone(), said.clone()).await?;
+    let mut left = Left::new();
     // What is not made now is made with the next beat.
-    let made = match make_states(broker, &group, first.stateless.clone(), first.group_epoch).await {
-        made if made.is_empty() => return Ok(first),
-        made => made,
-    };
-    if broker.groups.share_initialized(&broker.shard, group.clone(), made).await.is_err() {
-        return Ok(first);
+    for _ in 0..LOOKS {
+        if beat.stateless.is_empty() {
+            break;
+        }
+        let stateless = std::mem::take(&mut beat.stateless);
+        let (made, used) = make_states(broker, &group, stateless, beat.group_epoch, &left).await;
+        let is_noted = match made.is_empty() {
+            true => !used.is_empty(),
+            false => broker.groups.share_initialized(&broker.shard, group.clone(), made).await.is_ok(),
+        };
+        if !is_noted {
+            break;
+        }
+        let again = ShareHeartbeat { epoch: beat.epoch, topics: None, ..said.clone() };
+        match broker.groups.share_heartbeat(&broker.shard, group.clone(), again).await {
+            Ok(next) => beat = ShareBeat { assignment: next.assignment.or(beat.assignment), ..next },
+            Err(_) => break,
+        }
+        if used.is_empty() {
+            break;
+        }
+        left = used;
     }
-    let again = ShareHeartbeat { epoch: first.epoch, topics: None, ..said };
-    match broker.groups.share_heartbeat(&broker.shard, group, again).await {
-        Ok(second) => Ok(ShareBeat { assignment: second.assignment.or(first.assignment), ..second }),
-        Err(_) => Ok(first),
-    }
+    Ok(beat)
 }
 
-/// Gives partitions a state; those that have one now.
-async fn make_states(broker: &Broker, group: &str, topics: Topics, epoch: i32) -> Topics {
+/// States that are used. Of one that the group does not know, asked after this was seen, a group of the same
+/// name has made use: members use what their group knows.
+type Left = BTreeMap<(TopicId, i32), StateVersion>;
+
+/// Gives partitions a state; those that have one now, and those whose state is used.
+async fn make_states(
+    broker: &Broker,
+    group: &str,
+    topics: Topics,
+    epoch: i32,
+    left: &Left,
+) -> (Topics, Left) {
+    let (mut made, mut used) = (Topics::new(), Left::new());
     if let Err(error) = broker.shares.shares.states.topic(&broker.shard).await {
         tracing::warn!(%error, "the topic that share groups are kept in was not made");
-        return Topics::new();
+        return (made, used);
     }
-    let mut made = Topics::new();
     let deadline = Instant::now() + LOADING;
     for (topic, (name, partitions)) in topics {
         let all: Vec<_> = partitions.into_iter().collect();
         for partitions in all.chunks(STATES_AT_ONCE) {
             let making = partitions.iter().map(async |partition| {
                 let key = ShareKey { group: group.to_owned(), topic, partition: *partition };
-                (*partition, make_state(broker, key, epoch, deadline).await)
+                let replaces = left.get(&(topic, *partition)).copied();
+                let replaces = replaces.map_or(Replaces::Unused, Replaces::Version);
+                (*partition, make_state(broker, key, epoch, replaces, deadline).await)
             });
             for (partition, result) in join_all(making).await {
                 match result {
-                    Ok(()) => {
+                    Ok(None) => {
                         let entry = made.entry(topic).or_insert_with(|| (name.clone(), Default::default()));
                         entry.1.insert(partition);
                     }
+                    Ok(Some(version)) => drop(used.insert((topic, partition), version)),
                     Err(code) => {
                         tracing::debug!(group, topic = name, partition, %code, "no state of a share partition");
                     }
@@ -107,17 +136,31 @@ async fn make_states(broker: &Broker, group: &str, topics: Topics, epoch: i32) -
             }
         }
     }
-    made
+    (made, used)
 }
 
-async fn make_state(broker: &Broker, key: ShareKey, epoch: i32, deadline: Instant) -> Result<(), ErrorCode> {
+/// Gives a partition a state; the one that stays, where one is used.
+async fn make_state(
+    broker: &Broker,
+    key: ShareKey,
+    epoch: i32,
+    replaces: Replaces,
+    deadline: Instant,
+) -> Result<Option<StateVersion>, ErrorCode> {
     let states = &broker.shares.shares.states;
     loop {
-        match states.initialize(&broker.shard, key.clone(), epoch, UNINITIALIZED).await {
+        let made = states.initialize(&broker.shard, key.clone(), (epoch, UNINITIALIZED), replaces).await;
+        match made {
             Err(ErrorCode::CoordinatorLoadInProgress) if Instant::now() < deadline => {
                 reactor::sleep(LOADING_PAUSE).await;
             }
-            made => return made,
+            Err(ErrorCode::FencedStateEpoch) if replaces == Replaces::Unused => {
+                // It may be gone by now, and is asked for again.
+                if let Some(used) = states.summary(&broker.shard, key.clone()).await? {
+                    return Ok(Some(used.version));
+                }
+            }
+            made => return made.map(|()| None),
         }
     }
 }

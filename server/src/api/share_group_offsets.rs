@@ -23,7 +23,7 @@ use crate::groups::Within;
 use crate::groups::share::Topics;
 use crate::room::{Gathered, Seat};
 use crate::security::acl::{Operation, Resource};
-use crate::share::{ShareKey, Summary};
+use crate::share::{Replaces, ShareKey, StateVersion, Summary};
 
 /// Partitions that are asked at a time.
 const AT_ONCE: usize = 64;
@@ -154,7 +154,7 @@ async fn describe_partition(
         Err(ErrorCode::NotCoordinator) => None,
         Err(code) => return refused(code),
     };
-    let Some(Summary { start, leader_epoch, done }) = summary else {
+    let Some(Summary { start, leader_epoch, done, .. }) = summary else {
         return DescribeShareGroupOffsetsResponsePartition {
             partition_index: partition,
             start_offset: -1,
@@ -294,7 +294,7 @@ async fn begin_elsewhere(
     start: i64,
 ) -> Result<(), ErrorCode> {
     let shares = &broker.shares.shares;
-    shares.states.initialize(&broker.shard, key.clone(), epoch, start).await?;
+    shares.states.initialize(&broker.shard, key.clone(), (epoch, start), Replaces::Any).await?;
     shares.leaders.forget(key, partition).await;
     Ok(())
 }
@@ -320,7 +320,14 @@ pub async fn delete(call: &Call, request: DeleteShareGroupOffsetsRequest) -> Del
         (topic.topic_name, found)
     });
     let named: BTreeMap<String, Result<TopicId, ErrorCode>> = named.collect();
-    let ids = named.values().filter_map(|found| found.as_ref().ok().copied()).collect();
+    let ids: Vec<TopicId> = named.values().filter_map(|found| found.as_ref().ok().copied()).collect();
+    let versions = match broker.groups.share_states(&broker.shard, group.clone(), usize::MAX).await {
+        Ok(Within::All(Some(mut states), _)) => {
+            states.retain(|id, _| ids.contains(id));
+            versions(broker, &group, &states).await
+        }
+        _ => Versions::new(),
+    };
     // The group knows no states any more before these go: what is left of them is in nobody's way.
     let gone = match broker.groups.share_forget(&broker.shard, group.clone(), ids).await {
         Ok(gone) => gone,
@@ -333,7 +340,7 @@ pub async fn delete(call: &Call, request: DeleteShareGroupOffsetsRequest) -> Del
         }
     };
     let had: BTreeSet<TopicId> = gone.keys().copied().collect();
-    delete_states(broker, &group, gone).await;
+    delete_states(broker, &group, gone, &versions).await;
     let responses = named.into_iter().map(|(topic_name, found)| {
         let result = match found {
             Ok(id) if had.contains(&id) => Ok(id),
@@ -354,16 +361,37 @@ pub async fn delete(call: &Call, request: DeleteShareGroupOffsetsRequest) -> Del
     DeleteShareGroupOffsetsResponse { responses: responses.collect(), ..Default::default() }
 }
 
+/// Which states there are of share partitions, before a group forgets them.
+type Versions = BTreeMap<(TopicId, i32), StateVersion>;
+
+pub(super) async fn versions(broker: &Broker, group: &str, topics: &Topics) -> Versions {
+    let mut versions = Versions::new();
+    for (topic, (_, partitions)) in topics {
+        let partitions: Vec<_> = partitions.iter().copied().collect();
+        for some in partitions.chunks(AT_ONCE) {
+            let asking = some.iter().map(async |partition| {
+                let key = ShareKey { group: group.to_owned(), topic: *topic, partition: *partition };
+                let summary = broker.shares.shares.states.summary(&broker.shard, key).await;
+                Some(((*topic, *partition), summary.ok()??.version))
+            });
+            versions.extend(join_all(asking).await.into_iter().flatten());
+        }
+    }
+    versions
+}
+
 /// Deletes states that no group has any more. One that stays is replaced when a group of that name comes to
-/// the partition again.
-pub(super) async fn delete_states(broker: &Broker, group: &str, gone: Topics) {
+/// the partition again; one that such a group has made since `versions` were seen is not deleted.
+pub(super) async fn delete_states(broker: &Broker, group: &str, gone: Topics, versions: &Versions) {
     let shares = &broker.shares.shares;
     for (topic, (_, partitions)) in gone {
         let partitions: Vec<_> = partitions.into_iter().collect();
         for some in partitions.chunks(AT_ONCE) {
             let deleting = some.iter().map(async |partition| {
                 let key = ShareKey { group: group.to_owned(), topic, partition: *partition };
-                if let Err(code) = shares.states.delete(&broker.shard, key.clone()).await {
+                if let Some(version) = versions.get(&(topic, *partition))
+                    && let Err(code) = shares.states.delete(&broker.shard, key.clone(), *version).await
+                {
                     tracing::debug!(group, partition, %code, "the state of a share partition was not deleted");
                 }
                 if let Ok(index) = u32::try_from(*partition) {

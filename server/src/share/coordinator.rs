@@ -16,7 +16,7 @@ use strandline_protocol::wire::ErrorCode;
 
 use super::partition::StateWrite;
 use super::records::{Change, StateKey, from_values};
-use super::state::{ShareState, Stored};
+use super::state::{ShareState, Stored, UNINITIALIZED};
 use crate::coordination::{self, Machine, Outcome, Reply, Turn, Write};
 
 /// The settings of the coordinators.
@@ -57,9 +57,27 @@ impl ShareKey {
     }
 }
 
+/// Which state it is of those that a share partition has had: the state epoch, and the number of the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateVersion(i32, i32);
+
+/// What of a share partition may be lost when it gets its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaces {
+    /// Nothing that was used. Several members that come at once have the states of their group made, and one
+    /// of them may have acknowledged records by then (D9).
+    Unused,
+    /// This one, which a group of the same name has left.
+    Version(StateVersion),
+    /// Whatever there is: the group is told to begin elsewhere.
+    Any,
+}
+
 /// What others want to know of a share partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
+    /// Which state it is.
+    pub version: StateVersion,
     /// Everything before it is done with; -1 when nobody has fetched yet.
     pub start: i64,
     /// The epoch of the leader that wrote last.
@@ -87,19 +105,34 @@ type Answered<T> = Outcome<ShareCoordinator, Result<T, ErrorCode>>;
 
 impl ShareCoordinator {
     /// A group has a share partition from now on, or has it begin elsewhere, in this state epoch or a later
-    /// one: everybody who knows an older one is fenced.
+    /// one: everybody who knows an older one is fenced. FENCED_STATE_EPOCH tells who may not have it so that
+    /// there is one which stays.
     pub(super) fn initialize(
         &mut self,
         turn: &ShareTurn<'_>,
         key: &ShareKey,
         state_epoch: i32,
         start: i64,
+        replaces: Replaces,
     ) -> Answered<()> {
         if let Err(code) = check(turn, key) {
             return Outcome::Answer(Err(code));
         }
         // A group of this name may have been here before, and left its state.
         let known = self.states.get(key);
+        let stays = known.is_some_and(|known| match replaces {
+            Replaces::Unused => known.start != UNINITIALIZED,
+            Replaces::Version(version) => known.version() != version,
+            Replaces::Any => false,
+        });
+        if stays {
+            return Outcome::Answer(Err(ErrorCode::FencedStateEpoch));
+        }
+        if let Some(unused) = known.filter(|_| replaces == Replaces::Unused) {
+            // Whoever serves it goes on; who was about to delete it does not.
+            let change = self.snapshot(turn.now, key, unused.clone());
+            return write(key, vec![change]);
+        }
         let state_epoch =
             known.map_or(state_epoch, |known| state_epoch.max(known.state_epoch.saturating_add(1)));
         let mut state = ShareState::new(turn.now, state_epoch, start);
@@ -172,21 +205,28 @@ impl ShareCoordinator {
         Change::Snapshot(key.record_key(), Some(next.to_snapshot()))
     }
 
-    /// A group has a share partition no more.
-    pub(super) fn delete(&mut self, turn: &ShareTurn<'_>, key: &ShareKey) -> Answered<()> {
+    /// A group has a share partition no more, as it was: a state that was made since stays.
+    pub(super) fn delete(
+        &mut self,
+        turn: &ShareTurn<'_>,
+        key: &ShareKey,
+        version: StateVersion,
+    ) -> Answered<()> {
         if turn.is_in_flight(&key.name()) {
             return Outcome::Answer(Err(ErrorCode::CoordinatorLoadInProgress));
         }
-        match self.states.contains_key(key) {
-            true => write(key, tombstones(key)),
-            false => Outcome::Answer(Ok(())),
+        match self.states.get(key) {
+            Some(known) if known.version() == version => write(key, tombstones(key)),
+            Some(_) => Outcome::Answer(Err(ErrorCode::FencedStateEpoch)),
+            None => Outcome::Answer(Ok(())),
         }
     }
 
     /// What others want to know; `None` when the group does not have it.
     pub(super) fn summary(&self, key: &ShareKey) -> Option<Summary> {
-        let ShareState { start, leader_epoch, done, .. } = *self.states.get(key)?;
-        Some(Summary { start, leader_epoch, done })
+        let state = self.states.get(key)?;
+        let ShareState { start, leader_epoch, done, .. } = *state;
+        Some(Summary { version: state.version(), start, leader_epoch, done })
     }
 
     /// Lets go of the share partitions of topics that were deleted.
@@ -230,6 +270,12 @@ fn new_write(key: &ShareKey, records: Vec<Change>) -> Write<ShareCoordinator> {
 
 fn write(key: &ShareKey, records: Vec<Change>) -> Answered<()> {
     Outcome::Write(new_write(key, records), Box::new(|stored| stored.map_err(ErrorCode::from)))
+}
+
+impl ShareState {
+    fn version(&self) -> StateVersion {
+        StateVersion(self.state_epoch, self.snapshot_epoch)
+    }
 }
 
 impl Machine for ShareCoordinator {
@@ -280,3 +326,6 @@ impl Machine for ShareCoordinator {
 
     fn tick(&mut self, _: &mut ShareTurn<'_>) {}
 }
+
+#[cfg(test)]
+mod tests;

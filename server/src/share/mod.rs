@@ -43,7 +43,7 @@ mod version;
 
 pub use asked::Asked;
 pub use batches::{Archive, ReadBatch, ReadBatches};
-pub use coordinator::{ShareKey, Summary};
+pub use coordinator::{Replaces, ShareKey, StateVersion, Summary};
 pub use dead_letters::{DeadLetterQueue, LetterCounts};
 pub use leaders::{NextFetch, ShareLeaders};
 pub use log::ShareLog;

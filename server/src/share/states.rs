@@ -7,7 +7,7 @@ use strandline_engine::error::TopicError;
 use strandline_engine::topics::Topic;
 use strandline_protocol::wire::ErrorCode;
 
-use super::coordinator::{CoordinatorSettings, ShareCoordinator, ShareKey, Summary};
+use super::coordinator::{CoordinatorSettings, Replaces, ShareCoordinator, ShareKey, StateVersion, Summary};
 use super::partition::StateWrite;
 use super::state::Stored;
 use crate::coordination::{Coordinators, InternalTopic, Partitions};
@@ -41,12 +41,12 @@ impl ShareStates {
         &self,
         partitions: &impl Partitions,
         key: ShareKey,
-        state_epoch: i32,
-        start: i64,
+        (state_epoch, start): (i32, i64),
+        replaces: Replaces,
     ) -> Result<(), ErrorCode> {
         let name = key.name();
         let initialized = self.0.change(partitions, &name, move |machine, turn| {
-            machine.initialize(turn, &key, state_epoch, start)
+            machine.initialize(turn, &key, state_epoch, start, replaces)
         });
         initialized.await?
     }
@@ -78,9 +78,14 @@ impl ShareStates {
     }
 
     /// A group has a share partition no more; see [`ShareCoordinator::delete`].
-    pub async fn delete(&self, partitions: &impl Partitions, key: ShareKey) -> Result<(), ErrorCode> {
+    pub async fn delete(
+        &self,
+        partitions: &impl Partitions,
+        key: ShareKey,
+        version: StateVersion,
+    ) -> Result<(), ErrorCode> {
         let name = key.name();
-        self.0.change(partitions, &name, move |machine, turn| machine.delete(turn, &key)).await?
+        self.0.change(partitions, &name, move |machine, turn| machine.delete(turn, &key, version)).await?
     }
 
     /// What others want to know of a share partition; see [`ShareCoordinator::summary`].

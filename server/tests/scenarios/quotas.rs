@@ -320,6 +320,7 @@ fn who_takes_more_of_a_thread_than_it_may_is_answered_and_then_not_listened_to()
     assert!(metrics.contains(throttled), "{metrics}");
     set(&mut client, &[("client-id", Some(CLIENT))], "request_percentage", 100.0);
     took(&mut client);
-    let quick = (0..50).filter(|_| took(&mut client) < Duration::from_millis(900)).count();
-    assert!(quick > 40, "a whole thread is enough: {quick}");
+    let request = MetadataRequest { topics: None, ..Default::default() };
+    let held = (0..50).map(|_| client.call(12, &request).throttle_time_ms);
+    assert_eq!(held.collect::<Vec<_>>(), [0; 50], "a whole thread is enough");
 }

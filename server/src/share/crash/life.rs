@@ -27,8 +27,8 @@ use crate::refusal::Refusal;
 use crate::share::coordinator::CoordinatorSettings;
 use crate::share::leaders::Queues;
 use crate::share::{
-    Acknowledgement, Archive, Asked, DeadLetterQueue, Kind, Limits, ReadBatch, ReadBatches, STATE_TOPIC,
-    ShareKey, ShareLeaders, ShareLog, ShareStates, Want,
+    Acknowledgement, Archive, Asked, DeadLetterQueue, Kind, Limits, ReadBatch, ReadBatches, Replaces,
+    STATE_TOPIC, ShareKey, ShareLeaders, ShareLog, ShareStates, Want,
 };
 
 /// Operations of the disk after which an answer that is still missing never comes.
@@ -241,7 +241,12 @@ impl Life {
             let key = running.asked(partition).key;
             loop {
                 let key = key.clone();
-                match self.drive(running.states.initialize(&running.shards[0], key, 1, -1))? {
+                match self.drive(running.states.initialize(
+                    &running.shards[0],
+                    key,
+                    (1, -1),
+                    Replaces::Unused,
+                ))? {
                     Ok(()) => break,
                     Err(ErrorCode::CoordinatorLoadInProgress) => self.drive(running.process.pass_time(1))?,
                     Err(code) => panic!("it is not initialized: {code}"),
