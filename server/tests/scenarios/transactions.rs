@@ -622,6 +622,31 @@ fn batches_of_one_connection_keep_their_order_while_a_coordinator_is_asked() {
     }
 }
 
+/// Its coordinator is asked once. The marker of the transaction before comes while it answers, and then what it
+/// has said is not enough.
+#[test]
+fn a_batch_that_comes_before_a_marker_and_has_no_time_left_is_to_be_sent_again() {
+    let dir = data_dir();
+    let broker = Broker::start(dir.path(), &["-o", "add.partitions.to.txn.retry.backoff.max.ms=0"]);
+    let mut client = broker.client();
+    client.create("t", 4, &[]);
+    for level in LEVELS {
+        let mut producer = Producer::begin(&broker, &format!("{level:?}"), level);
+        for round in 0..50 {
+            for partition in 0..4 {
+                producer.write("t", partition, &[&format!("{level:?} {round}")]);
+            }
+            producer.commit();
+        }
+    }
+    let expected = LEVELS.map(|level| (0..50).map(move |round| format!("{level:?} {round}")));
+    let expected: Vec<String> = expected.into_iter().flatten().collect();
+    let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+    for partition in 0..4 {
+        sees(&mut client, "t", partition, &expected);
+    }
+}
+
 #[test]
 fn records_outside_of_the_open_transaction_of_their_producer_are_refused() {
     let dir = data_dir();
