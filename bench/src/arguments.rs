@@ -169,16 +169,38 @@ pub(crate) enum What {
     },
 }
 
+/// How the tool connects.
+#[derive(Args, Debug)]
+pub(crate) struct AccessArgs {
+    /// How to connect, in Kafka's names, as a properties file: security.protocol, ssl.*, sasl.mechanism,
+    /// sasl.jaas.config [default: in plaintext]. What is proven has to hold as long as the measurement.
+    #[arg(long, value_name = "FILE")]
+    command_config: Option<PathBuf>,
+}
+
+impl AccessArgs {
+    /// How to connect, where that was said.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    fn access(&self) -> Result<Option<Access>, AccessError> {
+        let Some(path) = &self.command_config else { return Ok(None) };
+        let (access, unknown) = Access::read(path)?;
+        if !unknown.is_empty() {
+            note!("warning: {}: not understood and passed over: {}", path.display(), unknown.join(" "));
+        }
+        Ok(Some(access))
+    }
+}
+
 /// A broker that runs already.
 #[derive(Args, Debug)]
 pub(crate) struct BrokerArgs {
     /// A broker of the cluster.
     #[arg(long, default_value = "127.0.0.1:9092")]
     pub(crate) broker: String,
-    /// How to connect, in Kafka's names, as a properties file: security.protocol, ssl.*, sasl.mechanism,
-    /// sasl.jaas.config [default: in plaintext]. What is proven has to hold as long as the measurement.
-    #[arg(long, value_name = "FILE")]
-    command_config: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
     /// Its process id, to count its CPU, memory and writes.
     #[arg(long)]
     pub(crate) pid: Option<u32>,
@@ -206,19 +228,6 @@ impl BrokerArgs {
             topic_configs: self.topic_configs.clone(),
         }
     }
-
-    /// How to connect, where that was said.
-    ///
-    /// # Errors
-    /// [`AccessError`].
-    fn access(&self) -> Result<Option<Access>, AccessError> {
-        let Some(path) = &self.command_config else { return Ok(None) };
-        let (access, unknown) = Access::read(path)?;
-        if !unknown.is_empty() {
-            note!("warning: {}: not understood and passed over: {}", path.display(), unknown.join(" "));
-        }
-        Ok(Some(access))
-    }
 }
 
 impl What {
@@ -231,8 +240,9 @@ impl What {
             What::Produce(ProduceArgs { broker, .. })
             | What::Consume(ConsumeArgs { broker, .. })
             | What::EndToEnd(EndToEndArgs { broker, .. })
-            | What::Curve(SeriesArgs { broker, .. }) => broker.access(),
-            What::Partitions(args) => args.series.broker.access(),
+            | What::Curve(SeriesArgs { broker, .. }) => broker.access.access(),
+            What::Partitions(args) => args.series.broker.access.access(),
+            What::Compare(args) => args.access.access(),
             _ => Ok(None),
         }
     }
@@ -339,6 +349,8 @@ pub(crate) struct CompareArgs {
     pub(crate) rounds: RoundsArgs,
     #[command(flatten)]
     pub(crate) systems: SystemsArgs,
+    #[command(flatten)]
+    access: AccessArgs,
     /// Readers at the tail while the load runs: what the broker uses is then for both.
     #[arg(long, default_value_t = 0)]
     pub(crate) tail_readers: u32,
