@@ -10,6 +10,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use futures_channel::oneshot;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
+use strandline_engine::config::ReactorChoice;
 use strandline_engine::format::batch::{TimestampType, verify_crc};
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::check::{CheckRules, check};
@@ -17,7 +18,7 @@ use strandline_engine::format::compression::Codec;
 use strandline_engine::format::index::{IndexEntry, floor};
 use strandline_engine::format::journal::{Expect, NewBatch, encode_commit, read_commit};
 use strandline_engine::io::AlignedBuffer;
-use strandline_engine::reactor::spawn_executor;
+use strandline_engine::reactor::{choose, spawn_executor};
 use strandline_engine::types::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicId};
 use strandline_protocol::Uuid;
 use strandline_protocol::messages::{
@@ -169,12 +170,13 @@ fn hop(criterion: &mut Criterion) {
     let (ask, questions) = async_channel::bounded::<oneshot::Sender<()>>(1024);
     let (measure, rounds) = async_channel::bounded::<(u64, u64)>(1);
     let (tell, took) = async_channel::bounded::<Duration>(1);
-    let answering = spawn_executor("answers", None, BACKGROUND_SHARE, |_| async move {
+    let reactor = choose(ReactorChoice::Auto).expect("there is one").kind;
+    let answering = spawn_executor(reactor, "answers", None, BACKGROUND_SHARE, |_| async move {
         while let Ok(answer) = questions.recv().await {
             let _ = answer.send(());
         }
     });
-    let asking = spawn_executor("asks", None, BACKGROUND_SHARE, |_| async move {
+    let asking = spawn_executor(reactor, "asks", None, BACKGROUND_SHARE, |_| async move {
         while let Ok((count, under_way)) = rounds.recv().await {
             let began = Instant::now();
             for _ in 0..count.div_ceil(under_way) {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use hdrhistogram::Histogram;
-use strandline_engine::config::EngineConfig;
+use strandline_engine::config::{EngineConfig, ReactorChoice};
 use strandline_engine::error::{AppendError, StartError, TopicError};
 use strandline_engine::format::builder::BatchBuilder;
 use strandline_engine::format::compression::Codec;
@@ -25,6 +25,9 @@ pub(crate) struct LoopbackArgs {
     /// Shards of the engine: the cores, when it is not given.
     #[arg(long)]
     shards: Option<usize>,
+    /// What the shards run on: auto, ring, glommio or poll.
+    #[arg(long, default_value_t = ReactorChoice::Auto)]
+    reactor: ReactorChoice,
     /// Partitions of the topic.
     #[arg(long, default_value_t = 16)]
     partitions: u32,
@@ -139,6 +142,7 @@ pub(crate) fn run(args: &LoopbackArgs) -> Result<(), LoopbackError> {
     let directory = tempfile::Builder::new().prefix("strandline-loopback-").tempdir_in(&args.dir)?;
     let mut config = EngineConfig::new(directory.path());
     config.shards = args.shards.unwrap_or(config.shards);
+    config.reactor = args.reactor;
     let shards = config.shards;
     let (sender, results) = mpsc::channel();
     let engine = Engine::start(config, LoopbackFront { args: args.clone(), results: sender })?;
@@ -147,11 +151,12 @@ pub(crate) fn run(args: &LoopbackArgs) -> Result<(), LoopbackError> {
         all += results.recv().map_err(|_| LoopbackError::Silent)??;
     }
     let stats = ShardStats::sum(&futures_executor::block_on(engine.handle().stats()));
+    let reactor = engine.reactor().kind;
     engine.stop()?;
     let records = all.len() * args.records_per_batch as u64;
     let rate = records as f64 / args.seconds as f64;
     outln!(
-        "loopback front, {shards} shards, {} partitions, {} appenders, {} records of {} B a batch, {}: {rate:.0} records/s, {:.0} MB/s; \
+        "loopback front, {shards} shards on {reactor}, {} partitions, {} appenders, {} records of {} B a batch, {}: {rate:.0} records/s, {:.0} MB/s; \
          append p50 {} us, p99 {} us, p99.9 {} us; {:.1} records a journal write",
         args.partitions,
         args.appenders,
@@ -176,6 +181,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let args = LoopbackArgs {
             shards: Some(2),
+            reactor: ReactorChoice::Auto,
             partitions: 3,
             appenders: 4,
             record_bytes: 100,

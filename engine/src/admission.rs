@@ -258,7 +258,7 @@ mod tests {
     use crate::format::builder::BatchBuilder;
     use crate::format::check::Repack;
     use crate::format::compression::{Codec, DecompressError};
-    use crate::reactor::{Queue, spawn, spawn_executor};
+    use crate::reactor::{Queue, kind_for_tests, spawn, spawn_executor};
     use crate::types::Timestamp;
 
     const PACKED: [Codec; 4] = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
@@ -268,7 +268,7 @@ mod tests {
         F: Future<Output = T> + 'static,
         T: Send + 'static,
     {
-        spawn_executor("test", None, 0.1, |_| test()).unwrap().join().unwrap()
+        spawn_executor(kind_for_tests(), "test", None, 0.1, |_| test()).unwrap().join().unwrap()
     }
 
     fn rules() -> CheckRules {

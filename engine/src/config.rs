@@ -2,6 +2,7 @@
 //! it was started with, the table ([`TOPIC_CONFIGS`]).
 
 mod allowed;
+mod reactor;
 mod topic;
 mod value;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use crate::format::settings::{Credentials, DynamicSettings, Texts};
 
 pub use allowed::Allowed;
+pub use reactor::{ReactorChoice, ReactorKind, UnknownReactor};
 pub(crate) use topic::words_of;
 pub use topic::{
     CompactionLimits, CompressionLevels, ConfigMode, DECOMPRESSED_BYTES_MAX, RetentionLimits, TOPIC_CONFIGS,
@@ -42,6 +44,8 @@ pub struct EngineConfig {
     pub shards: usize,
     /// Whether each shard's thread is pinned to a core of its own. Off for tests that share a machine.
     pub pin_threads: bool,
+    /// What the shards' threads run on.
+    pub reactor: ReactorChoice,
     /// Largest size of one journal file in bytes; a shard has three. They start at 1 MiB and grow with the
     /// load.
     pub journal_file_bytes_max: u64,
@@ -105,6 +109,7 @@ impl EngineConfig {
             node_id: None,
             shards: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(SHARDS_MAX)),
             pin_threads: true,
+            reactor: ReactorChoice::default(),
             journal_file_bytes_max: 64 << 20,
             open_files_max: EngineConfig::OPEN_FILES_MAX,
             retention_check: Duration::from_secs(300),

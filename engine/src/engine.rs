@@ -15,7 +15,7 @@ use async_channel::{Receiver, Sender};
 
 use crate::admission::Bench;
 use crate::catalog::Catalog;
-use crate::config::{EngineConfig, InForce, SHARDS_MAX};
+use crate::config::{EngineConfig, InForce, ReactorKind, SHARDS_MAX};
 use crate::error::{Fault, StartError};
 use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::names;
@@ -26,7 +26,7 @@ use crate::io::latch::Latch;
 use crate::io::pwrite::PwriteDisk;
 use crate::message::Message;
 use crate::partition::{Incomplete, Unwritten};
-use crate::reactor::{self, EngineDisk, ExecutorHandle, Queue, ShardDisk};
+use crate::reactor::{self, Chosen, EngineDisk, ExecutorHandle, Queue, ShardDisk};
 use crate::recovery::{Recovered, RecoveryReport, recover};
 use crate::shard::{Shard, ShardStart};
 use crate::sync::Published;
@@ -49,6 +49,7 @@ pub struct Engine {
     running: Option<Running>,
     report: RecoveryReport,
     recovery_time: Duration,
+    reactor: Chosen,
 }
 
 struct Running {
@@ -111,13 +112,16 @@ impl Engine {
     /// them serve.
     ///
     /// # Errors
-    /// [`StartError`]; nothing runs then. Whether io_uring can be used is found out before anything is
+    /// [`StartError`]; nothing runs then. What the shards' threads can run on is found out before anything is
     /// touched.
     pub fn start<F: Front>(config: EngineConfig, front: F) -> Result<Engine, StartError> {
         if config.shards == 0 || config.shards > SHARDS_MAX {
             return Err(StartError::Shards { found: config.shards, max: SHARDS_MAX });
         }
-        reactor::probe().map_err(|source| StartError::Ring { source })?;
+        let chosen = reactor::choose(config.reactor).map_err(|source| StartError::Reactor { source })?;
+        if let Some(reason) = &chosen.instead {
+            tracing::warn!(reactor = chosen.kind.name(), reason, "the shards run without the I/O ring");
+        }
         let lock = lock_data_dir(&config.data_dir)?;
         let began = Instant::now();
         let recovered = block_on(recover(
@@ -130,13 +134,18 @@ impl Engine {
         ))?;
         let recovery_time = began.elapsed();
         let report = recovered.report;
-        let (handle, running) = start_shards(&config, front, recovered, lock)?;
-        Ok(Engine { handle, running: Some(running), report, recovery_time })
+        let (handle, running) = start_shards(&config, chosen.kind, front, recovered, lock)?;
+        Ok(Engine { handle, running: Some(running), report, recovery_time, reactor: chosen })
     }
 
     /// A handle for any thread.
     pub fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// What the shards' threads run on.
+    pub fn reactor(&self) -> &Chosen {
+        &self.reactor
     }
 
     /// What recovery found, and how long it took.
@@ -294,6 +303,7 @@ struct ShardSeed {
 
 fn start_shards<F: Front>(
     config: &EngineConfig,
+    reactor: ReactorKind,
     front: F,
     recovered: Recovered,
     lock: fs::File,
@@ -353,9 +363,10 @@ fn start_shards<F: Front>(
                 }
             }
         };
-        let spawned = reactor::spawn_watched(&name, cpu, config.background_share, ended, move |disk| {
-            run_shard(seed, front, disk)
-        });
+        let spawned =
+            reactor::spawn_watched(reactor, &name, cpu, config.background_share, ended, move |disk| {
+                run_shard(seed, front, disk)
+            });
         match spawned {
             Ok(thread) => drop(running.shards.insert(index, thread)),
             Err(source) => {

@@ -555,9 +555,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Threads can not have an io_uring, or not one that does what is needed.
+    /// Threads can not have what they are to run on, an io_uring most likely.
     #[error("{source}")]
-    Ring {
+    Reactor {
         /// What is refused, and what to do about it.
         source: std::io::Error,
     },

@@ -9,6 +9,7 @@ use futures_executor::block_on;
 use rustix::process::{Resource, getrlimit};
 use strandline_engine::config::{EngineConfig, TopicConfig};
 use strandline_engine::error::StartError;
+use strandline_engine::reactor::Chosen;
 use strandline_engine::{Engine, Front, Handle, NoFront, RecoveryReport, ShardStats, StopError, Watch};
 
 use crate::cluster::Endpoint;
@@ -124,7 +125,8 @@ impl Server {
         let keys = KeyWatch::start(keys, engine.handle().clone()).map_err(ServeError::KeyWatch)?;
         if let Some(metrics) = &metrics {
             let (handle, recovery) = (engine.handle().clone(), engine.recovery());
-            metrics.serve(Sources { handle, front: kafka, recovery, data_dir: config.data_dir.clone() });
+            let (reactor, data_dir) = (engine.reactor().clone(), config.data_dir.clone());
+            metrics.serve(Sources { handle, front: kafka, recovery, reactor, data_dir });
         }
         Ok(Server { engine, listeners, metrics, descriptors, keys })
     }
@@ -157,6 +159,11 @@ impl Server {
     /// The engine.
     pub fn handle(&self) -> &Handle {
         self.engine.handle()
+    }
+
+    /// What the shards' threads run on.
+    pub fn reactor(&self) -> &Chosen {
+        self.engine.reactor()
     }
 
     /// What recovery found, and how long it took.
@@ -218,6 +225,7 @@ fn engine_config(config: &BrokerConfig, shards: Option<usize>) -> EngineConfig {
     engine.cleaner = config.cleaner.clone();
     engine.scrub_bytes_per_second = config.scrub_bytes_per_second;
     engine.background_share = config.background_share;
+    engine.reactor = config.reactor;
     engine
 }
 

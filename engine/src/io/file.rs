@@ -1,7 +1,7 @@
 //! An open file of the operating system, and the system calls on files and directories that never wait for
 //! long.
 //!
-//! Shared by the backends [`super::ring`] and [`super::pwrite`]. Nothing here is asynchronous; what may wait
+//! Shared by the reactor's disk and [`super::pwrite`]. Nothing here is asynchronous; what may wait
 //! for a disk says so.
 
 use std::fs;

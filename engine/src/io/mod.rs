@@ -1,9 +1,9 @@
 //! The disk seam: everything that the engine asks of a disk, and nothing else.
 //!
-//! Four backends stand behind it: the ring of the [reactor](crate::reactor) (production), [`pwrite`] (plain
-//! system calls, for comparison and for machines without io_uring), `sim::SimDisk` (two images per file, for
-//! the crash tests), and [`latch::Latch`], which wraps any of them and never lets a failed write or sync be
-//! followed by another (D3).
+//! Four backends stand behind it: the disk of the [reactor](crate::reactor) (production), [`pwrite`] (plain
+//! system calls, for recovery, which runs alone, and for comparison), `sim::SimDisk` (two images per file,
+//! for the crash tests), and [`latch::Latch`], which wraps any of them and never lets a failed write or sync
+//! be followed by another (D3).
 //!
 //! * Buffers given to an operation are owned by it until it completes.
 //! * An operation that was started goes on when its future is dropped; only its result is lost.

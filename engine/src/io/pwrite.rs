@@ -1,7 +1,7 @@
 //! A disk of plain system calls: each operation is done when its future is first polled, and the thread waits
 //! for it.
 //!
-//! For comparison with the ring, for tests, and for machines where io_uring is blocked. It needs no executor.
+//! For recovery, for directories that no broker runs on, for comparison, and for tests. It needs no executor.
 
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;

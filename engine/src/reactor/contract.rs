@@ -1,23 +1,31 @@
-//! What [`Reactor`] owes to the engine, held against the implementation that is built: `.ci/run` builds both.
+//! What [`Reactor`] owes to the engine, held against each of the implementations.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
 
+use super::tests::KINDS;
 use super::*;
 
-fn on_executor<F, T>(test: impl FnOnce() -> F + Send + 'static) -> T
-where
-    F: Future<Output = T> + 'static,
-    T: Send + 'static,
-{
-    spawn_executor("test", None, 0.1, |_| test()).unwrap().join().unwrap()
+fn on_each<F: Future<Output = ()> + 'static>(test: impl Fn() -> F + Clone + Send + 'static) {
+    on_these(KINDS, test);
+}
+
+fn on_these<F: Future<Output = ()> + 'static>(
+    kinds: &[ReactorKind],
+    test: impl Fn() -> F + Clone + Send + 'static,
+) {
+    for kind in kinds {
+        let test = test.clone();
+        let ended = spawn_executor(*kind, "test", None, 0.1, move |_| test()).unwrap().join();
+        ended.unwrap_or_else(|error| panic!("{kind}: {error}"));
+    }
 }
 
 #[test]
 fn a_wake_from_another_thread_is_never_lost() {
-    on_executor(|| async {
+    on_each(|| async {
         let (asked, questions) = async_channel::bounded(1);
         let (answer, answers) = async_channel::bounded(1);
         let thread = thread::spawn(move || {
@@ -36,7 +44,7 @@ fn a_wake_from_another_thread_is_never_lost() {
 
 #[test]
 fn timers_fire_in_their_order_and_a_dropped_one_not_at_all() {
-    on_executor(|| async {
+    on_each(|| async {
         let fired = Rc::new(RefCell::new(Vec::new()));
         let sleeper = |millis: u64| {
             let (fired, began) = (fired.clone(), now());
@@ -62,18 +70,20 @@ fn timers_fire_in_their_order_and_a_dropped_one_not_at_all() {
 
 #[test]
 fn a_panic_of_a_task_is_told_by_the_executor() {
-    let executor = spawn_executor("test", None, 0.1, |_| async { panic!("no way") }).unwrap();
-    let error = executor.join().unwrap_err();
-    assert!(error.to_string().contains("no way"), "{error}");
+    for kind in KINDS {
+        let executor = spawn_executor(*kind, "test", None, 0.1, |_| async { panic!("no way") }).unwrap();
+        let error = executor.join().unwrap_err();
+        assert!(error.to_string().contains("no way"), "{kind}: {error}");
+    }
 }
 
 #[test]
 fn the_end_of_an_executor_is_told_however_it_ends() {
-    for panics in [false, true] {
+    for (kind, panics) in KINDS.iter().flat_map(|kind| [(*kind, false), (*kind, true)]) {
         let (told, ends) = mpsc::channel();
         let ended = move || told.send(()).unwrap();
         let future = async move { assert!(!panics, "no way") };
-        let executor = spawn_watched("test", None, 0.1, ended, move |_| future).unwrap();
+        let executor = spawn_watched(kind, "test", None, 0.1, ended, move |_| future).unwrap();
         assert_eq!(ends.recv(), Ok(()));
         assert_eq!(executor.join().is_err(), panics);
     }
@@ -81,21 +91,23 @@ fn the_end_of_an_executor_is_told_however_it_ends() {
 
 #[test]
 fn an_executor_that_panics_has_woken_whom_it_was_about_to_wake() {
-    let (asked, question) = futures_channel::oneshot::channel::<()>();
-    let (answered, answer) = futures_channel::oneshot::channel();
-    let waits = spawn_executor("waits", None, 0.1, |_| async move {
-        answered.send(()).unwrap();
-        question.await
-    });
-    let panics = spawn_executor("panics", None, 0.1, |_| async move {
-        answer.await.unwrap();
-        // Long enough for the other one to sleep, and no harm when it does not.
-        sleep(Duration::from_millis(20)).await;
-        let _ = asked.send(());
-        panic!("no way")
-    });
-    assert!(panics.unwrap().join().is_err());
-    assert_eq!(waits.unwrap().join().unwrap(), Ok(()));
+    for kind in KINDS {
+        let (asked, question) = futures_channel::oneshot::channel::<()>();
+        let (answered, answer) = futures_channel::oneshot::channel();
+        let waits = spawn_executor(*kind, "waits", None, 0.1, |_| async move {
+            answered.send(()).unwrap();
+            question.await
+        });
+        let panics = spawn_executor(*kind, "panics", None, 0.1, |_| async move {
+            answer.await.unwrap();
+            // Long enough for the other one to sleep, and no harm when it does not.
+            sleep(Duration::from_millis(20)).await;
+            let _ = asked.send(());
+            panic!("no way")
+        });
+        assert!(panics.unwrap().join().is_err());
+        assert_eq!(waits.unwrap().join().unwrap(), Ok(()), "{kind}");
+    }
 }
 
 /// Runs until the condition holds, for a minute at most.
@@ -109,7 +121,7 @@ async fn wait_until(holds: impl Fn() -> bool) {
 
 #[test]
 fn a_dropped_task_is_cancelled_here_and_a_detached_one_runs_on() {
-    on_executor(|| async {
+    on_each(|| async {
         let held = Rc::new(Cell::new(0));
         let waits = |queue| {
             let held = held.clone();
@@ -158,9 +170,9 @@ fn busy(queue: Queue) -> (Task<()>, Rc<Cell<u32>>) {
 }
 
 #[test]
-#[cfg_attr(feature = "glommio", ignore = "glommio-ng 0.12.0 does not keep this beside tasks that never wait")]
 fn no_queue_is_starved_by_the_others() {
-    on_executor(|| async {
+    // glommio-ng 0.12.0 does not keep this beside tasks that never wait.
+    on_these(&[ReactorKind::Ring, ReactorKind::Poll], || async {
         let queues = [Queue::Net, Queue::Storage, Queue::Background];
         for one in queues {
             let others = queues.map(|queue| (queue != one).then(|| busy(queue)));
@@ -181,37 +193,47 @@ fn no_queue_is_starved_by_the_others() {
 
 #[test]
 fn what_was_written_is_on_the_disk_when_the_executor_has_ended() {
-    use crate::io::{Disk, OpenMode};
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("file");
-    let file = path.clone();
-    let written = spawn_executor("test", None, 0.1, |disk| async move {
-        let file = disk.open(&file, OpenMode::Create).await.unwrap();
-        let mut write = Box::pin(disk.write(&file, crate::types::Position(0), vec![vec![7; 1 << 20].into()]));
-        // It is begun, and nobody waits for it.
-        let _ = futures_util::poll!(&mut write);
-        drop(write);
-    });
-    written.unwrap().join().unwrap();
-    assert_eq!(std::fs::read(&path).unwrap(), vec![7; 1 << 20]);
+    use crate::io::{AlignedBuffer, Disk, OpenMode};
+    use crate::types::Position;
+    for kind in KINDS {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, journal) = (dir.path().join("file"), dir.path().join("journal"));
+        std::fs::write(&journal, "").unwrap();
+        let (file, aligned) = (path.clone(), journal.clone());
+        let written = spawn_executor(*kind, "test", None, 0.1, |disk| async move {
+            let file = disk.open(&file, OpenMode::Create).await.unwrap();
+            let journal = disk.open(&aligned, OpenMode::Durable).await.unwrap();
+            let mut write = Box::pin(disk.write(&file, Position(0), vec![vec![7; 1 << 20].into()]));
+            let mut aligned =
+                Box::pin(disk.write_aligned(&journal, Position(0), AlignedBuffer::zeroed(8192)));
+            // They are begun, and nobody waits for them.
+            let _ = (futures_util::poll!(&mut write), futures_util::poll!(&mut aligned));
+            drop((write, aligned));
+        });
+        written.unwrap().join().unwrap();
+        assert!(std::fs::read(&path).unwrap() == vec![7; 1 << 20], "{kind}");
+        assert_eq!(std::fs::metadata(&journal).unwrap().len(), 8192, "{kind}");
+    }
 }
 
 #[test]
 fn a_waker_outlives_the_executor() {
-    let (told, waker) = mpsc::channel();
-    let executor = spawn_executor("test", None, 0.1, |_| async move {
-        let task = spawn(
-            Queue::Net,
-            std::future::poll_fn(move |context| {
-                told.send(context.waker().clone()).unwrap();
-                Poll::<()>::Pending
-            }),
-        );
-        sleep(Duration::from_millis(1)).await;
-        drop(task);
-    });
-    executor.unwrap().join().unwrap();
-    let waker = waker.recv().unwrap();
-    waker.wake_by_ref();
-    drop(waker);
+    for kind in KINDS {
+        let (told, waker) = mpsc::channel();
+        let executor = spawn_executor(*kind, "test", None, 0.1, |_| async move {
+            let task = spawn(
+                Queue::Net,
+                std::future::poll_fn(move |context| {
+                    told.send(context.waker().clone()).unwrap();
+                    Poll::<()>::Pending
+                }),
+            );
+            sleep(Duration::from_millis(1)).await;
+            drop(task);
+        });
+        executor.unwrap().join().unwrap();
+        let waker = waker.recv().unwrap();
+        waker.wake_by_ref();
+        drop(waker);
+    }
 }

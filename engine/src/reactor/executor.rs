@@ -1,11 +1,12 @@
-//! Our own executor, which sleeps in the ring.
+//! Our own executor, which sleeps in the ring or in the poller: in what its thread's disk waits on.
 //!
 //! ```text
 //!   turn:   due timers, wakes from other threads
 //!           > net       every connection that something has arrived for
 //!           > storage   what they brought, together: one commit for all of them
 //!           > background, a tenth of the time of the others
-//!           > ring      one system call: submits all that was started, takes in all that is complete, and sleeps when nothing is ready
+//!           > disk      submits all that was started, takes in all that is complete, and sleeps when nothing is ready;
+//!                       with the ring, in one system call
 //! ```
 //!
 //! * Tasks of a queue that are ready run once each before one of them runs again; connections before storage,
@@ -26,9 +27,12 @@ use std::time::{Duration, Instant};
 use async_task::Runnable;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use super::disk::ShardDisk;
+use super::doorbell::Doorbell;
+use super::slots::Wait;
 use super::{OnDrop, Queue, Reactor};
+use crate::config::ReactorKind;
 use crate::io::yield_now;
-use crate::reactor::ring::{Doorbell, RingDisk, Wait};
 use crate::sync::Woken;
 
 /// How long a task may go on when others wait. The rule for a step between two looks is 50 us.
@@ -51,12 +55,17 @@ impl Reactor for Own {
     type Spawned<T> = async_task::Task<T>;
     type Thread<T: Send + 'static> = thread::JoinHandle<io::Result<T>>;
 
+    fn is_here() -> bool {
+        EXECUTOR.with_borrow(Option::is_some)
+    }
+
     fn start<F, T>(
+        kind: ReactorKind,
         name: &str,
         cpu: Option<usize>,
         background_share: f64,
         ended: impl FnOnce() + Send + 'static,
-        f: impl FnOnce(RingDisk) -> F + Send + 'static,
+        f: impl FnOnce(ShardDisk) -> F + Send + 'static,
     ) -> io::Result<Self::Thread<T>>
     where
         F: Future<Output = T> + 'static,
@@ -67,8 +76,8 @@ impl Reactor for Own {
             if let Some(cpu) = cpu {
                 pin_thread(cpu);
             }
-            let ring = RingDisk::new()?;
-            Ok(Executor::new(ring.clone(), background_share).run(f(ring)))
+            let disk = ShardDisk::new(kind)?;
+            Ok(Executor::new(disk.clone(), background_share).run(f(disk)))
         };
         thread::Builder::new().name(name.to_owned()).spawn(run)
     }
@@ -128,7 +137,7 @@ fn with_executor<R>(f: impl FnOnce(&Executor) -> R) -> R {
 }
 
 struct Executor {
-    ring: RingDisk,
+    disk: ShardDisk,
     net: RefCell<VecDeque<Runnable>>,
     storage: RefCell<VecDeque<Runnable>>,
     background: RefCell<VecDeque<Runnable>>,
@@ -143,10 +152,10 @@ struct Executor {
 }
 
 impl Executor {
-    fn new(ring: RingDisk, background_share: f64) -> Rc<Executor> {
-        let remote = Remote { woken: Woken::new(), doorbell: ring.doorbell() };
+    fn new(disk: ShardDisk, background_share: f64) -> Rc<Executor> {
+        let remote = Remote { woken: Woken::new(), doorbell: disk.doorbell() };
         Rc::new(Executor {
-            ring,
+            disk,
             net: RefCell::default(),
             storage: RefCell::default(),
             background: RefCell::default(),
@@ -158,7 +167,7 @@ impl Executor {
         })
     }
 
-    /// Runs tasks until `future` is ready, then closes the ring and lets it finish.
+    /// Runs tasks until `future` is ready, then closes the disk and lets it finish.
     fn run<T: 'static>(self: Rc<Self>, future: impl Future<Output = T> + 'static) -> T {
         EXECUTOR.set(Some(self.clone()));
         let _unwinding = Unwinding(&self);
@@ -173,8 +182,8 @@ impl Executor {
         while !over.get() {
             self.turn();
         }
-        self.ring.close();
-        while self.ring.is_busy() {
+        self.disk.close();
+        while self.disk.is_busy() {
             self.turn();
         }
         // What is ready is dropped here, while tasks can still be scheduled; what waits is left alone.
@@ -195,7 +204,7 @@ impl Executor {
         }
         let wait = self.wait();
         self.ring_bells();
-        self.ring.turn(wait);
+        self.disk.turn(wait);
         let began = Instant::now();
         self.timers.borrow_mut().due(began).into_iter().for_each(Waker::wake);
         if self.run_ready(&self.net) | self.run_ready(&self.storage) {
@@ -209,7 +218,7 @@ impl Executor {
         self.bells.take().iter().for_each(|remote| remote.doorbell.ring());
     }
 
-    /// Whether the ring may wait for something to happen, and how long.
+    /// Whether the thread may wait for something to happen, and how long.
     fn wait(&self) -> Wait {
         let others_ready = !self.net.borrow().is_empty() || !self.storage.borrow().is_empty();
         let background_ready = !self.background.borrow().is_empty();
@@ -451,7 +460,7 @@ mod tests {
         F: Future<Output = T> + 'static,
         T: Send + 'static,
     {
-        spawn_executor("test", None, 0.1, |_| test()).unwrap().join().unwrap()
+        spawn_executor(ReactorKind::Poll, "test", None, 0.1, |_| test()).unwrap().join().unwrap()
     }
 
     #[test]

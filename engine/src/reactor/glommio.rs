@@ -3,7 +3,7 @@
 //! Its executor can wait for its own ring only. So completions of ours count up an eventfd, and its ring
 //! reads that: no thread, no polling. While nothing is in the kernel's hands after a turn (all was done at
 //! once), nothing is armed. Completions that are themselves caused by another eventfd are delayed by the
-//! kernel: [`RingDisk::readable`] must not be asked for one here.
+//! kernel: [`ShardDisk::readable`] must not be asked for one here.
 //!
 //! Queues are run by shares, not in the order of our own executor, and a turn of the ring costs a task's run,
 //! a read and a system call more.
@@ -30,8 +30,10 @@ use glommio::{
 };
 use rustix::io::ReadWriteFlags;
 
-use super::{OnDrop, Queue, Reactor, sleep, spawn};
-use crate::reactor::ring::{RingDisk, Wait};
+use super::disk::ShardDisk;
+use super::slots::Wait;
+use super::{OnDrop, Queue, Reactor};
+use crate::config::ReactorKind;
 
 /// How often a running queue is asked to give way. Tasks are short by rule, so this is for the exception; and
 /// see [`HEARTBEATS`] for why it is not shorter.
@@ -71,12 +73,17 @@ impl Reactor for Glommio {
     type Spawned<T> = glommio::Task<T>;
     type Thread<T: Send + 'static> = ExecutorJoinHandle<io::Result<T>>;
 
+    fn is_here() -> bool {
+        QUEUES.get().is_some()
+    }
+
     fn start<F, T>(
+        kind: ReactorKind,
         name: &str,
         cpu: Option<usize>,
         background_share: f64,
         ended: impl FnOnce() + Send + 'static,
-        f: impl FnOnce(RingDisk) -> F + Send + 'static,
+        f: impl FnOnce(ShardDisk) -> F + Send + 'static,
     ) -> io::Result<Self::Thread<T>>
     where
         F: Future<Output = T> + 'static,
@@ -91,7 +98,7 @@ impl Reactor for Glommio {
                 make_queues(background_share);
                 async move {
                     let _told_last = OnDrop(Some(ended));
-                    run(f).await
+                    run(kind, f).await
                 }
             })
             .map_err(explain)
@@ -145,21 +152,21 @@ fn make_queues(background_share: f64) {
     }));
 }
 
-async fn run<F>(f: impl FnOnce(RingDisk) -> F) -> io::Result<F::Output>
+async fn run<F>(kind: ReactorKind, f: impl FnOnce(ShardDisk) -> F) -> io::Result<F::Output>
 where
     F: Future<Output: 'static> + 'static,
 {
     let heartbeats = HEARTBEATS.map(|period| {
-        spawn(Queue::Net, async move {
+        Glommio::spawn(Queue::Net, async move {
             loop {
-                sleep(period).await;
+                Glommio::sleep(period).await;
             }
         })
     });
-    let ring = RingDisk::new()?;
-    let pumping = spawn(Queue::Storage, pump(ring.clone()));
-    let output = spawn(Queue::Net, f(ring.clone())).await;
-    ring.close();
+    let disk = ShardDisk::new(kind)?;
+    let pumping = Glommio::spawn(Queue::Storage, pump(disk.clone()));
+    let output = Glommio::spawn(Queue::Net, f(disk.clone())).await;
+    disk.close();
     pumping.await?;
     for heartbeat in heartbeats {
         let _: Option<()> = heartbeat.cancel().await;
@@ -168,8 +175,8 @@ where
 }
 
 /// Submits, completes and wakes, until the ring is closed and everything that was started is done.
-async fn pump(ring: RingDisk) -> io::Result<()> {
-    let doorbell = ring.doorbell();
+async fn pump(disk: ShardDisk) -> io::Result<()> {
+    let doorbell = disk.doorbell();
     let descriptor = doorbell.descriptor().try_clone()?;
     // SAFETY: the descriptor is open, and given away.
     let event = unsafe { BufferedFile::from_raw_fd(descriptor.into_raw_fd()) };
@@ -177,15 +184,15 @@ async fn pump(ring: RingDisk) -> io::Result<()> {
         let mut signal = pin!(Fuse::terminated());
         poll_fn(|context| {
             loop {
-                ring.turn(Wait::No);
-                if ring.has_submissions() {
+                disk.turn(Wait::No);
+                if disk.has_submissions() {
                     continue;
                 }
-                let over = !ring.is_busy() && ring.is_closing();
+                let over = !disk.is_busy() && disk.is_closing();
                 match signal.is_terminated() {
                     true if over => return Poll::Ready(()),
-                    true if ring.is_busy() => {
-                        if take_signal(&ring) {
+                    true if disk.is_busy() => {
+                        if take_signal(&disk) {
                             continue;
                         }
                         signal.set(event.read_at(0, 8).fuse());
@@ -194,7 +201,7 @@ async fn pump(ring: RingDisk) -> io::Result<()> {
                     false if over => doorbell.ring(),
                     _ => {}
                 }
-                ring.set_pump(context.waker());
+                disk.set_pump(context.waker());
                 if signal.is_terminated() {
                     return Poll::Pending;
                 }
@@ -213,10 +220,10 @@ async fn pump(ring: RingDisk) -> io::Result<()> {
 }
 
 /// Resets the count without waiting; whether there was one.
-fn take_signal(ring: &RingDisk) -> bool {
+fn take_signal(disk: &ShardDisk) -> bool {
     let mut count = [0; 8];
     // An eventfd has no positions: `u64::MAX` stands for "where it is".
-    let doorbell = ring.doorbell();
+    let doorbell = disk.doorbell();
     let count = &mut [IoSliceMut::new(&mut count)];
     rustix::io::preadv2(doorbell.descriptor(), count, u64::MAX, ReadWriteFlags::NOWAIT).is_ok()
 }

@@ -1,22 +1,39 @@
 //! The runtime: one thread with three task queues, timers, its disk, and its sockets. No other room of the
 //! engine knows how tasks run, or what a thread waits on.
 //!
-//! [`Reactor`] says what an implementation owes to the engine. Two keep it, and one of them is built:
-//! `executor`, our own, where the thread sleeps in the ring itself; and, with the cargo feature `glommio`,
-//! that runtime, so that what was measured between the two can be measured again. Decision 11 has the
-//! figures. Both wait on the thread's [`ring`], which is also its disk ([`ShardDisk`]) and what its
-//! [`Sockets`] wait on. `contract` holds whichever is built to it. Another one is a module here that
-//! implements the trait, and a line that chooses it; where its thread does not sleep in a ring, it brings a
-//! [`Disk`](crate::io::Disk) that completes on this thread, and sockets.
+//! Three are built, and [`choose`] takes one of them, before a thread starts:
+//!
+//! | | tasks run on | the thread sleeps in | files |
+//! |---|---|---|---|
+//! | `ring` | our `executor` | its [`ring`] | the ring |
+//! | `glommio` | that runtime (a feature, on by default) | that runtime's ring, which is told of ours | our ring |
+//! | `poll` | our `executor` | its `poll`er | a thread for the journal, and some for the rest |
+//!
+//! ```text
+//!   Reactor: executor | glommio         spawn, sleep, give way: what runs the tasks of this thread
+//!   ShardDisk, Sockets                  what the engine's disk and the server's connections are made of
+//!     > driver > slots, op              operations under way, the same whatever carries them out
+//!              > ring | poll            submission, completion, waiting
+//! ```
+//!
+//! [`Reactor`] says what an implementation owes to the engine, and `contract` holds each of the three to it.
+//! Decision 11 has the figures.
 
 #[cfg(test)]
 mod contract;
-#[cfg(not(feature = "glommio"))]
+mod disk;
+mod doorbell;
+mod driver;
 mod executor;
 #[cfg(feature = "glommio")]
 mod glommio;
-pub(crate) mod ring;
+mod op;
+mod poll;
+mod ring;
+mod slots;
 mod sockets;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::io;
@@ -26,13 +43,15 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 
+pub use self::disk::ShardDisk;
+use self::executor::Own;
 #[cfg(not(feature = "glommio"))]
-use self::executor::Own as Built;
+use self::executor::Own as Other;
 #[cfg(feature = "glommio")]
-use self::glommio::Glommio as Built;
-pub use self::ring::RingDisk as ShardDisk;
-pub(crate) use self::ring::probe;
-pub use self::sockets::{SendFileError, Sockets, receive, send_ready, set_congestion_control, set_nodelay};
+use self::glommio::Glommio as Other;
+pub use self::op::receive;
+pub use self::sockets::{SendFileError, Sockets, send_ready, set_congestion_control, set_nodelay};
+use crate::config::{ReactorChoice, ReactorKind};
 use crate::io::latch::Latch;
 pub use crate::io::yield_now;
 
@@ -69,15 +88,19 @@ pub enum Queue {
 ///   that still waits may never be dropped, and keep its files open: whoever spawns keeps the handles, and
 ///   awaits or drops them.
 /// * **Failure.** A panic of a task ends the executor, `ended` is called however it ended, and `join` tells
-///   the panic. That there is no ring, or too little locked memory, is told by `join`, too.
+///   the panic. That there is no ring, no thread, or too little locked memory, is told by `join`, too.
 trait Reactor {
     /// A task, before it is a [`Task`].
     type Spawned<T>: Future<Output = T> + Unpin;
     /// A thread with an executor, before it is an [`ExecutorHandle`].
     type Thread<T: Send + 'static>;
 
+    /// Whether this thread is one of its executors.
+    fn is_here() -> bool;
+
     /// See [`spawn_watched`].
     fn start<F, T>(
+        kind: ReactorKind,
         name: &str,
         cpu: Option<usize>,
         background_share: f64,
@@ -112,17 +135,28 @@ trait Reactor {
 
 /// A task; awaiting it gives its output, dropping it cancels it.
 #[must_use = "a dropped task is cancelled"]
-pub struct Task<T>(<Built as Reactor>::Spawned<T>);
+pub struct Task<T>(Spawned<T>);
+
+enum Spawned<T> {
+    Own(<Own as Reactor>::Spawned<T>),
+    Other(<Other as Reactor>::Spawned<T>),
+}
 
 impl<T> Task<T> {
     /// Lets the task run on without a handle.
     pub fn detach(self) {
-        Built::detach(self.0);
+        match self.0 {
+            Spawned::Own(task) => Own::detach(task),
+            Spawned::Other(task) => Other::detach(task),
+        }
     }
 
     /// Cancels the task and waits until it is dropped; its output when it had finished already.
     pub async fn cancel(self) -> Option<T> {
-        Built::cancel(self.0).await
+        match self.0 {
+            Spawned::Own(task) => Own::cancel(task).await,
+            Spawned::Other(task) => Other::cancel(task).await,
+        }
     }
 }
 
@@ -130,8 +164,72 @@ impl<T> Future for Task<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        Pin::new(&mut self.0).poll(context)
+        match &mut self.0 {
+            Spawned::Own(task) => Pin::new(task).poll(context),
+            Spawned::Other(task) => Pin::new(task).poll(context),
+        }
     }
+}
+
+/// What threads will run on, and why that is not what could have been hoped for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// What they run on.
+    pub kind: ReactorKind,
+    /// What is refused or missing of the ring, where it was asked for and could be done without.
+    pub instead: Option<String>,
+}
+
+impl std::fmt::Display for Chosen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.instead {
+            None => self.kind.fmt(f),
+            Some(reason) => write!(f, "{}, because {reason}", self.kind),
+        }
+    }
+}
+
+/// The environment variable that says what `auto` takes: one for a container, or for a run of all tests.
+pub const ENVIRONMENT: &str = "STRANDLINE_REACTOR";
+
+/// Finds out what threads of this process can run on, and takes one: no thread is started on another. `auto`
+/// takes what the [`ENVIRONMENT`] says; else the ring, and the poller where the ring is forbidden (`EPERM`)
+/// or not there (`ENOSYS`, or an operation that the kernel does not know).
+///
+/// # Errors
+/// What is refused or missing, and what to do about it. Short memory and used-up descriptors are errors for
+/// `auto`, too: they may pass, and would be short for the poller next.
+pub fn choose(choice: ReactorChoice) -> io::Result<Chosen> {
+    let choice = match std::env::var(ENVIRONMENT) {
+        Ok(word) if choice == ReactorChoice::Auto => word.parse().map_err(|error| {
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{ENVIRONMENT} is {word:?}: {error}"))
+        })?,
+        _ => choice,
+    };
+    let kind = match choice {
+        ReactorChoice::Only(ReactorKind::Poll) => {
+            return Ok(Chosen { kind: ReactorKind::Poll, instead: None });
+        }
+        ReactorChoice::Only(ReactorKind::Glommio) if !cfg!(feature = "glommio") => {
+            let told = "this binary was built without glommio (`--features glommio`)";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, told));
+        }
+        ReactorChoice::Only(kind) => kind,
+        ReactorChoice::Auto => ReactorKind::Ring,
+    };
+    match ring::probe() {
+        Ok(()) => Ok(Chosen { kind, instead: None }),
+        Err(refused) if refused.is_absent && choice == ReactorChoice::Auto => {
+            Ok(Chosen { kind: ReactorKind::Poll, instead: Some(refused.error.to_string()) })
+        }
+        Err(refused) => Err(refused.error),
+    }
+}
+
+/// What the threads of a test run on that is about something else.
+#[cfg(test)]
+pub(crate) fn kind_for_tests() -> ReactorKind {
+    choose(ReactorChoice::Auto).unwrap().kind
 }
 
 /// Starts an executor whose end nobody is told of; see [`spawn_watched`].
@@ -139,6 +237,7 @@ impl<T> Future for Task<T> {
 /// # Errors
 /// When the thread can not be made.
 pub fn spawn_executor<F, T>(
+    kind: ReactorKind,
     name: &str,
     cpu: Option<usize>,
     background_share: f64,
@@ -148,20 +247,22 @@ where
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
-    spawn_watched(name, cpu, background_share, || (), f)
+    spawn_watched(kind, name, cpu, background_share, || (), f)
 }
 
 /// Starts a thread with an executor that runs the future made by `f` to its end. `f` gets the disk of the
 /// thread.
 ///
+/// `kind` is what [`choose`] has found.
 /// `cpu` pins the thread to that one of the CPUs that the process may run on, counted from 0, when that is
 /// allowed. `background_share` is the part of the thread's time that background tasks get where others are
 /// ready, up to 1. `ended` is called when the executor has ended, however it did; then
 /// [`ExecutorHandle::join`] tells how, and does not wait for long.
 ///
 /// # Errors
-/// When the thread can not be made. That there is no ring to be had is reported by [`ExecutorHandle::join`].
+/// When the thread can not be made. What it can not have after all is reported by [`ExecutorHandle::join`].
 pub fn spawn_watched<F, T>(
+    kind: ReactorKind,
     name: &str,
     cpu: Option<usize>,
     background_share: f64,
@@ -172,11 +273,22 @@ where
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
-    Built::start(name, cpu, background_share, ended, f).map(ExecutorHandle)
+    let thread = match kind {
+        ReactorKind::Ring | ReactorKind::Poll => {
+            Running::Own(Own::start(kind, name, cpu, background_share, ended, f)?)
+        }
+        ReactorKind::Glommio => Running::Other(Other::start(kind, name, cpu, background_share, ended, f)?),
+    };
+    Ok(ExecutorHandle(thread))
 }
 
 /// A running executor.
-pub struct ExecutorHandle<T: Send + 'static>(<Built as Reactor>::Thread<T>);
+pub struct ExecutorHandle<T: Send + 'static>(Running<T>);
+
+enum Running<T: Send + 'static> {
+    Own(<Own as Reactor>::Thread<T>),
+    Other(<Other as Reactor>::Thread<T>),
+}
 
 impl<T: Send + 'static> ExecutorHandle<T> {
     /// Waits for the executor's end.
@@ -184,28 +296,48 @@ impl<T: Send + 'static> ExecutorHandle<T> {
     /// # Errors
     /// When the executor could not start (no io_uring, not enough locked memory), or a task panicked.
     pub fn join(self) -> io::Result<T> {
-        Built::join(self.0)
+        match self.0 {
+            Running::Own(thread) => Own::join(thread),
+            Running::Other(thread) => Other::join(thread),
+        }
     }
+}
+
+/// Whether this thread's executor is not of our own.
+fn is_other() -> bool {
+    cfg!(feature = "glommio") && Other::is_here()
 }
 
 /// Starts a task in a queue of this thread's executor.
 pub fn spawn<T: 'static>(queue: Queue, future: impl Future<Output = T> + 'static) -> Task<T> {
-    Task(Built::spawn(queue, future))
+    Task(match is_other() {
+        true => Spawned::Other(Other::spawn(queue, future)),
+        false => Spawned::Own(Own::spawn(queue, future)),
+    })
 }
 
-/// Waits; 40-180 us longer than asked for when the thread slept.
+/// Waits; 40-180 us longer than asked for when the thread slept, with `poll` up to a millisecond more.
 pub fn sleep(duration: Duration) -> impl Future<Output = ()> {
-    Built::sleep(duration)
+    match is_other() {
+        true => Either::Right(Other::sleep(duration)),
+        false => Either::Left(Own::sleep(duration)),
+    }
 }
 
 /// Gives way when this task has run for a while; cheap enough for every step of a loop.
-pub fn yield_if_needed() -> impl Future<Output = ()> {
-    Built::yield_if_needed()
+pub async fn yield_if_needed() {
+    match is_other() {
+        true => Other::yield_if_needed().await,
+        false => Own::yield_if_needed().await,
+    }
 }
 
 /// Changes the part of this thread's time that background tasks may take, where it is not fixed.
 pub fn set_background_share(share: f64) {
-    Built::set_background_share(share);
+    match is_other() {
+        true => Other::set_background_share(share),
+        false => Own::set_background_share(share),
+    }
 }
 
 /// Calls what it holds when it is dropped, also by a panic.

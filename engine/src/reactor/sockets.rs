@@ -1,21 +1,20 @@
 //! Sending on a socket from memory and from files, and receiving, without ever waiting in a system call.
 //!
-//! Works on the raw descriptor of a connected, non-blocking socket; the ring waits when the socket is full. A
+//! Works on the raw descriptor of a connected, non-blocking socket; the thread's
+//! disk, which waits for descriptors too, waits when the socket is full. A
 //! send whose future is dropped has sent an unknown part: the connection must be closed then, as after an
 //! error.
-
-#![allow(unsafe_code)]
 
 use std::io::{self, IoSlice};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use rustix::io::Errno;
 use rustix::net::sockopt;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 
-use super::ring::RingDisk;
+use super::disk::ShardDisk;
 use crate::io::{Disk, DiskFile, yield_now};
 use crate::types::Position;
 
@@ -27,19 +26,6 @@ const PARTS_MAX: usize = 64;
 
 /// How far a cold file is read ahead of the socket.
 const READ_AHEAD_BYTES: u64 = 1 << 20;
-
-/// Receives into the buffer's spare capacity what the socket has; 0 when it was closed, or when there is no
-/// spare capacity.
-///
-/// # Errors
-/// `AGAIN` when nothing has arrived.
-pub fn receive(socket: BorrowedFd<'_>, buffer: &mut BytesMut) -> Result<usize, Errno> {
-    let (received, _) = rustix::net::recv(socket, buffer.spare_capacity_mut(), RecvFlags::DONTWAIT)?;
-    let received = received.0.len();
-    // SAFETY: the kernel has filled that many bytes of the spare capacity.
-    unsafe { buffer.advance_mut(received) };
-    Ok(received)
-}
 
 /// Sends what the socket takes of `parts` at this moment, and says how many bytes that is.
 ///
@@ -70,13 +56,13 @@ pub enum SendFileError {
 /// A thread's sockets: what waits for them, receives, and sends.
 #[derive(Clone)]
 pub struct Sockets {
-    ring: RingDisk,
+    disk: ShardDisk,
 }
 
 impl Sockets {
     /// Those of the thread that has this disk.
-    pub(crate) fn new(ring: &RingDisk) -> Sockets {
-        Sockets { ring: ring.clone() }
+    pub(crate) fn new(disk: &ShardDisk) -> Sockets {
+        Sockets { disk: disk.clone() }
     }
 
     /// Waits until the descriptor can be read, or has failed.
@@ -84,7 +70,7 @@ impl Sockets {
     /// # Errors
     /// What the system says; `BrokenPipe` or `ECANCELED` when the executor ends.
     pub async fn readable(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        self.ring.readable(descriptor).await
+        self.disk.readable(descriptor).await
     }
 
     /// Waits until the socket takes more, or has failed.
@@ -92,7 +78,7 @@ impl Sockets {
     /// # Errors
     /// As [`Sockets::readable`].
     pub async fn writable(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        self.ring.writable(descriptor).await
+        self.disk.writable(descriptor).await
     }
 
     /// Waits until the peer of the socket has ended its side, or the socket has failed. What it has sent
@@ -101,14 +87,14 @@ impl Sockets {
     /// # Errors
     /// As [`Sockets::readable`].
     pub async fn hung_up(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        self.ring.hung_up(descriptor).await
+        self.disk.hung_up(descriptor).await
     }
 
     /// Receives into the buffer's spare capacity, which must not be empty, as soon as something has come. The
     /// buffer comes back unchanged when the peer has ended. What is received after the future was dropped is
     /// lost.
     pub async fn receive(&self, socket: &Rc<OwnedFd>, buffer: BytesMut) -> (io::Result<()>, BytesMut) {
-        self.ring.receive(socket, buffer).await
+        self.disk.receive(socket, buffer).await
     }
 
     /// Sends all of `bytes`; `more` says that something follows at once, so that both may share a packet
@@ -124,7 +110,7 @@ impl Sockets {
             match rustix::net::send(socket, &rest[..slice], within) {
                 Ok(sent) => rest = &rest[sent..],
                 Err(Errno::AGAIN) => {
-                    self.ring.writable(socket).await?;
+                    self.disk.writable(socket).await?;
                     continue;
                 }
                 Err(Errno::INTR) => continue,
@@ -163,7 +149,7 @@ impl Sockets {
             match rustix::net::sendmsg(socket, &parts[..count], &mut nothing, flags) {
                 Ok(sent) => IoSlice::advance_slices(&mut parts, sent),
                 Err(Errno::AGAIN) => {
-                    self.ring.writable(socket).await?;
+                    self.disk.writable(socket).await?;
                     continue;
                 }
                 Err(Errno::INTR) => continue,
@@ -189,14 +175,14 @@ impl Sockets {
         while position < end {
             let slice = SLICE_BYTES_MAX.min(end - position);
             if !file.is_cached(position, slice) {
-                self.ring.prefetch(file, position, READ_AHEAD_BYTES.min(end - position)).await?;
+                self.disk.prefetch(file, position, READ_AHEAD_BYTES.min(end - position)).await?;
             }
             let mut place = position.0;
             match rustix::fs::sendfile(socket, file, Some(&mut place), slice as usize) {
                 Ok(0) => return Err(SendFileError::FileEnded { position, missing: end - position }),
                 Ok(sent) => position += sent as u64,
                 Err(Errno::AGAIN) => {
-                    self.ring.writable(socket).await?;
+                    self.disk.writable(socket).await?;
                     continue;
                 }
                 Err(Errno::INTR) => continue,

@@ -4,16 +4,13 @@
 
 mod published;
 mod signal;
-#[cfg(not(feature = "glommio"))]
 mod woken;
 
 mod shim {
-    #[cfg(not(feature = "glommio"))]
     pub(super) use std::sync::MutexGuard;
     pub(super) use std::sync::{Arc, Mutex};
 }
 
 pub(crate) use published::Published;
 pub(crate) use signal::Signal;
-#[cfg(not(feature = "glommio"))]
 pub(crate) use woken::Woken;

@@ -12,6 +12,7 @@ use strandline::config::{BrokerConfig, HostPort, SettingError, Settings};
 use strandline::log;
 use strandline::serve::{Listening, Server};
 use strandline_engine::ShardStats;
+use strandline_engine::config::ReactorChoice;
 use tracing_subscriber::EnvFilter;
 
 use super::common::{DONE, FAILED, USAGE};
@@ -34,6 +35,10 @@ pub(super) struct Args {
     /// Threads that own partitions; may change from start to start [default: the cores]
     #[arg(long, value_name = "N")]
     shards: Option<usize>,
+    /// What the threads of shards run on: io_uring (ring), glommio beside io_uring, or epoll (poll);
+    /// auto takes ring, or poll where io_uring is forbidden or not there [default: auto]
+    #[arg(long, value_name = "auto|ring|glommio|poll")]
+    reactor: Option<ReactorChoice>,
     /// Settings in Kafka's names, as a properties file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -212,6 +217,9 @@ fn configure(args: &Args) -> Result<BrokerConfig, SettingError> {
     if let Some(metrics) = &args.metrics_listen {
         settings.set("metrics.listen", &metrics.to_string())?;
     }
+    if let Some(reactor) = &args.reactor {
+        settings.set("reactor", &reactor.to_string())?;
+    }
     let mut config = BrokerConfig::resolve(settings).map_err(|error| as_given(error, args))?;
     for (reason, names) in config.without_effect() {
         tracing::warn!(names = names.join(" "), reason, "settings have no effect here");
@@ -266,6 +274,7 @@ fn tell_start(server: &Server, data_dir: &Path, began: Instant) {
         metrics = server.metrics_address().map(tracing::field::display),
         data_dir = %data_dir.display(),
         shards = server.handle().shards(),
+        reactor = server.reactor().kind.name(),
         topics = server.handle().topics().len(),
         descriptors = server.descriptors().limit,
         connections_max = server.descriptors().connections,
@@ -302,7 +311,7 @@ fn greet(server: &Server, data_dir: &Path, began: Instant) -> std::io::Result<()
         writeln!(out, "  metrics      http://{metrics}/metrics, /healthz, /readyz")?;
     }
     writeln!(out, "  keeps data   {}, {topics} topics", data_dir.display())?;
-    writeln!(out, "  runs on      {} shards", server.handle().shards())?;
+    writeln!(out, "  runs on      {} shards, {}", server.handle().shards(), server.reactor())?;
     writeln!(out, "  durability   {}", server.durability())?;
     writeln!(
         out,

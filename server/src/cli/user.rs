@@ -17,7 +17,7 @@ use strandline::security::{
     Credential, Hash, ITERATIONS_MAX, ITERATIONS_MIN, SALT_BYTES, named, place, random,
 };
 use strandline_client::Client;
-use strandline_engine::config::{Credentials, EngineConfig};
+use strandline_engine::config::{Credentials, EngineConfig, ReactorChoice};
 use strandline_engine::{Engine, NoFront};
 use strandline_protocol::messages::ScramCredentialUpsertion;
 
@@ -28,6 +28,9 @@ pub(super) struct Args {
     /// The data directory of a broker that does not run, instead of asking one that does
     #[arg(long, global = true, value_name = "DIR", conflicts_with = "bootstrap")]
     data_dir: Option<PathBuf>,
+    /// What the engine runs on that opens it, as in serve
+    #[arg(long, global = true, value_name = "auto|ring|glommio|poll", default_value_t = ReactorChoice::Auto)]
+    reactor: ReactorChoice,
     #[command(subcommand)]
     command: UserCommand,
 }
@@ -106,7 +109,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, CommandError> {
         UserCommand::List { .. } | UserCommand::Delete { .. } => None,
     };
     let mut store = match &args.data_dir {
-        Some(path) => Store::open(path)?,
+        Some(path) => Store::open(path, args.reactor)?,
         None => Store::Broker(Box::new(args.cluster.connect()?)),
     };
     let done = store.run(args.command, &password.unwrap_or_default());
@@ -132,11 +135,12 @@ fn read_password(file: Option<&Path>) -> Result<String, CommandError> {
 }
 
 impl Store {
-    fn open(data_dir: &Path) -> Result<Store, CommandError> {
+    fn open(data_dir: &Path, reactor: ReactorChoice) -> Result<Store, CommandError> {
         if !data_dir.join("meta").is_file() {
             return Err(CommandError::NoDataDir { path: data_dir.to_owned() });
         }
-        Ok(Store::Stopped(Engine::start(EngineConfig::new(data_dir), NoFront)?))
+        let config = EngineConfig { reactor, ..EngineConfig::new(data_dir) };
+        Ok(Store::Stopped(Engine::start(config, NoFront)?))
     }
 
     fn run(&mut self, command: UserCommand, password: &str) -> Result<(), CommandError> {

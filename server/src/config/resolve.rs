@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use strandline_engine::config::{CleanerConfig, DynamicSettings, TopicDefaults};
+use strandline_engine::config::{CleanerConfig, DynamicSettings, ReactorChoice, TopicDefaults};
 use strandline_tls::TlsSettings;
 
 use super::authorizer::AuthorizerConfig;
@@ -54,6 +54,8 @@ pub struct BrokerConfig {
     pub scrub_bytes_per_second: u64,
     /// Part of a shard's time for compaction and scrub.
     pub background_share: f64,
+    /// What the shards' threads run on.
+    pub reactor: ReactorChoice,
     /// What topics get where they are silent.
     pub topic_defaults: TopicDefaults,
     settings: Settings,
@@ -114,6 +116,7 @@ impl BrokerConfig {
             },
             scrub_bytes_per_second: settings.whole("log.scrub.bytes.per.second") as u64,
             background_share: settings.fraction("background.time.share"),
+            reactor: settings.text("reactor").parse().unwrap_or_default(),
             topic_defaults: settings.topic_defaults()?,
             settings,
         })

@@ -2,7 +2,7 @@
 //! what it is for.
 
 use strandline_engine::config::ConfigBounds::{Any, Fraction, Only, Whole, Words, WordsOfAnyCase};
-use strandline_engine::config::{ConfigKind, ConfigMode, TOPIC_CONFIGS, TopicConfigEntry};
+use strandline_engine::config::{ConfigKind, ConfigMode, ReactorChoice, TOPIC_CONFIGS, TopicConfigEntry};
 
 use super::without_effect::{self, WITHOUT_EFFECT};
 
@@ -187,6 +187,8 @@ entries! {
     "quota.window.num" Int = "11", Whole(1, i32::MAX as i64);
         "Windows that are looked at to tell how fast a client has used what it has a quota of; more than 3600 are 3600."
     "quota.window.size.seconds" Int = "1", Whole(1, i32::MAX as i64); "How long each of them is."
+    "reactor" Text = "auto", Words(&ReactorChoice::WORDS);
+        "What the threads of shards run on: ring (io_uring), glommio (that runtime, beside io_uring), or poll (epoll, and threads for the disk: without io_uring). auto takes what the environment variable STRANDLINE_REACTOR says, else ring, and poll where io_uring is forbidden or not there. Not in Kafka."
     "sasl.enabled.mechanisms" List = "GSSAPI", Any;
         "How clients of SASL listeners prove who they are: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER. The default is Kafka's and is none of these, so that a listener with SASL needs this. A listener has its own as listener.name.NAME.sasl.enabled.mechanisms, with NAME in lower case. The users of PLAIN stand in listener.name.NAME.plain.sasl.jaas.config; those of SCRAM are kept by the broker."
     "sasl.oauthbearer.allow.unverified.audience" Bool = "false", Any;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use strandline_engine::reactor::Chosen;
 use strandline_engine::topics::TopicTable;
 use strandline_engine::types::{PartitionId, Timestamp};
 use strandline_engine::{Handle, PartitionReport, RecoveryReport, ShardReport, ShardStats, Traffic};
@@ -28,6 +29,7 @@ pub(crate) struct Sources {
     pub(crate) handle: Handle,
     pub(crate) front: KafkaFront,
     pub(crate) recovery: (RecoveryReport, Duration),
+    pub(crate) reactor: Chosen,
     pub(crate) data_dir: PathBuf,
 }
 
@@ -72,6 +74,7 @@ impl Numbers {
     /// `/metrics`.
     pub(super) fn all(&self, sources: &Sources, started: SystemTime) -> String {
         let mut text = process(started);
+        text.write(&REACTOR, [([sources.reactor.kind.name()], 1)]);
         let (report, took) = sources.recovery;
         if let Ok(disk) = rustix::fs::statvfs(&sources.data_dir) {
             text.write_one(&DISK_SIZE, disk.f_blocks * disk.f_frsize);

@@ -18,6 +18,7 @@ metrics! {
     RESIDENT Gauge "process_resident_memory_bytes" [], "Resident memory of the process, with what it has mapped.";
     OPEN_FDS Gauge "process_open_fds" [], "Open descriptors of the process.";
     MAX_FDS Gauge "process_max_fds" [], "The limit on open descriptors.";
+    REACTOR Gauge "strandline_reactor" ["kind"], "1 for what the shards' threads run on: ring, glommio or poll.";
     LOG_LOST Counter "strandline_log_lines_lost_total" [], "Log lines that could not be written: stderr is full, closed, or nobody reads it.";
     LOG_SUPPRESSED Counter "strandline_log_lines_suppressed_total" [], "Log lines that were left out because there were too many of their kind; others say how many.";
     DISK_SIZE Gauge "strandline_data_dir_size_bytes" [], "Size of the file system that the data directory is on.";

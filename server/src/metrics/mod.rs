@@ -137,7 +137,7 @@ fn metrics(sources: Option<&Sources>, started: SystemTime) -> Response {
 fn healthz(sources: &Sources) -> Response {
     match block_on_for(HEALTH_TIME_MAX, sources.handle.stats()) {
         Some(stats) if stats.len() == sources.handle.shards() => {
-            Response::plain(Status::Ok, format!("{} shards turn", stats.len()))
+            Response::plain(Status::Ok, format!("{} shards turn on {}", stats.len(), sources.reactor))
         }
         Some(stats) => {
             let gone = sources.handle.shards() - stats.len();

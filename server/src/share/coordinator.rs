@@ -57,7 +57,8 @@ impl ShareKey {
     }
 }
 
-/// Which state it is of those that a share partition has had: the state epoch, and the number of the snapshot.
+/// Which state it is of those that a share partition has had: the state epoch, and the number of the
+/// snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateVersion(i32, i32);
 

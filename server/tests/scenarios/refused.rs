@@ -12,9 +12,11 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
+use strandline_engine::reactor::ENVIRONMENT;
 
 use crate::broker::{Broker, command, data_dir};
 use crate::client::{Client, batch};
+use crate::metrics::get;
 
 /// System calls that are refused with an error number.
 #[derive(Clone, Copy)]
@@ -24,6 +26,12 @@ struct RefusedCalls {
     second_argument_least: u32,
     errno: i32,
 }
+
+/// What the broker of these tests was built with.
+const REACTORS: &[&str] = match cfg!(feature = "glommio") {
+    true => &["ring", "poll", "glommio"],
+    false => &["ring", "poll"],
+};
 
 const SETUP: RefusedCalls = all(&[libc::SYS_io_uring_setup], libc::EPERM);
 const ENTER: RefusedCalls = all(&[libc::SYS_io_uring_enter], libc::EPERM);
@@ -86,7 +94,7 @@ impl RefusedCalls {
 }
 
 fn start_refused(refusal: RefusedCalls, data_dir: &Path, shards: &str) -> Output {
-    let mut command = command(data_dir, &["--shards", shards]);
+    let mut command = command(data_dir, &["--shards", shards, "--reactor", "ring"]);
     refusal.put_over(&mut command);
     command.output().unwrap()
 }
@@ -101,17 +109,106 @@ fn limit_descriptors(command: &mut Command, limit: u64) {
     unsafe { command.pre_exec(apply) };
 }
 
+/// What is refused or missing of io_uring, and words by which the reason is told.
+const NO_RING: [(RefusedCalls, &[&str]); 4] = [
+    (SETUP, &["io_uring can not be set up", "kernel.io_uring_disabled", "seccomp"]),
+    (MISSING, &["io_uring can not be set up", "5.13"]),
+    (ENTER, &["io_uring_enter is refused", "seccomp"]),
+    (REGISTER, &["io_uring_register is refused", "seccomp"]),
+];
+
+/// A command whose broker chooses by itself, whatever these tests were told to run on.
+fn choosing(data_dir: &Path, more: &[&str]) -> Command {
+    let mut command = command(data_dir, more);
+    command.env_remove(ENVIRONMENT);
+    command
+}
+
+/// Whether the broker says in all the places where it does that it runs on this.
+fn says(broker: &Broker, reactor: &str) {
+    let metrics = broker.metrics.unwrap();
+    let (_, health) = get(metrics, "/healthz");
+    assert!(health.starts_with(&format!("2 shards turn on {reactor}")), "{health}");
+    let (_, body) = get(metrics, "/metrics");
+    let lines: Vec<_> = body.lines().filter(|line| line.starts_with("strandline_reactor{")).collect();
+    assert_eq!(lines, [format!("strandline_reactor{{kind=\"{reactor}\"}} 1")]);
+}
+
+/// Records go in and come out, and outlive a `kill -9`.
+fn serves(broker: Broker, start_again: impl FnOnce() -> Broker) {
+    let mut client = broker.client();
+    client.create("kept", 3, &[]);
+    let large = "r".repeat(400_000);
+    for partition in 0..3 {
+        for value in ["first", &*large, "last"] {
+            assert_eq!(client.produce("kept", partition, batch(&[value])).error_code, 0);
+        }
+    }
+    assert_eq!(client.read_all("kept", 1, 0).len(), 3);
+    drop(client);
+    broker.kill();
+    let broker = start_again();
+    let mut client = broker.client();
+    for partition in 0..3 {
+        assert_eq!(client.read_all("kept", partition, 0).len(), 3);
+    }
+    assert_eq!(broker.stop().0, Some(0));
+}
+
+#[test]
+fn a_broker_without_io_uring_chooses_to_poll_and_says_why() {
+    for (refusal, words) in NO_RING {
+        let directory = data_dir();
+        let start = || {
+            let more = ["--shards", "2", "--metrics-listen", "127.0.0.1:0"];
+            let mut command = choosing(directory.path(), &more);
+            refusal.put_over(&mut command);
+            Broker::greeted_logging(command)
+        };
+        let (broker, log) = start();
+        says(&broker, "poll");
+        serves(broker, || start().0);
+        let log = log.join().unwrap();
+        for word in words {
+            assert!(log.contains(word), "{word} is missing in: {log}");
+        }
+    }
+}
+
+/// A shortage may pass, and is told instead of being lived with.
+#[test]
+fn a_broker_that_is_short_of_something_does_not_choose_to_poll() {
+    for (errno, word) in [(libc::ENOMEM, "locked memory"), (libc::EMFILE, "ulimit -n")] {
+        let directory = data_dir();
+        let mut command = choosing(directory.path(), &[]);
+        all(&[libc::SYS_io_uring_setup], errno).put_over(&mut command);
+        let Output { status, stderr, .. } = command.output().unwrap();
+        let error = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(1), "{error}");
+        assert!(error.contains("io_uring can not be set up") && error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn a_broker_runs_on_what_it_was_told_to_and_says_so() {
+    for reactor in REACTORS {
+        let directory = data_dir();
+        let setting = format!("reactor={reactor}");
+        let more = ["--shards", "2", "--metrics-listen", "127.0.0.1:0", "-o", &setting];
+        let start = || Broker::greeted_logging(choosing(directory.path(), &more));
+        let (broker, log) = start();
+        says(&broker, reactor);
+        serves(broker, || start().0);
+        assert!(log.join().unwrap().contains(&format!("reactor=\"{reactor}\"")));
+    }
+}
+
 /// It printed "started" once, answered that it was ready, and served nobody.
 #[test]
-fn a_broker_without_io_uring_does_not_start_and_says_why() {
+fn a_broker_that_was_told_to_use_io_uring_does_not_start_without_it_and_says_why() {
     let directory = data_dir();
     let untouched = directory.path().join("data");
-    for (refusal, words) in [
-        (SETUP, &["io_uring can not be set up", "kernel.io_uring_disabled", "seccomp"][..]),
-        (MISSING, &["io_uring can not be set up", "5.13"]),
-        (ENTER, &["io_uring_enter is refused", "seccomp"]),
-        (REGISTER, &["io_uring_register is refused", "seccomp"]),
-    ] {
+    for (refusal, words) in NO_RING {
         for shards in ["1", "3"] {
             let Output { status, stdout, stderr } = start_refused(refusal, &untouched, shards);
             let error = String::from_utf8(stderr).unwrap();
@@ -138,7 +235,7 @@ fn a_broker_without_threads_does_not_start_and_says_why() {
 #[test]
 fn a_shard_that_ends_later_takes_the_broker_with_it_and_the_reason_is_told() {
     let directory = data_dir();
-    let mut command = command(directory.path(), &["--shards", "2"]);
+    let mut command = command(directory.path(), &["--shards", "2", "--reactor", "ring"]);
     BUSY_ENTER.put_over(&mut command);
     let (mut broker, log) = Broker::greeted_logging(command);
     let give_up = Instant::now() + Duration::from_secs(60);

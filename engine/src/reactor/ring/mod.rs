@@ -1,357 +1,348 @@
-//! The production disk: a private io_uring per thread.
+//! The ring: a private io_uring of a thread, which carries its operations out and which the thread sleeps in.
 //!
-//! * An operation starts when its future is first polled, and then goes on even if the future is dropped.
-//! * Operations that one turn of the executor starts are submitted together.
-//! * Cached reads do not use the ring at all.
-//! * The thread's executor must call [`RingDisk::turn`] again and again; without it nothing moves.
-//!
-//! [`op`] says what can be asked, [`driver`] is the ring.
+//! * What one turn of the executor starts goes to the kernel in one system call, which also waits, when there
+//!   is nothing else to do.
+//! * The kernel posts completions when it is asked, not whenever they occur (`DEFER_TASKRUN`): no interrupt,
+//!   and all in one batch.
+//! * Where the thread sleeps in another runtime's ring, completions count up the doorbell, which that ring
+//!   reads ([`Ring::counting_up`]).
 
-mod driver;
-mod op;
-#[cfg(test)]
-mod tests;
+#![allow(unsafe_code)]
 
-use std::ffi::CString;
-use std::future::Future;
+mod submission;
+
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::pin::Pin;
-use std::rc::Rc;
-#[cfg(feature = "glommio")]
-use std::task::Waker;
-use std::task::{Context, Poll};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures_util::future::join_all;
-use io_uring::types::FsyncFlags;
+use io_uring::types::{SubmitArgs, Timespec};
+use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue, types};
 
-pub(crate) use self::driver::{Doorbell, Wait};
-use self::driver::{Key, Ring};
-use self::op::Op;
-use crate::io::{AlignedBuffer, Disk, DiskFile, Entry, OpenMode, ReadBuffer, list, yield_now};
-use crate::types::Position;
+use self::submission::{OPCODES, submission};
+use super::doorbell::Doorbell;
+use super::slots::{Aftermath, Key, Slots, Wait};
 
-/// How much is copied from memory in one go, so that a big cached read does not hold up the thread: some 30
-/// us.
-const COPY_BYTES_MAX: usize = 256 << 10;
+/// Submission queue entries; 28 KiB of locked memory on a new kernel. More operations than this wait in user
+/// space.
+const RING_DEPTH: u32 = 256;
 
-/// The largest write that is made at once, into the page cache, instead of by the ring, which hands every
-/// buffered write to a kernel thread first: 4 KiB to each of 16 files take 56 us then instead of 106, and
-/// half the CPU. Larger ones are better off on that thread.
-const INLINE_BYTES_MAX: usize = 256 << 10;
+/// How many kernel threads may wait for disks at once on behalf of one executor. 64 syncs take 4.7 ms with
+/// the kernel's default of 8 on two cores, 2.05 ms with 32.
+const WORKERS_MAX: u32 = 32;
 
-/// How much one advice covers: the kernel reads ahead at most this much per call on a common disk.
-const ADVICE_BYTES_MAX: u64 = 128 << 10;
+/// The completion of a cancellation, which nobody waits for.
+const CANCELLATION: u64 = u64::MAX;
 
-/// Finds out whether threads of this process can have rings that do all that is asked of them.
+/// The completion of the wait for the doorbell.
+const DOORBELL: u64 = u64::MAX - 1;
+
+/// Why threads can not have a ring, or not one that does what is needed.
+pub(crate) struct Refused {
+    /// It is forbidden here (`EPERM`) or not there (`ENOSYS`, or an operation that this kernel does not
+    /// know): not for want of something that comes back.
+    pub(crate) is_absent: bool,
+    /// What is refused, and what to do about it.
+    pub(crate) error: io::Error,
+}
+
+impl Refused {
+    fn new(error: &io::Error, told: String) -> Refused {
+        let is_absent = matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS));
+        Refused { is_absent, error: io::Error::new(error.kind(), told) }
+    }
+
+    /// A system call of the ring that is blocked.
+    fn call(name: &str, error: &io::Error) -> Refused {
+        let hint = "the container's seccomp profile has to allow io_uring_setup, io_uring_enter and io_uring_register";
+        Refused::new(error, format!("{name} is refused: {error}: {hint}"))
+    }
+}
+
+/// Finds out, on a thread that has no ring, whether one can be had and does all that is asked of it: sets one
+/// up, asks it for its operations, has it carry out one that does nothing, and takes it apart.
 ///
 /// # Errors
 /// What is refused or missing, and what to do about it.
-pub(crate) fn probe() -> io::Result<()> {
-    driver::probe()
+pub(crate) fn probe() -> Result<(), Refused> {
+    let mut ring = build(true).and_then(new_enough).map_err(explain)?;
+    let mut known = Probe::new();
+    let asked = ring.submitter().register_probe(&mut known);
+    asked.map_err(|error| Refused::call("io_uring_register", &error))?;
+    let missing: Vec<_> =
+        OPCODES.iter().filter(|(code, _)| !known.is_supported(*code)).map(|(_, name)| *name).collect();
+    if !missing.is_empty() {
+        let what =
+            format!("this kernel's io_uring does not do {}: 5.13 or newer is needed", missing.join(", "));
+        let error = io::Error::new(io::ErrorKind::Unsupported, what);
+        return Err(Refused { is_absent: true, error });
+    }
+    // SAFETY: an operation that does nothing leads to no memory.
+    unsafe { ring.submission().push(&opcode::Nop::new().build()) }.expect("the queue is empty");
+    ring.submit_and_wait(1).map(drop).map_err(|error| Refused::call("io_uring_enter", &error))
 }
 
-/// A private ring, shared by its clones, for the thread that made it.
-#[derive(Clone)]
-pub struct RingDisk {
-    ring: Rc<Ring>,
+pub(super) struct Ring {
+    ring: IoUring,
+    doorbell: Doorbell,
+    /// Whether the kernel watches the doorbell.
+    doorbell_watched: bool,
+    /// Empty between two turns: memory for the completions of one.
+    completions: Vec<(u64, i32, u32)>,
 }
 
-impl RingDisk {
-    /// Sets up a ring, on the thread that will use it.
+impl Ring {
+    /// Sets a ring up, on the thread that will use it and sleep in it.
     ///
     /// # Errors
     /// When io_uring is blocked, missing, or out of locked memory; the message says what to do about it.
-    pub fn new() -> io::Result<RingDisk> {
-        Ok(RingDisk { ring: Rc::new(Ring::new()?) })
+    pub(super) fn new(doorbell: &Doorbell) -> io::Result<Ring> {
+        Ring::of(build(true), doorbell)
     }
 
-    /// Submits what was started, takes in what is complete and wakes who waits for it; waits for something to
-    /// happen when told to.
-    pub(crate) fn turn(&self, wait: Wait) {
-        self.ring.turn(wait);
-    }
-
-    /// Ends [`RingDisk::turn`]'s wait from another thread.
-    pub(crate) fn doorbell(&self) -> Doorbell {
-        self.ring.doorbell()
-    }
-
-    /// Refuses new operations from now on (`BrokenPipe`), ends what waits for a peer (`ECANCELED`), lets the
-    /// others finish.
-    pub(crate) fn close(&self) {
-        self.ring.close();
-    }
-
-    /// Whether something that was started is not over.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.ring.is_busy()
-    }
-
-    /// Has `waker` woken when there is something to do for [`RingDisk::turn`] that was not done by the
-    /// kernel.
+    /// Sets up a ring of a thread that sleeps elsewhere: completions count the doorbell up. Without deferral
+    /// they are posted by whichever system call the thread is in, so also while it sleeps in another ring.
     #[cfg(feature = "glommio")]
-    pub(crate) fn set_pump(&self, waker: &Waker) {
-        self.ring.set_pump(waker);
+    pub(super) fn counting_up(doorbell: &Doorbell) -> io::Result<Ring> {
+        let ring = Ring::of(build(false), doorbell)?;
+        ring.ring.submitter().register_eventfd(doorbell.as_raw_fd())?;
+        Ok(ring)
+    }
+
+    fn of(built: io::Result<IoUring>, doorbell: &Doorbell) -> io::Result<Ring> {
+        let ring = built.and_then(new_enough).map_err(|error| explain(error).error)?;
+        unpin_workers(&ring);
+        let doorbell = doorbell.clone();
+        Ok(Ring { ring, doorbell, doorbell_watched: false, completions: Vec::new() })
+    }
+
+    /// Submits what was started, takes in what is complete, in at most one system call. It waits only when
+    /// nothing more could be submitted.
+    ///
+    /// # Errors
+    /// When the kernel refuses for good.
+    pub(super) fn turn(
+        &mut self,
+        slots: &mut Slots,
+        wait: Wait,
+        aftermath: &mut Aftermath,
+    ) -> io::Result<()> {
+        if wait != Wait::No && !self.doorbell_watched {
+            self.watch();
+        }
+        self.fill(slots);
+        let entered = self.enter(slots, wait);
+        self.complete(slots, aftermath);
+        entered
     }
 
     /// Whether another turn would hand something to the kernel.
     #[cfg(feature = "glommio")]
-    pub(crate) fn has_submissions(&self) -> bool {
-        self.ring.has_submissions()
+    pub(super) fn has_submissions(&mut self, slots: &Slots) -> bool {
+        slots.has_submissions(self.in_flight_max()) || !self.ring.submission().is_empty()
     }
 
-    /// Whether [`RingDisk::close`] was called.
-    #[cfg(feature = "glommio")]
-    pub(crate) fn is_closing(&self) -> bool {
-        self.ring.is_closing()
+    /// At most as many operations that end by themselves as the completion queue has room for.
+    fn in_flight_max(&self) -> usize {
+        self.ring.params().cq_entries() as usize
     }
 
-    /// Waits until the descriptor can be read, or has failed.
-    pub async fn readable(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        self.ready(descriptor, libc::POLLIN).await
+    /// Has the kernel tell of the doorbell, from now on. It is never read: each ring counts, whatever the
+    /// sum.
+    fn watch(&mut self) {
+        if self.ring.submission().is_full() {
+            return;
+        }
+        let descriptor = types::Fd(self.doorbell.as_raw_fd());
+        let entry = opcode::PollAdd::new(descriptor, libc::POLLIN as u32).multi(true).build();
+        self.push(&entry.user_data(DOORBELL));
+        self.doorbell_watched = true;
     }
 
-    /// Waits until the descriptor can be written, or has failed.
-    pub async fn writable(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        self.ready(descriptor, libc::POLLOUT).await
-    }
-
-    /// Waits until the peer of the socket has ended its side, or the socket has failed.
-    pub async fn hung_up(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        self.ready(descriptor, libc::POLLRDHUP).await
-    }
-
-    /// Receives into the buffer's spare capacity, which must not be empty, as soon as something has come. The
-    /// buffer comes back unchanged when the peer has ended. What is received after the future was dropped is
-    /// lost.
-    pub async fn receive(&self, socket: &Rc<OwnedFd>, buffer: BytesMut) -> (io::Result<()>, BytesMut) {
-        let (op, result) = self.run(Op::Receive { socket: socket.clone(), buffer }).await;
-        let Op::Receive { buffer, .. } = op else { unreachable!("an operation keeps its kind") };
-        (result, buffer)
-    }
-
-    async fn ready(&self, descriptor: BorrowedFd<'_>, events: libc::c_short) -> io::Result<()> {
-        self.run(Op::Poll { descriptor: descriptor.as_raw_fd(), events: events as u32 }).await.1
-    }
-
-    fn run(&self, op: Op) -> Run<'_> {
-        Run { ring: &self.ring, state: RunState::New(op) }
-    }
-
-    /// Opens a file that it makes where there is none. On another thread: making an entry waits for the file
-    /// system's journal, measured up to 7 ms.
-    async fn make(&self, path: &Path, flags: i32) -> io::Result<DiskFile> {
-        let (op, result) = self.run(Op::Make { path: c_path(path)?, flags, file: None }).await;
-        result?;
-        let Op::Make { file, .. } = op else { unreachable!("an operation keeps its kind") };
-        Ok(DiskFile::from(file.expect("it was opened")))
-    }
-
-    async fn unlink(&self, path: &Path, flags: i32) -> io::Result<()> {
-        let path = c_path(path)?;
-        self.run(Op::Unlink { path, flags }).await.1
-    }
-}
-
-impl Disk for RingDisk {
-    type File = DiskFile;
-
-    async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<DiskFile> {
-        match mode {
-            OpenMode::Create => self.make(path, 0).await,
-            OpenMode::Truncate => self.make(path, libc::O_TRUNC).await,
-            OpenMode::Existing | OpenMode::Durable => DiskFile::open(path, mode),
+    /// Fills the submission queue.
+    fn fill(&mut self, slots: &mut Slots) {
+        let in_flight_max = self.in_flight_max();
+        while !self.ring.submission().is_full() {
+            let Some((key, operation)) = slots.submit_next(in_flight_max) else { break };
+            let entry = submission(&mut operation.op).user_data(key.to_user_data());
+            self.push(&entry);
+        }
+        while !self.ring.submission().is_full() {
+            let Some(key) = slots.next_cancelled() else { break };
+            let entry = opcode::AsyncCancel::new(key.to_user_data()).build();
+            self.push(&entry.user_data(CANCELLATION));
         }
     }
 
-    async fn len(&self, file: &DiskFile) -> io::Result<u64> {
-        file.len()
-    }
-
-    async fn read(&self, file: &DiskFile, position: Position, length: usize) -> io::Result<Bytes> {
-        let mut buffer = ReadBuffer::new(file, position, length);
-        while !buffer.rest().is_empty() {
-            let place = buffer.start + buffer.done as u64;
-            let rest = buffer.rest();
-            let slice = rest.len().min(COPY_BYTES_MAX);
-            let copied = file.read_cached(place, &mut rest[..slice]);
-            buffer.advance(copied);
-            if copied < slice {
-                // Not in memory, or the end of the file: the ring finds out.
-                let (op, result) = self.run(Op::Read { file: file.clone(), buffer }).await;
-                result?;
-                let Op::Read { buffer, .. } = op else { unreachable!("an operation keeps its kind") };
-                return Ok(buffer.into_bytes());
-            }
-            if !buffer.rest().is_empty() {
-                yield_now().await;
-            }
-        }
-        Ok(buffer.into_bytes())
-    }
-
-    async fn write(&self, file: &DiskFile, position: Position, parts: Vec<Bytes>) -> io::Result<()> {
-        if parts.iter().all(Bytes::is_empty) {
-            return Ok(());
-        }
-        let length: usize = parts.iter().map(Bytes::len).sum();
-        let at_once = length <= INLINE_BYTES_MAX && !self.ring.is_closing();
-        let done = if at_once { file.write_now(position, &parts)? } else { 0 };
-        if done == length {
-            return Ok(());
-        }
-        self.run(Op::Write { file: file.clone(), position, parts, done, vectors: Vec::new() }).await.1
-    }
-
-    async fn write_aligned(
-        &self,
-        file: &DiskFile,
-        position: Position,
-        buffer: AlignedBuffer,
-    ) -> (io::Result<()>, AlignedBuffer) {
-        if buffer.is_empty() {
-            return (Ok(()), buffer);
-        }
-        let (op, result) = self.run(Op::WriteAligned { file: file.clone(), position, buffer, done: 0 }).await;
-        let Op::WriteAligned { buffer, .. } = op else { unreachable!("an operation keeps its kind") };
-        (result, buffer)
-    }
-
-    async fn sync(&self, file: &DiskFile) -> io::Result<()> {
-        self.run(Op::Sync { file: file.clone(), flags: FsyncFlags::DATASYNC }).await.1
-    }
-
-    async fn set_len(&self, file: &DiskFile, length: u64) -> io::Result<()> {
-        match self.run(Op::SetLen { file: file.clone(), length }).await.1 {
-            // Kernels before 6.9 do not know the operation, and answer before they touch the file.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => file.std().set_len(length),
-            result => result,
-        }
-    }
-
-    async fn prefetch(&self, file: &DiskFile, position: Position, length: u64) -> io::Result<()> {
-        if file.is_cached(position, length) {
-            return Ok(());
-        }
-        let end = (position + length).min(Position(file.len()?));
-        let advices = advised(position, end)
-            .map(|(position, length)| self.run(Op::Prefetch { file: file.clone(), position, length }));
-        for (_, result) in join_all(advices).await {
-            result?;
-        }
-        // The pieces arrive in any order: the last byte of each tells that it is there.
-        let lasts = advised(position, end).map(|(position, length)| {
-            let last = position + (length - 1);
-            self.run(Op::Read { file: file.clone(), buffer: ReadBuffer::new(file, last, 1) })
-        });
-        for (_, result) in join_all(lasts).await {
-            result?;
-        }
-        Ok(())
-    }
-
-    async fn write_back(&self, file: &DiskFile, position: Position, length: u64) -> io::Result<()> {
-        let length = length.min(u64::from(u32::MAX)) as u32;
-        self.run(Op::WriteBack { file: file.clone(), position, length }).await.1
-    }
-
-    async fn create_dir(&self, path: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(path)
-    }
-
-    async fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        list(path)
-    }
-
-    async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.run(Op::Rename { from: c_path(from)?, to: c_path(to)? }).await.1
-    }
-
-    async fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.unlink(path, 0).await
-    }
-
-    async fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        let mut directories = vec![path.to_owned()];
-        let mut listed = 0;
-        while listed < directories.len() {
-            for entry in std::fs::read_dir(&directories[listed])? {
-                let entry = entry?;
-                match entry.file_type()?.is_dir() {
-                    true => directories.push(entry.path()),
-                    false => self.unlink(&entry.path(), 0).await?,
-                }
-            }
-            listed += 1;
-        }
-        for directory in directories.iter().rev() {
-            self.unlink(directory, libc::AT_REMOVEDIR).await?;
-        }
-        Ok(())
-    }
-
-    async fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let file = DiskFile::open_dir(path)?;
-        self.run(Op::Sync { file, flags: FsyncFlags::empty() }).await.1
-    }
-}
-
-fn c_path(path: &Path) -> io::Result<CString> {
-    Ok(CString::new(path.as_os_str().as_bytes())?)
-}
-
-/// The pieces in which a range is asked for: position and length of each.
-fn advised(position: Position, end: Position) -> impl Iterator<Item = (Position, u64)> {
-    let piece = move |at| (Position(at), ADVICE_BYTES_MAX.min(end.0 - at));
-    (position.0..end.0).step_by(ADVICE_BYTES_MAX as usize).map(piece)
-}
-
-/// An operation on its way through the ring.
-struct Run<'a> {
-    ring: &'a Ring,
-    state: RunState,
-}
-
-enum RunState {
-    New(Op),
-    Started(Key),
-    Over,
-}
-
-impl Unpin for Run<'_> {}
-
-impl Future for Run<'_> {
-    type Output = (Op, io::Result<()>);
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match std::mem::replace(&mut self.state, RunState::Over) {
-            RunState::New(op) => match self.ring.start(op, context.waker()) {
-                Ok(key) => {
-                    self.state = RunState::Started(key);
-                    Poll::Pending
-                }
-                Err((op, error)) => Poll::Ready((op, Err(error))),
+    /// Hands the submission queue to the kernel, has it post completions, and waits for one. No system call
+    /// when there is no reason.
+    ///
+    /// # Errors
+    /// When the kernel refuses for good.
+    fn enter(&mut self, slots: &Slots, wait: Wait) -> io::Result<()> {
+        let queue = self.ring.submission();
+        // Without the flag (an old kernel) completions are posted by any system call, this one or another.
+        let due = !queue.is_empty() || queue.taskrun() || queue.cq_overflow();
+        drop(queue);
+        let waits = wait != Wait::No
+            && !slots.has_submissions(self.in_flight_max())
+            && self.ring.completion().is_empty();
+        let entered = match wait {
+            Wait::AtMost(patience) if waits => self.wait(slots, patience),
+            _ if due => self.ring.submit(),
+            _ => return Ok(()),
+        };
+        match entered {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                // The time is up. Interrupted, out of memory for the moment, or the completion queue is full:
+                // the entries stay queued, and the next turn, after completions were taken out, submits them.
+                Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => Ok(()),
+                _ => Err(error),
             },
-            RunState::Started(key) => {
-                let poll = self.ring.poll(key, context.waker());
-                if poll.is_pending() {
-                    self.state = RunState::Started(key);
-                }
-                poll
-            }
-            RunState::Over => panic!("polled after it was ready"),
         }
+    }
+
+    /// Hands the submission queue to the kernel and waits for a completion, `patience` at most.
+    fn wait(&mut self, slots: &Slots, patience: Option<Duration>) -> io::Result<usize> {
+        let flags = wait_flags(self.ring.params().is_feature_no_iowait(), slots.submitted());
+        let submissions = self.ring.submission().len() as u32;
+        let patience = patience.map(Timespec::from);
+        let arguments = match &patience {
+            Some(patience) => SubmitArgs::new().timespec(patience),
+            None => SubmitArgs::new(),
+        };
+        // SAFETY: the flags go with the argument, which lives until the call returns; the entries that are
+        // submitted are those of `push`.
+        unsafe { self.ring.submitter().enter(submissions, 1, flags.bits(), Some(&arguments)) }
+    }
+
+    fn push(&mut self, entry: &squeue::Entry) {
+        // SAFETY: an entry's pointers lead to heap memory owned by an operation in its slot, which stays
+        // there, unchanged, until its completion has been taken in; the driver waits for that before it is
+        // dropped. Descriptors are owned by the operation too, or, for a poll, borrowed by a future; a closed
+        // one makes the kernel answer EBADF and touches no memory.
+        unsafe { self.ring.submission().push(entry) }.expect("there is room");
+    }
+
+    fn complete(&mut self, slots: &mut Slots, aftermath: &mut Aftermath) {
+        // Collected first: the queue is borrowed while it is read.
+        let mut completions = std::mem::take(&mut self.completions);
+        completions.extend(self.ring.completion().map(|it| (it.user_data(), it.result(), it.flags())));
+        for (user_data, result, flags) in completions.drain(..) {
+            if user_data == CANCELLATION {
+                continue;
+            }
+            if user_data == DOORBELL {
+                self.doorbell_watched = cqueue::more(flags);
+                continue;
+            }
+            let key = Key::from_user_data(user_data);
+            let operation = slots.get(key).expect("a completion belongs to an operation under way");
+            let step = operation.op.advance(result);
+            slots.settle(key, step, aftermath);
+        }
+        self.completions = completions;
     }
 }
 
-impl Drop for Run<'_> {
-    fn drop(&mut self) {
-        if let RunState::Started(key) = self.state {
-            self.ring.abandon(key);
+/// How a wait is asked for. While nothing but peers, timers and doorbells is waited for, the thread says so
+/// where the kernel can be told (6.15): any ring with something under way counts as waiting for a disk
+/// otherwise (since 6.5), and an idle broker shows as cores that wait for one.
+fn wait_flags(can_tell: bool, disk_operations: usize) -> EnterFlags {
+    let flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
+    match can_tell && disk_operations == 0 {
+        true => flags | EnterFlags::NO_IOWAIT,
+        false => flags,
+    }
+}
+
+/// `DEFER_TASKRUN` (kernel 6.1) has completions wait until this thread asks for them: nothing interrupts it,
+/// and a wait takes in all that is there. `COOP_TASKRUN` (5.19) only saves the interrupts. `SUBMIT_ALL`
+/// (5.18) goes on behind a submission that is refused.
+fn build(deferring: bool) -> io::Result<IoUring> {
+    let mut deferred = IoUring::builder();
+    deferred.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_submit_all();
+    let mut cooperative = IoUring::builder();
+    cooperative.setup_coop_taskrun().setup_taskrun_flag().setup_submit_all();
+    let wanted = if deferring { vec![deferred, cooperative] } else { vec![cooperative] };
+    for builder in wanted {
+        match builder.build(RING_DEPTH) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            result => return result,
         }
+    }
+    IoUring::new(RING_DEPTH)
+}
+
+/// Refuses what can not wait for a time (5.11) or watch a descriptor without end (5.13, which is also the
+/// first to have resource tags).
+fn new_enough(ring: IoUring) -> io::Result<IoUring> {
+    match ring.params().is_feature_ext_arg() && ring.params().is_feature_resource_tagging() {
+        true => Ok(ring),
+        false => Err(io::Error::from_raw_os_error(libc::ENOSYS)),
+    }
+}
+
+/// Says what to do about a ring that can not be had.
+fn explain(error: io::Error) -> Refused {
+    let hint = match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            "it is blocked, by the sysctl kernel.io_uring_disabled (set it to 0) or by the container's seccomp profile \
+             (allow io_uring_setup, io_uring_enter and io_uring_register)"
+        }
+        Some(libc::ENOSYS) => {
+            "this kernel has none or an old one (5.13 or newer is needed), or the container's seccomp profile hides it (allow io_uring_setup, \
+             io_uring_enter and io_uring_register)"
+        }
+        Some(libc::EMFILE | libc::ENFILE) => {
+            "there are too few descriptors (raise `ulimit -n`, or LimitNOFILE= of the service; the system's limit is the sysctl fs.file-max)"
+        }
+        Some(libc::ENOMEM) => {
+            "the limit on locked memory is used up by all rings of this user (raise `ulimit -l`, or LimitMEMLOCK= of the \
+             service)"
+        }
+        _ => "unexpected",
+    };
+    Refused::new(&error, format!("io_uring can not be set up: {error}: {hint}"))
+}
+
+/// The kernel's worker threads inherit the executor's one CPU, and there are few of them. Both are wishes:
+/// without them the ring is slower and right.
+fn unpin_workers(ring: &IoUring) {
+    let submitter = ring.submitter();
+    if let Err(error) = submitter.register_iowq_max_workers(&mut [WORKERS_MAX, 0]) {
+        tracing::debug!(%error, "the number of io_uring workers stays as it is");
+    }
+    let process = rustix::process::getpid();
+    let Ok(allowed) = rustix::thread::sched_getaffinity(Some(process)) else { return };
+    // SAFETY: a CPU set is an array of bits, and no bits is a value.
+    let mut cpus: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for cpu in (0..libc::CPU_SETSIZE as usize).filter(|cpu| allowed.is_set(*cpu)) {
+        // SAFETY: sets a bit below CPU_SETSIZE.
+        unsafe { libc::CPU_SET(cpu, &mut cpus) };
+    }
+    if let Err(error) = submitter.register_iowq_aff(&cpus) {
+        tracing::debug!(%error, "io_uring workers stay on this executor's CPU");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_for_peers_is_no_wait_for_a_disk_where_the_kernel_can_be_told() {
+        for (can_tell, disk_operations, told) in
+            [(true, 0, true), (true, 1, false), (false, 0, false), (false, 1, false)]
+        {
+            let flags = wait_flags(can_tell, disk_operations);
+            assert_eq!(flags.contains(EnterFlags::NO_IOWAIT), told, "{can_tell} {disk_operations}");
+            assert!(flags.contains(EnterFlags::GETEVENTS | EnterFlags::EXT_ARG));
+        }
+    }
+
+    #[test]
+    fn a_ring_that_is_there_passes_its_probe() {
+        assert!(probe().is_ok());
     }
 }

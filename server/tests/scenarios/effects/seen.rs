@@ -101,6 +101,12 @@ pub(super) const SEEN: &[(&str, &str, &str, &str)] = &[
     ("controller.quota.window.size.seconds", QUOTAS, CHANGES, "controller.quota.window.size.seconds"),
     ("quota.window.num", QUOTAS, "the_windows_are_those_of_the_broker", "quota.window.num"),
     ("quota.window.size.seconds", QUOTAS, "the_windows_are_those_of_the_broker", "quota.window.size.seconds"),
+    (
+        "reactor",
+        "server/tests/scenarios/refused.rs",
+        "a_broker_runs_on_what_it_was_told_to_and_says_so",
+        "reactor=",
+    ),
     ("sasl.oauthbearer.allow.unverified.audience", BEARER_CONFIG, TOKENS, "allow.unverified.audience"),
     ("sasl.oauthbearer.allow.unverified.issuer", BEARER_CONFIG, TOKENS, "allow.unverified.issuer"),
     ("sasl.oauthbearer.clock.skew.seconds", BEARER_CONFIG, TOKENS, "clock.skew.seconds"),

@@ -1,25 +1,26 @@
-//! What the ring can be asked to do: each operation owns all the memory that the kernel may touch on its
-//! behalf.
+//! What a thread's disk and sockets can be asked to do: each operation owns all the memory that the kernel
+//! may touch on its behalf.
 //!
-//! An operation may take several submissions: [`Op::advance`] asks for another one until a short read or
-//! write is whole. So an operation whose future was dropped is still finished by the ring.
+//! An operation may take several system calls, or submissions to the ring: [`Op::advance`] asks for another
+//! one until a short read or write is whole. So an operation whose future was dropped is still finished.
 
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use io_uring::{opcode, squeue, types};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 
 use crate::buffer::AlignedBuffer;
 use crate::io::{DiskFile, PARTS_MAX, ReadBuffer};
 use crate::types::Position;
 
-/// The most bytes that one submission moves: below the kernel's own bound, and aligned.
-const SUBMISSION_BYTES_MAX: usize = 1 << 30;
+/// The most bytes that one system call moves: below the kernel's own bound, and aligned.
+pub(super) const SUBMISSION_BYTES_MAX: usize = 1 << 30;
 
 pub(super) enum Op {
     Read {
@@ -42,7 +43,8 @@ pub(super) enum Op {
     },
     Sync {
         file: DiskFile,
-        flags: types::FsyncFlags,
+        /// What is needed to read the data back (`fdatasync`), or all.
+        data_only: bool,
     },
     SetLen {
         file: DiskFile,
@@ -85,28 +87,13 @@ pub(super) enum Op {
         socket: Rc<OwnedFd>,
         buffer: BytesMut,
     },
+    /// Stands in the slot of one that is in the hands of a thread.
+    Away,
 }
-
-/// The operations that a kernel must have. One that it may lack has another way: `SetLen`.
-pub(super) const OPCODES: [(u8, &str); 13] = [
-    (opcode::Nop::CODE, "NOP"),
-    (opcode::Read::CODE, "READ"),
-    (opcode::Write::CODE, "WRITE"),
-    (opcode::Writev::CODE, "WRITEV"),
-    (opcode::Fsync::CODE, "FSYNC"),
-    (opcode::Fadvise::CODE, "FADVISE"),
-    (opcode::SyncFileRange::CODE, "SYNC_FILE_RANGE"),
-    (opcode::OpenAt::CODE, "OPENAT"),
-    (opcode::RenameAt::CODE, "RENAMEAT"),
-    (opcode::UnlinkAt::CODE, "UNLINKAT"),
-    (opcode::PollAdd::CODE, "POLL_ADD"),
-    (opcode::Recv::CODE, "RECV"),
-    (opcode::AsyncCancel::CODE, "ASYNC_CANCEL"),
-];
 
 /// What a completion means for its operation.
 pub(super) enum Step {
-    /// The rest must be submitted.
+    /// The rest must be asked for.
     Again,
     Done(io::Result<()>),
 }
@@ -118,62 +105,7 @@ impl Op {
         matches!(self, Op::Poll { .. } | Op::Receive { .. })
     }
 
-    /// The next submission. Its pointers lead to heap memory that the operation owns, so they stay good while
-    /// the operation itself is moved, and until it is dropped.
-    pub(super) fn submission(&mut self) -> squeue::Entry {
-        match self {
-            Op::Read { file, buffer } => {
-                let place = buffer.start + buffer.done as u64;
-                let rest = buffer.rest();
-                let length = rest.len().min(SUBMISSION_BYTES_MAX) as u32;
-                opcode::Read::new(descriptor(file), rest.as_mut_ptr(), length).offset(place.0).build()
-            }
-            Op::Write { file, position, parts, done, vectors } => {
-                gather(parts, *done, vectors);
-                let count = vectors.len() as u32;
-                opcode::Writev::new(descriptor(file), vectors.as_ptr(), count)
-                    .offset(position.0 + *done as u64)
-                    .build()
-            }
-            Op::WriteAligned { file, position, buffer, done } => {
-                let rest = &buffer.as_ref()[*done..];
-                let length = rest.len().min(SUBMISSION_BYTES_MAX) as u32;
-                opcode::Write::new(descriptor(file), rest.as_ptr(), length)
-                    .offset(position.0 + *done as u64)
-                    .build()
-            }
-            Op::Sync { file, flags } => opcode::Fsync::new(descriptor(file)).flags(*flags).build(),
-            Op::SetLen { file, length } => opcode::Ftruncate::new(descriptor(file), *length).build(),
-            Op::Prefetch { file, position, length } => {
-                opcode::Fadvise::new(descriptor(file), *length as libc::off_t, libc::POSIX_FADV_WILLNEED)
-                    .offset(position.0)
-                    .build()
-            }
-            Op::WriteBack { file, position, length } => opcode::SyncFileRange::new(descriptor(file), *length)
-                .offset(position.0)
-                .flags(libc::SYNC_FILE_RANGE_WRITE)
-                .build(),
-            Op::Make { path, flags, .. } => opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), path.as_ptr())
-                .flags(*flags | libc::O_CREAT | libc::O_RDWR | libc::O_CLOEXEC)
-                .mode(0o666)
-                .build(),
-            Op::Rename { from, to } => {
-                let here = types::Fd(libc::AT_FDCWD);
-                opcode::RenameAt::new(here, from.as_ptr(), here, to.as_ptr()).build()
-            }
-            Op::Unlink { path, flags } => {
-                opcode::UnlinkAt::new(types::Fd(libc::AT_FDCWD), path.as_ptr()).flags(*flags).build()
-            }
-            Op::Poll { descriptor, events } => opcode::PollAdd::new(types::Fd(*descriptor), *events).build(),
-            Op::Receive { socket, buffer } => {
-                let room = buffer.spare_capacity_mut();
-                let length = room.len().min(SUBMISSION_BYTES_MAX) as u32;
-                opcode::Recv::new(types::Fd(socket.as_raw_fd()), room.as_mut_ptr().cast(), length).build()
-            }
-        }
-    }
-
-    /// Takes in the result of a submission: a count, or a negative error number.
+    /// Takes in the result of a system call: a count, or a negative error number.
     pub(super) fn advance(&mut self, result: i32) -> Step {
         let transfers =
             matches!(self, Op::Read { .. } | Op::Write { .. } | Op::WriteAligned { .. } | Op::Receive { .. });
@@ -218,12 +150,21 @@ impl Op {
     }
 }
 
-fn descriptor(file: &DiskFile) -> types::Fd {
-    types::Fd(file.as_fd().as_raw_fd())
+/// Receives into the buffer's spare capacity what the socket has; 0 when it was closed, or when there is no
+/// spare capacity.
+///
+/// # Errors
+/// `AGAIN` when nothing has arrived.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut BytesMut) -> Result<usize, Errno> {
+    let (received, _) = rustix::net::recv(socket, buffer.spare_capacity_mut(), RecvFlags::DONTWAIT)?;
+    let received = received.0.len();
+    // SAFETY: the kernel has filled that many bytes of the spare capacity.
+    unsafe { buffer.advance_mut(received) };
+    Ok(received)
 }
 
 /// Points `vectors` at what is left of `parts` behind the first `done` bytes.
-fn gather(parts: &[Bytes], done: usize, vectors: &mut Vec<libc::iovec>) {
+pub(super) fn gather(parts: &[Bytes], done: usize, vectors: &mut Vec<libc::iovec>) {
     vectors.clear();
     let mut skip = done;
     for part in parts {
@@ -255,8 +196,8 @@ mod tests {
         ];
         let mut op = Op::Write { file, position: Position(100), parts, done: 0, vectors: Vec::new() };
         for (moved, rest) in [(2, vec![3, 5, 1]), (1, vec![1, 5, 1]), (4, vec![5, 1]), (2, vec![1, 1])] {
-            op.submission();
-            let Op::Write { vectors, .. } = &op else { unreachable!() };
+            let Op::Write { parts, done, vectors, .. } = &mut op else { unreachable!() };
+            gather(parts, *done, vectors);
             assert_eq!(vectors.iter().map(|vector| vector.iov_len).collect::<Vec<_>>(), rest);
             match op.advance(moved) {
                 Step::Again => assert_ne!(rest, [1, 1]),
@@ -274,7 +215,6 @@ mod tests {
         let file = DiskFile::open(&dir.path().join("file"), OpenMode::Create).unwrap();
         let parts = vec![Bytes::from_static(b"abc")];
         let mut op = Op::Write { file, position: Position::ZERO, parts, done: 0, vectors: Vec::new() };
-        op.submission();
         assert!(matches!(op.advance(0), Step::Done(Err(error)) if error.kind() == io::ErrorKind::WriteZero));
     }
 }

@@ -1,29 +1,38 @@
-//! The ring as a disk and as what sockets wait on, on a real kernel.
+//! Each of the reactors as a disk and as what sockets wait on, on a real kernel.
 
 use std::cell::Cell;
 use std::io::{IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd;
-use std::path::PathBuf;
-use std::pin::pin;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::task::Waker;
-use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
+use futures_util::future::join_all;
+
+use super::disk::{ADVICE_BYTES_MAX, INLINE_BYTES_MAX, advised};
+use super::op::Op;
 use super::*;
 use crate::io::pwrite::PwriteDisk;
-use crate::reactor::sockets::{SendFileError, Sockets, set_congestion_control, set_nodelay};
-use crate::reactor::{Queue, sleep, spawn, spawn_executor, with_timeout};
+use crate::io::{AlignedBuffer, Disk, DiskFile, Entry, OpenMode, ReadBuffer};
 use crate::types::Position;
 
-/// Runs a test on an executor of its own with a ring, and ends both cleanly.
-fn on_ring<F, T>(test: impl FnOnce(RingDisk, PathBuf) -> F + Send + 'static) -> T
-where
-    F: Future<Output = T> + 'static,
-    T: Send + 'static,
-{
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().to_owned();
-    spawn_executor("test", None, 0.1, move |disk| test(disk, path)).unwrap().join().unwrap()
+/// Those that are built.
+pub(super) const KINDS: &[ReactorKind] = match cfg!(feature = "glommio") {
+    true => &ReactorKind::ALL,
+    false => &[ReactorKind::Ring, ReactorKind::Poll],
+};
+
+/// Runs a test on an executor of its own of each kind, and ends it cleanly.
+fn on_each<F: Future<Output = ()> + 'static>(
+    test: impl Fn(ShardDisk, PathBuf) -> F + Clone + Send + 'static,
+) {
+    for kind in KINDS {
+        let (dir, test) = (tempfile::tempdir().unwrap(), test.clone());
+        let path = dir.path().to_owned();
+        spawn_executor(*kind, "test", None, 0.1, move |disk| test(disk, path)).unwrap().join().unwrap();
+    }
 }
 
 fn pattern(length: usize) -> Bytes {
@@ -35,7 +44,7 @@ fn drop_from_cache(file: &DiskFile) {
     rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
 }
 
-/// What every backend must do; the same body runs on the ring and on plain system calls.
+/// What every backend must do; the same body runs on the reactors and on plain system calls.
 async fn behaves_like_a_disk<D: Disk>(disk: D, root: PathBuf) {
     let dir = root.join("a/b");
     disk.create_dir(&dir).await.unwrap();
@@ -117,8 +126,8 @@ async fn behaves_like_a_disk<D: Disk>(disk: D, root: PathBuf) {
 }
 
 #[test]
-fn the_ring_behaves_like_a_disk() {
-    on_ring(behaves_like_a_disk);
+fn each_reactor_behaves_like_a_disk() {
+    on_each(behaves_like_a_disk);
 }
 
 #[test]
@@ -146,7 +155,7 @@ fn a_prefetch_asks_for_every_byte_of_its_range_once() {
 
 #[test]
 fn a_range_reads_the_same_whatever_of_it_is_in_memory_and_prefetched() {
-    on_ring(|disk, dir| async move {
+    on_each(|disk, dir| async move {
         let content = pattern(3 << 20);
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
         disk.write(&file, Position::ZERO, vec![content.clone()]).await.unwrap();
@@ -171,9 +180,9 @@ fn a_range_reads_the_same_whatever_of_it_is_in_memory_and_prefetched() {
 
 #[test]
 fn a_write_goes_on_when_its_future_is_dropped() {
-    let content = pattern(16 << 20);
-    let expected = content.clone();
-    let found = on_ring(move |disk, dir| async move {
+    on_each(|disk, dir| async move {
+        let content = pattern(16 << 20);
+        let expected = content.to_vec();
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
         for part in 0..16 {
             let bytes = content.slice(part << 20..(part + 1) << 20);
@@ -185,32 +194,34 @@ fn a_write_goes_on_when_its_future_is_dropped() {
             sleep(Duration::from_millis(1)).await;
         }
         disk.sync(&file).await.unwrap();
-        disk.read(&file, Position::ZERO, 16 << 20).await.unwrap()
+        assert!(disk.read(&file, Position::ZERO, 16 << 20).await.unwrap() == expected);
     });
-    assert_eq!(found, expected);
 }
 
 #[test]
-fn a_ring_without_a_turn_finishes_its_writes_when_it_is_dropped() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("file");
-    let disk = RingDisk::new().unwrap();
-    let file = DiskFile::open(&path, OpenMode::Create).unwrap();
-    let part = Bytes::from(vec![b'x'; INLINE_BYTES_MAX + 1]);
-    for number in 0..10 {
-        let mut write = pin!(disk.write(&file, Position((number * part.len()) as u64), vec![part.clone()]));
-        assert!(write.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+fn a_disk_without_a_turn_finishes_its_writes_when_it_is_dropped() {
+    for kind in KINDS {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let disk = ShardDisk::new(*kind).unwrap();
+        let file = DiskFile::open(&path, OpenMode::Create).unwrap();
+        let part = Bytes::from(vec![b'x'; INLINE_BYTES_MAX + 1]);
+        for number in 0..10 {
+            let place = Position((number * part.len()) as u64);
+            let mut write = pin!(disk.write(&file, place, vec![part.clone()]));
+            assert!(write.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        assert_eq!(file.len().unwrap(), 0);
+        drop(disk);
+        assert!(std::fs::read(path).unwrap() == vec![b'x'; 10 * part.len()], "{kind}");
     }
-    assert_eq!(file.len().unwrap(), 0);
-    drop(disk);
-    assert_eq!(std::fs::read(path).unwrap(), vec![b'x'; 10 * part.len()]);
 }
 
 /// The runtime once slept on with a task ready to run, about once in 100,000 appends, and the append never
 /// returned.
 #[test]
 fn appends_one_after_the_other_all_return() {
-    on_ring(|disk, dir| async move {
+    on_each(|disk, dir| async move {
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
         let bytes = pattern(4096);
         for index in 0..200_000 {
@@ -221,12 +232,12 @@ fn appends_one_after_the_other_all_return() {
 
 #[test]
 fn ten_thousand_reads_at_once_are_all_answered_rightly() {
-    on_ring(|disk, dir| async move {
+    on_each(|disk, dir| async move {
         let content = pattern(10_000 * 512);
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
         disk.write(&file, Position::ZERO, vec![content.clone()]).await.unwrap();
         disk.sync(&file).await.unwrap();
-        // Straight to the ring, past the shortcut for cached bytes.
+        // Straight to the driver, past the shortcut for cached bytes.
         let reads = (0..10_000).map(|index| {
             let buffer = ReadBuffer::new(&file, Position(index * 512), 512);
             disk.run(Op::Read { file: file.clone(), buffer })
@@ -251,7 +262,7 @@ fn connection() -> (TcpStream, TcpStream) {
 #[test]
 fn a_slow_reader_gets_header_file_and_trailer_whole_while_other_tasks_run() {
     let length = 64 << 20;
-    on_ring(move |disk, dir| async move {
+    on_each(move |disk, dir| async move {
         let content = pattern(length + 1000);
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
         disk.write(&file, Position::ZERO, vec![content.clone()]).await.unwrap();
@@ -295,7 +306,7 @@ fn a_slow_reader_gets_header_file_and_trailer_whole_while_other_tasks_run() {
 
 #[test]
 fn parts_of_any_size_arrive_whole_and_in_their_order_however_slowly_they_are_read() {
-    on_ring(|disk, _| async move {
+    on_each(|disk, _| async move {
         // Without bytes, small, as large as a call takes, larger; then more of them than a call takes.
         let sizes = [0, 3, 0, 100, 256 << 10, 1 << 20, 7, 0, (3 << 20) + 1, 1];
         let sizes: Vec<usize> = sizes.into_iter().chain((0..500).map(|at| at % 9000)).collect();
@@ -331,7 +342,7 @@ fn parts_of_any_size_arrive_whole_and_in_their_order_however_slowly_they_are_rea
 
 #[test]
 fn a_file_that_ends_too_early_is_an_error_and_so_is_a_closed_peer() {
-    on_ring(|disk, dir| async move {
+    on_each(|disk, dir| async move {
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
         disk.write(&file, Position::ZERO, vec![pattern(5000)]).await.unwrap();
         let (reader, writer) = connection();
@@ -353,7 +364,7 @@ fn a_file_that_ends_too_early_is_an_error_and_so_is_a_closed_peer() {
 
 #[test]
 fn readiness_is_awaited_and_a_dropped_wait_is_cancelled() {
-    on_ring(|disk, _| async move {
+    on_each(|disk, _| async move {
         let (mut reader, writer) = connection();
         for _ in 0..2000 {
             let waited = with_timeout(Duration::ZERO, disk.readable(writer.as_fd())).await;
@@ -364,15 +375,76 @@ fn readiness_is_awaited_and_a_dropped_wait_is_cancelled() {
         waiting.await.expect("it is readable").unwrap();
         disk.writable(writer.as_fd()).await.unwrap();
         // Nothing of the cancelled waits stays in the kernel; when it has gone is the kernel's affair.
-        while disk.ring.is_busy() {
+        while disk.is_busy() {
             sleep(Duration::from_millis(1)).await;
         }
     });
 }
 
 #[test]
+fn a_socket_is_waited_for_from_both_sides_at_once() {
+    on_each(|disk, _| async move {
+        let (mut reader, writer) = connection();
+        let socket = Rc::new(OwnedFd::from(writer));
+        let task = |wait: fn(ShardDisk, Rc<OwnedFd>) -> futures_util::future::LocalBoxFuture<'static, ()>| {
+            spawn(Queue::Net, wait(disk.clone(), socket.clone()))
+        };
+        let gone = task(|disk, socket| Box::pin(async move { disk.hung_up(socket.as_fd()).await.unwrap() }));
+        let readable =
+            task(|disk, socket| Box::pin(async move { disk.readable(socket.as_fd()).await.unwrap() }));
+        let writable =
+            task(|disk, socket| Box::pin(async move { disk.writable(socket.as_fd()).await.unwrap() }));
+        writable.await;
+        reader.write_all(b"x").unwrap();
+        readable.await;
+        let mut gone = pin!(gone);
+        assert!(with_timeout(Duration::from_millis(5), &mut gone).await.is_none(), "the peer is still there");
+        reader.shutdown(std::net::Shutdown::Write).unwrap();
+        gone.await;
+    });
+}
+
+/// An event that was meant for a file that was closed, or is still open under another number, is nobody's.
+#[test]
+fn a_descriptor_whose_number_was_another_files_is_waited_for_rightly() {
+    on_each(|disk, _| async move {
+        for _ in 0..200 {
+            let (mut old_peer, old) = connection();
+            let second = old.try_clone().unwrap();
+            let number = old.as_raw_fd();
+            let waited = with_timeout(Duration::from_micros(100), disk.readable(old.as_fd())).await;
+            assert!(waited.is_none());
+            drop(old);
+            // In the same turn, and under the same number.
+            let (mut peer, new) = connection();
+            let new = rustix::io::fcntl_dupfd_cloexec(&new, number).unwrap();
+            old_peer.write_all(b"x").unwrap();
+            let early = with_timeout(Duration::from_millis(1), disk.readable(new.as_fd())).await;
+            assert!(early.is_none(), "it is another file that can be read");
+            peer.write_all(b"x").unwrap();
+            let waited = with_timeout(Duration::from_secs(10), disk.readable(new.as_fd())).await;
+            waited.expect("it is readable").unwrap();
+            drop(second);
+        }
+    });
+}
+
+#[test]
+fn a_wait_for_what_is_no_descriptor_is_an_error_and_for_a_file_none() {
+    on_each(|disk, dir| async move {
+        let path = dir.join("file");
+        std::fs::write(&path, "abc").unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        disk.readable(file.as_fd()).await.unwrap();
+        let closed = Op::Poll { descriptor: 15_000, events: libc::POLLIN as u32 };
+        let (_, result) = disk.run(closed).await;
+        assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EBADF));
+    });
+}
+
+#[test]
 fn what_a_socket_brings_is_received_behind_what_is_there_until_the_peer_ends() {
-    on_ring(|disk, _| async move {
+    on_each(|disk, _| async move {
         let (mut writer, reader) = connection();
         let reader = Rc::new(OwnedFd::from(reader));
         let mut buffer = BytesMut::with_capacity(100);
@@ -395,7 +467,7 @@ fn what_a_socket_brings_is_received_behind_what_is_there_until_the_peer_ends() {
 
 #[test]
 fn a_dropped_receive_gives_its_memory_back_and_takes_nothing_more() {
-    on_ring(|disk, _| async move {
+    on_each(|disk, _| async move {
         let (mut writer, reader) = connection();
         let reader = Rc::new(OwnedFd::from(reader));
         for _ in 0..2000 {
@@ -413,7 +485,7 @@ fn a_dropped_receive_gives_its_memory_back_and_takes_nothing_more() {
 
 #[test]
 fn closing_ends_waits_and_refuses_what_comes_later() {
-    on_ring(|disk, dir| async move {
+    on_each(|disk, dir| async move {
         let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
         let (_reader, writer) = connection();
         let second = writer.try_clone().unwrap();
@@ -435,7 +507,7 @@ fn closing_ends_waits_and_refuses_what_comes_later() {
 
 #[test]
 fn errors_of_the_system_come_back_unchanged() {
-    on_ring(|disk, dir| async move {
+    on_each(|disk, dir| async move {
         let full = disk.open(Path::new("/dev/full"), OpenMode::Existing).await.unwrap();
         let error = disk.write(&full, Position::ZERO, vec![pattern(10)]).await.unwrap_err();
         assert!(crate::io::is_no_space(&error), "{error}");
@@ -451,11 +523,11 @@ fn errors_of_the_system_come_back_unchanged() {
 }
 
 #[test]
-fn executors_and_rings_leave_no_descriptor_behind() {
+fn executors_leave_no_descriptor_behind() {
     // In a process of its own: the other tests open and close descriptors at the same time.
     const CHILD: &str = "STRANDLINE_TEST_DESCRIPTORS";
     if std::env::var_os(CHILD).is_none() {
-        let name = "reactor::ring::tests::executors_and_rings_leave_no_descriptor_behind";
+        let name = "reactor::tests::executors_leave_no_descriptor_behind";
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
         let output = child.args(["--exact", name, "--test-threads=1"]).env(CHILD, "1").output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
@@ -464,7 +536,7 @@ fn executors_and_rings_leave_no_descriptor_behind() {
     }
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let round = || {
-        on_ring(|disk, dir| async move {
+        on_each(|disk, dir| async move {
             let file = disk.open(&dir.join("file"), OpenMode::Create).await.unwrap();
             disk.write(&file, Position::ZERO, vec![pattern(10_000)]).await.unwrap();
             drop_from_cache(&file);
