@@ -221,7 +221,7 @@ entries! {
         "Bytes of a segment of the topic of share groups, when it is made; at least 1048576."
     "socket.request.max.bytes" Int = "104857600", Whole(1024, i32::MAX as i64); "Largest request."
     "ssl.cipher.suites" List per_broker = "", Any;
-        "The suites of ciphers that are offered, in the names of IANA; nothing for all that there are: three of TLS 1.3, six of TLS 1.2, all with forward secrecy."
+        "The suites of ciphers that are offered, in the names of IANA; nothing for all that there are: three of TLS 1.3, six of TLS 1.2, all with forward secrecy. The broker takes the first of them that a client has."
     "ssl.client.auth" Text per_broker = "none", Words(&["required", "requested", "none"]);
         "Whether a client shows a certificate. requested lets in one without, and refuses one that is not trusted. A listener with SASL asks for one only where that is set as listener.name.NAME.ssl.client.auth; its users are those of SASL all the same."
     "ssl.enabled.protocols" List per_broker = "TLSv1.2,TLSv1.3", Any;

@@ -49,6 +49,8 @@ pub fn acceptor(settings: &TlsSettings, mapping: &PrincipalMapping) -> Result<Ar
         .and_then(|builder| builder.with_client_cert_verifier(verifier).with_single_cert(chain, key))
         .and_then(|config| Ok((config, tickets()?)));
     let (mut config, tickets) = at(KEYSTORE_LOCATION, made.map_err(Problem::Rustls))?;
+    // Of the suites that both sides have, the one that stands first here is taken.
+    config.ignore_client_order = true;
     config.ticketer = tickets;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = TICKETS;

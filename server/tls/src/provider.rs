@@ -14,7 +14,7 @@ use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 use crate::error::{Problem, TlsError};
 use crate::settings::{CIPHER_SUITES, ENABLED_PROTOCOLS, TlsSettings, at};
 
-/// The cryptography, with the suites that the settings allow.
+/// The cryptography, with the suites that the settings allow, in the order in which they name them.
 ///
 /// # Errors
 /// [`Problem::Suites`] when none is left.
@@ -23,7 +23,9 @@ pub(crate) fn provider(settings: &TlsSettings) -> Result<Arc<CryptoProvider>, Tl
     let asked = settings.list(CIPHER_SUITES);
     if !asked.is_empty() {
         let there = provider.cipher_suites.clone();
-        provider.cipher_suites.retain(|suite| asked.contains(&name_of(suite).as_str()));
+        let place = |suite: &SupportedCipherSuite| asked.iter().position(|name| *name == name_of(suite));
+        provider.cipher_suites.retain(|suite| place(suite).is_some());
+        provider.cipher_suites.sort_by_key(place);
         if provider.cipher_suites.is_empty() {
             let there = there.iter().map(name_of).collect::<Vec<_>>().join(", ");
             return at(CIPHER_SUITES, Err(Problem::Suites { there }));

@@ -57,6 +57,15 @@ fn shake(
     client: &Arc<ClientConfig>,
     name: &str,
 ) -> Result<Option<String>, String> {
+    let server = shaken(server, client, name)?;
+    Ok(server.peer_certificates().map(|chain| subject(&chain[0]).unwrap()))
+}
+
+fn shaken(
+    server: &Arc<ServerConfig>,
+    client: &Arc<ClientConfig>,
+    name: &str,
+) -> Result<ServerConnection, String> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut client = ClientConnection::new(client.clone(), name).unwrap();
     let mut server = ServerConnection::new(server.clone()).unwrap();
@@ -71,7 +80,7 @@ fn shake(
         client.process_new_packets().map_err(|error| format!("client: {error}"))?;
     }
     assert!(!client.is_handshaking() && !server.is_handshaking());
-    Ok(server.peer_certificates().map(|chain| subject(&chain[0]).unwrap()))
+    Ok(server)
 }
 
 /// The client's trust in the one certificate.
@@ -178,19 +187,33 @@ fn a_client_trusts_whom_it_was_told_to_by_the_name_that_it_asked_for() {
 #[test]
 fn versions_and_suites_are_those_that_both_sides_allow() {
     let (inline, trusting) = (inline("plain.pem"), trusting());
-    let shaken = |server: &[(&str, &str)], client: &[(&str, &str)]| {
+    let known = |server: &[(&str, &str)], client: &[(&str, &str)]| {
         let server = accepting(&with(&inline, server)).unwrap();
         shake(&server, &connecting(&with(&trusting, client)).unwrap(), "localhost")
     };
     let only = |version| [("ssl.enabled.protocols", version)];
     for version in ["TLSv1.2", "TLSv1.3"] {
-        assert_eq!(shaken(&only(version), &[]), Ok(None));
-        assert_eq!(shaken(&[], &only(version)), Ok(None));
+        assert_eq!(known(&only(version), &[]), Ok(None));
+        assert_eq!(known(&[], &only(version)), Ok(None));
     }
-    assert!(shaken(&only("TLSv1.3"), &only("TLSv1.2")).is_err());
+    assert!(known(&only("TLSv1.3"), &only("TLSv1.2")).is_err());
     let suites = [("ssl.cipher.suites", "TLS_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256")];
-    assert_eq!(shaken(&suites, &[("ssl.cipher.suites", "TLS_AES_128_GCM_SHA256")]), Ok(None));
-    assert!(shaken(&suites, &[("ssl.cipher.suites", "TLS_AES_256_GCM_SHA384")]).is_err());
+    assert_eq!(known(&suites, &[("ssl.cipher.suites", "TLS_AES_128_GCM_SHA256")]), Ok(None));
+    assert!(known(&suites, &[("ssl.cipher.suites", "TLS_AES_256_GCM_SHA384")]).is_err());
+}
+
+#[test]
+fn of_the_suites_that_both_sides_have_the_first_of_the_server_is_taken() {
+    let (inline, trusting) = (inline("plain.pem"), trusting());
+    let names = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
+    for first in 0..3 {
+        let turned = |by: usize| (0..3).map(|at| names[(at + by) % 3]).collect::<Vec<_>>().join(",");
+        let server = accepting(&with(&inline, &[("ssl.cipher.suites", &turned(first))])).unwrap();
+        let client = connecting(&with(&trusting, &[("ssl.cipher.suites", &turned(first + 1))])).unwrap();
+        let session = shaken(&server, &client, "localhost").unwrap();
+        let taken = format!("{:?}", session.negotiated_cipher_suite().unwrap().suite());
+        assert_eq!(taken.replace("TLS13_", "TLS_"), names[first]);
+    }
 }
 
 #[test]
