@@ -126,6 +126,7 @@ pub(super) fn asked(
         partition: id,
         leader_epoch: broker.cluster.placement(id).epoch.0,
         limits: config.limits,
+        isolation: config.isolation,
         reset: config.reset,
     })
 }

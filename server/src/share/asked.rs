@@ -1,5 +1,6 @@
 //! Which share partition a request means, and what holds of it.
 
+use strandline_engine::Isolation;
 use strandline_engine::types::PartitionId;
 
 use super::coordinator::ShareKey;
@@ -17,6 +18,8 @@ pub struct Asked {
     pub leader_epoch: i32,
     /// The settings of the group.
     pub limits: Limits,
+    /// Whether the group is given records of transactions that are not committed.
+    pub isolation: Isolation,
     /// Where it begins when it never did.
     pub reset: Reset,
 }

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!  handler (any shard)
-//!    | ShareLeaders::next_fetch, acquire, acknowledge, release, changed
+//!    | ShareLeaders::next_fetch, acquire, acknowledge, release, turn
 //!    v
 //!  mailbox (bounded) > task          one for all share partitions of a shard; waits for none of them
 //!                        |
 //!                        v
 //!                      Table > SharePartition (pure)
 //!                        |  |-- StateWrite > ShareStates: durable > the acknowledgements in it are answered
-//!                        |  '-- Letter > dead_letters: durable > the records are archived
+//!                        |  |-- Letter > dead_letters: durable > the records are archived
+//!                        |  '-- Queue: fetches that wait; one of them looks at a time
 //!                        '----- a share partition that nobody has asked for yet: read from ShareStates
 //! ```
 //!
@@ -21,13 +22,17 @@
 //!   next. So it is with its dead letters; and those of [`SENDERS_MAX`] share partitions of a shard go at a
 //!   time, since each takes a part of the memory. Where a queue takes none, they come again after a pause.
 
+mod queue;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use futures_util::future::LocalBoxFuture;
+use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
 use std::pin::pin;
@@ -46,6 +51,7 @@ use super::states::ShareStates;
 use crate::coordination::Reply;
 use crate::refusal::Refusal;
 
+pub use queue::{Looked, Turn, TurnNumber, Wait};
 use table::{Leader, Order, Table};
 
 /// Requests that wait for a shard's task; a connection has one for each partition of a request at a time.
@@ -65,10 +71,23 @@ const PAUSE_MAX_MS: i64 = 60 * 60 * 1000;
 /// What is to be fetched of a share partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextFetch {
-    /// Where; `None` when nobody may have anything at the moment.
+    /// Where; `None` when nobody may have anything at the moment, or others come first.
     pub offset: Option<i64>,
-    /// For [`ShareLeaders::changed`].
+    /// Counts what may let somebody acquire something.
     pub changes: u64,
+}
+
+/// What a fetch has found in the log.
+#[derive(Debug)]
+pub struct Found {
+    /// Where it has read from.
+    pub offset: i64,
+    /// The batches there.
+    pub read: ReadBatches,
+    /// The end of what could be read.
+    pub log_end: i64,
+    /// The turn that it has.
+    pub turn: Option<TurnNumber>,
 }
 
 /// The dead letter queue that a group has now, as settings say.
@@ -99,17 +118,18 @@ impl ShareLeaders {
         ShareLeaders(Arc::new(mailboxes))
     }
 
-    /// Where the next records are to be read that a member may have.
+    /// Where the next records are to be read that a member may have. A fetch that waits leaves them to the
+    /// one that has the turn, if there is such a one and it is not the fetch itself.
     ///
     /// # Errors
     /// When the share partition cannot be read, for the moment or because the group does not have it.
-    pub async fn next_fetch(&self, asked: Asked) -> Result<NextFetch, ErrorCode> {
-        self.ask(asked, move |leader, _, reply| {
-            let (partition, limits) = (&leader.partition, leader.limits());
-            let next = NextFetch { offset: partition.next_fetch(limits), changes: partition.changes() };
-            reply.send(Ok(next));
-        })
-        .await
+    pub async fn next_fetch(
+        &self,
+        asked: Asked,
+        waits: bool,
+        turn: Option<TurnNumber>,
+    ) -> Result<NextFetch, ErrorCode> {
+        self.ask(asked, move |leader, _, reply| reply.send(Ok(leader.next_fetch(waits, turn)))).await
     }
 
     /// Gives a member what there is in a read; see [`SharePartition::acquire`].
@@ -120,16 +140,14 @@ impl ShareLeaders {
         &self,
         asked: Asked,
         owner: (String, u64),
-        fetched: i64,
-        read: ReadBatches,
+        found: Found,
         want: Want,
     ) -> Result<Vec<Acquired>, ErrorCode> {
         self.ask(asked, move |leader, now, reply| {
             // Nobody gets what is not told to anybody any more.
             if reply.is_awaited() {
-                let limits = *leader.limits();
                 let owner = Rc::new(Owner { member: owner.0, session: owner.1 });
-                reply.send(Ok(leader.partition.acquire(now, &limits, &owner, fetched, &read, want)));
+                reply.send(Ok(leader.acquire(now, &owner, &found, want)));
             }
         })
         .await
@@ -173,13 +191,13 @@ impl ShareLeaders {
         .await
     }
 
-    /// Returns when something of a share partition has changed since it was asked that may let somebody
-    /// acquire something, or it is not served any more. Dropping the future ends the wait.
-    pub async fn changed(&self, asked: Asked, since: u64) {
-        let changed = self.ask(asked, move |leader, _, reply: Reply<Result<(), ErrorCode>>| {
-            leader.wait(since, reply);
-        });
-        let _ = changed.await;
+    /// Waits for the turn to look for records, in the order in which fetches came. Dropping the future ends
+    /// the wait.
+    ///
+    /// # Errors
+    /// When the share partition is not served any more.
+    pub async fn turn(&self, asked: Asked, wait: Wait) -> Result<Turn, ErrorCode> {
+        self.ask(asked, move |leader, _, reply| leader.queue.push(wait, reply)).await
     }
 
     /// Lets go of share partitions whose stored state was changed.
@@ -277,6 +295,9 @@ impl ShareLeaders {
                 }
                 Some(Ok(Event::Written(term, key, result))) => table.written(term, &key, result),
                 Some(Ok(Event::Sent(term, key, sent))) => table.sent(term, &key, sent),
+                Some(Ok(Event::TurnEnded(term, key, turn))) => table.turn_ended(term, &key, turn),
+                Some(Ok(Event::Watched(term, key, watch, end))) => table.watched(term, &key, watch, end),
+                Some(Ok(Event::WatchEnded)) => {}
                 Some(Err(request)) => request(&mut table),
                 None => {}
             }
@@ -290,6 +311,11 @@ enum Event {
     Loaded((u64, Rc<ShareKey>, Box<Asked>), Result<(SharePartition, i32), ErrorCode>),
     Written(u64, Rc<ShareKey>, Result<(), ErrorCode>),
     Sent(u64, Rc<ShareKey>, Sent),
+    TurnEnded(u64, Rc<ShareKey>, TurnNumber),
+    /// With the number of the watch, and where the log ends; `None` when it is not here any more.
+    Watched(u64, Rc<ShareKey>, u64, Option<i64>),
+    /// Nobody wants to know any more.
+    WatchEnded,
 }
 
 fn carry_out<L: ShareLog>(
@@ -312,6 +338,20 @@ fn carry_out<L: ShareLog>(
                 let queue = queues(&key.group);
                 let sent = send(&log, queue.as_deref(), &key, &letters).await;
                 Event::Sent(term, key, sent)
+            }
+            Order::AwaitTurn { term, key, turn, ended } => {
+                // It is dropped, never sent.
+                let _ = ended.await;
+                Event::TurnEnded(term, key, turn)
+            }
+            Order::Watch { term, key, number, log: (partition, isolation), beyond, ended } => {
+                let grown = pin!(log.grown(partition, isolation, beyond));
+                match select(grown, ended).await {
+                    Either::Left((end, _)) => {
+                        Event::Watched(term, key, number, end.filter(|end| *end > beyond))
+                    }
+                    Either::Right(_) => Event::WatchEnded,
+                }
             }
         }
     })

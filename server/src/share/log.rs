@@ -1,11 +1,11 @@
-//! What a share partition needs of its log besides the records: where it begins, and where a group begins
-//! that never fetched.
+//! What a share partition needs of its log besides the records: where it begins, where a group begins that
+//! never fetched, and when there is more of it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use strandline_engine::error::ReadError;
-use strandline_engine::types::{PartitionId, Timestamp};
-use strandline_engine::{Local, OffsetQuery};
+use strandline_engine::types::{Offset, PartitionId, Timestamp};
+use strandline_engine::{Isolation, Local, OffsetQuery, Reader};
 use strandline_protocol::wire::ErrorCode;
 
 use crate::config::Reset;
@@ -25,6 +25,10 @@ pub trait ShareLog: Partitions {
     /// # Errors
     /// When the log cannot be read.
     async fn reset(&self, partition: PartitionId, reset: Reset) -> Result<i64, ErrorCode>;
+
+    /// Returns when a group can read beyond an offset, or the partition is not here any more; the end of what
+    /// it can read.
+    async fn grown(&self, partition: PartitionId, isolation: Isolation, beyond: i64) -> Option<i64>;
 }
 
 impl ShareLog for Local {
@@ -47,6 +51,16 @@ impl ShareLog for Local {
                 }
             }
         }
+    }
+
+    async fn grown(&self, partition: PartitionId, isolation: Isolation, beyond: i64) -> Option<i64> {
+        let beyond = Offset::checked(beyond)?;
+        self.wait(Reader::Consumer(isolation), &[(partition, beyond)]).await;
+        let end = match isolation {
+            Isolation::ReadUncommitted => OffsetQuery::Latest,
+            Isolation::ReadCommitted => OffsetQuery::LatestStable,
+        };
+        find(self, partition, end).await.ok().flatten()
     }
 }
 

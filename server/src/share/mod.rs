@@ -45,7 +45,7 @@ pub use asked::Asked;
 pub use batches::{Archive, ReadBatch, ReadBatches};
 pub use coordinator::{Replaces, ShareKey, StateVersion, Summary};
 pub use dead_letters::{DeadLetterQueue, LetterCounts};
-pub use leaders::{NextFetch, ShareLeaders};
+pub use leaders::{Found, Looked, NextFetch, ShareLeaders, Turn, TurnNumber, Wait};
 pub use log::ShareLog;
 pub use partition::{Acknowledgement, Acquired, Kind, Limits, Want};
 #[cfg(any(test, feature = "testing"))]

@@ -241,13 +241,13 @@ impl SharePartition {
         self.start
     }
 
-    #[cfg(test)]
     /// Nothing from here on was given out.
     pub(super) fn end(&self) -> i64 {
         self.end
     }
 
-    /// Counts what may let somebody acquire something: whoever found nothing looks again when it has changed.
+    /// Counts what may let somebody acquire something: whoever left what it saw looks again when that has
+    /// changed.
     pub(super) fn changes(&self) -> u64 {
         self.changes
     }

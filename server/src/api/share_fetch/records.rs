@@ -1,11 +1,11 @@
-//! Fetches for a member of a share group: looks for records that nobody has, and waits for some.
+//! Fetches for a member of a share group: looks for records that nobody has, and waits for its turn to.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, join_all, select, select_all};
 use strandline_engine::error::ReadError;
-use strandline_engine::types::{Offset, PartitionId, TopicId};
+use strandline_engine::types::{Offset, TopicId};
 use strandline_engine::{File, FileRange, ReadRequest, ReadResult, Reader, reactor};
 use strandline_protocol::wire::ErrorCode;
 
@@ -14,12 +14,12 @@ use crate::api::read_error;
 use crate::api::share_acknowledge::{AT_ONCE, asked};
 use crate::broker::uuid_of;
 use crate::call::Call;
-use crate::share::{Acquired, Asked, NextFetch, Opened, ShareGroupConfig, Want};
+use crate::share::{Acquired, Asked, Found, Looked, NextFetch, Opened, ShareGroupConfig, Turn, Wait, Want};
 
 /// Bytes of a partition that are looked at together: some batches of usual size.
 const READ_BYTES: u64 = 1 << 20;
 
-/// Looks in vain at records that others were faster to get, before it is waited for a change.
+/// Looks in vain at records that others were faster to get, before it waits.
 const LOOKS_MAX: usize = 100;
 
 /// How long a member waits for a coordinator that is not there at the moment, until it asks again.
@@ -55,10 +55,12 @@ struct Target {
     topic: TopicId,
     partition: i32,
     asked: Result<Asked, ErrorCode>,
-    /// Where it was looked, when it was.
+    /// Where it was to be looked, when somebody could say.
     next: Option<NextFetch>,
-    /// The end of what can be read there, when it was reached.
-    end: Option<Offset>,
+    /// What it was looked at, in vain.
+    looked: Option<Looked>,
+    /// The right to look before others.
+    turn: Option<Turn>,
 }
 
 /// What a look has come to.
@@ -78,6 +80,7 @@ struct Fetching<'a> {
     session: u64,
     reader: Reader,
     limit: Limit,
+    since: Instant,
     deadline: Instant,
 }
 
@@ -92,11 +95,12 @@ pub(super) async fn fetch(
     let mut targets = Vec::with_capacity(opened.partitions.len());
     for (topic, partition) in opened.partitions {
         let asked = asked(call, group, config, uuid_of(topic), partition);
-        targets.push(Target { topic, partition, asked, next: None, end: None });
+        targets.push(Target { topic, partition, asked, next: None, looked: None, turn: None });
         if targets.len() % AT_ONCE == 0 {
             reactor::yield_if_needed().await;
         }
     }
+    let since = Instant::now();
     let mut fetching = Fetching {
         call,
         group,
@@ -104,7 +108,8 @@ pub(super) async fn fetch(
         session: opened.number,
         reader: Reader::Consumer(config.isolation),
         limit,
-        deadline: Instant::now() + limit.wait,
+        since,
+        deadline: since + limit.wait,
     };
     let wants_records = limit.records_max > 0 && limit.bytes_max > 0;
     let errors = |targets: &[Target]| -> Vec<Fetched> {
@@ -134,7 +139,7 @@ pub(super) async fn fetch(
         looks += 1;
         match look {
             Look::Again if looks % LOOKS_MAX != 0 => reactor::yield_if_needed().await,
-            _ => fetching.wait(&targets).await,
+            _ => fetching.wait(&mut targets).await,
         }
     }
 }
@@ -142,7 +147,7 @@ pub(super) async fn fetch(
 impl Fetching<'_> {
     /// Looks at every partition once. `is_last` takes what there is, however little.
     async fn look(&mut self, targets: &mut [Target], is_last: bool) -> Look {
-        self.next_fetches(targets).await;
+        self.next_fetches(targets, !is_last).await;
         let found = self.read(targets).await;
         let bytes: u64 = found.iter().map(|(_, _, found)| found.bytes()).sum();
         if bytes == 0 || (bytes < self.limit.bytes_min.min(self.limit.bytes_max) && !is_last) {
@@ -178,8 +183,10 @@ impl Fetching<'_> {
                 batch_size: self.limit.batch_size,
             };
             let owner = (self.member.to_owned(), self.session);
+            let (turn, log_end) = (target.turn.as_ref().map(|turn| turn.number), found.readable_end.get());
+            let found = Found { offset, read, log_end, turn };
             let leaders = &self.call.broker.shares.shares.leaders;
-            let acquired = match leaders.acquire(asked, owner, offset, read, want).await {
+            let acquired = match leaders.acquire(asked, owner, found, want).await {
                 Ok(acquired) => acquired,
                 Err(code) => {
                     self.note(target, code);
@@ -200,14 +207,19 @@ impl Fetching<'_> {
         }
     }
 
-    /// Asks where the next records are to be read.
-    async fn next_fetches(&self, targets: &mut [Target]) {
+    /// Asks where the next records are to be read, apart from where it was told with its turn.
+    async fn next_fetches(&self, targets: &mut [Target], waits: bool) {
         let leaders = &self.call.broker.shares.shares.leaders;
         for some in targets.chunks_mut(AT_ONCE) {
             let asking = some.iter_mut().map(async |target| {
-                (target.next, target.end) = (None, None);
+                target.looked = None;
+                target.next = target.turn.as_mut().and_then(|turn| turn.next.take());
                 let Ok(asked) = target.asked.clone() else { return };
-                match leaders.next_fetch(asked).await {
+                if target.next.is_some() {
+                    return;
+                }
+                let turn = target.turn.as_ref().map(|turn| turn.number);
+                match leaders.next_fetch(asked, waits, turn).await {
                     Ok(next) => target.next = Some(next),
                     Err(code) => self.note(target, code),
                 }
@@ -236,9 +248,7 @@ impl Fetching<'_> {
             let target = &mut targets[number];
             match result {
                 Ok(result) => {
-                    if result.reaches_end {
-                        target.end = Some(result.readable_end);
-                    }
+                    target.saw(result.readable_end.get());
                     found.push((number, offset, result));
                 }
                 Err(ReadError::OffsetOutOfRange { log_start, .. }) => {
@@ -261,7 +271,7 @@ impl Fetching<'_> {
             return;
         }
         // The log is shorter than it was: it is waited until it is longer again.
-        target.end = Offset::checked(offset);
+        target.saw(offset);
     }
 
     /// What a share partition that is not served comes to: an answer, or patience.
@@ -282,44 +292,44 @@ impl Fetching<'_> {
         }
     }
 
-    /// Waits until something has changed that a look could find, or it is time.
-    async fn wait(&self, targets: &[Target]) {
+    /// Waits until it has the turn to look at a partition, or it is time.
+    async fn wait(&self, targets: &mut [Target]) {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let leaders = &self.call.broker.shares.shares.leaders;
-        let mut beyond: Vec<(PartitionId, Offset)> = Vec::new();
-        let mut changes = Vec::new();
+        let mut numbers = Vec::new();
+        let mut turns = Vec::new();
+        let mut had = Vec::new();
         let mut pause = left;
-        for target in targets {
+        for (number, target) in targets.iter_mut().enumerate() {
+            let turn = target.turn.as_ref().map(|turn| turn.number);
+            // Until it waits again: otherwise another could have the turn before it has its place.
+            had.extend(target.turn.take());
             let Ok(asked) = &target.asked else { continue };
-            match target.next {
-                Some(next) => {
-                    beyond.extend(target.end.map(|end| (asked.partition, end)));
-                    changes.push(Box::pin(leaders.changed(asked.clone(), next.changes)));
-                }
-                None => pause = pause.min(COORDINATOR_PAUSE),
+            if target.next.is_none() {
+                pause = pause.min(COORDINATOR_PAUSE);
+                continue;
             }
+            let wait = Wait { since: self.since, looked: target.looked, turn };
+            numbers.push(number);
+            turns.push(Box::pin(leaders.turn(asked.clone(), wait)));
         }
-        let more = async {
-            match beyond.is_empty() {
-                true => std::future::pending().await,
-                false => self.call.broker.shard.wait(self.reader, &beyond).await,
-            }
-        };
-        let changed = async {
-            match changes.is_empty() {
-                true => std::future::pending().await,
-                false => drop(select_all(changes).await),
-            }
-        };
         let something = pin!(async {
-            match select(pin!(more), pin!(changed)).await {
-                Either::Left(_) | Either::Right(_) => {}
+            match turns.is_empty() {
+                true => std::future::pending().await,
+                false => select_all(turns).await,
             }
         });
-        let something = pin!(reactor::with_timeout(pause, something));
         let end = pin!(self.call.ending.ended());
-        match select(something, end).await {
-            Either::Left(_) | Either::Right(_) => {}
+        let waited = pin!(reactor::with_timeout(pause, something));
+        if let Either::Left((Some((Ok(turn), first, _)), _)) = select(waited, end).await {
+            targets[numbers[first]].turn = Some(turn);
         }
+    }
+}
+
+impl Target {
+    /// It was looked at, up to here.
+    fn saw(&mut self, log_end: i64) {
+        self.looked = self.next.map(|next| Looked { changes: next.changes, log_end });
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_channel::oneshot::{self, Receiver};
+use strandline_engine::Isolation;
 use strandline_engine::crash::{Counts, Ending, Image, Images, Process, Subject, start};
 use strandline_engine::format::batch::{BATCH_HEADER_BYTES, Batches};
 use strandline_engine::format::record::{Record, Records};
@@ -27,7 +28,7 @@ use crate::refusal::Refusal;
 use crate::share::coordinator::CoordinatorSettings;
 use crate::share::leaders::Queues;
 use crate::share::{
-    Acknowledgement, Archive, Asked, DeadLetterQueue, Kind, Limits, ReadBatch, ReadBatches, Replaces,
+    Acknowledgement, Archive, Asked, DeadLetterQueue, Found, Kind, Limits, ReadBatch, ReadBatches, Replaces,
     STATE_TOPIC, ShareKey, ShareLeaders, ShareLog, ShareStates, Want,
 };
 
@@ -57,6 +58,10 @@ impl ShareLog for Simulated {
 
     async fn reset(&self, _: PartitionId, _: Reset) -> Result<i64, ErrorCode> {
         Ok(0)
+    }
+
+    async fn grown(&self, _: PartitionId, _: Isolation, _: i64) -> Option<i64> {
+        std::future::pending().await
     }
 }
 
@@ -121,6 +126,7 @@ impl Running {
             partition: PartitionId::new(topic, partition),
             leader_epoch: 0,
             limits: LIMITS,
+            isolation: Isolation::ReadUncommitted,
             reset: Reset::Latest,
         }
     }
@@ -327,7 +333,7 @@ impl Life {
         let mut tries = 0;
         let next = loop {
             let (leaders, asked) = (running.leaders.clone(), asked.clone());
-            match self.ask(running, async move { leaders.next_fetch(asked).await })? {
+            match self.ask(running, async move { leaders.next_fetch(asked, false, None).await })? {
                 Ok(next) => break next,
                 Err(_) if self.is_troubled && tries == 50 => return Some(Vec::new()),
                 // What was on its way has to settle first, or the disk takes nothing.
@@ -349,8 +355,8 @@ impl Life {
         let want = Want { records_max: 20, is_strict: false, batch_size: 10 };
         let owner = (member.to_string(), member);
         let leaders = running.leaders.clone();
-        let acquired =
-            self.ask(running, async move { leaders.acquire(asked, owner, offset, read, want).await })?;
+        let found = Found { offset, read, log_end: first, turn: None };
+        let acquired = self.ask(running, async move { leaders.acquire(asked, owner, found, want).await })?;
         let acquired = acquired.unwrap_or_default();
         let offsets: Vec<_> = acquired.iter().flat_map(|acquired| acquired.first..=acquired.last).collect();
         for offset in &offsets {

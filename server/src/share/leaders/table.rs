@@ -4,15 +4,21 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
+use futures_channel::oneshot::Receiver;
+use strandline_engine::Isolation;
+use strandline_engine::types::PartitionId;
 use strandline_protocol::wire::ErrorCode;
 
-use super::{LETTERS_MAX, Queues, SENDERS_MAX};
+use super::queue::{Queue, TurnNumber};
+use super::{Found, LETTERS_MAX, NextFetch, Queues, SENDERS_MAX};
 use crate::coordination::Reply;
 use crate::refusal::Refusal;
 use crate::share::asked::Asked;
 use crate::share::coordinator::ShareKey;
 use crate::share::dead_letters::{LetterCounts, Sent};
-use crate::share::partition::{Acknowledgement, Letter, Limits, SharePartition, StateWrite, Taken};
+use crate::share::partition::{
+    Acknowledgement, Acquired, Letter, Limits, Owner, SharePartition, StateWrite, Taken, Want,
+};
 
 /// How long a share partition is kept that nobody asks for and nobody has a record of, in milliseconds.
 const IDLE_MS: i64 = 5 * 60 * 1000;
@@ -24,9 +30,6 @@ const WRITE_PAUSE_MS: i64 = 1000;
 const SEND_PAUSE_MS: i64 = 1000;
 const SEND_PAUSE_MAX_MS: i64 = 30_000;
 
-/// Of readers that wait for a change, so many may have gone before they are looked for.
-const GONE_MAX: usize = 64;
-
 /// What the task is to do.
 pub(super) enum Order {
     /// Read a share partition.
@@ -35,6 +38,17 @@ pub(super) enum Order {
     Write { term: u64, key: Rc<ShareKey>, epochs: (i32, i32), write: StateWrite },
     /// Write dead letters of it.
     Send { term: u64, key: Rc<ShareKey>, letters: Vec<Letter> },
+    /// Tell when a turn is over.
+    AwaitTurn { term: u64, key: Rc<ShareKey>, turn: TurnNumber, ended: Receiver<()> },
+    /// Tell when its log can be read beyond an offset, unless that is not wanted any more.
+    Watch {
+        term: u64,
+        key: Rc<ShareKey>,
+        number: u64,
+        log: (PartitionId, Isolation),
+        beyond: i64,
+        ended: Receiver<()>,
+    },
 }
 
 /// Where it is told what became of acknowledgements; apart from that, that the share partition is not served.
@@ -45,12 +59,12 @@ pub(super) struct Leader {
     pub(super) partition: SharePartition,
     epochs: (i32, i32),
     limits: Limits,
+    /// Its log, and up to where it is read.
+    log: (PartitionId, Isolation),
     /// Whoever waits for a write, with its number.
     tickets: Vec<(u64, Acknowledged)>,
-    /// Whoever waits for a change.
-    waiting: Vec<Reply<Result<(), ErrorCode>>>,
-    /// As of the last look at whoever waits.
-    changes: u64,
+    /// Fetches that wait.
+    pub(super) queue: Queue,
     /// Not before this is written what nobody waits for.
     write_at: i64,
     /// Not before this are dead letters written.
@@ -60,9 +74,28 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    /// What holds of the records now.
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
+    /// Where the next records are to be read, unless it is for another fetch to look first.
+    pub(super) fn next_fetch(&self, waits: bool, turn: Option<TurnNumber>) -> NextFetch {
+        let is_for_another = waits && self.queue.is_turn_of_another(turn);
+        let offset = if is_for_another { None } else { self.partition.next_fetch(&self.limits) };
+        NextFetch { offset, changes: self.partition.changes() }
+    }
+
+    /// Gives a member what there is in a read; the turn goes on when it has got something.
+    pub(super) fn acquire(
+        &mut self,
+        now: i64,
+        owner: &Rc<Owner>,
+        found: &Found,
+        want: Want,
+    ) -> Vec<Acquired> {
+        let limits = self.limits;
+        let acquired = self.partition.acquire(now, &limits, owner, found.offset, &found.read, want);
+        self.queue.note_log_end(found.log_end);
+        if !acquired.is_empty() {
+            self.queue.end_turn(found.turn);
+        }
+        acquired
     }
 
     /// Takes in what a member says of records; the answer comes when it is durable.
@@ -83,29 +116,11 @@ impl Leader {
         }
     }
 
-    /// Answers when something has changed since.
-    pub(super) fn wait(&mut self, since: u64, reply: Reply<Result<(), ErrorCode>>) {
-        if self.partition.changes() != since {
-            return reply.send(Ok(()));
-        }
-        if self.waiting.len() >= GONE_MAX {
-            self.waiting.retain(Reply::is_awaited);
-        }
-        self.waiting.push(reply);
-    }
-
     fn settle(&mut self, write: u64, result: Result<(), ErrorCode>) {
         let settled: Vec<_> = self.tickets.extract_if(.., |(number, _)| *number <= write).collect();
         for (_, reply) in settled {
             let refused = |code| Refusal::new(code, "the state was not stored");
             reply.send(Ok(result.map_err(refused)));
-        }
-    }
-
-    fn wake(&mut self) {
-        if self.changes != self.partition.changes() {
-            self.changes = self.partition.changes();
-            self.waiting.drain(..).for_each(|reply| reply.send(Ok(())));
         }
     }
 }
@@ -193,6 +208,7 @@ impl Table {
                 Stage::Loading(waiting) => waiting.push(operation),
                 Stage::Ready(leader) => {
                     leader.limits = asked.limits;
+                    leader.log = (asked.partition, asked.isolation);
                     operation(Ok((leader, now)));
                     self.after(&asked.key);
                 }
@@ -264,14 +280,13 @@ impl Table {
                 return;
             }
         };
-        let changes = partition.changes();
         let leader = Leader {
             partition,
             epochs: (state_epoch, asked.leader_epoch),
             limits: asked.limits,
+            log: (asked.partition, asked.isolation),
             tickets: Vec::new(),
-            waiting: Vec::new(),
-            changes,
+            queue: Queue::new(),
             write_at: i64::MIN,
             send_at: i64::MIN,
             send_pause: SEND_PAUSE_MS,
@@ -335,10 +350,34 @@ impl Table {
         self.after(key);
     }
 
+    /// A turn is over.
+    pub(super) fn turn_ended(&mut self, term: u64, key: &ShareKey, turn: TurnNumber) {
+        if self.is_current(term, key)
+            && let Some(leader) = self.leader(key)
+        {
+            leader.queue.end_turn(Some(turn));
+            self.after(key);
+        }
+    }
+
+    /// The log of a share partition has grown, to this end; or it is not here any more.
+    pub(super) fn watched(&mut self, term: u64, key: &ShareKey, watch: u64, log_end: Option<i64>) {
+        if !self.is_current(term, key) {
+            return;
+        }
+        let Some(leader) = self.leader(key) else { return };
+        if leader.queue.watched(watch, log_end.unwrap_or(0)) {
+            match log_end {
+                Some(_) => self.after(key),
+                None => self.forget(key),
+            }
+        }
+    }
+
     // ---- what follows -------------------------------------------------------------------------------------
 
-    /// Has stored what has changed, wakes whoever waits for it, and notes when the share partition wants to
-    /// be woken.
+    /// Has stored what has changed, gives the turn to whoever waits for it, and notes when the share
+    /// partition wants to be woken.
     fn after(&mut self, key: &ShareKey) {
         let now = self.now;
         let Some(entry) = self.entries.get_mut(key) else { return };
@@ -355,7 +394,14 @@ impl Table {
             let (term, key) = (entry.term, entry.key.clone());
             self.to_send.push_back(Order::Send { term, key, letters });
         }
-        leader.wake();
+        let (term, limits) = (entry.term, leader.limits);
+        if let Some((turn, ended)) = leader.queue.give_turn(&leader.partition, &limits) {
+            self.orders.push_back(Order::AwaitTurn { term, key: entry.key.clone(), turn, ended });
+        }
+        if let Some((number, beyond, ended)) = leader.queue.next_watch(leader.log.1) {
+            let (key, log) = (entry.key.clone(), leader.log);
+            self.orders.push_back(Order::Watch { term, key, number, log, beyond, ended });
+        }
         let later = |at: i64| if at > now { at } else { i64::MAX };
         let due = match leader.partition.is_busy() {
             true => leader.partition.wake_at().min(later(leader.write_at)).min(later(leader.send_at)),
@@ -382,8 +428,8 @@ impl Table {
         let Some(leader) = self.leader(&key) else { return };
         let limits = leader.limits;
         leader.partition.tick(now, &limits);
-        leader.waiting.retain(Reply::is_awaited);
-        if is_idle && !leader.partition.is_busy() && leader.waiting.is_empty() {
+        leader.queue.forget_those_who_have_gone();
+        if is_idle && !leader.partition.is_busy() && leader.queue.is_empty() {
             return self.forget(&key);
         }
         if let Some(entry) = self.entries.get_mut(&key).filter(|_| is_idle) {
