@@ -6,8 +6,11 @@
 //! quota     partitions of a member: its even part of partitions * sharing
 //! ```
 //!
-//! Members keep what they have as far as both allow. The rule holds for all members that are subscribed to
-//! the same topics; what these are subscribed to beside others is shared out once for each of such sets.
+//! Members keep what they have as far as both allow. Where all members are subscribed to the same topics, the
+//! rule holds of the partitions of all topics together, else of those of each topic by itself, as in Kafka.
+
+#[cfg(test)]
+mod kafka;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,19 +37,27 @@ pub fn assign(
 ) -> BTreeMap<String, Assignment> {
     let mut assigned: BTreeMap<String, Assignment> =
         members.keys().map(|id| ((*id).to_owned(), Assignment::default())).collect();
-    let mut alike: BTreeMap<&BTreeSet<TopicId>, Vec<&str>> = BTreeMap::new();
-    for (id, member) in members {
-        alike.entry(&member.topics).or_default().push(id);
-    }
-    for (topics, ids) in alike {
-        let all = topics.iter().filter_map(|topic| Some((topic, partitions.get(topic)?)));
-        let all: Vec<_> = all.flat_map(|(topic, of)| of.iter().map(move |at| (*topic, *at))).collect();
+    let topics: BTreeSet<TopicId> =
+        members.values().flat_map(|member| member.topics.iter().copied()).collect();
+    let of = |topic: &TopicId| {
+        let partitions = partitions.get(topic).into_iter().flatten();
+        partitions.map(|at| (*topic, *at)).collect::<Vec<_>>()
+    };
+    if members.values().all(|member| member.topics == topics) {
+        let ids: Vec<&str> = members.keys().copied().collect();
+        let all: Vec<_> = topics.iter().flat_map(of).collect();
         share_out(&ids, members, &all, &mut assigned);
+        return assigned;
+    }
+    for topic in &topics {
+        let subscribed = members.iter().filter(|(_, member)| member.topics.contains(topic));
+        let ids: Vec<&str> = subscribed.map(|(id, _)| *id).collect();
+        share_out(&ids, members, &of(topic), &mut assigned);
     }
     assigned
 }
 
-/// Shares partitions out among members that are subscribed to the same topics.
+/// Shares partitions out among members that are subscribed to all of their topics.
 fn share_out(
     ids: &[&str],
     members: &BTreeMap<&str, Member<'_>>,
@@ -58,7 +69,7 @@ fn share_out(
     }
     let sharing = ids.len().div_ceil(all.len());
     let slots = all.len() * sharing;
-    let quota = |at: usize| slots / ids.len() + usize::from(at < slots % ids.len());
+    let quota = |at: usize| ((at + 1) * slots).div_ceil(ids.len()) - (at * slots).div_ceil(ids.len());
     let mut left: BTreeMap<(TopicId, i32), usize> = all.iter().map(|at| (*at, sharing)).collect();
     let mut given: Vec<Assignment> = vec![Assignment::default(); ids.len()];
     let mut counts = vec![0; ids.len()];
@@ -94,7 +105,10 @@ fn share_out(
         open[next..next + passed.len()].copy_from_slice(&passed);
     }
     for (id, given) in ids.iter().zip(given) {
-        assigned.insert((*id).to_owned(), given);
+        let assignment = assigned.get_mut(*id).expect("every member is there");
+        for (topic, partition) in given.iter() {
+            assignment.insert(topic, partition);
+        }
     }
 }
 
@@ -148,6 +162,20 @@ mod tests {
         }
         assert_eq!(after["c"].len(), 1);
         assert_eq!(assignment_of(&[("a", &[1]), ("b", &[1])], &[(1, 4)], &before), before);
+    }
+
+    #[test]
+    fn where_subscriptions_differ_each_topic_is_shared_out_by_itself() {
+        let after =
+            assignment_of(&[("a", &[1]), ("b", &[2]), ("c", &[1, 2])], &[(1, 4), (2, 6)], &BTreeMap::new());
+        let of = |name: &str, topic: u8| {
+            after[name]
+                .topics()
+                .find(|(id, _)| *id == TopicId::from_bytes([topic; 16]))
+                .map_or(0, |it| it.1.len())
+        };
+        assert_eq!((of("a", 1), of("c", 1)), (2, 2));
+        assert_eq!((of("b", 2), of("c", 2)), (3, 3));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 // Has Kafka's own assignors share partitions out, in small groups that change, and prints what they were given and what came out.
-// `generate` runs it; server/src/groups/consumer/assignors/tests/kafka.rs holds ours against what it printed.
+// `generate` runs it; server/src/groups/consumer/assignors/tests/kafka.rs and server/src/groups/share/assignor/kafka.rs hold ours
+// against what it printed.
 //
 // Members are passed in the order of their ids, and topics in that of theirs where Kafka does not bring them into an order of its own.
 
@@ -16,11 +17,12 @@ import java.util.StringJoiner;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import org.apache.kafka.common.Uuid;
-import org.apache.kafka.coordinator.group.api.assignor.ConsumerGroupPartitionAssignor;
 import org.apache.kafka.coordinator.group.api.assignor.MemberAssignment;
+import org.apache.kafka.coordinator.group.api.assignor.PartitionAssignor;
 import org.apache.kafka.coordinator.group.api.assignor.SubscribedTopicDescriber;
 import org.apache.kafka.coordinator.group.api.assignor.SubscriptionType;
 import org.apache.kafka.coordinator.group.assignor.RangeAssignor;
+import org.apache.kafka.coordinator.group.assignor.SimpleAssignor;
 import org.apache.kafka.coordinator.group.assignor.UniformAssignor;
 import org.apache.kafka.coordinator.group.modern.Assignment;
 import org.apache.kafka.coordinator.group.modern.GroupSpecImpl;
@@ -42,13 +44,15 @@ public class Assign {
         System.out.println("# Apache Kafka " + arguments[0] + ", printed by generate");
         System.out.println("# assignor\ttopic:partitions,...\tmember=instance;topic,...;what it had;what it gets|...");
         for (int seed = 0; seed < 60; seed++) {
-            play(new Random(seed), seed % 3 == 0 ? new RangeAssignor() : new UniformAssignor(), seed % 2 == 0);
+            play(new Random(seed), seed % 3 == 0 ? new RangeAssignor() : new UniformAssignor(), seed % 2 == 0, 12);
         }
+        // Fewer partitions than members, too: then some are shared.
+        for (int seed = 60; seed < 100; seed++) play(new Random(seed), new SimpleAssignor(), seed % 2 == 0, seed % 4 < 2 ? 2 : 8);
     }
 
-    private static void play(Random random, ConsumerGroupPartitionAssignor assignor, boolean even) {
+    private static void play(Random random, PartitionAssignor assignor, boolean even, int most) {
         TreeMap<Integer, Integer> topics = new TreeMap<>();
-        for (int topic : TOPICS) if (random.nextInt(4) > 0) topics.put(topic, 1 + random.nextInt(12));
+        for (int topic : TOPICS) if (random.nextInt(4) > 0) topics.put(topic, 1 + random.nextInt(most));
         topics.putIfAbsent(1, 3);
         TreeMap<String, Member> members = new TreeMap<>();
         Map<String, Map<Uuid, Set<Integer>>> had = new HashMap<>();
@@ -71,7 +75,7 @@ public class Assign {
     }
 
     private static Map<String, Map<Uuid, Set<Integer>>> share(
-        ConsumerGroupPartitionAssignor assignor,
+        PartitionAssignor assignor,
         TreeMap<Integer, Integer> topics,
         TreeMap<String, Member> members,
         Map<String, Map<Uuid, Set<Integer>>> had

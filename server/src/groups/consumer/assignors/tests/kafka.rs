@@ -30,7 +30,8 @@ fn what_kafkas_assignors_give_ours_give_too() {
     let mut compared = [0; 3];
     for row in ROWS.lines().filter(|row| !row.starts_with('#')) {
         let [name, topics, members] = row.split('\t').collect::<Vec<_>>()[..] else { panic!("{row}") };
-        let assignor = Assignor::by_name(name).unwrap();
+        // That of share groups is looked at where ours is.
+        let Some(assignor) = Assignor::by_name(name) else { continue };
         let partitions = numbers::<i32>(topics, ':').map(|(id, count)| (topic(id as u8), count)).collect();
         let mut play = Play { partitions, ..Play::default() };
         let mut theirs = BTreeMap::new();
