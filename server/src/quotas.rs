@@ -18,6 +18,7 @@ mod sharers;
 mod table;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -25,6 +26,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use strandline_engine::config::Texts;
+
+use crate::config::ConnectionRates;
 
 use bucket::Bucket;
 pub use rate::Windows;
@@ -42,16 +45,25 @@ struct InUse {
     /// In which bytes, time and connections are counted.
     windows: Windows,
     rates: Mutex<Sharers<Rate>>,
+    comings: Mutex<Comings>,
     /// Whose worth of changes a bucket holds.
     of_changes: Windows,
     buckets: Mutex<Sharers<Bucket>>,
+}
+
+/// Connections that have come.
+#[derive(Default)]
+struct Comings {
+    by_all: Rate,
+    by_listener: HashMap<Arc<str>, Rate>,
 }
 
 impl Used {
     /// Nothing yet. Changes of topics are counted in windows of their own.
     pub fn new(windows: Windows, of_changes: Windows) -> Used {
         let (rates, buckets) = (Sharers::new(windows), Sharers::new(of_changes));
-        Used(Arc::new(InUse { windows, rates: rates.into(), of_changes, buckets: buckets.into() }))
+        let comings = Mutex::default();
+        Used(Arc::new(InUse { windows, rates: rates.into(), comings, of_changes, buckets: buckets.into() }))
     }
 }
 
@@ -147,6 +159,26 @@ impl Quotas {
         };
         // By the default, too, each address has its own measure.
         self.rate(key, address.to_canonical(), 1, value, false)
+    }
+
+    /// Notes that a connection has come by a listener, and tells how much later it is to be accepted: as long
+    /// as it takes until no more have come than may; a window at most, as in Kafka.
+    pub fn came_by(&self, listener: &Arc<str>, rates: ConnectionRates) -> Duration {
+        if rates == ConnectionRates::default() {
+            return Duration::ZERO;
+        }
+        let (windows, now) = (self.used.0.windows, Instant::now());
+        let wait = |rate: &mut Rate, per_second: u32| {
+            let wait = rate.wait(windows, now, 1, per_second.into());
+            rate.note(windows, now, 1);
+            wait.min(windows.length)
+        };
+        let mut comings = lock(&self.used.0.comings);
+        let by_all = rates.all.map(|per_second| wait(&mut comings.by_all, per_second));
+        let by_listener = rates
+            .listener
+            .map(|per_second| wait(comings.by_listener.entry(listener.clone()).or_default(), per_second));
+        by_all.max(by_listener).unwrap_or_default()
     }
 
     /// Notes that a client changes so many partitions. Where it is held to that strictly, it may not once it
@@ -299,6 +331,27 @@ mod tests {
         }
         assert_eq!(came(2), Duration::ZERO, "each address has its own");
         assert_eq!(quotas.came(&Texts::default(), [10, 0, 0, 1].into()), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_connection_that_comes_too_soon_is_accepted_later_by_a_window_at_most() {
+        let quotas = Quotas::new(Used::default());
+        let (one, other): (Arc<str>, Arc<str>) = ("ONE".into(), "OTHER".into());
+        let came = |listener, all, of_listener| {
+            quotas.came_by(listener, ConnectionRates { all, listener: of_listener })
+        };
+        let is_window = |wait: Duration| wait > Duration::from_millis(900) && wait <= Duration::from_secs(1);
+        assert!((0..100).all(|_| came(&one, None, None).is_zero()), "there is no limit");
+        assert!((0..10).all(|_| came(&one, None, Some(1)).is_zero()), "ten windows' worth");
+        assert!(is_window(came(&one, None, Some(1))));
+        // What is accepted late counts.
+        assert!(is_window(came(&one, None, Some(1))));
+        assert_eq!(came(&other, None, Some(1)), Duration::ZERO, "each listener has its own");
+        assert!((0..9).all(|_| came(&other, Some(1), None).is_zero()));
+        assert_eq!(came(&one, Some(1), None), Duration::ZERO);
+        assert!(is_window(came(&other, Some(1), None)), "all have one together");
+        assert!(is_window(came(&other, Some(1), Some(1000))), "the longer one counts");
+        assert!(is_window(came(&other, Some(0), None)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How many connections there may be: of all listeners, of one, of one address.
+//! How many connections there may be, of all listeners, of one, of one address; and how many may come.
 
 use std::net::IpAddr;
 
@@ -6,6 +6,25 @@ use strandline_engine::config::Allowed;
 
 /// The exceptions from `max.connections.per.ip`.
 pub(super) const OVERRIDES: &str = "max.connections.per.ip.overrides";
+
+/// Connections that may come in a second.
+pub(super) const CREATION_RATE: &str = "max.connection.creation.rate";
+
+/// Connections that may come in a second, as it is at this moment; `None` where there is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionRates {
+    /// By all listeners together.
+    pub all: Option<u32>,
+    /// By the listener.
+    pub listener: Option<u32>,
+}
+
+impl ConnectionRates {
+    /// A rate out of a setting, whose default is no limit.
+    pub(super) fn read(value: &str) -> Option<u32> {
+        value.parse().ok().filter(|rate| *rate < i32::MAX as u32)
+    }
+}
 
 /// Connections that there may be at a time, as it is at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

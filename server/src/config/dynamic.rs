@@ -5,7 +5,7 @@ use strandline_engine::config::{
 };
 use strandline_engine::topics::ConfigChange;
 
-use super::connections::{OVERRIDES, counts_of_addresses};
+use super::connections::{CREATION_RATE, OVERRIDES, counts_of_addresses};
 use super::features::is_of_a_feature;
 use super::group_table::{GROUP_CONFIGS, is_of_a_group};
 use super::resolve::BrokerConfig;
@@ -57,7 +57,7 @@ pub fn changed(
     change: &ConfigChange,
 ) -> Result<DynamicSettings, ConfigError> {
     let find = |name: &str| {
-        let entry = broker_config_entry(name).or_else(|| of_tls(config, name));
+        let entry = broker_config_entry(name).or_else(|| of_a_listener(config, name));
         let entry = entry.ok_or_else(|| match is_prefixed(name) {
             true => ConfigError::OnlyAtStart { name: name.to_owned() },
             false => ConfigError::UnknownName { name: name.to_owned() },
@@ -117,10 +117,15 @@ pub fn changed(
     Ok(settings)
 }
 
-/// The setting of TLS that a listener has of its own under this whole name.
-fn of_tls(config: &BrokerConfig, name: &str) -> Option<&'static TopicConfigEntry> {
-    let entry = of_one_listener(name).filter(|entry| strandline_tls::NAMES.contains(&entry.name))?;
-    let mut listeners = config.listeners.iter().filter(|listener| listener.tls.is_some());
+/// The setting that a listener has of its own under this whole name, if it may change while the broker
+/// runs.
+fn of_a_listener(config: &BrokerConfig, name: &str) -> Option<&'static TopicConfigEntry> {
+    let entry = of_one_listener(name)?;
+    let is_of_tls = strandline_tls::NAMES.contains(&entry.name);
+    if !is_of_tls && entry.name != CREATION_RATE {
+        return None;
+    }
+    let mut listeners = config.listeners.iter().filter(|listener| listener.tls.is_some() || !is_of_tls);
     listeners.any(|listener| name_of(&listener.name, None, entry.name) == name).then_some(entry)
 }
 

@@ -28,7 +28,7 @@ mod without_effect;
 
 pub use authorizer::AuthorizerConfig;
 pub use bearer::{BearerConfig, KeysPlace};
-pub use connections::ConnectionLimits;
+pub use connections::{ConnectionLimits, ConnectionRates};
 pub use dynamic::{changed, is_of_tls, layers, text_in_force};
 pub use error::{Expected, SettingError};
 pub use features::{feature_level, with_feature_level};

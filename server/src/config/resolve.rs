@@ -9,12 +9,12 @@ use strandline_engine::config::{CleanerConfig, DynamicSettings, ReactorChoice, T
 use strandline_tls::TlsSettings;
 
 use super::authorizer::AuthorizerConfig;
-use super::connections::{ConnectionLimits, OVERRIDES, counts_of_addresses};
+use super::connections::{CREATION_RATE, ConnectionLimits, ConnectionRates, OVERRIDES, counts_of_addresses};
 use super::error::{SettingError, bad};
 use super::group_table;
 use super::host_port::HostPort;
 use super::listeners::{self, ListenerConfig};
-use super::settings::Settings;
+use super::settings::{Settings, name_of};
 use super::tls;
 
 /// The broker's settings, ready for use.
@@ -173,6 +173,17 @@ impl BrokerConfig {
             all: count("max.connections"),
             listener: self.listener(listener).and_then(|found| found.connections_max).unwrap_or(usize::MAX),
             address: exception.map_or_else(|| count("max.connections.per.ip"), |(_, count)| count),
+        }
+    }
+
+    /// How many connections may come by a listener in a second.
+    pub fn connection_rates(&self, dynamic: &DynamicSettings, listener: &str) -> ConnectionRates {
+        let own = name_of(listener, None, CREATION_RATE);
+        let of_listener = dynamic.get(&own).or_else(|| self.settings.of_listener_exactly(&own));
+        let of_all = dynamic.get(CREATION_RATE).unwrap_or_else(|| self.settings.text(CREATION_RATE));
+        ConnectionRates {
+            all: ConnectionRates::read(of_all),
+            listener: of_listener.and_then(ConnectionRates::read),
         }
     }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use strandline_engine::config::{ConfigKind, TOPIC_CONFIGS, TopicConfigEntry, TopicDefaults};
 
+use super::connections::CREATION_RATE;
 use super::error::{Expected, SettingError, bad};
 use super::table::{BROKER_CONFIGS, broker_config_entry, shown_name};
 use crate::security::Mechanism;
@@ -48,6 +49,7 @@ fn of_listeners() -> impl Iterator<Item = (&'static str, bool)> {
     let of_tls = strandline_tls::NAMES.into_iter().chain([MAPPING_RULES]).map(|name| (name, false));
     let of_both = [
         ("connections.max.reauth.ms", true),
+        (CREATION_RATE, false),
         ("max.connections", false),
         (PLAIN_USERS, true),
         ("sasl.enabled.mechanisms", false),

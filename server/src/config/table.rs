@@ -166,6 +166,8 @@ entries! {
     "log.roll.jitter.hours" Int = "0", Whole(0, i32::MAX as i64); "As log.roll.jitter.ms, which wins, in hours."
     "log.scrub.bytes.per.second" Long = "16777216", Whole(0, i64::MAX);
         "Bytes that are read in a second in search of rotten ones, of all shards together, past the page cache; 0 for none. Not in Kafka."
+    "max.connection.creation.rate" Int dynamic = "2147483647", Whole(0, i32::MAX as i64);
+        "Connections that are accepted in a second; more are accepted later, none is refused. listener.name.NAME.max.connection.creation.rate, with NAME in lower case, is the same for one listener, and may change while the broker runs as well."
     "max.connections" Int dynamic = "10000", Whole(1, i32::MAX as i64);
         "Connections at a time; more are closed at once. The limit on open files may leave room for fewer. listener.name.NAME.max.connections, with NAME in lower case, is the same for one listener, and does not change while the broker runs."
     "max.connections.per.ip" Int dynamic = "2147483647", Whole(0, i32::MAX as i64);

@@ -250,9 +250,6 @@ without_effect! {
         "sasl.server.callback.handler.class" Class = null, Any;
         "security.providers" Text = null, Any;
     }
-    "new connections have a quota by address alone" {
-        "max.connection.creation.rate" Int dynamic = "2147483647", Whole(0, MAX);
-    }
     "metrics are answered over HTTP and have no reporters" {
         "kafka.metrics.polling.interval.secs" Int = "10", Whole(1, MAX);
         "kafka.metrics.reporters" List = "", Any;

@@ -122,6 +122,12 @@ impl Numbers {
             *refused.entry(&found.listener).or_default() += found.refused;
         }
         text.write(&REFUSED, refused.into_iter().map(|(listener, count)| ([listener], count)));
+        let mut delayed: BTreeMap<&str, Duration> = BTreeMap::new();
+        for found in self.fronts.iter().flat_map(|front| &front.listeners) {
+            *delayed.entry(&found.listener).or_default() += found.delayed;
+        }
+        let delayed = delayed.into_iter().map(|(listener, delayed)| ([listener], delayed.as_secs_f64()));
+        text.write(&DELAYED, delayed);
 
         let mut sums = BTreeMap::<ApiKey, RequestStats>::new();
         for (key, stats) in self.fronts.iter().flat_map(|front| &front.counts) {

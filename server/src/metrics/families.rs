@@ -35,6 +35,7 @@ metrics! {
     ACCEPTED Counter "strandline_connections_accepted_total" ["shard", "listener"], "Connections that were accepted.";
     REFUSED Counter "strandline_connections_refused_total" ["listener"], "Connections that were closed at once: max.connections, that of the listener or max.connections.per.ip was reached, or files need the descriptors that are left.";
     HELD Counter "strandline_connections_held_total" ["shard", "listener"], "Connections that an address made beyond its connection_creation_rate: held for a while unread, then closed.";
+    DELAYED Counter "strandline_connections_delayed_seconds_total" ["listener"], "For how long connections were accepted later than they came: max.connection.creation.rate, or that of the listener, was reached.";
     UNOPENED Counter "strandline_tls_handshakes_failed_total" ["shard", "listener"], "TLS handshakes that failed; the log says why.";
     KEYS Counter "strandline_tls_key_reloads_total" ["listener", "result"], "Times that the keys of a listener were read anew: done, or refused, when the ones before stayed in force.";
     TOKEN_KEYS Counter "strandline_token_key_reads_total" ["listener", "result"], "Times that the keys of tokens of a listener were read: done, or refused, when the ones before stayed in force.";

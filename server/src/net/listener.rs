@@ -5,10 +5,11 @@
 //! when the broker stops: then nothing more is read, what is owed is answered, and who does not take it
 //! within a while is cut.
 //!
-//! One that gets no seat ([`Seats`]) is closed at once. One that its address makes too soon after others,
-//! where there is a quota for that, is held for a while and closed then (KIP-612): it keeps its seat
-//! meanwhile, is not read, and holds nobody up. Should the descriptors of the process, or of the system, be
-//! gone all the same, one that was put by takes the connection in, to close it.
+//! One that comes too soon after others, by the rate of all listeners or of its own (KIP-612), is accepted
+//! later, and those behind it with it. One that gets no seat ([`Seats`]) is closed at once. One that its
+//! address makes too soon after others, where there is a quota for that, is held for a while and closed then:
+//! it keeps its seat meanwhile, is not read, and holds nobody up. Should the descriptors of the process, or
+//! of the system, be gone all the same, one that was put by takes the connection in, to close it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -110,6 +111,8 @@ pub struct ListenerReport {
     pub refused: u64,
     /// Connections that were held unread and closed, since their address makes too many.
     pub held: u64,
+    /// For how long connections were accepted later than they came, since too many did. Counted as `refused`.
+    pub delayed: Duration,
     /// Connections that came to nothing before a byte was received: TLS handshakes that failed.
     pub unopened: u64,
 }
@@ -121,6 +124,7 @@ struct Tally {
     accepted: Cell<u64>,
     refused: Cell<u64>,
     held: Cell<u64>,
+    delayed: Cell<Duration>,
     unopened: Cell<u64>,
 }
 
@@ -132,6 +136,7 @@ impl Tally {
             accepted: self.accepted.get(),
             refused: self.refused.get(),
             held: self.held.get(),
+            delayed: self.delayed.get(),
             unopened: self.unopened.get(),
         }
     }
@@ -206,7 +211,8 @@ impl<C: Send + 'static> Listeners<C> {
     pub async fn serve<P: Protocol<Counts = C>>(&self, shard: &Local, protocol: Rc<P>) {
         let tally = |listener: &Listener| {
             let [connections, accepted, refused, held, unopened] = std::array::from_fn(|_| Cell::new(0));
-            Rc::new(Tally { listener: listener.name.clone(), connections, accepted, refused, held, unopened })
+            let (listener, delayed) = (listener.name.clone(), Cell::default());
+            Rc::new(Tally { listener, connections, accepted, refused, held, delayed, unopened })
         };
         let tallies: Vec<Rc<Tally>> = self.0.listeners.iter().map(tally).collect();
         let accepting: Vec<Task<()>> = match shard.index() {
@@ -252,6 +258,12 @@ impl<C: Send + 'static> Shared<C> {
         loop {
             match accept(socket) {
                 Ok(Some((stream, peer))) => {
+                    let rates = self.config.connection_rates(&shard.handle().settings().dynamic, name);
+                    let later = quotas.came_by(name, rates);
+                    if !later.is_zero() {
+                        tally.delayed.set(tally.delayed.get() + later);
+                        reactor::sleep(later).await;
+                    }
                     let settings = shard.handle().settings();
                     let limits = self.config.connection_limits(&settings.dynamic, name, peer.ip());
                     match self.seats.take(name, peer.ip(), limits) {

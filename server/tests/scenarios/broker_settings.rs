@@ -34,7 +34,7 @@ fn alter(
     (ErrorCode::try_from(answer.error_code).unwrap(), answer.error_message.unwrap_or_default())
 }
 
-fn set(client: &mut Client, broker: &str, name: &str, value: &str) {
+pub(crate) fn set(client: &mut Client, broker: &str, name: &str, value: &str) {
     assert_eq!(alter(client, broker, SET, name, Some(value)), (ErrorCode::None, String::new()));
 }
 

@@ -28,7 +28,9 @@ use strandline_protocol::messages::*;
 use strandline_protocol::wire::{Encode, ErrorCode};
 
 use crate::broker::data_dir;
+use crate::broker_settings::set;
 use crate::client::{Client, PATIENCE, batch, fetch, produce, values};
+use crate::metrics::get;
 
 fn config(data_dir: &Path, more: &[(&str, &str)]) -> BrokerConfig {
     let data_dir = data_dir.to_str().unwrap();
@@ -162,6 +164,53 @@ fn a_listener_and_an_address_have_limits_of_their_own() {
     let began = Instant::now();
     while admitted([127, 0, 0, 4], outside.address, 1).is_empty() {
         assert!(began.elapsed() < PATIENCE, "the seat of who has gone stays taken");
+    }
+    server.stop().unwrap();
+}
+
+#[test]
+fn connections_that_come_too_fast_are_accepted_later_and_none_is_refused() {
+    let dir = data_dir();
+    let more = [
+        ("listeners", "IN://127.0.0.1:0,OUT://127.0.0.1:0"),
+        ("listener.security.protocol.map", "IN:PLAINTEXT,OUT:PLAINTEXT"),
+        ("listener.name.out.max.connection.creation.rate", "3"),
+        ("quota.window.num", "2"),
+        ("metrics.listen", "127.0.0.1:0"),
+    ];
+    let server = Server::start(config(dir.path(), &more), Some(2)).unwrap();
+    let metrics = server.metrics_address().unwrap();
+    let [inside, outside] = [0, 1].map(|at| server.listeners()[at].address);
+    let mut client = Client::connect(inside);
+    let come = |to: SocketAddr, count: usize| {
+        std::thread::spawn(move || {
+            let began = Instant::now();
+            let clients: Vec<_> = (0..count).map(|_| TcpStream::connect(to).unwrap()).collect();
+            assert!(clients.iter().all(|client| asked(client) > 0), "one is refused");
+            began.elapsed()
+        })
+    };
+    let at_once = Duration::from_secs(1);
+    let late = come(outside, 8);
+    assert!(asked(&TcpStream::connect(inside).unwrap()) > 0);
+    assert!(!late.is_finished(), "another listener is not held up");
+    assert!(late.join().unwrap() > at_once, "listener.name.out.max.connection.creation.rate");
+    let delayed = get(metrics, "/metrics").1;
+    assert!(delayed.contains("strandline_connections_delayed_seconds_total{listener=\"OUT\"}"), "{delayed}");
+    assert!(
+        delayed.contains("strandline_connections_delayed_seconds_total{listener=\"IN\"} 0\n"),
+        "{delayed}"
+    );
+
+    set(&mut client, "", "max.connection.creation.rate", "2");
+    assert!(come(inside, 6).join().unwrap() > at_once, "max.connection.creation.rate");
+    let unlimited = i32::MAX.to_string();
+    set(&mut client, "", "max.connection.creation.rate", &unlimited);
+    set(&mut client, "1", "listener.name.out.max.connection.creation.rate", &unlimited);
+    let soon = [inside, outside].map(|to| come(to, 60));
+    for took in soon.map(|come| come.join().unwrap()) {
+        // They would take 20 seconds.
+        assert!(took < Duration::from_secs(10), "{took:?}");
     }
     server.stop().unwrap();
 }

@@ -270,6 +270,12 @@ pub(super) const SEEN: &[(&str, &str, &str, &str)] = &[
         "scrub_bytes_per_second",
     ),
     (
+        "max.connection.creation.rate",
+        "server/tests/scenarios/fronts.rs",
+        "connections_that_come_too_fast_are_accepted_later_and_none_is_refused",
+        "max.connection.creation.rate",
+    ),
+    (
         "max.connections",
         "server/tests/scenarios/hostile.rs",
         "connections_above_the_limit_are_closed_at_once",
