@@ -18,7 +18,9 @@ use crate::descriptors::{Descriptors, TooFew};
 use crate::fronts::kafka::KafkaFront;
 use crate::jwks::{self, TokenKeys};
 use crate::metrics::{self, Sources};
-use crate::net::{Keys, KeysError, Listener, Listeners, Seats, Watch as KeyWatch, bind};
+use crate::net::{
+    Inherited, InheritedError, Keys, KeysError, Listener, Listeners, Seats, Watch as KeyWatch, bind,
+};
 use crate::quotas::{Used, Windows};
 
 /// Why a broker did not start.
@@ -32,6 +34,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The sockets that the process was started with are not those of its listeners.
+    #[error(transparent)]
+    Inherited(#[from] InheritedError),
     /// The keys of a listener cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -48,6 +53,9 @@ pub enum ServeError {
     #[error(transparent)]
     Engine(#[from] StartError),
 }
+
+/// The name of the socket that metrics are answered on, where a supervisor hands it over.
+const METRICS: &str = "metrics";
 
 /// A running broker.
 pub struct Server {
@@ -80,6 +88,18 @@ impl Server {
         Server::start_beside(config, shards, NoFront)
     }
 
+    /// The same by sockets that are bound already; listeners for which there is none are bound.
+    ///
+    /// # Errors
+    /// [`ServeError`]; nothing was started then.
+    pub fn start_on(
+        config: BrokerConfig,
+        shards: Option<usize>,
+        inherited: Inherited,
+    ) -> Result<Server, ServeError> {
+        Server::start_all(config, shards, inherited, NoFront)
+    }
+
     /// The same with another front beside Kafka's, on the same engine. Both end their work together.
     ///
     /// # Errors
@@ -87,6 +107,15 @@ impl Server {
     pub fn start_beside(
         config: BrokerConfig,
         shards: Option<usize>,
+        other: impl Front,
+    ) -> Result<Server, ServeError> {
+        Server::start_all(config, shards, Inherited::default(), other)
+    }
+
+    fn start_all(
+        config: BrokerConfig,
+        shards: Option<usize>,
+        mut inherited: Inherited,
         other: impl Front,
     ) -> Result<Server, ServeError> {
         let engine_config = engine_config(&config, shards);
@@ -97,16 +126,17 @@ impl Server {
         let config = Arc::new(config);
         let keys = Keys::open(&config)?;
         let tokens = TokenKeys::open(&config)?;
-        let bound = config.listeners.iter().map(|listener| listen(listener, &keys));
+        let bound = config.listeners.iter().map(|listener| listen(listener, &keys, &mut inherited));
         let (sockets, listeners): (Vec<_>, Vec<_>) =
             bound.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
         // Before recovery: whoever supervises us sees that it runs.
         let metrics = config.metrics_listen.as_ref().map(|place| {
             let refused = |source| ServeError::Listen { place: place.clone(), source };
-            let socket = bind(place).map_err(refused)?;
+            let socket = inherited.take(METRICS, place).map_or_else(|| bind(place), Ok).map_err(refused)?;
             metrics::Endpoint::start(socket, descriptors.metrics).map_err(refused)
         });
         let metrics = metrics.transpose()?;
+        inherited.all_taken()?;
         let fit = descriptors.connections;
         let most = config.whole("max.connections");
         if config.set_value("max.connections").is_some() && most > fit as i64 {
@@ -229,10 +259,15 @@ fn engine_config(config: &BrokerConfig, shards: Option<usize>) -> EngineConfig {
     engine
 }
 
-/// Binds a listener.
-fn listen(config: &ListenerConfig, keys: &Keys) -> Result<(Listener, Listening), ServeError> {
+/// Binds a listener, unless it is already.
+fn listen(
+    config: &ListenerConfig,
+    keys: &Keys,
+    inherited: &mut Inherited,
+) -> Result<(Listener, Listening), ServeError> {
     let refused = |source| ServeError::Listen { place: config.listen.clone(), source };
-    let socket = bind(&config.listen).map_err(refused)?;
+    let socket = inherited.take(&config.name, &config.listen);
+    let socket = socket.map_or_else(|| bind(&config.listen), Ok).map_err(refused)?;
     let listener = Listener::new(config.name.clone(), socket, keys.of(&config.name).cloned());
     let address = listener.address().map_err(refused)?;
     let listening = Listening { name: config.name.clone(), address, advertised: advertised(config, address) };

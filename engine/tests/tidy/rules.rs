@@ -25,7 +25,7 @@ const FENCES: [(&str, &[&str]); 5] = [
     ("io_uring", &["engine/src/reactor/ring"]),
     ("glommio", &["engine/src/reactor"]),
     ("tokio", &[]),
-    ("unsafe", &["engine/src/reactor", "engine/src/checkers/memory.rs"]),
+    ("unsafe", &["engine/src/reactor", "engine/src/checkers/memory.rs", "server/src/net/inherited.rs"]),
     // What threads share is `sync`, which loom looks at. The command line's one flag is set by a signal.
     ("atomic", &["engine/src/sync", "server/src/cli"]),
 ];

@@ -10,7 +10,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use strandline::config::{BrokerConfig, HostPort, SettingError, Settings};
 use strandline::log;
-use strandline::serve::{Listening, Server};
+use strandline::net::Inherited;
+use strandline::serve::{Listening, ServeError, Server};
 use strandline_engine::ShardStats;
 use strandline_engine::config::ReactorChoice;
 use tracing_subscriber::EnvFilter;
@@ -93,7 +94,10 @@ pub(super) fn run(args: Args) -> u8 {
     };
     raise_file_limit();
     let data_dir = config.data_dir.clone();
-    let server = match Server::start(config, args.shards) {
+    let started = Inherited::of_process()
+        .map_err(ServeError::from)
+        .and_then(|inherited| Server::start_on(config, args.shards, inherited));
+    let server = match started {
         Ok(server) => server,
         Err(error) => return fail(&error.to_string()),
     };

@@ -15,6 +15,7 @@
 
 mod accept;
 mod connection;
+mod inherited;
 mod listener;
 mod seats;
 mod tls;
@@ -22,6 +23,7 @@ mod transport;
 
 pub use accept::{accept, bind};
 pub use connection::{Connection, Origin};
+pub use inherited::{Inherited, InheritedError};
 pub use listener::{Listener, ListenerReport, Listeners, Protocol, Report};
 pub use seats::{NoSeat, Seat, Seats};
 pub use tls::{Acceptor, Keys, KeysError, Reloads, Tls, Watch};
