@@ -622,8 +622,8 @@ fn batches_of_one_connection_keep_their_order_while_a_coordinator_is_asked() {
     }
 }
 
-/// Its coordinator is asked once. The marker of the transaction before comes while it answers, and then what it
-/// has said is not enough.
+/// Its coordinator is asked once. The marker of the transaction before comes while it answers, and then what
+/// it has said is not enough.
 #[test]
 fn a_batch_that_comes_before_a_marker_and_has_no_time_left_is_to_be_sent_again() {
     let dir = data_dir();
