@@ -191,6 +191,11 @@ fn d9_a_group_changes_its_protocol_and_back_under_its_members_and_is_found_so_af
     let mut client = broker.client();
     find_coordinator(&mut client);
     let generation = a.generation;
+    // Until the group is loaded nothing is wrong, as in Kafka.
+    let begun = Instant::now();
+    while a.heartbeat() == ErrorCode::None && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     assert_eq!(a.heartbeat(), ErrorCode::RebalanceInProgress);
     let joined = a.join();
     assert_eq!((joined.leader, joined.generation_id), (own.clone(), generation + 1));
