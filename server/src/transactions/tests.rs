@@ -613,6 +613,17 @@ fn the_next_transaction_begins_with_the_record_that_the_one_before_is_complete()
 }
 
 #[test]
+fn nothing_begins_for_a_request_that_nobody_waits_for() {
+    let (mut room, producer) = Room::ongoing(NEW);
+    let next = room.end(producer, Commit, NEW).unwrap();
+    drop(room.add_in_turn(next));
+    let marked = room.marking().expect("it is to be marked").producer;
+    let outcome = room.call(|machine, turn| machine.complete(turn, ID, marked));
+    room.finish(outcome).unwrap();
+    assert_eq!(room.state(), State::CompleteCommit);
+}
+
+#[test]
 fn what_waits_goes_on_waiting_when_the_end_is_not_stored() {
     let (mut room, producer) = Room::ongoing(NEW);
     let next = room.end(producer, Commit, NEW).unwrap();
