@@ -13,7 +13,7 @@
 
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{FromRawFd, IntoRawFd};
@@ -64,6 +64,10 @@ struct Queues {
 
 thread_local! {
     static QUEUES: Cell<Option<Queues>> = const { Cell::new(None) };
+
+    /// Called when the thread ends. The runtime forgets its futures when a task has panicked, and what they hold
+    /// with them.
+    static TOLD_LAST: RefCell<Option<OnDrop<Box<dyn FnOnce()>>>> = const { RefCell::new(None) };
 }
 
 /// The executor on glommio.
@@ -95,11 +99,9 @@ impl Reactor for Glommio {
             // Else the pool's thread is pinned to the first CPU, whatever the executor's is.
             .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
             .spawn(move || {
+                TOLD_LAST.set(Some(OnDrop(Some(Box::new(ended)))));
                 make_queues(background_share);
-                async move {
-                    let _told_last = OnDrop(Some(ended));
-                    run(kind, f).await
-                }
+                run(kind, f)
             })
             .map_err(explain)
     }
