@@ -62,12 +62,15 @@ struct Queues {
     background: TaskQueueHandle,
 }
 
+/// Whoever wants to know that the executor has ended, however it did.
+type Ended = OnDrop<Box<dyn FnOnce()>>;
+
 thread_local! {
     static QUEUES: Cell<Option<Queues>> = const { Cell::new(None) };
 
-    /// Called when the thread ends. The runtime forgets its futures when a task has panicked, and what they hold
-    /// with them.
-    static TOLD_LAST: RefCell<Option<OnDrop<Box<dyn FnOnce()>>>> = const { RefCell::new(None) };
+    /// Told when the thread ends. The runtime forgets its futures when a task has panicked, and what they
+    /// hold with them.
+    static TOLD_LAST: RefCell<Option<Ended>> = const { RefCell::new(None) };
 }
 
 /// The executor on glommio.
