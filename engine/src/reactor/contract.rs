@@ -79,13 +79,27 @@ fn a_panic_of_a_task_is_told_by_the_executor() {
 
 #[test]
 fn the_end_of_an_executor_is_told_however_it_ends() {
-    for (kind, panics) in KINDS.iter().flat_map(|kind| [(*kind, false), (*kind, true)]) {
+    /// Where somebody panics.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Panics {
+        Nowhere,
+        Outside,
+        InTask,
+    }
+    let ways = [Panics::Nowhere, Panics::Outside, Panics::InTask];
+    for (kind, panics) in KINDS.iter().flat_map(|kind| ways.map(|panics| (*kind, panics))) {
         let (told, ends) = mpsc::channel();
         let ended = move || told.send(()).unwrap();
-        let future = async move { assert!(!panics, "no way") };
+        let future = async move {
+            assert!(panics != Panics::Outside, "no way");
+            if panics == Panics::InTask {
+                spawn(Queue::Net, async { panic!("no way") }).detach();
+                std::future::pending::<()>().await;
+            }
+        };
         let executor = spawn_watched(kind, "test", None, 0.1, ended, move |_| future).unwrap();
-        assert_eq!(ends.recv(), Ok(()));
-        assert_eq!(executor.join().is_err(), panics);
+        assert_eq!(ends.recv_timeout(Duration::from_secs(60)), Ok(()), "{kind}");
+        assert_eq!(executor.join().is_err(), panics != Panics::Nowhere, "{kind}");
     }
 }
 
