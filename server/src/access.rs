@@ -32,14 +32,15 @@ pub struct Access {
     pub session: Rc<Session>,
     api: ApiKey,
     needs: Needs,
-    asker: OnceCell<Asker>,
+    asker: Rc<OnceCell<Asker>>,
     denied: Cell<u32>,
 }
 
 impl Access {
-    /// Of a request for an API with these needs.
-    pub fn new(session: Rc<Session>, api: ApiKey, needs: Needs) -> Access {
-        Access { session, api, needs, asker: OnceCell::new(), denied: Cell::new(0) }
+    /// Of a request for an API with these needs. How rules name the client is found once for all that share
+    /// the cell.
+    pub fn new(session: Rc<Session>, asker: Rc<OnceCell<Asker>>, api: ApiKey, needs: Needs) -> Access {
+        Access { session, api, needs, asker, denied: Cell::new(0) }
     }
 
     /// See [`Call::may`](crate::call::Call::may).

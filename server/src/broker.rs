@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strandline_engine::config::Texts;
 use strandline_engine::topics::Topic;
 use strandline_engine::types::{PartitionId, TopicId};
 use strandline_engine::{Handle, Local};
@@ -22,7 +21,7 @@ use crate::counters::RequestCounters;
 use crate::groups::Groups;
 use crate::jwks::TokenKeys;
 use crate::net::Keys;
-use crate::quotas::{Changed, QuotaKey, Quotas};
+use crate::quotas::{Changed, QuotaKey, Quotas, Standing, Who};
 use crate::room::Room;
 use crate::session::Session;
 use crate::share::ShardShares;
@@ -72,6 +71,11 @@ pub enum TopicKey<'a> {
     Id(Uuid),
 }
 
+fn who<'a>(session: &'a Session, standing: &'a Standing) -> Who<'a> {
+    let client_id = session.client_id.as_deref().unwrap_or_default();
+    Who { user: &session.principal.name, client_id, standing }
+}
+
 /// The id of a topic, as it travels.
 pub fn uuid_of(topic: TopicId) -> Uuid {
     Uuid::from_bytes(topic.to_bytes())
@@ -97,17 +101,13 @@ impl Broker {
     }
 
     /// Notes what a client has used of a quota; how long it has to be silent for it.
-    pub fn used(&self, key: QuotaKey, session: &Session, amount: u64) -> Duration {
-        self.of_quotas(session, |quotas, kept, user, client_id| {
-            quotas.used(kept, key, user, client_id, amount)
-        })
+    pub fn used(&self, key: QuotaKey, session: &Session, standing: &Standing, amount: u64) -> Duration {
+        self.quotas.used(&self.shard.settings().dynamic.quotas, key, who(session, standing), amount)
     }
 
     /// The same of what it does not get when it would be too much.
-    pub fn would_use(&self, key: QuotaKey, session: &Session, bytes: u64) -> Duration {
-        self.of_quotas(session, |quotas, kept, user, client_id| {
-            quotas.would_use(kept, key, user, client_id, bytes)
-        })
+    pub fn would_use(&self, key: QuotaKey, session: &Session, standing: &Standing, bytes: u64) -> Duration {
+        self.quotas.would_use(&self.shard.settings().dynamic.quotas, key, who(session, standing), bytes)
     }
 
     /// Whether anybody has such a quota.
@@ -116,21 +116,14 @@ impl Broker {
     }
 
     /// Notes that a client changes so many partitions, unless it is held to its quota strictly and owes some.
-    pub fn change(&self, session: &Session, partitions: u64, strictly: bool) -> Changed {
-        self.of_quotas(session, |quotas, kept, user, client_id| {
-            quotas.change(kept, user, client_id, partitions, strictly)
-        })
+    pub fn change(&self, session: &Session, standing: &Standing, partitions: u64, strictly: bool) -> Changed {
+        let settings = self.shard.settings();
+        self.quotas.change(&settings.dynamic.quotas, who(session, standing), partitions, strictly)
     }
 
     /// The most that a client gets of it at once, where there is a quota.
-    pub fn quota_at_once(&self, key: QuotaKey, session: &Session) -> Option<u64> {
-        self.of_quotas(session, |quotas, kept, user, client_id| quotas.most(kept, key, user, client_id))
-    }
-
-    fn of_quotas<T>(&self, session: &Session, ask: impl FnOnce(&Quotas, &Texts, &str, &str) -> T) -> T {
-        let settings = self.shard.settings();
-        let client_id = session.client_id.as_deref().unwrap_or_default();
-        ask(&self.quotas, &settings.dynamic.quotas, &session.principal.name, client_id)
+    pub fn quota_at_once(&self, key: QuotaKey, session: &Session, standing: &Standing) -> Option<u64> {
+        self.quotas.most(&self.shard.settings().dynamic.quotas, key, who(session, standing))
     }
 
     /// The partition that is meant, when this broker leads it. Whether it does so in the epoch that a client

@@ -4,6 +4,7 @@
 //! Dispatch makes a [`Call`] of a frame, a handler makes an [`Answer`] of the call, and the connection sends
 //! it. [`finish`] turns a handler's message into that answer.
 
+use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -22,8 +23,9 @@ use strandline_protocol::wire::{ApiKey, EncodeError, ErrorCode, Place, WireError
 use crate::access::Access;
 use crate::answer::{Body, Long};
 use crate::authentication::{Authentication, NotAdmitted};
+use crate::authorization::Asker;
 use crate::broker::{Broker, TopicKey};
-use crate::quotas::Mute;
+use crate::quotas::Standing;
 use crate::room::Seat;
 use crate::security::acl::{Operation, Resource};
 use crate::session::Session;
@@ -33,10 +35,12 @@ use crate::session::Session;
 pub struct Client {
     /// Who asks.
     pub session: Rc<Session>,
+    /// How rules name it, once somebody has asked; another one as soon as the session is another user's.
+    pub asker: Rc<OnceCell<Asker>>,
     /// What it has proven.
     pub authentication: Authentication,
-    /// Until when it is not read.
-    pub mute: Mute,
+    /// How it stands with its quotas.
+    pub standing: Standing,
 }
 
 /// A request that has come in.
@@ -51,8 +55,8 @@ pub struct Call {
     pub access: Access,
     /// Tells who waits that the connection ends.
     pub ending: Ending,
-    /// Has the connection not be read.
-    pub mute: Mute,
+    /// How the connection stands with its quotas.
+    pub standing: Standing,
 }
 
 impl Call {

@@ -610,8 +610,8 @@ pub async fn arrive(
     }
     let body = frame.split_off(body_at);
     note_client(&mut client.session, &header, &body);
-    let access = Access::new(client.session.clone(), key, row.needs);
-    let call = Call { broker, header, body, access, ending, mute: client.mute.clone() };
+    let access = Access::new(client.session.clone(), client.asker.clone(), key, row.needs);
+    let call = Call { broker, header, body, access, ending, standing: client.standing.clone() };
     let meter = Meter::of(&call);
     let answer: Pending = match (&row.handler, &meter) {
         (Handler::OfClient(handler), _) => {

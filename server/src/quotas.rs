@@ -5,6 +5,8 @@
 //! answer is ready > which quota (table) > who shares it (sharers) > what was used in the last windows (rate)
 //!                                                                   or is left (bucket) > how long to wait
 //! ```
+//! * Which quota is a client's and with whom it shares it is looked up once for a connection ([`Standing`]),
+//!   and again when quotas, the user or the client id are others.
 //! * Of several quotas that could be a client's, the first of Kafka's order counts: see [`Table::of`].
 //! * Clients that a quota does not tell apart share it, whatever shard they are on: what they have used
 //!   stands in one place, under a lock that is taken for clients with a quota only, and held for a sum of
@@ -19,7 +21,7 @@ mod table;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,6 +51,8 @@ struct InUse {
     /// Whose worth of changes a bucket holds.
     of_changes: Windows,
     buckets: Mutex<Sharers<Bucket>>,
+    /// By which sharers are remembered.
+    hashes: RandomState,
 }
 
 /// Connections that have come.
@@ -62,8 +66,8 @@ impl Used {
     /// Nothing yet. Changes of topics are counted in windows of their own.
     pub fn new(windows: Windows, of_changes: Windows) -> Used {
         let (rates, buckets) = (Sharers::new(windows), Sharers::new(of_changes));
-        let comings = Mutex::default();
-        Used(Arc::new(InUse { windows, rates: rates.into(), comings, of_changes, buckets: buckets.into() }))
+        let (rates, comings, buckets) = (rates.into(), Mutex::default(), buckets.into());
+        Used(Arc::new(InUse { windows, rates, comings, of_changes, buckets, hashes: RandomState::new() }))
     }
 }
 
@@ -93,22 +97,59 @@ pub struct Changed {
     pub wait: Duration,
 }
 
-/// Until when a connection is not read.
+/// How a connection stands: until when it is not read, and the quotas that its client was found to have.
 #[derive(Clone, Default)]
-pub struct Mute(Rc<Cell<Option<Instant>>>);
+pub struct Standing(Rc<Stand>);
 
-impl Mute {
-    /// Has it not read for so long, or longer where it is already.
-    pub fn extend(&self, how_long: Duration) {
+#[derive(Default)]
+struct Stand {
+    mute_until: Cell<Option<Instant>>,
+    limits: RefCell<Option<Limits>>,
+}
+
+/// The quotas of a client, by their keys.
+struct Limits {
+    /// Where they were looked up, for whom.
+    table: Rc<Table>,
+    user: Box<str>,
+    client_id: Box<str>,
+    of_keys: [Option<Limit>; QuotaKey::ALL.len()],
+}
+
+/// One of them.
+#[derive(Clone, Copy)]
+struct Limit {
+    value: f64,
+    /// Whoever has the same shares it.
+    sharer: u64,
+}
+
+impl Standing {
+    /// Has the connection not be read for so long, or longer where it is already.
+    pub fn mute(&self, how_long: Duration) {
+        if how_long.is_zero() {
+            return;
+        }
         let until = Instant::now().checked_add(how_long);
-        self.0.set(self.0.get().max(until));
+        self.0.mute_until.set(self.0.mute_until.get().max(until));
     }
 
-    /// How much of that is left.
-    pub fn left(&self) -> Option<Duration> {
-        let left = self.0.get()?.saturating_duration_since(Instant::now());
+    /// For how long it is not read from now on.
+    pub fn muted_for(&self) -> Option<Duration> {
+        let left = self.0.mute_until.get()?.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
+}
+
+/// A client that uses something.
+#[derive(Clone, Copy)]
+pub struct Who<'a> {
+    /// Its user's name.
+    pub user: &'a str,
+    /// What it calls itself.
+    pub client_id: &'a str,
+    /// How its connection stands.
+    pub standing: &'a Standing,
 }
 
 impl Quotas {
@@ -124,29 +165,22 @@ impl Quotas {
 
     /// The most that a client may use at once, so that it need not wait; a fetch that asks for more gets no
     /// more.
-    pub fn most(&self, kept: &Texts, key: QuotaKey, user: &str, client_id: &str) -> Option<u64> {
-        let (per_second, _) = self.table(kept)?.of(key, user, client_id)?;
-        let most = per_second * self.used.0.windows.least().as_secs_f64();
+    pub fn most(&self, kept: &Texts, key: QuotaKey, who: Who<'_>) -> Option<u64> {
+        let limit = self.limit(kept, key, who)?;
+        let most = limit.value * self.used.0.windows.least().as_secs_f64();
         Some(most.clamp(1.0, u64::MAX as f64) as u64)
     }
 
     /// Notes that a client has used so much, and tells for how long it has to be silent.
-    pub fn used(&self, kept: &Texts, key: QuotaKey, user: &str, client_id: &str, amount: u64) -> Duration {
-        self.note(kept, key, user, client_id, amount, true)
+    pub fn used(&self, kept: &Texts, key: QuotaKey, who: Who<'_>, amount: u64) -> Duration {
+        self.note(kept, key, who, amount, true)
     }
 
     /// The same of what is not to be used when it would be too much. It never is for a client that has used
     /// nothing in all windows: a batch that is larger than the quota is given, or its reader would stand
     /// still.
-    pub fn would_use(
-        &self,
-        kept: &Texts,
-        key: QuotaKey,
-        user: &str,
-        client_id: &str,
-        amount: u64,
-    ) -> Duration {
-        self.note(kept, key, user, client_id, amount, false)
+    pub fn would_use(&self, kept: &Texts, key: QuotaKey, who: Who<'_>, amount: u64) -> Duration {
+        self.note(kept, key, who, amount, false)
     }
 
     /// Notes that an address has made a connection, unless it is one too many; then it tells for how long
@@ -158,7 +192,8 @@ impl Quotas {
             return Duration::ZERO;
         };
         // By the default, too, each address has its own measure.
-        self.rate(key, address.to_canonical(), 1, value, false)
+        let sharer = self.used.0.hashes.hash_one(address.to_canonical());
+        self.rate(key, Limit { value, sharer }, 1, false)
     }
 
     /// Notes that a connection has come by a listener, and tells how much later it is to be accepted: as long
@@ -183,52 +218,36 @@ impl Quotas {
 
     /// Notes that a client changes so many partitions. Where it is held to that strictly, it may not once it
     /// owes some.
-    pub fn change(
-        &self,
-        kept: &Texts,
-        user: &str,
-        client_id: &str,
-        partitions: u64,
-        strictly: bool,
-    ) -> Changed {
+    pub fn change(&self, kept: &Texts, who: Who<'_>, partitions: u64, strictly: bool) -> Changed {
         let key = QuotaKey::ControllerMutationRate;
-        let found = self.table(kept).and_then(|table| table.of(key, user, client_id));
-        let Some((value, entity)) = found else { return Changed { may: true, wait: Duration::ZERO } };
+        let Some(limit) = self.limit(kept, key, who) else {
+            return Changed { may: true, wait: Duration::ZERO };
+        };
         let (windows, now) = (self.used.0.of_changes, Instant::now());
         let mut buckets = lock(&self.used.0.buckets);
-        let bucket = buckets.measure(key, entity.sharer(user, client_id), now);
+        let bucket = buckets.measure(key, limit.sharer, now);
         let debt = bucket.debt(windows, now);
         if strictly && !debt.is_zero() {
             return Changed { may: false, wait: debt };
         }
-        bucket.take(windows, now, partitions, key.per_second(value));
+        bucket.take(windows, now, partitions, key.per_second(limit.value));
         let wait = if strictly { Duration::ZERO } else { bucket.debt(windows, now) };
         Changed { may: true, wait }
     }
 
-    fn note(
-        &self,
-        kept: &Texts,
-        key: QuotaKey,
-        user: &str,
-        client_id: &str,
-        amount: u64,
-        anyway: bool,
-    ) -> Duration {
-        match self.table(kept).and_then(|table| table.of(key, user, client_id)) {
-            Some((value, entity)) => self.rate(key, entity.sharer(user, client_id), amount, value, anyway),
-            None => Duration::ZERO,
-        }
+    fn note(&self, kept: &Texts, key: QuotaKey, who: Who<'_>, amount: u64, anyway: bool) -> Duration {
+        let limit = self.limit(kept, key, who);
+        limit.map_or(Duration::ZERO, |limit| self.rate(key, limit, amount, anyway))
     }
 
-    /// Counts for whoever shares the quota, whose value it is.
-    fn rate(&self, key: QuotaKey, who: impl Hash, amount: u64, value: f64, anyway: bool) -> Duration {
+    /// Counts for whoever shares the quota.
+    fn rate(&self, key: QuotaKey, limit: Limit, amount: u64, anyway: bool) -> Duration {
         let (windows, now) = (self.used.0.windows, Instant::now());
         let mut rates = lock(&self.used.0.rates);
-        let rate = rates.measure(key, who, now);
+        let rate = rates.measure(key, limit.sharer, now);
         let wait = match !anyway && rate.is_over(windows, now) {
             true => Duration::ZERO,
-            false => rate.wait(windows, now, amount, key.per_second(value)),
+            false => rate.wait(windows, now, amount, key.per_second(limit.value)),
         };
         if anyway || wait.is_zero() {
             rate.note(windows, now, amount);
@@ -237,6 +256,28 @@ impl Quotas {
             true => wait.min(windows.length),
             false => wait,
         }
+    }
+
+    /// The client's quota, as it was found before or is now.
+    fn limit(&self, kept: &Texts, key: QuotaKey, who: Who<'_>) -> Option<Limit> {
+        let table = self.table(kept).filter(|table| table.has(key))?;
+        let Who { user, client_id, standing } = who;
+        let mut known = standing.0.limits.borrow_mut();
+        let is_known = known.as_ref().is_some_and(|known| {
+            Rc::ptr_eq(&known.table, &table) && *known.user == *user && *known.client_id == *client_id
+        });
+        if !is_known {
+            *known = Some(self.limits(table, user, client_id));
+        }
+        known.as_ref()?.of_keys[key as usize]
+    }
+
+    fn limits(&self, table: Rc<Table>, user: &str, client_id: &str) -> Limits {
+        let of_keys = QuotaKey::ALL.map(|key| {
+            let (value, entity) = table.of(key, user, client_id)?;
+            Some(Limit { value, sharer: self.used.0.hashes.hash_one(entity.sharer(user, client_id)) })
+        });
+        Limits { table, user: user.into(), client_id: client_id.into(), of_keys }
     }
 
     /// The quotas in force; `None` where there are none.
@@ -264,40 +305,63 @@ mod tests {
         kept
     }
 
+    fn who<'a>(standing: &'a Standing, user: &'a str, client_id: &'a str) -> Who<'a> {
+        Who { user, client_id, standing }
+    }
+
     #[test]
     fn clients_of_one_user_share_its_quota_on_all_shards_and_others_have_their_own() {
         let used = Used::default();
         let shard = || Quotas::new(used.clone());
         let (one, other) = (shard(), shard());
         let quotas = kept(&[("user=a", "producer_byte_rate=100"), ("client-id", "producer_byte_rate=100")]);
-        let key = QuotaKey::ProducerByteRate;
-        assert_eq!(one.used(&quotas, key, "a", "x", 1000), Duration::ZERO);
-        let wait = other.used(&quotas, key, "a", "y", 1000);
+        let (key, standing) = (QuotaKey::ProducerByteRate, Standing::default());
+        // A connection by which a user comes after the other has the quota of the one that it is.
+        let used = |shard: &Quotas, user, client_id, amount| {
+            shard.used(&quotas, key, who(&standing, user, client_id), amount)
+        };
+        assert_eq!(used(&one, "a", "x", 1000), Duration::ZERO);
+        let wait = used(&other, "a", "y", 1000);
         assert!(wait > Duration::from_secs(8) && wait <= Duration::from_secs(10), "{wait:?}");
-        assert_eq!(one.used(&quotas, key, "b", "x", 1000), Duration::ZERO);
-        assert_eq!(one.used(&quotas, key, "c", "y", 1000), Duration::ZERO);
-        assert!(one.used(&quotas, key, "c", "x", 100) > Duration::ZERO, "client x has used its own");
-        assert_eq!(one.used(&quotas, QuotaKey::ConsumerByteRate, "a", "x", 9999), Duration::ZERO);
-        assert_eq!(one.used(&Texts::default(), key, "a", "x", u64::MAX), Duration::ZERO);
+        assert_eq!(used(&one, "b", "x", 1000), Duration::ZERO);
+        assert_eq!(used(&one, "c", "y", 1000), Duration::ZERO);
+        assert!(used(&one, "c", "x", 100) > Duration::ZERO, "client x has used its own");
+        let who = who(&standing, "a", "x");
+        assert_eq!(one.used(&quotas, QuotaKey::ConsumerByteRate, who, 9999), Duration::ZERO);
+        assert_eq!(one.used(&Texts::default(), key, who, u64::MAX), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_a_connection_was_found_to_have_is_looked_up_again_when_the_quotas_are_others() {
+        let (quotas, standing) = (Quotas::new(Used::default()), Standing::default());
+        let most = |kept: &Texts| quotas.most(kept, QuotaKey::ConsumerByteRate, who(&standing, "a", "x"));
+        let (mut before, key) = (kept(&[("user=a", "consumer_byte_rate=1")]), "client-id=x");
+        assert_eq!(most(&before), Some(10));
+        assert_eq!(most(&kept(&[("user=a", "consumer_byte_rate=2")])), Some(20));
+        assert_eq!(most(&kept(&[("user=b", "consumer_byte_rate=2")])), None);
+        assert_eq!(most(&before), Some(10));
+        before.entries_mut().remove("user=a");
+        before.entries_mut().insert(key.to_owned(), "consumer_byte_rate=3".to_owned());
+        assert_eq!(most(&before), Some(30), "the same settings, changed in place");
     }
 
     #[test]
     fn what_would_be_too_much_and_is_not_given_does_not_count() {
-        let quotas = Quotas::new(Used::default());
+        let (quotas, standing) = (Quotas::new(Used::default()), Standing::default());
         let table = kept(&[("user", "consumer_byte_rate=10")]);
-        let key = QuotaKey::ConsumerByteRate;
-        assert_eq!(quotas.most(&table, key, "a", ""), Some(100));
-        assert_eq!(quotas.would_use(&table, key, "a", "", 500), Duration::ZERO, "it is the first");
+        let (key, who) = (QuotaKey::ConsumerByteRate, who(&standing, "a", ""));
+        assert_eq!(quotas.most(&table, key, who), Some(100));
+        assert_eq!(quotas.would_use(&table, key, who, 500), Duration::ZERO, "it is the first");
         for _ in 0..3 {
-            assert!(quotas.would_use(&table, key, "a", "", 100) > Duration::from_secs(5));
+            assert!(quotas.would_use(&table, key, who, 100) > Duration::from_secs(5));
         }
     }
 
     #[test]
     fn the_time_of_a_thread_is_counted_in_hundredths_and_waited_for_at_most_a_window() {
-        let quotas = Quotas::new(Used::default());
+        let (quotas, standing) = (Quotas::new(Used::default()), Standing::default());
         let table = kept(&[("user", "request_percentage=50")]);
-        let used = |nanos| quotas.used(&table, QuotaKey::RequestPercentage, "a", "", nanos);
+        let used = |nanos| quotas.used(&table, QuotaKey::RequestPercentage, who(&standing, "a", ""), nanos);
         // Half of ten seconds are five.
         assert_eq!(used(5_000_000_000), Duration::ZERO);
         let wait = used(250_000_000);
@@ -307,16 +371,17 @@ mod tests {
 
     #[test]
     fn who_owes_changes_is_refused_where_it_is_held_to_that_and_else_told_to_wait() {
-        let quotas = Quotas::new(Used::default());
+        let (quotas, standing) = (Quotas::new(Used::default()), Standing::default());
         let table = kept(&[("user=a", "controller_mutation_rate=2")]);
-        let change = |partitions, strictly| quotas.change(&table, "a", "", partitions, strictly);
+        let change =
+            |partitions, strictly| quotas.change(&table, who(&standing, "a", ""), partitions, strictly);
         let free = Changed { may: true, wait: Duration::ZERO };
         assert_eq!(change(32, true), free, "more than the 22 that there are, of which some are left");
         let owes = change(1, true);
         assert!(!owes.may && owes.wait > Duration::from_millis(4900), "{owes:?}");
         let served = change(2, false);
         assert!(served.may && served.wait > Duration::from_millis(5900), "{served:?}");
-        assert_eq!(quotas.change(&table, "b", "", u64::MAX, true), free, "it has no quota");
+        assert_eq!(quotas.change(&table, who(&standing, "b", ""), u64::MAX, true), free, "it has no quota");
     }
 
     #[test]
@@ -356,10 +421,10 @@ mod tests {
 
     #[test]
     fn a_connection_is_silent_for_the_longest_that_it_was_told() {
-        let mute = Mute::default();
-        assert_eq!(mute.left(), None);
-        mute.extend(Duration::from_secs(100));
-        mute.extend(Duration::from_secs(1));
-        assert!(mute.left().unwrap() > Duration::from_secs(90));
+        let standing = Standing::default();
+        assert_eq!(standing.muted_for(), None);
+        standing.mute(Duration::from_secs(100));
+        standing.mute(Duration::from_secs(1));
+        assert!(standing.muted_for().unwrap() > Duration::from_secs(90));
     }
 }

@@ -110,7 +110,7 @@ async fn handle(call: &Call, mut request: FetchRequest) -> (FetchResponse<Record
     }
     request.topics = once(request.topics).await;
     let bytes_max = u64::from(broker.config.fetch_bytes_max).min(request.max_bytes.max(0) as u64);
-    let at_once = broker.quota_at_once(QuotaKey::ConsumerByteRate, call.session());
+    let at_once = broker.quota_at_once(QuotaKey::ConsumerByteRate, call.session(), &call.standing);
     let bytes_max = at_once.map_or(bytes_max, |at_once| bytes_max.min(at_once));
     let isolation = isolation(request.isolation_level);
     let reader = Reader::Consumer(isolation);
@@ -165,14 +165,14 @@ async fn handle(call: &Call, mut request: FetchRequest) -> (FetchResponse<Record
     let bytes: u64 = ranges.iter().map(|range| range.length).sum();
     let wait = match bytes {
         0 => Duration::ZERO,
-        bytes => broker.would_use(QuotaKey::ConsumerByteRate, call.session(), bytes),
+        bytes => broker.would_use(QuotaKey::ConsumerByteRate, call.session(), &call.standing, bytes),
     };
     if wait.is_zero() {
         return (FetchResponse { responses, ..Default::default() }, ranges);
     }
     // It gets nothing, and comes again when it may.
     broker.requests.throttled(call.header.key, QuotaKey::ConsumerByteRate, wait);
-    call.mute.extend(wait);
+    call.standing.mute(wait);
     (FetchResponse { throttle_time_ms: whole_ms(wait), ..Default::default() }, Vec::new())
 }
 

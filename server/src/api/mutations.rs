@@ -37,7 +37,8 @@ impl<'a> Mutations<'a> {
     /// # Errors
     /// THROTTLING_QUOTA_EXCEEDED: it is not to be made.
     pub(super) fn count(&mut self, partitions: u32) -> Result<(), Refusal> {
-        let changed = self.call.broker.change(self.call.session(), u64::from(partitions), self.strictly);
+        let Call { broker, standing, access, .. } = self.call;
+        let changed = broker.change(&access.session, standing, u64::from(partitions), self.strictly);
         self.wait = self.wait.max(changed.wait);
         match changed.may {
             true => Ok(()),
@@ -49,7 +50,7 @@ impl<'a> Mutations<'a> {
     pub(super) fn throttle(self) -> i32 {
         let Mutations { call, wait, .. } = self;
         call.broker.requests.throttled(call.header.key, QuotaKey::ControllerMutationRate, wait);
-        call.mute.extend(wait);
+        call.standing.mute(wait);
         whole_ms(wait)
     }
 }

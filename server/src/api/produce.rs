@@ -111,7 +111,7 @@ struct Handed {
 /// Hands the batches over; the future that comes back waits for them.
 pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>> {
     Box::pin(async move {
-        let Call { broker, header, body, access, mute, .. } = call;
+        let Call { broker, header, body, access, standing, .. } = call;
         let bytes = body.len() as u64;
         let request = ProduceRequest::decode(body, header.version)?;
         let (acks, transactional_id) = (request.acks, request.transactional_id.clone());
@@ -134,9 +134,9 @@ pub fn arrive(call: Call) -> LocalBoxFuture<'static, Result<Pending, CallError>>
         }
         Ok(Box::pin(async move {
             let response = settle(&broker, &header, sent).await;
-            let wait = broker.used(QuotaKey::ProducerByteRate, &access.session, bytes);
+            let wait = broker.used(QuotaKey::ProducerByteRate, &access.session, &standing, bytes);
             broker.requests.throttled(header.key, QuotaKey::ProducerByteRate, wait);
-            mute.extend(wait);
+            standing.mute(wait);
             answer(&broker, header, acks, ProduceResponse { throttle_time_ms: whole_ms(wait), ..response })
                 .await
         }) as Pending)

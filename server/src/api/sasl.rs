@@ -89,6 +89,7 @@ fn delayed(answer: Answer, after: Duration) -> impl Future<Output = Result<Answe
 fn believe(client: &mut Client, principal: Option<Principal>) {
     if let Some(principal) = principal {
         Rc::make_mut(&mut client.session).principal = principal;
+        client.asker = Rc::default();
     }
 }
 

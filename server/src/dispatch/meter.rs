@@ -18,14 +18,14 @@ use strandline_protocol::wire::ApiKey;
 
 use crate::broker::Broker;
 use crate::call::{Call, Pending};
-use crate::quotas::{Mute, QuotaKey};
+use crate::quotas::{QuotaKey, Standing};
 use crate::session::Session;
 
 /// The time that a request has taken; it is its client's when the meter is dropped, answered or not.
 pub(super) struct Meter {
     broker: Rc<Broker>,
     session: Rc<Session>,
-    mute: Mute,
+    standing: Standing,
     key: ApiKey,
     spent: Cell<Duration>,
 }
@@ -36,7 +36,7 @@ impl Meter {
         call.broker.has_quota(QuotaKey::RequestPercentage).then(|| Meter {
             broker: call.broker.clone(),
             session: call.session().clone(),
-            mute: call.mute.clone(),
+            standing: call.standing.clone(),
             key: call.header.key,
             spent: Cell::default(),
         })
@@ -63,8 +63,8 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         let nanoseconds = u64::try_from(self.spent.get().as_nanos()).unwrap_or(u64::MAX);
-        let wait = self.broker.used(QuotaKey::RequestPercentage, &self.session, nanoseconds);
+        let wait = self.broker.used(QuotaKey::RequestPercentage, &self.session, &self.standing, nanoseconds);
         self.broker.requests.throttled(self.key, QuotaKey::RequestPercentage, wait);
-        self.mute.extend(wait);
+        self.standing.mute(wait);
     }
 }

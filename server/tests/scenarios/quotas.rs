@@ -304,8 +304,9 @@ fn who_takes_more_of_a_thread_than_it_may_is_answered_and_then_not_listened_to()
     let dir = data_dir();
     let broker = Broker::start(dir.path(), &["--metrics-listen", "127.0.0.1:0", "-o", "quota.window.num=2"]);
     let mut client = broker.client();
-    // A thousandth of a second in a second.
-    set(&mut client, &[("client-id", Some(CLIENT))], "request_percentage", 0.1);
+    // A hundred thousandth of a second in a second: any request takes more, however seldom it is this
+    // client's turn.
+    set(&mut client, &[("client-id", Some(CLIENT))], "request_percentage", 0.001);
     let took = |client: &mut Client| {
         let began = Instant::now();
         client.call(12, &MetadataRequest { topics: None, ..Default::default() });

@@ -42,7 +42,7 @@ use crate::broker::Broker;
 use crate::call::{Answer, CallError, Client, Ending, Owed};
 use crate::dispatch;
 use crate::net::{Connection, SendRangeError, Transport};
-use crate::quotas::Mute;
+use crate::quotas::Standing;
 use crate::room::Seat;
 use crate::session::Session;
 use crate::share;
@@ -127,7 +127,8 @@ pub(super) async fn serve<T: Transport>(connection: &Connection<T>, broker: &Rc<
             listener.and_then(|listener| listener.sasl.clone()),
             broker.tokens.of(&connection.origin().listener).cloned(),
         ),
-        mute: Mute::default(),
+        asker: Rc::default(),
+        standing: Standing::default(),
     };
     let reading = async {
         let why = serving.read(&mut client, pusher, &end, Ending(ending)).await;
@@ -197,7 +198,7 @@ impl<T: Transport> Serving<'_, T> {
                 if !has_room {
                     return Err(ReadEnd::Writing);
                 }
-                while let Some(left) = client.mute.left() {
+                while let Some(left) = client.standing.muted_for() {
                     if let Some(reason) = self.connection.closing() {
                         return Err(ReadEnd::Told(reason));
                     }
