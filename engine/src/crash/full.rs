@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use fastrand::Rng;
 use rustix::io::Errno;
 
+use super::for_plans;
 use super::images::Subject;
 use super::machine::{Ending, Process, Settings};
+use super::plan::{Generation, Operation, Plan};
 use super::run::Run;
 use crate::error::AppendError;
 use crate::sim::OperationKind;
@@ -242,4 +245,46 @@ fn d3_a_log_start_does_not_move_by_a_removal_whose_sync_has_failed() {
         run.end(ending);
         drop(run.start(&settings).expect("nothing stops it"));
     }
+}
+
+/// Batches that come together, of which the disk has room for some; a kill, and a power loss after the next
+/// start, which had none of them or has journaled others in their place.
+fn refused(seed: u64) -> Plan {
+    let mut rng = Rng::with_seed(seed);
+    let mut settings = Settings::small(1);
+    // Nothing is synced but the journal, and what is cut off.
+    settings.journal_file_bytes_max = 1 << 20;
+    settings.topic_defaults.set_unchecked("segment.bytes", "100000");
+    let mut append = |bytes: usize| Operation::Append {
+        partition: 0,
+        records: 1,
+        bytes: rng.usize(8..bytes),
+        producer: None,
+    };
+    let mut operations = vec![
+        Operation::CreateTopic { name: "orders", partitions: 1, configs: Vec::new() },
+        Operation::Answers,
+        append(200),
+        Operation::Answers,
+        Operation::Room(Some(4096)),
+    ];
+    operations.extend((0..4).map(|_| append(6000)));
+    let after = (0..seed % 3).map(|_| append(2000)).collect();
+    let of = |operations, ending| Generation {
+        settings: settings.clone(),
+        attempts: Vec::new(),
+        operations,
+        stop_after: None,
+        patient: true,
+        ending,
+    };
+    let generations =
+        vec![of(operations, Ending::Kill), of(after, Ending::PowerLoss), of(Vec::new(), Ending::PowerLoss)];
+    Plan { seed, generations }
+}
+
+#[test]
+fn d7_what_a_full_disk_refused_does_not_come_back() {
+    let name = "d7_what_a_full_disk_refused_does_not_come_back";
+    for_plans(name, 0..300, refused, |plan| Run::new(plan.seed).play(plan));
 }
