@@ -419,11 +419,11 @@ pub(crate) struct HostileArgs {
     /// The broker's binary [default: the one beside this tool].
     #[arg(long)]
     pub(crate) strandline: Option<PathBuf>,
-    /// Measure these instead, each as name=command with {data} and {port}, and {metrics} where it answers
-    /// /healthz; the command must become the broker. May be repeated.
+    /// Measure these instead, each as name=command with {data} and {port}, {metrics} where it answers
+    /// /healthz, and {tls} where it speaks TLS; the command must become the broker. May be repeated.
     #[arg(long = "system", value_parser = pair)]
     pub(crate) systems: Vec<(String, String)>,
-    /// Only mean clients of these kinds [default: all of them].
+    /// Only mean clients of these kinds [default: all but handshakes, which want a port with TLS].
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Kind>,
     /// Partitions of the topic whose answers are large.

@@ -1,5 +1,5 @@
 //! A broker that the tool starts itself, from a command in which `{data}` and `{port}` stand for a directory
-//! and a port, and `{metrics}` for the port of its metrics, if it has any.
+//! and a port, `{metrics}` for the port of its metrics and `{tls}` for one at which it speaks TLS, if it has any.
 //!
 //! The command must stay in the foreground (or `exec` the broker), so that its pid is the broker's: it is
 //! stopped by that pid, and its CPU and memory are counted by it. The process does not outlive the value, and
@@ -107,6 +107,8 @@ pub(crate) struct Broker {
     pub(crate) address: String,
     /// Where it answers HTTP, when its command asks for that.
     pub(crate) metrics: Option<String>,
+    /// Where it speaks TLS, when its command asks for that.
+    pub(crate) tls: Option<String>,
     /// When it was started, on [`crate::clock`].
     pub(crate) started: u64,
 }
@@ -121,12 +123,13 @@ impl Broker {
         let line = system.command.join(" ");
         let failed = |source| BrokerError::Start { command: line.clone(), source };
         std::fs::create_dir_all(data).map_err(failed)?;
-        let (port, metrics) = free_ports().map_err(failed)?;
+        let [port, metrics, tls] = free_ports().map_err(failed)?;
         let mut words = system.command.iter().map(|word| {
             let word = word.replace("{data}", &data.to_string_lossy());
-            word.replace("{port}", &port.to_string()).replace("{metrics}", &metrics.to_string())
+            let word = word.replace("{port}", &port.to_string());
+            word.replace("{metrics}", &metrics.to_string()).replace("{tls}", &tls.to_string())
         });
-        let has_metrics = system.command.iter().any(|word| word.contains("{metrics}"));
+        let has = |port: &str| system.command.iter().any(|word| word.contains(port));
         let log = data.with_extension("out");
         let out = File::create(&log).map_err(failed)?;
         let started = now();
@@ -139,8 +142,9 @@ impl Broker {
             .map_err(failed)?;
         RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(Pid::from_child(&child));
         let address = |port: u16| format!("127.0.0.1:{port}");
-        let metrics = has_metrics.then(|| address(metrics));
-        let mut broker = Broker { child, address: address(port), metrics, started };
+        let metrics = has("{metrics}").then(|| address(metrics));
+        let tls = has("{tls}").then(|| address(tls));
+        let mut broker = Broker { child, address: address(port), metrics, tls, started };
         loop {
             match answers(&broker.address) {
                 Ok(()) => return Ok(broker),
@@ -256,7 +260,8 @@ fn talks_kafka(address: &str) -> Result<(), ClientError> {
 }
 
 /// Two different ones.
-fn free_ports() -> io::Result<(u16, u16)> {
-    let [one, other] = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-    Ok((one.local_addr()?.port(), other.local_addr()?.port()))
+fn free_ports() -> io::Result<[u16; 3]> {
+    let bind = || TcpListener::bind("127.0.0.1:0");
+    let [one, other, third] = [bind()?, bind()?, bind()?];
+    Ok([one.local_addr()?.port(), other.local_addr()?.port(), third.local_addr()?.port()])
 }

@@ -9,6 +9,7 @@
 //! | garbage | noise, sizes that lie, cut frames, versions and keys there are none of, mutated requests | the parser; connections |
 //! | log-flood | what a broker wants to complain of, on a new connection each | the log and its disk |
 //! | idle | nothing, or one ApiVersions; the connection stays | descriptors |
+//! | handshakes | the beginning of TLS, whole, cut or with noise after it, on a new connection each | sums of keys on the shard's thread |
 //!
 //! Seats and rates are such that one kind asks for a few percent of a core when each of its requests is
 //! refused at once, and for many times the machine when each is done as it asks.
@@ -54,6 +55,11 @@ const UNREAD_REQUESTS: usize = 32;
 const COORDINATOR_TIMEOUT: u64 = 60 * SECOND;
 /// How long garbage waits for what comes of it.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a handshake that is given up waits for the broker's half.
+const ABANDONED_AFTER: Duration = Duration::from_millis(20);
+/// Records of TLS (RFC 8446, 5.1).
+const HANDSHAKE: u8 = 22;
+const APPLICATION_DATA: u8 = 23;
 /// The most a batch may be by default (`message.max.bytes`), with room for the header.
 const BATCH_BYTES_MAX: usize = 1_000_000;
 /// Mutated requests among the garbage.
@@ -78,9 +84,22 @@ pub(crate) enum Kind {
     LogFlood,
     /// Connections that say nothing.
     Idle,
+    /// Connections that begin TLS and have the broker do its sums for nothing.
+    Handshakes,
 }
 
 impl Kind {
+    /// Those that want nothing of a broker but its port.
+    pub(crate) const ALWAYS: [Kind; 7] = [
+        Kind::Bombs,
+        Kind::Amplify,
+        Kind::HalfOpen,
+        Kind::NeverReading,
+        Kind::Garbage,
+        Kind::LogFlood,
+        Kind::Idle,
+    ];
+
     /// What the command line and tables call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -91,6 +110,7 @@ impl Kind {
             Kind::Garbage => "garbage",
             Kind::LogFlood => "log-flood",
             Kind::Idle => "idle",
+            Kind::Handshakes => "handshakes",
         }
     }
 
@@ -104,6 +124,7 @@ impl Kind {
             Kind::Garbage => (64, 200.0),
             Kind::LogFlood => (32, 400.0),
             Kind::Idle => (500, 250.0),
+            Kind::Handshakes => (256, 2_000.0),
         }
     }
 }
@@ -132,6 +153,7 @@ impl Armory {
                 Kind::Garbage => place.garbage(client)?,
                 Kind::LogFlood => place.log_flood(client)?,
                 Kind::Idle => place.idle(client)?,
+                Kind::Handshakes => handshakes(),
             };
             let (seats, per_second) = kind.pace();
             Ok((kind, Swarm { seats, per_second, attacks }))
@@ -163,6 +185,43 @@ pub(crate) fn bombs(bytes: usize) -> Vec<Vec<u8>> {
         }
     };
     CODECS.map(bomb).into()
+}
+
+/// Most are sound until the broker has answered with its key and its signature.
+fn handshakes() -> Vec<Attack> {
+    let hello = client_hello(&[0x13, 1]);
+    let noise: Vec<u8> = (0..64).map(|at| mix(at) as u8).collect();
+    let record = |kind: u8, body: &[u8]| [&[kind, 3, 3, 0, body.len() as u8], body].concat();
+    let sent = [
+        // It goes once it has the answer.
+        (hello.clone(), ABANDONED_AFTER),
+        ([&hello[..], &record(HANDSHAKE, &noise)].concat(), PATIENCE),
+        ([&hello[..], &record(APPLICATION_DATA, &noise)].concat(), PATIENCE),
+        // No cipher that there is; half of it; a record that is no handshake.
+        (client_hello(&[0x5a, 0x5a]), PATIENCE),
+        (hello[..hello.len() / 2].to_vec(), PATIENCE),
+        (record(APPLICATION_DATA, &noise), PATIENCE),
+    ];
+    sent.map(|(bytes, patience)| Attack { port: Port::Tls, bytes, then: Then::Close(patience) }).into()
+}
+
+/// A ClientHello of TLS 1.3 (RFC 8446, 4.1.2) with one cipher. Any 32 bytes are a key of X25519.
+fn client_hello(cipher: &[u8; 2]) -> Vec<u8> {
+    fn sized(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u16).to_be_bytes(), bytes].concat()
+    }
+    let extensions: [(u8, Vec<u8>); 4] = [
+        // Versions: 1.3. Groups: x25519. Signatures: ecdsa_secp256r1_sha256, rsa_pss_rsae_sha256.
+        (43, vec![2, 3, 4]),
+        (10, sized(&[0, 29])),
+        (13, sized(&[4, 3, 8, 4])),
+        (51, sized(&[&[0, 29][..], &sized(&[9; 32])].concat())),
+    ];
+    let extensions = extensions.map(|(kind, body)| [&[0, kind][..], &sized(&body)].concat()).concat();
+    // Version and random; no session; the cipher; no compression.
+    let hello = [&[3, 3][..], &[7; 32], &[0], &sized(cipher), &[1, 0], &sized(&extensions)].concat();
+    let message = [&[1, 0][..], &sized(&hello)].concat();
+    [&[HANDSHAKE, 3, 1][..], &sized(&message)].concat()
 }
 
 /// What stands on the broker for mean clients to ask of.

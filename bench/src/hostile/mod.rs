@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
-use swarm::Tally;
+use swarm::{Ports, Tally};
 
 /// Records a second when nothing else is asked for: a few percent of what a broker takes, so that what the
 /// mean clients cost is seen and not what the load does.
@@ -75,8 +75,7 @@ pub(crate) struct Hostile {
 #[derive(Debug)]
 struct Place {
     target: Target,
-    kafka: SocketAddr,
-    metrics: Option<SocketAddr>,
+    ports: Ports,
     /// Where its output goes, its log included.
     output: Option<PathBuf>,
 }
@@ -163,8 +162,11 @@ impl Hostile {
         let address = |text: &str| text.parse::<SocketAddr>().map_err(io::Error::other);
         let place = Place {
             target: fresh.target(),
-            kafka: address(&fresh.broker.address)?,
-            metrics: fresh.broker.metrics.as_deref().map(address).transpose()?,
+            ports: Ports {
+                kafka: address(&fresh.broker.address)?,
+                metrics: fresh.broker.metrics.as_deref().map(address).transpose()?,
+                tls: fresh.broker.tls.as_deref().map(address).transpose()?,
+            },
             output: Some(fresh.data().with_extension("out")),
         };
         let progress = Progress::of(format!("{}, {}", system.name, if hostile { "with" } else { "without" }));
@@ -179,7 +181,7 @@ impl Hostile {
         bombs: &[Vec<u8>],
         progress: &Progress,
     ) -> Result<Half, MeasureError> {
-        let Place { target, kafka, metrics, output } = place;
+        let Place { target, ports, output } = place;
         let armory = Armory::prepare(target, self.wide_partitions, &self.kinds, bombs)?;
         let topic = measure::create_topic(target, &measure::topic_name(), self.workload.partitions)?;
         let output_bytes = || {
@@ -198,7 +200,7 @@ impl Hostile {
         let phase = progress.phase("produce", self.workload.warmup + self.workload.seconds);
         let ((load, health, tallies), usage) = process::during(target.watched(), Some(window), || {
             thread::scope(|scope| {
-                let probe = metrics.map(|address| {
+                let probe = ports.metrics.map(|address| {
                     let done = &done;
                     scope.spawn(move || probe(address, done))
                 });
@@ -208,7 +210,7 @@ impl Hostile {
                         let (arms, done) = (&armory, &done);
                         scope.spawn(move || -> io::Result<Tally> {
                             lower_priority()?;
-                            swarm::run(arms.of(kind), *kafka, *metrics, done)
+                            swarm::run(arms.of(kind), *ports, done)
                         })
                     })
                     .collect();

@@ -41,6 +41,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(10);
 pub(crate) enum Port {
     Kafka,
     Metrics,
+    Tls,
 }
 
 /// What a mean client does once its bytes are written.
@@ -131,17 +132,20 @@ enum State {
     Closing { until: u64 },
 }
 
+/// The broker's ports; where there is no such one, the attacks go to the first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ports {
+    pub(crate) kafka: SocketAddr,
+    pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) tls: Option<SocketAddr>,
+}
+
 /// Does what the swarm does until `done`. A swarm without attacks waits.
-pub(crate) fn run(
-    swarm: &Swarm,
-    kafka: SocketAddr,
-    metrics: Option<SocketAddr>,
-    done: &AtomicBool,
-) -> io::Result<Tally> {
+pub(crate) fn run(swarm: &Swarm, ports: Ports, done: &AtomicBool) -> io::Result<Tally> {
     let seats = (0..swarm.seats).map(|_| Seat { stream: None, state: State::Free { from: 0 } }).collect();
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-    let mut driver =
-        Driver { swarm, kafka, metrics, epoll, seats, scratch: vec![0; READ_BYTES], tally: Tally::default() };
+    let (scratch, tally) = (vec![0; READ_BYTES], Tally::default());
+    let mut driver = Driver { swarm, ports, epoll, seats, scratch, tally };
     if swarm.attacks.is_empty() || swarm.seats == 0 {
         while !done.load(Relaxed) {
             thread::sleep(Duration::from_nanos(WAIT_MAX));
@@ -155,8 +159,7 @@ pub(crate) fn run(
 
 struct Driver<'a> {
     swarm: &'a Swarm,
-    kafka: SocketAddr,
-    metrics: Option<SocketAddr>,
+    ports: Ports,
     epoll: OwnedFd,
     seats: Vec<Seat>,
     scratch: Vec<u8>,
@@ -207,10 +210,11 @@ impl Driver<'_> {
         let port = self.swarm.attacks[attack].port;
         if self.seats[place].stream.as_ref().is_none_or(|(open, _)| *open != port) {
             let address = match port {
-                Port::Kafka => self.kafka,
-                // Without such a port the honest one is as good.
-                Port::Metrics => self.metrics.unwrap_or(self.kafka),
+                Port::Kafka => Some(self.ports.kafka),
+                Port::Metrics => self.ports.metrics,
+                Port::Tls => self.ports.tls,
             };
+            let address = address.unwrap_or(self.ports.kafka);
             let Ok(stream) = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) else {
                 self.tally.refused += 1;
                 self.seats[place].stream = None;
