@@ -40,6 +40,9 @@ pub struct EngineConfig {
     /// The node that the data directory is made for, 0 or more; a directory that is there must belong to it.
     /// `None` takes the directory's own, and [`NODE_ID_DEFAULT`] for a new one.
     pub node_id: Option<i32>,
+    /// The cluster that the data directory is made for; a directory that is there must belong to it. `None`
+    /// takes the directory's own, and a random one for a new directory.
+    pub cluster_id: Option<[u8; 16]>,
     /// Number of threads that own partitions, 1 to [`SHARDS_MAX`]. May differ from one start to the next.
     pub shards: usize,
     /// Whether each shard's thread is pinned to a core of its own. Off for tests that share a machine.
@@ -107,6 +110,7 @@ impl EngineConfig {
         EngineConfig {
             data_dir: data_dir.into(),
             node_id: None,
+            cluster_id: None,
             shards: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(SHARDS_MAX)),
             pin_threads: true,
             reactor: ReactorChoice::default(),

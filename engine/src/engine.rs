@@ -27,7 +27,7 @@ use crate::io::pwrite::PwriteDisk;
 use crate::message::Message;
 use crate::partition::{Incomplete, Unwritten};
 use crate::reactor::{self, Chosen, EngineDisk, ExecutorHandle, Queue, ShardDisk};
-use crate::recovery::{Recovered, RecoveryReport, recover};
+use crate::recovery::{Owner, Recovered, RecoveryReport, recover};
 use crate::shard::{Shard, ShardStart};
 use crate::sync::Published;
 use crate::topics::TopicTable;
@@ -130,7 +130,7 @@ impl Engine {
             config.shards,
             &config.topic_defaults,
             &config.cleaner,
-            config.node_id,
+            Owner { node_id: config.node_id, cluster_id: config.cluster_id },
         ))?;
         let recovery_time = began.elapsed();
         let report = recovered.report;

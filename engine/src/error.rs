@@ -545,6 +545,18 @@ pub enum StartError {
         /// The node that was set.
         asked: i32,
     },
+    /// The data directory belongs to another cluster.
+    #[error(
+        "{path}: the data directory belongs to the cluster {found}, and {asked} was asked for: a directory keeps the id it was made with"
+    )]
+    ClusterId {
+        /// The file that says so.
+        path: PathBuf,
+        /// The cluster that it belongs to.
+        found: String,
+        /// The cluster that was asked for.
+        asked: String,
+    },
     /// The system refused something.
     #[error("{doing} {path}: {source}")]
     Io {

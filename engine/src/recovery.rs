@@ -41,7 +41,7 @@ use crate::partition::{Incomplete, Unwritten};
 use crate::segment::{OpenFiles, WriteFailure};
 use crate::shard::{replace_checkpoint, shard_dir};
 use crate::topics::{Topic, TopicTable};
-use crate::types::{Offset, PartitionId, ProducerId, random_uuid};
+use crate::types::{Offset, PartitionId, ProducerId, base64_url, random_uuid};
 
 /// Most bytes of a small file that is read whole; a table of 100,000 topics has a tenth of it.
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 30;
@@ -89,17 +89,24 @@ struct ShardFiles {
     journals: Vec<PathBuf>,
 }
 
-/// Recovers the data directory for `shards` shards; makes it when it is empty. It belongs to `node_id` from
-/// then on; where that was not set, to the node that it was made for.
+/// Whose a data directory is to be. What is `None` was not asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Owner {
+    pub(crate) node_id: Option<i32>,
+    pub(crate) cluster_id: Option<[u8; 16]>,
+}
+
+/// Recovers the data directory for `shards` shards; makes it when it is empty. It belongs to `owner` from
+/// then on; where that says nothing, to the node and the cluster that it was made for.
 pub(crate) async fn recover<D: Disk>(
     disk: &D,
     data_dir: &Path,
     shards: usize,
     defaults: &TopicDefaults,
     cleaner: &CleanerConfig,
-    node_id: Option<i32>,
+    owner: Owner,
 ) -> Result<Recovered, StartError> {
-    let meta = read_or_make_meta(disk, data_dir, node_id).await?;
+    let meta = read_or_make_meta(disk, data_dir, owner).await?;
     // A killed process may have replaced the topic table and not synced that: on its word, rows and
     // directories of topics are dropped.
     disk.sync_dir(data_dir).await.map_err(failed("syncing", data_dir))?;
@@ -200,11 +207,8 @@ async fn find_beside<D: Disk>(disk: &D, data_dir: &Path) -> Result<(Beside, Opti
     Ok((beside, first))
 }
 
-async fn read_or_make_meta<D: Disk>(
-    disk: &D,
-    data_dir: &Path,
-    node_id: Option<i32>,
-) -> Result<Meta, StartError> {
+async fn read_or_make_meta<D: Disk>(disk: &D, data_dir: &Path, owner: Owner) -> Result<Meta, StartError> {
+    let Owner { node_id, cluster_id } = owner;
     let path = data_dir.join(names::META_FILE);
     let new_node_id = node_id.unwrap_or(NODE_ID_DEFAULT);
     if let Some(bytes) =
@@ -218,6 +222,10 @@ async fn read_or_make_meta<D: Disk>(
                 return Err(StartError::NodeId { path, found: found.node_id, asked });
             }
             _ => {}
+        }
+        if let Some(asked) = cluster_id.filter(|asked| *asked != found.cluster_id) {
+            let (found, asked) = (base64_url(&found.cluster_id), base64_url(&asked));
+            return Err(StartError::ClusterId { path, found, asked });
         }
         meta.directory_id.get_or_insert_with(DirectoryId::random);
         if meta == found {
@@ -242,7 +250,8 @@ async fn read_or_make_meta<D: Disk>(
     disk.create_dir(data_dir).await.map_err(failed("making", data_dir))?;
     disk.sync_dir(parent).await.map_err(failed("syncing", parent))?;
     let directory_id = Some(DirectoryId::random());
-    let meta = Meta { cluster_id: random_uuid(), node_id: new_node_id, directory_id };
+    let cluster_id = cluster_id.unwrap_or_else(random_uuid);
+    let meta = Meta { cluster_id, node_id: new_node_id, directory_id };
     replace(disk, &path, meta.encode()).await.map_err(failed("writing", &path))?;
     Ok(meta)
 }

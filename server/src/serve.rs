@@ -250,6 +250,7 @@ fn engine_config(config: &BrokerConfig, shards: Option<usize>) -> EngineConfig {
     let mut engine = EngineConfig::new(&config.data_dir);
     engine.shards = shards.unwrap_or(engine.shards);
     engine.node_id = config.node_id;
+    engine.cluster_id = config.cluster_id;
     engine.topic_defaults = config.topic_defaults.clone();
     engine.retention_check = config.retention_check;
     engine.cleaner = config.cleaner.clone();

@@ -28,7 +28,7 @@ use crate::format::{names, producer_ids};
 use crate::io::latch::Latch;
 use crate::io::{AlignedBuffer, Disk};
 use crate::message::{OffsetQuery, ReadRequest};
-use crate::recovery::recover;
+use crate::recovery::{Owner, recover};
 use crate::shard::{Shard, ShardStart};
 use crate::sim::{SimDisk, Simulation};
 use crate::sync::Published;
@@ -105,7 +105,7 @@ impl Node {
         simulation.run_until(async {
             let data_dir = Path::new(DATA_DIR);
             let (defaults, cleaner) = (TopicDefaults::default(), CleanerConfig::default());
-            let recovered = recover(&disk, data_dir, count, &defaults, &cleaner, None).await?;
+            let recovered = recover(&disk, data_dir, count, &defaults, &cleaner, Owner::default()).await?;
             let settings = Arc::new(Published::new(recovered.settings));
             let unwritten = recovered.unwritten.map(Arc::new);
             let has_point = recovered.checkpoints.iter().flatten().map(|point| point.partition).collect();

@@ -29,7 +29,7 @@ use crate::journal::Journal;
 use crate::log::{AbortedTransaction, Origin, Participation};
 use crate::message::{Appended, Appending, CatalogMessage, Message, ReadRequest};
 use crate::partition::{Isolation, ReadResult, Reader};
-use crate::recovery::{RecoveryReport, recover};
+use crate::recovery::{Owner, RecoveryReport, recover};
 use crate::shard::{Shard, ShardStart};
 use crate::sim::{Faults, SimDisk, SimFile, Simulation};
 use crate::sync::Published;
@@ -141,9 +141,8 @@ pub fn start(
     let clock = simulation.clock();
     let data_dir = Path::new(DATA_DIR);
     let started = async {
-        let recovered =
-            recover(&disk, data_dir, settings.shards, &settings.topic_defaults, &settings.cleaner, None)
-                .await?;
+        let (defaults, owner) = (&settings.topic_defaults, Owner::default());
+        let recovered = recover(&disk, data_dir, settings.shards, defaults, &settings.cleaner, owner).await?;
         let in_force = Arc::new(Published::new(recovered.settings));
         let topics = Arc::new(Published::new(recovered.topics));
         let damaged = Arc::new(recovered.damaged);

@@ -10,5 +10,6 @@ mod listing;
 mod second_reader;
 mod source;
 mod support;
+mod tokio;
 mod transactions;
 mod whole;

@@ -15,6 +15,7 @@ use strandline_client::{
     Limits, ListOffsetsError, MetadataError, TransactionError,
 };
 
+use strandline::config::{HostPort, SettingError};
 use strandline_engine::StopError;
 use strandline_engine::error::{StartError, TopicError};
 use strandline_protocol::wire::ErrorCode;
@@ -125,6 +126,23 @@ pub(super) enum CommandError {
     Output(#[from] io::Error),
     #[error("signals can not be caught: {0}")]
     Signals(io::Error),
+    #[error(transparent)]
+    Health(#[from] HealthError),
+    #[error(transparent)]
+    Broker(SettingError),
+    #[error("writing {}: {source}", path.display())]
+    Generate { path: PathBuf, source: io::Error },
+}
+
+/// Why a broker is not known to be well.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HealthError {
+    #[error("no answer at {place}: {source}")]
+    NoAnswer { place: HostPort, source: io::Error },
+    #[error("what answers at {place} does not speak HTTP")]
+    NotHttp { place: HostPort },
+    #[error("the broker at {place} is not well: {said}")]
+    Unwell { place: HostPort, said: String },
 }
 
 /// Says a line on stderr. Where nobody can hear it, the exit code must do.

@@ -10,6 +10,9 @@
 //! strandline acl list|add|remove                   acl.rs
 //! strandline config describe                       config.rs
 //! strandline log dump|verify|repair|salvage|strays log/
+//! strandline health                                health.rs
+//! strandline kafka-storage random-uuid|format      kafka_storage.rs, for images
+//! strandline generate                              generate.rs, for packages
 //! strandline produce                               produce.rs
 //! strandline consume                               consume.rs > start.rs (where from), format.rs (how it looks)
 //! ```
@@ -24,7 +27,10 @@ mod common;
 mod config;
 mod consume;
 mod format;
+mod generate;
 mod group;
+mod health;
+mod kafka_storage;
 mod log;
 mod produce;
 mod serve;
@@ -33,7 +39,7 @@ mod topic;
 mod transaction;
 mod user;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -72,6 +78,14 @@ enum Command {
     Acl(acl::Args),
     /// Show what the broker or a topic is set to
     Config(config::Args),
+    /// Ask a broker whether it is well: exit code 0 when it is, 1 when not
+    Health(health::Args),
+    /// What Kafka's images ask of the program of this name
+    #[command(hide = true)]
+    KafkaStorage(kafka_storage::Args),
+    /// Write manual pages and completions of shells
+    #[command(hide = true)]
+    Generate(generate::Args),
     /// Append lines from stdin or a file to a topic
     Produce(produce::Args),
     /// Print the records of a topic
@@ -98,6 +112,9 @@ pub(crate) fn run() -> ExitCode {
         Command::User(args) => common::report(user::run(args)),
         Command::Acl(args) => common::report(acl::run(args)),
         Command::Config(args) => common::report(config::run(args)),
+        Command::Health(args) => common::report(health::run(args)),
+        Command::KafkaStorage(args) => common::report(kafka_storage::run(args)),
+        Command::Generate(args) => common::report(generate::run(args, Cli::command())),
         Command::Produce(args) => common::report(produce::run(args)),
         Command::Consume(args) => common::report(consume::run(args)),
         Command::Log(args) => log::run(args),
@@ -120,7 +137,6 @@ fn tell(told: &clap::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -8,7 +8,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use strandline::config::{BrokerConfig, HostPort, SettingError, Settings};
+use strandline::config::{BrokerConfig, HostPort, SettingError, Settings, cluster_id};
 use strandline::log;
 use strandline::net::Inherited;
 use strandline::serve::{Listening, ServeError, Server};
@@ -43,7 +43,12 @@ pub(super) struct Args {
     /// Settings in Kafka's names, as a properties file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// One setting, over the file's; may be repeated
+    /// Takes settings from KAFKA_* variables of the environment, over the file's, as Kafka's images do
+    /// (KAFKA_LOG_RETENTION_MS is log.retention.ms), and the id of a new cluster from CLUSTER_ID; says on
+    /// stdout what Kafka's log says at the end of a start
+    #[arg(long)]
+    kafka_environment: bool,
+    /// One setting, over the file's and the environment's; may be repeated
     #[arg(short, value_name = "NAME=VALUE", value_parser = name_and_value)]
     option: Vec<(String, String)>,
     /// What is logged: error, warn, info, debug, trace, or a filter like strandline=debug
@@ -53,6 +58,9 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
 }
+
+/// The variable by which Kafka's images are told the id of their cluster.
+const CLUSTER_ID: &str = "CLUSTER_ID";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -104,6 +112,9 @@ pub(super) fn run(args: Args) -> u8 {
     tell_start(&server, &data_dir, began);
     // A closed standard output must not end the broker.
     let _ = greet(&server, &data_dir, began);
+    if args.kafka_environment {
+        let _ = greet_as_kafka(server.handle().meta().node_id);
+    }
 
     if let Some(shard) = until_told(&server, signals) {
         tracing::error!(shard, "a shard has ended: the broker stops");
@@ -209,6 +220,15 @@ fn configure(args: &Args) -> Result<BrokerConfig, SettingError> {
             tracing::warn!(names, file = %path.display(), "settings that nobody knows are passed over");
         }
     }
+    if args.kafka_environment {
+        let unknown = settings.read_environment(std::env::vars_os())?;
+        if !unknown.is_empty() {
+            tracing::warn!(
+                names = unknown.join(" "),
+                "variables of settings that nobody knows are passed over"
+            );
+        }
+    }
     for (name, value) in &args.option {
         settings.set(name, value)?;
     }
@@ -225,6 +245,12 @@ fn configure(args: &Args) -> Result<BrokerConfig, SettingError> {
         settings.set("reactor", &reactor.to_string())?;
     }
     let mut config = BrokerConfig::resolve(settings).map_err(|error| as_given(error, args))?;
+    if args.kafka_environment
+        && let Ok(id) = std::env::var(CLUSTER_ID)
+        && !id.is_empty()
+    {
+        config.cluster_id = Some(cluster_id(CLUSTER_ID, &id)?);
+    }
     for (reason, names) in config.without_effect() {
         tracing::warn!(names = names.join(" "), reason, "settings have no effect here");
     }
@@ -333,6 +359,16 @@ fn greet(server: &Server, data_dir: &Path, began: Instant) -> std::io::Result<()
     writeln!(out, "  echo hello | strandline produce greetings --bootstrap {place}")?;
     writeln!(out, "  echo hello | kcat -b {place} -t greetings -P")?;
     writeln!(out, "  kcat -b {place} -t greetings -C -o beginning -e")?;
+    out.flush()
+}
+
+/// What programs wait for that start Kafka's images, each for a line of its own.
+fn greet_as_kafka(node: i32) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out)?;
+    writeln!(out, "[BrokerLifecycleManager id={node}] Transitioning from RECOVERY to RUNNING.")?;
+    writeln!(out, "[KafkaServer id={node}] started")?;
+    writeln!(out, "[KafkaRaftServer nodeId={node}] Kafka Server started")?;
     out.flush()
 }
 

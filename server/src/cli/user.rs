@@ -119,6 +119,22 @@ pub(super) fn run(args: Args) -> Result<ExitCode, CommandError> {
     done.map(|()| ExitCode::SUCCESS)
 }
 
+/// Gives users passwords in the data directory of a broker that does not run, which is made when it is not
+/// there: each its name, the hash, the password and how often it is hashed.
+pub(super) fn add_all(
+    config: EngineConfig,
+    users: impl Iterator<Item = (String, Hash, String, u32)>,
+) -> Result<(), CommandError> {
+    let mut store = Store::Stopped(Engine::start(config, NoFront)?);
+    let added: Result<(), CommandError> = users
+        .into_iter()
+        .try_for_each(|(name, hash, password, iterations)| store.add(&name, hash, &password, iterations));
+    if let Store::Stopped(engine) = store {
+        engine.stop()?;
+    }
+    added
+}
+
 /// The first line. It ends where the line does, and a space in it is one of the password.
 fn read_password(file: Option<&Path>) -> Result<String, CommandError> {
     let mut line = String::new();

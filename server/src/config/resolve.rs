@@ -32,6 +32,8 @@ pub struct BrokerConfig {
     pub data_dir: PathBuf,
     /// The number of this node, where it was set.
     pub node_id: Option<i32>,
+    /// The cluster that the data directory is to be of, where that was asked for; no setting says so.
+    pub cluster_id: Option<[u8; 16]>,
     /// The rack that clients are told, if any.
     pub rack: Option<String>,
     /// Partitions of a topic that says nothing.
@@ -100,6 +102,7 @@ impl BrokerConfig {
             metrics_listen,
             data_dir: data_dir.into(),
             node_id: settings.node_id()?,
+            cluster_id: None,
             rack: Some(settings.text("broker.rack")).filter(|rack| !rack.is_empty()).map(str::to_owned),
             num_partitions: settings.whole("num.partitions") as u32,
             auto_create_topics: settings.is_true("auto.create.topics.enable"),

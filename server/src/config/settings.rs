@@ -141,6 +141,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Forgets what was set for `name`.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.values.remove(name);
+    }
+
     /// What was set for `name`.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
