@@ -1,5 +1,6 @@
 //! A broker that the tool starts itself, from a command in which `{data}` and `{port}` stand for a directory
-//! and a port, `{metrics}` for the port of its metrics and `{tls}` for one at which it speaks TLS, if it has any.
+//! and a port, `{metrics}` for the port of its metrics and `{tls}` for one at which it speaks
+//! TLS, if it has any.
 //!
 //! The command must stay in the foreground (or `exec` the broker), so that its pid is the broker's: it is
 //! stopped by that pid, and its CPU and memory are counted by it. The process does not outlive the value, and

@@ -246,9 +246,9 @@ fn d3_a_log_start_does_not_move_by_a_removal_whose_sync_has_failed() {
     }
 }
 
-/// What a full disk refused is cleared away for good: no power loss brings back a byte of it, or a segment that
-/// was begun for it. Else a start that has none of it is followed by one that has, or it stands behind what
-/// came in its place, and the two look like one log.
+/// What a full disk refused is cleared away for good: no power loss brings back a byte of it, or a segment
+/// that was begun for it. Else a start that has none of it is followed by one that has, or it stands behind
+/// what came in its place, and the two look like one log.
 #[test]
 fn d4_what_a_full_disk_refused_is_cleared_away_durably() {
     for seed in 0..20 {
