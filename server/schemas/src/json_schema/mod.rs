@@ -1,0 +1,147 @@
+//! JSON Schema: what a schema says, its texts, and what data of one is data of another.
+//!
+//! A schema is read into a table of nodes, each of one kind, as the validator that Confluent's registry uses
+//! sees it: keywords of several kinds in one object are all of them at once. Annotations and formats are kept
+//! in the text and compared with nothing. Nothing is ever fetched: a `$ref` leads into the text itself, into
+//! one of its references, or to a published meta-schema, which takes anything here.
+
+mod compile;
+mod difference;
+mod objects;
+
+#[cfg(test)]
+mod tests;
+
+use crate::json::Json;
+
+/// A schema of JSON Schema.
+#[derive(Clone, Debug)]
+pub struct JsonSchema {
+    json: Json,
+    nodes: Vec<Node>,
+    root: NodeId,
+}
+
+type NodeId = usize;
+
+#[derive(Clone, Debug)]
+struct Node {
+    kind: Kind,
+    has_default: bool,
+    /// Of Connect's converter, which has written decimals as strings and as numbers.
+    is_connect_bytes: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// Not compiled yet, while what it refers to is.
+    Pending,
+    /// Takes anything.
+    Any,
+    /// Takes nothing.
+    Nothing,
+    Null,
+    Boolean,
+    String(Box<StringRules>),
+    Number(Box<NumberRules>),
+    Object(Box<ObjectRules>),
+    Array(Box<ArrayRules>),
+    Enum(Vec<Json>),
+    Const(Json),
+    Combined(Criterion, Vec<NodeId>),
+    Not(NodeId),
+    /// Another node, which is no reference.
+    Reference(NodeId),
+    /// `if` with `then` and `else`.
+    Conditional,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Criterion {
+    All,
+    Any,
+    One,
+}
+
+impl Criterion {
+    fn keyword(self) -> &'static str {
+        match self {
+            Criterion::All => "allOf",
+            Criterion::Any => "anyOf",
+            Criterion::One => "oneOf",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct StringRules {
+    length_max: Option<i64>,
+    length_min: Option<i64>,
+    pattern: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct NumberRules {
+    is_integer: bool,
+    maximum: Option<f64>,
+    minimum: Option<f64>,
+    below: Option<f64>,
+    above: Option<f64>,
+    multiple_of: Option<f64>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct ObjectRules {
+    properties: Vec<(String, NodeId)>,
+    required: Vec<String>,
+    patterns: Vec<(String, NodeId)>,
+    others: Rest,
+    /// What is left over after all other keywords; absent is anything.
+    unevaluated: Option<NodeId>,
+    properties_max: Option<i64>,
+    properties_min: Option<i64>,
+    needs: Vec<(String, Vec<String>)>,
+    implies: Vec<(String, NodeId)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct ArrayRules {
+    all: Option<NodeId>,
+    each: Vec<NodeId>,
+    others: Rest,
+    unevaluated: Option<NodeId>,
+    items_max: Option<i64>,
+    items_min: Option<i64>,
+    contains_max: Option<i64>,
+    contains_min: Option<i64>,
+    is_unique: bool,
+}
+
+/// What becomes of members, or elements, that nothing else speaks of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rest {
+    #[default]
+    Permitted,
+    Refused,
+    Of(NodeId),
+}
+
+impl JsonSchema {
+    /// The text that is stored: without blanks, in its own order.
+    pub fn canonical(&self) -> String {
+        self.json.to_string()
+    }
+
+    /// The text with all members in the order of their names.
+    pub fn normalized(&self) -> String {
+        self.json.sorted().to_string()
+    }
+
+    /// Whether the object at the root has this property.
+    pub(crate) fn has_property(&self, name: &str) -> bool {
+        match &self.nodes[self.root].kind {
+            Kind::Object(rules) => rules.properties.iter().any(|(property, _)| property == name),
+            _ => false,
+        }
+    }
+}
