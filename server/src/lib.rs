@@ -1,4 +1,4 @@
-//! The fronts of the Strandline engine, as a library; today Kafka's.
+//! The fronts of the Strandline engine, as a library: Kafka's, and that of HTTP beside it.
 //!
 //! A record's way: [`net`] (socket) > [`fronts::kafka`] (frame, order of answers) > [`dispatch`] (one table
 //! of APIs) > [`api`] (one handler a file) > the engine's `Local`, and back. A module uses only what stands
@@ -8,6 +8,7 @@
 //! serve       puts it together
 //! metrics     what goes on, for Prometheus and for whoever supervises the broker
 //! fronts      from bytes to requests and back, each in its protocol
+//! in_process  requests of our own threads
 //! dispatch    key, version, handler: the table
 //! api         the handlers
 //! call        one request on its way, and its answer
@@ -44,6 +45,7 @@ pub mod dispatch;
 pub mod expression;
 pub mod fronts;
 pub mod groups;
+pub mod in_process;
 pub mod jwks;
 pub mod log;
 pub mod metrics;

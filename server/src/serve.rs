@@ -15,6 +15,7 @@ use strandline_engine::{Engine, Front, Handle, NoFront, RecoveryReport, ShardSta
 use crate::cluster::Endpoint;
 use crate::config::{Advertised, BrokerConfig, HostPort, ListenerConfig};
 use crate::descriptors::{Descriptors, TooFew};
+use crate::fronts::http::{HttpFront, Pages, Surroundings};
 use crate::fronts::kafka::KafkaFront;
 use crate::jwks::{self, TokenKeys};
 use crate::metrics::{self, Sources};
@@ -54,6 +55,9 @@ pub enum ServeError {
     Engine(#[from] StartError),
 }
 
+/// The name of the HTTP front's socket, where a supervisor hands it over.
+const HTTP: &str = "http";
+
 /// The name of the socket that metrics are answered on, where a supervisor hands it over.
 const METRICS: &str = "metrics";
 
@@ -61,7 +65,9 @@ const METRICS: &str = "metrics";
 pub struct Server {
     engine: Engine,
     listeners: Vec<Listening>,
+    http: Option<HttpFront>,
     metrics: Option<metrics::Endpoint>,
+    pages: metrics::Pages,
     descriptors: Descriptors,
     keys: KeyWatch,
 }
@@ -121,7 +127,11 @@ impl Server {
         let engine_config = engine_config(&config, shards);
         let limit = getrlimit(Resource::Nofile).current;
         let shards = engine_config.shards;
-        let descriptors = Descriptors::share_out(limit, shards.max(1), config.listeners.len())?;
+        let descriptors = Descriptors::share_out(
+            limit,
+            shards.max(1),
+            config.listeners.len() + usize::from(config.http.is_some()),
+        )?;
         let engine_config = EngineConfig { open_files_max: descriptors.segments, ..engine_config };
         let config = Arc::new(config);
         let keys = Keys::open(&config)?;
@@ -129,13 +139,20 @@ impl Server {
         let bound = config.listeners.iter().map(|listener| listen(listener, &keys, &mut inherited));
         let (sockets, listeners): (Vec<_>, Vec<_>) =
             bound.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        let pages = metrics::Pages::new();
         // Before recovery: whoever supervises us sees that it runs.
         let metrics = config.metrics_listen.as_ref().map(|place| {
             let refused = |source| ServeError::Listen { place: place.clone(), source };
             let socket = inherited.take(METRICS, place).map_or_else(|| bind(place), Ok).map_err(refused)?;
-            metrics::Endpoint::start(socket, descriptors.metrics).map_err(refused)
+            metrics::Endpoint::start(socket, descriptors.metrics, pages.clone()).map_err(refused)
         });
         let metrics = metrics.transpose()?;
+        let http = config.http.as_ref().map(|(place, listener)| {
+            let refused = |source| ServeError::Listen { place: place.clone(), source };
+            let socket = inherited.take(HTTP, place).map_or_else(|| bind(place), Ok).map_err(refused)?;
+            Ok::<_, ServeError>((socket, place.clone(), listener.clone()))
+        });
+        let http = http.transpose()?;
         inherited.all_taken()?;
         let fit = descriptors.connections;
         let most = config.whole("max.connections");
@@ -149,16 +166,35 @@ impl Server {
         let endpoints = listeners.iter().filter_map(endpoint).collect();
         let [windows, of_changes] = config.quota_windows().map(Windows::of);
         let used = Used::new(windows, of_changes);
-        let kafka = Listeners::new(sockets, config.clone(), seats, used.clone(), shards);
-        let kafka = KafkaFront::new(kafka, endpoints, config.clone(), (keys.clone(), tokens), used, shards);
+        let kafka = Listeners::new(sockets, config.clone(), seats.clone(), used.clone(), shards);
+        let kafka =
+            KafkaFront::new(kafka, endpoints, config.clone(), (keys.clone(), tokens), used.clone(), shards);
+        let http = http.map(|(socket, place, listener)| {
+            let surroundings = Surroundings {
+                config: config.clone(),
+                listener,
+                keys: keys.clone(),
+                tokens: kafka.tokens().clone(),
+                seats,
+                used,
+                in_process: kafka.in_process().clone(),
+                pages: page_maker(pages.clone()),
+            };
+            let front = HttpFront::start(socket, surroundings);
+            front.map_err(|source| ServeError::Listen { place, source })
+        });
+        let http = http.transpose()?;
         let engine = Engine::start(engine_config, (kafka.clone(), other))?;
         let keys = KeyWatch::start(keys, engine.handle().clone()).map_err(ServeError::KeyWatch)?;
-        if let Some(metrics) = &metrics {
+        if let Some(http) = &http {
+            http.serve(engine.handle().clone());
+        }
+        {
             let (handle, recovery) = (engine.handle().clone(), engine.recovery());
             let (reactor, data_dir) = (engine.reactor().clone(), config.data_dir.clone());
-            metrics.serve(Sources { handle, front: kafka, recovery, reactor, data_dir });
+            pages.serve(Sources { handle, front: kafka, recovery, reactor, data_dir });
         }
-        Ok(Server { engine, listeners, metrics, descriptors, keys })
+        Ok(Server { engine, listeners, http, metrics, pages, descriptors, keys })
     }
 
     /// Its listeners, in the order of the settings; there is at least one.
@@ -169,6 +205,11 @@ impl Server {
     /// Where metrics and health are answered, if anywhere.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(metrics::Endpoint::address)
+    }
+
+    /// Where the HTTP front answers, if anywhere: a scheme and an address.
+    pub fn http_address(&self) -> Option<(&'static str, SocketAddr)> {
+        self.http.as_ref().map(|http| (http.scheme(), http.address()))
     }
 
     /// How descriptors are shared out.
@@ -225,9 +266,7 @@ impl Server {
     /// # Errors
     /// Always: why the shard has ended.
     pub fn abandon(self, shard: usize) -> Result<(), StopError> {
-        if let Some(metrics) = &self.metrics {
-            metrics.fail(shard);
-        }
+        self.pages.fail(shard);
         self.engine.stop()
     }
 
@@ -236,13 +275,18 @@ impl Server {
     /// # Errors
     /// [`StopError`]. Nothing that was acknowledged is lost: the next start recovers it.
     pub fn stop(self) -> Result<ShardStats, StopError> {
-        if let Some(metrics) = &self.metrics {
-            metrics.stop();
-        }
+        self.pages.stop();
+        // What it has asked is answered while the shards still are.
+        drop(self.http);
         let stats = ShardStats::sum(&block_on(self.engine.handle().stats()));
         self.engine.stop()?;
         Ok(stats)
     }
+}
+
+/// Makes pages for the HTTP front.
+fn page_maker(pages: metrics::Pages) -> Pages {
+    Arc::new(move |path| pages.page(path))
 }
 
 /// What the engine is told of the settings.

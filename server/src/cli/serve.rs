@@ -29,6 +29,10 @@ pub(super) struct Args {
     /// Where clients are told to connect to [default: where it listens]
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<HostPort>,
+    /// Where the HTTP front answers: REST, metrics and health; port 0 takes any that is free [default:
+    /// nowhere]
+    #[arg(long, value_name = "HOST:PORT")]
+    http_listen: Option<HostPort>,
     /// Where GET /metrics, /healthz and /readyz are answered; port 0 takes any that is free [default:
     /// nowhere]
     #[arg(long, value_name = "HOST:PORT")]
@@ -238,6 +242,9 @@ fn configure(args: &Args) -> Result<BrokerConfig, SettingError> {
     if let Some(advertise) = &args.advertise {
         settings.advertise(advertise)?;
     }
+    if let Some(http) = &args.http_listen {
+        settings.set("http.listen", &http.to_string())?;
+    }
     if let Some(metrics) = &args.metrics_listen {
         settings.set("metrics.listen", &metrics.to_string())?;
     }
@@ -302,6 +309,7 @@ fn tell_start(server: &Server, data_dir: &Path, began: Instant) {
         listen = each(server, |listening| listening.address.to_string()),
         advertised = each(server, told),
         metrics = server.metrics_address().map(tracing::field::display),
+        http = server.http_address().map(|(_, address)| tracing::field::display(address)),
         data_dir = %data_dir.display(),
         shards = server.handle().shards(),
         reactor = server.reactor().kind.name(),
@@ -336,6 +344,9 @@ fn greet(server: &Server, data_dir: &Path, began: Instant) -> std::io::Result<()
         let name = if listeners.len() > 1 { format!("{}: ", listening.name) } else { String::new() };
         let (address, told) = (listening.address, told(listening));
         writeln!(out, "  listens on   {address} ({name}clients are told {told})")?;
+    }
+    if let Some((scheme, address)) = server.http_address() {
+        writeln!(out, "  http         {scheme}://{address}")?;
     }
     if let Some(metrics) = server.metrics_address() {
         writeln!(out, "  metrics      http://{metrics}/metrics, /healthz, /readyz")?;

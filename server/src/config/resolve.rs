@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use strandline_engine::config::{CleanerConfig, DynamicSettings, ReactorChoice, TopicDefaults};
@@ -26,6 +27,8 @@ pub struct BrokerConfig {
     pub passed_over: Vec<String>,
     /// Who is asked whether a client may do something, if anybody.
     pub authorizer: Option<AuthorizerConfig>,
+    /// Where the HTTP front answers, if anywhere, and as the clients of which listener.
+    pub http: Option<(HostPort, Arc<str>)>,
     /// Where metrics and health are answered, if anywhere.
     pub metrics_listen: Option<HostPort>,
     /// The data directory.
@@ -63,6 +66,24 @@ pub struct BrokerConfig {
     settings: Settings,
 }
 
+/// Where the HTTP front is, and which listener it is like.
+fn http(
+    settings: &Settings,
+    listeners: &[ListenerConfig],
+) -> Result<Option<(HostPort, Arc<str>)>, SettingError> {
+    const LISTEN: &str = "http.listen";
+    const LIKE: &str = "http.listener.name";
+    let (text, like) = (settings.text(LISTEN), settings.text(LIKE));
+    let is_like = |listener: &&ListenerConfig| like.is_empty() || listener.name.eq_ignore_ascii_case(like);
+    let listener = listeners.iter().find(is_like);
+    let listener = listener.ok_or_else(|| bad(LIKE, like, "the name of a listener of clients"))?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let place = text.parse().map_err(|_| bad(LISTEN, text, "HOST:PORT"))?;
+    Ok(Some((place, listener.name.clone())))
+}
+
 /// Most windows of a quota: what a client has used is remembered for each.
 const QUOTA_WINDOWS_MAX: i64 = 3600;
 
@@ -81,6 +102,7 @@ impl BrokerConfig {
             "" => None,
             text => Some(text.parse().map_err(|_| bad("metrics.listen", text, "HOST:PORT"))?),
         };
+        let http = http(&settings, &listeners.clients)?;
         let overrides = settings.text(OVERRIDES);
         counts_of_addresses(overrides).map_err(|expected| bad(OVERRIDES, overrides, expected))?;
         let assignors = settings.text(ASSIGNORS);
@@ -99,6 +121,7 @@ impl BrokerConfig {
             listeners: listeners.clients,
             passed_over: listeners.passed_over,
             authorizer: AuthorizerConfig::of(&settings)?,
+            http,
             metrics_listen,
             data_dir: data_dir.into(),
             node_id: settings.node_id()?,

@@ -147,6 +147,9 @@ entries! {
         "How many members of a streams group stand by each task that has a state, with a copy of it."
     "group.streams.session.timeout.ms" Int = "45000", Whole(1, i32::MAX as i64);
         "How long a member of a streams group may be silent before it is taken out."
+    "http.listen" Text = null, Any; "Where the HTTP front answers (REST, metrics and health): HOST:PORT. Default: nowhere. Not in Kafka."
+    "http.listener.name" Text = "", Any;
+        "The listener whose protocol, users, certificates and limits of connections the HTTP front has: with SASL, clients come by HTTP Basic or a bearer token; with TLS, by https. Default: the first. Not in Kafka."
     "listener.security.protocol.map" Text =
         "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Any;
         "The protocol of each listener, as NAME:PROTOCOL: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."

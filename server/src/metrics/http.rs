@@ -27,6 +27,19 @@ pub(super) enum Status {
 }
 
 impl Status {
+    /// The number.
+    pub(super) fn code(self) -> u16 {
+        match self {
+            Status::Ok => 200,
+            Status::BadRequest => 400,
+            Status::NotFound => 404,
+            Status::MethodNotAllowed => 405,
+            Status::RequestTimeout => 408,
+            Status::HeadTooLarge => 431,
+            Status::Unavailable => 503,
+        }
+    }
+
     fn line(self) -> &'static str {
         match self {
             Status::Ok => "200 OK",

@@ -1,5 +1,5 @@
-//! What goes on in the broker, for Prometheus and for whoever supervises it: a listener of its own, off
-//! unless it is asked for.
+//! What goes on in the broker, for Prometheus and for whoever supervises it: pages, which the HTTP front has
+//! as well, and a listener of their own, off unless it is asked for.
 //!
 //! ```text
 //! GET /metrics               shards, topics, groups, requests, the process
@@ -29,6 +29,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::fronts::http::Page;
 use http::{Response, Status};
 use listener::{Lane, Listener};
 
@@ -52,25 +53,41 @@ enum Phase {
     Failed(usize),
 }
 
-/// The listener.
-pub(crate) struct Endpoint {
-    listener: Listener,
+/// What there is to say, whoever it is said by.
+#[derive(Clone)]
+pub(crate) struct Pages {
     phase: Arc<Mutex<Phase>>,
+    started: SystemTime,
 }
 
+/// The listener.
+pub(crate) struct Endpoint(Listener);
+
 impl Endpoint {
-    /// Answers from now on, so many connections at a time; until [`Endpoint::serve`], that the broker
-    /// recovers.
-    pub(crate) fn start(socket: TcpListener, connections_max: usize) -> io::Result<Endpoint> {
-        let phase = Arc::new(Mutex::new(Phase::Recovering));
-        let (seen, started) = (phase.clone(), SystemTime::now());
-        let listener =
-            Listener::start(socket, connections_max, lane, move |path| answer(path, &seen, started))?;
-        Ok(Endpoint { listener, phase })
+    /// Answers from now on, so many connections at a time.
+    pub(crate) fn start(socket: TcpListener, connections_max: usize, pages: Pages) -> io::Result<Endpoint> {
+        Ok(Endpoint(Listener::start(socket, connections_max, lane, move |path| pages.answer(path))?))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.listener.address()
+        self.0.address()
+    }
+}
+
+impl Pages {
+    /// Until [`Pages::serve`], that the broker recovers.
+    pub(crate) fn new() -> Pages {
+        Pages { phase: Arc::new(Mutex::new(Phase::Recovering)), started: SystemTime::now() }
+    }
+
+    fn answer(&self, path: &str) -> Response {
+        answer(path, &self.phase, self.started)
+    }
+
+    /// The page of a path. It may take as long as shards may take to answer.
+    pub(crate) fn page(&self, path: &str) -> Page {
+        let Response { status, content_type, body } = self.answer(path);
+        Page { status: status.code(), content_type, body }
     }
 
     /// The broker has recovered and takes requests.

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use strandline_engine::config::Credentials;
 
 use super::hash::Hash;
+use super::same;
 
 /// Fewest iterations that a password is hashed with: RFC 7677 asks for no fewer.
 pub const ITERATIONS_MIN: u32 = 4096;
@@ -95,6 +96,12 @@ impl Credential {
         let server_key = hash.hmac(salted_password, b"Server Key");
         let stored_key = hash.digest(&client_key);
         Ok(Credential { iterations, salt: salt.to_owned(), stored_key, server_key })
+    }
+
+    /// Whether it was made of this password. Takes milliseconds, and is nothing for the thread of a shard.
+    pub fn is_of(&self, hash: Hash, password: &[u8]) -> bool {
+        let salted = hash.salted(password, &self.salt, self.iterations);
+        same(&hash.digest(&hash.hmac(&salted, b"Client Key")), &self.stored_key)
     }
 
     /// How often the password was hashed.
@@ -189,6 +196,7 @@ mod tests {
             let credential = Credential::of_salted(hash, 4096, b"salt", &salted).unwrap();
             let text = credential.to_text();
             assert_eq!(Credential::of_text(hash, &text), Some(credential.clone()));
+            assert!(credential.is_of(hash, b"pencil") && !credential.is_of(hash, b"pencils"));
             assert_eq!(format!("{credential:?}"), "Credential { iterations: 4096, .. }");
             for damaged in ["", "salt=", &text[1..], &text[..text.len() - 5], &format!("{text},x")] {
                 assert_eq!(Credential::of_text(hash, damaged), None, "{damaged}");

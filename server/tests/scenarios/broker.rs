@@ -14,6 +14,8 @@ use crate::client::Client;
 pub(crate) struct Broker {
     process: Child,
     pub(crate) address: SocketAddr,
+    /// Where the HTTP front answers, if that was asked for.
+    pub(crate) http: Option<SocketAddr>,
     /// Where metrics are answered, if that was asked for.
     pub(crate) metrics: Option<SocketAddr>,
 }
@@ -84,7 +86,8 @@ impl Broker {
         let metrics = word("metrics").map(|url| {
             url.strip_prefix("http://").unwrap().strip_suffix("/metrics,").unwrap().parse().unwrap()
         });
-        Broker { process, address, metrics }
+        let http = word("http ").map(|url| url.split_once("://").unwrap().1.parse().unwrap());
+        Broker { process, address, http, metrics }
     }
 
     /// Starts a broker that is expected to end by itself.

@@ -14,6 +14,7 @@ mod fronts;
 mod groups;
 mod hostile;
 mod hostile_groups;
+mod http;
 mod images;
 mod inherited;
 mod kafka_settings;

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use futures_util::future::join;
 use strandline_engine::reactor::{self, Queue};
 use strandline_engine::{Front, Local};
 use strandline_protocol::wire::ApiKey;
@@ -24,6 +25,7 @@ use crate::cluster::{ClusterView, Endpoint, Node};
 use crate::config::BrokerConfig;
 use crate::counters::{RequestCounters, RequestStats};
 use crate::groups::Groups;
+use crate::in_process::InProcess;
 use crate::jwks::TokenKeys;
 use crate::net::{Connection, Keys, Listeners, Protocol, Report, Transport};
 use crate::quotas::{Quotas, Used};
@@ -49,6 +51,7 @@ struct Shared {
     transactions: Transactions,
     shares: Shares,
     used: Used,
+    in_process: InProcess,
 }
 
 impl KafkaFront {
@@ -65,8 +68,19 @@ impl KafkaFront {
         let groups = Groups::new((&*config).into(), shards);
         let transactions = Transactions::new(&(&*config).into(), shards);
         let shares = Shares::new(&(&*config).into(), shards);
-        let shared =
-            Shared { listeners, endpoints, config, keys, tokens, groups, transactions, shares, used };
+        let in_process = InProcess::new(shards);
+        let shared = Shared {
+            listeners,
+            endpoints,
+            config,
+            keys,
+            tokens,
+            groups,
+            transactions,
+            shares,
+            used,
+            in_process,
+        };
         KafkaFront(Arc::new(shared))
     }
 
@@ -83,6 +97,11 @@ impl KafkaFront {
     /// Share groups.
     pub fn shares(&self) -> &Shares {
         &self.0.shares
+    }
+
+    /// The way by which other threads of the process ask the shards.
+    pub fn in_process(&self) -> &InProcess {
+        &self.0.in_process
     }
 
     /// The keys of the listeners.
@@ -133,7 +152,8 @@ impl Front for KafkaFront {
         let transactions = reactor::spawn(Queue::Net, transactions);
         let shares =
             reactor::spawn(Queue::Net, self.shares().clone().run(shard.clone(), self.0.config.clone()));
-        self.0.listeners.serve(&shard, protocol).await;
+        let of_process = self.0.in_process.serve(protocol.0.clone());
+        join(self.0.listeners.serve(&shard, protocol), of_process).await;
         shares.cancel().await;
         transactions.cancel().await;
         groups.cancel().await;

@@ -6,12 +6,24 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use strandline_tls::rustls::ServerConfig;
-use strandline_tls::{PrincipalMapping, TlsError, TlsSettings, acceptor};
+use strandline_tls::rustls::pki_types::CertificateDer;
+use strandline_tls::{NoRule, NoSubject, PrincipalMapping, TlsError, TlsSettings, acceptor, subject};
 
 /// The keys of a listener, and its rules. A connection keeps those that it began with.
 pub struct Acceptor {
     current: Mutex<Current>,
     mapping: PrincipalMapping,
+}
+
+/// Why a certificate names no user.
+#[derive(Debug, thiserror::Error)]
+pub enum NotNamed {
+    /// Its subject cannot be read.
+    #[error(transparent)]
+    Subject(#[from] NoSubject),
+    /// No rule is for it.
+    #[error(transparent)]
+    Rule(#[from] NoRule),
 }
 
 /// What is in force, and what it was made of.
@@ -61,13 +73,21 @@ impl Acceptor {
     }
 
     /// What the next connection is taken by. It is asked once a connection, so one lock will do.
-    pub(super) fn config(&self) -> Arc<ServerConfig> {
+    pub fn config(&self) -> Arc<ServerConfig> {
         self.current().config.clone()
     }
 
     /// The rules for the names of users.
     pub(super) fn mapping(&self) -> &PrincipalMapping {
         &self.mapping
+    }
+
+    /// The user that the certificate of a client names.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn user(&self, own: &CertificateDer<'_>) -> Result<String, NotNamed> {
+        Ok(self.mapping.name(&subject(own)?)?)
     }
 
     /// Whether what is in force was made of this.

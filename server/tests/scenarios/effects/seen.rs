@@ -276,6 +276,18 @@ pub(super) const SEEN: &[(&str, &str, &str, &str)] = &[
         "max.connection.creation.rate",
     ),
     (
+        "http.listen",
+        "server/tests/scenarios/http.rs",
+        "health_and_metrics_are_answered_and_what_is_not_there_is_told_in_json",
+        "http.listen",
+    ),
+    (
+        "http.listener.name",
+        "server/tests/scenarios/http.rs",
+        "the_front_is_like_the_listener_that_its_setting_names",
+        "http.listener.name",
+    ),
+    (
         "max.connections",
         "server/tests/scenarios/hostile.rs",
         "connections_above_the_limit_are_closed_at_once",
