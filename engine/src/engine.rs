@@ -21,9 +21,9 @@ use crate::format::checkpoint::PartitionCheckpoint;
 use crate::format::names;
 use crate::front::{Front, Local};
 use crate::handle::{Handle, Shared, now};
-use crate::io::Disk;
 use crate::io::latch::Latch;
 use crate::io::pwrite::PwriteDisk;
+use crate::io::{Disk, Lock};
 use crate::message::Message;
 use crate::partition::{Incomplete, Unwritten};
 use crate::reactor::{self, Chosen, EngineDisk, ExecutorHandle, Queue, ShardDisk};
@@ -61,7 +61,7 @@ struct Running {
     events: mpsc::Receiver<Event>,
     watch: Watch,
     /// Held for as long as the shards run.
-    lock: fs::File,
+    lock: Lock,
 }
 
 /// What the shards' threads tell the one that starts and stops them.
@@ -262,7 +262,7 @@ impl Running {
 }
 
 /// Makes the data directory and takes the lock that keeps a second engine out.
-fn lock_data_dir(data_dir: &Path) -> Result<fs::File, StartError> {
+fn lock_data_dir(data_dir: &Path) -> Result<Lock, StartError> {
     let failed = |doing| move |source| StartError::Io { doing, path: data_dir.to_owned(), source };
     let missing: Vec<_> = data_dir.ancestors().take_while(|path| !path.exists()).collect();
     fs::create_dir_all(data_dir).map_err(failed("creating"))?;
@@ -272,10 +272,10 @@ fn lock_data_dir(data_dir: &Path) -> Result<fs::File, StartError> {
         fs::File::open(above).and_then(|above| above.sync_all()).map_err(failed("syncing above"))?;
     }
     let path = data_dir.join(names::LOCK_FILE);
-    let lock =
+    let file =
         fs::File::options().create(true).truncate(false).write(true).open(path).map_err(failed("locking"))?;
-    match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
+    match Lock::of(file) {
+        Ok(lock) => Ok(lock),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::InUse { path: data_dir.to_owned() }),
         Err(errno) => Err(failed("locking")(errno.into())),
     }
@@ -306,7 +306,7 @@ fn start_shards<F: Front>(
     reactor: ReactorKind,
     front: F,
     recovered: Recovered,
-    lock: fs::File,
+    lock: Lock,
 ) -> Result<(Handle, Running), StartError> {
     let (mailboxes, receivers): (Vec<_>, Vec<_>) =
         (0..config.shards).map(|_| async_channel::bounded(MAILBOX_MESSAGES)).unzip();

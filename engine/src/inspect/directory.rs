@@ -15,6 +15,7 @@ use crate::format::meta::Meta;
 use crate::format::names::{self, Beside, Compacting, DataFile, Missing, Scope};
 use crate::format::topics::{DeletedTopic, TopicRecord};
 use crate::format::{producer_ids, settings, topics};
+use crate::io::Lock;
 use crate::recovery::note_point;
 use crate::types::{Offset, PartitionId, ProducerId, TopicId};
 
@@ -104,7 +105,8 @@ pub struct DataDir {
     pub strays: Vec<PathBuf>,
     /// What is wrong with files that are not a partition's.
     pub findings: Vec<Finding>,
-    _lock: Option<fs::File>,
+    _lock: Option<Lock>,
+    _lock_of_process: Option<fs::File>,
 }
 
 /// The directory of one partition.
@@ -209,6 +211,7 @@ impl DataDir {
             strays: Vec::new(),
             findings: Vec::new(),
             _lock: None,
+            _lock_of_process: None,
         };
         let partition_entries = || {
             entries.iter().filter(|(name, meta)| meta.is_dir() && names::parse_partition_dir(name).is_some())
@@ -257,11 +260,14 @@ impl DataDir {
             Err(source) => return Err(InspectError::Io { doing: "locking", path, source }),
         };
         let locked = match posix {
-            true => rustix::fs::fcntl_lock(&file, NonBlockingLockExclusive),
-            false => rustix::fs::flock(&file, NonBlockingLockExclusive),
+            // Of this process alone: it goes with the file.
+            true => rustix::fs::fcntl_lock(&file, NonBlockingLockExclusive).map(|()| {
+                self._lock_of_process = Some(file);
+            }),
+            false => Lock::of(file).map(|lock| self._lock = Some(lock)),
         };
         match locked {
-            Ok(()) => self._lock = Some(file),
+            Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::ACCESS) => {
                 return Err(InspectError::InUse { path: self.path.clone() });
             }

@@ -13,6 +13,7 @@
 
 mod file;
 pub mod latch;
+mod lock;
 pub mod pwrite;
 mod turn;
 
@@ -25,6 +26,7 @@ use rustix::io::Errno;
 
 pub use file::DiskFile;
 pub(crate) use file::{PARTS_MAX, ReadBuffer, list};
+pub(crate) use lock::Lock;
 pub use turn::yield_now;
 
 pub use crate::buffer::AlignedBuffer;
