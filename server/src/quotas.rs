@@ -23,7 +23,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -109,8 +109,8 @@ struct Stand {
 
 /// The quotas of a client, by their keys.
 struct Limits {
-    /// Where they were looked up, for whom.
-    table: Rc<Table>,
+    /// Where they were looked up, for whom. A connection that says nothing any more keeps no table alive.
+    table: Weak<Table>,
     user: Box<str>,
     client_id: Box<str>,
     of_keys: [Option<Limit>; QuotaKey::ALL.len()],
@@ -264,20 +264,21 @@ impl Quotas {
         let Who { user, client_id, standing } = who;
         let mut known = standing.0.limits.borrow_mut();
         let is_known = known.as_ref().is_some_and(|known| {
-            Rc::ptr_eq(&known.table, &table) && *known.user == *user && *known.client_id == *client_id
+            let is_same = std::ptr::eq(known.table.as_ptr(), Rc::as_ptr(&table));
+            is_same && *known.user == *user && *known.client_id == *client_id
         });
         if !is_known {
-            *known = Some(self.limits(table, user, client_id));
+            *known = Some(self.limits(&table, user, client_id));
         }
         known.as_ref()?.of_keys[key as usize]
     }
 
-    fn limits(&self, table: Rc<Table>, user: &str, client_id: &str) -> Limits {
+    fn limits(&self, table: &Rc<Table>, user: &str, client_id: &str) -> Limits {
         let of_keys = QuotaKey::ALL.map(|key| {
             let (value, entity) = table.of(key, user, client_id)?;
             Some(Limit { value, sharer: self.used.0.hashes.hash_one(entity.sharer(user, client_id)) })
         });
-        Limits { table, user: user.into(), client_id: client_id.into(), of_keys }
+        Limits { table: Rc::downgrade(table), user: user.into(), client_id: client_id.into(), of_keys }
     }
 
     /// The quotas in force; `None` where there are none.
@@ -343,6 +344,17 @@ mod tests {
         before.entries_mut().remove("user=a");
         before.entries_mut().insert(key.to_owned(), "consumer_byte_rate=3".to_owned());
         assert_eq!(most(&before), Some(30), "the same settings, changed in place");
+    }
+
+    #[test]
+    fn d11_a_silent_connection_keeps_no_quotas_of_before() {
+        let (quotas, standing) = (Quotas::new(Used::default()), Standing::default());
+        let before = kept(&[("user=a", "consumer_byte_rate=1")]);
+        assert_eq!(quotas.most(&before, QuotaKey::ConsumerByteRate, who(&standing, "a", "x")), Some(10));
+        let table = Rc::downgrade(&quotas.table(&before).unwrap());
+        assert!(table.upgrade().is_some());
+        quotas.table(&kept(&[("user=a", "consumer_byte_rate=2")]));
+        assert!(table.upgrade().is_none());
     }
 
     #[test]
