@@ -17,10 +17,11 @@ use rules::{Finding, Ladder};
 const ARCHITECTURE: &str = include_str!("../../../docs/architecture.md");
 
 /// The heading of each crate's table, and the folder of its modules.
-const CRATES: [(&str, &str); 3] = [
+const CRATES: [(&str, &str); 4] = [
     ("## Layers of the engine", "engine/src"),
     ("## Layers of the broker", "server/src"),
     ("## Layers of the schemas", "server/schemas/src"),
+    ("## Layers of MQTT", "server/mqtt/src"),
 ];
 
 fn repository() -> &'static Path {
@@ -55,6 +56,7 @@ fn no_two_files_need_each_other() {
         "server/src",
         "server/protocol/src",
         "server/schemas/src",
+        "server/mqtt/src",
         "server/tls/src",
         "server/client/src",
         "bench/src",
