@@ -244,6 +244,23 @@ fn what_an_earlier_connection_had_under_way_is_found_out_before_connack() {
 }
 
 #[test]
+fn a_message_that_was_found_in_the_log_is_kept_before_it_is_acknowledged() {
+    let once = Once { producer: Producer { id: 5, epoch: 0 }, sequence: 0 };
+    let pending = vec![(2, Pending { partition: P, once, is_done: false })];
+    let mut wire = Wire::open(kept(), Stored { inbox: InboxValue { pending }, ..Stored::default() });
+    let Some(Action::Resolve { ticket, .. }) = wire.action() else { panic!("a question") };
+    wire.connection.resolved(ticket, &[(2, Some(at(9)))]);
+    wire.said();
+    // The broker may have crashed between the append and the record of what is kept.
+    wire.hear(Packet::Publish(Publish { retain: true, dup: true, ..publish("a/1", Qos::ExactlyOnce, 2) }));
+    assert!(wire.said().is_empty());
+    let Some(Action::Retain { ticket, at: found, .. }) = wire.action() else { panic!("it is kept") };
+    assert_eq!(found, at(9));
+    wire.connection.retained(ticket, Ok(()));
+    assert_eq!(acks(&wire.said()), [(2, Reason::SUCCESS)]);
+}
+
+#[test]
 fn a_refused_message_is_told_in_5_and_ends_the_connection_in_3() {
     let mut wire = Wire::let_in(connect(Version::V5));
     wire.hear(Packet::Publish(publish("a/1", Qos::AtLeastOnce, 1)));
