@@ -11,6 +11,10 @@
 //! | `sasl_messages` | a mechanism and messages of a client | nobody is proven without the password; challenges are short |
 //! | `tokens` | keys, a token, its header, or claims that are signed | who is proven is whom claims name that hold |
 //! | `names_of_users` | rules for names and a subject; users in Kafka's setting; a user as kept | DEFAULT names everybody; kept again, the same |
+//! | `schema_requests` | requests to the schema registry, one a line | an id is one text; the records give the state again |
+//! | `schema_records` | a key and a value of `_schemas` | the same as for other records |
+//! | `schema_texts` | a type, a text, what it refers to | a canonical text stays as it is, and reads itself |
+//! | `schema_pairs` | a type and two texts | they are compared within the steps that there are |
 //! | `kept_texts` | a name and a text, as permissions and quotas are kept, with a zero between them | kept again, it says the same; the index decides as its rules say |
 
 mod security;
@@ -32,7 +36,7 @@ use crate::quotas::{Entity, read_values, whole_text};
 use crate::security::acl::{Filter, Index, Permission, Resource, RuleSet};
 
 /// The checkers of the server. What a decoder itself may take is checked inside.
-pub const CHECKERS: [Checker; 9] = [
+pub const CHECKERS: [Checker; 13] = [
     Checker { name: "request_frames", check: request_frames, bytes_per_byte: 32, bytes_constant: 4 << 20 },
     Checker { name: "response_frames", check: response_frames, bytes_per_byte: 64, bytes_constant: 4 << 20 },
     Checker { name: "group_records", check: group_records, bytes_per_byte: 16, bytes_constant: 4 << 20 },
@@ -57,9 +61,18 @@ pub const CHECKERS: [Checker; 9] = [
         bytes_per_byte: 64,
         bytes_constant: 64 << 20,
     },
+    // A text of two bytes an element is a tree of nodes; Protobuf has the files that every installation has.
+    schemas("schema_requests", strandline_schemas::checkers::requests),
+    schemas("schema_records", strandline_schemas::checkers::records),
+    schemas("schema_texts", strandline_schemas::checkers::texts),
+    schemas("schema_pairs", strandline_schemas::checkers::pairs),
     // An entry is a rule for each operation, with its names.
     Checker { name: "kept_texts", check: kept_texts, bytes_per_byte: 256, bytes_constant: 4 << 20 },
 ];
+
+const fn schemas(name: &'static str, check: fn(&[u8])) -> Checker {
+    Checker { name, check, bytes_per_byte: 4096, bytes_constant: 16 << 20 }
+}
 
 /// What an error, or the allocator's rounding, may take beyond what is counted.
 const ROUNDING_BYTES: usize = 1 << 10;

@@ -31,6 +31,7 @@ mod refused;
 mod restart;
 mod retention;
 mod sasl;
+mod schemas;
 mod share_groups;
 mod single_node;
 mod strangers;

@@ -5,6 +5,7 @@
 //! reads      /topics/T/partitions/P/records: records of a partition, as JSON or as events
 //! v2         /topics, /consumers, /brokers, /admin: the second version of the REST API
 //! v3         /v3, /kafka/v3: the third version, as far as it has a use on one node
+//! schemas    /subjects, /schemas, /compatibility, /config, /mode, /contexts: the schema registry
 //! openapi    /openapi.json, made of the same lists that the router is made of
 //! ```
 //! A face is a list of calls ([`call::Face`]), or a router of its own; whoever adds one does so in
@@ -15,6 +16,7 @@ mod call;
 mod create;
 mod pages;
 mod reads;
+mod schemas;
 mod v2;
 mod v3;
 
@@ -35,6 +37,7 @@ use super::ask::{Connected, State};
 use super::consumers::Consumers;
 use super::problem::Problem;
 use super::records;
+use super::schemas::Registry;
 use crate::security::random;
 
 /// How long an answer may take to begin.
@@ -73,8 +76,10 @@ fn router(shared: &State, consumers: Arc<Consumers>) -> Router {
     let told = async move || ([(header::CONTENT_TYPE, "application/json")], document.clone());
     router
         .merge(pages::face())
+        .merge(schemas::face())
         .route("/openapi.json", get(told))
         .layer(Extension(consumers))
+        .layer(Extension(Arc::new(Registry::default())))
         .fallback(async || Problem::nothing_here())
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, None, "HTTP 405 Method Not Allowed")

@@ -19,6 +19,7 @@ mod media;
 mod problem;
 mod produce;
 mod records;
+mod schemas;
 mod surroundings;
 mod topics;
 mod users;
