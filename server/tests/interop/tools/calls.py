@@ -469,7 +469,8 @@ group("verifiable-consumer", "--topic two --group-id c2 --group-protocol consume
 group("console-consumer", "--include tw. --group c3 --consumer-property group.protocol=consumer --from-beginning", stays="pattern", said="4",
       settles=6)
 for name in ("c2", "c3"):
-    group("consumer-groups", f"--describe --group {name} --members --verbose")
+    # When an expression is looked up first, and how many epochs that takes, is a matter of time.
+    group("consumer-groups", f"--describe --group {name} --members --verbose", only=without_numbers if name == "c3" else None)
     group("consumer-groups", f"--describe --group {name} --offsets")
 group("consumer-groups", "--delete --all-groups", only=with_sorted_names)
 end("static")
@@ -541,8 +542,8 @@ group("share-groups", "--reset-offsets --group s1 --topic two --to-latest")
 group("share-groups", "--describe --group s1 --offsets")
 group("console-share-consumer", "--topic two --group s1 --max-messages 2 --release --timeout-ms 20000")
 group("console-share-consumer", "--topic two --group s1 --max-messages 2 --reject --timeout-ms 20000")
-group("console-share-consumer", "--topic two --group s1 --timeout-ms 5000")
-group("console-share-consumer", "--topic two --group s1 --timeout-ms 2000 --formatter-property print.partition=true "
+group("console-share-consumer", "--topic two --group s1 --timeout-ms 15000")
+group("console-share-consumer", "--topic two --group s1 --timeout-ms 10000 --formatter-property print.partition=true "
       "--formatter-property print.delivery=true")
 group("share-groups", "--describe --group s1 --offsets", why=START)
 group("share-groups", "--delete-offsets --group s1 --topic nowhere")
