@@ -15,6 +15,7 @@
 //! | `schema_records` | a key and a value of `_schemas` | the same as for other records |
 //! | `schema_texts` | a type, a text, what it refers to | a canonical text stays as it is, and reads itself |
 //! | `schema_pairs` | a type and two texts | they are compared within the steps that there are |
+//! | `schema_values` | a type, a text and a value | what is read of it is written again, and is the same |
 //! | `kept_texts` | a name and a text, as permissions and quotas are kept, with a zero between them | kept again, it says the same; the index decides as its rules say |
 
 mod security;
@@ -36,7 +37,7 @@ use crate::quotas::{Entity, read_values, whole_text};
 use crate::security::acl::{Filter, Index, Permission, Resource, RuleSet};
 
 /// The checkers of the server. What a decoder itself may take is checked inside.
-pub const CHECKERS: [Checker; 13] = [
+pub const CHECKERS: [Checker; 14] = [
     Checker { name: "request_frames", check: request_frames, bytes_per_byte: 32, bytes_constant: 4 << 20 },
     Checker { name: "response_frames", check: response_frames, bytes_per_byte: 64, bytes_constant: 4 << 20 },
     Checker { name: "group_records", check: group_records, bytes_per_byte: 16, bytes_constant: 4 << 20 },
@@ -66,6 +67,7 @@ pub const CHECKERS: [Checker; 13] = [
     schemas("schema_records", strandline_schemas::checkers::records),
     schemas("schema_texts", strandline_schemas::checkers::texts),
     schemas("schema_pairs", strandline_schemas::checkers::pairs),
+    schemas("schema_values", strandline_schemas::checkers::of_schemas),
     // An entry is a rule for each operation, with its names.
     Checker { name: "kept_texts", check: kept_texts, bytes_per_byte: 256, bytes_constant: 4 << 20 },
 ];

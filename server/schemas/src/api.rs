@@ -201,6 +201,16 @@ impl Request {
         Access { is_write, subject }
     }
 
+    /// An id and a subject that is said to have it, where a schema is asked for by both, as deserializers do.
+    pub fn id_of_subject(&self) -> Option<(i32, &str)> {
+        let subject =
+            self.value("subject").filter(|subject| !subject.is_empty() && self.context.is_none())?;
+        match self.route {
+            Route::ById(id) | Route::TextById(id) => Some((id, subject)),
+            _ => None,
+        }
+    }
+
     /// Whether it asks for nothing that has to be understood first: an answer costs what it is long.
     pub fn is_light(&self) -> bool {
         let format = self.value("format").is_none_or(str::is_empty);

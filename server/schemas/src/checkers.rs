@@ -11,9 +11,13 @@ use crate::parsed::Parsed;
 use crate::records::Record;
 use crate::registry;
 use crate::state::State;
+use crate::values::{self, Values};
 
 /// Requests of one run.
 const REQUESTS_MAX: usize = 50;
+
+/// Bytes of JSON that a value is read as.
+const DECODED_BYTES_MAX: usize = 1 << 16;
 
 /// Lines, each a method's letter, a path with a query, a tab and a body: requests one after the other.
 pub fn requests(bytes: &[u8]) {
@@ -122,6 +126,33 @@ pub fn pairs(bytes: &[u8]) {
     let found = one.cannot_read(&other, &mut Budget::new());
     if let Ok(reasons) = found {
         assert!(reasons.iter().all(|reason| reason.contains("errorType")), "{reasons:?}");
+    }
+}
+
+/// A type, and a text and a value with a zero between them. The value is read as one, and as its JSON.
+pub fn of_schemas(bytes: &[u8]) {
+    let Some((kind, rest)) = bytes.split_first() else { return };
+    let kind = SchemaType::ALL[usize::from(*kind) % SchemaType::ALL.len()];
+    let at = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
+    let Ok(parsed) = Parsed::parse(kind, &String::from_utf8_lossy(&rest[..at]), &[], false) else { return };
+    let Ok(values) = Values::new(parsed, 0) else { return };
+    let value = rest.get(at + 1..).unwrap_or_default();
+    let encoded = |json: &[u8]| values.encode(7, json, &mut Budget::for_values());
+    let mut json = Vec::new();
+    let read = values.decode(value, &mut json, DECODED_BYTES_MAX);
+    let written = [read.is_ok().then(|| encoded(&json)), Some(encoded(value))];
+    for bytes in written.into_iter().flatten().flatten() {
+        let (id, rest) = values::taken_apart(&bytes).expect("a value of ours");
+        let mut json = Vec::new();
+        if id == 7 && values.decode(rest, &mut json, DECODED_BYTES_MAX).is_ok() {
+            let mut again = Vec::new();
+            // What nests deeper than a JSON may is written and not read.
+            let Ok(bytes) = encoded(&json) else { continue };
+            let (_, rest) = values::taken_apart(&bytes).expect("a value of ours");
+            let read = values.decode(rest, &mut again, DECODED_BYTES_MAX);
+            let [json, again] = [json, again].map(|json| Json::parse(&json).expect("JSON of ours"));
+            assert!(read.is_ok() && again.means(&json), "{json} is read as {again}");
+        }
     }
 }
 

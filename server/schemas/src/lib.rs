@@ -7,6 +7,7 @@
 //!  state         what the records of `_schemas` say
 //!  compatibility which older schemas count, and what is said of them
 //!  parsed        avro, json_schema, protobuf: texts that are understood
+//!  values        values of a schema: from JSON to the bytes that serializers write, and back
 //!  records       the records, byte for byte as Confluent's registry writes them
 //! ```
 //! Whoever holds the topic hands in its records ([`State::apply`]), asks ([`answer`]), appends what a change
@@ -20,6 +21,7 @@ pub mod avro;
 pub mod checkers;
 mod compatibility;
 pub mod definition;
+mod encoding;
 pub mod error;
 pub mod json;
 pub mod json_schema;
@@ -31,11 +33,12 @@ mod registry;
 pub mod settings;
 pub mod state;
 pub mod subject;
+pub mod values;
 
 pub use error::Error;
 pub use json::Json;
 pub use records::Record;
-pub use registry::answer;
+pub use registry::{answer, values_of};
 pub use state::State;
 
 /// The topic of the records.

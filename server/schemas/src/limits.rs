@@ -9,6 +9,9 @@ pub(crate) const REFERRED_MAX: usize = 500;
 /// Steps that the comparisons of one request may take: some tenths of a second.
 const STEPS_MAX: usize = 5_000_000;
 
+/// Steps in which the values of one request may be held against their schemas: a second or two.
+const STEPS_OF_VALUES_MAX: usize = 20_000_000;
+
 /// What a reference stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Referred {
@@ -20,7 +23,7 @@ pub struct Referred {
 
 /// What is left of the steps of a request.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     steps: usize,
 }
 
@@ -36,6 +39,11 @@ impl TooComplex {
 impl Budget {
     pub(crate) fn new() -> Budget {
         Budget { steps: STEPS_MAX }
+    }
+
+    /// For the values of one request.
+    pub fn for_values() -> Budget {
+        Budget { steps: STEPS_OF_VALUES_MAX }
     }
 
     pub(crate) fn spend(&mut self, steps: usize) -> Result<(), TooComplex> {

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use strandline_schemas::checkers;
 
-const CHECKERS: [(&str, fn(&[u8])); 4] = [
+const CHECKERS: [(&str, fn(&[u8])); 5] = [
     ("schema_requests", checkers::requests),
     ("schema_records", checkers::records),
     ("schema_texts", checkers::texts),
     ("schema_pairs", checkers::pairs),
+    ("schema_values", checkers::of_schemas),
 ];
 
 fn files(checker: &str) -> Vec<Vec<u8>> {

@@ -1,6 +1,7 @@
 //! The HTTP front: who is let in, what all its answers have in common, and what it does with those that mean
 //! no good.
 
+mod by_schema;
 pub(crate) mod client;
 mod rest;
 

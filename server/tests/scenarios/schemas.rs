@@ -132,6 +132,10 @@ fn rights_of_the_topic_are_rights_of_its_schemas() {
         assert_eq!(asked(user, "/subjects/orders-value/versions/latest"), own, "{user}");
     }
     assert_eq!(asked("ofone", "/subjects/other-value/versions/latest"), 403);
+    for (subject, status) in [("orders-value", 200), ("other-value", 403), ("orders-key", 403)] {
+        assert_eq!(asked("ofone", &format!("/schemas/ids/1?subject={subject}")), status, "{subject}");
+        assert_eq!(asked("ofone", &format!("/schemas/ids/2?subject={subject}")), 403, "{subject}");
+    }
     for (user, status) in [("writer", 200), ("reader", 403), ("ofone", 403), ("nobody", 403)] {
         let body = json!({ "schema": topic("R2") });
         let path = "/subjects/more-value/versions";

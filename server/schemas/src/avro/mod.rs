@@ -7,6 +7,7 @@
 mod compatibility;
 mod normal;
 mod parse;
+mod values;
 mod write;
 
 #[cfg(test)]

@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 
+use super::check::Matcher;
 use super::{
-    ArrayRules, Criterion, JsonSchema, Kind, Node, NodeId, NumberRules, ObjectRules, Rest, StringRules,
+    ArrayRules, Conditional, Criterion, JsonSchema, Kind, Node, NodeId, NumberRules, ObjectRules, Rest,
+    StringRules,
 };
 use crate::json::Json;
 use crate::limits::Referred;
@@ -56,7 +58,8 @@ impl JsonSchema {
                 .map_err(|error| format!("reference {} is no JSON: {error}", other.name))?;
             others.push((other.name.as_str(), json));
         }
-        let mut compiler = Compiler { places: HashMap::new(), by_uri: HashMap::new(), nodes: Vec::new() };
+        let mut compiler =
+            Compiler { places: HashMap::new(), by_uri: HashMap::new(), nodes: Vec::new(), patterns: 0 };
         let base = compiler.register("", &json, 0);
         for (at, (name, other)) in others.iter().enumerate() {
             let uri = joined(&base, name);
@@ -72,9 +75,9 @@ impl JsonSchema {
         while let Some(left) = compiler.left.pop() {
             compiler.fill(left)?;
         }
-        let mut nodes = compiler.compiler.nodes;
+        let Compiler { mut nodes, patterns, .. } = compiler.compiler;
         shorten(&mut nodes);
-        Ok(JsonSchema { json, nodes, root })
+        Ok(JsonSchema { json, nodes, root, patterns })
     }
 }
 
@@ -90,6 +93,7 @@ struct Compiler<'a> {
     places: HashMap<*const Json, NodeId>,
     by_uri: HashMap<String, Place<'a>>,
     nodes: Vec<Node>,
+    patterns: usize,
 }
 
 /// The same, once all that can be called is known.
@@ -212,13 +216,10 @@ impl<'a> Bound<'a> {
             kinds.push(Kind::Const(value.clone()));
         }
         self.types(json, text, base, &mut kinds)?;
-        if json.get("if").is_some() {
-            for keyword in ["if", "then", "else"] {
-                if let Some(part) = json.get(keyword) {
-                    self.node(part, text, base)?;
-                }
-            }
-            kinds.push(Kind::Conditional);
+        if let Some(when) = self.optional(json, "if", text, base)? {
+            let then = self.optional(json, "then", text, base)?;
+            let otherwise = self.optional(json, "else", text, base)?;
+            kinds.push(Kind::Conditional(Conditional { when, then, otherwise }));
         }
         Ok(match kinds.len() {
             0 => Kind::Any,
@@ -243,7 +244,7 @@ impl<'a> Bound<'a> {
                     (&OF_STRINGS, "string"),
                 ] {
                     if keywords.iter().any(|keyword| json.get(keyword).is_some()) {
-                        kinds.push(self.of_type(kind, json, text, base)?);
+                        kinds.push(self.of_type(kind, json, text, base)?.loose());
                     }
                 }
             }
@@ -267,11 +268,17 @@ impl<'a> Bound<'a> {
             "null" => Kind::Null,
             "boolean" => Kind::Boolean,
             "string" => Kind::String(Box::new(StringRules {
+                is_loose: false,
+                matcher: match json.get("pattern") {
+                    Some(_) => Matcher::next(&mut self.compiler.patterns),
+                    None => Matcher::default(),
+                },
                 length_max: whole(json, "maxLength")?,
                 length_min: whole(json, "minLength")?,
                 pattern: json.get("pattern").and_then(Json::as_str).map(str::to_owned),
             })),
             "number" | "integer" => Kind::Number(Box::new(NumberRules {
+                is_loose: false,
                 is_integer: name == "integer",
                 maximum: number(json, "maximum")?,
                 minimum: number(json, "minimum")?,
@@ -314,9 +321,8 @@ impl<'a> Bound<'a> {
                 }
             }
         }
-        if let Some(names) = json.get("propertyNames") {
-            self.node(names, text, base)?;
-        }
+        rules.names = self.optional(json, "propertyNames", text, base)?;
+        rules.matchers = rules.patterns.iter().map(|_| Matcher::next(&mut self.compiler.patterns)).collect();
         Ok(rules)
     }
 
@@ -345,7 +351,7 @@ impl<'a> Bound<'a> {
             (None, Some(_)) => rules.all = self.optional(json, "items", text, base)?,
             (None, None) => rules.others = self.rest(json, "additionalItems", text, base)?,
         }
-        self.optional(json, "contains", text, base)?;
+        rules.contains = self.optional(json, "contains", text, base)?;
         Ok(rules)
     }
 
@@ -434,6 +440,20 @@ impl<'a> Bound<'a> {
     fn is_modern(&self, text: usize, json: &Json) -> bool {
         let schema = json.get("$schema").or_else(|| self.roots[text].get("$schema"));
         schema.and_then(Json::as_str).is_some_and(|uri| uri.contains("2019-09") || uri.contains("2020-12"))
+    }
+}
+
+impl Kind {
+    /// The same of keywords without a type, which mean values of theirs alone.
+    fn loose(mut self) -> Kind {
+        match &mut self {
+            Kind::String(rules) => rules.is_loose = true,
+            Kind::Number(rules) => rules.is_loose = true,
+            Kind::Object(rules) => rules.is_loose = true,
+            Kind::Array(rules) => rules.is_loose = true,
+            _ => {}
+        }
+        self
     }
 }
 

@@ -252,7 +252,7 @@ impl Comparison<'_> {
             (Kind::Nothing, _) | (_, Kind::Any) => {}
             (Kind::Null, Kind::Null)
             | (Kind::Boolean, Kind::Boolean)
-            | (Kind::Conditional, Kind::Conditional) => {}
+            | (Kind::Conditional(_), Kind::Conditional(_)) => {}
             _ if original.is_connect_bytes && update.is_connect_bytes => {}
             _ => self.add("TYPE_CHANGED", Words::Type, found),
         }

@@ -5,6 +5,7 @@
 //! in the text and compared with nothing. Nothing is ever fetched: a `$ref` leads into the text itself, into
 //! one of its references, or to a published meta-schema, which takes anything here.
 
+mod check;
 mod compile;
 mod difference;
 mod objects;
@@ -12,6 +13,7 @@ mod objects;
 #[cfg(test)]
 mod tests;
 
+use self::check::Matcher;
 use crate::json::Json;
 
 /// A schema of JSON Schema.
@@ -20,6 +22,8 @@ pub struct JsonSchema {
     json: Json,
     nodes: Vec<Node>,
     root: NodeId,
+    /// How many patterns it has.
+    patterns: usize,
 }
 
 type NodeId = usize;
@@ -53,7 +57,14 @@ enum Kind {
     /// Another node, which is no reference.
     Reference(NodeId),
     /// `if` with `then` and `else`.
-    Conditional,
+    Conditional(Conditional),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Conditional {
+    when: NodeId,
+    then: Option<NodeId>,
+    otherwise: Option<NodeId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,13 +86,17 @@ impl Criterion {
 
 #[derive(Clone, Debug, Default)]
 struct StringRules {
+    /// What is no string is not meant.
+    is_loose: bool,
     length_max: Option<i64>,
     length_min: Option<i64>,
     pattern: Option<String>,
+    matcher: Matcher,
 }
 
 #[derive(Clone, Debug, Default)]
 struct NumberRules {
+    is_loose: bool,
     is_integer: bool,
     maximum: Option<f64>,
     minimum: Option<f64>,
@@ -92,9 +107,14 @@ struct NumberRules {
 
 #[derive(Clone, Debug, Default)]
 struct ObjectRules {
+    is_loose: bool,
     properties: Vec<(String, NodeId)>,
     required: Vec<String>,
     patterns: Vec<(String, NodeId)>,
+    /// One for each of the patterns.
+    matchers: Vec<Matcher>,
+    /// What each name is held against.
+    names: Option<NodeId>,
     others: Rest,
     /// What is left over after all other keywords; absent is anything.
     unevaluated: Option<NodeId>,
@@ -106,12 +126,14 @@ struct ObjectRules {
 
 #[derive(Clone, Debug, Default)]
 struct ArrayRules {
+    is_loose: bool,
     all: Option<NodeId>,
     each: Vec<NodeId>,
     others: Rest,
     unevaluated: Option<NodeId>,
     items_max: Option<i64>,
     items_min: Option<i64>,
+    contains: Option<NodeId>,
     contains_max: Option<i64>,
     contains_min: Option<i64>,
     is_unique: bool,
@@ -135,6 +157,11 @@ impl JsonSchema {
     /// The text with all members in the order of their names.
     pub fn normalized(&self) -> String {
         self.json.sorted().to_string()
+    }
+
+    /// About how much memory it takes beside its text when values are held against it.
+    pub(crate) fn weight_of_patterns(&self) -> usize {
+        Matcher::weight(self.patterns)
     }
 
     /// Whether the object at the root has this property.

@@ -9,11 +9,14 @@ mod options;
 mod parse;
 mod print;
 mod scan;
+mod values;
 
 #[cfg(test)]
 mod tests;
 
 use prost_types::FileDescriptorProto;
+
+pub(crate) use self::values::Messages;
 
 /// A file of Protobuf.
 #[derive(Clone, Debug)]

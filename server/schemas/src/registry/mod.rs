@@ -10,6 +10,7 @@ mod settings;
 mod show;
 mod testing;
 mod understood;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,8 @@ use crate::error::Error;
 use crate::json::Json;
 use crate::state::State;
 use crate::subject::Subject;
+
+pub use self::values::values_of;
 
 /// The answer to a request, or what it changes.
 pub fn answer(state: &State, request: &Request, body: &[u8]) -> Outcome {

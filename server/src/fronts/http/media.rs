@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! application/vnd.kafka.v2+json            what is not records
-//! application/vnd.kafka.FORM.v2+json       records: binary, json, text; avro, jsonschema, protobuf need schemas
+//! application/vnd.kafka.FORM.v2+json       records: binary, json, text; by schemas: avro, jsonschema, protobuf
 //! application/json, none, */*              whatever an answer has
 //! ```
 
@@ -18,14 +18,10 @@ pub(super) const V2: &str = "application/vnd.kafka.v2+json";
 pub(super) const JSON: &str = "application/json";
 
 /// Records, in the order of [`Form`].
-pub(super) const V2_RECORDS: [&str; 3] = [
+pub(super) const V2_RECORDS: [&str; 6] = [
     "application/vnd.kafka.binary.v2+json",
     "application/vnd.kafka.json.v2+json",
     "application/vnd.kafka.text.v2+json",
-];
-
-/// Forms that go by schemas.
-const BY_SCHEMA: [&str; 3] = [
     "application/vnd.kafka.avro.v2+json",
     "application/vnd.kafka.jsonschema.v2+json",
     "application/vnd.kafka.protobuf.v2+json",
@@ -38,11 +34,10 @@ pub(super) fn accepted(headers: &HeaderMap) -> Option<&str> {
 
 /// The form of records that is asked for first.
 pub(super) fn form_of_v2(accept: &str) -> Option<Form> {
-    let forms = [Form::Binary, Form::Json, Form::Text];
     let asked = accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
     asked.into_iter().find_map(|media| {
         let at = V2_RECORDS.iter().position(|known| known.eq_ignore_ascii_case(media))?;
-        Some(forms[at])
+        Some(Form::ALL[at])
     })
 }
 
@@ -63,15 +58,11 @@ fn given(headers: &HeaderMap) -> &str {
 /// The form of the records of a body.
 ///
 /// # Errors
-/// 415 for any other body; 501 for one that needs schemas.
+/// 415 for any other body.
 pub(super) fn form_of_body(headers: &HeaderMap) -> Result<Form, Problem> {
     let given = given(headers);
     if let Some(form) = form_of_v2(given) {
         return Ok(form);
-    }
-    if BY_SCHEMA.iter().any(|known| known.eq_ignore_ascii_case(given)) {
-        let words = format!("{given} needs a schema registry, which this front does not have");
-        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, None, words));
     }
     let words = format!("the body is {given:?}, and records are one of: {}", V2_RECORDS.join(", "));
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, words))

@@ -2,7 +2,7 @@
 //! became of each.
 //!
 //! ```text
-//! body > records (bounded) > partition: given, by the key as in Kafka's clients, or one for all without keys
+//! body > records (bounded), by schemas where the form has some > partition: given, by the key as in Kafka's clients, or one for all without keys
 //!      > batches, one a partition at a time > Produce with acks=all > the offset of each record, or why not
 //! ```
 //! An answer that gives an offset gives it when the record is durable, as any acknowledgement of this broker.
@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -27,6 +28,8 @@ use strandline_protocol::messages::{
     MetadataResponseTopic, PartitionProduceData, ProduceRequest, TopicProduceData,
 };
 use strandline_protocol::wire::ErrorCode;
+use strandline_schemas::limits::Budget;
+use strandline_schemas::values::Values;
 
 use super::ask::Asker;
 use super::problem::Problem;
@@ -58,6 +61,20 @@ pub(super) struct New<'a> {
     pub(super) headers: Vec<(Cow<'a, str>, Option<Vec<u8>>)>,
 }
 
+impl New<'_> {
+    fn into_owned(self) -> New<'static> {
+        let bytes = |part: Option<Cow<'_, [u8]>>| part.map(|bytes| Cow::Owned(bytes.into_owned()));
+        let headers = self.headers.into_iter();
+        New {
+            partition: self.partition,
+            timestamp: self.timestamp,
+            key: bytes(self.key),
+            value: bytes(self.value),
+            headers: headers.map(|(name, value)| (Cow::Owned(name.into_owned()), value)).collect(),
+        }
+    }
+}
+
 /// What became of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Became {
@@ -73,6 +90,26 @@ pub(super) struct Became {
 struct Body<'a> {
     #[serde(borrow, deserialize_with = "records")]
     records: Vec<Written<'a>>,
+}
+
+/// The schemas that a body names: a text, or the id of one that is registered.
+#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
+pub(super) struct Named {
+    #[serde(default)]
+    pub(super) key_schema: Option<String>,
+    #[serde(default)]
+    pub(super) key_schema_id: Option<i32>,
+    #[serde(default)]
+    pub(super) value_schema: Option<String>,
+    #[serde(default)]
+    pub(super) value_schema_id: Option<i32>,
+}
+
+/// A schema that keys or values are written by.
+#[derive(Clone, Debug)]
+pub(super) struct BySchema {
+    pub(super) id: i32,
+    pub(super) values: Arc<Values>,
 }
 
 /// One of them.
@@ -145,19 +182,59 @@ pub(super) fn at_most<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 /// # Errors
 /// 400 and 422, with the record that is wrong.
 pub(super) fn read(body: &[u8], form: Form) -> Result<Vec<New<'_>>, Problem> {
-    let body: Body<'_> = serde_json::from_slice(body).map_err(|why| Problem::invalid(1, why.to_string()))?;
+    each(body, |what, written| bytes(what, written, form))
+}
+
+fn each<'a>(
+    body: &'a [u8],
+    mut part: impl FnMut(&'static str, &'a RawValue) -> Result<Cow<'a, [u8]>, Wrong>,
+) -> Result<Vec<New<'a>>, Problem> {
+    let body: Body<'a> = serde_json::from_slice(body).map_err(|why| Problem::invalid(1, why.to_string()))?;
     if body.records.is_empty() {
         return Err(Problem::invalid(1, "records is empty"));
     }
     let written = body.records.into_iter().enumerate();
-    written.map(|(at, written)| written.read(form).map_err(|why| why.of(at))).collect()
+    written.map(|(at, written)| written.read(&mut part).map_err(|why| why.of(at))).collect()
+}
+
+/// The schemas that a body of the second API names.
+///
+/// # Errors
+/// 422.
+pub(super) fn named(body: &[u8]) -> Result<Named, Problem> {
+    serde_json::from_slice(body).map_err(|why| Problem::invalid(1, why.to_string()))
+}
+
+/// The records of a body of the second API whose keys and values go by schemas.
+///
+/// # Errors
+/// 422, with the record that is wrong.
+pub(super) fn read_by_schema(
+    body: &[u8],
+    key: Option<&BySchema>,
+    value: Option<&BySchema>,
+) -> Result<Vec<New<'static>>, Problem> {
+    let mut budget = Budget::for_values();
+    let records = each(body, |what, json| {
+        let (schema, digits) = if what == "key" { (key, 1) } else { (value, 2) };
+        let Some(BySchema { id, values }) = schema else {
+            let why = format!("neither {what}_schema nor {what}_schema_id is there");
+            return Err(Wrong { what, why: why.into(), digits });
+        };
+        let bytes = values.encode(*id, json.get().as_bytes(), &mut budget);
+        let wrong = |why| Wrong { what, why: format!("by schema {id}: {why}").into(), digits: 3 };
+        bytes.map(Cow::Owned).map_err(wrong)
+    })?;
+    Ok(records.into_iter().map(New::into_owned).collect())
 }
 
 /// What is wrong with a record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
     what: &'static str,
-    why: &'static str,
+    why: Cow<'static, str>,
+    /// What follows the status in the code.
+    digits: u32,
 }
 
 impl fmt::Display for Wrong {
@@ -167,17 +244,23 @@ impl fmt::Display for Wrong {
 }
 
 impl Wrong {
+    fn new(what: &'static str, why: &'static str) -> Wrong {
+        Wrong { what, why: Cow::Borrowed(why), digits: 1 }
+    }
+
     /// Of a record of a body.
     fn of(&self, at: usize) -> Problem {
-        Problem::invalid(1, format!("records[{at}].{self}"))
+        Problem::invalid(self.digits, format!("records[{at}].{self}"))
     }
 }
 
 impl<'a> Written<'a> {
-    fn read(self, form: Form) -> Result<New<'a>, Wrong> {
-        let part = |what, written: Option<&'a RawValue>| written.map(|it| bytes(what, it, form)).transpose();
+    fn read(
+        self,
+        part: &mut impl FnMut(&'static str, &'a RawValue) -> Result<Cow<'a, [u8]>, Wrong>,
+    ) -> Result<New<'a>, Wrong> {
         let headers = self.headers.into_iter().map(|header| {
-            let wrong = |_| Wrong { what: "headers", why: "a value is base64" };
+            let wrong = |_| Wrong::new("headers", "a value is base64");
             let value = header.value.map(|value| BASE64.decode(&*value).map_err(wrong)).transpose()?;
             Ok((header.key, value))
         });
@@ -185,8 +268,8 @@ impl<'a> Written<'a> {
         Ok(New {
             partition: self.partition,
             timestamp: self.timestamp,
-            key: part("key", self.key)?,
-            value: part("value", self.value)?,
+            key: self.key.map(|key| part("key", key)).transpose()?,
+            value: self.value.map(|value| part("value", value)).transpose()?,
             headers: headers.collect::<Result<_, _>>()?,
         })
     }
@@ -198,7 +281,7 @@ impl<'a> Written<'a> {
 /// [`Wrong`].
 pub(super) fn check_time(timestamp: Option<i64>) -> Result<(), Wrong> {
     match timestamp {
-        Some(..=-1) => Err(Wrong { what: "timestamp", why: "it is milliseconds since 1970" }),
+        Some(..=-1) => Err(Wrong::new("timestamp", "it is milliseconds since 1970")),
         _ => Ok(()),
     }
 }
@@ -216,7 +299,7 @@ pub(super) fn bytes<'a>(
         #[derive(Deserialize)]
         struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
         let text: Result<Text<'a>, _> = serde_json::from_str(written.get());
-        text.map(|Text(text)| text).map_err(|_| Wrong { what, why: "it is no string" })
+        text.map(|Text(text)| text).map_err(|_| Wrong::new(what, "it is no string"))
     };
     match form {
         Form::Json => Ok(Cow::Borrowed(written.get().as_bytes())),
@@ -226,8 +309,9 @@ pub(super) fn bytes<'a>(
         }),
         Form::Binary => {
             let bytes = BASE64.decode(text()?.as_bytes());
-            bytes.map(Cow::Owned).map_err(|_| Wrong { what, why: "it is no base64" })
+            bytes.map(Cow::Owned).map_err(|_| Wrong::new(what, "it is no base64"))
         }
+        Form::Avro | Form::JsonSchema | Form::Protobuf => Err(Wrong::new(what, "it goes by no schema")),
     }
 }
 

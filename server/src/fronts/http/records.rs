@@ -7,9 +7,10 @@
 //! [`UNPACKED_BYTES_MAX`].
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use base64::Engine as _;
@@ -21,11 +22,28 @@ use strandline_engine::format::compression::{Codec, decompress};
 use strandline_engine::format::marker::{EndMarker, TransactionResult};
 use strandline_engine::format::record::{Headers, Records};
 use strandline_protocol::messages::AbortedTransaction;
+use strandline_schemas::definition::SchemaType;
+use strandline_schemas::values::{Values, taken_apart};
 
 use super::problem::Problem;
 
 /// No batch unpacks to more here.
 const UNPACKED_BYTES_MAX: usize = 64 << 20;
+
+/// A value by a schema has no longer JSON.
+const DECODED_BYTES_MAX: usize = 4 << 20;
+
+/// Schemas by their ids, as far as they are at hand; or why one is not there.
+pub(super) type AtHand = HashMap<i32, Result<Arc<Values>, String>>;
+
+/// Why a record is not written.
+#[derive(Debug)]
+pub(super) enum Unwritten {
+    /// The schema with this id is not at hand.
+    Needs(i32),
+    /// For good.
+    Problem(Problem),
+}
 
 /// How keys and values stand in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,21 +54,44 @@ pub(super) enum Form {
     Json,
     /// As text.
     Text,
+    /// By a schema of Avro, as its encoding in JSON.
+    Avro,
+    /// By a JSON Schema.
+    JsonSchema,
+    /// By a schema of Protobuf, as its encoding in JSON.
+    Protobuf,
 }
 
 impl Form {
+    /// All of them.
+    pub(super) const ALL: [Form; 6] =
+        [Form::Binary, Form::Json, Form::Text, Form::Avro, Form::JsonSchema, Form::Protobuf];
+
     /// The word for it in media types and in the settings of consumers.
     pub(super) fn word(self) -> &'static str {
         match self {
             Form::Binary => "binary",
             Form::Json => "json",
             Form::Text => "text",
+            Form::Avro => "avro",
+            Form::JsonSchema => "jsonschema",
+            Form::Protobuf => "protobuf",
+        }
+    }
+
+    /// The type of the schemas that it goes by.
+    pub(super) fn schema_type(self) -> Option<SchemaType> {
+        match self {
+            Form::Binary | Form::Json | Form::Text => None,
+            Form::Avro => Some(SchemaType::Avro),
+            Form::JsonSchema => Some(SchemaType::Json),
+            Form::Protobuf => Some(SchemaType::Protobuf),
         }
     }
 
     /// The form of this word.
     pub(super) fn of_word(word: &str) -> Option<Form> {
-        [Form::Binary, Form::Json, Form::Text].into_iter().find(|form| form.word() == word)
+        Form::ALL.into_iter().find(|form| form.word() == word)
     }
 }
 
@@ -188,34 +229,47 @@ impl Record<'_> {
     /// As an element of the answers of the API's second version.
     ///
     /// # Errors
-    /// 406 where a key or a value is not of the form.
-    pub(super) fn write_v2(&self, out: &mut Vec<u8>, topic: &str, form: Form) -> Result<(), Problem> {
+    /// 406 where a key or a value is not of the form; and where a schema is not at hand.
+    pub(super) fn write_v2(
+        &self,
+        out: &mut Vec<u8>,
+        topic: &str,
+        form: Form,
+        schemas: &AtHand,
+    ) -> Result<(), Unwritten> {
         out.extend_from_slice(b"{\"topic\":");
         write_text(out, topic);
         out.extend_from_slice(b",\"key\":");
-        self.write_part(out, topic, Part::Key, form)?;
+        self.write_part(out, topic, Part::Key, form, schemas)?;
         out.extend_from_slice(b",\"value\":");
-        self.write_part(out, topic, Part::Value, form)?;
+        self.write_part(out, topic, Part::Value, form, schemas)?;
         let (partition, offset, timestamp) = (self.partition, self.offset, self.timestamp);
         let _ = write!(out, ",\"partition\":{partition},\"offset\":{offset},\"timestamp\":{timestamp}");
-        self.write_headers(out)
+        self.write_headers(out).map_err(Unwritten::Problem)
     }
 
-    fn write_part(&self, out: &mut Vec<u8>, topic: &str, part: Part, form: Form) -> Result<(), Problem> {
+    fn write_part(
+        &self,
+        out: &mut Vec<u8>,
+        topic: &str,
+        part: Part,
+        form: Form,
+        schemas: &AtHand,
+    ) -> Result<(), Unwritten> {
         let bytes = match part {
             Part::Key => self.key,
             Part::Value => self.value,
         };
-        let not_of_form = || {
+        let refused = |why: &str| {
             let (partition, offset) = (self.partition, self.offset);
             let what = if matches!(part, Part::Key) { "key" } else { "value" };
             let words = format!(
-                "topic {topic}, partition {partition}: the {what} at offset {offset} is no {}; read it as binary, or \
-                 go on behind it",
-                form.word()
+                "topic {topic}, partition {partition}: the {what} at offset {offset} {why}; read it as binary, or \
+                 go on behind it"
             );
-            Problem::new(StatusCode::NOT_ACCEPTABLE, Some(1), words)
+            Unwritten::Problem(Problem::new(StatusCode::NOT_ACCEPTABLE, Some(1), words))
         };
+        let not_of_form = || refused(&format!("is no {}", form.word()));
         match (bytes, form) {
             (None, _) => out.extend_from_slice(b"null"),
             (Some(bytes), Form::Binary) => write_base64(out, bytes),
@@ -224,6 +278,16 @@ impl Record<'_> {
             }
             (Some(bytes), Form::Text) => {
                 write_text(out, std::str::from_utf8(bytes).map_err(|_| not_of_form())?);
+            }
+            (Some(bytes), Form::Avro | Form::JsonSchema | Form::Protobuf) => {
+                let (id, encoded) = taken_apart(bytes).ok_or_else(|| refused("goes by no schema"))?;
+                let values = schemas.get(&id).ok_or(Unwritten::Needs(id))?;
+                let values = values.as_ref().map_err(|why| refused(&format!("cannot be shown: {why}")))?;
+                if form.schema_type() != Some(values.schema_type()) {
+                    return Err(refused(&format!("goes by a schema of {}", values.schema_type())));
+                }
+                let decoded = values.decode(encoded, out, DECODED_BYTES_MAX);
+                decoded.map_err(|why| refused(&format!("is not what schema {id} describes: {why}")))?;
             }
         }
         Ok(())
@@ -387,11 +451,14 @@ mod tests {
             record.write_own(&mut out, None)?;
             own.push(String::from_utf8(out).unwrap());
             let mut out = Vec::new();
-            record.write_v2(&mut out, "t", Form::Binary)?;
+            record.write_v2(&mut out, "t", Form::Binary, &AtHand::new()).unwrap();
             binary.push(String::from_utf8(out).unwrap());
-            for form in [Form::Json, Form::Text] {
-                let refused = record.write_v2(&mut Vec::new(), "t", form).unwrap_err();
-                assert_eq!(refused.code, 40601, "the key is neither");
+            for form in [Form::Json, Form::Text, Form::Avro] {
+                let refused = record.write_v2(&mut Vec::new(), "t", form, &AtHand::new()).unwrap_err();
+                assert!(
+                    matches!(&refused, Unwritten::Problem(problem) if problem.code == 40601),
+                    "the key is neither: {refused:?}"
+                );
             }
             Ok(ControlFlow::Continue(()))
         });

@@ -9,15 +9,18 @@
 //! of their own, one at a time ([`worker`]); what that takes is bounded by `strandline-schemas`.
 
 mod topic;
+mod values;
 mod worker;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strandline_engine::types::{Offset, PartitionId};
 use strandline_schemas::api::{Answer, Outcome, Request};
+use strandline_schemas::subject::Subject;
 use strandline_schemas::{Error, State, TOPIC};
 use tokio::sync::Mutex as Turn;
 
+use self::values::Kept;
 use self::worker::Worker;
 use super::ask::Asker;
 use super::problem::Problem;
@@ -34,6 +37,10 @@ pub(super) struct Registry {
     /// Held from what a change is made of until it is read back.
     writing: Turn<()>,
     worker: Worker,
+    /// The same for records, which may take as long.
+    encoder: Worker,
+    /// What was understood to write and read records by it.
+    kept: Kept,
 }
 
 /// What is known of the topic.
@@ -57,7 +64,13 @@ impl Registry {
         request: Request,
         body: bytes::Bytes,
     ) -> Result<Answer, Problem> {
-        topic::check_rights(asker, &request.access()).await?;
+        let mut access = request.access();
+        if let Some((id, subject)) = request.id_of_subject()
+            && is_of(&self.caught_up(asker).await?.state, id, subject)
+        {
+            access.subject = Some(subject);
+        }
+        topic::check_rights(asker, &access).await?;
         let request = Arc::new(request);
         if !request.access().is_write {
             let known = self.caught_up(asker).await?;
@@ -162,4 +175,11 @@ impl Registry {
 /// What a refusal is about.
 fn of_topic() -> String {
     format!("topic {TOPIC}")
+}
+
+/// Whether a version of a subject has the schema with this id.
+fn is_of(state: &State, id: i32, subject: &str) -> bool {
+    let subject = Subject::parse(subject);
+    let name = subject.to_string();
+    state.places_of_id(&subject.context, id).any(|(place, _)| place.0 == name)
 }

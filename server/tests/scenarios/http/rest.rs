@@ -113,7 +113,7 @@ fn what_is_refused_has_a_code_that_says_why() {
         ("POST", "/topics/nope", TEXT, "{\"records\":[{\"value\":\"x\"}]}", 404, 40401),
         ("POST", "/topics/t/partitions/7", TEXT, "{\"records\":[{\"value\":\"x\"}]}", 404, 40402),
         ("POST", "/topics/t", "text/plain", "x", 415, 415),
-        ("POST", "/topics/t", "application/vnd.kafka.avro.v2+json", "{}", 501, 501),
+        ("POST", "/topics/t", "application/vnd.kafka.avro.v2+json", "{}", 422, 42201),
         ("POST", "/topics/t", TEXT, "{\"records\":", 422, 42201),
         ("POST", "/topics/t", TEXT, "{\"records\":[]}", 422, 42201),
         ("POST", "/topics/t", BINARY, "{\"records\":[{\"value\":\"?\"}]}", 422, 42201),

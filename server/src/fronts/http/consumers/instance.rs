@@ -21,7 +21,8 @@ use super::member::Member;
 use super::subject::{Partition, Reset, Settings, Subscription};
 use crate::fronts::http::ask::Asker;
 use crate::fronts::http::problem::Problem;
-use crate::fronts::http::records::walk;
+use crate::fronts::http::records::{Unwritten, walk};
+use crate::fronts::http::schemas::Registry;
 use crate::fronts::http::topics::{Moment, Wanted, check, no_partition};
 use crate::session::Principal;
 
@@ -258,6 +259,7 @@ impl Instance {
     pub(in crate::fronts::http) async fn records(
         &self,
         asker: &Asker,
+        registry: &Registry,
         wait: Option<Duration>,
         bytes_max: usize,
     ) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Problem> {
@@ -269,7 +271,7 @@ impl Instance {
             self.check_subscribed()?;
             let turn = self.turns.lock().await;
             self.find_positions(asker).await?;
-            let (out, is_enough, room) = self.read(asker, bytes_max, deadline).await?;
+            let (out, is_enough, room) = self.read(asker, registry, bytes_max, deadline).await?;
             drop(turn);
             if is_enough {
                 return Ok((out, room));
@@ -327,6 +329,7 @@ impl Instance {
     async fn read(
         &self,
         asker: &Asker,
+        registry: &Registry,
         bytes_max: usize,
         deadline: Instant,
     ) -> Result<(Vec<u8>, bool, Option<OwnedSemaphorePermit>), Problem> {
@@ -354,6 +357,7 @@ impl Instance {
         let (mut out, mut moved) = (Vec::new(), Vec::new());
         let mut fetched = 0;
         let mut failure = None;
+        let mut schemas = registry.readers();
         for (((topic, partition), offset), data) in at.iter().zip(&found) {
             let code = ErrorCode::try_from(data.error_code).unwrap_or(ErrorCode::UnknownServerError);
             match code {
@@ -375,22 +379,34 @@ impl Instance {
             fetched += data.records.len();
             let (mut position, form) = (*offset, self.settings.form);
             let aborted = data.aborted_transactions.as_deref();
-            let walked = walk(*partition, &data.records, aborted, &mut position, &mut |record| {
-                if out.len() >= 2 * bytes_max {
-                    return Ok(ControlFlow::Break(()));
-                }
-                let before = out.len();
-                if before > 0 {
-                    out.push(b',');
-                }
-                match record.write_v2(&mut out, topic, form) {
-                    Ok(()) => Ok(ControlFlow::Continue(())),
-                    Err(problem) => {
-                        out.truncate(before);
-                        Err(problem)
+            let walked = loop {
+                let mut needed = None;
+                let walked = walk(*partition, &data.records, aborted, &mut position, &mut |record| {
+                    if out.len() >= 2 * bytes_max {
+                        return Ok(ControlFlow::Break(()));
                     }
+                    let before = out.len();
+                    if before > 0 {
+                        out.push(b',');
+                    }
+                    let written = record.write_v2(&mut out, topic, form, schemas.at_hand());
+                    if written.is_err() {
+                        out.truncate(before);
+                    }
+                    match written {
+                        Ok(()) => Ok(ControlFlow::Continue(())),
+                        Err(Unwritten::Needs(id)) => {
+                            needed = Some(id);
+                            Ok(ControlFlow::Break(()))
+                        }
+                        Err(Unwritten::Problem(problem)) => Err(problem),
+                    }
+                });
+                match needed {
+                    Some(id) if schemas.fetch(asker, id).await? => {}
+                    _ => break walked,
                 }
-            });
+            };
             if let Err(problem) = walked {
                 failure = Some(problem);
             }

@@ -14,8 +14,10 @@
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -29,7 +31,8 @@ use super::call::{Call, Face, schema};
 use crate::fronts::http::ask::{Asker, InPath, Queried, held};
 use crate::fronts::http::media::{self, V2_RECORDS};
 use crate::fronts::http::problem::Problem;
-use crate::fronts::http::records::{Form, walk, write_text};
+use crate::fronts::http::records::{Form, Unwritten, walk, write_text};
+use crate::fronts::http::schemas::Registry;
 use crate::fronts::http::topics::{Moment, Wanted};
 
 /// Bytes of records that are fetched at once, where nothing is said, and at most.
@@ -152,8 +155,8 @@ impl Asked {
     }
 
     fn form(&self) -> Result<Option<Form>, Problem> {
-        let form = self.format.as_deref().map(Form::of_word);
-        match form {
+        let own = |word: &str| Form::of_word(word).filter(|form| form.schema_type().is_none());
+        match self.format.as_deref().map(own) {
             Some(None) => Err(Problem::invalid(9, "format is json, text or binary")),
             form => Ok(form.flatten()),
         }
@@ -162,6 +165,7 @@ impl Asked {
 
 async fn read(
     asker: Asker,
+    Extension(registry): Extension<Arc<Registry>>,
     InPath((topic, partition)): InPath<(String, i32)>,
     Queried(asked): Queried<Asked>,
     headers: HeaderMap,
@@ -201,20 +205,39 @@ async fn read(
     let (mut out, mut count, mut position) = (Vec::new(), 0, offset);
     out.extend_from_slice(if v2.is_some() { b"[" } else { b"{\"records\":[" });
     let aborted = data.aborted_transactions.as_deref();
-    let _ = walk(partition, &data.records, aborted, &mut position, &mut |record| {
-        if count >= count_max || (count > 0 && out.len() >= 2 * BYTES_MAX) {
-            return Ok(ControlFlow::Break(()));
+    let mut schemas = registry.readers();
+    loop {
+        let mut needed = None;
+        let _ = walk(partition, &data.records, aborted, &mut position, &mut |record| {
+            if count >= count_max || (count > 0 && out.len() >= 2 * BYTES_MAX) {
+                return Ok(ControlFlow::Break(()));
+            }
+            let before = out.len();
+            if count > 0 {
+                out.push(b',');
+            }
+            let written = match v2 {
+                Some(form) => record.write_v2(&mut out, &topic, form, schemas.at_hand()),
+                None => record.write_own(&mut out, form).map_err(Unwritten::Problem),
+            };
+            match written {
+                Ok(()) => {
+                    count += 1;
+                    Ok(ControlFlow::Continue(()))
+                }
+                Err(Unwritten::Needs(id)) => {
+                    out.truncate(before);
+                    needed = Some(id);
+                    Ok(ControlFlow::Break(()))
+                }
+                Err(Unwritten::Problem(problem)) => Err(problem),
+            }
+        })?;
+        match needed {
+            Some(id) if schemas.fetch(&asker, id).await? => {}
+            _ => break,
         }
-        if count > 0 {
-            out.push(b',');
-        }
-        count += 1;
-        match v2 {
-            Some(form) => record.write_v2(&mut out, &topic, form)?,
-            None => record.write_own(&mut out, form)?,
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
+    }
     out.push(b']');
     let content_type = match v2 {
         Some(form) => V2_RECORDS[form as usize],

@@ -19,6 +19,7 @@ use crate::fronts::http::media::{self, JSON, V2, V2_RECORDS};
 use crate::fronts::http::problem::Problem;
 use crate::fronts::http::produce::at_most;
 use crate::fronts::http::records::Form;
+use crate::fronts::http::schemas::Registry;
 use crate::fronts::http::topics::Moment;
 use crate::security::random;
 
@@ -118,7 +119,7 @@ pub(super) fn schemas() -> Value {
             "type": "object",
             "properties": {
                 "name": text(),
-                "format": {"type": "string", "enum": ["binary", "json", "text"]},
+                "format": {"type": "string", "enum": Form::ALL.map(Form::word)},
                 "auto.offset.reset": {"type": "string", "enum": ["earliest", "latest", "none"]},
                 "auto.commit.enable": {"oneOf": [{"type": "boolean"}, {"type": "string", "enum": ["true", "false"]}]},
                 "fetch.min.bytes": {"oneOf": [{"type": "integer"}, text()]},
@@ -235,13 +236,10 @@ fn settings(written: &Map<String, Value>) -> Result<Settings, Problem> {
     };
     let form = match text("format")?.as_deref() {
         None => Form::Binary,
-        Some("avro" | "jsonschema" | "protobuf") => {
-            return Err(wrong(
-                "format",
-                "binary, json or text: others need a schema registry, which this front does not have",
-            ));
+        Some(word) => {
+            let words = Form::ALL.map(Form::word).join(", ");
+            Form::of_word(word).ok_or_else(|| wrong("format", &format!("one of {words}")))?
         }
-        Some(word) => Form::of_word(word).ok_or_else(|| wrong("format", "binary, json or text"))?,
     };
     let reset = match text("auto.offset.reset")?.as_deref() {
         None | Some("latest") => Reset::Latest,
@@ -398,6 +396,7 @@ struct Reading {
 async fn records(
     asker: Asker,
     Extension(all): All,
+    Extension(registry): Extension<Arc<Registry>>,
     InPath((group, name)): InPath<Named>,
     Queried(reading): Queried<Reading>,
     headers: HeaderMap,
@@ -416,7 +415,7 @@ async fn records(
     }
     let wait = reading.timeout.map(|wait| Duration::from_millis(wait.into()).min(WAIT_MAX));
     let bytes_max = reading.max_bytes.unwrap_or(BYTES).clamp(1, BYTES_MAX);
-    let (elements, room) = instance.records(&asker, wait, bytes_max).await?;
+    let (elements, room) = instance.records(&asker, &registry, wait, bytes_max).await?;
     let mut out = Vec::with_capacity(elements.len() + 2);
     out.push(b'[');
     out.extend_from_slice(&elements);

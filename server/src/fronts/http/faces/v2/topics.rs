@@ -1,7 +1,9 @@
 //! Topics, partitions, offsets, brokers; producing; creating a topic.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use axum::Extension;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -17,8 +19,9 @@ use crate::fronts::http::faces::call::{Call, offset, schema};
 use crate::fronts::http::faces::create::create_topic;
 use crate::fronts::http::media::{self, JSON, V2, V2_RECORDS};
 use crate::fronts::http::problem::Problem;
-use crate::fronts::http::produce::{self, Became, New};
-use crate::fronts::http::records;
+use crate::fronts::http::produce::{self, Became, Named, New};
+use crate::fronts::http::records::{self, Form};
+use crate::fronts::http::schemas::Registry;
 use crate::fronts::http::topics::{Moment, check, no_partition};
 
 /// The version of DescribeConfigs that is asked, and what stands for a topic in it.
@@ -136,6 +139,10 @@ fn produce_request() -> Value {
         "type": "object",
         "required": ["records"],
         "properties": {
+            "key_schema": {"type": "string", "nullable": true, "description": "avro, jsonschema, protobuf: a schema"},
+            "key_schema_id": id_or_null(),
+            "value_schema": {"type": "string", "nullable": true, "description": "the same for values"},
+            "value_schema_id": id_or_null(),
             "records": {
                 "type": "array", "minItems": 1, "maxItems": produce::RECORDS_MAX,
                 "items": {
@@ -151,6 +158,10 @@ fn produce_request() -> Value {
             },
         },
     })
+}
+
+fn id_or_null() -> Value {
+    json!({"type": "integer", "format": "int32", "minimum": 1, "nullable": true})
 }
 
 fn produce_response() -> Value {
@@ -172,8 +183,8 @@ fn produce_response() -> Value {
                     },
                 },
             },
-            "key_schema_id": {"type": "integer", "nullable": true},
-            "value_schema_id": {"type": "integer", "nullable": true},
+            "key_schema_id": id_or_null(),
+            "value_schema_id": id_or_null(),
         },
     })
 }
@@ -287,31 +298,37 @@ async fn brokers(asker: Asker, headers: HeaderMap) -> Result<Response, Problem> 
 
 async fn produce_to_topic(
     asker: Asker,
+    Extension(registry): Extension<Arc<Registry>>,
     InPath(name): InPath<String>,
     headers: HeaderMap,
     body: Whole,
 ) -> Result<Response, Problem> {
-    produce(&asker, &name, None, &headers, &body).await
+    produce(&asker, &registry, &name, None, &headers, &body).await
 }
 
 async fn produce_to_partition(
     asker: Asker,
+    Extension(registry): Extension<Arc<Registry>>,
     InPath((name, index)): InPath<(String, i32)>,
     headers: HeaderMap,
     body: Whole,
 ) -> Result<Response, Problem> {
-    produce(&asker, &name, Some(index), &headers, &body).await
+    produce(&asker, &registry, &name, Some(index), &headers, &body).await
 }
 
 async fn produce(
     asker: &Asker,
+    registry: &Registry,
     name: &str,
     only: Option<i32>,
     headers: &HeaderMap,
     body: &Whole,
 ) -> Result<Response, Problem> {
     let form = media::form_of_body(headers)?;
-    let records: Vec<New<'_>> = produce::read(&body.bytes, form)?;
+    let plain = match form.schema_type() {
+        None => Some(produce::read(&body.bytes, form)?),
+        Some(_) => None,
+    };
     // A producer makes a topic where the broker lets it.
     let topic = asker.topic(name, true).await?;
     if let Some(only) = only
@@ -319,9 +336,31 @@ async fn produce(
     {
         return Err(no_partition(name, only));
     }
+    let (records, key_id, value_id) = match plain {
+        Some(records) => (records, None, None),
+        None => by_schema(asker, registry, name, form, body).await?,
+    };
     let became = produce::append(asker, &topic, only, &records).await?;
     let offsets: Vec<Value> = became.iter().map(told).collect();
-    Ok(answer(headers, &json!({"offsets": offsets, "key_schema_id": null, "value_schema_id": null})))
+    Ok(answer(headers, &json!({"offsets": offsets, "key_schema_id": key_id, "value_schema_id": value_id})))
+}
+
+/// The records of a body that go by schemas, and the ids of these.
+async fn by_schema(
+    asker: &Asker,
+    registry: &Registry,
+    topic: &str,
+    form: Form,
+    body: &Whole,
+) -> Result<(Vec<New<'static>>, Option<i32>, Option<i32>), Problem> {
+    let Named { key_schema, key_schema_id, value_schema, value_schema_id } = produce::named(&body.bytes)?;
+    let key = registry.writer(asker, &format!("{topic}-key"), form, key_schema, key_schema_id).await?;
+    let value =
+        registry.writer(asker, &format!("{topic}-value"), form, value_schema, value_schema_id).await?;
+    let ids = (key.as_ref().map(|key| key.id), value.as_ref().map(|value| value.id));
+    let bytes = body.bytes.clone();
+    let read = move || produce::read_by_schema(&bytes, key.as_ref(), value.as_ref());
+    Ok((registry.encode(read).await??, ids.0, ids.1))
 }
 
 /// What became of a record: the code is 2 where the same may be tried again, and 1 where not.

@@ -160,7 +160,7 @@ impl<'a> Written<'a> {
                 Some("STRING") => (Form::Text, "STRING"),
                 Some(other) => {
                     let words =
-                        format!("{what}: {other} needs a schema registry, which this front does not have");
+                        format!("{what}: records of {other} are taken by the second version of the API");
                     let known = matches!(other, "AVRO" | "JSONSCHEMA" | "PROTOBUF");
                     let words = if known { words } else { format!("{what}.type is BINARY, JSON or STRING") };
                     return Err(Problem::invalid(1, words));
