@@ -15,7 +15,7 @@ use strandline_engine::{Engine, Front, Handle, NoFront, RecoveryReport, ShardSta
 use crate::cluster::Endpoint;
 use crate::config::{Advertised, BrokerConfig, HostPort, ListenerConfig};
 use crate::descriptors::{Descriptors, TooFew};
-use crate::fronts::http::{HttpFront, Pages, Surroundings};
+use crate::fronts::http::{HttpFront, Pages, Started, Surroundings};
 use crate::fronts::kafka::KafkaFront;
 use crate::jwks::{self, TokenKeys};
 use crate::metrics::{self, Sources};
@@ -178,6 +178,7 @@ impl Server {
                 seats,
                 used,
                 in_process: kafka.in_process().clone(),
+                groups: kafka.groups().clone(),
                 pages: page_maker(pages.clone()),
             };
             let front = HttpFront::start(socket, surroundings);
@@ -187,7 +188,9 @@ impl Server {
         let engine = Engine::start(engine_config, (kafka.clone(), other))?;
         let keys = KeyWatch::start(keys, engine.handle().clone()).map_err(ServeError::KeyWatch)?;
         if let Some(http) = &http {
-            http.serve(engine.handle().clone());
+            let reactor = engine.reactor().clone();
+            let (engine, recovery) = (engine.handle().clone(), engine.recovery());
+            http.serve(Started { engine, recovery, reactor });
         }
         {
             let (handle, recovery) = (engine.handle().clone(), engine.recovery());

@@ -7,6 +7,7 @@ mod broker_settings;
 mod cli;
 mod client;
 mod configuration;
+mod console;
 mod consumer_groups;
 mod dead_letters;
 mod effects;

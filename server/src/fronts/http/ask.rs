@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
 use super::problem::Problem;
-use super::surroundings::Surroundings;
+use super::surroundings::{Started, Surroundings};
 use super::users::Users;
 use crate::in_process::Said;
 use crate::session::{Principal, Session};
@@ -63,7 +63,7 @@ pub(super) struct Shared {
     pub(super) users: Users,
     /// Turns true when the front ends.
     pub(super) stopping: watch::Receiver<bool>,
-    engine: Arc<OnceLock<Handle>>,
+    started: Arc<OnceLock<Started>>,
     bodies: Arc<Semaphore>,
     memory: Arc<Semaphore>,
     silent: Mutex<HashMap<String, Instant>>,
@@ -72,7 +72,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(
         around: Surroundings,
-        engine: Arc<OnceLock<Handle>>,
+        started: Arc<OnceLock<Started>>,
         stopping: watch::Receiver<bool>,
     ) -> Shared {
         let listener = around.config.listener(&around.listener);
@@ -80,7 +80,7 @@ impl Shared {
         let users = Users::new(sasl, around.tokens.of(&around.listener).cloned());
         let [bodies, memory] =
             [BODIES_BYTES, MEMORY_BYTES].map(|bytes| Arc::new(Semaphore::new(bytes / UNIT_BYTES)));
-        Shared { around, users, stopping, engine, bodies, memory, silent: Mutex::default() }
+        Shared { around, users, stopping, started, bodies, memory, silent: Mutex::default() }
     }
 
     /// The scheme of the front's addresses.
@@ -93,7 +93,15 @@ impl Shared {
     /// # Errors
     /// 503 while the broker recovers.
     pub(super) fn engine(&self) -> Result<&Handle, Problem> {
-        self.engine.get().ok_or_else(|| Problem::away("the broker recovers"))
+        Ok(&self.started()?.engine)
+    }
+
+    /// What is known of the broker since it has recovered.
+    ///
+    /// # Errors
+    /// 503 until then.
+    pub(super) fn started(&self) -> Result<&Started, Problem> {
+        self.started.get().ok_or_else(|| Problem::away("the broker recovers"))
     }
 
     /// Room for so many bytes, at most a quarter of all.

@@ -7,13 +7,13 @@
 //! v3         /v3, /kafka/v3: the third version, as far as it has a use on one node
 //! schemas    /subjects, /schemas, /compatibility, /config, /mode, /contexts: the schema registry
 //! openapi    /openapi.json, made of the same lists that the router is made of
+//! console    /console: pages for a browser, which have a module of their own; / leads there
 //! ```
 //! A face is a list of calls ([`call::Face`]), or a router of its own; whoever adds one does so in
 //! [`Faces::new`]. An unknown path is 404, in JSON. Each answer carries
 //! `X-Request-Id`: the client's, or one that is made for it.
 
 mod call;
-mod create;
 mod pages;
 mod reads;
 mod schemas;
@@ -34,6 +34,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::ask::{Connected, State};
+use super::console::{self, Console};
 use super::consumers::Consumers;
 use super::problem::Problem;
 use super::records;
@@ -61,12 +62,14 @@ impl Faces {
     /// The faces of a front.
     pub(super) fn new(shared: &State) -> Faces {
         let consumers: Arc<Consumers> = Arc::default();
-        let router = router(shared, consumers.clone());
+        let console = Arc::new(Console::new());
+        tokio::spawn(console.clone().watch(shared.clone()));
+        let router = router(shared, consumers.clone(), console);
         Faces { router, consumers }
     }
 }
 
-fn router(shared: &State, consumers: Arc<Consumers>) -> Router {
+fn router(shared: &State, consumers: Arc<Consumers>, console: Arc<Console>) -> Router {
     let mut document = openapi();
     let mut router = Router::new();
     for face in [reads::face(), v2::face(), v3::face()] {
@@ -77,6 +80,7 @@ fn router(shared: &State, consumers: Arc<Consumers>) -> Router {
     router
         .merge(pages::face())
         .merge(schemas::face())
+        .merge(console::router(shared, console))
         .route("/openapi.json", get(told))
         .layer(Extension(consumers))
         .layer(Extension(Arc::new(Registry::default())))

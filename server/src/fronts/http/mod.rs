@@ -11,9 +11,14 @@
 //! Memory: bodies share [`ask::BODIES_BYTES`], what is made of them and answers, until they are taken, share
 //! [`ask::MEMORY_BYTES`]; a connection buffers [`listen::BUFFER_BYTES`] at most, its head included.
 
+mod acls;
+mod admin;
 mod ask;
+mod cluster;
+mod console;
 mod consumers;
 mod faces;
+mod groups;
 mod listen;
 mod media;
 mod problem;
@@ -29,11 +34,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
-use strandline_engine::Handle;
 use tokio::runtime;
 use tokio::sync::watch;
 
-pub use surroundings::{Page, Pages, Surroundings};
+pub use surroundings::{Page, Pages, Started, Surroundings};
 
 /// Threads for what may take its time: passwords, and pages of metrics.
 const ASIDE_MAX: usize = 4;
@@ -42,7 +46,7 @@ const ASIDE_MAX: usize = 4;
 pub struct HttpFront {
     address: SocketAddr,
     has_tls: bool,
-    engine: Arc<OnceLock<Handle>>,
+    started: Arc<OnceLock<Started>>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -55,7 +59,7 @@ impl HttpFront {
     pub fn start(socket: TcpListener, surroundings: Surroundings) -> io::Result<HttpFront> {
         let address = socket.local_addr()?;
         let acceptor = surroundings.keys.of(&surroundings.listener).cloned();
-        let engine: Arc<OnceLock<Handle>> = Arc::default();
+        let started: Arc<OnceLock<Started>> = Arc::default();
         let (stop, stopping) = watch::channel(false);
         let runtime = runtime::Builder::new_current_thread()
             .enable_io()
@@ -67,19 +71,19 @@ impl HttpFront {
         let socket = tokio::net::TcpListener::from_std(socket)?;
         drop(entered);
         let has_tls = acceptor.is_some();
-        let shared = Arc::new(ask::Shared::new(surroundings, engine.clone(), stopping));
+        let shared = Arc::new(ask::Shared::new(surroundings, started.clone(), stopping));
         let thread = thread::Builder::new().name("http".to_owned()).spawn(move || {
             runtime.block_on(listen::run(socket, acceptor, shared));
             // What still runs aside is not waited for.
             runtime.shutdown_background();
         })?;
-        Ok(HttpFront { address, has_tls, engine, stop, thread: Some(thread) })
+        Ok(HttpFront { address, has_tls, started, stop, thread: Some(thread) })
     }
 
     /// The broker has recovered and takes requests.
-    pub fn serve(&self, engine: Handle) {
+    pub fn serve(&self, started: Started) {
         // It is said once.
-        let _ = self.engine.set(engine);
+        let _ = self.started.set(started);
     }
 
     /// Where it answers.

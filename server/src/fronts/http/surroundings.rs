@@ -1,8 +1,13 @@
 //! What the front needs of the broker.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use strandline_engine::reactor::Chosen;
+use strandline_engine::{Handle, RecoveryReport};
 
 use crate::config::BrokerConfig;
+use crate::groups::Groups;
 use crate::in_process::InProcess;
 use crate::jwks::TokenKeys;
 use crate::net::{Keys, Seats};
@@ -39,6 +44,18 @@ pub struct Surroundings {
     pub used: Used,
     /// The way to the shards.
     pub in_process: InProcess,
+    /// What groups have committed.
+    pub groups: Groups,
     /// Metrics and health.
     pub pages: Pages,
+}
+
+/// A broker that has recovered.
+pub struct Started {
+    /// The engine.
+    pub engine: Handle,
+    /// What recovery found, and how long it took.
+    pub recovery: (RecoveryReport, Duration),
+    /// What the shards' threads run on.
+    pub reactor: Chosen,
 }

@@ -79,9 +79,13 @@ impl Http {
     }
 
     pub(crate) fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Heard {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: here\r\n");
+        let mut head = format!("{method} {path} HTTP/1.1\r\n");
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in own.chain(headers.iter().copied()) {
+        let all: Vec<(&str, &str)> = own.chain(headers.iter().copied()).collect();
+        if !all.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            head.push_str("Host: here\r\n");
+        }
+        for (name, value) in all {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
@@ -121,7 +125,7 @@ pub(crate) fn read(stream: &mut impl BufRead, is_head: bool) -> (Heard, bool) {
         heard.headers.push((name.to_owned(), value.trim().to_owned()));
     }
     let is_kept = heard.header("connection") != Some("close");
-    if is_head || status == 204 {
+    if is_head || status == 204 || status == 304 {
         return (heard, is_kept);
     }
     if let Some(length) = heard.header("content-length") {

@@ -7,15 +7,10 @@ use axum::extract::State as OfRouter;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use strandline_protocol::messages::DescribeClusterRequest;
 use strandline_protocol::wire::ErrorCode;
 
 use crate::fronts::http::ask::{Asker, State};
 use crate::fronts::http::problem::Problem;
-use crate::security::acl::Operation;
-
-/// The version of DescribeCluster that is asked.
-const DESCRIBE_CLUSTER: i16 = 0;
 
 /// The face.
 pub(super) fn face() -> Router<State> {
@@ -40,12 +35,9 @@ async fn metrics(asker: Result<Asker, Problem>, OfRouter(shared): OfRouter<State
     page(OfRouter(shared), uri).await
 }
 
-/// Whether the client may describe the cluster.
+/// That the client may describe the cluster.
 async fn may_describe(asker: &Asker) -> Result<(), Problem> {
-    let request =
-        DescribeClusterRequest { include_cluster_authorized_operations: true, ..Default::default() };
-    let answer = asker.ask(DESCRIBE_CLUSTER, &request).await?;
-    let may = answer.cluster_authorized_operations as u32 & Operation::Describe.bit() != 0;
+    let may = asker.may_describe_cluster().await?;
     may.then_some(()).ok_or_else(|| Problem::of_kafka(ErrorCode::ClusterAuthorizationFailed, "metrics"))
 }
 

@@ -14,9 +14,9 @@ use strandline_protocol::messages::{
     MetadataResponseTopic,
 };
 
+use crate::fronts::http::admin::create_topic;
 use crate::fronts::http::ask::{Asker, InPath, Whole};
 use crate::fronts::http::faces::call::{Call, offset, schema};
-use crate::fronts::http::faces::create::create_topic;
 use crate::fronts::http::media::{self, JSON, V2, V2_RECORDS};
 use crate::fronts::http::problem::Problem;
 use crate::fronts::http::produce::{self, Became, Named, New};

@@ -4,50 +4,18 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use strandline_protocol::messages::{
-    AclCreation, CreateAclsRequest, DeleteAclsFilter, DeleteAclsRequest, DescribeAclsRequest,
-};
-use strandline_protocol::wire::ErrorCode;
+use strandline_protocol::messages::{AclCreation, DeleteAclsFilter};
 
 use super::part::{answer, list, many, object, of_this, one, read, thing};
+use crate::fronts::http::acls::{self, ANY, OPERATIONS, PATTERNS, PERMISSIONS, TYPES, number, word};
 use crate::fronts::http::ask::{Asker, InPath, Queried, Whole};
 use crate::fronts::http::faces::call::{Call, schema};
 use crate::fronts::http::media::JSON;
 use crate::fronts::http::problem::Problem;
 use crate::fronts::http::produce::at_most;
-use crate::fronts::http::topics::check;
-
-/// The version of all three requests that is asked.
-const ACLS: i16 = 3;
 
 /// Rules of a body.
 const RULES_MAX: usize = 1000;
-
-/// Kafka's words, each at its number.
-const TYPES: [&str; 8] =
-    ["UNKNOWN", "ANY", "TOPIC", "GROUP", "CLUSTER", "TRANSACTIONAL_ID", "DELEGATION_TOKEN", "USER"];
-const PATTERNS: [&str; 5] = ["UNKNOWN", "ANY", "MATCH", "LITERAL", "PREFIXED"];
-const OPERATIONS: [&str; 15] = [
-    "UNKNOWN",
-    "ANY",
-    "ALL",
-    "READ",
-    "WRITE",
-    "CREATE",
-    "DELETE",
-    "ALTER",
-    "DESCRIBE",
-    "CLUSTER_ACTION",
-    "DESCRIBE_CONFIGS",
-    "ALTER_CONFIGS",
-    "IDEMPOTENT_WRITE",
-    "CREATE_TOKENS",
-    "DESCRIBE_TOKENS",
-];
-const PERMISSIONS: [&str; 4] = ["UNKNOWN", "ANY", "DENY", "ALLOW"];
-
-/// The number of any.
-const ANY: i8 = 1;
 
 pub(super) fn calls(cluster: &str) -> Vec<Call> {
     let types = [JSON];
@@ -104,19 +72,6 @@ pub(super) fn schemas() -> Value {
     })
 }
 
-/// The number of a word.
-fn number(words: &[&str], what: &str, word: &str) -> Result<i8, Problem> {
-    let at = words.iter().position(|known| known.eq_ignore_ascii_case(word));
-    let at = at.filter(|at| *at > 0);
-    let wrong = || Problem::invalid(1, format!("{what} is one of {}, and not {word}", words[1..].join(", ")));
-    at.map(|at| at as i8).ok_or_else(wrong)
-}
-
-/// The word of a number.
-fn word(words: &'static [&'static str], number: i8) -> &'static str {
-    usize::try_from(number).ok().and_then(|at| words.get(at)).copied().unwrap_or("UNKNOWN")
-}
-
 fn told(cluster: &str, acl: &AclCreation) -> Value {
     let has = json!({
         "cluster_id": cluster,
@@ -167,33 +122,8 @@ async fn acls_of(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let id = of_this(&asker, &named)?;
-    let filter = asked.filter()?;
-    let request = DescribeAclsRequest {
-        resource_type_filter: filter.resource_type_filter,
-        resource_name_filter: filter.resource_name_filter,
-        pattern_type_filter: filter.pattern_type_filter,
-        principal_filter: filter.principal_filter,
-        host_filter: filter.host_filter,
-        operation: filter.operation,
-        permission_type: filter.permission_type,
-    };
-    let found = asker.ask(ACLS, &request).await?;
-    check(found.error_code, "permissions")?;
-    let mut data = Vec::new();
-    for resource in found.resources {
-        for acl in resource.acls {
-            let acl = AclCreation {
-                resource_type: resource.resource_type,
-                resource_name: resource.resource_name.clone(),
-                resource_pattern_type: resource.pattern_type,
-                principal: acl.principal,
-                host: acl.host,
-                operation: acl.operation,
-                permission_type: acl.permission_type,
-            };
-            data.push(told(&id, &acl));
-        }
-    }
+    let found = acls::meant_by(&asker, asked.filter()?).await?;
+    let data = found.iter().map(|acl| told(&id, acl)).collect();
     Ok(list("KafkaAclList", &uri, data))
 }
 
@@ -203,25 +133,8 @@ async fn delete(
     Queried(asked): Queried<Asked>,
 ) -> Result<Response, Problem> {
     let id = of_this(&asker, &named)?;
-    let request = DeleteAclsRequest { filters: vec![asked.filter()?] };
-    let deleted = asker.ask(ACLS, &request).await?;
-    let mut data = Vec::new();
-    for result in deleted.filter_results {
-        check(result.error_code, "permissions")?;
-        for acl in result.matching_acls {
-            check(acl.error_code, "permissions")?;
-            let acl = AclCreation {
-                resource_type: acl.resource_type,
-                resource_name: acl.resource_name,
-                resource_pattern_type: acl.pattern_type,
-                principal: acl.principal,
-                host: acl.host,
-                operation: acl.operation,
-                permission_type: acl.permission_type,
-            };
-            data.push(told(&id, &acl));
-        }
-    }
+    let deleted = acls::delete(&asker, asked.filter()?).await?;
+    let data: Vec<Value> = deleted.iter().map(|acl| told(&id, acl)).collect();
     Ok(answer(StatusCode::OK, &json!({"data": data})))
 }
 
@@ -238,20 +151,17 @@ struct Written {
 }
 
 impl Written {
-    fn creation(self) -> Result<AclCreation, Problem> {
-        let resource_type = number(&TYPES, "resource_type", &self.resource_type)?;
-        // There is one cluster, and Kafka has a name for it.
-        let is_cluster = word(&TYPES, resource_type) == "CLUSTER";
-        let otherwise = if is_cluster { "kafka-cluster" } else { "" };
-        Ok(AclCreation {
-            resource_type,
-            resource_name: self.resource_name.unwrap_or_else(|| otherwise.to_owned()),
-            resource_pattern_type: number(&PATTERNS, "pattern_type", &self.pattern_type)?,
-            principal: self.principal,
-            host: self.host,
-            operation: number(&OPERATIONS, "operation", &self.operation)?,
-            permission_type: number(&PERMISSIONS, "permission", &self.permission)?,
-        })
+    fn creation(&self) -> Result<AclCreation, Problem> {
+        let written = acls::Written {
+            resource_type: &self.resource_type,
+            resource_name: self.resource_name.as_deref(),
+            pattern_type: &self.pattern_type,
+            principal: &self.principal,
+            host: &self.host,
+            operation: &self.operation,
+            permission: &self.permission,
+        };
+        written.creation()
     }
 }
 
@@ -277,15 +187,7 @@ async fn create_all(asker: Asker, InPath(named): InPath<String>, body: Whole) ->
 }
 
 async fn add(asker: &Asker, written: Vec<Written>) -> Result<StatusCode, Problem> {
-    let creations = written.into_iter().map(Written::creation).collect::<Result<Vec<_>, _>>()?;
-    let created = asker.ask(ACLS, &CreateAclsRequest { creations }).await?;
-    for (at, result) in created.results.into_iter().enumerate() {
-        let code = ErrorCode::try_from(result.error_code).unwrap_or(ErrorCode::UnknownServerError);
-        if code != ErrorCode::None {
-            let problem = Problem::of_kafka(code, &format!("permission {at}"));
-            let words = result.error_message.map(|words| format!("permission {at}: {words}"));
-            return Err(Problem { message: words.unwrap_or(problem.message.clone()), ..problem });
-        }
-    }
+    let creations = written.iter().map(Written::creation).collect::<Result<Vec<_>, _>>()?;
+    acls::create(asker, creations).await?;
     Ok(StatusCode::CREATED)
 }

@@ -5,33 +5,17 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use strandline_protocol::messages::{
-    CreatableTopicConfig, DeleteTopicState, DeleteTopicsRequest, DescribeConfigsRequest,
-    DescribeConfigsResource, DescribeConfigsResourceResult, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResource, IncrementalAlterableConfig, MetadataResponsePartition,
-    MetadataResponseTopic,
+    CreatableTopicConfig, DescribeConfigsResourceResult, MetadataResponsePartition, MetadataResponseTopic,
 };
-use strandline_protocol::wire::ErrorCode;
 
 use super::part::{answer, cluster_id, list, many, object, of_this, one, read, related, thing};
+use crate::fronts::http::admin::{DELETE, Resource, SET, create_topic, delete_topic, source};
 use crate::fronts::http::ask::{Asker, InPath, Whole};
 use crate::fronts::http::faces::call::{Call, schema};
-use crate::fronts::http::faces::create::create_topic;
 use crate::fronts::http::media::JSON;
 use crate::fronts::http::problem::Problem;
 use crate::fronts::http::produce::at_most;
-use crate::fronts::http::topics::{check, no_partition};
-
-/// The versions that are asked.
-const DESCRIBE_CONFIGS: i16 = 4;
-const ALTER_CONFIGS: i16 = 1;
-const DELETE_TOPICS: i16 = 5;
-
-/// What stands for a topic there.
-const TOPIC: i8 = 2;
-
-/// What is done with a setting: it is set, or its default is in force again.
-const SET: i8 = 0;
-const DELETE: i8 = 1;
+use crate::fronts::http::topics::no_partition;
 
 /// Settings of a body.
 const SETTINGS_MAX: usize = 1000;
@@ -258,15 +242,7 @@ async fn create(asker: Asker, InPath(named): InPath<String>, body: Whole) -> Res
 
 async fn delete(asker: Asker, InPath((named, name)): InTopic) -> Result<StatusCode, Problem> {
     of_this(&asker, &named)?;
-    let request = DeleteTopicsRequest {
-        topic_names: vec![name.clone()],
-        topics: Vec::<DeleteTopicState>::new(),
-        timeout_ms: 30_000,
-    };
-    let answer = asker.ask(DELETE_TOPICS, &request).await?;
-    for topic in answer.responses {
-        check(topic.error_code, &format!("topic {name}"))?;
-    }
+    delete_topic(&asker, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -301,18 +277,6 @@ async fn partition(
 
 // ---- settings ---------------------------------------------------------------------------------------------
 
-/// The word for where a setting comes from.
-fn source(number: i8) -> &'static str {
-    match number {
-        1 => "DYNAMIC_TOPIC_CONFIG",
-        2 => "DYNAMIC_BROKER_CONFIG",
-        3 => "DYNAMIC_DEFAULT_BROKER_CONFIG",
-        4 => "STATIC_BROKER_CONFIG",
-        5 => "DEFAULT_CONFIG",
-        _ => "UNKNOWN",
-    }
-}
-
 fn config_thing(id: &str, topic: &str, config: &DescribeConfigsResourceResult) -> Value {
     let at = format!("/v3/clusters/{id}/topics/{topic}/configs/{}", config.name);
     let synonyms: Vec<Value> = config
@@ -328,30 +292,9 @@ fn config_thing(id: &str, topic: &str, config: &DescribeConfigsResourceResult) -
     thing("KafkaTopicConfig", at, has)
 }
 
-async fn described(
-    asker: &Asker,
-    topic: &str,
-    only: Option<&str>,
-) -> Result<Vec<DescribeConfigsResourceResult>, Problem> {
-    let resource = DescribeConfigsResource {
-        resource_type: TOPIC,
-        resource_name: topic.to_owned(),
-        configuration_keys: only.map(|name| vec![name.to_owned()]),
-    };
-    let request =
-        DescribeConfigsRequest { resources: vec![resource], include_synonyms: true, ..Default::default() };
-    let answer = asker.ask(DESCRIBE_CONFIGS, &request).await?;
-    let mut found = Vec::new();
-    for result in answer.results {
-        check(result.error_code, &format!("topic {topic}"))?;
-        found.extend(result.configs);
-    }
-    Ok(found)
-}
-
 async fn configs(asker: Asker, InPath((named, name)): InTopic, uri: Uri) -> Result<Response, Problem> {
     let id = of_this(&asker, &named)?;
-    let found = described(&asker, &name, None).await?;
+    let found = Resource::Topic(&name).settings(&asker, None).await?;
     let data = found.iter().map(|config| config_thing(&id, &name, config)).collect();
     Ok(list("KafkaTopicConfigList", &uri, data))
 }
@@ -360,7 +303,7 @@ type OfTopic = InPath<(String, String, String)>;
 
 async fn config(asker: Asker, InPath((named, topic, name)): OfTopic) -> Result<Response, Problem> {
     let id = of_this(&asker, &named)?;
-    let found = described(&asker, &topic, Some(&name)).await?;
+    let found = Resource::Topic(&topic).settings(&asker, Some(&name)).await?;
     let found = found.iter().find(|config| config.name == name).ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, Some(4), format!("topic {topic} has no setting {name}"))
     })?;
@@ -373,27 +316,7 @@ async fn change(
     changes: Vec<(String, i8, Option<String>)>,
     validate_only: bool,
 ) -> Result<StatusCode, Problem> {
-    let configs = changes.into_iter().map(|(name, config_operation, value)| IncrementalAlterableConfig {
-        name,
-        config_operation,
-        value,
-    });
-    let resource = IncrementalAlterConfigsResource {
-        resource_type: TOPIC,
-        resource_name: topic.to_owned(),
-        configs: configs.collect(),
-    };
-    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only };
-    let answer = asker.ask(ALTER_CONFIGS, &request).await?;
-    for result in answer.responses {
-        let of = format!("topic {topic}");
-        let code = ErrorCode::try_from(result.error_code).unwrap_or(ErrorCode::UnknownServerError);
-        if code != ErrorCode::None {
-            let problem = Problem::of_kafka(code, &of);
-            let words = result.error_message.map(|words| format!("{of}: {words}"));
-            return Err(Problem { message: words.unwrap_or(problem.message.clone()), ..problem });
-        }
-    }
+    Resource::Topic(topic).change(asker, changes, validate_only).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
