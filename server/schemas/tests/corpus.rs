@@ -5,7 +5,10 @@ use std::path::Path;
 
 use strandline_schemas::checkers;
 
-const CHECKERS: [(&str, fn(&[u8])); 5] = [
+/// A folder of `fuzz/corpus`, and what its files are held against.
+type Checker = (&'static str, fn(&[u8]));
+
+const CHECKERS: [Checker; 5] = [
     ("schema_requests", checkers::requests),
     ("schema_records", checkers::records),
     ("schema_texts", checkers::texts),
