@@ -1,4 +1,4 @@
-//! What goes on: whether records are safe, how long syncs take, what the shards do, and when the disk is full.
+//! What goes on: whether records are safe, how long syncs take, what the shards do, when the disk is full.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,8 +1,8 @@
 //! Looking through the partitions of a topic: from where, for what, and how far one look goes.
 //!
 //! A look takes turns: from each partition a piece at a time, until it has as many records as are wanted, has
-//! read [`LOOK_BYTES_MAX`], or has taken [`LOOK_TIME_MAX`]. It says how far it has come, and the next one goes
-//! on there.
+//! read [`LOOK_BYTES_MAX`], or has taken [`LOOK_TIME_MAX`]. It says how far it has come, and the next one
+//! goes on there.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
