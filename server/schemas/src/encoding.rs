@@ -1,4 +1,4 @@
-//! What values of all types of schemas have in common: numbers of variable length, and why a value does not fit.
+//! What values of all types have in common: numbers of variable length, and why a value does not fit.
 
 use std::fmt;
 

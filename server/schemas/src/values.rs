@@ -5,8 +5,8 @@
 //!                                           | JSON Schema: the JSON
 //!                                           | Protobuf: which message of the file | the message
 //! ```
-//! Which message that is says a list of numbers, each the place of a message among those of the file or of the
-//! message around it, as varints of zigzag; the first one of the file is one byte 0.
+//! Which message that is says a list of numbers, each the place of a message among those of the file or of
+//! the message around it, as varints of zigzag; the first one of the file is one byte 0.
 
 use crate::avro::Avro;
 use crate::definition::SchemaType;
@@ -23,7 +23,7 @@ const MAGIC: u8 = 0;
 /// Bytes before what is encoded.
 const HEAD_BYTES: usize = 5;
 
-/// Longest JSON of one value that is read: beyond what a topic takes by default, in an encoding that is longer.
+/// Longest JSON of one value that is encoded: twice what a record has by default, in a longer encoding.
 pub const JSON_BYTES_MAX: usize = 2 << 20;
 
 /// The values of one schema.
@@ -68,8 +68,8 @@ impl Values {
         self.weight
     }
 
-    /// The value of a text of JSON, as serializers write it with the id of the schema; the budget is that of all
-    /// values of a request.
+    /// The value of a text of JSON, as serializers write it with the id of the schema; the budget is that of
+    /// all values of a request.
     ///
     /// # Errors
     /// [`Misfit`].

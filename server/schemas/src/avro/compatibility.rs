@@ -65,8 +65,8 @@ impl Pair<'_> {
                 }
             }
             (_, Type::Union(branches)) => {
-                for branch in branches {
-                    self.compare(reader, branch, found)?;
+                for (at, branch) in branches.iter().enumerate() {
+                    self.within(&at.to_string(), |pair| pair.compare(reader, branch, found))?;
                 }
             }
             (Type::Union(branches), _) => {

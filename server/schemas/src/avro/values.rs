@@ -1,7 +1,7 @@
 //! Values: from Avro's encoding in JSON to its binary encoding, and back.
 //!
-//! In JSON a branch of a union other than null stands in an object with its name (`{"string": "x"}`), and bytes
-//! are a string of the code points 0 to 255, as the specification says and Java's library does.
+//! In JSON a branch of a union other than null stands in an object with its name (`{"string": "x"}`), and
+//! bytes are a string of the code points 0 to 255, as the specification says and Java's library does.
 
 use std::io::Write as _;
 
@@ -346,7 +346,8 @@ fn text(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("memory takes everything");
 }
 
-/// A number with as many digits as its own type needs; what JSON has no number for is a text, as Java writes it.
+/// A number with the digits that its own type needs; one that JSON does not have is a text, as Java writes
+/// it.
 fn fraction(number: impl serde::Serialize, wide: f64, out: &mut Vec<u8>) {
     match wide {
         wide if wide.is_nan() => text("NaN", out),

@@ -1,4 +1,4 @@
-//! Whether a value is one that a schema describes. Formats are annotations, and `unevaluated...` is not looked at.
+//! Whether a schema describes a value. Formats are annotations, and `unevaluated...` is not looked at.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;

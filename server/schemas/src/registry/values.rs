@@ -10,7 +10,7 @@ use crate::values::Values;
 const BYTES_PER_BYTE: usize = 32;
 const BYTES_AT_LEAST: usize = 64 << 10;
 
-/// The values of the schema that has this id in the default context, deleted or not; `None` where there is none.
+/// The values of the schema with this id in the default context, deleted or not, if there is one.
 ///
 /// # Errors
 /// Where the schema can no longer be understood, such as without what it refers to.

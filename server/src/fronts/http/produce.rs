@@ -2,7 +2,8 @@
 //! became of each.
 //!
 //! ```text
-//! body > records (bounded), by schemas where the form has some > partition: given, by the key as in Kafka's clients, or one for all without keys
+//! body > records (bounded), by schemas where the form has some
+//!      > partition: given, by the key as in Kafka's clients, or one for all without keys
 //!      > batches, one a partition at a time > Produce with acks=all > the offset of each record, or why not
 //! ```
 //! An answer that gives an offset gives it when the record is durable, as any acknowledgement of this broker.

@@ -4,9 +4,9 @@
 //! request > may the client? (rights of topics) > catch up: read what is new of the topic > state > answer
 //! change  > one at a time: catch up > what it consists of > Produce, as the client > durable > read back > answer
 //! ```
-//! The topic is read on as far as it goes before anything is answered, so that whoever else writes it, another
-//! registry or a copy, is seen, and an answer is never older than the request. Texts are understood on a thread
-//! of their own, one at a time ([`worker`]); what that takes is bounded by `strandline-schemas`.
+//! The topic is read on as far as it goes before anything is answered, so that whoever else writes it,
+//! another registry or a copy, is seen, and an answer is never older than the request. Texts are understood
+//! on a thread of their own, one at a time ([`worker`]); what that takes is bounded by `strandline-schemas`.
 
 mod topic;
 mod values;
@@ -21,6 +21,7 @@ use strandline_schemas::{Error, State, TOPIC};
 use tokio::sync::Mutex as Turn;
 
 use self::values::Kept;
+pub(super) use self::values::Readers;
 use self::worker::Worker;
 use super::ask::Asker;
 use super::problem::Problem;
@@ -157,8 +158,8 @@ impl Registry {
         self.lock().clone()
     }
 
-    /// The one copy that there may be. Nobody else reads the topic meanwhile; where this request ends before the copy
-    /// is put back, the next one reads from the start.
+    /// The one copy that there may be. Nobody else reads the topic meanwhile; where this request ends before
+    /// the copy is put back, the next one reads from the start.
     fn take(&self) -> Arc<Known> {
         std::mem::take(&mut *self.lock())
     }

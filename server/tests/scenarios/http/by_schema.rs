@@ -1,5 +1,5 @@
-//! REST by schemas: what is produced as Avro, JSON Schema and Protobuf is what serializers write, and what they
-//! write is read.
+//! REST by schemas: what is produced as Avro, JSON Schema and Protobuf is what serializers write, and what
+//! they write is read.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::http::StatusCode;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use strandline_engine::Isolation;
 use strandline_protocol::messages::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, PartitionData,
 };
 use strandline_protocol::wire::ErrorCode;
 use tokio::sync::{Mutex as Turns, OwnedSemaphorePermit, watch};
@@ -21,8 +22,8 @@ use super::member::Member;
 use super::subject::{Partition, Reset, Settings, Subscription};
 use crate::fronts::http::ask::Asker;
 use crate::fronts::http::problem::Problem;
-use crate::fronts::http::records::{Unwritten, walk};
-use crate::fronts::http::schemas::Registry;
+use crate::fronts::http::records::{Form, Unwritten, walk};
+use crate::fronts::http::schemas::{Readers, Registry};
 use crate::fronts::http::topics::{Moment, Wanted, check, no_partition};
 use crate::session::Principal;
 
@@ -378,35 +379,8 @@ impl Instance {
             }
             fetched += data.records.len();
             let (mut position, form) = (*offset, self.settings.form);
-            let aborted = data.aborted_transactions.as_deref();
-            let walked = loop {
-                let mut needed = None;
-                let walked = walk(*partition, &data.records, aborted, &mut position, &mut |record| {
-                    if out.len() >= 2 * bytes_max {
-                        return Ok(ControlFlow::Break(()));
-                    }
-                    let before = out.len();
-                    if before > 0 {
-                        out.push(b',');
-                    }
-                    let written = record.write_v2(&mut out, topic, form, schemas.at_hand());
-                    if written.is_err() {
-                        out.truncate(before);
-                    }
-                    match written {
-                        Ok(()) => Ok(ControlFlow::Continue(())),
-                        Err(Unwritten::Needs(id)) => {
-                            needed = Some(id);
-                            Ok(ControlFlow::Break(()))
-                        }
-                        Err(Unwritten::Problem(problem)) => Err(problem),
-                    }
-                });
-                match needed {
-                    Some(id) if schemas.fetch(asker, id).await? => {}
-                    _ => break walked,
-                }
-            };
+            let written = Written { out: &mut out, bytes_max: 2 * bytes_max, topic, form };
+            let walked = written.walk(asker, &mut schemas, *partition, data, &mut position).await?;
             if let Err(problem) = walked {
                 failure = Some(problem);
             }
@@ -690,6 +664,59 @@ impl Instance {
                     state.positions.keys().map(|(topic, _)| topic.clone()).collect();
                 topics.dedup();
                 topics
+            }
+        }
+    }
+}
+
+/// Records of a topic as elements of an array.
+struct Written<'a> {
+    out: &'a mut Vec<u8>,
+    /// It takes no further record behind so many bytes.
+    bytes_max: usize,
+    topic: &'a str,
+    form: Form,
+}
+
+impl Written<'_> {
+    /// Takes what was fetched of a partition, by the schemas that it names, and moves its position behind
+    /// what is taken. The inner error is a record that is not given; the outer one is about all.
+    async fn walk(
+        self,
+        asker: &Asker,
+        schemas: &mut Readers<'_>,
+        partition: i32,
+        data: &PartitionData<Bytes>,
+        position: &mut i64,
+    ) -> Result<Result<ControlFlow<()>, Problem>, Problem> {
+        let Written { out, bytes_max, topic, form } = self;
+        let aborted = data.aborted_transactions.as_deref();
+        loop {
+            let mut needed = None;
+            let walked = walk(partition, &data.records, aborted, position, &mut |record| {
+                if out.len() >= bytes_max {
+                    return Ok(ControlFlow::Break(()));
+                }
+                let before = out.len();
+                if before > 0 {
+                    out.push(b',');
+                }
+                let written = record.write_v2(out, topic, form, schemas.at_hand());
+                if written.is_err() {
+                    out.truncate(before);
+                }
+                match written {
+                    Ok(()) => Ok(ControlFlow::Continue(())),
+                    Err(Unwritten::Needs(id)) => {
+                        needed = Some(id);
+                        Ok(ControlFlow::Break(()))
+                    }
+                    Err(Unwritten::Problem(problem)) => Err(problem),
+                }
+            });
+            match needed {
+                Some(id) if schemas.fetch(asker, id).await? => {}
+                _ => return Ok(walked),
             }
         }
     }

@@ -1,8 +1,9 @@
-//! Values by schemas, for the faces whose clients send and take JSON: the schema that a producer names, and those
-//! that records name which are read.
+//! Values by schemas, for the faces whose clients send and take JSON: the schema that a producer names, and
+//! those that records name which are read.
 //!
-//! Whoever may read records may read what they say, whatever rights there are to look at schemas. Whoever appends
-//! by a schema may look at it, or it is one of the topic; a new one is registered as the client itself would.
+//! Whoever may read records may read what they say, whatever rights there are to look at schemas. Whoever
+//! appends by a schema may look at it, or it is one of the topic; a new one is registered as the client
+//! itself would.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,8 +83,8 @@ impl Registry {
         Readers { registry: self, at_hand: AtHand::new() }
     }
 
-    /// The schema that keys or values are written by, as the client names it: the id of one that is registered, or
-    /// a text, which is registered for the subject unless it is there.
+    /// The schema that keys or values are written by, as the client names it: the id of one that is
+    /// registered, or a text, which is registered for the subject unless it is there.
     ///
     /// # Errors
     /// [`Problem`].

@@ -1,5 +1,5 @@
-//! The thread on which texts are understood and compared: off the front's thread, and with a stack for texts that
-//! nest as deep as they may.
+//! The thread on which texts are understood and compared: off the front's thread, and with a stack for texts
+//! that nest as deep as they may.
 
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.apache.avro.AvroRuntimeException;
 import org.apache.avro.Schema;
 import org.apache.avro.SchemaCompatibility;
 
@@ -41,11 +42,18 @@ public final class Beside {
     for (int pair = 0; pair < PAIRS; pair++) {
       Schema writer = registered(pair);
       Schema reader = parse(schema(0));
+      SchemaCompatibility.SchemaPairCompatibility compared;
+      try {
+        compared = SchemaCompatibility.checkReaderWriterCompatibility(reader, writer);
+      } catch (AvroRuntimeException ambiguous) {
+        // An alias and a name mean two fields of the writer: the library has no answer.
+        continue;
+      }
       String subject = "/subjects/:.beside:s" + pair + "/versions";
       ask("PUT", "/config/:.beside:s" + pair, Map.of("compatibility", "BACKWARD"));
       JsonNode answer = ask("POST", "/compatibility" + subject + "/latest?verbose=true", Map.of("schema", reader.toString()));
       List<String> expected = new ArrayList<>();
-      for (var found : SchemaCompatibility.checkReaderWriterCompatibility(reader, writer).getResult().getIncompatibilities()) {
+      for (var found : compared.getResult().getIncompatibilities()) {
         expected.add(found.getType() + " " + found.getLocation() + " " + found.getMessage());
       }
       List<String> said = new ArrayList<>();

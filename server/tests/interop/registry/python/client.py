@@ -63,6 +63,7 @@ def write(bootstrap, registry):
     assert refused(lambda: registry.get_latest_version("none"), 404).error_code == 40401
     assert refused(lambda: registry.delete_subject("avro-value"), 422).error_code == 42206
     extra = registry.register_schema("gone-value", Schema('"bytes"', "AVRO"))
+    registry.delete_subject("gone-value")
     registry.delete_subject("gone-value", permanent=True)
     assert registry.register_schema("gone-value", Schema('"double"', "AVRO")) > extra
 
