@@ -341,10 +341,13 @@ fn ids_of_strangers_stay_text_and_pages_of_groups_stay_small() {
         })
         .collect();
     let patience = Instant::now() + Duration::from_secs(20);
-    let find = FindCoordinatorRequest { key: "g".to_owned(), ..Default::default() };
-    while broker.client().call(3, &find).error_code != 0 {
-        assert!(Instant::now() < patience, "there is no coordinator");
-        std::thread::sleep(Duration::from_millis(50));
+    // Of groups, and of transactions.
+    for key_type in [0, 1] {
+        let find = FindCoordinatorRequest { key: "g".to_owned(), key_type, ..Default::default() };
+        while broker.client().call(3, &find).error_code != 0 {
+            assert!(Instant::now() < patience, "there is no coordinator");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
     for id in &ids {
         let partition = OffsetCommitRequestPartition { committed_offset: 0, ..Default::default() };
@@ -370,8 +373,16 @@ fn ids_of_strangers_stay_text_and_pages_of_groups_stay_small() {
         transaction_timeout_ms: 60_000,
         ..Default::default()
     };
-    let answer: InitProducerIdResponse = broker.client().call(4, &request);
-    assert_eq!(answer.error_code, 0, "{answer:?}");
+    loop {
+        let answer: InitProducerIdResponse = broker.client().call(4, &request);
+        // Its partition may be loading: COORDINATOR_LOAD_IN_PROGRESS, or not there yet: NOT_COORDINATOR.
+        if ![14, 16].contains(&answer.error_code) {
+            assert_eq!(answer.error_code, 0, "{answer:?}");
+            break;
+        }
+        assert!(Instant::now() < patience, "{answer:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let transactions = page(&mut browser, "/console/transactions");
     assert!(transactions.contains("&lt;script&gt;alert(1)"), "{transactions}");
     page(&mut browser, "/console/transactions?state=Ongoing");
