@@ -35,7 +35,7 @@ for (const block of document.querySelectorAll("[data-copy]")) {
 
 function shown(value, format) {
   if (value === null) return "";
-  return format === "json" && typeof value !== "string" ? JSON.stringify(value) : String(value);
+  return format === "text" || format === "binary" ? String(value) : JSON.stringify(value);
 }
 
 function cut(text, most) {
