@@ -13,30 +13,11 @@ impl Client {
     /// # Errors
     /// [`AdminError`].
     pub fn acls(&mut self, filter: DeleteAclsFilter) -> Result<Vec<AclCreation>, AdminError> {
-        let request = DescribeAclsRequest {
-            resource_type_filter: filter.resource_type_filter,
-            resource_name_filter: filter.resource_name_filter,
-            pattern_type_filter: filter.pattern_type_filter,
-            principal_filter: filter.principal_filter,
-            host_filter: filter.host_filter,
-            operation: filter.operation,
-            permission_type: filter.permission_type,
-        };
         let mut controller = self.dial_controller()?;
-        let response = controller.call(&request).map_err(lost)?;
-        Code::check(response.error_code).map_err(|code| refused(code, response.error_message))?;
-        let rules = response.resources.into_iter().flat_map(|resource| {
-            resource.acls.into_iter().map(move |acl| AclCreation {
-                resource_type: resource.resource_type,
-                resource_name: resource.resource_name.clone(),
-                resource_pattern_type: resource.pattern_type,
-                principal: acl.principal,
-                host: acl.host,
-                operation: acl.operation,
-                permission_type: acl.permission_type,
-            })
-        });
-        Ok(rules.collect())
+        let mut response = controller.call(&DescribeAclsRequest::from(filter)).map_err(lost)?;
+        let message = response.error_message.take();
+        Code::check(response.error_code).map_err(|code| refused(code, message))?;
+        Ok(response.rules().collect())
     }
 
     /// Adds rules; those that are there already stay. When one is refused, the others may have been added.
@@ -69,17 +50,10 @@ impl Client {
         let mut removed = Vec::new();
         for result in response.filter_results {
             Code::check(result.error_code).map_err(|code| refused(code, result.error_message))?;
-            for rule in result.matching_acls {
-                Code::check(rule.error_code).map_err(|code| refused(code, rule.error_message))?;
-                removed.push(AclCreation {
-                    resource_type: rule.resource_type,
-                    resource_name: rule.resource_name,
-                    resource_pattern_type: rule.pattern_type,
-                    principal: rule.principal,
-                    host: rule.host,
-                    operation: rule.operation,
-                    permission_type: rule.permission_type,
-                });
+            for mut rule in result.matching_acls {
+                let message = rule.error_message.take();
+                Code::check(rule.error_code).map_err(|code| refused(code, message))?;
+                removed.push(rule.into());
             }
         }
         Ok(removed)

@@ -13,7 +13,7 @@ use strandline_protocol::messages::*;
 
 use crate::broker::{Broker, data_dir};
 use crate::http::client::{Heard, Http, chunk};
-use crate::http::start;
+use crate::http::{USERS, start};
 
 const TEXT: &str = "application/vnd.kafka.text.v2+json";
 
@@ -368,17 +368,7 @@ fn the_live_view_leaves_nothing_out_however_fast_it_comes_and_goes_on_where_it_w
 #[test]
 fn whoever_may_not_see_it_does_not() {
     let data = data_dir();
-    let users = "listener.name.plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.\
-                 PlainLoginModule required user_admin=\"hunter2\" user_bob=\"builder\";";
-    let settings = [
-        "listener.security.protocol.map=PLAINTEXT:SASL_PLAINTEXT",
-        "sasl.enabled.mechanisms=PLAIN",
-        users,
-        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users=User:admin",
-    ];
-    let settings: Vec<&str> = settings.into_iter().flat_map(|setting| ["-o", setting]).collect();
-    let (broker, mut nobody) = open(data.path(), &settings);
+    let (broker, mut nobody) = open(data.path(), &USERS);
     let asked = nobody.get("/console");
     assert_eq!(asked.status, 401);
     assert!(asked.header("www-authenticate").unwrap().starts_with("Basic "));

@@ -21,6 +21,21 @@ use client::Http;
 /// The arguments that have the front listen.
 pub(crate) const LISTEN: [&str; 2] = ["--http-listen", "127.0.0.1:0"];
 
+/// A listener whose users are admin (hunter2), who may do all, and bob (builder), who may do what rules say.
+pub(crate) const USERS: [&str; 10] = [
+    "-o",
+    "listener.security.protocol.map=PLAINTEXT:SASL_PLAINTEXT",
+    "-o",
+    "sasl.enabled.mechanisms=PLAIN",
+    "-o",
+    "listener.name.plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule \
+     required user_admin=\"hunter2\" user_bob=\"builder\";",
+    "-o",
+    "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "-o",
+    "super.users=User:admin",
+];
+
 /// A broker with the front, and a client of it.
 pub(crate) fn start(data: &Path, more: &[&str]) -> (Broker, Http) {
     let broker = Broker::start(data, &[&LISTEN, more].concat());

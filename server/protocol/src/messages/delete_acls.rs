@@ -1,10 +1,25 @@
 //! DeleteAcls (31): rules of who may do what that have to go.
 
 use crate::message;
-use crate::messages::Request;
+use crate::messages::{AclCreation, Request};
 
 impl Request for DeleteAclsRequest {
     type Response = DeleteAclsResponse;
+}
+
+/// The rule that was deleted, as it would be created again.
+impl From<DeleteAclsMatchingAcl> for AclCreation {
+    fn from(rule: DeleteAclsMatchingAcl) -> AclCreation {
+        AclCreation {
+            resource_type: rule.resource_type,
+            resource_name: rule.resource_name,
+            resource_pattern_type: rule.pattern_type,
+            principal: rule.principal,
+            host: rule.host,
+            operation: rule.operation,
+            permission_type: rule.permission_type,
+        }
+    }
 }
 
 message! {

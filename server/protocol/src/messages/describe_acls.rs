@@ -1,10 +1,42 @@
 //! DescribeAcls (29): the rules of who may do what.
 
 use crate::message;
-use crate::messages::Request;
+use crate::messages::{AclCreation, DeleteAclsFilter, Request};
 
 impl Request for DescribeAclsRequest {
     type Response = DescribeAclsResponse;
+}
+
+/// What a filter would delete.
+impl From<DeleteAclsFilter> for DescribeAclsRequest {
+    fn from(filter: DeleteAclsFilter) -> DescribeAclsRequest {
+        DescribeAclsRequest {
+            resource_type_filter: filter.resource_type_filter,
+            resource_name_filter: filter.resource_name_filter,
+            pattern_type_filter: filter.pattern_type_filter,
+            principal_filter: filter.principal_filter,
+            host_filter: filter.host_filter,
+            operation: filter.operation,
+            permission_type: filter.permission_type,
+        }
+    }
+}
+
+impl DescribeAclsResponse {
+    /// The rules, each with its resource, as they would be created.
+    pub fn rules(self) -> impl Iterator<Item = AclCreation> {
+        self.resources.into_iter().flat_map(|resource| {
+            resource.acls.into_iter().map(move |acl| AclCreation {
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name.clone(),
+                resource_pattern_type: resource.pattern_type,
+                principal: acl.principal,
+                host: acl.host,
+                operation: acl.operation,
+                permission_type: acl.permission_type,
+            })
+        })
+    }
 }
 
 message! {

@@ -7,7 +7,6 @@ use strandline_protocol::messages::{
 use super::admin::check_with;
 use super::ask::Asker;
 use super::problem::Problem;
-use super::topics::check;
 
 /// The version of all three requests that is asked.
 const ACLS: i16 = 3;
@@ -93,32 +92,9 @@ impl Written<'_> {
 /// # Errors
 /// [`Problem`].
 pub(super) async fn meant_by(asker: &Asker, filter: DeleteAclsFilter) -> Result<Vec<AclCreation>, Problem> {
-    let request = DescribeAclsRequest {
-        resource_type_filter: filter.resource_type_filter,
-        resource_name_filter: filter.resource_name_filter,
-        pattern_type_filter: filter.pattern_type_filter,
-        principal_filter: filter.principal_filter,
-        host_filter: filter.host_filter,
-        operation: filter.operation,
-        permission_type: filter.permission_type,
-    };
-    let answer = asker.ask(ACLS, &request).await?;
-    check_with(answer.error_code, answer.error_message, "permissions")?;
-    let mut found = Vec::new();
-    for resource in answer.resources {
-        for acl in resource.acls {
-            found.push(AclCreation {
-                resource_type: resource.resource_type,
-                resource_name: resource.resource_name.clone(),
-                resource_pattern_type: resource.pattern_type,
-                principal: acl.principal,
-                host: acl.host,
-                operation: acl.operation,
-                permission_type: acl.permission_type,
-            });
-        }
-    }
-    Ok(found)
+    let mut answer = asker.ask(ACLS, &DescribeAclsRequest::from(filter)).await?;
+    check_with(answer.error_code, answer.error_message.take(), "permissions")?;
+    Ok(answer.rules().collect())
 }
 
 /// Creates permissions.
@@ -141,18 +117,10 @@ pub(super) async fn delete(asker: &Asker, filter: DeleteAclsFilter) -> Result<Ve
     let deleted = asker.ask(ACLS, &DeleteAclsRequest { filters: vec![filter] }).await?;
     let mut found = Vec::new();
     for result in deleted.filter_results {
-        check(result.error_code, "permissions")?;
-        for acl in result.matching_acls {
-            check(acl.error_code, "permissions")?;
-            found.push(AclCreation {
-                resource_type: acl.resource_type,
-                resource_name: acl.resource_name,
-                resource_pattern_type: acl.pattern_type,
-                principal: acl.principal,
-                host: acl.host,
-                operation: acl.operation,
-                permission_type: acl.permission_type,
-            });
+        check_with(result.error_code, result.error_message, "permissions")?;
+        for mut acl in result.matching_acls {
+            check_with(acl.error_code, acl.error_message.take(), "permissions")?;
+            found.push(acl.into());
         }
     }
     Ok(found)

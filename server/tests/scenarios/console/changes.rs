@@ -7,23 +7,14 @@ use strandline_protocol::messages::*;
 
 use super::{HOSTILE, TEXT, create, open, open_as, page, until};
 use crate::broker::{Broker, data_dir};
+use crate::http::USERS;
 use crate::http::client::{Heard, Http};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A broker whose listener has the users admin and bob, and a rule for the first.
 fn with_users(data: &std::path::Path) -> Broker {
-    let users = "listener.name.plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.\
-                 PlainLoginModule required user_admin=\"hunter2\" user_bob=\"builder\";";
-    let settings = [
-        "listener.security.protocol.map=PLAINTEXT:SASL_PLAINTEXT",
-        "sasl.enabled.mechanisms=PLAIN",
-        users,
-        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users=User:admin",
-    ];
-    let settings: Vec<&str> = settings.into_iter().flat_map(|setting| ["-o", setting]).collect();
-    open(data, &settings).0
+    open(data, &USERS).0
 }
 
 fn written(fields: &[(&str, &str)]) -> String {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use strandline_protocol::messages::*;
 
 use super::client::{Http, chunk, read};
-use super::{LISTEN, start};
+use super::{LISTEN, USERS, start};
 use crate::broker::{Broker, data_dir};
 use crate::client::fetch;
 
@@ -414,17 +414,7 @@ fn v3_records_are_reported_one_by_one_while_the_request_goes_on() {
 #[test]
 fn permissions_are_those_of_kafka_and_are_made_by_v3() {
     let data = data_dir();
-    let users = "listener.name.plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.\
-                 PlainLoginModule required user_admin=\"hunter2\" user_bob=\"builder\";";
-    let settings = [
-        "listener.security.protocol.map=PLAINTEXT:SASL_PLAINTEXT",
-        "sasl.enabled.mechanisms=PLAIN",
-        users,
-        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users=User:admin",
-    ];
-    let settings: Vec<&str> = settings.into_iter().flat_map(|setting| ["-o", setting]).collect();
-    let broker = Broker::start(data.path(), &[&LISTEN, &settings[..]].concat());
+    let broker = Broker::start(data.path(), &[&LISTEN[..], &USERS].concat());
     let address = broker.http.unwrap();
     let (mut admin, mut bob) =
         (Http::new(address).user("admin", "hunter2"), Http::new(address).user("bob", "builder"));
