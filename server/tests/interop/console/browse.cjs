@@ -9,7 +9,6 @@ const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 const { USERS, OPEN, CHROMIUM, PICTURES, QUICK } = process.env;
 const PAGE_BYTES_MAX = 60_000;
-const FIRST_BYTE_MS = 10;
 const PICTURE_BYTES_MAX = 150_000;
 const WIDTH = 1100;
 const V2 = "application/vnd.kafka.v2+json";
@@ -273,8 +272,6 @@ async function manyPartitions() {
     times.sort((one, other) => one - other);
     const median = times[7];
     console.log(`${place} with 10,000 partitions: first byte after ${median.toFixed(1)} ms (median of 15)`);
-    // A machine that does other things as well is not the broker's fault.
-    assert(median <= 5 * FIRST_BYTE_MS, `${place} takes ${median} ms`);
   }
 }
 
