@@ -1,6 +1,7 @@
 //! The console: who is let in, what its pages show and how large they are, and that what strangers write into
 //! records and names stays text.
 
+mod by_schema;
 mod changes;
 
 use std::io::{BufRead, BufReader, Write};
@@ -363,6 +364,20 @@ fn the_live_view_leaves_nothing_out_however_fast_it_comes_and_goes_on_where_it_w
     let (id, event) = live.next();
     assert_eq!((event["skipped"].clone(), id.as_str()), (json!(1), "0:1001,1:1002"));
     assert_eq!(event["records"][0]["value"], "v-there");
+}
+
+#[test]
+fn the_live_view_says_when_it_is_not_behind_any_more() {
+    let data = data_dir();
+    let (broker, mut browser) = open(data.path(), &[]);
+    create(&broker, "t", 1);
+    let mut live = Live::open(&mut Http::new(broker.http.unwrap()), "/console/topics/t/tail", None);
+    // As many as an event has.
+    let records: Vec<Value> = (0..200).map(|at| json!({"value": at.to_string()})).collect();
+    produce(&mut browser, "t", 0, records.into());
+    let began = Instant::now();
+    while live.next().1["is_behind"] == true {}
+    assert!(began.elapsed() < Duration::from_secs(10), "it is told at once, not with the next record");
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod access;
 mod audit;
 mod change;
 mod chart;
+mod diff;
 mod edit;
 mod format;
 mod forms;
@@ -35,8 +36,11 @@ mod page;
 mod record;
 mod reset;
 mod sample;
+mod schema;
+mod schemas;
 mod search;
 mod settings;
+mod shown;
 mod tail;
 mod topic;
 mod topics;
@@ -166,6 +170,8 @@ pub(super) fn router(shared: &State, console: Arc<Console>) -> Router<State> {
         .route("/console/groups", get(groups::show))
         .route("/console/group", get(group::show))
         .route("/console/group/reset", get(group::plan).post(group::apply))
+        .route("/console/schemas", get(schemas::show))
+        .route("/console/schema", get(schema::show))
         .route("/console/transactions", get(transactions::show))
         .route("/console/settings", get(settings::of_broker).post(settings::change_broker))
         .route("/console/access", get(access::show).post(access::create))

@@ -89,6 +89,15 @@ impl Form {
         }
     }
 
+    /// The form of what goes by schemas of a type.
+    pub(super) fn by_schemas_of(schema_type: SchemaType) -> Form {
+        match schema_type {
+            SchemaType::Avro => Form::Avro,
+            SchemaType::Json => Form::JsonSchema,
+            SchemaType::Protobuf => Form::Protobuf,
+        }
+    }
+
     /// The form of this word.
     pub(super) fn of_word(word: &str) -> Option<Form> {
         Form::ALL.into_iter().find(|form| form.word() == word)
@@ -309,6 +318,36 @@ impl Record<'_> {
         self.write_headers(out)
     }
 
+    /// The same for people: what goes by a schema is decoded by it, as far as that is possible, up to so many
+    /// bytes of a key or a value.
+    ///
+    /// # Errors
+    /// Where a schema is not at hand, and for headers that cannot be read.
+    pub(super) fn write_decoded(
+        &self,
+        out: &mut Vec<u8>,
+        schemas: &AtHand,
+        bytes_max: usize,
+    ) -> Result<(), Unwritten> {
+        let (partition, offset, timestamp) = (self.partition, self.offset, self.timestamp);
+        let _ = write!(out, "{{\"partition\":{partition},\"offset\":{offset},\"timestamp\":{timestamp}");
+        for (name, bytes) in [("key", self.key), ("value", self.value)] {
+            let decoded = bytes.map(|bytes| decode(bytes, schemas, bytes_max)).transpose();
+            let decoded = decoded.map_err(Unwritten::Needs)?.flatten();
+            let _ = write!(out, ",\"{name}\":");
+            let word = match decoded.and_then(Result::ok) {
+                Some(Decoded { id, schema_type, json }) => {
+                    out.extend(one_line(&json));
+                    let _ = write!(out, ",\"{name}_schema_id\":{id}");
+                    Form::by_schemas_of(schema_type)
+                }
+                None => write_as_it_is(out, bytes, None),
+            };
+            let _ = write!(out, ",\"{name}_format\":\"{}\"", word.word());
+        }
+        self.write_headers(out).map_err(Unwritten::Problem)
+    }
+
     /// The headers, and the end of the record.
     fn write_headers(&self, out: &mut Vec<u8>) -> Result<(), Problem> {
         out.extend_from_slice(b",\"headers\":[");
@@ -335,6 +374,43 @@ impl Record<'_> {
     }
 }
 
+/// A key or a value that went by a schema.
+pub(super) struct Decoded {
+    /// The schema.
+    pub(super) id: i32,
+    /// Its type.
+    pub(super) schema_type: SchemaType,
+    /// The JSON of it.
+    pub(super) json: Vec<u8>,
+}
+
+/// What a key or a value says by the schema that it names, in no more than so many bytes; `None` where it
+/// names none. The inner error says why it cannot be shown: what is no serializer's may begin like it.
+///
+/// # Errors
+/// The id of the schema, where it is not at hand.
+pub(super) fn decode(
+    bytes: &[u8],
+    schemas: &AtHand,
+    bytes_max: usize,
+) -> Result<Option<Result<Decoded, String>>, i32> {
+    let Some((id, encoded)) = taken_apart(bytes) else { return Ok(None) };
+    let values = match schemas.get(&id).ok_or(id)? {
+        Ok(values) => values,
+        Err(why) => return Ok(Some(Err(why.clone()))),
+    };
+    let mut json = Vec::new();
+    let decoded = values.decode(encoded, &mut json, bytes_max);
+    let schema_type = values.schema_type();
+    let decoded = decoded.map(|()| Decoded { id, schema_type, json });
+    Ok(Some(decoded.map_err(|why| format!("it is not what schema {id} describes: {why}"))))
+}
+
+/// JSON in one line, whatever its writer liked: an event ends at the end of a line.
+fn one_line(json: &[u8]) -> impl Iterator<Item = u8> {
+    json.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte })
+}
+
 fn write_as_it_is(out: &mut Vec<u8>, bytes: Option<&[u8]>, form: Option<Form>) -> Form {
     let Some(bytes) = bytes else {
         out.extend_from_slice(b"null");
@@ -343,8 +419,7 @@ fn write_as_it_is(out: &mut Vec<u8>, bytes: Option<&[u8]>, form: Option<Form>) -
     let json = || as_json(bytes).filter(|_| form.is_none_or(|form| form == Form::Json));
     let text = || std::str::from_utf8(bytes).ok().filter(|_| form != Some(Form::Binary));
     if let Some(json) = json() {
-        // One line, whatever its writer liked: an event ends at the end of a line.
-        out.extend(json.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+        out.extend(one_line(json.as_bytes()));
         return Form::Json;
     }
     match text() {

@@ -8,6 +8,7 @@
 //! another registry or a copy, is seen, and an answer is never older than the request. Texts are understood
 //! on a thread of their own, one at a time ([`worker`]); what that takes is bounded by `strandline-schemas`.
 
+mod seen;
 mod topic;
 mod values;
 mod worker;
@@ -20,6 +21,7 @@ use strandline_schemas::subject::Subject;
 use strandline_schemas::{Error, State, TOPIC};
 use tokio::sync::Mutex as Turn;
 
+pub(super) use self::seen::Seen;
 use self::values::Kept;
 pub(super) use self::values::Readers;
 use self::worker::Worker;

@@ -39,6 +39,16 @@ async function prepare() {
   for (let from = 0; from < 5_000; from += 1_000) await produce("orders", orders(from, 1_000));
   await produce("payments", orders(0, 300));
   await produce("audit-log", [{ key: "<b>key</b>", value: "<script>document.title='owned'</script>" }]);
+  // The same orders by a schema, which then gets a field more.
+  const type = (...more) => JSON.stringify({
+    type: "record", name: "Shipment", namespace: "shop",
+    fields: [{ name: "order", type: "long" }, { name: "port", type: "string" }, ...more],
+  });
+  const shipments = Array.from({ length: 40 }, (_, at) => ({ value: { order: at, port: ["Hull", "Leith", "Oban"][at % 3] } }));
+  await rest("POST", "/admin/topics", "application/json", { topic_name: "shipments", partitions_count: 1 });
+  await rest("POST", "/topics/shipments", "application/vnd.kafka.avro.v2+json", { value_schema: type(), records: shipments });
+  const more = { name: "insured", type: "boolean", default: false };
+  await rest("POST", "/subjects/shipments-value/versions", "application/json", { schema: type(more) });
   await rest("POST", "/consumers/billing", "application/json", { name: "one", format: "json", "auto.offset.reset": "earliest" });
   const at = "/consumers/billing/instances/one";
   await rest("POST", `${at}/subscription`, V2, { topics: ["orders", "payments"] });
@@ -85,6 +95,9 @@ async function everyPage(browser) {
     ["overview", "/console"], ["topics", "/console/topics"], ["topic", "/console/topics/orders"],
     ["messages", "/console/topics/orders/messages?from=start"], ["message", "/console/topics/orders/message?partition=0&offset=3"],
     ["topic-groups", "/console/topics/orders/groups"], ["topic-settings", "/console/topics/orders/settings"], ["new-topic", "/console/new-topic"],
+    ["by-schema", "/console/topics/shipments/messages"], ["by-schema-alone", "/console/topics/shipments/message?partition=0&offset=3"],
+    ["schemas", "/console/schemas"], ["schema", "/console/schema?subject=shipments-value"],
+    ["schema-changes", "/console/schema?subject=shipments-value&version=2&against=1"],
     ["groups", "/console/groups"], ["group", "/console/group?id=billing"], ["reset", "/console/group/reset?id=billing&to=earliest"],
     ["transactions", "/console/transactions"], ["settings", "/console/settings"], ["access", "/console/access"], ["audit", "/console/audit"],
   ];
@@ -164,6 +177,27 @@ async function live(browser) {
   await page.getByRole("button", { name: "Stop" }).click();
   await page.getByText("stopped").waitFor();
   assert.deepEqual(complaints.filter((text) => !text.includes("ERR_INTERNET_DISCONNECTED")), []);
+  await context.close();
+}
+
+async function schemas(browser) {
+  const { context, page, complaints } = await open(browser, USERS, asAdmin);
+  await page.goto("/console/topics/shipments/messages?from=start");
+  await page.getByText('{"order":3,"port":"Hull"}').waitFor();
+  await page.getByRole("link", { name: "Avro, schema 1" }).first().click();
+  await page.getByRole("heading", { name: "shipments-value" }).waitFor();
+  await page.getByLabel("Version", { exact: true }).selectOption("2");
+  await page.getByLabel("Changes since").selectOption("1");
+  await page.getByRole("button", { name: "Show" }).click();
+  await page.getByText("5 lines added, 0 lines removed.").waitFor();
+  assert.match(await page.locator("ins").first().textContent(), /^\+ /);
+  await page.goto("/console/topics/shipments/messages");
+  await page.getByRole("button", { name: "Start" }).click();
+  await page.getByText("listening").waitFor();
+  const records = [{ value: { order: 77, port: "Lowestoft" } }];
+  await rest("POST", "/topics/shipments", "application/vnd.kafka.avro.v2+json", { value_schema_id: 1, records });
+  await page.locator("#live").getByText('{"order":77,"port":"Lowestoft"}').waitFor();
+  assert.deepEqual(complaints, []);
   await context.close();
 }
 
@@ -294,13 +328,15 @@ async function pictures(browser) {
   await take("overview", "light");
   await dark.page.goto("/console/group?id=billing");
   await take("group", "dark");
-  await light.page.goto("/console/topics/orders/messages?from=start");
+  await light.page.goto("/console/topics/shipments/messages?from=start");
   await take("messages", "light");
+  await light.page.goto("/console/schema?subject=shipments-value&version=2&against=1");
+  await take("schema", "light");
   await dark.page.goto("/console/topics/orders/messages");
   await dark.page.getByRole("button", { name: "Start" }).click();
   await dark.page.getByText("listening").waitFor();
   await produce("orders", orders(0, 1_000));
-  await dark.page.getByText("1000 shown of 1000 that came, 0 skipped").waitFor();
+  await dark.page.getByText("1000 shown of 1000 that came, 0 skipped; listening").waitFor();
   await dark.page.evaluate(() => document.getElementById("live").scrollIntoView());
   await take("live", "dark", 420);
   await light.context.close();
@@ -311,7 +347,7 @@ async function main() {
   await prepare();
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
   try {
-    for (const step of [everyPage, byKeys, withoutScript, live, oneMessage, pictures, changes, readOnly]) {
+    for (const step of [everyPage, byKeys, withoutScript, live, schemas, oneMessage, pictures, changes, readOnly]) {
       const began = performance.now();
       await step(browser);
       console.log(`${step.name}: ${((performance.now() - began) / 1000).toFixed(1)} s`);

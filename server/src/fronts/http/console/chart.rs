@@ -41,8 +41,8 @@ fn path(points: &[Option<f32>], (width, height): (f32, f32)) -> String {
         let y = 1.0 + (height - 2.0) * (1.0 - (point / most).clamp(0.0, 1.0));
         let _ = write!(path, "{}{x:.0} {y:.0}", if is_down { 'L' } else { 'M' });
         if !is_down {
-            // A point without neighbours is seen as well.
-            path.push_str("h1");
+            // A point without neighbours is seen as well, the newest one too.
+            path.push_str(if x < width { "h2" } else { "h-2" });
         }
         is_down = true;
     }
@@ -87,10 +87,11 @@ mod tests {
     #[test]
     fn a_line_is_broken_off_where_nothing_is_known_and_never_leaves_its_frame() {
         let points = [Some(0.0), Some(10.0), None, Some(5.0), Some(f32::NAN), Some(f32::INFINITY)];
-        assert_eq!(path(&points, (50.0, 22.0)), "M0 21h1L10 1M30 11h1");
+        assert_eq!(path(&points, (50.0, 22.0)), "M0 21h2L10 1M30 11h2");
+        assert_eq!(path(&[None, Some(1.0)], (50.0, 22.0)), "M50 1h-2");
         assert_eq!(path(&[], CHART), "");
         assert_eq!(path(&[None; 3], CHART), "");
-        assert_eq!(path(&[Some(0.0)], CHART), "M0 119h1");
+        assert_eq!(path(&[Some(0.0)], CHART), "M0 119h2");
     }
 
     #[test]

@@ -96,6 +96,73 @@ pub(super) fn cut(text: &str, chars_max: usize) -> (&str, bool) {
     }
 }
 
+/// What a letter takes in a page.
+fn escaped(letter: char) -> usize {
+    match letter {
+        '<' | '>' => 4,
+        '&' => 5,
+        '"' => 6,
+        _ => letter.len_utf8(),
+    }
+}
+
+/// Bytes that a text takes in a page.
+pub(super) fn escaped_bytes(text: &str) -> usize {
+    text.chars().map(escaped).sum()
+}
+
+/// The beginning of a text that takes no more than so many bytes of a page, and whether there is more.
+pub(super) fn fit(text: &str, bytes_max: usize) -> (&str, bool) {
+    let mut bytes = 0;
+    for (at, letter) in text.char_indices() {
+        bytes += escaped(letter);
+        if bytes > bytes_max {
+            return (&text[..at], true);
+        }
+    }
+    (text, false)
+}
+
+/// JSON in lines, up to about so many bytes: deep nesting would be mostly blanks.
+pub(super) fn pretty(json: &str, bytes_max: usize) -> String {
+    let mut out = String::with_capacity(2 * json.len().min(bytes_max));
+    let (mut depth, mut is_text, mut is_escaped, mut is_fresh) = (0_usize, false, false, false);
+    for letter in json.chars() {
+        if out.len() >= bytes_max {
+            break;
+        }
+        if is_text {
+            out.push(letter);
+            is_text = is_escaped || letter != '"';
+            is_escaped = !is_escaped && letter == '\\';
+            continue;
+        }
+        if letter.is_ascii_whitespace() {
+            continue;
+        }
+        let is_end = matches!(letter, ']' | '}');
+        depth -= usize::from(is_end && depth > 0);
+        // What opened has something in it, or something ends that had.
+        if is_fresh != is_end {
+            out.push('\n');
+            out.extend(std::iter::repeat_n("  ", depth));
+        }
+        is_fresh = matches!(letter, '[' | '{');
+        depth += usize::from(is_fresh);
+        out.push(letter);
+        match letter {
+            ',' => {
+                out.push('\n');
+                out.extend(std::iter::repeat_n("  ", depth));
+            }
+            ':' => out.push(' '),
+            _ => {}
+        }
+        is_text = letter == '"';
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +183,26 @@ mod tests {
         assert_eq!(duration(Duration::from_micros(2_500)), "2.5 ms");
         assert_eq!(duration(Duration::from_millis(5)), "5 ms");
         assert_eq!(duration(Duration::from_secs(3_600 * 50)), "2 days");
+    }
+
+    #[test]
+    fn what_fits_a_page_is_counted_as_it_is_escaped() {
+        assert_eq!(fit("a\"<&>ü", 100), ("a\"<&>ü", false));
+        assert_eq!(escaped_bytes("a\"<&>ü"), maud::html! { ("a\"<&>ü") }.into_string().len());
+        assert_eq!(fit("a\"b", 7), ("a\"", true));
+        assert_eq!(fit("a\"b", 6), ("a", true));
+    }
+
+    #[test]
+    fn json_in_lines_says_the_same_and_is_bounded_however_deep_it_is() {
+        let text = r#"{"a":[1,{"b\"]":" x , { "}],"e":[],"f":{ }}"#;
+        let lines = pretty(text, 1000);
+        let expected = "{\n  \"a\": [\n    1,\n    {\n      \"b\\\"]\": \" x , { \"\n    }\n  ],\n  \"e\": [],\n  \"f\": {}\n}";
+        assert_eq!(lines, expected);
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&lines), read(text));
+        assert!(pretty(&"[".repeat(100_000), 5_000).len() < 6_000);
+        assert_eq!(pretty("]]", 10), "\n]\n]");
     }
 
     #[test]

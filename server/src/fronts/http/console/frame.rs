@@ -15,6 +15,8 @@ pub(super) enum Section {
     Topics,
     /// Groups of every kind.
     Groups,
+    /// Subjects of the schema registry.
+    Schemas,
     /// Transactions.
     Transactions,
     /// Settings of the broker.
@@ -26,10 +28,11 @@ pub(super) enum Section {
 }
 
 impl Section {
-    const ALL: [(Section, &str, &str); 7] = [
+    const ALL: [(Section, &str, &str); 8] = [
         (Section::Overview, "Overview", "/console"),
         (Section::Topics, "Topics", "/console/topics"),
         (Section::Groups, "Groups", "/console/groups"),
+        (Section::Schemas, "Schemas", "/console/schemas"),
         (Section::Transactions, "Transactions", "/console/transactions"),
         (Section::Settings, "Settings", "/console/settings"),
         (Section::Access, "Access", "/console/access"),

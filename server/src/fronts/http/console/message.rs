@@ -1,23 +1,33 @@
 //! One message: all of its key, value and headers that a page can have, and the bytes as they are.
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::edit;
-use super::format::{bytes, link, moment, of_topic, whole};
+use super::format::{bytes, cut, link, moment, of_topic, whole};
 use super::guard::{Ask, Failed};
-use super::messages::Shown;
 use super::record::{Message, at};
+use super::shown::{Shown, alone};
 use super::topic::{Tab, tabbed};
 use super::viewer::Viewer;
 use crate::fronts::http::ask::{InPath, Queried, held};
+use crate::fronts::http::schemas::Registry;
 
 /// Characters that are shown of a key, a value, and a header: escaped they may be six times as many bytes.
 const KEY_CHARS: usize = 500;
 const VALUE_CHARS: usize = 6_000;
 const HEADER_CHARS: usize = 100;
+
+/// Characters of why a key or a value is not read.
+const WHY_CHARS: usize = 300;
+
+/// Memory for a key and a value in another form.
+const ROOM_BYTES: usize = 16 << 20;
 
 /// Headers that are shown.
 const HEADERS_MAX: usize = 20;
@@ -32,10 +42,14 @@ pub(super) struct Asked {
 
 pub(super) async fn show(
     viewer: Viewer,
+    Extension(registry): Extension<Arc<Registry>>,
     Ask(InPath(name)): Ask<InPath<String>>,
     Ask(Queried(asked)): Ask<Queried<Asked>>,
 ) -> Result<Response, Failed> {
     let message = at(&viewer, &name, asked.partition, asked.offset).await?;
+    let _room = viewer.asker.shared.room(ROOM_BYTES).await?;
+    let key = alone(&viewer.asker, &registry, message.key.as_deref(), KEY_CHARS).await;
+    let shown = alone(&viewer.asker, &registry, message.value.as_deref(), VALUE_CHARS).await;
     let to = |offset: i64| {
         let (partition, offset) = (asked.partition.to_string(), offset.to_string());
         link(&of_topic(&name, "/message"), &[("partition", &partition), ("offset", &offset)])
@@ -44,7 +58,7 @@ pub(super) async fn show(
         h2 { "Partition " (asked.partition) ", offset " (whole(asked.offset)) }
         dl {
             dt { "Time" } dd { (moment(message.timestamp)) }
-            dt { "Key" } dd { (Shown::of(message.key.as_deref(), KEY_CHARS).markup()) }
+            dt { "Key" } dd { (key.0.markup()) (not_read(key.1.as_deref())) }
             @for (header, value) in message.headers.iter().take(HEADERS_MAX) {
                 dt { "Header " code { (Shown::of(Some(header.as_bytes()), HEADER_CHARS).text) } }
                 dd { (Shown::of(value.as_deref(), HEADER_CHARS).markup()) }
@@ -53,7 +67,7 @@ pub(super) async fn show(
         @if message.headers.len() > HEADERS_MAX {
             p { "And " (whole((message.headers.len() - HEADERS_MAX) as i64)) " more headers." }
         }
-        (value(&name, &asked, &message))
+        (value(&name, &asked, &message, &shown))
         (edit::replay_form(&viewer, &name, asked.partition, asked.offset))
         nav.pages aria-label="Messages" {
             @if asked.offset > 0 { a href=(to(asked.offset - 1)) rel="prev" { "Offset before" } }
@@ -63,8 +77,16 @@ pub(super) async fn show(
     Ok(tabbed(&viewer, &name, Tab::Messages, &body))
 }
 
-fn value(name: &str, asked: &Asked, message: &Message) -> Markup {
-    let shown = Shown::of(message.value.as_deref(), VALUE_CHARS);
+/// Why a key or a value is not read by the schema that it seems to name.
+fn not_read(why: Option<&str>) -> Markup {
+    html! {
+        @if let Some(why) = why {
+            p.quiet { "It begins as what goes by a schema does, and is not shown by it: " (cut(why, WHY_CHARS).0) "." }
+        }
+    }
+}
+
+fn value(name: &str, asked: &Asked, message: &Message, (shown, why): &(Shown, Option<String>)) -> Markup {
     let (partition, offset) = (asked.partition.to_string(), asked.offset.to_string());
     let file = |part: &str| {
         let place = [("partition", partition.as_str()), ("offset", offset.as_str()), ("part", part)];
@@ -73,7 +95,8 @@ fn value(name: &str, asked: &Asked, message: &Message) -> Markup {
     let size = |part: &Option<Vec<u8>>| bytes(part.as_ref().map_or(0, Vec::len) as u64);
     html! {
         h3 #value { "Value" }
-        @if let Some(word) = shown.word { p { span.tag { (word) } } }
+        @if let Some(word) = shown.word() { p { (word) } }
+        (not_read(why.as_deref()))
         @if !shown.text.is_empty() {
             pre.value data-copy="value" tabindex="0" role="region" aria-labelledby="value" { code { (shown.text) } }
         }

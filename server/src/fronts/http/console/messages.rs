@@ -1,19 +1,22 @@
 //! The messages of a topic: looked for, listed, downloaded.
 
-use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use axum::Extension;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use strandline_protocol::messages::MetadataResponseTopic;
 
-use super::format::{cut, link, moment, of_topic, things, whole};
+use super::format::{link, moment, of_topic, things, whole};
 use super::guard::{Ask, Failed};
-use super::search::{Asked, Look, Looked, PARTITIONS_MAX, written};
+use super::search::{Asked, Found, Look, Looked, PARTITIONS_MAX, written};
+use super::shown::{DECODED_BYTES_MAX, Shown};
 use super::topic::{Tab, tabbed};
 use super::viewer::Viewer;
 use crate::fronts::http::ask::{InPath, Queried, held};
-use crate::fronts::http::records::Record;
+use crate::fronts::http::records::{Record, Unwritten};
+use crate::fronts::http::schemas::{Readers, Registry};
 
 /// Records of a page, and characters that are shown of each key and value: with them it stays below 60 kB.
 const EACH: usize = 25;
@@ -23,45 +26,6 @@ const VALUE_CHARS: usize = 240;
 /// Records of a file, and about how many bytes it has.
 const FILE_RECORDS_MAX: usize = 10_000;
 const FILE_BYTES_MAX: usize = 8 << 20;
-
-/// The beginning of a key or a value.
-pub(super) struct Shown {
-    /// Text, or bytes in hexadecimal digits.
-    pub(super) text: String,
-    /// Whether there is more.
-    pub(super) is_cut: bool,
-    /// What it is, where that is not text.
-    pub(super) word: Option<&'static str>,
-}
-
-impl Shown {
-    /// Of bytes, or of none.
-    pub(super) fn of(part: Option<&[u8]>, chars_max: usize) -> Shown {
-        let Some(part) = part else {
-            return Shown { text: String::new(), is_cut: false, word: Some("none") };
-        };
-        match std::str::from_utf8(part) {
-            Ok("") => Shown { text: String::new(), is_cut: false, word: Some("empty") },
-            Ok(text) => {
-                let (text, is_cut) = cut(text, chars_max);
-                Shown { text: text.to_owned(), is_cut, word: None }
-            }
-            Err(_) => {
-                let shown = part.len().min(chars_max / 2);
-                let text = part[..shown].iter().map(|byte| format!("{byte:02x}")).collect();
-                Shown { text, is_cut: shown < part.len(), word: Some("bytes") }
-            }
-        }
-    }
-
-    pub(super) fn markup(&self) -> Markup {
-        html! {
-            @if let Some(word) = self.word { span.tag { (word) } " " }
-            @if !self.text.is_empty() { code { (self.text) } }
-            @if self.is_cut { span.quiet { " ..." } }
-        }
-    }
-}
 
 struct Row {
     partition: i32,
@@ -94,10 +58,17 @@ impl Row {
             value_bytes: record.value.map_or(0, <[u8]>::len),
         }
     }
+
+    /// Shows what it says by the schemas that it names.
+    async fn decode(&mut self, viewer: &Viewer, schemas: &mut Readers<'_>) {
+        self.key.decode(&viewer.asker, schemas, KEY_CHARS).await;
+        self.value.decode(&viewer.asker, schemas, VALUE_CHARS).await;
+    }
 }
 
 pub(super) async fn show(
     viewer: Viewer,
+    Extension(registry): Extension<Arc<Registry>>,
     Ask(InPath(name)): Ask<InPath<String>>,
     Ask(Queried(asked)): Ask<Queried<Asked>>,
 ) -> Result<Response, Failed> {
@@ -113,12 +84,16 @@ pub(super) async fn show(
             if is_newest_first && rows.len() >= 8 * EACH {
                 keep_newest(&mut rows);
             }
-            Ok(ControlFlow::Continue(()))
+            Ok(Found::Taken)
         })
         .await?;
     match is_newest_first {
         true => keep_newest(&mut rows),
         false => rows.sort_by_key(Row::moment),
+    }
+    let mut schemas = registry.readers();
+    for row in &mut rows {
+        row.decode(&viewer, &mut schemas).await;
     }
     let body = html! {
         (form(&name, &topic, &asked))
@@ -144,10 +119,8 @@ fn form(name: &str, topic: &MetadataResponseTopic, asked: &Asked) -> Markup {
     html! {
         form.fields method="get" action=(of_topic(name, "/messages")) {
             div {
-                label for="partition" { "Partition" }
-                input #partition name="partition" inputmode="numeric" size="6" placeholder="all" value=(asked.partition)
-                    aria-describedby="partitions";
-                small #partitions { "0 to " (topic.partitions.len().saturating_sub(1)) ", or all" }
+                label for="partition" { "Partition, 0 to " (topic.partitions.len().saturating_sub(1)) }
+                input #partition name="partition" inputmode="numeric" size="8" placeholder="all" value=(asked.partition);
             }
             div {
                 label for="from" { "From" }
@@ -157,19 +130,19 @@ fn form(name: &str, topic: &MetadataResponseTopic, asked: &Asked) -> Markup {
             }
             div {
                 label for="offset" { "Offset" }
-                input #offset name="offset" inputmode="numeric" size="12" value=(asked.offset);
+                input #offset name="offset" inputmode="numeric" size="9" value=(asked.offset);
             }
             div {
                 label for="time" { "Time (UTC)" }
-                input #time name="time" size="22" placeholder="2026-03-01T12:00:00Z" value=(asked.time);
+                input #time name="time" size="20" placeholder="2026-03-01T12:00:00Z" value=(asked.time);
             }
             div {
                 label for="key" { "Key has" }
-                input #key name="key" size="12" maxlength="256" value=(asked.key);
+                input #key name="key" size="11" maxlength="256" value=(asked.key);
             }
             div {
                 label for="text" { "Value has" }
-                input #text name="text" size="16" maxlength="256" value=(asked.text);
+                input #text name="text" size="14" maxlength="256" value=(asked.text);
             }
             div { button { "Show" } }
         }
@@ -255,6 +228,7 @@ fn tail(name: &str, asked: &Asked, look: &Look) -> Markup {
 /// The records of a look, a JSON object a line.
 pub(super) async fn file(
     viewer: Viewer,
+    Extension(registry): Extension<Arc<Registry>>,
     Ask(InPath(name)): Ask<InPath<String>>,
     Ask(Queried(asked)): Ask<Queried<Asked>>,
 ) -> Result<Response, Failed> {
@@ -262,13 +236,30 @@ pub(super) async fn file(
     let mut look = asked.look(&viewer.asker, &topic, FILE_RECORDS_MAX).await?;
     // The last record may be as long as one can be.
     let room = viewer.asker.shared.room(2 * FILE_BYTES_MAX).await?;
-    let mut lines = Vec::new();
-    look.on(&viewer.asker, FILE_RECORDS_MAX, &mut |record| {
-        record.write_own(&mut lines, None)?;
-        lines.push(b'\n');
-        Ok(if lines.len() < FILE_BYTES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-    })
-    .await?;
+    let (mut lines, mut schemas, mut left) = (Vec::new(), registry.readers(), FILE_RECORDS_MAX);
+    loop {
+        let mut needed = None;
+        let _ = look
+            .on(&viewer.asker, left, &mut |record| {
+                let before = lines.len();
+                match record.write_decoded(&mut lines, schemas.at_hand(), DECODED_BYTES_MAX) {
+                    Ok(()) => lines.push(b'\n'),
+                    Err(Unwritten::Needs(id)) => {
+                        lines.truncate(before);
+                        needed = Some(id);
+                        return Ok(Found::Left);
+                    }
+                    Err(Unwritten::Problem(problem)) => return Err(problem),
+                }
+                left -= 1;
+                Ok(if lines.len() < FILE_BYTES_MAX { Found::Taken } else { Found::Last })
+            })
+            .await?;
+        match needed {
+            Some(id) => schemas.look_up(&viewer.asker, id).await,
+            None => break,
+        }
+    }
     let headers = [
         (header::CONTENT_TYPE, "application/jsonl"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"records.jsonl\""),

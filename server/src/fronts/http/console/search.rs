@@ -80,6 +80,17 @@ impl Filter {
     }
 }
 
+/// What becomes of a record that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It is taken, and there may be more.
+    Taken,
+    /// It is taken, and is the last one.
+    Last,
+    /// It is not taken: the next look begins with it.
+    Left,
+}
+
 /// Partitions, each with the offset that is next.
 pub(super) type Positions = Vec<(i32, i64)>;
 
@@ -229,7 +240,7 @@ impl Asked {
 }
 
 impl Look {
-    /// Looks on, until it has `wanted` records; each is given to `found`, and may say that it is enough.
+    /// Looks on, until it has `wanted` records; each is given to `found`, which says what becomes of it.
     ///
     /// # Errors
     /// [`Problem`].
@@ -237,7 +248,7 @@ impl Look {
         &mut self,
         asker: &Asker,
         wanted: usize,
-        found: &mut (dyn FnMut(&Record<'_>) -> Result<ControlFlow<()>, Problem> + Send),
+        found: &mut (dyn FnMut(&Record<'_>) -> Result<Found, Problem> + Send),
     ) -> Result<Looked, Problem> {
         let give_up = Instant::now() + LOOK_TIME_MAX;
         let (mut looked, mut bytes, mut taken) = (Looked::default(), 0, 0);
@@ -265,11 +276,15 @@ impl Look {
                     if of_piece >= share || is_enough {
                         return Ok(ControlFlow::Break(()));
                     }
-                    looked.records += 1;
                     if filter.takes(record) {
+                        let became = found(record)?;
+                        is_enough = became != Found::Taken;
+                        if became == Found::Left {
+                            return Ok(ControlFlow::Break(()));
+                        }
                         of_piece += 1;
-                        is_enough = found(record)?.is_break();
                     }
+                    looked.records += 1;
                     Ok(ControlFlow::Continue(()))
                 })?;
                 taken += of_piece;

@@ -8,9 +8,10 @@
 //! way to lose some: retention, or DeleteRecords, deletes them before they were read. `skipped` counts those.
 
 use std::convert::Infallible;
-use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -20,10 +21,13 @@ use strandline_engine::Isolation;
 use tokio::time::Instant;
 
 use super::guard::{Ask, Failed};
-use super::search::{Asked, Look, read_positions, written};
+use super::search::{Asked, Found, Look, read_positions, written};
+use super::shown::DECODED_BYTES_MAX;
 use super::viewer::Viewer;
 use crate::fronts::http::ask::{Asker, InPath, Queried, held};
 use crate::fronts::http::problem::Problem;
+use crate::fronts::http::records::Unwritten;
+use crate::fronts::http::schemas::Registry;
 use crate::fronts::http::topics::{Moment, Wanted};
 
 /// Records of one event, and about how many bytes it has.
@@ -39,12 +43,16 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A stream of events.
 struct Tail {
     asker: Asker,
+    registry: Arc<Registry>,
     look: Look,
+    /// Whether the last event has said that there is more.
+    is_behind: bool,
     is_over: bool,
 }
 
 pub(super) async fn events(
     viewer: Viewer,
+    Extension(registry): Extension<Arc<Registry>>,
     Ask(InPath(name)): Ask<InPath<String>>,
     Ask(Queried(asked)): Ask<Queried<Asked>>,
     headers: HeaderMap,
@@ -65,7 +73,7 @@ pub(super) async fn events(
             }
         }
     }
-    let tail = Tail { asker: viewer.asker.clone(), look, is_over: false };
+    let tail = Tail { asker: viewer.asker.clone(), registry, look, is_behind: false, is_over: false };
     let stream = stream::unfold(tail, async |mut tail| {
         let next = tail.next().await?;
         Some((Ok::<_, Infallible>(next), tail))
@@ -121,31 +129,44 @@ impl Tail {
         let skipped = self.pass_over_what_is_gone().await?;
         let before = self.look.positions.clone();
         let room = self.asker.shared.room(2 * EVENT_BYTES).await?;
-        let (mut records, mut shown) = (Vec::new(), 0);
-        let looked = self
-            .look
-            .on(&self.asker, EVENT_RECORDS, &mut |record| {
-                if shown > 0 {
-                    records.push(b',');
-                }
-                shown += 1;
-                record.write_own(&mut records, None)?;
-                Ok(if records.len() < EVENT_BYTES {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
+        let (mut records, mut shown, mut seen) = (Vec::new(), 0, 0);
+        let registry = self.registry.clone();
+        let mut schemas = registry.readers();
+        let is_behind = loop {
+            let mut needed = None;
+            let looked = self
+                .look
+                .on(&self.asker, EVENT_RECORDS - shown, &mut |record| {
+                    let before = records.len();
+                    if shown > 0 {
+                        records.push(b',');
+                    }
+                    match record.write_decoded(&mut records, schemas.at_hand(), DECODED_BYTES_MAX) {
+                        Ok(()) => shown += 1,
+                        Err(Unwritten::Needs(id)) => {
+                            records.truncate(before);
+                            needed = Some(id);
+                            return Ok(Found::Left);
+                        }
+                        Err(Unwritten::Problem(problem)) => return Err(problem),
+                    }
+                    Ok(if records.len() < EVENT_BYTES { Found::Taken } else { Found::Last })
                 })
-            })
-            .await?;
-        if before == self.look.positions && skipped == 0 {
+                .await?;
+            seen += looked.records;
+            match needed {
+                Some(id) => schemas.look_up(&self.asker, id).await,
+                None => break !looked.is_done,
+            }
+        };
+        // What was said to be to come may turn out to be nothing: that is told as well.
+        let was_behind = std::mem::replace(&mut self.is_behind, is_behind);
+        if before == self.look.positions && skipped == 0 && was_behind == is_behind {
             return Ok(None);
         }
         let mut event = format!("id: {}\ndata: {{\"records\":[", written(&self.look.positions)).into_bytes();
         event.extend_from_slice(&records);
-        let rest = format!(
-            "],\"seen\":{},\"skipped\":{skipped},\"is_behind\":{}}}\n\n",
-            looked.records, !looked.is_done
-        );
+        let rest = format!("],\"seen\":{seen},\"skipped\":{skipped},\"is_behind\":{is_behind}}}\n\n");
         event.extend_from_slice(rest.as_bytes());
         Ok(Some(held(event, room)))
     }

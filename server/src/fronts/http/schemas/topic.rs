@@ -5,6 +5,7 @@
 //! topic of a subject, which is its name without `-key` and `-value`, may look at that subject.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -280,8 +281,26 @@ pub(super) async fn check_rights(asker: &Asker, access: &Access<'_>) -> Result<(
         .ok_or_else(|| Problem::of_kafka(ErrorCode::TopicAuthorizationFailed, &of_topic()))
 }
 
+/// The topics whose subjects a client may look at.
+///
+/// # Errors
+/// [`Problem`].
+pub(super) async fn readable_topics(asker: &Asker) -> Result<BTreeSet<String>, Problem> {
+    let request = MetadataRequest {
+        topics: None,
+        allow_auto_topic_creation: false,
+        include_topic_authorized_operations: true,
+        ..Default::default()
+    };
+    let answer = asker.ask(METADATA, &request).await?;
+    let bits = Operation::Read.bit() | Operation::Write.bit();
+    let readable =
+        answer.topics.into_iter().filter(|topic| topic.topic_authorized_operations as u32 & bits != 0);
+    Ok(readable.filter_map(|topic| topic.name).collect())
+}
+
 /// The topic of a subject, as serializers name subjects by default.
-fn topic_of(subject: &str) -> String {
+pub(super) fn topic_of(subject: &str) -> String {
     let name = strandline_schemas::subject::Subject::parse(subject).name;
     let topic = name.strip_suffix("-value").or_else(|| name.strip_suffix("-key"));
     topic.unwrap_or(&name).to_owned()

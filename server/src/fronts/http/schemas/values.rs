@@ -75,6 +75,16 @@ impl Readers<'_> {
         self.at_hand.insert(id, found);
         Ok(true)
     }
+
+    /// Has one more at hand, or why it is not: for what is shown in either case.
+    pub(in crate::fronts::http) async fn look_up(&mut self, asker: &Asker, id: i32) {
+        let why = match self.fetch(asker, id).await {
+            Ok(true) => return,
+            Ok(false) => format!("schema {id} is not looked up: there are {SCHEMAS_OF_READ_MAX} others"),
+            Err(problem) => problem.message,
+        };
+        self.at_hand.insert(id, Err(why));
+    }
 }
 
 impl Registry {
