@@ -3,6 +3,7 @@
 
 mod by_schema;
 pub(crate) mod client;
+mod hosts;
 mod rest;
 
 use std::io::{Read, Write};

@@ -88,6 +88,13 @@ impl Shared {
         if self.around.keys.of(&self.around.listener).is_some() { "https" } else { "http" }
     }
 
+    /// Whether a browser that knows its address, and nothing else, is answered: without users, and without
+    /// certificates, of which it would see that they are of another name.
+    pub(super) fn is_for_anybody(&self) -> bool {
+        let listener = self.around.config.listener(&self.around.listener);
+        self.around.keys.of(&self.around.listener).is_none() && listener.is_none_or(|it| it.sasl.is_none())
+    }
+
     /// The engine.
     ///
     /// # Errors

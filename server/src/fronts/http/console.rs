@@ -59,11 +59,11 @@ use ring::{digest, hmac};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::guard::Hosts;
 use self::history::History;
 use self::noted::Changes;
 use self::sample::{Closed, Sample};
 use super::ask::State;
+use super::hosts::Hosts;
 use super::media;
 use super::problem::Problem;
 use crate::security::random;
@@ -150,8 +150,7 @@ impl Console {
 }
 
 /// The pages, and the door to them.
-pub(super) fn router(shared: &State, console: Arc<Console>) -> Router<State> {
-    let hosts = Arc::new(Hosts::new(&shared.around.config));
+pub(super) fn router(console: Arc<Console>, hosts: Arc<Hosts>) -> Router<State> {
     Router::new()
         .route("/", get(door))
         .route("/console", get(overview::show))

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::Request;
+use axum::extract::{Request, State as OfLayer};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -36,6 +36,7 @@ use tokio::time::timeout;
 use super::ask::{Connected, State};
 use super::console::{self, Console};
 use super::consumers::Consumers;
+use super::hosts::Hosts;
 use super::problem::Problem;
 use super::records;
 use super::schemas::Registry;
@@ -75,13 +76,17 @@ fn router(shared: &State, consumers: Arc<Consumers>, console: Arc<Console>) -> R
     for face in [reads::face(), v2::face(), v3::face()] {
         router = call::add(face, router, &mut document);
     }
+    call::describe(&schemas::described(), &mut document);
     let document = Bytes::from(records::json(&document));
     let told = async move || ([(header::CONTENT_TYPE, "application/json")], document.clone());
+    let hosts = Arc::new(Hosts::new(&shared.around.config));
+    router = router.merge(schemas::face()).route("/openapi.json", get(told));
+    if shared.is_for_anybody() {
+        router = router.layer(middleware::from_fn_with_state(hosts.clone(), at_a_name_of_ours));
+    }
     router
         .merge(pages::face())
-        .merge(schemas::face())
-        .merge(console::router(shared, console))
-        .route("/openapi.json", get(told))
+        .merge(console::router(console, hosts))
         .layer(Extension(consumers))
         .layer(Extension(Arc::new(Registry::default())))
         .fallback(async || Problem::nothing_here())
@@ -96,6 +101,7 @@ fn router(shared: &State, consumers: Arc<Consumers>, console: Arc<Console>) -> R
 fn openapi() -> Value {
     let problem = call::schema("Problem");
     let content = json!({"application/json": {"schema": problem}});
+    let of_registry = json!({"application/json": {"schema": problem}, schemas::MEDIA: {"schema": problem}});
     json!({
         "openapi": "3.0.3",
         "info": {
@@ -107,7 +113,10 @@ fn openapi() -> Value {
         "paths": {},
         "components": {
             "schemas": {},
-            "responses": {"Problem": {"description": "Why it is not done", "content": content}},
+            "responses": {
+                "Problem": {"description": "Why it is not done", "content": content},
+                "RegistryProblem": {"description": "Why it is not done", "content": of_registry},
+            },
             "securitySchemes": {
                 "user": {"type": "http", "scheme": "basic"},
                 "token": {"type": "http", "scheme": "bearer"},
@@ -115,6 +124,15 @@ fn openapi() -> Value {
         },
         "security": [{"user": []}, {"token": []}, {}],
     })
+}
+
+/// Answers what is asked for by a name of ours alone; a client that says none is no browser.
+async fn at_a_name_of_ours(OfLayer(hosts): OfLayer<Arc<Hosts>>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+    match host.is_none_or(|host| hosts.has(host)) {
+        true => next.run(request).await,
+        false => Problem::misdirected().into_response(),
+    }
 }
 
 /// What is done with every request.

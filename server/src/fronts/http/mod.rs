@@ -19,6 +19,7 @@ mod console;
 mod consumers;
 mod faces;
 mod groups;
+mod hosts;
 mod listen;
 mod media;
 mod problem;

@@ -53,6 +53,13 @@ impl Problem {
         )
     }
 
+    /// The name that the client has for the broker is none of its own.
+    pub(super) fn misdirected() -> Problem {
+        let words =
+            "the broker is not known by this name: use an address, or a name that stands in its listeners";
+        Problem::new(StatusCode::MISDIRECTED_REQUEST, None, words)
+    }
+
     /// It has used up its quota.
     pub(super) fn throttled(after: Duration) -> Problem {
         let message = format!("the quota is used up for {} ms", after.as_millis());

@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 
 use crate::fronts::http::ask::State;
 
+/// The response of the document that most faces have where a call is not done.
+pub(super) const PROBLEM: &str = "Problem";
+
 /// A call.
 pub(in crate::fronts::http) struct Call {
     method: &'static str,
@@ -121,12 +124,14 @@ impl Call {
     }
 
     /// What the document says of it.
-    fn described(&self, tag: &str) -> Value {
+    fn described(&self, tag: &str, problem: &str) -> Value {
         let in_path = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let mut parameters: Vec<Value> = in_path
             .map(|name| {
                 let schema = match name {
-                    "partition_id" => json!({"type": "integer", "format": "int32", "minimum": 0}),
+                    "partition_id" | "schema_id" => {
+                        json!({"type": "integer", "format": "int32", "minimum": 0})
+                    }
                     _ => json!({"type": "string", "minLength": 1}),
                 };
                 json!({"name": name, "in": "path", "required": true, "schema": schema})
@@ -136,7 +141,7 @@ impl Call {
             json!({"name": name, "in": "query", "required": false, "schema": schema, "description": about})
         }));
         let mut gives = self.gives.clone();
-        gives.insert("default".to_owned(), json!({"$ref": "#/components/responses/Problem"}));
+        gives.insert("default".to_owned(), json!({"$ref": format!("#/components/responses/{problem}")}));
         let mut described = json!({
             "summary": self.summary,
             "tags": [tag],
@@ -166,18 +171,27 @@ pub(in crate::fronts::http) struct Face {
     pub(super) calls: Vec<Call>,
     /// The schemas that they speak of, by name.
     pub(super) schemas: Value,
+    /// The response of the document that says why a call is not done.
+    pub(super) problem: &'static str,
 }
 
 /// Adds a face to a router and to a document.
 pub(super) fn add(face: Face, mut router: Router<State>, document: &mut Value) -> Router<State> {
+    describe(&face, document);
     for call in face.calls {
-        document["paths"][&call.path][call.method] = call.described(face.name);
         router = router.route(&call.path, call.serve);
     }
-    if let Value::Object(schemas) = face.schemas {
+    router
+}
+
+/// Adds a face to a document.
+pub(super) fn describe(face: &Face, document: &mut Value) {
+    for call in &face.calls {
+        document["paths"][&call.path][call.method] = call.described(face.name, face.problem);
+    }
+    if let Value::Object(schemas) = &face.schemas {
         for (name, schema) in schemas {
-            document["components"]["schemas"][name] = schema;
+            document["components"]["schemas"][name] = schema.clone();
         }
     }
-    router
 }

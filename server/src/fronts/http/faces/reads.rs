@@ -27,7 +27,7 @@ use serde_json::json;
 use strandline_engine::Isolation;
 use tokio::time::Instant;
 
-use super::call::{Call, Face, schema};
+use super::call::{Call, Face, PROBLEM, schema};
 use crate::fronts::http::ask::{Asker, InPath, Queried, held};
 use crate::fronts::http::media::{self, V2_RECORDS};
 use crate::fronts::http::problem::Problem;
@@ -102,7 +102,7 @@ pub(super) fn face() -> Face {
             "properties": {"key": {"type": "string"}, "value": {"type": "string", "nullable": true}},
         },
     });
-    Face { name: "reads", calls: vec![read], schemas }
+    Face { name: "reads", calls: vec![read], schemas, problem: PROBLEM }
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,8 @@
 //! Confluent's API of a schema registry: every path below its first parts goes to `strandline-schemas`, which
 //! knows the routes, so that an unknown one is 404 whatever the method.
 
+mod described;
+
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
@@ -11,12 +13,13 @@ use strandline_schemas::Error;
 use strandline_schemas::api::{self, Answer, Request, Route};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::call::Face;
 use crate::fronts::http::ask::{Asker, State, Whole, held};
 use crate::fronts::http::problem::Problem;
 use crate::fronts::http::schemas::Registry;
 
 /// What an answer is, unless plain JSON is asked for.
-const MEDIA: &str = "application/vnd.schemaregistry.v1+json";
+pub(super) const MEDIA: &str = "application/vnd.schemaregistry.v1+json";
 
 /// Bytes of an answer that lists, at most, with what it is made of.
 const LIST_BYTES: usize = 32 << 20;
@@ -34,6 +37,11 @@ pub(super) fn face() -> Router<State> {
             .route(&format!("{place}/{{*rest}}"), any(answer));
     }
     router.route("/v1/metadata/{*rest}", any(answer))
+}
+
+/// What the document says of them; below `/contexts/CONTEXT` there are the same calls for one context.
+pub(super) fn described() -> Face {
+    described::face()
 }
 
 async fn answer(

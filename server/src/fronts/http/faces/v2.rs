@@ -6,7 +6,7 @@ mod topics;
 
 use serde_json::Value;
 
-use super::call::Face;
+use super::call::{Face, PROBLEM};
 
 /// The face.
 pub(super) fn face() -> Face {
@@ -16,5 +16,5 @@ pub(super) fn face() -> Face {
     if let (Value::Object(all), Value::Object(more)) = (&mut schemas, consumers::schemas()) {
         all.extend(more);
     }
-    Face { name: "v2", calls, schemas }
+    Face { name: "v2", calls, schemas, problem: PROBLEM }
 }

@@ -11,7 +11,7 @@ mod topics;
 
 use serde_json::{Map, Value, json};
 
-use super::call::{Call, Face};
+use super::call::{Call, Face, PROBLEM};
 use part::object;
 
 /// Where it is.
@@ -39,5 +39,10 @@ pub(super) fn face() -> Face {
     let metadata = json!({"self": {"type": "string"}});
     schemas.insert("Metadata".to_owned(), object(metadata, &["self"]));
     schemas.insert("Related".to_owned(), object(json!({"related": {"type": "string"}}), &["related"]));
-    Face { name: "v3", calls: PREFIXES.into_iter().flat_map(of).collect(), schemas: schemas.into() }
+    Face {
+        name: "v3",
+        calls: PREFIXES.into_iter().flat_map(of).collect(),
+        schemas: schemas.into(),
+        problem: PROBLEM,
+    }
 }
