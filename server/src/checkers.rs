@@ -16,6 +16,10 @@
 //! | `schema_texts` | a type, a text, what it refers to | a canonical text stays as it is, and reads itself |
 //! | `schema_pairs` | a type and two texts | they are compared within the steps that there are |
 //! | `schema_values` | a type, a text and a value | what is read of it is written again, and is the same |
+//! | `mqtt_packets` | a version, and packets of MQTT | what is read is written and read again, in whatever pieces it comes |
+//! | `mqtt_records` | a key and a value of `__mqtt_sessions` or `__mqtt_retained` | the same as for other records |
+//! | `mqtt_rules` | rules; topics and filters | a record has the topic that it was published to; subscriptions read it |
+//! | `mqtt_connection` | what an MQTT client sends | it ends; whole packets of a broker are the answer |
 //! | `kept_texts` | a name and a text, as permissions and quotas are kept, with a zero between them | kept again, it says the same; the index decides as its rules say |
 
 mod security;
@@ -37,7 +41,7 @@ use crate::quotas::{Entity, read_values, whole_text};
 use crate::security::acl::{Filter, Index, Permission, Resource, RuleSet};
 
 /// The checkers of the server. What a decoder itself may take is checked inside.
-pub const CHECKERS: [Checker; 14] = [
+pub const CHECKERS: [Checker; 18] = [
     Checker { name: "request_frames", check: request_frames, bytes_per_byte: 32, bytes_constant: 4 << 20 },
     Checker { name: "response_frames", check: response_frames, bytes_per_byte: 64, bytes_constant: 4 << 20 },
     Checker { name: "group_records", check: group_records, bytes_per_byte: 16, bytes_constant: 4 << 20 },
@@ -68,11 +72,19 @@ pub const CHECKERS: [Checker; 14] = [
     schemas("schema_texts", strandline_schemas::checkers::texts),
     schemas("schema_pairs", strandline_schemas::checkers::pairs),
     schemas("schema_values", strandline_schemas::checkers::of_schemas),
+    mqtt("mqtt_packets", strandline_mqtt::checkers::packets),
+    mqtt("mqtt_records", strandline_mqtt::checkers::records),
+    mqtt("mqtt_rules", strandline_mqtt::checkers::rules),
+    mqtt("mqtt_connection", strandline_mqtt::checkers::connection),
     // An entry is a rule for each operation, with its names.
     Checker { name: "kept_texts", check: kept_texts, bytes_per_byte: 256, bytes_constant: 4 << 20 },
 ];
 
 const fn schemas(name: &'static str, check: fn(&[u8])) -> Checker {
+    Checker { name, check, bytes_per_byte: 4096, bytes_constant: 16 << 20 }
+}
+
+const fn mqtt(name: &'static str, check: fn(&[u8])) -> Checker {
     Checker { name, check, bytes_per_byte: 4096, bytes_constant: 16 << 20 }
 }
 

@@ -17,6 +17,8 @@ use crate::config::{Advertised, BrokerConfig, HostPort, ListenerConfig};
 use crate::descriptors::{Descriptors, TooFew};
 use crate::fronts::http::{HttpFront, Pages, Started, Surroundings};
 use crate::fronts::kafka::KafkaFront;
+use crate::fronts::mqtt::{self, MqttFront};
+use crate::in_process::InProcess;
 use crate::jwks::{self, TokenKeys};
 use crate::metrics::{self, Sources};
 use crate::net::{
@@ -58,6 +60,9 @@ pub enum ServeError {
 /// The name of the HTTP front's socket, where a supervisor hands it over.
 const HTTP: &str = "http";
 
+/// The name of the MQTT front's socket, where a supervisor hands it over.
+const MQTT: &str = "mqtt";
+
 /// The name of the socket that metrics are answered on, where a supervisor hands it over.
 const METRICS: &str = "metrics";
 
@@ -66,6 +71,7 @@ pub struct Server {
     engine: Engine,
     listeners: Vec<Listening>,
     http: Option<HttpFront>,
+    mqtt: Option<SocketAddr>,
     metrics: Option<metrics::Endpoint>,
     pages: metrics::Pages,
     descriptors: Descriptors,
@@ -130,7 +136,7 @@ impl Server {
         let descriptors = Descriptors::share_out(
             limit,
             shards.max(1),
-            config.listeners.len() + usize::from(config.http.is_some()),
+            config.listeners.len() + usize::from(config.http.is_some()) + usize::from(config.mqtt.is_some()),
         )?;
         let engine_config = EngineConfig { open_files_max: descriptors.segments, ..engine_config };
         let config = Arc::new(config);
@@ -153,6 +159,7 @@ impl Server {
             Ok::<_, ServeError>((socket, place.clone(), listener.clone()))
         });
         let http = http.transpose()?;
+        let mqtt = listen_for_mqtt(&config, &keys, &mut inherited)?;
         inherited.all_taken()?;
         let fit = descriptors.connections;
         let most = config.whole("max.connections");
@@ -169,6 +176,11 @@ impl Server {
         let kafka = Listeners::new(sockets, config.clone(), seats.clone(), used.clone(), shards);
         let kafka =
             KafkaFront::new(kafka, endpoints, config.clone(), (keys.clone(), tokens), used.clone(), shards);
+        let mqtt_address = mqtt.as_ref().map(|(_, address)| *address);
+        let mqtt = mqtt.map(|(listener, _)| {
+            Listeners::new(vec![listener], config.clone(), seats.clone(), used.clone(), shards)
+        });
+        let mqtt = mqtt.and_then(|listeners| mqtt_front(listeners, &config, kafka.in_process(), shards));
         let http = http.map(|(socket, place, listener)| {
             let surroundings = Surroundings {
                 config: config.clone(),
@@ -185,7 +197,7 @@ impl Server {
             front.map_err(|source| ServeError::Listen { place, source })
         });
         let http = http.transpose()?;
-        let engine = Engine::start(engine_config, (kafka.clone(), other))?;
+        let engine = Engine::start(engine_config, (kafka.clone(), (mqtt.unwrap_or_default(), other)))?;
         let keys = KeyWatch::start(keys, engine.handle().clone()).map_err(ServeError::KeyWatch)?;
         if let Some(http) = &http {
             let reactor = engine.reactor().clone();
@@ -197,7 +209,7 @@ impl Server {
             let (reactor, data_dir) = (engine.reactor().clone(), config.data_dir.clone());
             pages.serve(Sources { handle, front: kafka, recovery, reactor, data_dir });
         }
-        Ok(Server { engine, listeners, http, metrics, pages, descriptors, keys })
+        Ok(Server { engine, listeners, http, mqtt: mqtt_address, metrics, pages, descriptors, keys })
     }
 
     /// Its listeners, in the order of the settings; there is at least one.
@@ -213,6 +225,11 @@ impl Server {
     /// Where the HTTP front answers, if anywhere: a scheme and an address.
     pub fn http_address(&self) -> Option<(&'static str, SocketAddr)> {
         self.http.as_ref().map(|http| (http.scheme(), http.address()))
+    }
+
+    /// Where the MQTT front answers, if anywhere.
+    pub fn mqtt_address(&self) -> Option<SocketAddr> {
+        self.mqtt
     }
 
     /// How descriptors are shared out.
@@ -290,6 +307,38 @@ impl Server {
 /// Makes pages for the HTTP front.
 fn page_maker(pages: metrics::Pages) -> Pages {
     Arc::new(move |path| pages.page(path))
+}
+
+/// The socket of the MQTT front, and where it listens, if anywhere.
+fn listen_for_mqtt(
+    config: &BrokerConfig,
+    keys: &Keys,
+    inherited: &mut Inherited,
+) -> Result<Option<(Listener, SocketAddr)>, ServeError> {
+    let Some(mqtt) = &config.mqtt else { return Ok(None) };
+    let refused = |source| ServeError::Listen { place: mqtt.listen.clone(), source };
+    let socket = inherited.take(MQTT, &mqtt.listen).map_or_else(|| bind(&mqtt.listen), Ok);
+    let socket = socket.map_err(refused)?;
+    let address = socket.local_addr().map_err(refused)?;
+    let listener = Listener::new(MQTT.into(), socket, keys.of(&mqtt.like).cloned());
+    Ok(Some((listener.like(mqtt.like.clone()), address)))
+}
+
+fn mqtt_front(
+    listeners: Listeners<()>,
+    config: &BrokerConfig,
+    in_process: &InProcess,
+    shards: usize,
+) -> Option<MqttFront> {
+    let mqtt = config.mqtt.as_ref()?;
+    Some(MqttFront::new(mqtt::Surroundings {
+        listeners,
+        like: mqtt.like.clone(),
+        sasl: config.listener(&mqtt.like).and_then(|listener| listener.sasl.clone()),
+        rules: mqtt.rules.clone(),
+        in_process: in_process.clone(),
+        shards,
+    }))
 }
 
 /// What the engine is told of the settings.

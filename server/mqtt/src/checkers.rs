@@ -243,7 +243,7 @@ impl Front {
                 let found = filters.iter().map(|_| Ok(vec![(partition, self.log.len() as i64)])).collect();
                 connection.followed(ticket, found, NOW);
             }
-            Action::Survey { ticket, .. } => connection.surveyed(ticket, &[(partition, 0)]),
+            Action::Survey { ticket, .. } => connection.surveyed(ticket, Some(&[(partition, Some(0))])),
             Action::Kept { filter } => {
                 let (kept, _) = self.retained.matching(&filter, "", 10);
                 let kept = kept.into_iter().cloned().collect();

@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// nowhere]
     #[arg(long, value_name = "HOST:PORT")]
     http_listen: Option<HostPort>,
+    /// Where the MQTT front answers, 3.1.1 and 5.0; port 0 takes any that is free [default: nowhere]
+    #[arg(long, value_name = "HOST:PORT")]
+    mqtt_listen: Option<HostPort>,
     /// Where GET /metrics, /healthz and /readyz are answered; port 0 takes any that is free [default:
     /// nowhere]
     #[arg(long, value_name = "HOST:PORT")]
@@ -245,6 +248,9 @@ fn configure(args: &Args) -> Result<BrokerConfig, SettingError> {
     if let Some(http) = &args.http_listen {
         settings.set("http.listen", &http.to_string())?;
     }
+    if let Some(mqtt) = &args.mqtt_listen {
+        settings.set("mqtt.listen", &mqtt.to_string())?;
+    }
     if let Some(metrics) = &args.metrics_listen {
         settings.set("metrics.listen", &metrics.to_string())?;
     }
@@ -344,6 +350,9 @@ fn greet(server: &Server, data_dir: &Path, began: Instant) -> std::io::Result<()
         let name = if listeners.len() > 1 { format!("{}: ", listening.name) } else { String::new() };
         let (address, told) = (listening.address, told(listening));
         writeln!(out, "  listens on   {address} ({name}clients are told {told})")?;
+    }
+    if let Some(address) = server.mqtt_address() {
+        writeln!(out, "  mqtt         {address}")?;
     }
     if let Some((scheme, address)) = server.http_address() {
         writeln!(out, "  http         {scheme}://{address}")?;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use strandline_engine::config::{Allowed, ConfigError};
+use strandline_mqtt::rules::RuleError;
 use strandline_tls::MappingError;
 
 use super::host_port::HostPort;
@@ -68,6 +69,9 @@ pub enum Expected {
     /// What the topic setting takes that it gives a default to.
     #[error(transparent)]
     Topic(#[from] ConfigError),
+    /// Rules that can be told apart.
+    #[error("rules that can be told apart; {0}")]
+    Rules(#[from] RuleError),
     /// The other name's value.
     #[error("the same as node.id, {node_id}")]
     NodeId {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strandline_engine::config::{CleanerConfig, DynamicSettings, ReactorChoice, TopicDefaults};
+use strandline_mqtt::rules::Rules;
 use strandline_tls::TlsSettings;
 
 use super::authorizer::AuthorizerConfig;
@@ -29,6 +30,8 @@ pub struct BrokerConfig {
     pub authorizer: Option<AuthorizerConfig>,
     /// Where the HTTP front answers, if anywhere, and as the clients of which listener.
     pub http: Option<(HostPort, Arc<str>)>,
+    /// The MQTT front, if there is one.
+    pub mqtt: Option<MqttConfig>,
     /// Where metrics and health are answered, if anywhere.
     pub metrics_listen: Option<HostPort>,
     /// The data directory.
@@ -66,22 +69,42 @@ pub struct BrokerConfig {
     settings: Settings,
 }
 
-/// Where the HTTP front is, and which listener it is like.
-fn http(
+/// The MQTT front as it is set.
+#[derive(Clone, Debug)]
+pub struct MqttConfig {
+    /// Where it listens.
+    pub listen: HostPort,
+    /// The listener whose clients its own are like.
+    pub like: Arc<str>,
+    /// Which Kafka topic an MQTT topic is in.
+    pub rules: Arc<Rules>,
+}
+
+/// Where a front beside Kafka's is, and which listener it is like.
+fn beside(
     settings: &Settings,
     listeners: &[ListenerConfig],
+    (listen, like_name): (&'static str, &'static str),
 ) -> Result<Option<(HostPort, Arc<str>)>, SettingError> {
-    const LISTEN: &str = "http.listen";
-    const LIKE: &str = "http.listener.name";
-    let (text, like) = (settings.text(LISTEN), settings.text(LIKE));
+    let (text, like) = (settings.text(listen), settings.text(like_name));
     let is_like = |listener: &&ListenerConfig| like.is_empty() || listener.name.eq_ignore_ascii_case(like);
     let listener = listeners.iter().find(is_like);
-    let listener = listener.ok_or_else(|| bad(LIKE, like, "the name of a listener of clients"))?;
+    let listener = listener.ok_or_else(|| bad(like_name, like, "the name of a listener of clients"))?;
     if text.is_empty() {
         return Ok(None);
     }
-    let place = text.parse().map_err(|_| bad(LISTEN, text, "HOST:PORT"))?;
+    let place = text.parse().map_err(|_| bad(listen, text, "HOST:PORT"))?;
     Ok(Some((place, listener.name.clone())))
+}
+
+/// The MQTT front, if there is one. Its rules are looked at in any case.
+fn mqtt(settings: &Settings, listeners: &[ListenerConfig]) -> Result<Option<MqttConfig>, SettingError> {
+    const RULES: &str = "mqtt.rules";
+    let (rules, default) = (settings.text(RULES), settings.text("mqtt.default.topic"));
+    let read = Rules::parse(rules, default);
+    let read = read.map_err(|error| bad(RULES, rules, error))?;
+    let place = beside(settings, listeners, ("mqtt.listen", "mqtt.listener.name"))?;
+    Ok(place.map(|(listen, like)| MqttConfig { listen, like, rules: Arc::new(read) }))
 }
 
 /// Most windows of a quota: what a client has used is remembered for each.
@@ -102,7 +125,8 @@ impl BrokerConfig {
             "" => None,
             text => Some(text.parse().map_err(|_| bad("metrics.listen", text, "HOST:PORT"))?),
         };
-        let http = http(&settings, &listeners.clients)?;
+        let http = beside(&settings, &listeners.clients, ("http.listen", "http.listener.name"))?;
+        let mqtt = mqtt(&settings, &listeners.clients)?;
         let overrides = settings.text(OVERRIDES);
         counts_of_addresses(overrides).map_err(|expected| bad(OVERRIDES, overrides, expected))?;
         let assignors = settings.text(ASSIGNORS);
@@ -122,6 +146,7 @@ impl BrokerConfig {
             passed_over: listeners.passed_over,
             authorizer: AuthorizerConfig::of(&settings)?,
             http,
+            mqtt,
             metrics_listen,
             data_dir: data_dir.into(),
             node_id: settings.node_id()?,

@@ -178,6 +178,13 @@ entries! {
     "max.connections.per.ip.overrides" Text dynamic = "", Any;
         "The same for single addresses, as ADDRESS:COUNT,ADDRESS:COUNT,...; names are not looked up."
     "metrics.listen" Text = null, Any; "Where to answer GET /metrics, /healthz and /readyz: HOST:PORT. Default: nowhere. Not in Kafka."
+    "mqtt.default.topic" Text = "mqtt", Any;
+        "The Kafka topic of MQTT messages that no rule of mqtt.rules has a place for; their key is the MQTT topic. Not in Kafka."
+    "mqtt.listen" Text = null, Any; "Where the MQTT front answers (3.1.1 and 5.0): HOST:PORT. Default: nowhere. Not in Kafka."
+    "mqtt.listener.name" Text = "", Any;
+        "The listener whose protocol, users, certificates and limits of connections the MQTT front has: with SASL, clients come with a user and a password of PLAIN or SCRAM. Default: the first. Not in Kafka."
+    "mqtt.rules" Text = "", Any;
+        "Which Kafka topic and key MQTT topics have: PATTERN -> TOPIC key=KEY, separated by semicolons; the first that matches counts. Not in Kafka."
     "node.id" Int = "1", Whole(0, i32::MAX as i64);
         "The number of this node. It is taken at the first start on a new data directory, which keeps it; another one is refused later."
     "num.partitions" Int = "1", Whole(1, 100_000); "Partitions of a topic that says nothing."

@@ -7,7 +7,8 @@ pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// Topics that coordinators keep their state in: clients may read them, and neither write, make nor delete
 /// them.
-const INTERNAL_TOPICS: [&str; 3] = [OFFSETS_TOPIC, "__transaction_state", "__share_group_state"];
+const INTERNAL_TOPICS: [&str; 5] =
+    [OFFSETS_TOPIC, "__transaction_state", "__share_group_state", "__mqtt_sessions", "__mqtt_retained"];
 
 /// Bytes of its segments, as in Kafka.
 const SEGMENT_BYTES: u64 = 100 << 20;

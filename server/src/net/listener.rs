@@ -52,6 +52,8 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// A listener that is bound already.
 pub struct Listener {
     name: Arc<str>,
+    /// The listener whose limits and seats it shares: itself, for most.
+    like: Arc<str>,
     socket: TcpListener,
     /// What it takes connections by, where it has TLS.
     tls: Option<Arc<Acceptor>>,
@@ -60,7 +62,13 @@ pub struct Listener {
 impl Listener {
     /// A non-blocking listener, by a name that no other listener of the process has.
     pub fn new(name: Arc<str>, socket: TcpListener, tls: Option<Arc<Acceptor>>) -> Listener {
-        Listener { name, socket, tls }
+        Listener { like: name.clone(), name, socket, tls }
+    }
+
+    /// The same with the limits of another one: what is connected to either counts for both.
+    #[must_use]
+    pub fn like(self, other: Arc<str>) -> Listener {
+        Listener { like: other, ..self }
     }
 
     /// Its name.
@@ -247,7 +255,7 @@ impl<C: Send + 'static> Shared<C> {
     /// Accepts from a listener for ever.
     async fn accept(self: Arc<Self>, at: usize, shard: Local, tally: Rc<Tally>) {
         let listener = &self.listeners[at];
-        let Listener { name, socket, .. } = listener;
+        let Listener { name, like, socket, .. } = listener;
         let note_refusal = |peer: SocketAddr, why: &dyn fmt::Display| {
             tally.refused.set(tally.refused.get() + 1);
             tracing::warn!(%peer, listener = %name, %why, "connection refused");
@@ -258,15 +266,15 @@ impl<C: Send + 'static> Shared<C> {
         loop {
             match accept(socket) {
                 Ok(Some((stream, peer))) => {
-                    let rates = self.config.connection_rates(&shard.handle().settings().dynamic, name);
-                    let later = quotas.came_by(name, rates);
+                    let rates = self.config.connection_rates(&shard.handle().settings().dynamic, like);
+                    let later = quotas.came_by(like, rates);
                     if !later.is_zero() {
                         tally.delayed.set(tally.delayed.get() + later);
                         reactor::sleep(later).await;
                     }
                     let settings = shard.handle().settings();
-                    let limits = self.config.connection_limits(&settings.dynamic, name, peer.ip());
-                    match self.seats.take(name, peer.ip(), limits) {
+                    let limits = self.config.connection_limits(&settings.dynamic, like, peer.ip());
+                    match self.seats.take(like, peer.ip(), limits) {
                         Ok(seat) => {
                             let held = quotas.came(&settings.dynamic.quotas, peer.ip());
                             self.hand_over(stream, peer, listener, seat, held).await;

@@ -16,6 +16,8 @@ pub(crate) struct Broker {
     pub(crate) address: SocketAddr,
     /// Where the HTTP front answers, if that was asked for.
     pub(crate) http: Option<SocketAddr>,
+    /// Where the MQTT front answers, if that was asked for.
+    pub(crate) mqtt: Option<SocketAddr>,
     /// Where metrics are answered, if that was asked for.
     pub(crate) metrics: Option<SocketAddr>,
 }
@@ -87,7 +89,8 @@ impl Broker {
             url.strip_prefix("http://").unwrap().strip_suffix("/metrics,").unwrap().parse().unwrap()
         });
         let http = word("http ").map(|url| url.split_once("://").unwrap().1.parse().unwrap());
-        Broker { process, address, http, metrics }
+        let mqtt = word("mqtt ").map(|address| address.parse().unwrap());
+        Broker { process, address, http, mqtt, metrics }
     }
 
     /// Starts a broker that is expected to end by itself.

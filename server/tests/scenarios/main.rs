@@ -22,6 +22,7 @@ mod kafka_settings;
 mod log;
 mod logging;
 mod metrics;
+mod mqtt;
 mod names;
 mod node_id;
 mod permissions;

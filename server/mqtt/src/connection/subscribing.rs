@@ -164,19 +164,22 @@ impl Connection {
         self.act(Awaited::Survey, |ticket| Action::Survey { ticket, sources });
     }
 
-    /// The partitions that there are, and where each begins: one that is new is read from there.
-    pub fn surveyed(&mut self, ticket: Ticket, starts: &[(Partition, i64)]) {
+    /// The partitions that there are, and where each begins: one that is new is read from there, and one of
+    /// which that is not known stays as it is. `None` when it could not be found out.
+    pub fn surveyed(&mut self, ticket: Ticket, starts: Option<&[(Partition, Option<i64>)]>) {
         let Some(Awaited::Survey) = self.take(ticket) else { return };
         self.following = false;
-        if self.phase == Phase::Open {
+        if let Some(starts) = starts.filter(|_| self.phase == Phase::Open) {
             let mut wanted: Vec<Partition> = starts.iter().map(|(partition, _)| *partition).collect();
             wanted.sort_unstable();
             let followed: Vec<Partition> = self.outbox.followed().map(|(partition, _)| partition).collect();
             let gone = followed.iter().filter(|partition| wanted.binary_search(partition).is_err());
             gone.for_each(|partition| self.outbox.leave(*partition));
             for (partition, start) in starts {
-                // Past the bound the newest are not read.
-                let _ = self.outbox.follow(*partition, *start);
+                if let Some(start) = start {
+                    // Past the bound the newest are not read.
+                    let _ = self.outbox.follow(*partition, *start);
+                }
             }
         }
         self.settle();

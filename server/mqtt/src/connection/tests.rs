@@ -410,7 +410,7 @@ fn what_was_in_flight_is_sent_again_first_and_asked_again_whether_the_client_may
     while let Some(action) = wire.action() {
         match action {
             Action::Reread { id, offset, .. } => reread.push((id, offset)),
-            Action::Survey { ticket, .. } => wire.connection.surveyed(ticket, &[(P, 0)]),
+            Action::Survey { ticket, .. } => wire.connection.surveyed(ticket, Some(&[(P, Some(0))])),
             other => panic!("{other:?}"),
         }
     }
@@ -500,7 +500,7 @@ fn an_unsubscribed_filter_gets_nothing_and_its_partitions_are_left() {
     assert_eq!(ack.reasons, [Reason::SUCCESS, Reason::NO_SUBSCRIPTION_EXISTED]);
     let Some(Action::Survey { ticket, sources }) = wire.action() else { panic!("what is read is asked") };
     assert!(sources.is_empty());
-    wire.connection.surveyed(ticket, &[]);
+    wire.connection.surveyed(ticket, Some(&[]));
     wire.connection.offer(P, vec![offered(0, "a/1", Qos::AtLeastOnce)], 1, NOW);
     assert!(wire.said().is_empty() && wire.connection.wants().is_empty());
 }

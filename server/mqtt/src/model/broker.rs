@@ -288,8 +288,8 @@ impl Broker {
                 connection.followed(ticket, found, NOW);
             }
             Action::Survey { ticket, .. } => {
-                let starts: Vec<(Partition, i64)> = ends.iter().map(|(at, _)| (*at, 0)).collect();
-                connection.surveyed(ticket, &starts);
+                let starts: Vec<_> = ends.iter().map(|(at, _)| (*at, Some(0))).collect();
+                connection.surveyed(ticket, Some(&starts));
             }
             Action::Kept { filter } => {
                 let (kept, _) = self.retained.matching(&filter, "", usize::MAX);

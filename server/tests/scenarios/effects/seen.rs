@@ -288,6 +288,30 @@ pub(super) const SEEN: &[(&str, &str, &str, &str)] = &[
         "http.listener.name",
     ),
     (
+        "mqtt.default.topic",
+        "server/tests/scenarios/mqtt.rs",
+        "the_front_is_like_the_listener_and_by_the_rules_that_its_settings_name",
+        "mqtt.default.topic",
+    ),
+    (
+        "mqtt.listen",
+        "server/tests/scenarios/mqtt.rs",
+        "what_is_acknowledged_is_there_after_the_broker_was_killed",
+        "--mqtt-listen",
+    ),
+    (
+        "mqtt.listener.name",
+        "server/tests/scenarios/mqtt.rs",
+        "the_front_is_like_the_listener_and_by_the_rules_that_its_settings_name",
+        "mqtt.listener.name",
+    ),
+    (
+        "mqtt.rules",
+        "server/tests/scenarios/mqtt.rs",
+        "the_front_is_like_the_listener_and_by_the_rules_that_its_settings_name",
+        "mqtt.rules",
+    ),
+    (
         "max.connections",
         "server/tests/scenarios/hostile.rs",
         "connections_above_the_limit_are_closed_at_once",
