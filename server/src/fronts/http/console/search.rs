@@ -99,6 +99,8 @@ pub(super) type Positions = Vec<(i32, i64)>;
 pub(super) struct Look {
     pub(super) topic: String,
     pub(super) positions: Positions,
+    /// Where the partitions end: what has no record is not read. Nothing where a look goes on with what comes.
+    pub(super) ends: Vec<i64>,
     pub(super) filter: Filter,
     /// Whether the newest records come first.
     pub(super) is_newest_first: bool,
@@ -234,8 +236,9 @@ impl Asked {
             (*index, begins[at].unwrap_or(end).clamp(start, end.max(start)))
         };
         let positions = indexes.iter().enumerate().map(position).collect();
+        let ends = ends.into_iter().map(|end| end.unwrap_or(0)).collect();
         let is_newest_first = matches!(self.from.as_str(), "" | "end");
-        Ok(Look { topic: name, positions, filter, is_newest_first, is_part })
+        Ok(Look { topic: name, positions, ends, filter, is_newest_first, is_part })
     }
 }
 
@@ -252,7 +255,8 @@ impl Look {
     ) -> Result<Looked, Problem> {
         let give_up = Instant::now() + LOOK_TIME_MAX;
         let (mut looked, mut bytes, mut taken) = (Looked::default(), 0, 0);
-        let mut open: Vec<usize> = (0..self.positions.len()).collect();
+        let has_more = |at: &usize| self.ends.get(*at).is_none_or(|end| self.positions[*at].1 < *end);
+        let mut open: Vec<usize> = (0..self.positions.len()).filter(has_more).collect();
         let mut is_enough = false;
         while !open.is_empty() {
             let mut still_open = Vec::with_capacity(open.len());

@@ -61,6 +61,7 @@ pub(super) async fn events(
     // From now on: nothing of what is there.
     let asked = Asked { from: "end".to_owned(), ..asked };
     let mut look = asked.look(&viewer.asker, &topic, 0).await?;
+    look.ends.clear();
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
     match last {
         Some(id) => look.positions = read_positions(id)?,
