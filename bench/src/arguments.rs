@@ -423,7 +423,8 @@ pub(crate) struct HostileArgs {
     /// /healthz, and {tls} where it speaks TLS; the command must become the broker. May be repeated.
     #[arg(long = "system", value_parser = pair)]
     pub(crate) systems: Vec<(String, String)>,
-    /// Only mean clients of these kinds [default: all but handshakes, which want a port with TLS].
+    /// Only mean clients of these kinds [default: all but handshakes, which want a port with TLS,
+    /// and rest, which is no mean client].
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Kind>,
     /// Partitions of the topic whose answers are large.

@@ -287,8 +287,7 @@ fn hostile_mix(args: HostileArgs) -> Done {
     let systems = match args.systems.is_empty() {
         false => args.systems.iter().map(|(name, command)| System::parse(name.clone(), command)).collect(),
         true => {
-            let arguments = hostile::ARGUMENTS.map(str::to_owned);
-            suite::own_systems(args.strandline, &arguments)?.into_iter().take(1).collect()
+            suite::own_systems(args.strandline, &hostile::arguments(&kinds))?.into_iter().take(1).collect()
         }
     };
     let hostile = Hostile {

@@ -10,6 +10,7 @@
 //! | log-flood | what a broker wants to complain of, on a new connection each | the log and its disk |
 //! | idle | nothing, or one ApiVersions; the connection stays | descriptors |
 //! | handshakes | the beginning of TLS, whole, cut or with noise after it, on a new connection each | sums of keys on the shard's thread |
+//! | rest | records sent and read by REST, each on a connection that stays, as fast as they are answered | the shards' time |
 //!
 //! Seats and rates are such that one kind asks for a few percent of a core when each of its requests is
 //! refused at once, and for many times the machine when each is done as it asks.
@@ -64,6 +65,8 @@ const APPLICATION_DATA: u8 = 23;
 const BATCH_BYTES_MAX: usize = 1_000_000;
 /// Mutated requests among the garbage.
 const MUTATED: usize = 64;
+/// Records in one request of REST.
+const REST_RECORDS: usize = 100;
 /// What bombs are packed with.
 const CODECS: [Codec; 4] = [Codec::Zstd, Codec::Gzip, Codec::Lz4, Codec::Snappy];
 
@@ -86,6 +89,8 @@ pub(crate) enum Kind {
     Idle,
     /// Connections that begin TLS and have the broker do its sums for nothing.
     Handshakes,
+    /// No mean clients, but as many of REST as it takes to fill the thread of HTTP.
+    Rest,
 }
 
 impl Kind {
@@ -111,6 +116,7 @@ impl Kind {
             Kind::LogFlood => "log-flood",
             Kind::Idle => "idle",
             Kind::Handshakes => "handshakes",
+            Kind::Rest => "rest",
         }
     }
 
@@ -125,6 +131,7 @@ impl Kind {
             Kind::LogFlood => (32, 400.0),
             Kind::Idle => (500, 250.0),
             Kind::Handshakes => (256, 2_000.0),
+            Kind::Rest => (16, 100_000.0),
         }
     }
 }
@@ -154,6 +161,7 @@ impl Armory {
                 Kind::LogFlood => place.log_flood(client)?,
                 Kind::Idle => place.idle(client)?,
                 Kind::Handshakes => handshakes(),
+                Kind::Rest => place.rest(),
             };
             let (seats, per_second) = kind.pace();
             Ok((kind, Swarm { seats, per_second, attacks }))
@@ -470,6 +478,33 @@ impl Place {
             i32::MAX.to_be_bytes().into(),
         ];
         Ok(frames.map(|bytes| closing(Port::Kafka, bytes)).into())
+    }
+
+    /// Three requests in four send a hundred records of JSON, the fourth reads some.
+    fn rest(&self) -> Vec<Attack> {
+        let path = format!("/topics/{}", self.target.name);
+        let records: Vec<String> = (0..REST_RECORDS)
+            .map(|at| {
+                format!(
+                    r#"{{"key":"truck-{at}","value":{{"speed":{at},"place":[48.1,11.6],"note":"{}"}}}}"#,
+                    "x".repeat(64)
+                )
+            })
+            .collect();
+        let body = format!(r#"{{"records":[{}]}}"#, records.join(","));
+        let sent = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/vnd.kafka.json.v2+json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let read = (0..self.target.leaders.len()).map(|partition| {
+            format!(
+                "GET {path}/partitions/{partition}/records?max_records={REST_RECORDS} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            )
+        });
+        let attack =
+            |text: String| Attack { port: Port::Metrics, bytes: text.into_bytes(), then: Then::Http };
+        read.flat_map(|read| [sent.clone(), sent.clone(), sent.clone(), read]).map(attack).collect()
     }
 
     fn idle(&self, client: &Client) -> Result<Vec<Attack>, MeasureError> {

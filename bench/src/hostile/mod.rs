@@ -41,8 +41,12 @@ use swarm::{Ports, Tally};
 /// Records a second when nothing else is asked for: a few percent of what a broker takes, so that what the
 /// mean clients cost is seen and not what the load does.
 pub(crate) const RATE: f64 = 2_000.0;
-/// What our own broker is started with beside its defaults: somewhere to ask whether it is alive.
-pub(crate) const ARGUMENTS: [&str; 2] = ["--metrics-listen", "127.0.0.1:{metrics}"];
+/// What our own broker is started with beside its defaults: somewhere to ask whether it is alive, which has
+/// REST as well where clients of it take part.
+pub(crate) fn arguments(kinds: &[Kind]) -> [String; 2] {
+    let face = if kinds.contains(&Kind::Rest) { "--http-listen" } else { "--metrics-listen" };
+    [face, "127.0.0.1:{metrics}"].map(str::to_owned)
+}
 /// The lowest priority that a thread can have.
 const NICE_MAX: i32 = 19;
 /// The percentiles that are compared.

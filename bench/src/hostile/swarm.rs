@@ -31,6 +31,8 @@ const EVENTS: usize = 256;
 const READ_BYTES: usize = 256 << 10;
 /// How much of one connection is thrown away before the others have their turn.
 const READ_TURNS: usize = 16;
+/// The longest head of an answer of HTTP that is taken for one.
+const HTTP_HEAD_MAX: usize = 16 << 10;
 /// How long a connection may take to be made: on a loopback only a full queue of the listener takes time.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long a connection that was refused, or closed, is not tried again.
@@ -49,6 +51,8 @@ pub(crate) enum Port {
 pub(crate) enum Then {
     /// Reads so many answers and throws them away, then is ready for the next attack on the same connection.
     Answers(u32),
+    /// Reads one answer of HTTP with a length, and is ready for the next attack when it says 200.
+    Http,
     /// Reads nothing, and keeps the connection.
     Hold,
     /// Reads whatever comes until the broker closes or this long is over; then closes.
@@ -125,6 +129,9 @@ enum State {
     Writing { attack: usize, written: usize },
     /// Answers are read: of so many the rest, after so many bytes of the one that has begun.
     Reading { answers: u32, size: Vec<u8>, left: usize },
+    /// An answer of HTTP is read: its head, as far as it has come, and what is left of its body once the head
+    /// is whole.
+    Http { head: Vec<u8>, left: Option<usize> },
     /// It stays as it is.
     #[default]
     Held,
@@ -262,6 +269,7 @@ impl Driver<'_> {
         self.tally.sent += 1;
         seat.state = match *then {
             Then::Answers(answers) => State::Reading { answers, size: Vec::new(), left: 0 },
+            Then::Http => State::Http { head: Vec::new(), left: None },
             Then::Hold => State::Held,
             Then::Close(patience) => State::Closing { until: now() + nanos(patience) },
         };
@@ -284,13 +292,22 @@ impl Driver<'_> {
                 Err(error) => return Err(error),
             };
             self.tally.read_bytes += read as u64;
-            if let State::Reading { answers, size, left } = &mut seat.state {
-                let done = take(&self.scratch[..read], answers, size, left);
-                self.tally.answered += u64::from(done);
-                if *answers == 0 {
-                    seat.state = State::Free { from: 0 };
-                    return Ok(());
+            let done = match &mut seat.state {
+                State::Reading { answers, size, left } => {
+                    let done = take(&self.scratch[..read], answers, size, left);
+                    self.tally.answered += u64::from(done);
+                    *answers == 0
                 }
+                State::Http { head, left } => {
+                    let done = take_http(&self.scratch[..read], head, left)?;
+                    self.tally.answered += u64::from(done);
+                    done
+                }
+                _ => false,
+            };
+            if done {
+                seat.state = State::Free { from: 0 };
+                return Ok(());
             }
             if turn == READ_TURNS {
                 // The edge was seen; the rest needs another one.
@@ -339,9 +356,49 @@ fn take(mut bytes: &[u8], answers: &mut u32, size: &mut Vec<u8>, left: &mut usiz
     before - *answers
 }
 
+/// Takes bytes as parts of one answer of HTTP; whether it is complete now.
+///
+/// # Errors
+/// When it says anything but 200, or has no length: nothing is known of what would follow.
+fn take_http(mut bytes: &[u8], head: &mut Vec<u8>, left: &mut Option<usize>) -> io::Result<bool> {
+    if left.is_none() {
+        let seen = head.len();
+        head.extend_from_slice(bytes);
+        let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") else {
+            return match head.len() {
+                ..=HTTP_HEAD_MAX => Ok(false),
+                _ => Err(io::ErrorKind::InvalidData.into()),
+            };
+        };
+        bytes = &bytes[end + 4 - seen..];
+        let text = String::from_utf8_lossy(&head[..end]).to_ascii_lowercase();
+        let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
+        let length = length.and_then(|length| length.trim().parse().ok());
+        *left = length.filter(|_| text.starts_with("http/1.1 200 "));
+    }
+    let left = left.as_mut().ok_or(io::ErrorKind::InvalidData)?;
+    *left = left.saturating_sub(bytes.len());
+    Ok(*left == 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_of_http_is_whole_wherever_the_bytes_are_cut_and_only_200_is_one() {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+        for cut in 1..=answer.len() {
+            let (mut head, mut left, mut done) = (Vec::new(), None, 0);
+            for part in answer.chunks(cut) {
+                done += u32::from(take_http(part, &mut head, &mut left).expect("it is one"));
+            }
+            assert_eq!(done, 1, "in pieces of {cut} bytes");
+        }
+        for other in [&b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"[..], b"HTTP/1.1 200 OK\r\n\r\n"] {
+            assert!(take_http(other, &mut Vec::new(), &mut None).is_err());
+        }
+    }
 
     #[test]
     fn answers_are_counted_wherever_the_bytes_are_cut() {

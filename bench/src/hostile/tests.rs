@@ -10,7 +10,7 @@ use strandline::serve::Server;
 #[test]
 fn every_kind_of_mean_client_is_served_or_closed_and_the_honest_load_loses_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
-    let settings = [("listeners", "PLAINTEXT://127.0.0.1:0"), ("metrics.listen", "127.0.0.1:0")];
+    let settings = [("listeners", "PLAINTEXT://127.0.0.1:0"), ("http.listen", "127.0.0.1:0")];
     let data = dir.path().to_string_lossy().into_owned();
     let mut config = Settings::default();
     for (name, value) in settings.into_iter().chain([("log.dirs", data.as_str())]) {
@@ -26,7 +26,11 @@ fn every_kind_of_mean_client_is_served_or_closed_and_the_honest_load_loses_nothi
             topic_configs: Vec::new(),
         },
         // Handshakes of TLS are garbage there.
-        ports: Ports { kafka: server.listeners()[0].address, metrics: server.metrics_address(), tls: None },
+        ports: Ports {
+            kafka: server.listeners()[0].address,
+            metrics: server.http_address().map(|(_, address)| address),
+            tls: None,
+        },
         output: None,
     };
     let hostile = Hostile {
@@ -53,7 +57,7 @@ fn every_kind_of_mean_client_is_served_or_closed_and_the_honest_load_loses_nothi
     for (kind, tally) in half.tallies {
         assert!(tally.sent > 0, "{}: {}", kind.name(), tally.line());
         let (answers, stays) = match kind {
-            Kind::Bombs | Kind::Amplify => (true, false),
+            Kind::Bombs | Kind::Amplify | Kind::Rest => (true, false),
             Kind::Garbage | Kind::LogFlood | Kind::Handshakes => (false, false),
             Kind::HalfOpen | Kind::NeverReading | Kind::Idle => (false, true),
         };

@@ -43,6 +43,9 @@ pub use surroundings::{Page, Pages, Started, Surroundings};
 /// Threads for what may take its time: passwords, and pages of metrics.
 const ASIDE_MAX: usize = 4;
 
+/// Its thread and those give way to the shards: who speaks Kafka's protocol does not wait for pages and JSON.
+const NICE: i32 = 10;
+
 /// The running front.
 pub struct HttpFront {
     address: SocketAddr,
@@ -74,6 +77,9 @@ impl HttpFront {
         let has_tls = acceptor.is_some();
         let shared = Arc::new(ask::Shared::new(surroundings, started.clone(), stopping));
         let thread = thread::Builder::new().name("http".to_owned()).spawn(move || {
+            if let Err(error) = rustix::process::nice(NICE) {
+                tracing::warn!(%error, "the thread of HTTP has no lower priority");
+            }
             runtime.block_on(listen::run(socket, acceptor, shared));
             // What still runs aside is not waited for.
             runtime.shutdown_background();
