@@ -103,10 +103,12 @@ async function everyPage(browser) {
   ];
   for (const colorScheme of ["light", "dark"]) {
     const { context, page, complaints } = await open(browser, USERS, { ...asAdmin, colorScheme });
+    // What is not colour is the same in the dark, and these have all colours.
+    const isShort = QUICK && colorScheme === "dark";
+    const rules = isShort ? ["color-contrast"] : undefined;
     for (const [name, place] of places) {
+      if (isShort && !["overview", "topics", "topic", "by-schema", "schema-changes", "group", "settings"].includes(name)) continue;
       await page.goto(place);
-      // What is not colour is the same in the dark.
-      const rules = QUICK && colorScheme === "dark" ? ["color-contrast"] : undefined;
       const { first } = await check(page, `${name}, ${colorScheme}`, rules);
       console.log(`${name} ${colorScheme}: first byte after ${first.toFixed(1)} ms`);
     }
@@ -163,7 +165,7 @@ async function live(browser) {
   await page.goto("/console/topics/orders/messages");
   await page.getByRole("button", { name: "Start" }).click();
   await page.getByText("listening").waitFor();
-  const count = QUICK ? 5_000 : 50_000;
+  const count = QUICK ? 2_000 : 50_000;
   for (let from = 0; from < count; from += 1_000) await produce("orders", orders(from, 1_000));
   const told = `${count} shown of ${count} that came, 0 skipped`;
   await page.getByText(told).waitFor({ timeout: 30_000 });
