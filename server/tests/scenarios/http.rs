@@ -188,3 +188,19 @@ fn a_listener_with_tls_has_its_keys_here_as_well() {
     let _ = plain.read_to_end(&mut heard);
     assert!(!heard.starts_with(b"HTTP/1.1 200"), "nothing is answered without TLS");
 }
+
+/// Pieces of one byte once took a unit of memory each: 400 kB of them held up every other body for 30 s.
+#[test]
+fn d11_a_body_in_tiny_pieces_holds_up_nobody() {
+    let data = data_dir();
+    let (broker, mut client) = start(data.path(), &[]);
+    let mut slow = TcpStream::connect(broker.http.unwrap()).unwrap();
+    let head = "POST /subjects/s HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n";
+    slow.write_all(head.as_bytes()).unwrap();
+    slow.write_all("1\r\n \r\n".repeat(70_000).as_bytes()).unwrap();
+    let since = Instant::now();
+    let topic = json!({"topic_name": "t", "partitions_count": 1});
+    assert_eq!(client.post("/admin/topics", "application/vnd.kafka.v2+json", &topic).status, 201);
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    drop(slow);
+}

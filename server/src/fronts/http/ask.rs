@@ -119,12 +119,12 @@ impl Shared {
         take(&self.memory, bytes.min(MEMORY_BYTES / 4)).await
     }
 
-    /// The same for a part of a body that has come.
+    /// Room for so many bytes of a body in all: as much more as they are more than before, or as much less.
     ///
     /// # Errors
     /// 503 when there is none for a while.
-    pub(super) async fn room_for_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
-        take(&self.bodies, bytes.min(BODIES_BYTES / 4)).await
+    pub(super) async fn hold_body(&self, held: &mut Held, bytes: usize) -> Result<(), Problem> {
+        held.reach(&self.bodies, bytes.min(BODIES_BYTES / 4)).await
     }
 
     /// Resolves when the front ends.
@@ -160,6 +160,24 @@ impl Shared {
     }
 }
 
+/// The memory of a body that comes in pieces: of all of them together, however small each is.
+#[derive(Debug, Default)]
+pub(super) struct Held(Option<OwnedSemaphorePermit>);
+
+impl Held {
+    async fn reach(&mut self, from: &Arc<Semaphore>, bytes: usize) -> Result<(), Problem> {
+        let units = bytes.div_ceil(UNIT_BYTES);
+        let held = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        match &mut self.0 {
+            Some(room) if units <= held => drop(room.split(held - units)),
+            Some(room) => room.merge(take(from, (units - held) * UNIT_BYTES).await?),
+            None if units == 0 => {}
+            none => *none = Some(take(from, bytes).await?),
+        }
+        Ok(())
+    }
+}
+
 async fn take(from: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
     let units = bytes.div_ceil(UNIT_BYTES).max(1) as u32;
     let busy = || Problem::busy("there is no memory for the request now");
@@ -169,16 +187,16 @@ async fn take(from: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermi
 
 /// Bytes that hold their memory until they have left.
 pub(super) fn held(bytes: Vec<u8>, room: OwnedSemaphorePermit) -> Bytes {
-    struct Held {
+    struct Leaving {
         bytes: Vec<u8>,
         _room: OwnedSemaphorePermit,
     }
-    impl AsRef<[u8]> for Held {
+    impl AsRef<[u8]> for Leaving {
         fn as_ref(&self) -> &[u8] {
             &self.bytes
         }
     }
-    Bytes::from_owner(Held { bytes, _room: room })
+    Bytes::from_owner(Leaving { bytes, _room: room })
 }
 
 /// The connection that a request came by.
@@ -300,7 +318,7 @@ pub(super) struct Whole {
     /// The body.
     pub(super) bytes: Bytes,
     /// The memory of it, and of what is made of it, which is free again when this is dropped.
-    _room: (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit),
+    _room: (Held, OwnedSemaphorePermit),
 }
 
 impl FromRequest<State> for Whole {
@@ -318,7 +336,7 @@ impl FromRequest<State> for Whole {
         }
         let mut body = Limited::new(request.into_body(), BODY_BYTES_MAX);
         let mut bytes = BytesMut::new();
-        let mut room: Option<OwnedSemaphorePermit> = None;
+        let mut room = Held::default();
         let collecting = async {
             while let Some(frame) = body.frame().await {
                 let frame = frame.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
@@ -327,11 +345,7 @@ impl FromRequest<State> for Whole {
                 })?;
                 let Ok(data) = frame.into_data() else { continue };
                 // Who sends little holds little, however much it has announced.
-                let more = shared.room_for_body(data.len()).await?;
-                match &mut room {
-                    Some(room) => room.merge(more),
-                    None => room = Some(more),
-                }
+                shared.hold_body(&mut room, bytes.len() + data.len()).await?;
                 bytes.extend_from_slice(&data);
             }
             Ok::<(), Problem>(())
@@ -364,5 +378,28 @@ impl<T: DeserializeOwned + Send> FromRequestParts<State> for Queried<T> {
     async fn from_request_parts(parts: &mut Parts, shared: &State) -> Result<Queried<T>, Problem> {
         let found = Query::<T>::from_request_parts(parts, shared).await;
         found.map(|Query(found)| Queried(found)).map_err(|why| Problem::unreadable(why.body_text()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pieces of one byte once took a unit each: 64 KiB of them were the memory of all bodies.
+    #[tokio::test]
+    async fn d11_who_sends_little_holds_little_however_it_is_cut() {
+        let memory = Arc::new(Semaphore::new(8));
+        let mut held = Held::default();
+        for bytes in 1..=3 * UNIT_BYTES {
+            held.reach(&memory, bytes).await.unwrap();
+            assert_eq!(8 - memory.available_permits(), bytes.div_ceil(UNIT_BYTES), "{bytes}");
+        }
+        held.reach(&memory, UNIT_BYTES + 1).await.unwrap();
+        assert_eq!(memory.available_permits(), 6, "what was taken out is free again");
+        held.reach(&memory, 0).await.unwrap();
+        assert_eq!(memory.available_permits(), 8);
+        held.reach(&memory, 1).await.unwrap();
+        drop(held);
+        assert_eq!(memory.available_permits(), 8);
     }
 }

@@ -25,11 +25,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use strandline_protocol::messages::MetadataResponseTopic;
 use strandline_protocol::wire::ErrorCode;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::part::{answer, object, of_this, read};
-use crate::fronts::http::ask::{Asker, InPath, Whole};
+use crate::fronts::http::ask::{Asker, Held, InPath, Whole};
 use crate::fronts::http::faces::call::{Call, offset, schema};
 use crate::fronts::http::media::JSON;
 use crate::fronts::http::problem::Problem;
@@ -342,7 +341,7 @@ struct Streaming {
     buffer: BytesMut,
     scanner: Scanner,
     /// The memory of what waits in the buffer.
-    room: Option<OwnedSemaphorePermit>,
+    room: Held,
     is_over: bool,
 }
 
@@ -358,7 +357,7 @@ async fn stream_in(
         body: request.into_body().into_data_stream(),
         buffer: BytesMut::new(),
         scanner: Scanner::default(),
-        room: None,
+        room: Held::default(),
         is_over: false,
     };
     let reports = stream::unfold(streaming, |mut streaming| async move {
@@ -439,7 +438,7 @@ impl Streaming {
         let next = self.body.next();
         let next = match self.buffer.is_empty() {
             true => {
-                self.room = None;
+                self.room = Held::default();
                 tokio::select! {
                     next = next => next,
                     () = self.sink.asker.shared.stopped() => return Ok(false),
@@ -453,11 +452,9 @@ impl Streaming {
         };
         match next {
             Some(Ok(bytes)) => {
-                let more = self.sink.asker.shared.room_for_body(bytes.len()).await?;
-                match &mut self.room {
-                    Some(room) => room.merge(more),
-                    None => self.room = Some(more),
-                }
+                // What was appended is not held any more, even where the buffer is never empty.
+                let held = self.buffer.len() + bytes.len();
+                self.sink.asker.shared.hold_body(&mut self.room, held).await?;
                 self.buffer.extend_from_slice(&bytes);
                 Ok(true)
             }
