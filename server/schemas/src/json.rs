@@ -4,6 +4,7 @@
 //! every walk over a [`Json`] is as deep at most. Of two members with one name the last counts, in the place
 //! of the first.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -113,6 +114,24 @@ impl Json {
         }
     }
 
+    /// About how many steps it takes to compare it with another, no more than `most`: its parts, and the
+    /// pieces of its texts.
+    pub(crate) fn steps(&self, most: usize) -> usize {
+        const BYTES_PER_STEP: usize = 64;
+        let (mut steps, mut left) = (0, vec![self]);
+        while let Some(json) = left.pop() {
+            let names = json.members().iter().map(|(name, _)| name.len()).sum::<usize>();
+            let bytes = json.as_str().map_or(names, str::len);
+            steps += 1 + bytes / BYTES_PER_STEP;
+            if steps + left.len() >= most {
+                return most;
+            }
+            left.extend(json.elements());
+            left.extend(json.members().iter().map(|(_, value)| value));
+        }
+        steps
+    }
+
     /// Whether both say the same, whatever the order of members; `1` and `1.0` are one number.
     pub(crate) fn means(&self, other: &Json) -> bool {
         match (self, other) {
@@ -121,12 +140,38 @@ impl Json {
                 one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.means(other))
             }
             (Json::Object(members), Json::Object(others)) => {
-                members.len() == others.len()
-                    && members
-                        .iter()
-                        .all(|(name, value)| other.get(name).is_some_and(|other| value.means(other)))
+                let found = ByName::of(others);
+                let has = |name: &str, value: &Json| found.get(name).is_some_and(|other| value.means(other));
+                members.len() == others.len() && members.iter().all(|(name, value)| has(name, value))
             }
             _ => self == other,
+        }
+    }
+}
+
+/// The members of an object, to be found by name many times.
+pub(crate) enum ByName<'a> {
+    /// Few: one after the other.
+    Few(&'a [(String, Json)]),
+    /// Many.
+    Many(HashMap<&'a str, &'a Json>),
+}
+
+/// Members that are looked through one after the other.
+const FEW: usize = 16;
+
+impl<'a> ByName<'a> {
+    pub(crate) fn of(members: &'a [(String, Json)]) -> ByName<'a> {
+        match members.len() {
+            ..=FEW => ByName::Few(members),
+            _ => ByName::Many(members.iter().map(|(name, value)| (name.as_str(), value)).collect()),
+        }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&'a Json> {
+        match self {
+            ByName::Few(members) => members.iter().find_map(|(key, value)| (key == name).then_some(value)),
+            ByName::Many(by_name) => by_name.get(name).copied(),
         }
     }
 }
@@ -263,7 +308,7 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
         let mut members: Members = Vec::new();
-        let mut places = std::collections::HashMap::new();
+        let mut places = HashMap::new();
         while let Some((name, value)) = map.next_entry::<String, Json>()? {
             match places.entry(name) {
                 std::collections::hash_map::Entry::Occupied(place) => {

@@ -81,7 +81,7 @@ impl Values {
         out.extend_from_slice(&id.to_be_bytes());
         let read = || Json::parse(json).map_err(|error| Misfit::new(format!("it is no JSON: {error}")));
         match &self.kind {
-            Kind::Avro(avro) => avro.encode(&read()?, &mut out)?,
+            Kind::Avro(avro) => avro.encode(&read()?, &mut out, budget)?,
             Kind::Json(schema) => {
                 schema.check(&read()?, budget)?;
                 out.extend_from_slice(json);

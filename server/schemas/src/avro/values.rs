@@ -3,124 +3,24 @@
 //! In JSON a branch of a union other than null stands in an object with its name (`{"string": "x"}`), and
 //! bytes are a string of the code points 0 to 255, as the specification says and Java's library does.
 
+use std::collections::HashSet;
 use std::io::Write as _;
 
 use super::{Avro, DEPTH_MAX, Field, NamedKind, Primitive, Type};
 use crate::encoding::Misfit;
 use crate::json::Json;
+use crate::limits::Budget;
+
+/// Names that are looked at in one step.
+const NAMES_PER_STEP: usize = 16;
 
 impl Avro {
     /// Appends the binary form of a value.
     ///
     /// # Errors
     /// Where it is no value of the schema, and in which place.
-    pub(crate) fn encode(&self, json: &Json, out: &mut Vec<u8>) -> Result<(), Misfit> {
-        self.put(&self.root, json, out, 0)
-    }
-
-    fn put(&self, kind: &Type, json: &Json, out: &mut Vec<u8>, depth: usize) -> Result<(), Misfit> {
-        if depth > DEPTH_MAX {
-            return Err(Misfit::new(format!("it nests deeper than {DEPTH_MAX} levels")));
-        }
-        let expected = || Misfit::expected(&self.kind_name(kind), json);
-        match kind {
-            Type::Primitive { kind, .. } => primitive(*kind, json, out).ok_or_else(expected),
-            Type::Array { items, .. } => {
-                let Json::Array(elements) = json else { return Err(expected()) };
-                block(elements.len(), out);
-                for (at, element) in elements.iter().enumerate() {
-                    self.put(items, element, out, depth + 1).map_err(|why| why.at_element(at))?;
-                }
-                long(0, out);
-                Ok(())
-            }
-            Type::Map { values, .. } => {
-                let Json::Object(members) = json else { return Err(expected()) };
-                block(members.len(), out);
-                for (name, value) in members {
-                    bytes(name.as_bytes(), out);
-                    self.put(values, value, out, depth + 1).map_err(|why| why.below(name))?;
-                }
-                long(0, out);
-                Ok(())
-            }
-            Type::Union(branches) => self.put_branch(branches, json, out, depth),
-            Type::Named(id) => match &self.named[*id].kind {
-                NamedKind::Record { fields, .. } => match json {
-                    Json::Object(_) => self.put_fields(fields, json, out, depth),
-                    _ => Err(expected()),
-                },
-                NamedKind::Enum { symbols, .. } => {
-                    let symbol = json.as_str().ok_or_else(expected)?;
-                    let at = symbols.iter().position(|known| known == symbol).ok_or_else(expected)?;
-                    long(at as i64, out);
-                    Ok(())
-                }
-                NamedKind::Fixed { size } => {
-                    let value = json.as_str().and_then(from_text).ok_or_else(expected)?;
-                    if value.len() != *size as usize {
-                        return Err(Misfit::new(format!(
-                            "it has {} bytes, and {size} are fixed",
-                            value.len()
-                        )));
-                    }
-                    out.extend_from_slice(&value);
-                    Ok(())
-                }
-            },
-        }
-    }
-
-    fn put_fields(
-        &self,
-        fields: &[Field],
-        json: &Json,
-        out: &mut Vec<u8>,
-        depth: usize,
-    ) -> Result<(), Misfit> {
-        let members = json.members();
-        for (at, field) in fields.iter().enumerate() {
-            // Most clients write members in the order of the fields.
-            let value = match members.get(at) {
-                Some((name, value)) if *name == field.name => Some(value),
-                _ => json.get(&field.name),
-            };
-            let value = value.ok_or_else(|| Misfit::new(format!("the field {} is missing", field.name)))?;
-            self.put(&field.kind, value, out, depth + 1).map_err(|why| why.below(&field.name))?;
-        }
-        let is_unknown = |name: &String| fields.iter().all(|field| field.name != *name);
-        match members.iter().find(|(name, _)| members.len() > fields.len() && is_unknown(name)) {
-            Some((name, _)) => Err(Misfit::new(format!("there is no field {name}"))),
-            None => Ok(()),
-        }
-    }
-
-    fn put_branch(
-        &self,
-        branches: &[Type],
-        json: &Json,
-        out: &mut Vec<u8>,
-        depth: usize,
-    ) -> Result<(), Misfit> {
-        let is_null = |branch: &Type| matches!(branch, Type::Primitive { kind: Primitive::Null, .. });
-        let names = || {
-            let names = branches.iter().map(|branch| match is_null(branch) {
-                true => "null".to_owned(),
-                false => format!("{{\"{}\": ...}}", self.kind_name(branch)),
-            });
-            Misfit::expected(&names.collect::<Vec<_>>().join(" or "), json)
-        };
-        let (at, value) = match json {
-            Json::Null => (branches.iter().position(is_null).ok_or_else(names)?, json),
-            Json::Object(members) => {
-                let [(name, value)] = members.as_slice() else { return Err(names()) };
-                let is_named = |branch: &Type| !is_null(branch) && self.kind_name(branch) == *name;
-                (branches.iter().position(is_named).ok_or_else(names)?, value)
-            }
-            _ => return Err(names()),
-        };
-        long(at as i64, out);
-        self.put(&branches[at], value, out, depth + 1)
+    pub(crate) fn encode(&self, json: &Json, out: &mut Vec<u8>, budget: &mut Budget) -> Result<(), Misfit> {
+        Writer { avro: self, out, budget }.put(&self.root, json, 0)
     }
 
     /// Appends the JSON of a value, which are all of these bytes.
@@ -214,6 +114,125 @@ impl Avro {
 }
 
 // ---- written ----------------------------------------------------------------------------------------------
+
+/// A value that is written, within what its request may take.
+struct Writer<'a> {
+    avro: &'a Avro,
+    out: &'a mut Vec<u8>,
+    budget: &'a mut Budget,
+}
+
+impl Writer<'_> {
+    fn spend(&mut self, steps: usize) -> Result<(), Misfit> {
+        let too_much = |_| Misfit::new("to write it takes more steps than a request may have".to_owned());
+        self.budget.spend(steps).map_err(too_much)
+    }
+
+    fn put(&mut self, kind: &Type, json: &Json, depth: usize) -> Result<(), Misfit> {
+        if depth > DEPTH_MAX {
+            return Err(Misfit::new(format!("it nests deeper than {DEPTH_MAX} levels")));
+        }
+        self.spend(1)?;
+        let avro = self.avro;
+        let expected = || Misfit::expected(&avro.kind_name(kind), json);
+        match kind {
+            Type::Primitive { kind, .. } => primitive(*kind, json, self.out).ok_or_else(expected),
+            Type::Array { items, .. } => {
+                let Json::Array(elements) = json else { return Err(expected()) };
+                block(elements.len(), self.out);
+                for (at, element) in elements.iter().enumerate() {
+                    self.put(items, element, depth + 1).map_err(|why| why.at_element(at))?;
+                }
+                long(0, self.out);
+                Ok(())
+            }
+            Type::Map { values, .. } => {
+                let Json::Object(members) = json else { return Err(expected()) };
+                block(members.len(), self.out);
+                for (name, value) in members {
+                    bytes(name.as_bytes(), self.out);
+                    self.put(values, value, depth + 1).map_err(|why| why.below(name))?;
+                }
+                long(0, self.out);
+                Ok(())
+            }
+            Type::Union(branches) => self.put_branch(branches, json, depth),
+            Type::Named(id) => match &avro.named[*id].kind {
+                NamedKind::Record { fields, .. } => match json {
+                    Json::Object(_) => self.put_fields(fields, json, depth),
+                    _ => Err(expected()),
+                },
+                NamedKind::Enum { symbols, .. } => {
+                    let symbol = json.as_str().ok_or_else(expected)?;
+                    let at = symbols.iter().position(|known| known == symbol).ok_or_else(expected)?;
+                    self.spend(at / NAMES_PER_STEP)?;
+                    long(at as i64, self.out);
+                    Ok(())
+                }
+                NamedKind::Fixed { size } => {
+                    let value = json.as_str().and_then(from_text).ok_or_else(expected)?;
+                    if value.len() != *size as usize {
+                        return Err(Misfit::new(format!(
+                            "it has {} bytes, and {size} are fixed",
+                            value.len()
+                        )));
+                    }
+                    self.out.extend_from_slice(&value);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    fn put_fields(&mut self, fields: &[Field], json: &Json, depth: usize) -> Result<(), Misfit> {
+        let members = json.members();
+        for (at, field) in fields.iter().enumerate() {
+            // Most clients write members in the order of the fields.
+            let value = match members.get(at) {
+                Some((name, value)) if *name == field.name => Some(value),
+                _ => {
+                    self.spend(members.len() / NAMES_PER_STEP)?;
+                    json.get(&field.name)
+                }
+            };
+            let value = value.ok_or_else(|| Misfit::new(format!("the field {} is missing", field.name)))?;
+            self.put(&field.kind, value, depth + 1).map_err(|why| why.below(&field.name))?;
+        }
+        if members.len() <= fields.len() {
+            return Ok(());
+        }
+        let known: HashSet<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+        match members.iter().find(|(name, _)| !known.contains(name.as_str())) {
+            Some((name, _)) => Err(Misfit::new(format!("there is no field {name}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn put_branch(&mut self, branches: &[Type], json: &Json, depth: usize) -> Result<(), Misfit> {
+        // A name is made for each.
+        self.spend(branches.len())?;
+        let avro = self.avro;
+        let is_null = |branch: &Type| matches!(branch, Type::Primitive { kind: Primitive::Null, .. });
+        let names = || {
+            let names = branches.iter().map(|branch| match is_null(branch) {
+                true => "null".to_owned(),
+                false => format!("{{\"{}\": ...}}", avro.kind_name(branch)),
+            });
+            Misfit::expected(&names.collect::<Vec<_>>().join(" or "), json)
+        };
+        let (at, value) = match json {
+            Json::Null => (branches.iter().position(is_null).ok_or_else(names)?, json),
+            Json::Object(members) => {
+                let [(name, value)] = members.as_slice() else { return Err(names()) };
+                let is_named = |branch: &Type| !is_null(branch) && avro.kind_name(branch) == *name;
+                (branches.iter().position(is_named).ok_or_else(names)?, value)
+            }
+            _ => return Err(names()),
+        };
+        long(at as i64, self.out);
+        self.put(&branches[at], value, depth + 1)
+    }
+}
 
 /// `None` where the value is none of the type.
 fn primitive(kind: Primitive, json: &Json, out: &mut Vec<u8>) -> Option<()> {
@@ -368,7 +387,10 @@ mod tests {
     fn encoded(schema: &str, json: &str) -> Result<Vec<u8>, String> {
         let mut out = Vec::new();
         let json = Json::parse(json.as_bytes()).unwrap();
-        avro(schema).encode(&json, &mut out).map(|()| out).map_err(|why| why.to_string())
+        avro(schema)
+            .encode(&json, &mut out, &mut Budget::for_values())
+            .map(|()| out)
+            .map_err(|why| why.to_string())
     }
 
     fn decoded(schema: &str, bytes: &[u8]) -> Result<String, String> {
@@ -426,6 +448,26 @@ mod tests {
             ("[]", "R is expected, and an array is there"),
         ] {
             assert_eq!(encoded(schema, json), Err(why.to_owned()));
+        }
+    }
+
+    /// Each once took most of a minute.
+    #[test]
+    fn d11_many_names_in_few_bytes_end_soon() {
+        let last = |count: usize, name: &str| format!("[{}]", vec![name; count].join(","));
+        let symbols: Vec<String> = (0..60_000).map(|at| format!("\"s{at}\"")).collect();
+        let symbols = symbols.join(",");
+        let of_enum = format!(
+            "{{\"type\":\"array\",\"items\":{{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[{symbols}]}}}}"
+        );
+        let branch = |at| format!("{{\"type\":\"fixed\",\"name\":\"f{at}\",\"size\":1}}");
+        let branches: Vec<String> = (0..5_000).map(branch).collect();
+        let of_union = format!("{{\"type\":\"array\",\"items\":[{}]}}", branches.join(","));
+        for (schema, value) in
+            [(of_enum, last(100_000, "\"s59999\"")), (of_union, last(100_000, "{\"f4999\":\"a\"}"))]
+        {
+            let why = encoded(&schema, &value).unwrap_err();
+            assert!(why.contains("more steps than"), "{why}");
         }
     }
 

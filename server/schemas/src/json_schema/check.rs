@@ -7,7 +7,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::{ArrayRules, Criterion, JsonSchema, Kind, NodeId, NumberRules, ObjectRules, Rest, StringRules};
 use crate::encoding::Misfit;
-use crate::json::Json;
+use crate::json::{ByName, Json};
 use crate::limits::{Budget, TooComplex};
 
 /// How far schemas lead to others for one value.
@@ -18,6 +18,9 @@ const ROUNDING: f64 = 1e-9;
 
 /// What is said of a value that cannot be held against the schema.
 const WORDS: &str = "to hold it against the schema takes more steps than a request may have";
+
+/// Steps of one comparison of a value, at most: each byte of the longest value is one at most.
+const VALUE_STEPS_MAX: usize = 1 << 22;
 
 /// Bytes of a text that are held against a pattern in one step.
 const BYTES_PER_STEP: usize = 32;
@@ -39,6 +42,9 @@ impl JsonSchema {
 
 /// Bytes of an expression when it is built, and of what it keeps while it searches.
 const EXPRESSION_BYTES_MAX: usize = 1 << 17;
+
+/// Bytes of a pattern that is looked at: what it is on the way to an expression is many times as large.
+const PATTERN_BYTES_MAX: usize = 4 << 10;
 
 /// Expressions of one schema that are looked at.
 const EXPRESSIONS_MAX: usize = 64;
@@ -65,6 +71,9 @@ impl Matcher {
     /// Whether the pattern is found in a text; `None` for one that is not understood, or too large.
     fn find(&self, pattern: &str, text: &str) -> Option<bool> {
         let build = || {
+            if pattern.len() > PATTERN_BYTES_MAX {
+                return None;
+            }
             let mut builder = RegexBuilder::new(pattern);
             builder.size_limit(EXPRESSION_BYTES_MAX).dfa_size_limit(EXPRESSION_BYTES_MAX).build().ok()
         };
@@ -149,14 +158,19 @@ impl<'a> Check<'a> {
             (Kind::Array(rules), _) if !rules.is_loose => expected("an array", value),
             (Kind::String(_) | Kind::Number(_) | Kind::Object(_) | Kind::Array(_), _) => Ok(()),
             (Kind::Enum(values), _) => {
-                self.budget.spend(values.len())?;
+                self.spend_for(values, value)?;
                 match values.iter().any(|allowed| allowed.means(value)) {
                     true => Ok(()),
                     false => misfit("it is none of the values of enum"),
                 }
             }
-            (Kind::Const(only), _) if only.means(value) => Ok(()),
-            (Kind::Const(_), _) => misfit("it is not the value of const"),
+            (Kind::Const(only), _) => {
+                self.spend_for(std::slice::from_ref(only), value)?;
+                match only.means(value) {
+                    true => Ok(()),
+                    false => misfit("it is not the value of const"),
+                }
+            }
             (Kind::Combined(criterion, parts), _) => self.combined(*criterion, parts, value),
             (Kind::Not(node), _) => match self.fits(*node, value)? {
                 true => misfit("it is what not excludes"),
@@ -167,6 +181,20 @@ impl<'a> Check<'a> {
                 let next = if self.fits(parts.when, value)? { parts.then } else { parts.otherwise };
                 next.map_or(Ok(()), |node| self.node(node, value))
             }
+        }
+    }
+
+    /// Spends what it takes to compare a value with each of these.
+    fn spend_for(&mut self, values: &[Json], value: &Json) -> Result<(), TooComplex> {
+        // Of a schema and a value no more can be compared than one of both has.
+        self.budget.spend(values.len())?;
+        match value {
+            Json::Array(_) | Json::Object(_) | Json::String(_) => {
+                let most = value.steps(VALUE_STEPS_MAX);
+                let steps = |allowed: &Json| allowed.steps(most);
+                values.iter().try_for_each(|allowed| self.budget.spend(steps(allowed)))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -198,17 +226,8 @@ impl<'a> Check<'a> {
 
     fn object(&mut self, rules: &'a ObjectRules, members: &[(String, Json)], object: &Json) -> Checked {
         in_range("properties", members.len(), rules.properties_min, rules.properties_max)?;
-        self.budget.spend(rules.required.len() * members.len().min(8))?;
-        if let Some(name) = rules.required.iter().find(|name| object.get(name).is_none()) {
-            return misfit(format!("the property {name} is missing"));
-        }
-        for (name, needs) in rules.needs.iter().filter(|(name, _)| object.get(name).is_some()) {
-            if let Some(needed) = needs.iter().find(|needed| object.get(needed).is_none()) {
-                return misfit(format!("the property {needed} is missing, which {name} needs"));
-            }
-        }
-        for (_, node) in rules.implies.iter().filter(|(name, _)| object.get(name).is_some()) {
-            self.node(*node, object)?;
+        if !(rules.required.is_empty() && rules.needs.is_empty() && rules.implies.is_empty()) {
+            self.demands(rules, members, object)?;
         }
         for (at, (name, value)) in members.iter().enumerate() {
             if let Some(names) = rules.names {
@@ -246,6 +265,25 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
+    /// What has to be there, always or because something else is.
+    fn demands(&mut self, rules: &'a ObjectRules, members: &[(String, Json)], object: &Json) -> Checked {
+        self.budget.spend(members.len() + rules.required.len() + rules.needs.len() + rules.implies.len())?;
+        let found = ByName::of(members);
+        if let Some(name) = rules.required.iter().find(|name| found.get(name).is_none()) {
+            return misfit(format!("the property {name} is missing"));
+        }
+        for (name, needs) in rules.needs.iter().filter(|(name, _)| found.get(name).is_some()) {
+            self.budget.spend(needs.len())?;
+            if let Some(needed) = needs.iter().find(|needed| found.get(needed).is_none()) {
+                return misfit(format!("the property {needed} is missing, which {name} needs"));
+            }
+        }
+        for (_, node) in rules.implies.iter().filter(|(name, _)| found.get(name).is_some()) {
+            self.node(*node, object)?;
+        }
+        Ok(())
+    }
+
     fn array(&mut self, rules: &'a ArrayRules, elements: &[Json]) -> Checked {
         in_range("elements", elements.len(), rules.items_min, rules.items_max)?;
         for (at, element) in elements.iter().enumerate() {
@@ -257,10 +295,12 @@ impl<'a> Check<'a> {
             self.node(node, element).map_err(|why| why.map(|why| why.at_element(at)))?;
         }
         if rules.is_unique {
-            self.budget.spend(elements.len())?;
             let mut seen = HashSet::new();
-            if !elements.iter().all(|element| seen.insert(element.sorted().to_string())) {
-                return misfit("two elements are the same");
+            for element in elements {
+                self.budget.spend(element.steps(VALUE_STEPS_MAX))?;
+                if !seen.insert(element.sorted().to_string()) {
+                    return misfit("two elements are the same");
+                }
             }
         }
         if let Some(node) = rules.contains {
@@ -406,5 +446,25 @@ mod tests {
         }
         wide.push_str("},\"$ref\":\"#/$defs/e39\"}");
         assert!(checked(&wide, "1").is_err_and(|why| why.contains("more steps")));
+    }
+
+    /// Each once took most of a minute, and no step.
+    #[test]
+    fn d11_large_objects_end_soon_or_are_too_much() {
+        let object = |names: &mut dyn Iterator<Item = usize>, value: &str| {
+            let members: Vec<String> = names.map(|at| format!("\"n{at}\":{value}")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let only = format!("{{\"const\":{}}}", object(&mut (0..30_000), "1"));
+        assert_eq!(checked(&only, &object(&mut (0..30_000).rev(), "1")), Ok(()));
+        let needs = format!("{{\"dependentRequired\":{}}}", object(&mut (0..30_000), "[]"));
+        assert_eq!(checked(&needs, &object(&mut (30_000..100_000), "1")), Ok(()));
+        let many = vec!["{\"$ref\":\"#/$defs/c\"}"; 30_000].join(",");
+        let text = "a".repeat(5_000);
+        let none = format!("{{\"not\":{{\"anyOf\":[{many}]}}}}");
+        let constant = format!("{{\"c\":{{\"const\":[\"{text}b\"]}}}}");
+        let any = format!("{{\"items\":{none},\"$defs\":{constant}}}");
+        let values = format!("[{}]", vec![format!("[\"{text}c\"]"); 100].join(","));
+        assert!(checked(&any, &values).is_err_and(|why| why.contains("more steps")));
     }
 }

@@ -4,19 +4,22 @@
 //! looked up by the URI that it gives together with the `$id` around it.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::check::Matcher;
 use super::{
     ArrayRules, Conditional, Criterion, JsonSchema, Kind, Node, NodeId, NumberRules, ObjectRules, Rest,
     StringRules,
 };
-use crate::json::Json;
+use crate::json::{ByName, Json};
 use crate::limits::Referred;
 
 /// Nodes of one schema with all that it refers to.
 const NODES_MAX: usize = 200_000;
 /// Bytes of a URI that is taken for one.
 const URI_BYTES_MAX: usize = 2_000;
+/// Bytes of all URIs that a schema and what it refers to have: each `$id` is short, and whole below others.
+const URIS_BYTES_MAX: usize = 16 << 20;
 /// Where the published meta-schemas are.
 const META: [&str; 2] = ["http://json-schema.org/", "https://json-schema.org/"];
 
@@ -58,19 +61,26 @@ impl JsonSchema {
                 .map_err(|error| format!("reference {} is no JSON: {error}", other.name))?;
             others.push((other.name.as_str(), json));
         }
-        let mut compiler =
-            Compiler { places: HashMap::new(), by_uri: HashMap::new(), nodes: Vec::new(), patterns: 0 };
-        let base = compiler.register("", &json, 0);
+        let mut compiler = Compiler {
+            places: HashMap::new(),
+            by_uri: HashMap::new(),
+            uris_bytes: 0,
+            nodes: Vec::new(),
+            patterns: 0,
+        };
+        let base = compiler.register("", &json, 0)?;
         for (at, (name, other)) in others.iter().enumerate() {
             let uri = joined(&base, name);
-            compiler.by_uri.entry(uri.clone()).or_insert(Place { json: other, base: at + 1 });
-            compiler.register(&uri, other, at + 1);
+            compiler.call(&uri, Place { json: other, base: at + 1 })?;
+            compiler.register(&uri, other, at + 1)?;
         }
         let bases = std::iter::once(base.clone()).chain(others.iter().map(|(name, other)| {
-            own_id(other).map_or_else(|| joined(&base, name), |id| joined(&joined(&base, name), id))
+            let around: Rc<str> = joined(&base, name).into();
+            within(&around, other)
         }));
         let roots = std::iter::once(&json).chain(others.iter().map(|(_, other)| other)).collect();
-        let mut compiler = Bound { bases: bases.collect(), roots, compiler, left: Vec::new() };
+        let mut compiler =
+            Bound { bases: bases.collect(), roots, compiler, left: Vec::new(), indexes: HashMap::new() };
         let root = compiler.node(&json, 0, &base)?;
         while let Some(left) = compiler.left.pop() {
             compiler.fill(left)?;
@@ -91,7 +101,9 @@ struct Place<'a> {
 struct Compiler<'a> {
     /// Nodes by the place of their JSON in memory, which stays where it is.
     places: HashMap<*const Json, NodeId>,
-    by_uri: HashMap<String, Place<'a>>,
+    by_uri: HashMap<Rc<str>, Place<'a>>,
+    /// Bytes of these URIs.
+    uris_bytes: usize,
     nodes: Vec<Node>,
     patterns: usize,
 }
@@ -100,52 +112,67 @@ struct Compiler<'a> {
 struct Bound<'a> {
     compiler: Compiler<'a>,
     /// The URI of each text.
-    bases: Vec<String>,
+    bases: Vec<Rc<str>>,
     roots: Vec<&'a Json>,
     /// What `$ref` leads to and is not read yet: a chain of references is no nesting.
     left: Vec<Left<'a>>,
+    /// The members of objects that pointers have led through.
+    indexes: HashMap<*const Json, ByName<'a>>,
 }
 
 struct Left<'a> {
     id: NodeId,
     json: &'a Json,
     text: usize,
-    base: String,
+    base: Rc<str>,
 }
 
 impl<'a> Compiler<'a> {
     /// Notes what `$id` and `$anchor` call, everywhere in a text; answers the URI of the whole.
-    fn register(&mut self, around: &str, json: &'a Json, text: usize) -> String {
-        let base = own_id(json).map_or_else(|| around.to_owned(), |id| joined(around, id));
-        self.by_uri.entry(base.clone()).or_insert(Place { json, base: text });
-        let mut left = vec![(json, base.clone())];
-        while let Some((json, base)) = left.pop() {
-            let base = own_id(json).map_or(base.clone(), |id| joined(&base, id));
+    fn register(&mut self, around: &str, json: &'a Json, text: usize) -> Result<Rc<str>, String> {
+        let whole = within(&around.into(), json);
+        self.call(&whole, Place { json, base: text })?;
+        let mut left = vec![(json, whole.clone())];
+        while let Some((json, around)) = left.pop() {
+            let base = within(&around, json);
             let place = Place { json, base: text };
             if own_id(json).is_some() {
-                self.by_uri.entry(base.clone()).or_insert(place);
+                self.call(&base, place)?;
             }
             for keyword in ["$anchor", "$dynamicAnchor"] {
                 if let Some(anchor) = json.get(keyword).and_then(Json::as_str) {
-                    self.by_uri.entry(format!("{base}#{anchor}")).or_insert(place);
+                    self.call(&format!("{base}#{anchor}"), place)?;
                 }
             }
             if let Some(anchor) = id_of(json).filter(|id| id.starts_with('#') && id.len() > 1) {
-                self.by_uri.entry(format!("{base}{anchor}")).or_insert(place);
+                self.call(&format!("{base}{anchor}"), place)?;
             }
             let members = json.members().iter().filter(|(name, _)| name != "enum" && name != "const");
             left.extend(members.map(|(_, value)| (value, base.clone())));
             left.extend(json.elements().iter().map(|value| (value, base.clone())));
         }
-        base
+        Ok(whole)
+    }
+
+    /// Notes what a URI calls; the first that it calls counts.
+    fn call(&mut self, uri: &str, place: Place<'a>) -> Result<(), String> {
+        if self.by_uri.contains_key(uri) {
+            return Ok(());
+        }
+        self.uris_bytes += uri.len();
+        if self.uris_bytes > URIS_BYTES_MAX {
+            return Err(format!("all $id and $anchor have more than {URIS_BYTES_MAX} bytes as whole URIs"));
+        }
+        self.by_uri.insert(uri.into(), place);
+        Ok(())
     }
 }
 
 impl<'a> Bound<'a> {
-    fn node(&mut self, json: &'a Json, text: usize, base: &str) -> Result<NodeId, String> {
+    fn node(&mut self, json: &'a Json, text: usize, base: &Rc<str>) -> Result<NodeId, String> {
         let (id, is_new) = self.reserve(json)?;
         if is_new {
-            self.fill(Left { id, json, text, base: base.to_owned() })?;
+            self.fill(Left { id, json, text, base: base.clone() })?;
         }
         Ok(id)
     }
@@ -165,7 +192,7 @@ impl<'a> Bound<'a> {
     }
 
     fn fill(&mut self, Left { id, json, text, base }: Left<'a>) -> Result<(), String> {
-        let base = own_id(json).map_or_else(|| base.clone(), |own| joined(&base, own));
+        let base = within(&base, json);
         let kind = match json {
             Json::Bool(true) => Kind::Any,
             Json::Bool(false) => Kind::Nothing,
@@ -185,7 +212,7 @@ impl<'a> Bound<'a> {
         self.compiler.nodes.len() - 1
     }
 
-    fn object(&mut self, json: &'a Json, text: usize, base: &str) -> Result<Kind, String> {
+    fn object(&mut self, json: &'a Json, text: usize, base: &Rc<str>) -> Result<Kind, String> {
         let mut kinds = Vec::new();
         if let Some(reference) = json.get("$ref").or_else(|| json.get("$dynamicRef")) {
             let Some(reference) = reference.as_str() else {
@@ -232,7 +259,7 @@ impl<'a> Bound<'a> {
         &mut self,
         json: &'a Json,
         text: usize,
-        base: &str,
+        base: &Rc<str>,
         kinds: &mut Vec<Kind>,
     ) -> Result<(), String> {
         match json.get("type") {
@@ -250,9 +277,14 @@ impl<'a> Bound<'a> {
             }
             Some(Json::String(kind)) => kinds.push(self.of_type(kind, json, text, base)?),
             Some(Json::Array(names)) => {
-                let mut parts = Vec::with_capacity(names.len());
+                let (mut parts, mut seen) = (Vec::new(), Vec::new());
                 for name in names {
                     let Some(name) = name.as_str() else { return Err(format!("type: {name} is no name")) };
+                    // Each has all rules of its kind: once is enough.
+                    if seen.contains(&name) {
+                        continue;
+                    }
+                    seen.push(name);
                     let kind = self.of_type(name, json, text, base)?;
                     parts.push(self.add(kind));
                 }
@@ -263,7 +295,7 @@ impl<'a> Bound<'a> {
         Ok(())
     }
 
-    fn of_type(&mut self, name: &str, json: &'a Json, text: usize, base: &str) -> Result<Kind, String> {
+    fn of_type(&mut self, name: &str, json: &'a Json, text: usize, base: &Rc<str>) -> Result<Kind, String> {
         Ok(match name {
             "null" => Kind::Null,
             "boolean" => Kind::Boolean,
@@ -293,7 +325,7 @@ impl<'a> Bound<'a> {
         })
     }
 
-    fn object_rules(&mut self, json: &'a Json, text: usize, base: &str) -> Result<ObjectRules, String> {
+    fn object_rules(&mut self, json: &'a Json, text: usize, base: &Rc<str>) -> Result<ObjectRules, String> {
         let mut rules = ObjectRules {
             properties: self.by_name(json, "properties", text, base)?,
             patterns: self.by_name(json, "patternProperties", text, base)?,
@@ -326,7 +358,7 @@ impl<'a> Bound<'a> {
         Ok(rules)
     }
 
-    fn array_rules(&mut self, json: &'a Json, text: usize, base: &str) -> Result<ArrayRules, String> {
+    fn array_rules(&mut self, json: &'a Json, text: usize, base: &Rc<str>) -> Result<ArrayRules, String> {
         let mut rules = ArrayRules {
             unevaluated: self.optional(json, "unevaluatedItems", text, base)?,
             items_max: whole(json, "maxItems")?,
@@ -360,7 +392,7 @@ impl<'a> Bound<'a> {
         json: &'a Json,
         keyword: &str,
         text: usize,
-        base: &str,
+        base: &Rc<str>,
     ) -> Result<Vec<(String, NodeId)>, String> {
         match json.get(keyword) {
             None => Ok(Vec::new()),
@@ -378,12 +410,12 @@ impl<'a> Bound<'a> {
         json: &'a Json,
         keyword: &str,
         text: usize,
-        base: &str,
+        base: &Rc<str>,
     ) -> Result<Option<NodeId>, String> {
         json.get(keyword).map(|part| self.node(part, text, base)).transpose()
     }
 
-    fn rest(&mut self, json: &'a Json, keyword: &str, text: usize, base: &str) -> Result<Rest, String> {
+    fn rest(&mut self, json: &'a Json, keyword: &str, text: usize, base: &Rc<str>) -> Result<Rest, String> {
         Ok(match json.get(keyword) {
             None | Some(Json::Bool(true)) => Rest::Permitted,
             Some(Json::Bool(false)) => Rest::Refused,
@@ -406,24 +438,26 @@ impl<'a> Bound<'a> {
             }
             return Err(unresolved());
         };
-        if let Some(anchor) = self.compiler.by_uri.get(&format!("{uri}#{fragment}")).copied() {
-            return self.later(anchor, uri.to_owned());
+        if let Some(anchor) = self.compiler.by_uri.get(format!("{uri}#{fragment}").as_str()).copied() {
+            let base = self.known(uri);
+            return self.later(anchor, base);
         }
         for step in fragment.split('/').skip(1) {
             let step = unescaped(step);
             place.json = match place.json {
                 Json::Array(elements) => step.parse::<usize>().ok().and_then(|at| elements.get(at)),
-                other => other.get(&step),
+                other => self.indexes.entry(other).or_insert_with(|| ByName::of(other.members())).get(&step),
             }
             .ok_or_else(unresolved)?;
         }
         if !fragment.is_empty() && !fragment.starts_with('/') {
             return Err(unresolved());
         }
-        self.later(place, uri.to_owned())
+        let base = self.known(uri);
+        self.later(place, base)
     }
 
-    fn later(&mut self, place: Place<'a>, base: String) -> Result<NodeId, String> {
+    fn later(&mut self, place: Place<'a>, base: Rc<str>) -> Result<NodeId, String> {
         let (id, is_new) = self.reserve(place.json)?;
         if is_new {
             self.left.push(Left { id, json: place.json, text: place.base, base });
@@ -431,9 +465,14 @@ impl<'a> Bound<'a> {
         Ok(id)
     }
 
-    fn base_of(&self, place: Place<'_>, whole: &str) -> String {
+    /// A URI once in memory, however often it is meant.
+    fn known(&self, uri: &str) -> Rc<str> {
+        self.compiler.by_uri.get_key_value(uri).map_or_else(|| uri.into(), |(known, _)| known.clone())
+    }
+
+    fn base_of(&self, place: Place<'_>, whole: &str) -> Rc<str> {
         let uri = whole.split('#').next().unwrap_or_default();
-        if uri.is_empty() { self.bases[place.base].clone() } else { uri.to_owned() }
+        if uri.is_empty() { self.bases[place.base].clone() } else { self.known(uri) }
     }
 
     /// Whether `$ref` may have company: from the drafts of 2019 on, or where only such keywords are used.
@@ -484,6 +523,12 @@ fn id_of(json: &Json) -> Option<&str> {
 fn own_id(json: &Json) -> Option<&str> {
     let id = id_of(json).map(|id| id.trim_end_matches('#'));
     id.filter(|id| !id.is_empty() && !id.starts_with('#') && id.len() <= URI_BYTES_MAX)
+}
+
+/// The URI of a schema below another. One that grows too long below others is none.
+fn within(around: &Rc<str>, json: &Json) -> Rc<str> {
+    let own = own_id(json).map(|id| joined(around, id)).filter(|uri| uri.len() <= URI_BYTES_MAX);
+    own.map_or_else(|| around.clone(), Into::into)
 }
 
 /// A URI as it is meant beside another: the last part of the path is replaced, or the fragment is added.

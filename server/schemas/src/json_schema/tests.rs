@@ -368,3 +368,24 @@ fn what_is_said_to_get_along_takes_every_value_of_the_other() {
     }
     assert!(checked > 10_000, "{checked} values");
 }
+
+/// Each once took gigabytes, or most of a minute.
+#[test]
+fn d11_short_texts_with_many_uris_pointers_or_types_take_little() {
+    let mut deep = format!("[{}]", vec!["0"; 100_000].join(","));
+    for _ in 0..100 {
+        deep = format!("{{\"$id\":\"{}/\",\"x\":{deep}}}", "a".repeat(1_900));
+    }
+    assert!(JsonSchema::parse(&deep, &[]).is_ok(), "URIs stop growing");
+    let ids: Vec<String> = (0..40_000).map(|at| format!("{{\"$id\":\"{at}\"}}")).collect();
+    let wide = format!("{{\"$id\":\"{}/\",\"x\":[{}]}}", "a".repeat(1_900), ids.join(","));
+    assert!(JsonSchema::parse(&wide, &[]).unwrap_err().contains("as whole URIs"));
+    let parts: Vec<String> = (0..40_000).map(|at| format!("\"{at}\":true")).collect();
+    let calls = vec!["{\"$ref\":\"#/d/39999\"}"; 20_000].join(",");
+    let pointers = format!("{{\"allOf\":[{calls}],\"d\":{{{}}}}}", parts.join(","));
+    assert!(JsonSchema::parse(&pointers, &[]).is_ok());
+    let types = vec!["\"object\""; 50_000].join(",");
+    let typed = format!("{{\"type\":[{types},\"null\"],\"properties\":{{{}}}}}", parts.join(","));
+    let typed = JsonSchema::parse(&typed, &[]).unwrap();
+    assert!(typed.check(&Json::Null, &mut Budget::for_values()).is_ok(), "and the last type counts");
+}

@@ -3,6 +3,7 @@
 //! Messages come before enums, fields before the `oneof`s, two blanks a level. The checked file stands beside
 //! the written one, element by element, for the full names of the normal form.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use prost_types::field_descriptor_proto::{Label, Type};
@@ -114,12 +115,12 @@ impl Printer {
         let reserved = message
             .reserved_range
             .iter()
-            .map(|range| range_of(range.start(), range.end() - 1, NUMBERS_END - 1));
+            .map(|range| range_of(range.start(), range.end().saturating_sub(1), NUMBERS_END - 1));
         self.reserved(reserved.collect(), &message.reserved_name, out);
         let mut section = String::new();
         self.option_lines(of_message(message.options.as_ref()), &mut section);
         indent(&section, out);
-        let around = Around { source: message, checked };
+        let around = Around::of(message, checked);
         let fields = Fields::of(message, checked);
         let mut plain: Vec<_> =
             fields.iter().filter(|field| field.oneof.is_none() && !field.is_group()).collect();
@@ -132,7 +133,7 @@ impl Printer {
         self.oneofs(&around, &fields, out);
         let mut section = String::new();
         for field in fields.iter().filter(|field| field.is_group() && field.oneof.is_none()) {
-            section.push_str(&self.group(field, message, checked));
+            section.push_str(&self.group(field, &around));
         }
         separated(&section, out);
         let mut section = String::new();
@@ -140,17 +141,17 @@ impl Printer {
             let _ = writeln!(
                 section,
                 "extensions {};",
-                range_of(range.start(), range.end() - 1, NUMBERS_END - 1)
+                range_of(range.start(), range.end().saturating_sub(1), NUMBERS_END - 1)
             );
         }
         separated(&section, out);
         separated(&self.extensions(&message.extension, &checked.extension), out);
         let mut section = String::new();
-        let groups: Vec<&str> =
+        let groups: HashSet<&str> =
             fields.iter().filter(|field| field.is_group()).map(|field| field.short_type()).collect();
         for (nested, checked) in message.nested_type.iter().zip(&checked.nested_type) {
             let is_map = nested.options.as_ref().is_some_and(prost_types::MessageOptions::map_entry);
-            if !is_map && !groups.contains(&nested.name()) {
+            if !is_map && !groups.contains(nested.name()) {
                 section.push_str(&self.message(nested, checked));
             }
         }
@@ -223,12 +224,14 @@ impl Printer {
         format!("{label}{kind} {} = {}{options};\n", field.source.name(), field.source.number())
     }
 
-    fn group(&self, field: &Field<'_>, message: &DescriptorProto, checked: &DescriptorProto) -> String {
+    fn group(&self, field: &Field<'_>, around: &Around<'_>) -> String {
         let label = field.label(self.is_proto3).map_or(String::new(), |label| format!("{label} "));
         let name = field.short_type();
         let mut out = format!("{label}group {name} = {} {{", field.source.number());
-        let both = message.nested_type.iter().zip(&checked.nested_type);
-        if let Some((nested, checked)) = both.into_iter().find(|(nested, _)| nested.name() == name) {
+        let nested = around.nested.get(name).map(|at| (&around.source.nested_type[*at], *at));
+        if let Some((nested, at)) = nested
+            && let Some(checked) = around.checked.nested_type.get(at)
+        {
             self.body(nested, checked, &mut out);
         }
         out.push_str("}\n");
@@ -292,11 +295,12 @@ impl Printer {
     /// Extensions, those of one message together.
     fn extensions(&self, source: &[FieldDescriptorProto], checked: &[FieldDescriptorProto]) -> String {
         let nothing = DescriptorProto::default();
+        let nowhere = Around::of(&nothing, &nothing);
         let mut blocks: Vec<(String, String)> = Vec::new();
         for (source, checked) in source.iter().zip(checked) {
             let of = if self.is_normal { checked.extendee() } else { source.extendee() };
             let field = Field { source, checked, oneof: None };
-            let line = self.field(&field, &Around { source: &nothing, checked: &nothing });
+            let line = self.field(&field, &nowhere);
             match blocks.iter_mut().find(|(extendee, _)| extendee == of) {
                 Some((_, lines)) => lines.push_str(&line),
                 None => blocks.push((of.to_owned(), line)),
@@ -353,6 +357,18 @@ impl Printer {
 struct Around<'a> {
     source: &'a DescriptorProto,
     checked: &'a DescriptorProto,
+    /// Places of the messages in it, by name; the first of a name counts.
+    nested: HashMap<&'a str, usize>,
+}
+
+impl<'a> Around<'a> {
+    fn of(source: &'a DescriptorProto, checked: &'a DescriptorProto) -> Around<'a> {
+        let mut nested = HashMap::new();
+        for (at, message) in source.nested_type.iter().enumerate() {
+            nested.entry(message.name()).or_insert(at);
+        }
+        Around { source, checked, nested }
+    }
 }
 
 /// A field as it is written, and as it is checked.
@@ -404,11 +420,11 @@ fn map_of<'a>(field: &Field<'_>, around: &Around<'a>) -> Option<(Field<'a>, Fiel
         return None;
     }
     let name = field.short_type();
-    let is_entry = |nested: &DescriptorProto| {
-        nested.name() == name && nested.options.as_ref().is_some_and(prost_types::MessageOptions::map_entry)
-    };
-    let at = around.source.nested_type.iter().position(is_entry)?;
+    let at = *around.nested.get(name)?;
     let (entry, checked) = (&around.source.nested_type[at], around.checked.nested_type.get(at)?);
+    if !entry.options.as_ref().is_some_and(prost_types::MessageOptions::map_entry) {
+        return None;
+    }
     let part = |number: i32| {
         let both = entry.field.iter().zip(&checked.field);
         let (source, checked) = both.into_iter().find(|(field, _)| field.number() == number)?;

@@ -1,5 +1,10 @@
 //! Texts in their layout, descriptors, refusals, and the rules of compatibility.
 
+use base64::Engine;
+use prost_reflect::prost::Message as _;
+use prost_types::field_descriptor_proto::Type;
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto};
+
 use super::Protobuf;
 use crate::limits::Budget;
 use crate::limits::Referred;
@@ -222,4 +227,68 @@ fn changes_are_told_apart() {
             "{errorType:\"FIELD_SCALAR_KIND_CHANGED\", description:\"The kind of a SCALAR field at path '#/A/1' in the %s schema does not match its kind in the %s schema\"}"
         ]
     );
+}
+
+/// A descriptor of editions, and any that is damaged, once ended the process: the compiler believes what it is
+/// given, and a syntax that it does not know is a panic there.
+#[test]
+fn d11_a_descriptor_may_be_anything() {
+    let good = base64::engine::general_purpose::STANDARD.decode(parse(ALL).serialized()).unwrap();
+    let read = |bytes: &[u8]| {
+        let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+        Protobuf::parse(&text, &[]).map(|file| (file.canonical(), file.normalized()))
+    };
+    let mut edition = FileDescriptorProto::decode(&good[..]).unwrap();
+    edition.syntax = Some("editions".to_owned());
+    assert!(read(&edition.encode_to_vec()).unwrap_err().contains("editions"));
+    let group = |name: &str| FieldDescriptorProto {
+        name: Some(name.to_owned()),
+        number: Some(1),
+        r#type: Some(Type::Group as i32),
+        type_name: Some("M".to_owned()),
+        ..Default::default()
+    };
+    let mut message = DescriptorProto { name: Some("M".to_owned()), ..Default::default() };
+    for _ in 0..60 {
+        let nested_type = vec![message];
+        let field = vec![group("a"), group("b")];
+        message = DescriptorProto { name: Some("M".to_owned()), field, nested_type, ..Default::default() };
+    }
+    let groups = FileDescriptorProto { message_type: vec![message], ..Default::default() };
+    assert!(read(&groups.encode_to_vec()).unwrap_err().contains("two fields"));
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..2_000 {
+        let mut bytes = good.clone();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(..bytes.len());
+            match random.u8(..3) {
+                0 => bytes[at] = random.u8(..),
+                1 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, random.u8(..)),
+            }
+        }
+        if let Ok((canonical, _)) = read(&bytes) {
+            assert_eq!(parse(&canonical).canonical(), canonical, "what is stored is read again");
+        }
+    }
+}
+
+/// Each once took gigabytes.
+#[test]
+fn d11_short_names_below_long_ones_take_little_or_are_refused() {
+    let parts = vec!["a"; 100_000].join(".");
+    let many = format!("syntax = \"proto3\"; package {parts}; message M {{}}");
+    assert!(Protobuf::parse(&many, &[]).unwrap_err().contains("parts"));
+    let long = "A".repeat(100_000);
+    let fields: String = (1..10_000).map(|at| format!("int32 f{at} = {at};")).collect();
+    let messages: String = (1..10_000).map(|at| format!("message M{at} {{}}")).collect();
+    for text in [
+        format!("syntax = \"proto3\"; message {long} {{ {fields} }}"),
+        format!("syntax = \"proto3\"; package {long}; {messages}"),
+    ] {
+        assert!(Protobuf::parse(&text, &[]).unwrap_err().contains("in full"));
+        let message = "syntax = \"proto3\"; import \"other\"; message M {}";
+        let other = Referred { name: "other".to_owned(), text };
+        assert!(Protobuf::parse(message, &[other]).unwrap_err().contains("in full"));
+    }
 }
