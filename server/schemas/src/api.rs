@@ -211,6 +211,22 @@ impl Request {
         }
     }
 
+    /// Whether the answer may tell what schemas of other subjects say: a text that brings them with it is
+    /// compared, and each difference is told.
+    pub fn tells_of_others(&self, body: &[u8]) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Brought {
+            #[serde(default)]
+            references: Option<Vec<serde::de::IgnoredAny>>,
+        }
+        matches!(self.route, Route::TestVersion(..) | Route::TestSubject(_))
+            && match serde_json::from_slice::<Brought>(body) {
+                Ok(brought) => brought.references.is_some_and(|references| !references.is_empty()),
+                // What is read otherwise may say it twice.
+                Err(_) => true,
+            }
+    }
+
     /// Whether it asks for nothing that has to be understood first: an answer costs what it is long.
     pub fn is_light(&self) -> bool {
         let format = self.value("format").is_none_or(str::is_empty);

@@ -136,6 +136,17 @@ fn rights_of_the_topic_are_rights_of_its_schemas() {
         assert_eq!(asked("ofone", &format!("/schemas/ids/1?subject={subject}")), status, "{subject}");
         assert_eq!(asked("ofone", &format!("/schemas/ids/2?subject={subject}")), 403, "{subject}");
     }
+    // A comparison tells what the schemas say that a text brings with it.
+    let bring = json!([{"name": "S", "subject": "other-value", "version": 1}]);
+    for (body, status) in [
+        (json!({"schema": topic("R")}), 200),
+        (json!({"schema": topic("R"), "references": []}), 200),
+        (json!({"schema": "\"S\"", "references": bring}), 403),
+    ] {
+        let path = "/compatibility/subjects/orders-value/versions?verbose=true";
+        let asked = as_user("ofone").post(path, "application/json", &body);
+        assert_eq!(asked.status, status, "{body}: {}", asked.text());
+    }
     for (user, status) in [("writer", 200), ("reader", 403), ("ofone", 403), ("nobody", 403)] {
         let body = json!({ "schema": topic("R2") });
         let path = "/subjects/more-value/versions";
