@@ -20,6 +20,7 @@
 //! | `mqtt_records` | a key and a value of `__mqtt_sessions` or `__mqtt_retained` | the same as for other records |
 //! | `mqtt_rules` | rules; topics and filters | a record has the topic that it was published to; subscriptions read it |
 //! | `mqtt_connection` | what an MQTT client sends | it ends; whole packets of a broker are the answer |
+//! | `http_bodies` | a body of records, of either version of REST | what is read has no more in it; a stream is the same wherever it is cut |
 //! | `kept_texts` | a name and a text, as permissions and quotas are kept, with a zero between them | kept again, it says the same; the index decides as its rules say |
 
 mod security;
@@ -41,7 +42,7 @@ use crate::quotas::{Entity, read_values, whole_text};
 use crate::security::acl::{Filter, Index, Permission, Resource, RuleSet};
 
 /// The checkers of the server. What a decoder itself may take is checked inside.
-pub const CHECKERS: [Checker; 18] = [
+pub const CHECKERS: [Checker; 19] = [
     Checker { name: "request_frames", check: request_frames, bytes_per_byte: 32, bytes_constant: 4 << 20 },
     Checker { name: "response_frames", check: response_frames, bytes_per_byte: 64, bytes_constant: 4 << 20 },
     Checker { name: "group_records", check: group_records, bytes_per_byte: 16, bytes_constant: 4 << 20 },
@@ -76,6 +77,13 @@ pub const CHECKERS: [Checker; 18] = [
     mqtt("mqtt_records", strandline_mqtt::checkers::records),
     mqtt("mqtt_rules", strandline_mqtt::checkers::rules),
     mqtt("mqtt_connection", strandline_mqtt::checkers::connection),
+    // An element of two bytes is a record, and a batch of it.
+    Checker {
+        name: "http_bodies",
+        check: crate::fronts::http::check_bodies,
+        bytes_per_byte: 256,
+        bytes_constant: 4 << 20,
+    },
     // An entry is a rule for each operation, with its names.
     Checker { name: "kept_texts", check: kept_texts, bytes_per_byte: 256, bytes_constant: 4 << 20 },
 ];

@@ -229,8 +229,8 @@ fn changes_are_told_apart() {
     );
 }
 
-/// A descriptor of editions, and any that is damaged, once ended the process: the compiler believes what it is
-/// given, and a syntax that it does not know is a panic there.
+/// A descriptor of editions, and any that is damaged, once ended the process: the compiler believes what it
+/// is given, and a syntax that it does not know is a panic there.
 #[test]
 fn d11_a_descriptor_may_be_anything() {
     let good = base64::engine::general_purpose::STANDARD.decode(parse(ALL).serialized()).unwrap();

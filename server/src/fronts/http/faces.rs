@@ -20,6 +20,9 @@ mod schemas;
 mod v2;
 mod v3;
 
+#[cfg(any(test, feature = "testing"))]
+pub(in crate::fronts::http) use self::v3::check_stream;
+
 use std::sync::Arc;
 use std::time::Duration;
 

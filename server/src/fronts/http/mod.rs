@@ -40,6 +40,13 @@ use tokio::sync::watch;
 
 pub use surroundings::{Page, Pages, Started, Surroundings};
 
+/// What must hold of the bodies of records that a stranger sends.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn check_bodies(body: &[u8]) {
+    produce::check_bodies(body);
+    faces::check_stream(body);
+}
+
 /// Threads for what may take its time: passwords, and pages of metrics.
 const ASIDE_MAX: usize = 4;
 

@@ -440,6 +440,26 @@ pub(super) fn is_retriable(code: ErrorCode) -> bool {
     )
 }
 
+/// What a stranger sends as a body of records: read in each form, and what is read has no more in it.
+#[cfg(any(test, feature = "testing"))]
+pub(super) fn check_bodies(body: &[u8]) {
+    for form in Form::ALL {
+        let Ok(records) = read(body, form) else { continue };
+        assert!((1..=RECORDS_MAX).contains(&records.len()));
+        let part = |part: &Option<Cow<'_, [u8]>>| part.as_ref().map_or(0, |bytes| bytes.len());
+        let bytes: usize = records.iter().map(|record| part(&record.key) + part(&record.value)).sum();
+        assert!(bytes <= body.len(), "{bytes} of {}", body.len());
+        let of: Vec<usize> = (0..records.len()).collect();
+        let mut left = &of[..];
+        while !left.is_empty() {
+            let (batch, count) = batch(&records, left, 0);
+            assert!(count > 0 && !batch.is_empty());
+            left = &left[count..];
+        }
+    }
+    let _ = named(body);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,9 @@ mod part;
 mod records;
 mod topics;
 
+#[cfg(any(test, feature = "testing"))]
+pub(in crate::fronts::http) use self::records::check_stream;
+
 use serde_json::{Map, Value, json};
 
 use super::call::{Call, Face, PROBLEM};

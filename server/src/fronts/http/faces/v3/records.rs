@@ -519,6 +519,31 @@ impl Sink {
     }
 }
 
+/// What a stranger streams: objects are found in it wherever it is cut, and each is a record or refused.
+#[cfg(any(test, feature = "testing"))]
+pub(in crate::fronts::http) fn check_stream(bytes: &[u8]) {
+    let found = |step: usize| {
+        let (mut scanner, mut buffer, mut found) = (Scanner::default(), Vec::new(), Vec::new());
+        for piece in bytes.chunks(step) {
+            buffer.extend_from_slice(piece);
+            loop {
+                match scanner.next(&buffer) {
+                    Ok(Some(length)) => found.push(buffer.drain(..length).collect::<Vec<u8>>()),
+                    Ok(None) => break,
+                    Err(NoObject) => return found,
+                }
+            }
+        }
+        found
+    };
+    let whole = found(bytes.len().max(1));
+    assert_eq!(found(7), whole, "wherever it is cut");
+    for object in &whole {
+        let _ = serde_json::from_slice::<Written<'_>>(object).map(Written::record);
+    }
+    let _ = serde_json::from_slice::<Batch<'_>>(bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
