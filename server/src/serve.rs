@@ -335,6 +335,7 @@ fn mqtt_front(
         listeners,
         like: mqtt.like.clone(),
         sasl: config.listener(&mqtt.like).and_then(|listener| listener.sasl.clone()),
+        has_rules: config.authorizer.is_some(),
         rules: mqtt.rules.clone(),
         in_process: in_process.clone(),
         shards,

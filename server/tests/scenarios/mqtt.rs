@@ -8,15 +8,18 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use strandline::config::{BrokerConfig, Settings};
+use strandline::security::acl::{Operation, Permission, ResourceType};
 use strandline::serve::Server;
 use strandline_mqtt::codec::{
     Ack, ConnAck, Connect, Disconnect, Name, Options, Packet, Properties, Publish, Qos, Reason, Subscribe,
     Version, Will, decode, encode,
 };
-use strandline_protocol::messages::MetadataRequest;
+use strandline_protocol::messages::{AclCreation, MetadataRequest};
 
 use crate::broker::{Broker, data_dir};
 use crate::client::Client;
+use crate::permissions::{STANDARD, created, rule};
+use crate::sasl::plain;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -305,6 +308,61 @@ fn users_of_the_listener_are_let_in_by_their_passwords_and_nobody_else() {
         assert_eq!((ack.reason, client.next()), (Reason::BAD_USER_NAME_OR_PASSWORD, None));
         assert!(since.elapsed() >= Duration::from_millis(100), "who is not believed waits");
     }
+    server.stop().unwrap();
+}
+
+#[test]
+fn rights_are_asked_at_every_delivery_and_before_what_is_kept_is_sent() {
+    let data = data_dir();
+    let users =
+        "org.apache.kafka.common.security.plain.PlainLoginModule required user_admin=\"a\" user_bob=\"b\";";
+    let settings = [
+        ("listener.security.protocol.map", "PLAINTEXT:SASL_PLAINTEXT"),
+        ("sasl.enabled.mechanisms", "PLAIN"),
+        ("listener.name.plaintext.plain.sasl.jaas.config", users),
+        ("authorizer.class.name", STANDARD),
+        ("super.users", "User:admin"),
+    ];
+    let (server, address) = start(data.path(), &settings);
+    let user = |id: &str, name: &str| Connect {
+        user_name: Some(name.to_owned()),
+        password: Some(Bytes::from(name[..1].to_owned())),
+        ..named(id, Version::V5)
+    };
+    let (mut admin, _) = Mqtt::connect(address, user("admin", "admin"));
+    admin.publish_surely("truck/1/position", "kept", true);
+    let mut kafka = kafka(&server);
+    assert_eq!(plain(&mut kafka, "admin", "a").error_code, 0);
+    let (mut bob, _) = Mqtt::connect(address, user("bob", "bob"));
+    let subscribe = || {
+        let filters = vec![("truck/+/position".to_owned(), Options::default())];
+        Packet::Subscribe(Subscribe { id: 9, properties: Properties::default(), filters })
+    };
+    bob.say(&subscribe());
+    let Packet::SubAck(ack) = bob.hear() else { panic!("SUBACK") };
+    assert_eq!(ack.reasons, [Reason::NOT_AUTHORIZED]);
+    bob.publish("truck/1/position", Qos::AtLeastOnce, 3, "no", false);
+    assert_eq!(bob.hear(), Packet::PubAck(Ack::new(3, Reason::NOT_AUTHORIZED)));
+    let read = rule(ResourceType::Topic, "truck_position", Operation::Read);
+    let describe = rule(ResourceType::Topic, "truck_position", Operation::Describe);
+    created(&mut kafka, &[read.clone(), describe]);
+    bob.subscribe("truck/+/position", Qos::AtLeastOnce);
+    assert_eq!(bob.texts(1), ["kept"]);
+    admin.publish_surely("truck/1/position", "live", false);
+    assert_eq!(bob.texts(1), ["live"]);
+    // He may still ask where it ends, and read no more.
+    let denial = AclCreation { permission_type: Permission::Deny.code(), ..read };
+    created(&mut kafka, &[denial]);
+    admin.publish_surely("truck/1/position", "secret", true);
+    admin.publish_surely("open", "for all", true);
+    bob.say(&subscribe());
+    let Packet::SubAck(ack) = bob.hear() else { panic!("SUBACK") };
+    assert_eq!(ack.reasons, [Reason::NOT_AUTHORIZED], "neither is what has come since then sent");
+    created(&mut kafka, &[rule(ResourceType::Topic, "mqtt", Operation::Read)]);
+    bob.subscribe("#", Qos::AtLeastOnce);
+    assert_eq!(bob.texts(1), ["for all"]);
+    bob.say(&Packet::PingReq);
+    assert_eq!(bob.hear(), Packet::PingResp, "the other kept message is not sent");
     server.stop().unwrap();
 }
 

@@ -49,7 +49,7 @@ fn user(broker: &Broker, name: &str) -> Client {
 }
 
 /// A rule for user `bob` from anywhere.
-fn rule(kind: ResourceType, name: &str, operation: Operation) -> AclCreation {
+pub(crate) fn rule(kind: ResourceType, name: &str, operation: Operation) -> AclCreation {
     AclCreation {
         resource_type: kind.code(),
         resource_name: name.to_owned(),
@@ -74,7 +74,7 @@ fn create(client: &mut Client, rules: &[AclCreation]) -> Vec<ErrorCode> {
     answer.results.iter().map(|result| code(result.error_code)).collect()
 }
 
-fn created(client: &mut Client, rules: &[AclCreation]) {
+pub(crate) fn created(client: &mut Client, rules: &[AclCreation]) {
     assert!(create(client, rules).iter().all(|code| *code == ErrorCode::None));
 }
 

@@ -426,6 +426,22 @@ fn what_was_in_flight_is_sent_again_first_and_asked_again_whether_the_client_may
 }
 
 #[test]
+fn partitions_of_which_nothing_could_be_found_out_are_read_on() {
+    let mut wire = Wire::let_in(connect(Version::V5));
+    wire.subscribe("a/+", Qos::AtLeastOnce);
+    wire.said();
+    assert!(matches!(wire.action(), Some(Action::Kept { .. })));
+    let before = wire.connection.wants();
+    assert_eq!(before.len(), 1);
+    for starts in [None, Some(&[(P, None)][..])] {
+        wire.connection.survey();
+        let Some(Action::Survey { ticket, .. }) = wire.action() else { panic!("it is asked") };
+        wire.connection.surveyed(ticket, starts);
+        assert_eq!(wire.connection.wants(), before);
+    }
+}
+
+#[test]
 fn options_of_a_subscription_are_kept_to() {
     let mut wire = Wire::let_in(connect(Version::V5));
     let mut numbered = Properties::default();
@@ -500,6 +516,10 @@ fn an_unsubscribed_filter_gets_nothing_and_its_partitions_are_left() {
     assert_eq!(ack.reasons, [Reason::SUCCESS, Reason::NO_SUBSCRIPTION_EXISTED]);
     let Some(Action::Survey { ticket, sources }) = wire.action() else { panic!("what is read is asked") };
     assert!(sources.is_empty());
+    wire.connection.surveyed(ticket, None);
+    assert_eq!(wire.connection.wants(), [], "no filter is left, whatever is read");
+    wire.connection.survey();
+    let Some(Action::Survey { ticket, .. }) = wire.action() else { panic!("it is asked again") };
     wire.connection.surveyed(ticket, Some(&[]));
     wire.connection.offer(P, vec![offered(0, "a/1", Qos::AtLeastOnce)], 1, NOW);
     assert!(wire.said().is_empty() && wire.connection.wants().is_empty());

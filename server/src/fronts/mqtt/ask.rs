@@ -107,6 +107,8 @@ pub(super) struct Asker {
     pub(super) session: Session,
     pub(super) shard: Local,
     pub(super) silence: Silence,
+    /// Whether there are rules about who may do what.
+    pub(super) has_rules: bool,
 }
 
 /// Where partitions end or begin.
@@ -403,12 +405,22 @@ impl Asker {
         kept.into_iter().filter(may).collect()
     }
 
-    /// Records of partitions, each from an offset on; waits for some.
+    /// Records of partitions, each from an offset on; waits for some. Rights are those of the moment at which
+    /// they are there, not only of that at which they were asked for.
     pub(super) async fn fetch(
         &self,
         wanted: &[(Partition, i64)],
     ) -> Result<Vec<(Partition, PartitionData<Bytes>)>, Reason> {
-        self.fetch_from(wanted, FETCH_WAIT, FETCH_BYTES).await
+        let mut found = self.fetch_from(wanted, FETCH_WAIT, FETCH_BYTES).await?;
+        let with_records = found.iter().filter(|(_, data)| !data.records.is_empty());
+        // Nothing is at the end: what is answered are the rights.
+        let ends: Vec<(Partition, i64)> =
+            with_records.map(|(partition, data)| (*partition, data.high_watermark)).collect();
+        if self.has_rules && !ends.is_empty() {
+            let denied = self.denied(&ends).await?;
+            found.retain(|(partition, _)| !denied.contains(partition));
+        }
+        Ok(found)
     }
 
     /// One record.

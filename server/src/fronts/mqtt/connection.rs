@@ -118,6 +118,7 @@ pub(super) async fn serve<T: Transport>(connection: Rc<Connection<T>>, front: Rc
         session,
         shard: front.shard.clone(),
         silence: Silence::default(),
+        has_rules: front.shared.has_rules,
     };
     let mut serving = Serving {
         connection,

@@ -80,6 +80,8 @@ pub struct Surroundings {
     pub like: Arc<str>,
     /// How clients of that prove who they are.
     pub sasl: Option<Arc<SaslConfig>>,
+    /// Whether there are rules about who may do what.
+    pub has_rules: bool,
     /// MQTT topics and Kafka topics.
     pub rules: Arc<Rules>,
     /// The way to the broker.
@@ -92,6 +94,7 @@ struct Shared {
     listeners: Listeners<()>,
     like: Arc<str>,
     sasl: Option<Arc<SaslConfig>>,
+    has_rules: bool,
     rules: Arc<Rules>,
     limits: Limits,
     in_process: InProcess,
@@ -129,12 +132,13 @@ impl Connected {
 impl MqttFront {
     /// A front; [`Front::run`] brings it to life on each shard.
     pub fn new(around: Surroundings) -> MqttFront {
-        let Surroundings { listeners, like, sasl, rules, in_process, shards } = around;
+        let Surroundings { listeners, like, sasl, has_rules, rules, in_process, shards } = around;
         let (to_wills, wills) = async_channel::bounded(WILLS_MAX);
         MqttFront(Some(Arc::new(Shared {
             listeners,
             like,
             sasl,
+            has_rules,
             rules,
             limits: Limits::default(),
             in_process,
@@ -366,7 +370,7 @@ async fn publish_wills(front: Rc<OnShard>) {
         let mut session = Session::new(&origin, user.as_deref());
         session.client_id = Some(client_id.clone());
         let (caller, shard, silence) = (front.caller.clone(), front.shard.clone(), Silence::default());
-        let asker = Asker { caller, session, shard, silence };
+        let asker = Asker { caller, session, shard, silence, has_rules: front.shared.has_rules };
         if let Err(reason) = publish_will(&front, &asker, message).await {
             tracing::warn!(client = client_id, ?reason, "the will of an MQTT client is not published");
         }
