@@ -98,6 +98,7 @@ fn find(directory: &Path, prefix: &str, files: &mut Vec<PathBuf>) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn dropped_files_are_cold_until_they_are_read_and_no_other_topic_is_touched() {
@@ -112,8 +113,13 @@ mod tests {
         let other = TopicFiles::synced(data.path(), "tt").unwrap();
         assert_eq!((topic.0.len(), other.0.len()), (2, 1));
         assert_eq!(topic.cached().unwrap(), 1.0);
-        topic.drop_pages().unwrap();
-        assert_eq!((topic.cached().unwrap(), other.cached().unwrap()), (0.0, 1.0));
+        // A page that something in the kernel has in hand stays for that long.
+        let give_up = Instant::now() + Duration::from_secs(60);
+        while topic.cached().unwrap() > 0.0 {
+            assert!(Instant::now() < give_up, "{} of it stay", topic.cached().unwrap());
+            topic.drop_pages().unwrap();
+        }
+        assert_eq!(other.cached().unwrap(), 1.0);
         fs::read(&topic.0[0]).unwrap();
         assert!(topic.cached().unwrap() > 0.3, "{}", topic.cached().unwrap());
         assert!(TopicFiles::synced(data.path(), "missing").is_err());

@@ -1,7 +1,7 @@
 //! From a text to a file that is checked.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use prost_types::field_descriptor_proto::Type;
@@ -75,9 +75,9 @@ struct Files {
     names: Names,
 }
 
-/// What the full names of files have taken so far.
+/// What the full names of files have taken so far. The compiler may ask from any thread.
 #[derive(Default)]
-struct Names(AtomicUsize);
+struct Names(Mutex<usize>);
 
 impl Names {
     /// Counts those of one more file.
@@ -95,7 +95,9 @@ impl Names {
             bytes +=
                 full + service.method.iter().map(|method| self::full(full, method.name())).sum::<usize>();
         }
-        match self.0.fetch_add(bytes, Ordering::Relaxed) + bytes {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *taken += bytes;
+        match *taken {
             ..=NAMES_BYTES_MAX => Ok(()),
             _ => Err(format!("all names have more than {NAMES_BYTES_MAX} bytes in full")),
         }

@@ -99,7 +99,8 @@ pub(super) type Positions = Vec<(i32, i64)>;
 pub(super) struct Look {
     pub(super) topic: String,
     pub(super) positions: Positions,
-    /// Where the partitions end: what has no record is not read. Nothing where a look goes on with what comes.
+    /// Where the partitions end: what has no record is not read. Nothing where a look goes on with what
+    /// comes.
     pub(super) ends: Vec<i64>,
     pub(super) filter: Filter,
     /// Whether the newest records come first.
