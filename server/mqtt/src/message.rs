@@ -53,6 +53,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        self.payload.len() + self.topic.len() + self.properties.weight()
+    }
+
     /// The headers of its record.
     pub fn headers(&self) -> Vec<Header> {
         let mut headers: Vec<Header> = vec![(TOPIC.into(), self.topic.clone().into_bytes().into())];

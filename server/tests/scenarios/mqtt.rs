@@ -1,7 +1,7 @@
 //! The MQTT front beside Kafka's: messages in both directions, sessions that outlive connections and crashes,
 //! kept messages, wills, users.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use strandline_protocol::messages::{AclCreation, MetadataRequest};
 
 use crate::broker::{Broker, data_dir};
 use crate::client::Client;
+use crate::effects::until;
 use crate::permissions::{STANDARD, created, rule};
 use crate::sasl::plain;
 
@@ -63,6 +64,8 @@ impl Mqtt {
             match self.stream.read(&mut bytes) {
                 Ok(0) => return None,
                 Ok(count) => self.heard.extend_from_slice(&bytes[..count]),
+                // Other tests of this process have signals.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("nothing comes: {error}"),
             }
         }
@@ -403,6 +406,44 @@ fn the_front_is_like_the_listener_and_by_the_rules_that_its_settings_name() {
         let refused = BrokerConfig::resolve(settings).unwrap_err().to_string();
         assert!(refused.starts_with(setting) && refused.contains(because), "{refused}");
     }
+}
+
+#[test]
+fn connections_hold_so_much_together_and_those_that_let_nothing_go_are_cut_for_others() {
+    const HELD_MAX: u64 = 128 << 20;
+    let data = data_dir();
+    let broker = Broker::start(data.path(), &["--mqtt-listen", "127.0.0.1:0"]);
+    let address = broker.mqtt.unwrap();
+    let (mut device, _) = Mqtt::connect(address, named("device", Version::V3));
+    device.publish_surely("a/1", "the topic is there", false);
+    let before = broker.resident();
+    let large = "x".repeat(1_000_000);
+    let mut half: Vec<Mqtt> = (0..200)
+        .map(|at| {
+            let (mut client, _) = Mqtt::connect(address, named(&format!("half-{at}"), Version::V3));
+            let mut bytes = BytesMut::new();
+            let (topic, payload) = ("a/1".to_owned(), Bytes::from(large.clone()));
+            let (properties, qos) = (Properties::default(), Qos::AtLeastOnce);
+            let publish = Publish { dup: false, qos, retain: false, topic, id: 1, properties, payload };
+            assert!(encode(&Packet::Publish(publish), Version::V3, usize::MAX, &mut bytes));
+            bytes.truncate(900_000);
+            client.stream.write_all(&bytes).unwrap();
+            client
+        })
+        .collect();
+    device.publish_surely("a/1", "small ones go on", false);
+    let grown = broker.resident().saturating_sub(before);
+    assert!(grown < HELD_MAX + HELD_MAX / 2, "{grown} bytes more");
+    let is_cut = |client: &mut Mqtt| {
+        client.stream.set_nonblocking(true).unwrap();
+        let read = client.stream.read(&mut [0; 16]);
+        read.map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |count| count == 0)
+    };
+    until("one after the other is cut", || {
+        half.iter_mut().filter_map(|client| is_cut(client).then_some(())).count() > 3
+    });
+    drop(half);
+    device.publish_surely("a/1", &large, false);
 }
 
 #[test]

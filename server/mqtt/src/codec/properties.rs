@@ -314,6 +314,11 @@ impl Properties {
         self.0.iter().map(|property| 1 + value(property)).sum()
     }
 
+    /// About how many bytes of memory they take: short ones are larger there than as they are sent.
+    pub fn weight(&self) -> usize {
+        self.0.len() * size_of::<Property>() + self.bytes()
+    }
+
     /// The bytes that [`Properties::write`] writes.
     pub(super) fn written_bytes(&self) -> usize {
         let bytes = self.bytes();

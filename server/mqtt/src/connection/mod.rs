@@ -48,7 +48,7 @@ use crate::topic::Filter;
 /// more is read from the client.
 pub const UNDER_WAY_MAX: usize = 256;
 
-/// Bytes of messages in them.
+/// Bytes of messages in them ([`Message::weight`]).
 pub const UNDER_WAY_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes that wait for the client to take them. Past it no messages are read for it.
@@ -202,8 +202,8 @@ pub struct Closing {
 enum Awaited {
     Resolve,
     Place { id: u16, place: Place, message: Box<Message> },
-    Append { answer: Answer, retain: Option<Box<Message>>, bytes: usize },
-    Retain { answer: Answer },
+    Append { answer: Answer, retain: Option<Box<Message>>, weight: usize },
+    Retain { answer: Answer, weight: usize },
     Store(Vec<Then>),
     Follow(Box<subscribing::Asked>),
     Survey,
@@ -337,6 +337,12 @@ impl Connection {
     /// Bytes to the socket.
     pub fn output(&mut self) -> Bytes {
         self.output.split().freeze()
+    }
+
+    /// Bytes that it has in memory for its client: messages on their way to the log, and what
+    /// [`Connection::output`] would give.
+    pub fn holds(&self) -> usize {
+        self.under_way_bytes + self.output.len()
     }
 
     /// The client's id: its own once CONNECT has come.
@@ -593,6 +599,7 @@ impl Connection {
         for then in thens {
             match then {
                 Then::Append { id, place, message, once } => {
+                    self.goes(message.weight());
                     self.append(place, *message, Answer::PubRec(id), Some(once));
                 }
                 Then::Deliver(publish) => self.deliver_stored(publish),
@@ -617,13 +624,23 @@ impl Connection {
 
     fn take(&mut self, ticket: Ticket) -> Option<Awaited> {
         let awaited = self.awaited.remove(&ticket)?;
-        if let Awaited::Append { .. } | Awaited::Place { .. } | Awaited::Retain { .. } = awaited {
-            self.under_way -= 1;
-        }
-        if let Awaited::Append { bytes, .. } = awaited {
-            self.under_way_bytes -= bytes;
+        match &awaited {
+            Awaited::Place { message, .. } => self.goes(message.weight()),
+            Awaited::Append { weight, .. } | Awaited::Retain { weight, .. } => self.goes(*weight),
+            Awaited::Resolve | Awaited::Store(_) | Awaited::Follow(_) | Awaited::Survey => {}
         }
         Some(awaited)
+    }
+
+    /// A message is under way, at one of the places where it waits: it counts until it goes on from there.
+    fn comes(&mut self, weight: usize) {
+        self.under_way += 1;
+        self.under_way_bytes += weight;
+    }
+
+    fn goes(&mut self, weight: usize) {
+        self.under_way -= 1;
+        self.under_way_bytes -= weight;
     }
 
     fn close(&mut self) {

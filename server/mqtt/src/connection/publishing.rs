@@ -97,7 +97,7 @@ impl Connection {
         if !self.is_kept() {
             return self.append(place, message, Answer::PubRec(id), None);
         }
-        self.under_way += 1;
+        self.comes(message.weight());
         let needs_producer = !self.inbox.has_producer();
         let asked = place.clone();
         self.act(Awaited::Place { id, place, message: Box::new(message) }, |ticket| Action::Place {
@@ -114,6 +114,7 @@ impl Connection {
         match placed {
             Ok(Placed { partition, producer }) => {
                 if let Some(once) = self.inbox.placed(id, partition, producer) {
+                    self.comes(message.weight());
                     self.thens.push(Then::Append { id, place, message, once: (partition, once) });
                 }
             }
@@ -132,11 +133,10 @@ impl Connection {
         answer: Answer,
         once: Option<(Partition, Once)>,
     ) {
-        let bytes = message.payload.len() + message.topic.len();
-        self.under_way += 1;
-        self.under_way_bytes += bytes;
+        let weight = message.weight();
+        self.comes(weight);
         let retain = message.retain.then(|| Box::new(message.clone()));
-        let awaited = Awaited::Append { answer, retain, bytes };
+        let awaited = Awaited::Append { answer, retain, weight };
         self.act(awaited, |ticket| Action::Append { ticket, place, message, once });
     }
 
@@ -167,13 +167,14 @@ impl Connection {
         if !message.retain {
             return self.finish(answer, Reason::SUCCESS);
         }
-        self.under_way += 1;
-        self.act(Awaited::Retain { answer }, |ticket| Action::Retain { ticket, message, at });
+        let weight = message.weight();
+        self.comes(weight);
+        self.act(Awaited::Retain { answer, weight }, |ticket| Action::Retain { ticket, message, at });
     }
 
     /// A message is kept, or is not for want of room: it is published all the same.
     pub fn retained(&mut self, ticket: Ticket, result: Result<(), Reason>) {
-        let Some(Awaited::Retain { answer }) = self.take(ticket) else { return };
+        let Some(Awaited::Retain { answer, .. }) = self.take(ticket) else { return };
         match (result, answer) {
             (Ok(()), _) => self.finish(answer, Reason::SUCCESS),
             // The number is taken, and a failure would free it.

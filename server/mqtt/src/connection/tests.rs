@@ -295,6 +295,41 @@ fn the_receive_maximum_and_what_is_under_way_are_bounds() {
 }
 
 #[test]
+fn large_messages_of_qos_2_count_from_their_coming_until_they_are_answered() {
+    const PAYLOAD_BYTES: usize = 1_000_000;
+    let mut wire = Wire::let_in(connect(Version::V3));
+    let mut bytes = BytesMut::new();
+    for id in 1..=6 {
+        let payload = vec![0; PAYLOAD_BYTES].into();
+        let large = Publish { payload, retain: true, ..publish("a/1", Qos::ExactlyOnce, id) };
+        encode(&Packet::Publish(large), Version::V3, usize::MAX, &mut bytes);
+    }
+    wire.connection.receive(&mut bytes, NOW);
+    let taken = UNDER_WAY_BYTES_MAX.div_ceil(PAYLOAD_BYTES);
+    let mut waiting = taken;
+    while let Some(action) = wire.action() {
+        let held = wire.connection.holds();
+        assert!((waiting * PAYLOAD_BYTES..(waiting + 1) * PAYLOAD_BYTES).contains(&held), "{held}");
+        match action {
+            Action::Place { ticket, needs_producer, .. } => {
+                let producer = needs_producer.then_some(Producer { id: 5, epoch: 0 });
+                wire.connection.placed(ticket, Ok(Placed { partition: P, producer }));
+            }
+            Action::Store { ticket, .. } => wire.connection.stored(ticket, true),
+            Action::Append { ticket, .. } => wire.connection.appended(ticket, Ok(at(0))),
+            Action::Retain { ticket, .. } => {
+                assert_eq!(wire.connection.is_paused(), waiting == taken, "nothing more is read");
+                wire.connection.retained(ticket, Ok(()));
+                waiting -= 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(acks(&wire.said()).len(), taken);
+    assert_eq!((waiting, wire.connection.holds()), (0, 0));
+}
+
+#[test]
 fn an_alias_stands_for_the_topic_that_it_was_given() {
     let mut wire = Wire::let_in(connect(Version::V5));
     let aliased = |topic: &str, alias: u16| {

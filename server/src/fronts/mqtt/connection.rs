@@ -34,6 +34,7 @@ use strandline_protocol::wire::ErrorCode;
 use super::OnShard;
 use super::ask::{Appends, Asker, Silence, ToAppend, now};
 use super::machines::Opened;
+use super::memory::Share;
 use super::records::walk;
 use crate::net::{Connection, Transport};
 use crate::session::{Principal, Session};
@@ -87,6 +88,9 @@ struct Serving<T> {
     buffer: BytesMut,
     is_reading: bool,
     is_sending: bool,
+    /// Bytes that the socket has been given and not taken.
+    sending: usize,
+    share: Share,
     /// Nothing more comes, or can be sent.
     is_lost: bool,
     appends: Vec<ToAppend>,
@@ -130,6 +134,8 @@ pub(super) async fn serve<T: Transport>(connection: Rc<Connection<T>>, front: Rc
         buffer: BytesMut::new(),
         is_reading: false,
         is_sending: false,
+        sending: 0,
+        share: Share::new(front.memory.clone(), Instant::now()),
         is_lost: false,
         appends: Vec::new(),
         is_appending: false,
@@ -203,7 +209,12 @@ impl<T: Transport> Serving<T> {
                 Event::Heard
             });
         }
-        if !self.is_silent {
+        if self.buffer.is_empty() && self.buffer.capacity() > ROOM_BYTES {
+            // What a large packet needed is not for ever.
+            self.buffer = BytesMut::new();
+        }
+        self.share.holds(self.buffer.capacity() + self.sending + self.machine.holds(), Instant::now());
+        if !self.is_silent && self.share.may_grow() {
             self.read();
             self.receive();
         }
@@ -258,6 +269,7 @@ impl<T: Transport> Serving<T> {
             return;
         }
         self.is_sending = true;
+        self.sending = bytes.len();
         let connection = self.connection.clone();
         self.later(async move { Event::Sent(connection.transport().send(&bytes, false).await) });
     }
@@ -410,8 +422,12 @@ impl<T: Transport> Serving<T> {
             Event::Readable(result) => self.readable(result),
             Event::Sent(result) => {
                 self.is_sending = false;
+                self.sending = 0;
                 match result {
-                    Ok(()) => self.connection.touch(),
+                    Ok(()) => {
+                        self.share.moved(Instant::now());
+                        self.connection.touch();
+                    }
                     Err(_) => self.lose(),
                 }
             }
@@ -451,6 +467,14 @@ impl<T: Transport> Serving<T> {
     fn tick(&mut self) {
         self.later(tick());
         self.machine.tick(now());
+        if self.share.is_stuck(Instant::now()) && !self.is_lost {
+            let origin = self.connection.origin();
+            tracing::debug!(
+                peer = %origin.peer, listener = %origin.listener, client = self.machine.client_id(),
+                "an MQTT client holds memory that others need, and takes nothing"
+            );
+            self.lose();
+        }
         if self.machine.session().is_some() && !self.is_lost {
             // Keep-alive says who is silent for too long.
             self.connection.touch();

@@ -12,6 +12,7 @@
 mod ask;
 mod connection;
 mod machines;
+mod memory;
 mod records;
 
 use std::cell::Cell;
@@ -40,6 +41,7 @@ use self::ask::{Asker, Silence, ToAppend, now};
 use self::machines::{
     DueWill, KeptOr, Opened, RetainedMachine, SessionsMachine, retained_topic, sessions_topic,
 };
+use self::memory::Memory;
 use crate::config::SaslConfig;
 use crate::coordination::Coordinators;
 use crate::in_process::{Caller, InProcess};
@@ -91,6 +93,7 @@ pub struct Surroundings {
 }
 
 struct Shared {
+    shards: usize,
     listeners: Listeners<()>,
     like: Arc<str>,
     sasl: Option<Arc<SaslConfig>>,
@@ -135,6 +138,7 @@ impl MqttFront {
         let Surroundings { listeners, like, sasl, has_rules, rules, in_process, shards } = around;
         let (to_wills, wills) = async_channel::bounded(WILLS_MAX);
         MqttFront(Some(Arc::new(Shared {
+            shards,
             listeners,
             like,
             sasl,
@@ -157,6 +161,7 @@ impl Front for MqttFront {
         let on_shard = Rc::new(OnShard {
             caller: shared.in_process.caller(shard.index()),
             shard: shard.clone(),
+            memory: Memory::of_shard(shared.shards),
             shared: shared.clone(),
             last: Cell::new(0),
         });
@@ -189,6 +194,7 @@ pub(crate) struct OnShard {
     shard: Local,
     caller: Caller,
     shared: Arc<Shared>,
+    memory: Rc<Memory>,
     last: Cell<u64>,
 }
 
