@@ -418,7 +418,7 @@ fn connections_hold_so_much_together_and_those_that_let_nothing_go_are_cut_for_o
     device.publish_surely("a/1", "the topic is there", false);
     let before = broker.resident();
     let large = "x".repeat(1_000_000);
-    let mut half: Vec<Mqtt> = (0..200)
+    let mut half: Vec<Mqtt> = (0..300)
         .map(|at| {
             let (mut client, _) = Mqtt::connect(address, named(&format!("half-{at}"), Version::V3));
             let mut bytes = BytesMut::new();

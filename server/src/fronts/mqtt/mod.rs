@@ -5,6 +5,7 @@
 //! net::Connection > connection: bytes > strandline_mqtt::Connection > actions
 //!                     ask         topics, appends, reads: in Kafka's words, by in_process
 //!                     machines    sessions and kept messages: coordinators of their internal topics
+//!                     memory      what connections hold, together
 //! ```
 //! Its clients are those of one Kafka listener: the same users, certificates and limits, the same rules and
 //! quotas. A message is acknowledged when its record is durable.
